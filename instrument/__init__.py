@@ -1,0 +1,49 @@
+"""
+LangChain's callbacks as a decorator and a context manager.
+
+``@traced`` makes runs of your functions; ``with callbacks(handler)`` has a handler hear
+every run of one request, however deep the call stack goes, with nothing passed down.
+"""
+
+from instrument._async_handler import AsyncCallbackHandler
+from instrument._event import Event, Usage
+from instrument._handler import BaseCallbackHandler
+from instrument._listener import Handler, Handlers
+from instrument._redact import Secret
+from instrument._run import Run
+from instrument._scope import callbacks, current_run, emit
+from instrument._traced import traced
+from instrument.propagation import bind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    __version__: str
+
+__all__ = [
+    "AsyncCallbackHandler",
+    "BaseCallbackHandler",
+    "Event",
+    "Handler",
+    "Handlers",
+    "Run",
+    "Secret",
+    "Usage",
+    "__version__",
+    "bind",
+    "callbacks",
+    "current_run",
+    "emit",
+    "traced",
+]
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("instrument-callbacks")
+        except PackageNotFoundError:  # on the path, not installed
+            return "0+unknown"
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)

@@ -1,0 +1,56 @@
+"""
+Ids and clocks of runs.
+
+Ids are UUIDv7 (RFC 9562, section 5.7): sortable by time, and counter-based, which
+costs a sixth of ``uuid4``. The three sources are looked up on this module at each
+use, so that `instrument.testing` can replace them with predictable ones.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from itertools import count
+from uuid import UUID, SafeUUID
+
+__all__ = ["clock_ns", "mint", "wall_ns"]
+
+_UNSAFE = SafeUUID.unknown
+_new, _set = object.__new__, object.__setattr__
+
+wall_ns: Callable[[], int] = time.time_ns
+"""Nanoseconds since the epoch: when a run started."""
+
+clock_ns: Callable[[], int] = time.perf_counter_ns
+"""Monotonic nanoseconds: how long a run took."""
+
+_fixed: int
+_next: Callable[[], int]
+
+
+def mint_random(started_at_ns: int) -> UUID:
+    """
+    Make a new UUIDv7, greater than every earlier one of the same millisecond.
+    """
+    made = _new(UUID)
+    _set(made, "int", (started_at_ns // 1_000_000 << 80) | _fixed | _next())
+    _set(made, "is_safe", _UNSAFE)
+    return made
+
+
+mint: Callable[[int], UUID] = mint_random
+"""The id of a run that starts at this wall time (ns)."""
+
+
+def _seed() -> None:
+    """
+    Choose the random bits anew; a forked child must not repeat its parent's ids.
+    """
+    global _fixed, _next  # noqa: PLW0603 - one generator per process is the point
+    random = int.from_bytes(os.urandom(10), "big")
+    version, variant = 0x7 << 76, 0b10 << 62
+    _fixed = version | (random >> 68) << 64 | variant
+    _next = count(random & (1 << 61) - 1).__next__
+
+
+_seed()
+os.register_at_fork(after_in_child=_seed)

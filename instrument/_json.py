@@ -1,0 +1,77 @@
+"""
+Turn any value into JSON types: what JSON lacks becomes its ``repr``, and what is cut
+at a limit says how much was cut.
+"""
+
+from instrument import _text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+TEXT_LIMIT = 1_000_000
+"""The most characters that one string holds."""
+NODE_LIMIT = 100_000
+"""The most values, all levels together."""
+DEPTH_LIMIT = 40
+_INT_BITS = 4_096  # int -> str refuses more than 4,300 digits
+
+
+def jsonable(value: object) -> "Any":
+    """
+    Give *value* as dicts with string keys, lists, strings, finite numbers, bools, None.
+
+    Never raises, ends on cyclic data, and reads nothing but builtin containers.
+    """
+    return _jsonable(value, _Budget(NODE_LIMIT), DEPTH_LIMIT)
+
+
+class _Budget:
+    """
+    How many more values may be written.
+    """
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
+def _jsonable(value: object, budget: _Budget, depth: int) -> "Any":
+    budget.left -= 1
+    kind = type(value)
+    if value is None or kind is bool:
+        return value
+    if kind is int and value.bit_length() < _INT_BITS:  # type: ignore[attr-defined]
+        return value
+    if kind is str:
+        return _text.cut(value, TEXT_LIMIT)  # type: ignore[arg-type]
+    if kind is float:
+        return value if value - value == 0 else repr(value)  # type: ignore[operator]
+    if isinstance(value, (dict, list, tuple, set, frozenset)):
+        if depth <= 0:
+            return f"<{kind.__name__} nested too deep>"
+        return _container(value, budget, depth - 1)
+    if isinstance(value, str):  # str subclasses: enum members, markup strings
+        return _text.cut(str.__str__(value), TEXT_LIMIT)
+    return _text.safe_repr(value, limit=TEXT_LIMIT)
+
+
+def _container(value: "Any", budget: _Budget, depth: int) -> "Any":
+    try:
+        items = list(value.items() if isinstance(value, dict) else value)
+    except Exception:  # noqa: BLE001 - changed meanwhile by its owner's thread
+        return _text.safe_repr(value)
+    room = max(budget.left, 0)
+    cut = len(items) - room
+    if isinstance(value, dict):
+        whole = {
+            _key(key): _jsonable(item, budget, depth) for key, item in items[:room]
+        }
+        return whole if cut <= 0 else {**whole, "…": f"{cut} more entries"}
+    listed = [_jsonable(item, budget, depth) for item in items[:room]]
+    return listed if cut <= 0 else [*listed, f"… {cut} more items"]
+
+
+def _key(key: object) -> str:
+    return key if type(key) is str else _text.safe_repr(key)

@@ -1,0 +1,275 @@
+"""
+How a run begins and ends: every start has exactly one terminal event.
+
+`start`, `finish` and `fail` work in sync code. Their twins `astart`, `afinish` and
+`afail` return what is to be awaited, or None where no handler is async.
+"""
+
+from instrument import _ids
+from instrument._loops import cancellations, shield
+from instrument._plan import NOBODY, Epoch, Plan, mark
+from instrument._run import Run
+from instrument._state import MUTED, Frame, get_state, set_state, without
+from instrument._tell import failing, returning, starting
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from instrument._dispatch import Delivery
+    from instrument._plan import Layer
+
+    Pending = Coroutine[Any, Any, None]
+
+
+def open_run(
+    state: "Any",
+    name: str,
+    kind: str,
+    layers: "tuple[Layer, ...]" = (),
+    parent: "Run | None" = None,
+) -> "Run | None":
+    """
+    Make a run in *state*; it is neither started nor current yet.
+
+    Args:
+        state: What `get_state` gave where the call was made.
+        layers: What constructors and the call itself add, outer first.
+        parent: The run it belongs to; else the one in hand in *state*.
+
+    Returns:
+        The run, or None where nobody listens.
+    """
+    if state is MUTED:
+        return None
+    is_frame = isinstance(state, Frame)
+    plan = state._plan if is_frame else NOBODY
+    if layers:
+        for layer in layers:
+            plan = Plan(plan, layer)
+        plan = Plan(plan, None, own=layers)
+    heard = plan.audience if plan.epoch == Epoch.now else plan.settle()
+    if not heard.listeners:
+        return None
+    if parent is None and is_frame:
+        parent = open_parent(state)
+    run = Run(name, kind, parent, plan, heard, state)
+    if heard.undecided:
+        run._plan = plan = Plan(plan, mark(run.trace_id), own=layers)
+        run._heard = plan.settle()
+    if layers and any(it.local for layer in layers for it in layer.options.listeners):
+        run._plan = Plan(plan, None)
+    return run
+
+
+def open_parent(state: "Any") -> "Run | None":
+    """
+    Give the nearest run of *state* that has not ended.
+    """
+    run: Run | None = state if state.is_run else state.run
+    while run is not None and run._ended_ns is not None:
+        run = run._parent
+    return run
+
+
+def start(run: Run) -> None:
+    """
+    Tell that *run* starts, and make it current.
+
+    Raises:
+        Exception: What a handler with ``raise_error`` raised; the run has ended then.
+    """
+    set_state(MUTED)
+    try:
+        delivery = starting(run)
+        if delivery is not None:
+            delivery.now()
+    except BaseException as exc:
+        set_state(run)
+        fail(run, exc)
+        raise
+    set_state(run)
+
+
+def astart(run: Run) -> "Pending | None":
+    """
+    The same in async code.
+    """
+    set_state(MUTED)
+    try:
+        delivery = starting(run)
+        waiting = None if delivery is None else delivery.step()
+    except BaseException as exc:
+        set_state(run)
+        fail(run, exc)
+        raise
+    if delivery is not None and (waiting is not None or delivery.error is not None):
+        return _start_later(run, delivery, waiting)
+    set_state(run)
+    return None
+
+
+async def _start_later(run: Run, delivery: "Delivery", waiting: "Any") -> None:
+    try:
+        await delivery.later(waiting)
+    except BaseException as exc:
+        set_state(run)
+        pending = afail(run, exc)
+        if pending is not None:
+            await pending
+        raise
+    set_state(run)
+
+
+def finish(run: Run, outputs: object) -> None:
+    """
+    End *run* with what it returned, and go back to the state before it.
+
+    Raises:
+        Exception: What a handler with ``raise_error`` raised.
+    """
+    if run._ended_ns is None:
+        _end(run, "ok", returning, outputs)
+
+
+def fail(run: Run, exc: BaseException) -> None:
+    """
+    End *run* with what was raised in it, and go back to the state before it.
+
+    Raises:
+        Exception: What a handler with ``raise_error`` raised.
+    """
+    if run._ended_ns is None:
+        _end(run, _status(exc), failing, exc)
+
+
+def afinish(run: Run, outputs: object) -> "Pending | None":
+    """
+    The twin of `finish`.
+    """
+    return _aend(run, "ok", returning, outputs) if run._ended_ns is None else None
+
+
+def afail(run: Run, exc: BaseException) -> "Pending | None":
+    """
+    The twin of `fail`.
+
+    What a cancelled run has to tell is queued, and waited for behind a shield; a
+    coroutine that is being closed can wait for nothing.
+    """
+    return _aend(run, _status(exc), failing, exc) if run._ended_ns is None else None
+
+
+def abandon(run: Run) -> None:
+    """
+    End *run* as left early.
+    """
+    fail(run, GeneratorExit())
+
+
+def _end(
+    run: Run,
+    status: str,
+    tell: "Callable[[Run, Any], Delivery | None]",
+    value: object,
+) -> None:
+    after = _close(run, status)
+    try:
+        delivery = tell(run, value)
+        if delivery is not None:
+            delivery.now()
+    finally:
+        run._call = None
+        set_state(after)
+    if run.parent_id is None:
+        _wait_for_background(run)
+
+
+def _aend(
+    run: Run,
+    status: str,
+    tell: "Callable[[Run, Any], Delivery | None]",
+    value: object,
+) -> "Pending | None":
+    after = _close(run, status)
+    try:
+        delivery = tell(run, value)
+        waiting = None if delivery is None else delivery.step()
+        if delivery is None or (waiting is None and delivery.error is None):
+            run._call = None
+            set_state(after)
+            return None
+        if status in ("ok", "error"):
+            return _end_later(run, delivery, waiting, after)
+        while waiting is not None:
+            waiting = delivery.put_off(waiting)
+        if status == "cancelled":
+            return _settle_later(run, delivery, after)
+    except BaseException:
+        set_state(after)
+        raise
+    set_state(after)
+    if delivery.error is not None:
+        raise delivery.error
+    return None
+
+
+async def _end_later(
+    run: Run, delivery: "Delivery", waiting: "Any", after: object
+) -> None:
+    try:
+        await delivery.later(waiting)
+    finally:
+        run._call = None
+        set_state(after)
+
+
+async def _settle_later(run: Run, delivery: "Delivery", after: object) -> None:
+    from instrument import _lanes
+
+    try:
+        with shield():
+            await _lanes.settle([layer for _, layer in run._heard.listeners])
+    except cancellations():  # cancelled once more; what is queued is served all the same
+        pass
+    finally:
+        set_state(after)
+    if delivery.error is not None:
+        raise delivery.error
+
+
+def _close(run: Run, status: str) -> "Any":
+    """
+    Mark *run* as ended, and mute.
+
+    Returns:
+        The state to go back to.
+    """
+    run._ended_ns = _ids.clock_ns()
+    run.status = status
+    state = get_state()
+    after = run._outer if state is run else without(state, run)
+    run._outer = None
+    while run._parent is not None and run._parent._ended_ns is not None:
+        run._parent = run._parent._parent
+    set_state(MUTED)
+    return after
+
+
+def _status(exc: BaseException) -> str:
+    if isinstance(exc, GeneratorExit):
+        return "abandoned"
+    return "cancelled" if isinstance(exc, cancellations()) else "error"
+
+
+def _wait_for_background(run: Run) -> None:
+    """
+    Let the outermost run wait for handlers that no block will wait for.
+    """
+    layers = [layer for _, layer in run._heard.listeners]
+    layers = [layer for layer in layers if layer.lanes and layer.rank != "block"]
+    if layers:
+        from instrument import _lanes
+
+        _lanes.wait(layers)

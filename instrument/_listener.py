@@ -1,0 +1,221 @@
+"""
+What may be given as a handler, and the `Listener` that the dispatcher makes of it.
+
+No base class is needed. What is wrong with a handler is said when it is given.
+"""
+
+from instrument._signature import adapted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, TypeAlias
+
+Handler: "TypeAlias" = object
+"""
+What may be given as a handler: an object with some of the ``on_*`` methods, a handler
+of LangChain, or a callable that takes every `Event`.
+"""
+Handlers: "TypeAlias" = "Sequence[Handler]"
+
+EVENTS: "dict[str, tuple[tuple[str, ...], tuple[str, ...]]]" = {
+    # event: (its positional arguments by name, the ``ignore_*`` flags that silence it)
+    "on_llm_start": (("serialized", "prompts"), ("ignore_llm",)),
+    "on_chat_model_start": (("serialized", "messages"), ("ignore_chat_model",)),
+    "on_llm_new_token": (("token",), ("ignore_llm",)),
+    "on_stream_event": (("event",), ("ignore_llm",)),
+    "on_llm_end": (("response",), ("ignore_llm",)),
+    "on_llm_error": (("error",), ("ignore_llm",)),
+    "on_chain_start": (("serialized", "inputs"), ("ignore_chain",)),
+    "on_chain_end": (("outputs",), ("ignore_chain",)),
+    "on_chain_error": (("error",), ("ignore_chain",)),
+    "on_tool_start": (("serialized", "input_str"), ("ignore_agent",)),
+    "on_tool_end": (("output",), ("ignore_agent",)),
+    "on_tool_error": (("error",), ("ignore_agent",)),
+    "on_retriever_start": (("serialized", "query"), ("ignore_retriever",)),
+    "on_retriever_end": (("documents",), ("ignore_retriever",)),
+    "on_retriever_error": (("error",), ("ignore_retriever",)),
+    "on_embedding_start": (("serialized", "texts"), ("ignore_embedding",)),
+    "on_embedding_end": (("vectors",), ("ignore_embedding",)),
+    "on_embedding_error": (("error",), ("ignore_embedding",)),
+    "on_agent_action": (("action",), ("ignore_agent",)),
+    "on_agent_finish": (("finish",), ("ignore_agent",)),
+    "on_text": (("text",), ()),
+    "on_retry": (("retry_state",), ("ignore_retry",)),
+    "on_custom_event": (("name", "data"), ("ignore_custom_event",)),
+    "on_interrupt": (("event",), ()),
+    "on_resume": (("event",), ()),
+    "on_event": (("event",), ()),
+}
+_LANGCHAIN = "langchain_core.callbacks.base"
+_BASES = (_LANGCHAIN, "instrument._handler", "instrument._async_handler")
+_KNOWN_TYPES = 512
+_kinds: "dict[type, str]" = {}
+
+
+class Listener:
+    """
+    One handler as the dispatcher sees it: its methods, looked up when first needed.
+    """
+
+    __slots__ = ("__weakref__", "event", "flushes", "handler", "key", "local", "raises")
+
+    def __init__(
+        self, handler: object, event: str | None = None, *, local: bool = False
+    ) -> None:
+        self.handler = handler
+        self.event = event
+        self.local = local
+        self.key = _key(handler, event)
+        self.raises = getattr(handler, "raise_error", None) is True
+        self.flushes = event is None and (
+            hasattr(handler, "flush") or hasattr(handler, "aflush")
+        )
+
+    def method(self, event: str) -> "Callable[..., Any] | None":
+        """
+        Give what serves *event*, made to take what is passed, or None.
+        """
+        positional, flags = EVENTS[event]
+        if self.event is not None:
+            if self.event != event:
+                return None
+            return adapted(self.handler, positional, whole=False)
+        method = getattr(self.handler, event, None)
+        if method is None:
+            plain = event == "on_event" and _kind(self.handler) == "callable"
+            return adapted(self.handler, positional, whole=False) if plain else None
+        if _is_noop(method) or any(
+            getattr(self.handler, flag, None) is True for flag in flags
+        ):
+            return None
+        if is_langchain(self.handler):
+            return _without_run(method)
+        return adapted(method, positional, whole=True)
+
+
+def as_listener(handler: object, event: str | None = None) -> Listener:
+    """
+    Make a `Listener` of what a caller gave.
+
+    Args:
+        handler: A handler; with *event*, the function for that one event.
+        event: The ``on_*`` name it was given under as a keyword, if it was.
+
+    Raises:
+        TypeError: If it can hear nothing; names the value and the cure.
+    """
+    if isinstance(handler, Listener):
+        return handler
+    if event is not None:
+        if event not in EVENTS:
+            raise TypeError(_no_event(event))
+        if not callable(handler):
+            message = f"callbacks({event}=...) takes a function, not {handler!r}."
+            raise TypeError(message)
+        return Listener(handler, event)
+    if _kind(handler) == "none":
+        raise TypeError(_no_handler(handler))
+    return Listener(handler)
+
+
+def local(handler: object) -> Listener:
+    """
+    Let a constructor handler hear that object's own runs only, not those below.
+
+    ``@traced(callbacks=[local(handler)])``; it has no place in a block.
+    """
+    listener = as_listener(handler)
+    return Listener(listener.handler, listener.event, local=True)
+
+
+def is_langchain(handler: object) -> bool:
+    """
+    Tell whether *handler* is of a class of LangChain's callbacks, without importing it.
+    """
+    return any(base.__module__ == _LANGCHAIN for base in type(handler).__mro__)
+
+
+def _key(handler: object, event: str | None) -> object:
+    owner = getattr(handler, "__self__", None)
+    function = getattr(handler, "__func__", None)
+    if owner is not None and function is not None:
+        return (id(owner), id(function), event)
+    return id(handler) if event is None else (id(handler), event)
+
+
+def _kind(handler: object) -> str:
+    """
+    Tell what *handler* is: ``methods``, ``callable`` or ``none``; known by its type.
+    """
+    cls = type(handler)
+    kind = _kinds.get(cls)
+    if kind is None:
+        kind = _kind_of_type(handler, cls)
+        if kind is None:  # it depends on the instance
+            return _kind_of_instance(handler)
+        if len(_kinds) >= _KNOWN_TYPES:
+            _kinds.clear()
+        _kinds[cls] = kind
+    return kind
+
+
+def _kind_of_type(handler: object, cls: type) -> str | None:
+    if isinstance(handler, (type, list, tuple, set, frozenset, dict, str, bytes)):
+        return "none"
+    if any(getattr(cls, event, None) is not None for event in EVENTS):
+        return "methods"
+    if hasattr(cls, "__getattr__") or getattr(handler, "__dict__", None):
+        return None
+    return "callable" if callable(handler) else "none"
+
+
+def _kind_of_instance(handler: object) -> str:
+    if any(callable(getattr(handler, event, None)) for event in EVENTS):
+        return "methods"
+    return "callable" if callable(handler) else "none"
+
+
+def _is_noop(method: object) -> bool:
+    """
+    Tell whether *method* is a base class's own, which does nothing (or refuses).
+    """
+    function = getattr(method, "__func__", None)
+    module = getattr(function, "__module__", None)
+    return module in _BASES
+
+
+def _without_run(method: "Callable[..., Any]") -> "Callable[..., Any]":
+    def unaware(*args: object, run: object = None, **kwargs: object) -> object:  # noqa: ARG001
+        return method(*args, **kwargs)
+
+    return unaware
+
+
+def _no_event(event: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(event, EVENTS, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Events: {', '.join(EVENTS)}."
+    return f"callbacks() knows no event or option {event!r}. {hint}"
+
+
+def _no_handler(handler: object) -> str:
+    from instrument._text import safe_repr
+
+    if isinstance(handler, type):
+        name = handler.__name__
+        return (
+            f"callbacks() takes handlers, not the class {name}."
+            f" Make one: callbacks({name}())."
+        )
+    if isinstance(handler, (list, tuple, set, frozenset)):
+        return (
+            f"callbacks() takes handlers one by one, not a {type(handler).__name__}"
+            f" of them: {safe_repr(handler)}. Unpack it: callbacks(*handlers)."
+        )
+    return (
+        f"callbacks() takes handlers, and {safe_repr(handler)} is none: it has no"
+        " on_* method and cannot be called. Give it a method such as on_llm_end, or"
+        " pass a function that takes an Event."
+    )

@@ -1,0 +1,126 @@
+"""
+Which event loop runs here, and the one background loop for where there is none.
+"""
+
+import os
+import sys
+from _thread import RLock, get_ident  # `threading` costs 3 ms and is seldom needed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from typing import Any
+
+WAIT_S = 30.0
+"""How long anybody waits for a handler on another thread or behind a shield."""
+
+
+def running_loop() -> "AbstractEventLoop | None":
+    """
+    Give the asyncio loop that runs in this thread; never imports asyncio.
+    """
+    events = sys.modules.get("asyncio.events")
+    return None if events is None else events._get_running_loop()
+
+
+def in_trio() -> bool:
+    """
+    Tell whether a trio run goes on in this thread; never imports trio.
+    """
+    lowlevel = sys.modules.get("trio.lowlevel")
+    return lowlevel is not None and lowlevel.in_trio_run()
+
+
+def is_usable(loop: "AbstractEventLoop | None") -> bool:
+    """
+    Tell whether *loop* still runs, so that what is sent there will be served.
+    """
+    return loop is not None and loop.is_running() and loop is not background.lost
+
+
+def cancellations() -> "tuple[type[BaseException], ...]":
+    """
+    Give the exception types by which the loaded async libraries cancel.
+    """
+    known = (("asyncio.exceptions", "CancelledError"), ("trio", "Cancelled"))
+    return tuple(
+        getattr(sys.modules[module], name)
+        for module, name in known
+        if module in sys.modules
+    )
+
+
+class Background:
+    """
+    One daemon thread with a loop, started when first needed.
+    """
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._loop: AbstractEventLoop | None = None
+        self._thread_id: int | None = None
+        self.lost: AbstractEventLoop | None = None
+
+    def loop(self) -> "AbstractEventLoop":
+        """
+        Give the loop, running.
+        """
+        with self._lock:
+            if self._loop is None:
+                self._loop = self._start()
+            return self._loop
+
+    def is_here(self) -> bool:
+        """
+        Tell whether this thread is the one that serves, and so must not wait for it.
+        """
+        return get_ident() == self._thread_id
+
+    def is_loop(self, loop: object) -> bool:
+        """
+        Tell whether *loop* is this one.
+        """
+        return loop is not None and loop is self._loop
+
+    def forget(self) -> None:
+        """
+        Start anew in a forked child, to which the thread did not come along.
+        """
+        lost = self._loop or self.lost
+        self.__init__()  # type: ignore[misc]
+        self.lost = lost
+
+    def _start(self) -> "AbstractEventLoop":
+        import asyncio
+        import threading
+
+        loop = asyncio.new_event_loop()
+        started = threading.Event()
+
+        def serve() -> None:
+            self._thread_id = get_ident()
+            loop.call_soon(started.set)
+            loop.run_forever()
+
+        threading.Thread(target=serve, name="instrument", daemon=True).start()
+        started.wait()
+        return loop
+
+
+def shield() -> "Any":
+    """
+    Give a scope in which awaits are not cancelled from outside, for at most 30 s.
+
+    A task of plain asyncio needs none: it is cancelled once.
+    """
+    from contextlib import nullcontext
+
+    for name, is_used in (("trio", in_trio()), ("anyio", running_loop() is not None)):
+        move_on_after = getattr(sys.modules.get(name), "move_on_after", None)
+        if is_used and move_on_after is not None:
+            return move_on_after(WAIT_S, shield=True)
+    return nullcontext()
+
+
+background = Background()
+os.register_at_fork(after_in_child=background.forget)

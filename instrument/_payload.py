@@ -1,0 +1,249 @@
+"""
+What each kind of run tells: the events it fires, and what they carry.
+
+A payload is made only when somebody who hears that event is there. Containers are
+the payload's own: a handler that changes one changes nothing for the call.
+"""
+
+from instrument._redact import redacted
+from instrument._shapes import Answer, Generation, LLMResult, message_data
+from instrument._text import safe_repr
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from instrument._run import Run
+
+    Args = tuple[tuple[Any, ...], dict[str, Any]]
+
+_INPUT_STR = 10_000
+
+
+class Chain:
+    """
+    A chain, an agent, and every kind that is not known.
+    """
+
+    start = "on_chain_start"
+    end = "on_chain_end"
+    error = "on_chain_error"
+
+    def recorded(self, inputs: "dict[str, Any]") -> "Any":
+        """
+        Give what ``run.inputs`` holds, of the arguments by name.
+        """
+        return inputs
+
+    def started(self, run: "Run") -> "Args":
+        """
+        Give the start event's positional arguments, and keywords of its own.
+        """
+        return ({"name": run.name}, run.inputs), {}
+
+    def start_data(self, run: "Run") -> "dict[str, Any]":
+        """
+        Give the start event's ``data``.
+        """
+        return {"inputs": run.inputs}
+
+    def ended(self, run: "Run") -> "Any":
+        """
+        Give the end event's argument.
+        """
+        return run.outputs
+
+    def end_data(self, run: "Run") -> "dict[str, Any]":
+        """
+        Give what the end event's ``data`` says of the outputs.
+        """
+        return {"outputs": run.outputs}
+
+    def failed(self, run: "Run") -> "dict[str, Any]":  # noqa: ARG002
+        """
+        Give the error event's own keywords.
+        """
+        return {}
+
+
+class Tool(Chain):
+    """
+    A tool: its input is also told as text.
+    """
+
+    start = "on_tool_start"
+    end = "on_tool_end"
+    error = "on_tool_error"
+
+    def started(self, run: "Run") -> "Args":
+        inputs = run.inputs
+        only = next(iter(inputs.values())) if _single(inputs) else None
+        text = only if isinstance(only, str) else safe_repr(inputs, limit=_INPUT_STR)
+        return ({"name": run.name}, text), {"inputs": inputs}
+
+    def end_data(self, run: "Run") -> "dict[str, Any]":
+        return {"output": run.outputs}
+
+
+class Retriever(Chain):
+    """
+    A retriever: its query is the first argument.
+    """
+
+    start = "on_retriever_start"
+    end = "on_retriever_end"
+    error = "on_retriever_error"
+
+    def recorded(self, inputs: "dict[str, Any]") -> "Any":
+        return next(iter(inputs.values()), "")
+
+    def start_data(self, run: "Run") -> "dict[str, Any]":
+        return {"query": run.inputs}
+
+    def end_data(self, run: "Run") -> "dict[str, Any]":
+        return {"documents": run.outputs}
+
+
+class Embedding(Chain):
+    """
+    An embedding: texts in, vectors out, of which only count and size are recorded.
+    """
+
+    start = "on_embedding_start"
+    end = "on_embedding_end"
+    error = "on_embedding_error"
+
+    def recorded(self, inputs: "dict[str, Any]") -> "Any":
+        return _listed(next(iter(inputs.values()), ()))
+
+    def start_data(self, run: "Run") -> "dict[str, Any]":
+        return {"texts": run.inputs}
+
+    def end_data(self, run: "Run") -> "dict[str, Any]":
+        return {"vectors": _measured(run.outputs)}
+
+
+class Llm(Chain):
+    """
+    A text completion model.
+    """
+
+    start = "on_llm_start"
+    end = "on_llm_end"
+    error = "on_llm_error"
+
+    def recorded(self, inputs: "dict[str, Any]") -> "Any":
+        return _listed(next(iter(inputs.values()), ()))
+
+    def started(self, run: "Run") -> "Args":
+        params = {**run.params, "model": run.model} if run.model else run.params
+        return ({"name": run.name}, run.inputs), {"invocation_params": params}
+
+    def start_data(self, run: "Run") -> "dict[str, Any]":
+        return {"prompts": run.inputs, **_model_data(run)}
+
+    def ended(self, run: "Run") -> "Any":
+        whole = hasattr(run.outputs, "generations") and run._shows_all()
+        return run.outputs if whole else _result(run)
+
+    def end_data(self, run: "Run") -> "dict[str, Any]":
+        answer = run._answer or Answer()
+        return {
+            "text": _shown(run, answer.text, "text"),
+            "tool_calls": _shown(run, answer.tool_calls, "tool_calls") or [],
+            "model": answer.model or run.model,
+            "finish_reason": answer.finish_reason,
+        }
+
+    def failed(self, run: "Run") -> "dict[str, Any]":
+        return {"response": _result(run)}
+
+
+class ChatModel(Llm):
+    """
+    A chat model.
+    """
+
+    start = "on_chat_model_start"
+
+    def recorded(self, inputs: "dict[str, Any]") -> "Any":
+        given = next(iter(inputs.values()), ())
+        while isinstance(given, (list, tuple)) and len(given) == 1:
+            if not isinstance(given[0], list):  # [[message, ...]] is unwrapped
+                break
+            given = given[0]
+        if isinstance(given, (list, tuple)):
+            return [_own(message) for message in given]
+        return [_own(given)]
+
+    def started(self, run: "Run") -> "Args":
+        (serialized, messages), kwargs = super().started(run)
+        return (serialized, [messages]), kwargs
+
+    def start_data(self, run: "Run") -> "dict[str, Any]":
+        messages = run.inputs
+        if isinstance(messages, list):
+            messages = [message_data(message) for message in messages]
+        return {"messages": messages, **_model_data(run)}
+
+
+CHAIN = Chain()
+KINDS: "dict[str, Chain]" = {
+    "chain": CHAIN,
+    "agent": CHAIN,
+    "llm": Llm(),
+    "chat_model": ChatModel(),
+    "tool": Tool(),
+    "retriever": Retriever(),
+    "embedding": Embedding(),
+}
+MODELS = frozenset({"llm", "chat_model"})
+
+
+def _result(run: "Run") -> LLMResult:
+    answer = run._answer or Answer()
+    output: dict[str, Any] = {}
+    model = answer.model or run.model
+    if model:
+        output["model_name"] = model
+    if run.usage:
+        output["token_usage"] = run.usage.to_dict()
+    info = {"finish_reason": answer.finish_reason} if answer.finish_reason else None
+    text = _shown(run, answer.text, "text") or ""
+    message = answer.message if run._shows_all() else None
+    return LLMResult([[Generation(text, message, info)]], output)
+
+
+def _shown(run: "Run", value: object, name: str) -> "Any":
+    audience = run._heard
+    if not audience.capture or run._spec_outputs is False:
+        return None
+    return redacted(value, audience.redactors, ("outputs", name))
+
+
+def _model_data(run: "Run") -> "dict[str, Any]":
+    return {"model": run.model, "provider": run.provider, "params": run.params}
+
+
+def _single(inputs: object) -> bool:
+    return isinstance(inputs, dict) and len(inputs) == 1
+
+
+def _listed(given: object) -> "list[Any]":
+    return list(given) if isinstance(given, (list, tuple)) else [given]
+
+
+def _own(message: object) -> object:
+    return dict(message) if type(message) is dict else message
+
+
+def _measured(vectors: object) -> "dict[str, Any] | None":
+    """
+    Tell how many vectors there are and how long, not what they hold.
+    """
+    try:
+        count = len(vectors)  # type: ignore[arg-type]
+        size = len(vectors[0]) if count else 0  # type: ignore[index]
+    except Exception:  # noqa: BLE001 - of no known shape
+        return None
+    return {"count": count, "size": size}

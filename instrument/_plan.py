@@ -1,0 +1,300 @@
+"""
+Who hears: layers of handlers, one on the other, settled into an `Audience`.
+
+A `Plan` is a link (one layer over an outer plan), made in no time when a block opens.
+It is settled when something first happens under it, and again when the epoch has
+changed: a layer was closed from elsewhere, or process-wide handlers came or went.
+"""
+
+from instrument._state import PROCESS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable, Mapping
+    from typing import Any
+    from uuid import UUID
+
+    from instrument._listener import Listener
+    from instrument._redact import Redactor
+    from instrument._serve import Lane
+
+
+class Options:
+    """
+    What a block, a constructor or a call gives: handlers and what goes with them.
+    """
+
+    __slots__ = (
+        "capture",
+        "inherit",
+        "listeners",
+        "metadata",
+        "redactors",
+        "sample",
+        "tags",
+    )
+
+    def __init__(  # noqa: PLR0913 - one argument a field
+        self,
+        listeners: "tuple[Listener, ...]" = (),
+        tags: tuple[str, ...] = (),
+        metadata: "Mapping[str, Any] | None" = None,
+        *,
+        inherit: bool = True,
+        sample: float = 1.0,
+        redactors: "tuple[Redactor, ...]" = (),
+        capture: bool = True,
+    ) -> None:
+        self.listeners = listeners
+        self.tags = tags
+        self.metadata = metadata
+        self.inherit = inherit
+        self.sample = sample
+        self.redactors = redactors
+        self.capture = capture
+
+    def __bool__(self) -> bool:
+        return bool(self.listeners or self.tags or self.metadata)
+
+
+class Layer:
+    """
+    One opening of some `Options`: a block entered, a constructor's, a call's.
+
+    Attributes:
+        rank: ``block``, ``constructor``, ``call``, or ``trace`` (no handlers: the mark
+            at which samples below were drawn).
+        closed: True once it was left from another Context: it counts no more.
+        loop: The event loop on which it was opened, where its handlers are at home.
+        lanes: The queues of its async handlers, while they hold anything.
+    """
+
+    rank = "constructor"
+    closed = False
+    loop: "AbstractEventLoop | None" = None
+    lanes: "dict[object, Lane] | None" = None
+    trace_id: "UUID | None" = None
+
+    def __init__(self, options: Options, rank: str = "constructor") -> None:
+        self.options = options
+        self.rank = rank
+
+
+class Epoch:
+    """
+    The number of times that settled plans have become out of date.
+    """
+
+    now = 0
+
+
+def mark(trace_id: "UUID") -> Layer:
+    """
+    Make the layer under which samples are drawn for one trace.
+    """
+    layer = Layer(_NOTHING, "trace")
+    layer.trace_id = trace_id
+    return layer
+
+
+class Plan:
+    """
+    A layer over an outer plan.
+    """
+
+    __slots__ = ("audience", "epoch", "layer", "outer", "own")
+
+    audience: "Audience"
+
+    def __init__(
+        self,
+        outer: "Plan | None",
+        layer: "Layer | None",
+        own: "tuple[Layer, ...]" = (),
+    ) -> None:
+        self.outer = outer
+        self.layer = layer
+        self.own = own
+        self.epoch = -1
+
+    def settle(self) -> "Audience":
+        """
+        Give who hears now; cheap where nothing has changed since the last time.
+        """
+        if self.epoch != Epoch.now:
+            epoch = Epoch.now
+            self.audience = Audience(self._layers(), self.own)
+            self.epoch = epoch
+        return self.audience
+
+    def without(self, layer: "Layer") -> "Plan":
+        """
+        Give the same plan less one layer.
+        """
+        above = []
+        link: Plan | None = self
+        while link is not None and link.layer is not layer:
+            above.append(link.layer)
+            link = link.outer
+        if link is None:
+            return self
+        plan = link.outer or NOBODY
+        for kept in reversed(above):
+            plan = Plan(plan, kept)
+        return plan
+
+    def _layers(self) -> "list[Layer]":
+        layers = []
+        link: Plan | None = self
+        while link is not None:
+            if link.layer is not None and not link.layer.closed:
+                layers.append(link.layer)
+            link = link.outer
+        return [*PROCESS, *reversed(layers)]
+
+
+class Audience:
+    """
+    Who hears, and with what tags, metadata and redactors: a snapshot, never changed.
+
+    Attributes:
+        listeners: Each with its layer, in the order in which they hear.
+        undecided: True while samples of some layer have not been drawn.
+        constructor_metadata: What constructors gave, outer to inner.
+        metadata: The same, and over it what blocks and calls gave.
+    """
+
+    __slots__ = (
+        "_receivers",
+        "capture",
+        "listeners",
+        "metadata",
+        "redactors",
+        "tags",
+        "undecided",
+    )
+
+    def __init__(self, layers: "list[Layer]", own: "tuple[Layer, ...]") -> None:
+        self._receivers: dict[str, Receivers] = {}
+        self.undecided = False
+        self.listeners = tuple(self._heard(layers, own))
+        options = [layer.options for layer in layers]
+        self.tags = tuple(dict.fromkeys(tag for o in options for tag in o.tags))
+        self.redactors = tuple(dict.fromkeys(r for o in options for r in o.redactors))
+        self.capture = all(o.capture for o in options)
+        self.metadata: dict[str, Any] = {}
+        for rank in (("constructor",), ("block", "call")):
+            for layer in layers:
+                if layer.rank in rank and layer.options.metadata:
+                    self.metadata.update(layer.options.metadata)
+
+    def receivers(self, event: str) -> "Receivers":
+        """
+        Give what serves *event*.
+        """
+        known = self._receivers.get(event)
+        if known is None:
+            known = self._receivers[event] = Receivers(self.listeners, event)
+        return known
+
+    def _heard(
+        self, layers: "list[Layer]", own: "tuple[Layer, ...]"
+    ) -> "list[tuple[Listener, Layer]]":
+        sampled = self._sampled(layers)
+        start = max(
+            (i for i, layer in enumerate(layers) if not layer.options.inherit),
+            default=0,
+        )
+        heard: dict[object, tuple[Listener, Layer]] = {}
+        for layer in sampled:
+            if layers.index(layer) < start:
+                continue
+            for listener in layer.options.listeners:
+                if not listener.local or layer in own:
+                    heard.setdefault(listener.key, (listener, layer))
+        return list(heard.values())
+
+    def _sampled(self, layers: "list[Layer]") -> "list[Layer]":
+        """
+        Leave out the layers whose sample this trace is not in.
+        """
+        kept = []
+        trace_id = None
+        for layer in reversed(layers):
+            if layer.trace_id is not None:
+                trace_id = layer.trace_id
+            if layer.options.sample >= 1:
+                kept.append(layer)
+            elif trace_id is None:
+                self.undecided = True
+                kept.append(layer)
+            elif _drawn(trace_id) < layer.options.sample:
+                kept.append(layer)
+        return kept[::-1]
+
+
+class Receivers:
+    """
+    What serves one event: methods in order, and whether any takes it typed or native.
+    """
+
+    __slots__ = ("entries", "native", "typed")
+
+    def __init__(
+        self, listeners: "tuple[tuple[Listener, Layer], ...]", event: str
+    ) -> None:
+        entries: list[
+            tuple[Callable[..., object], Listener, Layer, bool]
+        ] = []
+        for listener, layer in listeners:
+            method = listener.method(event) or _fallback(listener, event)
+            if method is not None:
+                entries.append((method, listener, layer, False))
+            method = listener.method("on_event")
+            if method is not None:
+                entries.append((method, listener, layer, True))
+        self.entries = tuple(entries)
+        self.typed = any(not native for *_, native in entries)
+        self.native = any(native for *_, native in entries)
+
+    def __bool__(self) -> bool:
+        return bool(self.entries)
+
+
+def _fallback(listener: "Listener", event: str) -> "Callable[..., object] | None":
+    """
+    Serve a chat model's start, as text, to a handler that knows only text models.
+    """
+    if event != "on_chat_model_start" or not _wants_chat(listener):
+        return None
+    method = listener.method("on_llm_start")
+    if method is None:
+        return None
+
+    def as_text(
+        serialized: object, messages: "list[list[Any]]", **kwargs: object
+    ) -> object:
+        from instrument._shapes import messages_text
+
+        return method(serialized, [messages_text(m) for m in messages], **kwargs)
+
+    return as_text
+
+
+def _wants_chat(listener: "Listener") -> bool:
+    return getattr(listener.handler, "ignore_chat_model", None) is not True
+
+
+def _drawn(trace_id: "UUID") -> float:
+    """
+    Map a trace id to [0, 1): the same in every process, whatever the ids' pattern.
+    """
+    mixed = (trace_id.int ^ trace_id.int >> 64) * 0x9E3779B97F4A7C15 & (1 << 64) - 1
+    mixed = (mixed ^ mixed >> 32) * 0xD6E8FEB86659FD93 & (1 << 64) - 1
+    return (mixed ^ mixed >> 32) / (1 << 64)
+
+
+_NOTHING = Options()
+NOBODY = Plan(None, None)
+"""The plan outside every block: process-wide handlers only."""

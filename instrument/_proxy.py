@@ -1,0 +1,67 @@
+"""
+The proxies of callables that a closure cannot stand for, by wrapt.
+
+They pickle, copy and answer `inspect` like what they wrap.
+"""
+
+import copy
+
+import wrapt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+class BoundProxy(wrapt.BoundFunctionWrapper):  # type: ignore[misc]
+    """
+    A method of one object.
+    """
+
+    def __reduce_ex__(self, protocol: object) -> "Any":
+        return getattr, (self._self_instance, self.__wrapped__.__name__)
+
+    def __copy__(self) -> "BoundProxy":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "BoundProxy":
+        return self
+
+
+class Proxy(wrapt.FunctionWrapper):  # type: ignore[misc]
+    """
+    A callable, traced or scoped.
+    """
+
+    __bound_function_wrapper__ = BoundProxy
+
+    def __init__(
+        self, wrapped: "Any", wrapper: "Callable[..., Any]", wrapping: "Any"
+    ) -> None:
+        super().__init__(wrapped, wrapper)
+        self._self_wrapper_function = wrapper
+        self._self_wrapping = wrapping
+
+    @property
+    def __instrument__(self) -> "Any":
+        return self._self_wrapping
+
+    def __reduce_ex__(self, protocol: object) -> "Any":
+        if _is_global(self):
+            return self.__wrapped__.__qualname__  # by reference, as functions are
+        return self._self_wrapping.rebuilt, (self.__wrapped__,)
+
+    def __copy__(self) -> "Any":
+        if hasattr(self.__wrapped__, "__code__"):
+            return self
+        return self._self_wrapping.rebuilt(copy.copy(self.__wrapped__))
+
+    def __deepcopy__(self, memo: "Any") -> "Any":
+        if hasattr(self.__wrapped__, "__code__"):
+            return self
+        return self._self_wrapping.rebuilt(copy.deepcopy(self.__wrapped__, memo))
+
+
+def _is_global(proxy: Proxy) -> bool:
+    return isinstance(getattr(proxy.__wrapped__, "__qualname__", None), str)

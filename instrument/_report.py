@@ -1,0 +1,89 @@
+"""
+Say once what went wrong, in a framed block, and never raise: the request goes on.
+
+A failure is told with its traceback the first time it happens to one handler at one
+event, then counted and told again at 10, 100, 1,000 ... No local values are shown:
+they may be what a redactor hides.
+"""
+
+import weakref
+
+from instrument._text import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_MOST = 1_000
+_counts: "dict[int, tuple[Any, dict[str, int]]]" = {}
+
+
+def failed(handler: object, event: str, exc: BaseException) -> None:
+    """
+    Report that *handler* raised *exc* when it was served *event*.
+    """
+    counts = _counts_of(handler)
+    count = counts[event] = counts.get(event, 0) + 1
+    name = described(handler)
+    if count == 1:
+        complain(f"{name} failed at {event}; the call goes on without it", exc)
+    elif count in (10, 100, 1_000, 10_000, 100_000, 1_000_000):
+        complain(f"{name} has failed {count} times at {event}", None)
+
+
+def failures(handler: object) -> "dict[str, int]":
+    """
+    Tell how often *handler* failed, by event.
+    """
+    return dict(_counts_of(handler))
+
+
+def complain(message: str, exc: BaseException | None) -> None:
+    """
+    Write *message* to loguru at ERROR, with the traceback of *exc* if there is one.
+    """
+    from loguru import logger  # 110 ms, and most processes never need it
+
+    try:
+        text = printable(message) + (_framed(exc) if exc is not None else "")
+        logger.opt(depth=2).error("{}", text)
+    except Exception:  # noqa: BLE001, S110 - a log sink that fails must not hurt a call
+        pass
+
+
+def described(handler: object) -> str:
+    """
+    Name *handler* for a person: its class, or its function's qualified name.
+    """
+    name = getattr(handler, "__qualname__", None)
+    return name if isinstance(name, str) else type(handler).__qualname__
+
+
+def _framed(exc: BaseException) -> str:
+    import traceback
+
+    lines = "".join(traceback.format_exception(exc)).splitlines()
+    return "".join(f"\n  | {printable(line)}" for line in lines)
+
+
+def _counts_of(handler: object) -> "dict[str, int]":
+    """
+    Find the counts of *handler*: by identity, forgotten when it is collected.
+
+    What takes no weak reference is held by the entry itself, of which there are at
+    most 1,000.
+    """
+    owner = getattr(handler, "__self__", handler)  # a bound method is made per access
+    key = id(owner)
+    known = _counts.get(key)
+    if known is not None:
+        return known[1]
+    try:
+        anchor: Any = weakref.ref(owner, lambda _: _counts.pop(key, None))
+    except TypeError:
+        anchor = owner
+    if len(_counts) >= _MOST:
+        _counts.pop(next(iter(_counts)), None)
+    counts: dict[str, int] = {}
+    _counts[key] = (anchor, counts)
+    return counts

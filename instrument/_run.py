@@ -1,0 +1,406 @@
+"""
+`Run`: one timed call, its facts, and what its body may tell while it runs.
+"""
+
+from itertools import count
+
+from instrument import _ids, _report
+from instrument._dispatch import Delivery
+from instrument._event import Usage
+from instrument._payload import CHAIN, KINDS
+from instrument._plan import NOBODY, Layer, Options, Plan
+from instrument._redact import redacted
+from instrument._state import MUTED, Frame, get_state, set_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any, Protocol
+    from uuid import UUID
+
+    from instrument._payload import Chain
+    from instrument._plan import Audience
+    from instrument._shapes import Answer
+
+    class Binding(Protocol):
+        def bound(
+            self, args: tuple[Any, ...], kwargs: dict[str, Any], instance: object
+        ) -> dict[str, Any]: ...
+
+_NO_USAGE = Usage()
+
+
+class Run(Frame):
+    """
+    One timed call of something: a chain, a model, a tool.
+
+    Attributes:
+        id: A UUIDv7.
+        parent_id: The id of the run it was called from, None for a root.
+        name: Never empty.
+        kind: ``chain``, ``agent``, ``llm``, ``chat_model``, ``tool``, ``retriever``,
+            ``embedding`` or any other string.
+        depth: How many runs are above it; 0 for a root.
+        started_at: Nanoseconds since the epoch.
+        status: ``running``, ``ok``, ``error``, ``cancelled`` or ``abandoned``.
+        error: The exception it ended with.
+        error_origin: True where that exception came from, False where it only
+            passed through.
+        model, provider: As far as they are known.
+        usage: What a model call consumed; its fields are None while not known.
+    """
+
+    is_run = True
+    parent_id: "UUID | None" = None
+    depth = 0
+    status = "running"
+    error: BaseException | None = None
+    error_origin = False
+    model: str | None = None
+    provider: str | None = None
+    usage = _NO_USAGE
+
+    _parent: "Run | None" = None
+    _root: "Run | None" = None
+    _ended_ns: int | None = None
+    _first_token_ns: int | None = None
+    _seq: "Callable[[], int] | None" = None
+    _call: "tuple[Any, ...] | None" = None
+    _inputs: "Any" = None
+    _params: "dict[str, Any] | None" = None
+    _outputs: "Any" = None
+    _metadata: "dict[str, Any] | None" = None
+    _answer: "Answer | None" = None
+    _spec_outputs: "Any" = None
+    _outer: "Any" = None
+
+    def __init__(  # noqa: PLR0913 - what a run is made of
+        self,
+        name: str,
+        kind: str,
+        parent: "Run | None",
+        plan: Plan,
+        heard: "Audience",
+        outer: object,
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.started_at = started_at = _ids.wall_ns()
+        self.id = _ids.mint(started_at)
+        if parent is not None:
+            self._parent = parent
+            self._root = parent._root or parent
+            self.parent_id = parent.id
+            self.depth = parent.depth + 1
+        self._plan = plan
+        self._heard = heard
+        self._outer = outer
+        self._started_ns = _ids.clock_ns()
+
+    def __repr__(self) -> str:
+        return f"<Run {self.kind} {self.name!r} {self.status} {self.id}>"
+
+    @property
+    def trace_id(self) -> "UUID":
+        """
+        The id of the root run.
+        """
+        return self._root_run().id
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """
+        Its own tags and those it inherits, outer first.
+        """
+        return self._plan.settle().tags
+
+    @property
+    def metadata(self) -> "dict[str, Any]":
+        """
+        Its own metadata over what it inherits; a dict of this run.
+        """
+        if self._metadata is None:
+            metadata = dict(self._plan.settle().metadata)
+            redactors = self._heard.redactors
+            if redactors and metadata:
+                metadata = redacted(metadata, redactors, ("metadata",))
+            self._metadata = metadata = metadata if isinstance(metadata, dict) else {}
+            return metadata
+        return self._metadata
+
+    @property
+    def inputs(self) -> "Any":
+        """
+        What it was called with, as its handlers may see it.
+
+        A dict of the arguments by name; the prompts or messages of a model, the
+        query of a retriever, the texts of an embedding.
+        """
+        if self._call is not None:
+            call, self._call = self._call, None
+            self._take(*call)
+        return self._inputs
+
+    @property
+    def params(self) -> "dict[str, Any]":
+        """
+        A model's other arguments, by name.
+        """
+        return self._params if self.inputs is not None and self._params else {}
+
+    @property
+    def outputs(self) -> "Any":
+        """
+        What it returned, as its handlers may see it; None while it runs.
+        """
+        return self._outputs
+
+    @outputs.setter
+    def outputs(self, value: object) -> None:
+        self._outputs = self._own(value, "outputs")
+
+    @property
+    def duration_s(self) -> float:
+        """
+        Seconds from start to end, to now while it runs.
+        """
+        ended = self._ended_ns
+        return ((_ids.clock_ns() if ended is None else ended) - self._started_ns) / 1e9
+
+    @property
+    def time_to_first_token_s(self) -> float | None:
+        """
+        Seconds from start to its first token, None before that.
+        """
+        first = self._first_token_ns
+        return None if first is None else (first - self._started_ns) / 1e9
+
+    def token(self, text: str, chunk: object = None, channel: str = "text") -> None:
+        """
+        Tell a piece of a model's answer: ``on_llm_new_token``.
+
+        Args:
+            text: Its text.
+            chunk: The provider's own object.
+            channel: ``text``, ``reasoning`` or ``tool_call``.
+        """
+        delivery = self._token(text, chunk, channel)
+        if delivery is None:
+            return
+        state = get_state()
+        set_state(MUTED)
+        try:
+            delivery.now()
+        finally:
+            set_state(state)
+
+    def atoken(
+        self, text: str, chunk: object = None, channel: str = "text"
+    ) -> "Coroutine[Any, Any, None] | None":
+        """
+        The same in async code: what it returns is to be awaited, if it is not None.
+        """
+        delivery = self._token(text, chunk, channel)
+        if delivery is None:
+            return None
+        state = get_state()
+        set_state(MUTED)
+        try:
+            waiting = delivery.step()
+            if waiting is not None:
+                return _finish_later(delivery, waiting, state)
+            delivery.now()
+        finally:
+            set_state(state)
+        return None
+
+    def text(self, text: str) -> None:
+        """
+        Say something: ``on_text``.
+        """
+        shown = self._own(text, "text")
+        self._tell("on_text", (shown,), {"text": shown})
+
+    def retry(self, state: object) -> None:
+        """
+        Tell that it tries again: ``on_retry``, with tenacity's state or a number.
+        """
+        number = getattr(state, "attempt_number", state)
+        self._tell("on_retry", (state,), {"attempt": number})
+
+    def emit(
+        self, name: str, data: object = None, heard: "Audience | None" = None
+    ) -> None:
+        """
+        Tell an event of the application's own: ``on_custom_event``.
+
+        Args:
+            name: The event's name.
+            data: Anything.
+            heard: Who hears it; by default those who hear the run.
+        """
+        shown = self._own(data, "data")
+        told = {"name": name, "data": shown}
+        self._tell("on_custom_event", (name, shown), told, heard)
+
+    def add_tags(self, *tags: str) -> None:
+        """
+        Add tags to this run and to those it starts later.
+        """
+        self._add(Options(tags=tuple(str(tag) for tag in tags)))
+
+    def add_metadata(self, **metadata: object) -> None:
+        """
+        Add metadata to this run and to those it starts later.
+        """
+        self._add(Options(metadata=metadata))
+        self._metadata = None if self._metadata is None else {**self._metadata, **metadata}
+
+    def record_usage(self, **counts: "int | float | None") -> None:
+        """
+        Add what a model call consumed: the fields of `Usage` by name.
+
+        What is not a number is reported, not raised: a provider's answer must not
+        end the request.
+        """
+        try:
+            self.usage = self.usage + Usage(**counts)  # type: ignore[arg-type]
+        except (TypeError, ValueError) as exc:
+            _report.complain(f"record_usage of {self.name!r}: {exc}", None)
+
+    def next_seq(self) -> int:
+        """
+        Count the events recorded in this trace; of a root run.
+        """
+        if self._seq is None:
+            self.__dict__.setdefault("_seq", count(1).__next__)
+        return self._seq()  # type: ignore[misc]
+
+    def _root_run(self) -> "Run":
+        return self._root or self
+
+    def _events(self) -> "Chain":
+        return KINDS.get(self.kind, CHAIN)
+
+    def _shows_all(self) -> bool:
+        return self._heard.capture and not self._heard.redactors
+
+    def _own(self, value: "Any", name: str) -> "Any":
+        """
+        Give a payload as handlers may have it: redacted, and in a container of its own.
+        """
+        heard = self._heard
+        if not heard.capture:
+            return None
+        if heard.redactors:
+            value = redacted(value, heard.redactors, (name,))
+        return value.copy() if type(value) in (dict, list, set) else value
+
+    def _token(self, text: str, chunk: object, channel: str) -> Delivery | None:
+        if self._ended_ns is not None:
+            return None
+        if self._first_token_ns is None:
+            self._first_token_ns = _ids.clock_ns()
+        receivers = self._heard.receivers("on_llm_new_token")
+        if not receivers.entries or get_state() is MUTED:
+            return None
+        if not self._shows_all():
+            text, chunk = self._own(text, "token") or "", None
+        kwargs = {
+            "chunk": chunk,
+            "run_id": self.id,
+            "parent_run_id": self.parent_id,
+            "tags": list(self._plan.settle().tags),
+            "run": self,
+        }
+        data = {"token": text, "channel": channel}
+        return Delivery(
+            self, "on_llm_new_token", receivers, (text,), kwargs, lambda _: data
+        )
+
+    def _take(
+        self,
+        binding: "Binding",
+        args: "tuple[Any, ...]",
+        kwargs: "dict[str, Any]",
+        instance: object,
+    ) -> None:
+        if not self._heard.capture:
+            self._inputs = self._events().recorded({})
+            return
+        inputs = binding.bound(args, kwargs, instance)
+        if self._heard.redactors:
+            inputs = redacted(inputs, self._heard.redactors, ("inputs",))
+        if isinstance(inputs, dict):
+            for name, value in inputs.items():
+                if type(value) in (dict, list, set):
+                    inputs[name] = value.copy()
+            self._params = dict(list(inputs.items())[1:])
+            inputs = self._events().recorded(inputs)
+        self._inputs = inputs
+
+    def _add(self, options: Options) -> None:
+        self._plan = Plan(self._plan, Layer(options, "call"))
+
+    def _tell(
+        self,
+        event: str,
+        args: "tuple[Any, ...]",
+        data: "dict[str, Any]",
+        heard: "Audience | None" = None,
+    ) -> None:
+        receivers = (heard or self._heard).receivers(event)
+        state = get_state()
+        if not receivers.entries or state is MUTED or self._ended_ns is not None:
+            return
+        set_state(MUTED)
+        try:
+            Delivery(
+                self, event, receivers, args, keywords(self, event), lambda _: data
+            ).now()
+        finally:
+            set_state(state)
+
+
+async def _finish_later(delivery: Delivery, waiting: "Any", state: object) -> None:
+    set_state(MUTED)
+    try:
+        await delivery.later(waiting)
+    finally:
+        set_state(state)
+
+
+def keywords(run: Run, event: str = "") -> "dict[str, Any]":
+    """
+    Give the keyword arguments that every event of *run* carries.
+    """
+    made = {
+        "run_id": run.id,
+        "parent_run_id": run.parent_id,
+        "tags": list(run.tags),
+        "metadata": run.metadata.copy(),
+        "run": run,
+    }
+    if event != "on_custom_event":  # its own first argument is called name
+        made["name"] = run.name
+    return made
+
+
+class InertRun(Run):
+    """
+    What `current_run` gives outside any run: false, silent, of the right types.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("none", "chain", None, NOBODY, NOBODY.settle(), None)
+        self.__dict__["_ended_ns"] = self._started_ns
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "<no run>"
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if "_ended_ns" not in self.__dict__:
+            super().__setattr__(name, value)

@@ -1,0 +1,251 @@
+"""
+Functions that run in a scope: ``@callbacks(handler)`` opens a fresh one at each call,
+`bind` carries the one in which it was called.
+"""
+
+from instrument._decorate import decorated
+from instrument._plan import NOBODY
+from instrument._state import Frame, get_state, leave, set_state
+from instrument._steps import FOLLOWED, Session, follow, when_dropped
+from instrument._text import safe_repr
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from collections.abc import Generator, Iterator
+    from typing import Any
+
+    from instrument._scope import Scope, callbacks
+
+
+class Scoped:
+    """
+    How ``@callbacks(...)`` wraps a function.
+    """
+
+    def __init__(self, owner: "callbacks") -> None:
+        self.owner = owner
+        self.wrapper: Any = None
+
+    def wrap(self, target: "Any") -> "Any":
+        """
+        Decorate *target*.
+
+        Raises:
+            TypeError: For a class, or what cannot be called.
+        """
+        if isinstance(target, type):
+            message = (
+                f"@callbacks decorates functions, not the class {target.__name__}."
+                " Decorate its methods, or give it handlers: @traced, then"
+                f" {target.__name__}(callbacks=[...])."
+            )
+            raise TypeError(message)
+        self.wrapper = decorated(target, self, "callbacks")
+        return self.wrapper
+
+    def rebuilt(self, target: "Any") -> "Any":
+        """
+        Decorate a copy of the function in the same way.
+        """
+        return Scoped(self.owner).wrap(target)
+
+    def __reduce__(self) -> "Any":
+        return _unscoped, ()  # handlers stay in their process
+
+    def plain(self, function: "Any") -> "Callable[..., Any]":
+        def scoped(*args: "Any", **kwargs: "Any") -> "Any":
+            return self.called(function, None, args, kwargs)
+
+        return scoped
+
+    def coroutine(self, function: "Any") -> "Callable[..., Any]":
+        async def scoped(*args: "Any", **kwargs: "Any") -> "Any":
+            async with self.owner:
+                return await function(*args, **kwargs)
+
+        return scoped
+
+    def called(
+        self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
+    ) -> "Any":
+        owner = self.owner
+        scope = owner.__enter__()
+        try:
+            result = wrapped(*args, **kwargs)
+        except BaseException as exc:
+            owner.__exit__(type(exc), exc, exc.__traceback__)
+            raise
+        if result.__class__ in FOLLOWED and scope._token is not None:
+            session = ScopeSession(owner, scope)
+            session.leave(scope._outer)
+            return _followed(result, session)
+        owner.__exit__(None, None, None)
+        return result
+
+    deferred = called
+
+
+class _Unscoped:
+    """
+    What a pickled `Scoped` comes back as: the handlers stayed behind.
+    """
+
+    def rebuilt(self, target: "Any") -> "Any":
+        return target
+
+
+def _unscoped() -> _Unscoped:
+    return _Unscoped()
+
+
+class ScopeSession(Session):
+    """
+    A scope that is open as long as a generator or coroutine.
+    """
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: "callbacks", scope: "Scope") -> None:
+        super().__init__(scope)
+        self._owner = owner
+
+    def returned(self, value: object) -> None:  # noqa: ARG002
+        self._owner.__exit__(None, None, None)
+
+    def failed(self, exc: BaseException) -> None:
+        self._owner.__exit__(type(exc), exc, None)
+
+    def areturned(self, value: object) -> "Awaitable[None]":  # noqa: ARG002
+        return self._owner.__aexit__(None, None, None)
+
+    def afailed(self, exc: BaseException) -> "Awaitable[None] | None":
+        if isinstance(exc, GeneratorExit):  # it can wait for nothing
+            self._owner.__exit__(type(exc), exc, None)
+            return None
+        return self._owner.__aexit__(type(exc), exc, None)
+
+
+class Captured(Frame):
+    """
+    The scope of another place and time, linked in here.
+    """
+
+    def __init__(self, state: "Any") -> None:
+        is_frame = isinstance(state, Frame)
+        self._plan = state._plan if is_frame else NOBODY
+        self.run = (state if state.is_run else state.run) if is_frame else None
+        self._outer: Any = None
+
+    def cloned(self) -> "Captured":
+        made = Captured(self)
+        made._outer = self._outer
+        return made
+
+
+class BoundSession(Session):
+    """
+    An iterator that is stepped in a captured scope.
+    """
+
+    __slots__ = ()
+
+    def returned(self, value: object) -> None:  # noqa: ARG002
+        leave(self.frame)
+
+    def areturned(self, value: object) -> None:  # noqa: ARG002
+        leave(self.frame)
+
+    def failed(self, exc: BaseException) -> None:  # noqa: ARG002
+        leave(self.frame)
+
+    def afailed(self, exc: BaseException) -> None:  # noqa: ARG002
+        leave(self.frame)
+
+
+class Bound:
+    """
+    How `bind` wraps a function.
+    """
+
+    def __init__(self, state: object) -> None:
+        self._state = state
+        self.wrapper = None
+
+    def rebuilt(self, target: "Any") -> "Any":
+        """
+        Bind a copy of the function to the same scope.
+        """
+        return decorated(target, Bound(self._state), "bind")
+
+    def __reduce__(self) -> "Any":
+        return _unscoped, ()
+
+    def plain(self, function: "Any") -> "Callable[..., Any]":
+        def bound(*args: "Any", **kwargs: "Any") -> "Any":
+            return self.called(function, None, args, kwargs)
+
+        return bound
+
+    def coroutine(self, function: "Any") -> "Callable[..., Any]":
+        async def bound(*args: "Any", **kwargs: "Any") -> "Any":
+            frame = self._enter()
+            try:
+                return await function(*args, **kwargs)
+            finally:
+                leave(frame)
+
+        return bound
+
+    def called(
+        self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
+    ) -> "Any":
+        frame = self._enter()
+        try:
+            result = wrapped(*args, **kwargs)
+        finally:
+            leave(frame)
+        if result.__class__ in FOLLOWED:
+            return follow(result, BoundSession(Captured(self._state)))
+        return result
+
+    deferred = called
+
+    def _enter(self) -> Captured:
+        frame = Captured(self._state)
+        frame._outer = get_state()
+        set_state(frame)
+        return frame
+
+
+def bound_iterator(target: "Any") -> "Any":
+    """
+    Step an iterator or async iterator in the scope of now.
+
+    Raises:
+        TypeError: If it is neither, nor can be called.
+    """
+    session = BoundSession(Captured(get_state()))
+    if target.__class__ in FOLLOWED:
+        return follow(target, session)
+    if hasattr(type(target), "__next__"):
+        return follow(_stepping(target), session)
+    if hasattr(type(target), "__anext__"):
+        return follow(_astepping(target), session)
+    message = f"bind takes a function or an iterator, not {safe_repr(target)}."
+    raise TypeError(message)
+
+
+def _stepping(iterator: "Iterator[Any]") -> "Generator[Any, None, None]":
+    yield from iterator
+
+
+async def _astepping(iterator: "AsyncIterator[Any]") -> "AsyncGenerator[Any, None]":
+    async for item in iterator:
+        yield item
+
+
+def _followed(result: "Any", session: Session) -> "Any":
+    driver = follow(result, session)
+    when_dropped(driver, result, session)
+    return driver

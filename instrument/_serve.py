@@ -1,0 +1,140 @@
+"""
+Flush handlers: when their block is left, and at the interpreter's exit.
+
+At exit, generators that are still suspended end as abandoned first.
+"""
+
+import atexit
+import weakref
+from contextlib import nullcontext
+
+from instrument import _loops, _report
+from instrument._state import MUTED, PROCESS, get_state, set_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Any
+
+    from instrument._listener import Listener
+    from instrument._plan import Layer
+    from instrument._run import Run
+
+_streams: "dict[int, tuple[weakref.ref[Run], Callable[[Run], None]]]" = {}
+_constructed: "dict[int, weakref.ref[Listener]]" = {}
+
+
+def stream_opened(run: "Run", abandon: "Callable[[Run], None]") -> None:
+    """
+    Remember the run of a generator until `stream_closed`; it is abandoned at exit.
+    """
+    _streams[id(run)] = (weakref.ref(run), abandon)
+
+
+def stream_closed(run: "Run") -> None:
+    """
+    Forget the run of a generator: it has ended.
+    """
+    _streams.pop(id(run), None)
+
+
+def flush_at_exit(listener: "Listener") -> None:
+    """
+    Flush a constructor handler at exit: no block is ever left that would do it.
+    """
+    key = id(listener)
+    if _method(listener, "flush") or _method(listener, "aflush"):
+        forget = lambda _: _constructed.pop(key, None)  # noqa: E731
+        _constructed[key] = weakref.ref(listener, forget)
+
+
+def flush(layer: "Layer") -> None:
+    """
+    Serve what is queued in background, then flush the handlers of a block left.
+    """
+    state = get_state()
+    set_state(MUTED)
+    try:
+        if layer.lanes:
+            from instrument import _lanes
+
+            _lanes.wait([layer])
+        for listener in layer.options.listeners:
+            _flush(listener, layer)
+    finally:
+        set_state(state)
+
+
+async def aflush(layer: "Layer", *, shielded: bool = False) -> None:
+    """
+    The same in async code: also what is queued on this loop is served.
+
+    Args:
+        shielded: A task that was cancelled serves behind a shield, at most 30 s.
+    """
+    state = get_state()
+    set_state(MUTED)
+    try:
+        with _loops.shield() if shielded else nullcontext():
+            if layer.lanes:
+                from instrument import _lanes
+
+                await _lanes.settle([layer])
+            for listener in layer.options.listeners:
+                await _aflush(listener)
+    finally:
+        set_state(state)
+
+
+def _flush(listener: "Listener", layer: "Layer") -> None:
+    method = _method(listener, "flush") or _method(listener, "aflush")
+    if method is None:
+        return
+    result = _guarded(listener, method)
+    if hasattr(type(result), "__await__"):
+        from instrument import _lanes
+
+        lane = _lanes.lane_of(listener, layer)
+        lane.put(result, "flush")
+        lane.wait()
+
+
+async def _aflush(listener: "Listener") -> None:
+    method = _method(listener, "aflush") or _method(listener, "flush")
+    if method is None:
+        return
+    result = _guarded(listener, method)
+    if hasattr(type(result), "__await__"):
+        try:
+            await result
+        except (Exception, SystemExit) as exc:  # noqa: BLE001 - reported
+            _report.failed(listener.handler, "flush", exc)
+
+
+def _guarded(listener: "Listener", method: "Callable[[], Any]") -> "Awaitable[Any] | None":
+    try:
+        return method()  # type: ignore[no-any-return]
+    except (Exception, SystemExit) as exc:  # noqa: BLE001 - reported
+        _report.failed(listener.handler, "flush", exc)
+        return None
+
+
+def _method(listener: "Listener", name: str) -> "Callable[[], Any] | None":
+    if listener.event is not None:
+        return None  # a plain function: what it is bound to is not ours to flush
+    method = getattr(listener.handler, name, None)
+    return method if callable(method) else None
+
+
+@atexit.register
+def _at_exit() -> None:
+    for reference, abandon in list(_streams.values()):
+        run = reference()
+        if run is not None:
+            abandon(run)
+    for layer in list(PROCESS):
+        flush(layer)
+    for known in list(_constructed.values()):
+        listener = known()
+        if listener is not None:
+            _guarded(listener, _method(listener, "flush") or _method(listener, "aflush"))  # type: ignore[arg-type]

@@ -1,0 +1,106 @@
+"""
+The one ContextVar: what is in hand here, a run or a scope, and so who listens.
+
+Its value is a `Frame`: a `Run` (its body is running), a `Scope` (a block is open), or
+one of two falsy values, so that an idle call is one look: `PROCESS`, the list of
+process-wide layers, empty until ``callbacks(...).install()``; and `MUTED`, while a
+handler is being served.
+"""
+
+from contextvars import ContextVar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from instrument._plan import Layer, Plan
+
+
+class Muted:
+    """
+    The state in which nobody hears: a handler is at work (its own calls are mute).
+    """
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class Frame:
+    """
+    One link of the chain of open blocks and running bodies, innermost first.
+
+    Attributes:
+        _outer: The state to go back to; mended when something below leaves first.
+        _plan: Who hears what starts here.
+        _layer: What this frame itself added to the plan, if anything.
+        _owner: The ``callbacks`` or ``traced`` object that opened it.
+    """
+
+    _outer: "Any"
+    _plan: "Plan"
+    _layer: "Layer | None" = None
+    _owner: object = None
+    is_run = False
+
+    def cloned(self) -> "Frame":
+        """
+        Give a frame of the same standing that may be linked otherwise.
+        """
+        return self  # a run has one identity
+
+
+PROCESS: "list[Layer]" = []
+MUTED = Muted()
+STATE: "ContextVar[Any]" = ContextVar("instrument", default=PROCESS)
+
+get_state = STATE.get
+set_state = STATE.set
+
+
+def leave(frame: Frame) -> None:
+    """
+    Take *frame* out of the chain of this Context, wherever in it it is.
+
+    Out of order, twice, or in a Context where it never was: all are fine.
+    """
+    set_state(without(get_state(), frame))
+
+
+def without(top: "Any", gone: Frame) -> "Any":
+    """
+    Give the chain *top* less the frame *gone*; *top* itself where it holds none.
+
+    Blocks above it are copied, since copies of this Context hear on through them;
+    runs above it are mended in place, since a run has one identity.
+    """
+    if top is gone:
+        return gone._outer
+    above = []
+    link = top
+    while isinstance(link, Frame):
+        if link is gone:
+            break
+        above.append(link)
+        link = link._outer
+    else:
+        return top
+    below = gone._outer
+    for above_link in reversed(above):
+        mended = above_link.cloned()
+        mended._outer = below
+        if gone._layer is not None:
+            mended._plan = mended._plan.without(gone._layer)
+        below = mended
+    return below
+
+
+def find(owner: object) -> "Any":
+    """
+    Give the innermost frame of this Context that *owner* opened, or None.
+    """
+    link = get_state()
+    while isinstance(link, Frame):
+        if link._owner is owner:
+            return link
+        link = link._outer
+    return None

@@ -1,0 +1,52 @@
+"""
+Make text of unknown origin safe to show: models and tools write whatever they like.
+"""
+
+_SHORT = 200
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """
+    Replace every character of *text* that could drive a terminal or fake a line.
+
+    Args:
+        text: Any text, lone surrogates included.
+        keep: Control characters to let through, for instance ``"\\n\\t"``.
+
+    Returns:
+        *text* with control, format, separator and surrogate characters written as
+        Python escapes (``\\x1b``, ``\\u202e``).
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in keep else _escaped(char) for char in text
+    )
+
+
+def safe_repr(value: object, *, limit: int = _SHORT) -> str:
+    """
+    Give ``repr(value)``, or say what stood in the way.
+
+    Args:
+        value: Anything; its ``__repr__`` may raise.
+        limit: The most characters kept; what is cut is counted in the text.
+    """
+    try:
+        text = repr(value)
+    except Exception as exc:  # noqa: BLE001 - a broken __repr__ is no error of ours
+        text = f"<{type(value).__name__} whose repr raised {type(exc).__name__}>"
+    return cut(text, limit)
+
+
+def cut(text: str, limit: int) -> str:
+    """
+    Keep the first *limit* characters of *text* and say how many were left out.
+    """
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}… [{len(text) - limit} more characters]"
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")

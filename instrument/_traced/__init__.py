@@ -1,0 +1,216 @@
+"""
+`traced`: make runs of calls, or of a block.
+"""
+
+from instrument._decorate import wrapping_of
+from instrument._scope import checked_metadata, checked_tags
+from instrument._text import safe_repr
+from instrument._traced._blocks import Block
+from instrument._traced._spec import Given, Spec, handlers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any, Literal, TypeVar, overload
+
+    from instrument._listener import Handler
+
+    Traceable = Callable[..., Any] | classmethod[Any, Any, Any] | staticmethod[Any, Any]
+    T = TypeVar("T", bound=Traceable)
+
+__all__ = ["traced"]
+
+
+class Decorator(Block):
+    """
+    What ``traced("name", ...)`` gives: a decorator, and a context manager.
+    """
+
+    def __call__(self, target: "T") -> "T":
+        """
+        Decorate a function, a method, a class, or anything that can be called.
+        """
+        given = self._given
+        if given.inputs is not None and given.inputs is not False:
+            _check_function("inputs", given.inputs)
+        return _applied(target, given)
+
+
+class Traced:
+    """
+    Make a run of each call of a function, or of a block.
+
+    ``@traced``, ``@traced("answer", kind="agent")``, ``@traced.tool``;
+    ``with traced("rerank", inputs={"query": q}) as run: run.outputs = best``, and
+    ``async with``. What comes back is the same kind of thing as what was given; where
+    nobody listens, a call costs about as much as an empty closure.
+    """
+
+    __slots__ = ("_kind",)
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(self, target: T, /) -> T: ...
+
+        @overload
+        def __call__(
+            self,
+            name: str | None = None,
+            /,
+            *,
+            kind: str | None = None,
+            tags: Iterable[str] | None = None,
+            metadata: Mapping[str, Any] | None = None,
+            callbacks: Handler = None,
+            inputs: Callable[..., Any] | Literal[False] | None = None,
+            outputs: Callable[[Any], Any] | Literal[False] | None = None,
+            token: Callable[[Any], str | None] | None = None,
+            model: str | None = None,
+            provider: str | None = None,
+        ) -> Decorator: ...
+
+        @overload
+        def __call__(
+            self,
+            name: str,
+            /,
+            *,
+            kind: str | None = None,
+            tags: Iterable[str] | None = None,
+            metadata: Mapping[str, Any] | None = None,
+            callbacks: Handler = None,
+            inputs: Mapping[str, Any] | str | list[Any],
+            outputs: Literal[False] | None = None,
+            model: str | None = None,
+            provider: str | None = None,
+        ) -> Block: ...
+
+    def __call__(  # type: ignore[misc]
+        self, target: "Any" = None, /, **keywords: "Any"
+    ) -> "Any":
+        """
+        Decorate, or make a decorator and context manager.
+
+        Args:
+            target: What to decorate, or the runs' name. By default they have the
+                function's qualified name.
+            kind: ``chain``, ``agent``, ``llm``, ``chat_model``, ``tool``,
+                ``retriever``, ``embedding``, or any other string.
+            tags: Added to these runs and to those below.
+            metadata: Likewise.
+            callbacks: Constructor handlers: they hear every run of this, and below.
+            inputs: A function that makes what is recorded from the call's arguments,
+                or False for nothing; of a block, the value.
+            outputs: A function that makes what is recorded from the result, or False.
+            token: A function from a streamed chunk to its text, or None.
+            model: The name of the model that is called.
+            provider: Who serves it.
+
+        Raises:
+            TypeError: For a wrong argument; names it and the cure.
+        """
+        if callable(target) or isinstance(target, (classmethod, staticmethod, property)):
+            given = _given(None, self._kind, keywords)
+            return _applied(target, given)
+        if target is not None and not isinstance(target, str):
+            message = f"traced takes a function or a name, not {safe_repr(target)}."
+            raise TypeError(message)
+        if target == "":
+            message = "traced needs a name that is not empty: traced('answer')."
+            raise ValueError(message)
+        return Decorator(_given(target, self._kind, keywords))
+
+    def __repr__(self) -> str:
+        return "traced" if self._kind == "chain" else f"traced.{self._kind}"
+
+
+class _Kinds(Traced):
+    __slots__ = ("agent", "chain", "chat_model", "embedding", "llm", "retriever", "tool")
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.chain = Traced("chain")
+        self.agent = Traced("agent")
+        self.llm = Traced("llm")
+        self.chat_model = Traced("chat_model")
+        self.tool = Traced("tool")
+        self.retriever = Traced("retriever")
+        self.embedding = Traced("embedding")
+
+    def __repr__(self) -> str:
+        return "traced"
+
+
+traced = _Kinds()
+
+_KEYWORDS = (
+    "kind",
+    "tags",
+    "metadata",
+    "callbacks",
+    "inputs",
+    "outputs",
+    "token",
+    "model",
+    "provider",
+)
+
+
+def _given(name: str | None, kind: str, keywords: "dict[str, Any]") -> Given:
+    for keyword in keywords:
+        if keyword not in _KEYWORDS:
+            raise TypeError(_no_keyword(keyword))
+    for text in ("kind", "model", "provider"):
+        value = keywords.get(text)
+        if value is not None and (not isinstance(value, str) or not value):
+            message = f"traced({text}=...) is a string that is not empty, not {value!r}."
+            raise TypeError(message)
+    for function in ("outputs", "token"):
+        value = keywords.get(function)
+        if value is not None and not (value is False and function == "outputs"):
+            _check_function(function, value)
+    made = {**keywords, "name": name, "kind": keywords.get("kind") or kind or None}
+    if keywords.get("tags") is not None:
+        made["tags"] = checked_tags(keywords["tags"])
+    if keywords.get("metadata") is not None:
+        made["metadata"] = checked_metadata(keywords["metadata"])
+    if keywords.get("callbacks") is not None:
+        made["callbacks"] = handlers(keywords["callbacks"])
+    return Given(**made)
+
+
+def _check_function(keyword: str, value: object) -> None:
+    if not callable(value):
+        cure = " The value itself goes to a block." if keyword == "inputs" else ""
+        message = (
+            f"@traced({keyword}=...) is a function"
+            f"{' or False' if keyword != 'token' else ''}, not {safe_repr(value)}.{cure}"
+        )
+        raise TypeError(message)
+
+
+def _applied(target: "Any", given: Given) -> "Any":
+    if isinstance(target, type):
+        from instrument._traced._classes import decorate_class
+
+        return decorate_class(target, given)
+    held = getattr(target, "__func__", target)
+    inner = wrapping_of(held)
+    if isinstance(inner, Spec):  # decorated twice: one run
+        function = inner.function
+        if isinstance(target, (classmethod, staticmethod)):
+            function = type(target)(function)
+        return Spec(function, given.over(inner.given)).wrap(function)
+    return Spec(target, given).wrap(target)
+
+
+def _no_keyword(keyword: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(keyword, _KEYWORDS, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"It takes {', '.join(_KEYWORDS)}."
+    return f"traced() takes no {keyword!r}. {hint}"

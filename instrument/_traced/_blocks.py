@@ -1,0 +1,116 @@
+"""
+``with traced("name")``: a run around a block.
+"""
+
+from instrument._lifecycle import afail, afinish, astart, fail, finish, open_run, start
+from instrument._payload import KINDS, CHAIN
+from instrument._scope import _INERT
+from instrument._state import Frame, find, get_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
+
+    from instrument._run import Run
+    from instrument._traced._spec import Given
+
+
+class Block:
+    """
+    The context manager half of ``traced(...)``.
+    """
+
+    def __init__(self, given: "Given") -> None:
+        self._given = given
+        self._runs: list[Run] = []
+
+    def __enter__(self) -> "Run":
+        """
+        Start the run; an inert one where nobody listens.
+        """
+        run = self._open()
+        if run is None:
+            return _INERT
+        start(run)
+        self._runs.append(run)
+        return run
+
+    def __exit__(
+        self,
+        exc_type: "type[BaseException] | None",
+        exc: BaseException | None,
+        traceback: "TracebackType | None",
+    ) -> None:
+        """
+        End the run, with what the block has set as ``run.outputs``.
+        """
+        run = self._entered()
+        if run is None:
+            return
+        if exc is None:
+            finish(run, run.outputs)
+        else:
+            fail(run, exc)
+
+    async def __aenter__(self) -> "Run":
+        """
+        Start the run; async handlers are awaited here.
+        """
+        run = self._open()
+        if run is None:
+            return _INERT
+        pending = astart(run)
+        if pending is not None:
+            await pending
+        self._runs.append(run)
+        return run
+
+    async def __aexit__(
+        self,
+        exc_type: "type[BaseException] | None",
+        exc: BaseException | None,
+        traceback: "TracebackType | None",
+    ) -> None:
+        """
+        End the run; async handlers are awaited here.
+        """
+        run = self._entered()
+        if run is None:
+            return
+        pending = afinish(run, run.outputs) if exc is None else afail(run, exc)
+        if pending is not None:
+            await pending
+
+    def _open(self) -> "Run | None":
+        given = self._given
+        if given.name is None:
+            message = 'a traced block needs a name: with traced("rerank"): ...'
+            raise TypeError(message)
+        kind = given.kind or "chain"
+        run = open_run(get_state(), given.name, kind, given.layers("call"))
+        if run is None:
+            return None
+        run._owner = self
+        run.model, run.provider = given.model, given.provider
+        if given.outputs is not None:
+            run._spec_outputs = given.outputs
+        if given.inputs is not None and given.inputs is not False:
+            run._call = (self, (), {}, None)
+        else:
+            run._inputs = KINDS.get(kind, CHAIN).recorded({})
+        return run
+
+    def bound(self, *_: "Any") -> "dict[str, Any]":
+        """
+        Give what the block was given as its inputs, by name.
+        """
+        inputs = self._given.inputs
+        return dict(inputs) if isinstance(inputs, dict) else {"input": inputs}
+
+    def _entered(self) -> "Run | None":
+        frame: Frame | None = find(self)
+        if frame is None:  # left from another Context, or nobody listened
+            return self._runs.pop() if self._runs else None
+        self._runs = [run for run in self._runs if run is not frame]
+        return frame  # type: ignore[return-value]

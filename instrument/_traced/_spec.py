@@ -1,0 +1,332 @@
+"""
+What one ``@traced`` says of its function, and how a call of it becomes a run.
+"""
+
+from types import CoroutineType
+
+from instrument import _report
+from instrument._decorate import decorated, is_coroutine_function
+from instrument._lifecycle import afail, afinish, astart, fail, finish, open_run, start
+from instrument._listener import as_listener
+from instrument._plan import Layer, Options
+from instrument._serve import flush_at_exit
+from instrument._state import MUTED, get_state, set_state
+from instrument._steps import FOLLOWED, follow, when_dropped
+from instrument._traced._binder import Binder
+from instrument._traced._session import RunSession
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from instrument._run import Run
+
+CALLBACKS = "callbacks"
+
+
+class Given:
+    """
+    The keywords of one ``traced(...)``, checked; None where not given.
+    """
+
+    __slots__ = (
+        "callbacks",
+        "inputs",
+        "kind",
+        "metadata",
+        "model",
+        "name",
+        "outputs",
+        "provider",
+        "tags",
+        "token",
+    )
+
+    def __init__(self, **given: "Any") -> None:
+        for name in self.__slots__:
+            setattr(self, name, given.get(name))
+
+    def over(self, inner: "Given") -> "Given":
+        """
+        Give both: these options win, tags add up, handlers too.
+        """
+        made = Given()
+        for name in self.__slots__:
+            mine, theirs = getattr(self, name), getattr(inner, name)
+            setattr(made, name, theirs if mine is None else mine)
+        made.tags = (*(inner.tags or ()), *(self.tags or ()))
+        made.metadata = {**(inner.metadata or {}), **(self.metadata or {})}
+        made.callbacks = (*(inner.callbacks or ()), *(self.callbacks or ()))
+        return made
+
+    def layers(self, rank: str = "constructor") -> "tuple[Layer, ...]":
+        """
+        Give what a constructor, or a call, with these options adds.
+        """
+        if not (self.callbacks or self.tags or self.metadata):
+            return ()
+        options = constructed(self.callbacks, self.tags, self.metadata)
+        return (Layer(options, rank),)
+
+
+class Spec:
+    """
+    One decorated function. It is also how `decorated` wraps it.
+
+    Attributes:
+        watch: Not empty once a call may be heard though nobody listens around it:
+            the function or an object it is a method of has handlers of its own.
+        wrapper: What stands in the function's place.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_binder",
+        "_takes_callbacks",
+        "function",
+        "given",
+        "kind",
+        "layers",
+        "name",
+        "watch",
+        "wrapper",
+    )
+
+    def __init__(self, target: "Any", given: Given) -> None:
+        self.given = given
+        self.kind = given.kind or "chain"
+        self.name = given.name or default_name(target)
+        self.layers = given.layers()
+        self.watch: list[object] = [True] if given.callbacks else []
+        self.function: Any = None
+        self.wrapper: Any = None
+        self._binder: Binder | None = None
+        self._takes_callbacks = True
+
+    def wrap(self, target: "Any") -> "Any":
+        """
+        Decorate *target*.
+        """
+        self.function = target
+        self._binder = Binder(target)
+        self._takes_callbacks = not self._binder.has_name(CALLBACKS)
+        if isinstance(target, (classmethod, staticmethod)):
+            inner = Spec(target.__func__, self.given)
+            return type(target)(inner.wrap(target.__func__))
+        self.wrapper = decorated(target, self, "traced")
+        return self.wrapper
+
+    def __reduce__(self) -> "Any":
+        # handlers stay in their process
+        given = self.given
+        return _respecified, (self.name, given.kind, given.tags, given.metadata)
+
+    def rebuilt(self, target: "Any") -> "Any":
+        """
+        Decorate a copy of the function in the same way.
+        """
+        return Spec(target, self.given).wrap(target)
+
+    def plain(self, function: "Any") -> "Callable[..., Any]":
+        watch = self.watch
+
+        def traced(*args: "Any", **kwargs: "Any") -> "Any":
+            if not (get_state() or watch or CALLBACKS in kwargs):
+                return function(*args, **kwargs)
+            run = self.open(args, kwargs)
+            if run is None:
+                return function(*args, **kwargs)
+            start(run)
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as exc:
+                fail(run, exc)
+                raise
+            if result.__class__ in FOLLOWED:
+                return self.follow(run, result)
+            finish(run, result)
+            return result
+
+        return traced
+
+    def coroutine(self, function: "Any") -> "Callable[..., Any]":
+        watch = self.watch
+
+        async def traced(*args: "Any", **kwargs: "Any") -> "Any":
+            if not (get_state() or watch or CALLBACKS in kwargs):
+                return await function(*args, **kwargs)
+            run = self.open(args, kwargs)
+            if run is None:
+                return await function(*args, **kwargs)
+            pending = astart(run)
+            if pending is not None:
+                await pending
+            try:
+                result = await function(*args, **kwargs)
+            except BaseException as exc:
+                pending = afail(run, exc)
+                if pending is not None:
+                    await pending
+                raise
+            pending = afinish(run, result)
+            if pending is not None:
+                await pending
+            return result
+
+        return traced
+
+    def deferred(
+        self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
+    ) -> "Any":
+        run = None
+        if get_state() or self.watch or CALLBACKS in kwargs:
+            run = self.open(args, kwargs, instance)
+        inner = wrapped(*args, **kwargs)
+        if run is None or inner.__class__ not in FOLLOWED:
+            return inner
+        run._outer = None
+        return follow(inner, RunSession(run, self.given, starts=True))
+
+    def called(
+        self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
+    ) -> "Any":
+        if is_coroutine_function(wrapped):
+            if instance is not None:
+                args = (instance, *args)
+                wrapped = getattr(wrapped, "__func__", wrapped)
+            return self.coroutine(wrapped)(*args, **kwargs)
+        run = None
+        if get_state() or self.watch or CALLBACKS in kwargs:
+            run = self.open(args, kwargs, instance)
+        if run is None:
+            return wrapped(*args, **kwargs)
+        start(run)
+        try:
+            result = wrapped(*args, **kwargs)
+        except BaseException as exc:
+            fail(run, exc)
+            raise
+        if result.__class__ in FOLLOWED:
+            return self.follow(run, result)
+        finish(run, result)
+        return result
+
+    def open(
+        self, args: "tuple[Any, ...]", kwargs: "dict[str, Any]", instance: object = None
+    ) -> "Run | None":
+        """
+        Make the run of one call, or None where nobody listens.
+
+        A ``callbacks=`` that the function does not take itself is taken out of
+        *kwargs*.
+        """
+        layers = self.layers
+        if self.watch or CALLBACKS in kwargs:
+            layers = self._layers_of_call(args, kwargs, instance)
+        run = open_run(get_state(), self.name, self.kind, layers)
+        if run is None:
+            return None
+        given = self.given
+        if given.inputs is not False:
+            run._call = (self, args, kwargs, instance)
+        if given.model is not None:
+            run.model = given.model
+        if given.provider is not None:
+            run.provider = given.provider
+        if given.outputs is not None:
+            run._spec_outputs = given.outputs
+        return run
+
+    def bound(
+        self, args: "tuple[Any, ...]", kwargs: "dict[str, Any]", instance: object
+    ) -> "dict[str, Any]":
+        """
+        Give a call's arguments by name, as handlers may see them.
+        """
+        given = self.given
+        if callable(given.inputs):
+            try:
+                made = given.inputs(*args, **kwargs)
+            except Exception as exc:  # noqa: BLE001 - the user's function; the call goes on
+                _report.failed(given.inputs, f"inputs= of {self.name}", exc)
+                return {}
+            return dict(made) if isinstance(made, dict) else {"inputs": made}
+        return self._binder.bind(args, kwargs, self.wrapper, bound=instance is not None)  # type: ignore[union-attr]
+
+    def follow(self, run: "Run", result: "Any") -> "Any":
+        """
+        Let *run* go on until what the function returned is done.
+        """
+        set_state(run._outer)
+        run._outer = None
+        yields = result.__class__ is not CoroutineType
+        session = RunSession(run, self.given, starts=False, yields=yields)
+        driver = follow(result, session)
+        when_dropped(driver, result, session)
+        return driver
+
+    def _layers_of_call(
+        self, args: "tuple[Any, ...]", kwargs: "dict[str, Any]", instance: object
+    ) -> "tuple[Layer, ...]":
+        layers = self.layers
+        owner = instance if instance is not None else args[0] if args else None
+        if self.watch and owner is not None:
+            from instrument._traced._classes import layers_of
+
+            if instance is not None or self._binder.is_method_of(owner, self.wrapper):  # type: ignore[union-attr]
+                layers += layers_of(owner)
+        if self._takes_callbacks and CALLBACKS in kwargs:
+            options = constructed(handlers(kwargs.pop(CALLBACKS)), None, None)
+            if options and get_state() is not MUTED:
+                layers += (Layer(options, "call"),)
+        return layers
+
+
+def handlers(given: object) -> "tuple[Any, ...]":
+    """
+    Give the handlers of a ``callbacks=`` as listeners: a list of them, one, or None.
+
+    Raises:
+        TypeError: For what is no handler.
+    """
+    if given is None:
+        return ()
+    several = given if isinstance(given, (list, tuple)) else [given]
+    return tuple(as_listener(handler) for handler in several)
+
+
+def constructed(
+    listeners: "tuple[Any, ...] | None",
+    tags: "tuple[str, ...] | None",
+    metadata: "dict[str, Any] | None",
+) -> Options:
+    """
+    Make the options of a constructor; its handlers are flushed at exit.
+    """
+    for listener in listeners or ():
+        if listener.flushes:
+            flush_at_exit(listener)
+    return Options(listeners or (), tags or (), metadata or None)
+
+
+def default_name(target: "Any") -> str:
+    """
+    Name a run after its function: the qualified name, from the module or the
+    enclosing function on.
+    """
+    while hasattr(target, "func") and hasattr(target, "keywords"):  # partials
+        target = target.func
+    target = getattr(target, "__func__", target)
+    name = getattr(target, "__qualname__", None) or type(target).__qualname__
+    return str(name).rpartition("<locals>.")[2]
+
+
+def _respecified(
+    name: str,
+    kind: str | None,
+    tags: "tuple[str, ...] | None",
+    metadata: "dict[str, Any] | None",
+) -> Spec:
+    given = Given(name=name, kind=kind, tags=tags, metadata=metadata)
+    return Spec(None, given)

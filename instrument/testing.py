@@ -1,0 +1,115 @@
+"""
+Test what your chains do: a `Recorder` to look at afterwards, predictable ids and clock.
+
+The pytest fixture ``recorder`` comes with the package; this module needs no pytest.
+"""
+
+from contextlib import contextmanager
+from itertools import count
+from uuid import UUID
+
+from instrument import _ids
+from instrument._handler import BaseCallbackHandler
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from instrument._event import Event
+    from instrument._run import Run
+
+__all__ = ["Recorder", "predictable"]
+
+_YEAR_2026_NS = 1_767_225_600_000_000_000
+_STEP_NS = 1_000_000
+
+
+class Recorder(BaseCallbackHandler):
+    """
+    A handler that keeps what it hears.
+
+    Attributes:
+        events: Every `Event`, in order.
+        runs: Every `Run`, in the order in which they started.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.runs: list[Run] = []
+
+    def on_event(self, event: "Event", **kwargs: "Any") -> None:  # noqa: ARG002
+        self.events.append(event)
+        if event.event.endswith("_start") and event.run is not None:
+            self.runs.append(event.run)
+
+    @property
+    def roots(self) -> "list[Run]":
+        """
+        The runs whose parent it has not heard.
+        """
+        known = {run.id for run in list(self.runs)}
+        return [run for run in list(self.runs) if run.parent_id not in known]
+
+    def children(self, run: "Run") -> "list[Run]":
+        """
+        Give the runs that *run* called, in the order in which they started.
+        """
+        return [child for child in list(self.runs) if child.parent_id == run.id]
+
+    def find(self, name: str | None = None, kind: str | None = None) -> "list[Run]":
+        """
+        Give the runs of that name and kind, in the order in which they started.
+        """
+        return [
+            run
+            for run in list(self.runs)
+            if name in (None, run.name) and kind in (None, run.kind)
+        ]
+
+    def tree(self) -> str:
+        """
+        Write the runs as text that is the same each time: kind, name, status.
+
+        ``chain answer: ok``, indented by two spaces a level; a status that is not ok
+        names the exception.
+        """
+        lines: list[str] = []
+        waiting = [(run, 0) for run in reversed(self.roots)]
+        while waiting:
+            run, depth = waiting.pop()
+            lines.append(f"{'  ' * depth}{run.kind} {run.name}: {_status(run)}")
+            waiting += [(child, depth + 1) for child in reversed(self.children(run))]
+        return "\n".join(lines)
+
+    def clear(self) -> None:
+        """
+        Forget what it has heard.
+        """
+        self.events.clear()
+        self.runs.clear()
+
+
+@contextmanager
+def predictable() -> "Iterator[None]":
+    """
+    Make ids count from 1, and every look at a clock take one millisecond.
+
+    Ids are ``00000000-0000-7000-8000-000000000001`` and so on; time begins on
+    2026-01-01. For the whole process: not for tests that run at the same time.
+    """
+    real = _ids.mint, _ids.wall_ns, _ids.clock_ns
+    numbers = count(1)
+    clock = count(_YEAR_2026_NS, _STEP_NS)
+    _ids.mint = lambda _: UUID(int=(0x7 << 76) | (0b10 << 62) | next(numbers))
+    _ids.wall_ns = _ids.clock_ns = clock.__next__
+    try:
+        yield
+    finally:
+        _ids.mint, _ids.wall_ns, _ids.clock_ns = real
+
+
+def _status(run: "Run") -> str:
+    if run.error is None or run.status in ("cancelled", "abandoned"):
+        return run.status
+    return f"{run.status} {type(run.error).__name__}"

@@ -1,0 +1,138 @@
+"""
+What the package gives away: its public names, and what importing it costs.
+"""
+
+import ast
+import inspect
+import json
+import pkgutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import instrument
+
+PACKAGE = Path(instrument.__file__).parent
+SOURCES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+PUBLIC = {
+    "AsyncCallbackHandler",
+    "BaseCallbackHandler",
+    "Event",
+    "Handler",
+    "Handlers",
+    "Run",
+    "Secret",
+    "Usage",
+    "__version__",
+    "bind",
+    "callbacks",
+    "current_run",
+    "emit",
+    "traced",
+}
+
+# What `import instrument` must not load. Milliseconds of CPU, cold: loguru 111, wrapt
+# 100, asyncio 54, inspect (which dataclasses import) 12.
+HEAVY = {
+    "asyncio",
+    "dataclasses",
+    "inspect",
+    "logging",
+    "loguru",
+    "psutil",
+    "typing_extensions",
+    "wrapt",
+    "instrument.handlers",
+    "instrument.integrations",
+}
+MODULES_LIMIT = 40
+
+
+def literal_all(module: str) -> list[str] | None:
+    """
+    Read ``__all__`` from the source of *module*; None if it has none.
+    """
+    tree = ast.parse(SOURCES[module].read_text("utf-8"))
+    found = None
+    for node in ast.walk(tree):
+        if "__all__" in (
+            ast.unparse(target) for target in getattr(node, "targets", [])
+        ):
+            assert found is None, "__all__ is assigned twice"
+            assert isinstance(node, ast.Assign)
+            assert node in tree.body, "__all__ is assigned in a branch"
+            found = list(ast.literal_eval(node.value))
+        elif isinstance(node, ast.AugAssign):
+            assert ast.unparse(node.target) != "__all__", "__all__ is extended"
+    return found
+
+
+def test_public_names() -> None:
+    """
+    The root exports exactly the designed names.
+    """
+    assert set(instrument.__all__) == PUBLIC
+
+
+def test_public_names_are_not_modules() -> None:
+    """
+    No public name hides a module of the package.
+    """
+    modules = {found.name for found in pkgutil.iter_modules(instrument.__path__)}
+
+    assert not modules.intersection(instrument.__all__)
+
+
+@pytest.mark.parametrize("module", list(SOURCES))
+def test_exports_resolve(module: str) -> None:
+    """
+    ``__all__`` is one literal without repetitions, and every name in it resolves.
+    """
+    exported = literal_all(module)
+    if exported is None:
+        assert module not in {"instrument.__init__", "instrument.handlers.__init__"}, (
+            "__all__ is missing"
+        )
+        return
+
+    imported = import_module(module.removesuffix(".__init__"))
+
+    assert len(exported) == len(set(exported))
+    assert exported == list(imported.__all__)
+    assert [name for name in exported if not hasattr(imported, name)] == []
+
+
+def test_import_loads_little() -> None:
+    """
+    ``import instrument`` needs the standard library alone, and little of that.
+    """
+    code = f"""if True:
+        import sys
+        sys.path.insert(0, {str(PACKAGE.parent)!r})
+        before = set(sys.modules)
+        import instrument
+        print(__import__("json").dumps(sorted(set(sys.modules) - before)))
+    """
+    command = [sys.executable, "-I", "-S", "-c", code]
+    done = subprocess.run(command, capture_output=True, check=True)
+    loaded = json.loads(done.stdout)
+
+    assert HEAVY.intersection(loaded) == set()
+    assert len(loaded) <= MODULES_LIMIT, loaded
+
+
+@pytest.mark.parametrize(
+    "name", sorted(PUBLIC - {"__version__", "Handler", "Handlers"})
+)
+def test_public_names_have_docstrings(name: str) -> None:
+    """
+    What the root exports says what it is for.
+    """
+    assert inspect.getdoc(getattr(instrument, name))

@@ -1,0 +1,260 @@
+"""
+The walls of the package: who imports whom, how long things are, what lies around.
+"""
+
+import ast
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import instrument
+
+PACKAGE = Path(instrument.__file__).parent
+CHECKOUT = Path(__file__).parents[1]
+
+# Lowest first. A module imports from the floors below its own; a name stands for a file
+# or a folder, and the modules inside one folder may import each other. The command line
+# and its demo stand above the root: they use the public names, as any program does.
+FLOORS = [
+    {"exceptions", "_ids", "_loops", "_signature", "_state", "_text"},
+    {"_json", "_report"},
+    {"_event", "_redact"},
+    {"_shapes"},
+    {"_payload", "_plan"},
+    {"_run"},
+    {"_handler"},
+    {"_async_handler", "_listener"},
+    {"_lanes"},
+    {"_serve"},
+    {"_dispatch"},
+    {"_tell"},
+    {"_lifecycle"},
+    {"_scope"},
+    {"_traced", "propagation", "testing"},
+    {"_pytest"},
+    {"handlers"},
+    {"integrations"},
+    {"viewer"},
+    {"auto", "_wrap"},
+    {"__init__"},
+    {"_demo"},
+    {"cli"},
+    {"__main__"},
+]
+FLOOR_OF = {name: level for level, names in enumerate(FLOORS) for name in names}
+
+FILE_LINES_LIMIT = 330
+FUNCTION_LINES_LIMIT = 40
+
+NEVER_TRUE = {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
+TOP_LEVEL = {
+    "CHANGELOG.md",
+    "LICENSE",
+    "README.md",
+    "examples",
+    "instrument",
+    "pyproject.toml",
+    "tests",
+}
+MACHINE_PATH = re.compile(r"(?<![\w.:/}])/(?:root|work|home/\w+|Users/\w+)(?=/)")
+LEFTOVER = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
+
+SOURCES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in SOURCES.items()}
+every_module = pytest.mark.parametrize("module", list(SOURCES))
+
+
+def room_of(module: str) -> str:
+    """
+    Name the file or folder of the package that *module* is in; all `_traced*` are one.
+    """
+    room = module.partition(".")[0]
+    return "_traced" if room.startswith("_traced") else room
+
+
+def may_import(room: str, target: str) -> bool:
+    """
+    Tell whether the file or folder *room* may import from *target*.
+    """
+    if target == room:
+        return True
+    if room == "handlers":
+        return FLOOR_OF.get(target, 0) <= FLOOR_OF["_serve"]
+    if room == "integrations" and target == "handlers":
+        return False
+    return FLOOR_OF.get(target, 0) < FLOOR_OF[room]
+
+
+def imports_of(node: ast.AST, module: str) -> Iterator[str]:
+    """
+    Yield the modules of the package that *module* imports when it runs, at any depth.
+    """
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) in NEVER_TRUE:
+            yield from imports_of(ast.Module(child.orelse, []), module)
+        elif isinstance(child, ast.Import):
+            yield from filter(None, (own_module(alias.name) for alias in child.names))
+        elif isinstance(child, ast.ImportFrom):
+            yield from imported_from(child, module)
+        else:
+            yield from imports_of(child, module)
+
+
+def imported_from(node: ast.ImportFrom, module: str) -> Iterator[str]:
+    """
+    Yield what a ``from ... import`` loads: submodules where the names are such.
+    """
+    package = ["instrument", *module.split(".")][: -node.level or None]
+    base = ".".join([*(package if node.level else []), *filter(None, [node.module])])
+    if own_module(base) is None:
+        return
+
+    for alias in node.names:
+        found = own_module(f"{base}.{alias.name}", or_none=True) or own_module(base)
+        assert found is not None
+        yield found
+
+
+def own_module(name: str, *, or_none: bool = False) -> str | None:
+    """
+    Find the key in SOURCES of the module called *name*; None for foreign ones.
+    """
+    parts = name.split(".")
+    if parts[0] != "instrument":
+        return None
+
+    inner = ".".join(parts[1:])
+    for key in (inner, f"{inner}.__init__".lstrip(".")):
+        if key in SOURCES:
+            return key
+    assert or_none, f"{name} is imported and does not exist"
+    return None
+
+
+def code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """
+    Count the lines of a function, decorators and its docstring left out.
+    """
+    assert node.end_lineno is not None
+    lines = node.end_lineno - node.lineno + 1
+    if ast.get_docstring(node) is None:
+        return lines
+
+    docstring = node.body[0]
+    assert docstring.end_lineno is not None
+    return lines - (docstring.end_lineno - docstring.lineno + 1)
+
+
+def repository_files() -> list[Path]:
+    """
+    List what is tracked, or would be, relative to the checkout; skip without one.
+    """
+    git = shutil.which("git")
+    if git is None or not (CHECKOUT / ".git").exists():
+        pytest.skip("not run from a checkout")
+
+    command = [git, "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, check=True)
+    names = done.stdout.decode().rstrip("\0").split("\0")
+    return [Path(name) for name in names if (CHECKOUT / name).is_file()]
+
+
+def text_of(path: Path) -> str:
+    """
+    Read *path*; a binary file has no text.
+    """
+    content = path.read_bytes()
+    return "" if b"\0" in content else content.decode()
+
+
+@every_module
+def test_imports_point_down(module: str) -> None:
+    """
+    A module imports only from floors below its own, also inside functions.
+    """
+    room = room_of(module)
+    assert room in FLOOR_OF, f"{module} has no floor: give it one in FLOORS"
+
+    wrong = {
+        target
+        for target in imports_of(TREES[module], module)
+        if not may_import(room, room_of(target))
+    }
+
+    assert not wrong
+
+
+@every_module
+def test_files_are_short(module: str) -> None:
+    """
+    A file is at most 330 lines long: one concept.
+    """
+    assert len(SOURCES[module].read_text("utf-8").splitlines()) <= FILE_LINES_LIMIT
+
+
+@every_module
+def test_functions_are_short(module: str) -> None:
+    """
+    A function is at most 40 lines long, its docstring not counted.
+    """
+    long = {
+        node.name: code_lines(node)
+        for node in ast.walk(TREES[module])
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and code_lines(node) > FUNCTION_LINES_LIMIT
+    }
+
+    assert not long
+
+
+@every_module
+def test_docstrings(module: str) -> None:
+    """
+    Modules have a docstring; in public ones public classes and functions have too.
+    """
+    tree = TREES[module]
+    private = re.match("_[^_]", module)
+    documented = [tree] + [
+        node
+        for node in tree.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and not (private or node.name.startswith("_"))
+    ]
+
+    bare = [
+        getattr(node, "name", module)
+        for node in documented
+        if not ast.get_docstring(node)
+    ]
+
+    assert not bare
+
+
+def test_top_level() -> None:
+    """
+    The top of the repository holds what the design lists, and dotfiles.
+    """
+    found = {path.parts[0] for path in repository_files()}
+
+    assert {name for name in found if name[0] != "."} - TOP_LEVEL == set()
+
+
+def test_no_leftovers() -> None:
+    """
+    No file names a path of somebody's machine or leaves work for later.
+    """
+    found = [
+        f"{path}:{number}: {line.strip()}"
+        for path in repository_files()
+        for number, line in enumerate(text_of(CHECKOUT / path).splitlines(), 1)
+        if MACHINE_PATH.search(line) or LEFTOVER.search(line)
+    ]
+
+    assert found == []
