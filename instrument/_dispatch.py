@@ -20,17 +20,95 @@ if TYPE_CHECKING:
 
     Waiting = tuple[Awaitable[Any], Listener, Layer]
 
-_PLAIN = frozenset((type(None), bool, int, str, list, dict))
+def tell_start(  # noqa: PLR0913 - an event's parts
+    run: "Run",
+    event: str,
+    receivers: "Receivers",
+    args: "tuple[Any, Any]",
+    data: "Callable[[Run], dict[str, Any]]",
+) -> "Delivery | None":
+    """
+    Tell an event of two arguments to those who answer at once: the usual case.
+
+    Keywords written out at the call cost 0.3 us a handler, a dict of them 0.7.
+
+    Args:
+        args: The positional arguments, ``(serialized, inputs)``.
+        data: Makes the ``data`` of the `Event`, once, if anybody takes events.
+
+    Returns:
+        None when all have heard; else what is left to do.
+    """
+    first, second = args
+    count = 0
+    try:
+        for method in receivers.methods:
+            count += 1
+            result = method(
+                first,
+                second,
+                run_id=run.id,
+                parent_run_id=run.parent_id,
+                tags=list(run.tags) if run._tagged else [],
+                metadata=run.metadata.copy() if run._described else {},
+                name=run.name,
+                run=run,
+            )
+            if result is not None:
+                return Delivery(run, event, receivers, args, data).after(count, result)
+    except (Exception, SystemExit) as exc:  # noqa: BLE001 - reported; the call goes on
+        return Delivery(run, event, receivers, args, data).after(count, None, exc)
+    return None
+
+
+def tell_end(  # noqa: PLR0913 - an event's parts
+    run: "Run",
+    event: str,
+    receivers: "Receivers",
+    value: object,
+    data: "Callable[[Run], dict[str, Any]]",
+) -> "Delivery | None":
+    """
+    The same for an event of one argument.
+    """
+    count = 0
+    try:
+        for method in receivers.methods:
+            count += 1
+            result = method(
+                value,
+                run_id=run.id,
+                parent_run_id=run.parent_id,
+                tags=list(run.tags) if run._tagged else [],
+                metadata=run.metadata.copy() if run._described else {},
+                name=run.name,
+                run=run,
+            )
+            if result is not None:
+                rest = Delivery(run, event, receivers, (value,), data)
+                return rest.after(count, result)
+    except (Exception, SystemExit) as exc:  # noqa: BLE001 - reported; the call goes on
+        return Delivery(run, event, receivers, (value,), data).after(count, None, exc)
+    return None
+
+
+def keywords(run: "Run") -> "dict[str, Any]":
+    """
+    Give the keyword arguments that every event of *run* carries.
+    """
+    return {
+        "run_id": run.id,
+        "parent_run_id": run.parent_id,
+        "tags": list(run.tags),
+        "metadata": run.metadata.copy(),
+        "name": run.name,
+        "run": run,
+    }
 
 
 class Delivery:
     """
     One event on its way through its receivers.
-
-    Args:
-        args: The positional arguments, for those who take the event typed.
-        kwargs: The keyword arguments.
-        data: Makes the ``data`` of the `Event`, once, if anybody takes events.
 
     Attributes:
         error: The first error of a handler that has ``raise_error``; it is raised
@@ -38,6 +116,7 @@ class Delivery:
     """
 
     __slots__ = (
+        "_answer",
         "_args",
         "_data",
         "_event",
@@ -55,18 +134,32 @@ class Delivery:
         event: str,
         receivers: "Receivers",
         args: "tuple[Any, ...]",
-        kwargs: "dict[str, Any]",
         data: "Callable[[Run], dict[str, Any]]",
+        kwargs: "dict[str, Any] | None" = None,
     ) -> None:
         self._run = run
         self._event = event
         self._receivers = receivers.entries
         self._args = args
-        self._kwargs = kwargs
+        self._kwargs = keywords(run) if kwargs is None else kwargs
         self._data = data
         self._index = 0
         self._record: Event | None = None
+        self._answer: tuple[Any, Listener, Layer] | None = None
         self.error: BaseException | None = None
+
+    def after(
+        self, count: int, answer: object, exc: BaseException | None = None
+    ) -> "Delivery":
+        """
+        Go on behind the first *count* receivers, of whom the last answered or raised.
+        """
+        self._index = count
+        _, listener, layer, _ = self._receivers[count - 1]
+        self._answer = (answer, listener, layer)
+        if exc is not None:
+            self._caught(listener, exc)
+        return self
 
     def step(self) -> "Waiting | None":
         """
@@ -75,9 +168,13 @@ class Delivery:
         Returns:
             What is to be served before the next step, or None when all have heard.
         """
-        receivers = self._receivers
-        while self._index < len(receivers):
-            method, listener, layer, native = receivers[self._index]
+        while True:
+            answer, self._answer = self._answer, None
+            if answer is not None and hasattr(type(answer[0]), "__await__"):
+                return answer
+            if self._index == len(self._receivers):
+                return None
+            method, listener, layer, native = self._receivers[self._index]
             self._index += 1
             try:
                 if native:
@@ -85,12 +182,9 @@ class Delivery:
                 else:
                     result = method(*self._args, **self._kwargs)
             except (Exception, SystemExit) as exc:  # noqa: BLE001 - reported; the call goes on
-                _report.failed(listener.handler, self._event, exc)
-                self._failed(listener, exc)
-                continue
-            if type(result) not in _PLAIN and hasattr(type(result), "__await__"):
-                return result, listener, layer
-        return None
+                self._caught(listener, exc)
+            else:
+                self._answer = (result, listener, layer)
 
     def now(self) -> None:
         """
@@ -112,7 +206,7 @@ class Delivery:
         from instrument import _lanes  # imports asyncio; most processes have no need
 
         result, listener, layer = waiting
-        self._failed(listener, _lanes.queue(result, listener, layer, self._event))
+        self._keep(listener, _lanes.queue(result, listener, layer, self._event))
         return self.step()
 
     async def later(self, waiting: "Waiting | None") -> None:
@@ -135,12 +229,16 @@ class Delivery:
                 while waiting is not None:
                     waiting = self.put_off(waiting)
                 raise
-            self._failed(listener, exc)
+            self._keep(listener, exc)
             waiting = self.step()
         if self.error is not None:
             raise self.error
 
-    def _failed(self, listener: "Listener", exc: BaseException | None) -> None:
+    def _caught(self, listener: "Listener", exc: BaseException) -> None:
+        _report.failed(listener.handler, self._event, exc)
+        self._keep(listener, exc)
+
+    def _keep(self, listener: "Listener", exc: BaseException | None) -> None:
         if exc is not None and listener.raises and self.error is None:
             self.error = exc
 

@@ -14,8 +14,9 @@ from uuid import UUID, SafeUUID
 
 __all__ = ["clock_ns", "mint", "wall_ns"]
 
-_UNSAFE = SafeUUID.unknown
-_new, _set = object.__new__, object.__setattr__
+_UNKNOWN = SafeUUID.unknown
+# the slots' own setters: half the cost of object.__setattr__, which UUID refuses anyway
+_new, _set_int, _set_safe = object.__new__, UUID.int.__set__, UUID.is_safe.__set__  # type: ignore[attr-defined]
 
 wall_ns: Callable[[], int] = time.time_ns
 """Nanoseconds since the epoch: when a run started."""
@@ -23,7 +24,6 @@ wall_ns: Callable[[], int] = time.time_ns
 clock_ns: Callable[[], int] = time.perf_counter_ns
 """Monotonic nanoseconds: how long a run took."""
 
-_fixed: int
 _next: Callable[[], int]
 
 
@@ -32,8 +32,8 @@ def mint_random(started_at_ns: int) -> UUID:
     Make a new UUIDv7, greater than every earlier one of the same millisecond.
     """
     made = _new(UUID)
-    _set(made, "int", (started_at_ns // 1_000_000 << 80) | _fixed | _next())
-    _set(made, "is_safe", _UNSAFE)
+    _set_int(made, started_at_ns // 1_000_000 << 80 | _next())
+    _set_safe(made, _UNKNOWN)
     return made
 
 
@@ -45,11 +45,11 @@ def _seed() -> None:
     """
     Choose the random bits anew; a forked child must not repeat its parent's ids.
     """
-    global _fixed, _next  # noqa: PLW0603 - one generator per process is the point
+    global _next  # noqa: PLW0603 - one generator per process is the point
     random = int.from_bytes(os.urandom(10), "big")
     version, variant = 0x7 << 76, 0b10 << 62
-    _fixed = version | (random >> 68) << 64 | variant
-    _next = count(random & (1 << 61) - 1).__next__
+    counter = random & (1 << 61) - 1  # the top bit is free: it never overflows
+    _next = count(version | random >> 68 << 64 | variant | counter).__next__
 
 
 _seed()

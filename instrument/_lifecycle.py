@@ -8,8 +8,8 @@ How a run begins and ends: every start has exactly one terminal event.
 from instrument import _ids
 from instrument._loops import cancellations, shield
 from instrument._plan import NOBODY, Epoch, Plan, mark
-from instrument._run import Run
-from instrument._state import MUTED, Frame, get_state, set_state, without
+from instrument._run import Recipe, Run
+from instrument._state import MUTED, get_state, set_state, without
 from instrument._tell import failing, returning, starting
 
 TYPE_CHECKING = False
@@ -24,26 +24,27 @@ if TYPE_CHECKING:
 
 
 def open_run(
-    state: "Any",
-    name: str,
-    kind: str,
+    recipe: "Recipe",
     layers: "tuple[Layer, ...]" = (),
+    call: "Any" = None,
     parent: "Run | None" = None,
 ) -> "Run | None":
     """
-    Make a run in *state*; it is neither started nor current yet.
+    Make a run in the state of now; it is neither started nor current yet.
 
     Args:
-        state: What `get_state` gave where the call was made.
+        recipe: Its name, its kind and what it begins with.
         layers: What constructors and the call itself add, outer first.
-        parent: The run it belongs to; else the one in hand in *state*.
+        call: What its inputs are bound from: the binding, args, kwargs, instance.
+        parent: The run it belongs to; else the one in hand.
 
     Returns:
         The run, or None where nobody listens.
     """
+    state = get_state()
     if state is MUTED:
         return None
-    is_frame = isinstance(state, Frame)
+    is_frame = state.__class__ is not list
     plan = state._plan if is_frame else NOBODY
     if layers:
         for layer in layers:
@@ -53,11 +54,15 @@ def open_run(
     if not heard.listeners:
         return None
     if parent is None and is_frame:
-        parent = open_parent(state)
-    run = Run(name, kind, parent, plan, heard, state)
+        parent = state if state.is_run else state.run
+        if parent is not None and parent._ended_ns is not None:
+            parent = open_parent(state)
+    run = Run(recipe, parent, plan, heard, state)
+    run._call = call
     if heard.undecided:
         run._plan = plan = Plan(plan, mark(run.trace_id), own=layers)
-        run._heard = plan.settle()
+        run._heard = heard = plan.settle()
+        run._voices = heard.voices(run._tells)
     if layers and any(it.local for layer in layers for it in layer.options.listeners):
         run._plan = Plan(plan, None)
     return run
@@ -82,9 +87,9 @@ def start(run: Run) -> None:
     """
     set_state(MUTED)
     try:
-        delivery = starting(run)
-        if delivery is not None:
-            delivery.now()
+        rest = starting(run)
+        if rest is not None:
+            rest.now()
     except BaseException as exc:
         set_state(run)
         fail(run, exc)
@@ -98,21 +103,21 @@ def astart(run: Run) -> "Pending | None":
     """
     set_state(MUTED)
     try:
-        delivery = starting(run)
-        waiting = None if delivery is None else delivery.step()
+        rest = starting(run)
+        waiting = None if rest is None else rest.step()
     except BaseException as exc:
         set_state(run)
         fail(run, exc)
         raise
-    if delivery is not None and (waiting is not None or delivery.error is not None):
-        return _start_later(run, delivery, waiting)
+    if rest is not None and (waiting is not None or rest.error is not None):
+        return _start_later(run, rest, waiting)
     set_state(run)
     return None
 
 
-async def _start_later(run: Run, delivery: "Delivery", waiting: "Any") -> None:
+async def _start_later(run: Run, rest: "Delivery", waiting: "Any") -> None:
     try:
-        await delivery.later(waiting)
+        await rest.later(waiting)
     except BaseException as exc:
         set_state(run)
         pending = afail(run, exc)
@@ -129,8 +134,18 @@ def finish(run: Run, outputs: object) -> None:
     Raises:
         Exception: What a handler with ``raise_error`` raised.
     """
-    if run._ended_ns is None:
-        _end(run, "ok", returning, outputs)
+    if run._ended_ns is not None:
+        return
+    after = _close(run, "ok")
+    try:
+        rest = returning(run, outputs)
+        if rest is not None:
+            rest.now()
+    finally:
+        run._call = None
+        set_state(after)
+    if run.parent_id is None and run._heard.waits:
+        _wait_for_background(run)
 
 
 def fail(run: Run, exc: BaseException) -> None:
@@ -140,8 +155,18 @@ def fail(run: Run, exc: BaseException) -> None:
     Raises:
         Exception: What a handler with ``raise_error`` raised.
     """
-    if run._ended_ns is None:
-        _end(run, _status(exc), failing, exc)
+    if run._ended_ns is not None:
+        return
+    after = _close(run, _status(exc))
+    try:
+        rest = failing(run, exc)
+        if rest is not None:
+            rest.now()
+    finally:
+        run._call = None
+        set_state(after)
+    if run.parent_id is None and run._heard.waits:
+        _wait_for_background(run)
 
 
 def afinish(run: Run, outputs: object) -> "Pending | None":
@@ -168,24 +193,6 @@ def abandon(run: Run) -> None:
     fail(run, GeneratorExit())
 
 
-def _end(
-    run: Run,
-    status: str,
-    tell: "Callable[[Run, Any], Delivery | None]",
-    value: object,
-) -> None:
-    after = _close(run, status)
-    try:
-        delivery = tell(run, value)
-        if delivery is not None:
-            delivery.now()
-    finally:
-        run._call = None
-        set_state(after)
-    if run.parent_id is None:
-        _wait_for_background(run)
-
-
 def _aend(
     run: Run,
     status: str,
@@ -194,38 +201,38 @@ def _aend(
 ) -> "Pending | None":
     after = _close(run, status)
     try:
-        delivery = tell(run, value)
-        waiting = None if delivery is None else delivery.step()
-        if delivery is None or (waiting is None and delivery.error is None):
+        rest = tell(run, value)
+        waiting = None if rest is None else rest.step()
+        if rest is None or (waiting is None and rest.error is None):
             run._call = None
             set_state(after)
             return None
         if status in ("ok", "error"):
-            return _end_later(run, delivery, waiting, after)
+            return _end_later(run, rest, waiting, after)
         while waiting is not None:
-            waiting = delivery.put_off(waiting)
+            waiting = rest.put_off(waiting)
         if status == "cancelled":
-            return _settle_later(run, delivery, after)
+            return _settle_later(run, rest, after)
     except BaseException:
         set_state(after)
         raise
     set_state(after)
-    if delivery.error is not None:
-        raise delivery.error
+    if rest.error is not None:
+        raise rest.error
     return None
 
 
 async def _end_later(
-    run: Run, delivery: "Delivery", waiting: "Any", after: object
+    run: Run, rest: "Delivery", waiting: "Any", after: object
 ) -> None:
     try:
-        await delivery.later(waiting)
+        await rest.later(waiting)
     finally:
         run._call = None
         set_state(after)
 
 
-async def _settle_later(run: Run, delivery: "Delivery", after: object) -> None:
+async def _settle_later(run: Run, rest: "Delivery", after: object) -> None:
     from instrument import _lanes
 
     try:
@@ -235,8 +242,8 @@ async def _settle_later(run: Run, delivery: "Delivery", after: object) -> None:
         pass
     finally:
         set_state(after)
-    if delivery.error is not None:
-        raise delivery.error
+    if rest.error is not None:
+        raise rest.error
 
 
 def _close(run: Run, status: str) -> "Any":
@@ -267,8 +274,7 @@ def _wait_for_background(run: Run) -> None:
     """
     Let the outermost run wait for handlers that no block will wait for.
     """
-    layers = [layer for _, layer in run._heard.listeners]
-    layers = [layer for layer in layers if layer.lanes and layer.rank != "block"]
+    layers = [layer for layer in run._heard.waits if layer.lanes]
     if layers:
         from instrument import _lanes
 

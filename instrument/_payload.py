@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from instrument._run import Run
 
-    Args = tuple[tuple[Any, ...], dict[str, Any]]
+    Args = tuple[tuple[Any, ...], dict[str, Any] | None]
 
 _INPUT_STR = 10_000
 
@@ -28,6 +28,8 @@ class Chain:
     start = "on_chain_start"
     end = "on_chain_end"
     error = "on_chain_error"
+    is_plain = True  # its inputs are recorded as they are bound
+    is_model = False
 
     def recorded(self, inputs: "dict[str, Any]") -> "Any":
         """
@@ -39,7 +41,9 @@ class Chain:
         """
         Give the start event's positional arguments, and keywords of its own.
         """
-        return ({"name": run.name}, run.inputs), {}
+        if run._call is not None:
+            run._take()
+        return ({"name": run.name}, run._inputs), None
 
     def start_data(self, run: "Run") -> "dict[str, Any]":
         """
@@ -51,7 +55,7 @@ class Chain:
         """
         Give the end event's argument.
         """
-        return run.outputs
+        return run._outputs
 
     def end_data(self, run: "Run") -> "dict[str, Any]":
         """
@@ -93,6 +97,7 @@ class Retriever(Chain):
     start = "on_retriever_start"
     end = "on_retriever_end"
     error = "on_retriever_error"
+    is_plain = False
 
     def recorded(self, inputs: "dict[str, Any]") -> "Any":
         return next(iter(inputs.values()), "")
@@ -112,6 +117,7 @@ class Embedding(Chain):
     start = "on_embedding_start"
     end = "on_embedding_end"
     error = "on_embedding_error"
+    is_plain = False
 
     def recorded(self, inputs: "dict[str, Any]") -> "Any":
         return _listed(next(iter(inputs.values()), ()))
@@ -131,6 +137,8 @@ class Llm(Chain):
     start = "on_llm_start"
     end = "on_llm_end"
     error = "on_llm_error"
+    is_plain = False
+    is_model = True
 
     def recorded(self, inputs: "dict[str, Any]") -> "Any":
         return _listed(next(iter(inputs.values()), ()))
@@ -143,7 +151,7 @@ class Llm(Chain):
         return {"prompts": run.inputs, **_model_data(run)}
 
     def ended(self, run: "Run") -> "Any":
-        whole = hasattr(run.outputs, "generations") and run._shows_all()
+        whole = hasattr(run.outputs, "generations") and run._heard.shows_all
         return run.outputs if whole else _result(run)
 
     def end_data(self, run: "Run") -> "dict[str, Any]":
@@ -188,6 +196,13 @@ class ChatModel(Llm):
 
 
 CHAIN = Chain()
+def kind_of(name: str) -> Chain:
+    """
+    Give what runs of that kind tell; unknown kinds tell what chains tell.
+    """
+    return KINDS.get(name, CHAIN)
+
+
 KINDS: "dict[str, Chain]" = {
     "chain": CHAIN,
     "agent": CHAIN,
@@ -197,7 +212,6 @@ KINDS: "dict[str, Chain]" = {
     "retriever": Retriever(),
     "embedding": Embedding(),
 }
-MODELS = frozenset({"llm", "chat_model"})
 
 
 def _result(run: "Run") -> LLMResult:
@@ -210,15 +224,15 @@ def _result(run: "Run") -> LLMResult:
         output["token_usage"] = run.usage.to_dict()
     info = {"finish_reason": answer.finish_reason} if answer.finish_reason else None
     text = _shown(run, answer.text, "text") or ""
-    message = answer.message if run._shows_all() else None
+    message = answer.message if run._heard.shows_all else None
     return LLMResult([[Generation(text, message, info)]], output)
 
 
 def _shown(run: "Run", value: object, name: str) -> "Any":
-    audience = run._heard
-    if not audience.capture or run._spec_outputs is False:
+    heard = run._heard
+    if not heard.capture or run._spec_outputs is False:
         return None
-    return redacted(value, audience.redactors, ("outputs", name))
+    return redacted(value, heard.redactors, ("outputs", name))
 
 
 def _model_data(run: "Run") -> "dict[str, Any]":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from instrument._listener import Listener
+    from instrument._payload import Chain
     from instrument._redact import Redactor
     from instrument._serve import Lane
 
@@ -161,32 +162,41 @@ class Audience:
     Attributes:
         listeners: Each with its layer, in the order in which they hear.
         undecided: True while samples of some layer have not been drawn.
-        constructor_metadata: What constructors gave, outer to inner.
-        metadata: The same, and over it what blocks and calls gave.
+        metadata: What constructors gave, outer to inner, and over it what blocks and
+            calls gave.
+        shows_all: True where no payload is redacted or dropped.
+        waits: The layers that no block is left for: their async handlers are waited
+            for by the outermost run.
     """
 
     __slots__ = (
         "_receivers",
+        "voices_of",
         "capture",
         "listeners",
         "metadata",
         "redactors",
+        "shows_all",
         "tags",
         "undecided",
+        "waits",
     )
 
     def __init__(self, layers: "list[Layer]", own: "tuple[Layer, ...]") -> None:
         self._receivers: dict[str, Receivers] = {}
+        self.voices_of: dict[str, Voices] = {}
         self.undecided = False
         self.listeners = tuple(self._heard(layers, own))
+        self.waits = [layer for _, layer in self.listeners if layer.rank != "block"]
         options = [layer.options for layer in layers]
         self.tags = tuple(dict.fromkeys(tag for o in options for tag in o.tags))
         self.redactors = tuple(dict.fromkeys(r for o in options for r in o.redactors))
         self.capture = all(o.capture for o in options)
+        self.shows_all = self.capture and not self.redactors
         self.metadata: dict[str, Any] = {}
-        for rank in (("constructor",), ("block", "call")):
+        for constructors in (True, False):
             for layer in layers:
-                if layer.rank in rank and layer.options.metadata:
+                if (layer.rank == "constructor") is constructors and layer.options.metadata:
                     self.metadata.update(layer.options.metadata)
 
     def receivers(self, event: str) -> "Receivers":
@@ -196,6 +206,15 @@ class Audience:
         known = self._receivers.get(event)
         if known is None:
             known = self._receivers[event] = Receivers(self.listeners, event)
+        return known
+
+    def voices(self, kind: "Chain") -> "Voices":
+        """
+        Give what serves the events of one kind of run.
+        """
+        known = self.voices_of.get(kind.start)
+        if known is None:
+            known = self.voices_of[kind.start] = Voices(self, kind)
         return known
 
     def _heard(
@@ -234,12 +253,25 @@ class Audience:
         return kept[::-1]
 
 
+class Voices:
+    """
+    What serves the start, end and error of one kind of run.
+    """
+
+    __slots__ = ("end", "error", "start")
+
+    def __init__(self, audience: Audience, kind: "Chain") -> None:
+        self.start = audience.receivers(kind.start)
+        self.end = audience.receivers(kind.end)
+        self.error = audience.receivers(kind.error)
+
+
 class Receivers:
     """
     What serves one event: methods in order, and whether any takes it typed or native.
     """
 
-    __slots__ = ("entries", "native", "typed")
+    __slots__ = ("entries", "methods", "native", "typed")
 
     def __init__(
         self, listeners: "tuple[tuple[Listener, Layer], ...]", event: str
@@ -257,9 +289,7 @@ class Receivers:
         self.entries = tuple(entries)
         self.typed = any(not native for *_, native in entries)
         self.native = any(native for *_, native in entries)
-
-    def __bool__(self) -> bool:
-        return bool(self.entries)
+        self.methods = tuple(method for method, *_ in entries)
 
 
 def _fallback(listener: "Listener", event: str) -> "Callable[..., object] | None":

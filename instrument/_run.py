@@ -5,9 +5,9 @@
 from itertools import count
 
 from instrument import _ids, _report
-from instrument._dispatch import Delivery
+from instrument._dispatch import Delivery, keywords
 from instrument._event import Usage
-from instrument._payload import CHAIN, KINDS
+from instrument._payload import kind_of
 from instrument._plan import NOBODY, Layer, Options, Plan
 from instrument._redact import redacted
 from instrument._state import MUTED, Frame, get_state, set_state
@@ -19,15 +19,39 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from instrument._payload import Chain
-    from instrument._plan import Audience
+    from instrument._plan import Audience, Voices
     from instrument._shapes import Answer
 
     class Binding(Protocol):
+        keyed: bool
+        quick: dict[object, Callable[..., dict[str, Any]]]
+
         def bound(
             self, args: tuple[Any, ...], kwargs: dict[str, Any], instance: object
         ) -> dict[str, Any]: ...
 
 _NO_USAGE = Usage()
+CONTAINERS = frozenset((dict, list, set))
+
+
+class Recipe:
+    """
+    What the runs of one function, or of one block, have in common.
+
+    Attributes:
+        tells: What runs of this kind tell.
+        facts: Attributes that each run begins with.
+    """
+
+    __slots__ = ("facts", "kind", "name", "tells")
+
+    def __init__(
+        self, name: str, kind: str, facts: "dict[str, Any] | None" = None
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.tells = kind_of(kind)
+        self.facts = facts
 
 
 class Run(Frame):
@@ -65,36 +89,46 @@ class Run(Frame):
     _ended_ns: int | None = None
     _first_token_ns: int | None = None
     _seq: "Callable[[], int] | None" = None
-    _call: "tuple[Any, ...] | None" = None
+    _call: "tuple[Binding, tuple[Any, ...], dict[str, Any], object] | None" = None
     _inputs: "Any" = None
     _params: "dict[str, Any] | None" = None
     _outputs: "Any" = None
+    _added: "tuple[str, ...]" = ()
+    _tagged = False
+    _described = False
     _metadata: "dict[str, Any] | None" = None
     _answer: "Answer | None" = None
     _spec_outputs: "Any" = None
     _outer: "Any" = None
 
-    def __init__(  # noqa: PLR0913 - what a run is made of
+    def __init__(
         self,
-        name: str,
-        kind: str,
+        recipe: "Recipe",
         parent: "Run | None",
         plan: Plan,
         heard: "Audience",
         outer: object,
     ) -> None:
-        self.name = name
-        self.kind = kind
-        self.started_at = started_at = _ids.wall_ns()
-        self.id = _ids.mint(started_at)
+        self.name = recipe.name
+        self.kind = recipe.kind
+        self._tells = tells = recipe.tells
+        self._plan = plan
+        self._heard = heard
+        self._voices = heard.voices_of.get(tells.start) or heard.voices(tells)
+        self._outer = outer
+        if recipe.facts:
+            self.__dict__.update(recipe.facts)
+        if heard.tags:
+            self._tagged = True
+        if heard.metadata:
+            self._described = True
         if parent is not None:
             self._parent = parent
             self._root = parent._root or parent
             self.parent_id = parent.id
             self.depth = parent.depth + 1
-        self._plan = plan
-        self._heard = heard
-        self._outer = outer
+        self.started_at = started_at = _ids.wall_ns()
+        self.id = _ids.mint(started_at)
         self._started_ns = _ids.clock_ns()
 
     def __repr__(self) -> str:
@@ -112,21 +146,22 @@ class Run(Frame):
         """
         Its own tags and those it inherits, outer first.
         """
-        return self._plan.settle().tags
+        tags = self._heard.tags
+        return tuple(dict.fromkeys(tags + self._added)) if self._added else tags
 
     @property
     def metadata(self) -> "dict[str, Any]":
         """
         Its own metadata over what it inherits; a dict of this run.
         """
-        if self._metadata is None:
-            metadata = dict(self._plan.settle().metadata)
-            redactors = self._heard.redactors
-            if redactors and metadata:
-                metadata = redacted(metadata, redactors, ("metadata",))
-            self._metadata = metadata = metadata if isinstance(metadata, dict) else {}
-            return metadata
-        return self._metadata
+        metadata = self._metadata
+        if metadata is None:
+            metadata = self._heard.metadata.copy()
+            if self._heard.redactors:
+                metadata = redacted(metadata, self._heard.redactors, ("metadata",))
+            metadata = self._metadata = metadata if isinstance(metadata, dict) else {}
+            self._described = True  # it may be changed from now on
+        return metadata
 
     @property
     def inputs(self) -> "Any":
@@ -137,8 +172,7 @@ class Run(Frame):
         query of a retriever, the texts of an embedding.
         """
         if self._call is not None:
-            call, self._call = self._call, None
-            self._take(*call)
+            self._take()
         return self._inputs
 
     @property
@@ -157,7 +191,10 @@ class Run(Frame):
 
     @outputs.setter
     def outputs(self, value: object) -> None:
-        self._outputs = self._own(value, "outputs")
+        if self._heard.shows_all and value.__class__ not in CONTAINERS:
+            self._outputs = value
+        else:
+            self._outputs = self._own(value, "outputs")
 
     @property
     def duration_s(self) -> float:
@@ -184,13 +221,11 @@ class Run(Frame):
             chunk: The provider's own object.
             channel: ``text``, ``reasoning`` or ``tool_call``.
         """
-        delivery = self._token(text, chunk, channel)
-        if delivery is None:
-            return
         state = get_state()
-        set_state(MUTED)
+        rest = self._token(text, chunk, channel)
         try:
-            delivery.now()
+            if rest is not None:
+                rest.now()
         finally:
             set_state(state)
 
@@ -200,16 +235,14 @@ class Run(Frame):
         """
         The same in async code: what it returns is to be awaited, if it is not None.
         """
-        delivery = self._token(text, chunk, channel)
-        if delivery is None:
-            return None
         state = get_state()
-        set_state(MUTED)
+        rest = self._token(text, chunk, channel)
         try:
-            waiting = delivery.step()
-            if waiting is not None:
-                return _finish_later(delivery, waiting, state)
-            delivery.now()
+            waiting = None if rest is None else rest.step()
+            if rest is not None and waiting is not None:
+                return _finish_later(rest, waiting, state)
+            if rest is not None:
+                rest.now()
         finally:
             set_state(state)
         return None
@@ -247,14 +280,18 @@ class Run(Frame):
         """
         Add tags to this run and to those it starts later.
         """
-        self._add(Options(tags=tuple(str(tag) for tag in tags)))
+        added = tuple(str(tag) for tag in tags)
+        self._added += added
+        self._tagged = True
+        self._add(Options(tags=added))
 
     def add_metadata(self, **metadata: object) -> None:
         """
         Add metadata to this run and to those it starts later.
         """
         self._add(Options(metadata=metadata))
-        self._metadata = None if self._metadata is None else {**self._metadata, **metadata}
+        self._metadata = {**self.metadata, **metadata}
+        self._described = True
 
     def record_usage(self, **counts: "int | float | None") -> None:
         """
@@ -279,12 +316,6 @@ class Run(Frame):
     def _root_run(self) -> "Run":
         return self._root or self
 
-    def _events(self) -> "Chain":
-        return KINDS.get(self.kind, CHAIN)
-
-    def _shows_all(self) -> bool:
-        return self._heard.capture and not self._heard.redactors
-
     def _own(self, value: "Any", name: str) -> "Any":
         """
         Give a payload as handlers may have it: redacted, and in a container of its own.
@@ -294,50 +325,65 @@ class Run(Frame):
             return None
         if heard.redactors:
             value = redacted(value, heard.redactors, (name,))
-        return value.copy() if type(value) in (dict, list, set) else value
+        return self._contained(value)
 
     def _token(self, text: str, chunk: object, channel: str) -> Delivery | None:
+        """
+        Tell a token to those who answer at once; give what is left to do.
+        """
         if self._ended_ns is not None:
             return None
         if self._first_token_ns is None:
             self._first_token_ns = _ids.clock_ns()
-        receivers = self._heard.receivers("on_llm_new_token")
+        heard = self._heard
+        receivers = heard.receivers("on_llm_new_token")
         if not receivers.entries or get_state() is MUTED:
             return None
-        if not self._shows_all():
+        if not heard.shows_all:
             text, chunk = self._own(text, "token") or "", None
         kwargs = {
             "chunk": chunk,
             "run_id": self.id,
             "parent_run_id": self.parent_id,
-            "tags": list(self._plan.settle().tags),
+            "tags": list(self.tags) if heard.tags or self._added else [],
             "run": self,
         }
         data = {"token": text, "channel": channel}
+        set_state(MUTED)
         return Delivery(
-            self, "on_llm_new_token", receivers, (text,), kwargs, lambda _: data
+            self, "on_llm_new_token", receivers, (text,), lambda _: data, kwargs
         )
 
-    def _take(
-        self,
-        binding: "Binding",
-        args: "tuple[Any, ...]",
-        kwargs: "dict[str, Any]",
-        instance: object,
-    ) -> None:
+    def _take(self) -> None:
+        """
+        Bind the inputs, as handlers may see them.
+        """
+        (binding, args, kwargs, instance), self._call = self._call, None  # type: ignore[misc]
         if not self._heard.capture:
-            self._inputs = self._events().recorded({})
+            self._inputs = self._tells.recorded({})
             return
-        inputs = binding.bound(args, kwargs, instance)
+        bind = binding.quick.get(args[0].__class__ if binding.keyed and args else None)
+        try:
+            inputs = bind(*args, **kwargs)  # type: ignore[misc]
+        except TypeError:  # not prepared yet, or a call that does not fit
+            inputs = binding.bound(args, kwargs, instance)
         if self._heard.redactors:
             inputs = redacted(inputs, self._heard.redactors, ("inputs",))
-        if isinstance(inputs, dict):
-            for name, value in inputs.items():
-                if type(value) in (dict, list, set):
-                    inputs[name] = value.copy()
+            if not isinstance(inputs, dict):
+                self._inputs = inputs
+                return
+        for value in inputs.values():
+            if value.__class__ in CONTAINERS:
+                inputs = {k: self._contained(v) for k, v in inputs.items()}
+                break
+        kind = self._tells
+        if not kind.is_plain:
             self._params = dict(list(inputs.items())[1:])
-            inputs = self._events().recorded(inputs)
+            inputs = kind.recorded(inputs)
         self._inputs = inputs
+
+    def _contained(self, value: "Any") -> "Any":
+        return value.copy() if value.__class__ in CONTAINERS else value
 
     def _add(self, options: Options) -> None:
         self._plan = Plan(self._plan, Layer(options, "call"))
@@ -353,11 +399,12 @@ class Run(Frame):
         state = get_state()
         if not receivers.entries or state is MUTED or self._ended_ns is not None:
             return
+        kwargs = keywords(self)
+        if event == "on_custom_event":  # its own first argument is called name
+            del kwargs["name"]
         set_state(MUTED)
         try:
-            Delivery(
-                self, event, receivers, args, keywords(self, event), lambda _: data
-            ).now()
+            Delivery(self, event, receivers, args, lambda _: data, kwargs).now()
         finally:
             set_state(state)
 
@@ -370,29 +417,14 @@ async def _finish_later(delivery: Delivery, waiting: "Any", state: object) -> No
         set_state(state)
 
 
-def keywords(run: Run, event: str = "") -> "dict[str, Any]":
-    """
-    Give the keyword arguments that every event of *run* carries.
-    """
-    made = {
-        "run_id": run.id,
-        "parent_run_id": run.parent_id,
-        "tags": list(run.tags),
-        "metadata": run.metadata.copy(),
-        "run": run,
-    }
-    if event != "on_custom_event":  # its own first argument is called name
-        made["name"] = run.name
-    return made
-
-
 class InertRun(Run):
     """
     What `current_run` gives outside any run: false, silent, of the right types.
     """
 
     def __init__(self) -> None:
-        super().__init__("none", "chain", None, NOBODY, NOBODY.settle(), None)
+        nothing = Recipe("none", "chain")
+        super().__init__(nothing, None, NOBODY, NOBODY.settle(), None)
         self.__dict__["_ended_ns"] = self._started_ns
 
     def __bool__(self) -> bool:

@@ -15,7 +15,7 @@ from instrument._listener import as_listener
 from instrument._loops import cancellations, running_loop
 from instrument._plan import NOBODY, Epoch, Layer, Options, Plan
 from instrument._redact import as_redactor
-from instrument._run import InertRun, Run
+from instrument._run import InertRun, Recipe, Run
 from instrument._scoped import Scoped
 from instrument._state import (
     MUTED,
@@ -290,7 +290,7 @@ def emit(name: str, data: object = None) -> None:
         return
     run = open_parent(state) if is_frame else None
     if run is None:
-        run = Run(name, "custom", None, plan, heard, state)
+        run = Run(Recipe(str(name), "custom"), None, plan, heard, state)
     run.emit(name, data, heard)
 
 

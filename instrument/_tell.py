@@ -3,9 +3,8 @@ What a run tells when it starts, returns or fails: a `Delivery`, ready to go.
 """
 
 from instrument import _report
-from instrument._dispatch import Delivery
-from instrument._payload import CHAIN, KINDS, MODELS
-from instrument._run import Run, keywords
+from instrument._dispatch import Delivery, keywords, tell_end, tell_start
+from instrument._run import CONTAINERS, Run
 from instrument._shapes import Answer, answer_of
 
 TYPE_CHECKING = False
@@ -17,56 +16,63 @@ _ORIGIN = "__instrument_origin__"
 
 def starting(run: Run) -> Delivery | None:
     """
-    Prepare the start event; None where nobody hears it.
+    Tell that *run* starts; give what is left to do.
     """
-    kind = KINDS.get(run.kind, CHAIN)
-    receivers = run._heard.receivers(kind.start)
+    receivers = run._voices.start
     if not receivers.entries:
         return None
-    kwargs = keywords(run)
+    kind = run._tells
     args: tuple[Any, ...] = ()
+    own = None
     if receivers.typed:
         try:
             args, own = kind.started(run)
         except Exception as exc:  # noqa: BLE001 - a payload's own code may raise anything
             _report.failed(run, kind.start, exc)
-            args, own = ({"name": run.name}, None), {}
-        if own:
-            kwargs |= own
-    return Delivery(run, kind.start, receivers, args, kwargs, kind.start_data)
+            args = ({"name": run.name}, None)
+    if own is None and not receivers.native:
+        return tell_start(run, kind.start, receivers, args, kind.start_data)
+    kwargs = None if own is None else {**keywords(run), **own}
+    return Delivery(run, kind.start, receivers, args, kind.start_data, kwargs)
 
 
 def returning(run: Run, outputs: object) -> Delivery | None:
     """
-    Take what *run* returned, and prepare the end event.
+    Take what *run* returned, and tell it; give what is left to do.
     """
-    kind = KINDS.get(run.kind, CHAIN)
-    if run.kind in MODELS:
+    kind = run._tells
+    if kind.is_model:
         _take_answer(run, run._answer or answer_of(outputs))
-    run.outputs = _chosen(run, outputs)
-    receivers = run._heard.receivers(kind.end)
+    if run._spec_outputs is not None:
+        outputs = _chosen(run, outputs)
+    if run._heard.shows_all and outputs.__class__ not in CONTAINERS:
+        run._outputs = outputs
+    else:
+        run.outputs = outputs
+    receivers = run._voices.end
+    if receivers.native:
+        value = kind.ended(run) if receivers.typed else None
+        return Delivery(run, kind.end, receivers, (value,), _end_data)
     if not receivers.entries:
         return None
-    args = (kind.ended(run),) if receivers.typed else ()
-    return Delivery(run, kind.end, receivers, args, keywords(run), _end_data)
+    return tell_end(run, kind.end, receivers, kind.ended(run), _end_data)
 
 
 def failing(run: Run, exc: BaseException) -> Delivery | None:
     """
-    Take what was raised in *run*, and prepare the error event.
+    Take what was raised in *run*, and tell it; give what is left to do.
     """
-    kind = KINDS.get(run.kind, CHAIN)
+    kind = run._tells
     run.error = exc
     run.error_origin = _is_origin(exc, run)
     if run._answer is not None:
         _take_answer(run, run._answer)
-    receivers = run._heard.receivers(kind.error)
+    receivers = run._voices.error
     if not receivers.entries:
         return None
-    kwargs = keywords(run)
-    if receivers.typed:
-        kwargs |= kind.failed(run)
-    return Delivery(run, kind.error, receivers, (exc,), kwargs, _error_data)
+    own = kind.failed(run) if receivers.typed else None
+    kwargs = {**keywords(run), **own} if own else None
+    return Delivery(run, kind.error, receivers, (exc,), _error_data, kwargs)
 
 
 def _is_origin(exc: BaseException, run: Run) -> bool:
@@ -88,8 +94,6 @@ def _chosen(run: Run, outputs: object) -> object:
     Apply the ``outputs=`` of ``@traced``.
     """
     choose = run._spec_outputs
-    if choose is None:
-        return outputs
     if choose is False:
         return None
     try:
@@ -108,7 +112,7 @@ def _take_answer(run: Run, answer: Answer) -> None:
 
 def _end_data(run: Run) -> "dict[str, Any]":
     return {
-        **KINDS.get(run.kind, CHAIN).end_data(run),
+        **run._tells.end_data(run),
         **_measures(run),
         "time_to_first_token_s": run.time_to_first_token_s,
     }
@@ -121,7 +125,7 @@ def _error_data(run: Run) -> "dict[str, Any]":
         "message": run._own(_message(run.error), "error"),
         "origin": run.error_origin,
         **_measures(run),
-        **(KINDS.get(run.kind, CHAIN).end_data(run) if partial else {}),
+        **(run._tells.end_data(run) if partial else {}),
     }
 
 

@@ -5,6 +5,7 @@ Whatever a command needs is imported when it runs, so that ``--help`` is quick.
 """
 
 import argparse
+import contextlib
 import io
 import os
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 import instrument
+from instrument._text import printable
 
 COMMANDS = ("demo",)
 _USAGE_ERROR = 2
@@ -40,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _discard_output()
         return 1
     except OSError as exc:
-        _say_error(str(exc))
+        _say_error(f"cannot write: {exc.strerror}" if exc.strerror else str(exc))
         _discard_output()
         return 1
     return 0
@@ -151,7 +153,6 @@ def _ask_for_command(parser: _Parser, _: argparse.Namespace) -> NoReturn:
 
 def _run_demo(parser: _Parser, arguments: argparse.Namespace) -> None:
     from instrument import _demo
-    from instrument.handlers import FileCallbackHandler
 
     question = " ".join(arguments.question).strip()
     if arguments.question and not question:
@@ -162,18 +163,18 @@ def _run_demo(parser: _Parser, arguments: argparse.Namespace) -> None:
         return
 
     try:
-        file = FileCallbackHandler(arguments.events)
+        with _demo.EventsFile(arguments.events) as file:
+            _demo.show(question or _demo.QUESTION, file)
+    except IsADirectoryError:
+        parser.error(f"cannot write events to {arguments.events!r}: it is a folder")
     except OSError as exc:
-        reason = exc.strerror or exc
-        parser.error(f"cannot write events to {arguments.events!r}: {reason}")
-    with file:
-        _demo.show(question or _demo.QUESTION, file)
-    print(f"Events: {arguments.events}")
+        if exc.filename != arguments.events:
+            raise
+        parser.error(f"cannot write events to {arguments.events!r}: {exc.strerror}")
+    print(f"Events: {printable(arguments.events)}")
 
 
 def _say_error(message: str) -> None:
-    from instrument._text import printable
-
     print(f"instrument: error: {printable(message)}", file=sys.stderr)
 
 
@@ -194,5 +195,5 @@ def _discard_output() -> None:
 
     Source: https://docs.python.org/3/library/signal.html#note-on-sigpipe
     """
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
+    with contextlib.suppress(io.UnsupportedOperation):  # a stream without a file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,6 +1,10 @@
 """
-What all tests share: async tests run on asyncio unless they ask for more.
+What all tests share: async tests run on asyncio unless they ask for more, and a test of
+a rule runs in each mode that its marker names.
 """
+
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -13,3 +17,63 @@ def anyio_backend() -> str:
     A test of scope or runs takes both: ``parametrize("anyio_backend", ["asyncio", "trio"])``.
     """
     return "asyncio"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """
+    Run a test that takes ``mode`` once in each mode of its ``rule`` markers.
+    """
+    if "mode" in metafunc.fixturenames:
+        rules = metafunc.definition.iter_markers("rule")
+        metafunc.parametrize("mode", sorted({m for rule in rules for m in rule.args[1:]}))
+
+
+@pytest.fixture
+def called(mode: str) -> Callable[..., Awaitable[Any]]:
+    """
+    Decorate a function of this mode, call it and exhaust it.
+
+    ``await called(decorate, body, *args)``: *body* is what the function does with the
+    arguments; a generator yields what that returns. A list of what was yielded
+    comes back, or the result.
+    """
+
+    def nothing(*_: object) -> None: ...
+
+    async def call(
+        decorate: Callable[[Any], Any],
+        body: Callable[..., object] = nothing,
+        *args: object,
+        **kwargs: object,
+    ) -> object:
+        made = decorate(_of_mode(mode, body))(*args, **kwargs)
+        if mode == "async":
+            return await made
+        if mode == "generator":
+            return list(made)
+        if mode == "async generator":
+            return [item async for item in made]
+        return made
+
+    return call
+
+
+def _of_mode(mode: str, body: Callable[..., object]) -> Any:
+    def function(*args: object) -> object:
+        return body(*args)
+
+    async def coroutine(*args: object) -> object:
+        return body(*args)
+
+    def generator(*args: object) -> Any:
+        yield body(*args)
+
+    async def async_generator(*args: object) -> Any:
+        yield body(*args)
+
+    return {
+        "sync": function,
+        "async": coroutine,
+        "generator": generator,
+        "async generator": async_generator,
+    }[mode]

@@ -2,16 +2,25 @@
 ``python -m instrument`` as a shell sees it: exit codes, streams, one-line errors.
 """
 
+import contextlib
+import importlib
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from instrument import _demo, cli
+import instrument
+from instrument import Event, _demo, cli
+from instrument._demo import library
+
+FULL_DISK = Path("/dev/full")
+needs_full_disk = pytest.mark.skipif(
+    not FULL_DISK.exists(), reason=f"needs {FULL_DISK}, which Linux has"
+)
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -106,7 +115,7 @@ def test_version(shell: Shell) -> None:
     """
     done = shell("--version")
 
-    assert done.stdout == f"instrument {version('instrument-callbacks')}\n"
+    assert done.stdout == f"instrument {instrument.__version__}\n"
     assert done.returncode == 0
 
 
@@ -123,29 +132,94 @@ def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cli.main(["demo"]) == 130
 
 
-@pytest.mark.parametrize("words", [["demo"], ["--help"]])
-def test_reader_that_left(shell: Shell, words: list[str]) -> None:
+@pytest.mark.parametrize(
+    "words, unbuffered", [(["demo"], ""), (["demo"], "1"), (["--help"], "")]
+)
+def test_reader_that_left(shell: Shell, words: list[str], unbuffered: str) -> None:
     """
     A closed pipe, as ``| head -1`` leaves behind, ends a command without a word.
     """
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
     reading_end, writing_end = os.pipe()
     os.close(reading_end)
-    done = shell(*words, stdout=writing_end)
+
+    done = shell(*words, stdout=writing_end, env=environment)
+
     os.close(writing_end)
 
     assert (done.returncode, done.stderr) == (1, "")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_full_disk(shell: Shell) -> None:
+@needs_full_disk
+@pytest.mark.parametrize("events", [[], ["--events", "events.jsonl"]])
+def test_output_to_full_disk(shell: Shell, events: list[str]) -> None:
     """
     Output that cannot be written is an error in one line.
     """
-    with Path("/dev/full").open("w") as full:
-        done = shell("demo", stdout=full)
+    with FULL_DISK.open("w") as full:
+        done = shell("demo", *events, stdout=full)
 
     assert done.returncode == 1
-    assert done.stderr == "instrument: error: [Errno 28] No space left on device\n"
+    assert done.stderr == "instrument: error: cannot write: No space left on device\n"
+
+
+@needs_full_disk
+def test_events_to_full_disk(shell: Shell) -> None:
+    """
+    Events that cannot be written are told in one line, after the request was served.
+    """
+    done = shell("demo", "--events", str(FULL_DISK))
+
+    error = f"cannot write events to '{FULL_DISK}': No space left on device"
+    assert (done.returncode, done.stderr) == (2, f"instrument: error: {error}\n")
+    assert "Do not trust its words." in done.stdout
+
+
+def test_events_survive_a_reader_that_left(shell: Shell, tmp_path: Path) -> None:
+    """
+    Where nobody reads the output, the events are kept to the last.
+    """
+    reading_end, writing_end = os.pipe()
+    os.close(reading_end)
+
+    shell("demo", "--events", "events.jsonl", stdout=writing_end)
+
+    os.close(writing_end)
+    last = (tmp_path / "events.jsonl").read_text("utf-8").splitlines()[-1]
+    assert Event.from_json(last).parent_run_id is None
+
+
+def test_output_that_is_no_file() -> None:
+    """
+    A program may have the command line write to a stream of its own.
+    """
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        code = cli.main(["demo", "Привет?"])
+
+    assert code == 0
+    assert output.getvalue().startswith("Question: Привет?")
+
+
+def test_library_without_sources(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    A Python that came without sources is told in one line.
+    """
+    monkeypatch.setattr(library, "_STANDARD_LIBRARY", tmp_path)
+
+    code = cli.main(["demo"])
+
+    error = capsys.readouterr().err
+    assert (code, error.count("\n")) == (1, 1)
+    assert error.startswith("instrument: error: no source of the standard library in")
+
+
+def test_import_of_main() -> None:
+    """
+    Importing ``instrument.__main__``, as tools do that walk packages, runs nothing.
+    """
+    assert importlib.import_module("instrument.__main__").main is cli.main
 
 
 def test_closed_output(tmp_path: Path) -> None:

@@ -5,15 +5,15 @@ The demo: one real request, listened to from the outside.
 """
 
 import sys
+from typing import TextIO, cast
 
 from instrument import callbacks
 from instrument._demo import pipeline
+from instrument._demo.sinks import EventsFile, Output
 from instrument._text import printable
-from instrument.handlers import (
-    FileCallbackHandler,
-    StdOutCallbackHandler,
-    StreamingStdOutCallbackHandler,
-)
+from instrument.handlers import StdOutCallbackHandler, StreamingStdOutCallbackHandler
+
+__all__ = ["QUESTION", "EventsFile", "show"]
 
 QUESTION = "How do I wait for several tasks at once?"
 
@@ -21,25 +21,31 @@ _PAUSE_S = 0.01  # a word: so that streaming can be seen
 _SHOWN_SOURCES = 3
 
 
-def show(question: str, *keepers: FileCallbackHandler) -> None:
+def show(question: str, *files: EventsFile) -> None:
     """
     Answer *question* and show the runs, the text and how little it is worth.
 
     Args:
         question: Any text.
-        keepers: Handlers that hear the request too.
+        files: Where to keep the events.
 
     Raises:
-        OSError: Standard output or the standard library cannot be reached.
+        OSError: Standard output or a file cannot be written, or there is no source
+            to search. The request was served all the same.
     """
-    tree, text = StdOutCallbackHandler(), StreamingStdOutCallbackHandler()
-    tree.raise_error = text.raise_error = True  # a demo that nobody sees may stop
-    sys.stdout.write(f"Question: {printable(question)}\n\n")
+    output = Output(sys.stdout)
+    screen = cast("TextIO", output)
+    tree, text = StdOutCallbackHandler(screen), StreamingStdOutCallbackHandler(screen)
+    output.write(f"Question: {printable(question)}\n\n")
 
-    with callbacks(tree, text, *keepers):
+    with callbacks(tree, text, *files):
         answer = pipeline.answer(question, pause_s=_pause_s())
 
-    sys.stdout.write(f"\n{_verdict(answer)}\n")
+    output.write(f"\n{_verdict(answer)}\n")
+    output.flush()
+    for error in (output.error, *(file.error for file in files)):
+        if error is not None:
+            raise error
 
 
 def _pause_s() -> float:

@@ -9,7 +9,7 @@ import ast
 import re
 import sysconfig
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 # ``_py*`` and ``x._y`` hold the docstrings of modules whose front is C or an empty
@@ -31,6 +31,7 @@ MODULES = """
     warnings wave weakref webbrowser xml.etree.ElementTree zipfile
 """
 
+_Named = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 _TRIPLE_QUOTED = re.compile(r'("""|\'\'\')(.+?)\1', re.DOTALL)
 
@@ -42,7 +43,7 @@ class Document:
     """
 
     page_content: str
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str]
 
 
 def read_modules(names: str = MODULES) -> list[Document]:
@@ -83,15 +84,12 @@ def docstrings(module: Document) -> list[Document]:
     return list(_docstrings(tree, module.metadata["source"]))
 
 
-def _docstrings(
-    node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, name: str
-) -> Iterator[Document]:
+def _docstrings(node: ast.Module | _Named, name: str) -> Iterator[Document]:
     if text := ast.get_docstring(node):
         yield Document(text, {"source": name})
 
     for child in node.body:
-        named = isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if named and not child.name.startswith("_"):
+        if isinstance(child, _Named) and not child.name.startswith("_"):
             yield from _docstrings(child, f"{name}.{child.name}")
 
 

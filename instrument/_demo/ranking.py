@@ -63,7 +63,7 @@ def best(
     def score(counts: Counter[str]) -> float:
         length = counts.total() / average_length
         norm = _SATURATION * (1 - _LENGTH_PENALTY + _LENGTH_PENALTY * length)
-        shared = wanted & counts.keys()
+        shared = sorted(wanted & counts.keys())  # sums of floats depend on the order
         return sum(weights[w] * counts[w] / (counts[w] + norm) for w in shared)
 
     scored = [(score(counts), i) for i, counts in enumerate(counted)]

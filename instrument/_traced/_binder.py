@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _TAKES_KEYWORDS = 0x08  # inspect.CO_VARKEYWORDS
 _KNOWN_TYPES = 256
+_BOUND = object()
 
 
 class Binder:
@@ -27,12 +28,13 @@ class Binder:
     The parameters of one function.
     """
 
-    __slots__ = ("_bind", "_bind_method", "_function", "_is_method")
+    __slots__ = ("_function", "_is_method", "by_type", "is_in_class")
 
     def __init__(self, function: "Any") -> None:
         self._function = function
-        self._bind: Binding | None = None
-        self._bind_method: Binding | None = None
+        name = getattr(function, "__qualname__", "")
+        self.is_in_class = "." in name.rpartition("<locals>.")[2]
+        self.by_type: dict[object, Binding] = {}
         self._is_method: dict[type, bool] = {}
 
     def bind(
@@ -40,28 +42,26 @@ class Binder:
         args: "tuple[Any, ...]",
         kwargs: "dict[str, Any]",
         wrapper: object,
-        *,
-        bound: bool,
+        is_bound: bool = False,  # noqa: FBT001, FBT002 - positional for speed
     ) -> "dict[str, Any]":
         """
         Give the arguments by name, without ``self``.
 
         Args:
             wrapper: What stands in the function's place, to tell methods by.
-            bound: Whether *args* is without ``self`` already.
+            is_bound: Whether *args* is without ``self`` already.
 
         A call that does not fit the signature gives what was passed, as it is; Python
         raises its own error for it.
         """
-        if self._bind is None:
-            self._prepare()
-        bind = self._bind
-        if bound:
-            bind, args = self._bind_method, (None, *args)
-        elif args and self._is_in_class() and self.is_method_of(args[0], wrapper):
-            bind = self._bind_method
+        key: object = None
+        if is_bound:
+            key, args = _BOUND, (None, *args)
+        elif self.is_in_class and args:
+            key = args[0] if isinstance(args[0], type) else args[0].__class__
+        bind = self.by_type.get(key) or self._prepared(key, wrapper)
         try:
-            return bind(*args, **kwargs)  # type: ignore[misc]
+            return bind(*args, **kwargs)
         except TypeError:
             return {"args": list(args), "kwargs": dict(kwargs)}
 
@@ -89,10 +89,6 @@ class Binder:
             known = self._is_method[cls] = _defines(cls, wrapper)
         return known
 
-    def _is_in_class(self) -> bool:
-        name = getattr(self._function, "__qualname__", "")
-        return "." in name.rpartition("<locals>.")[2]
-
     def _parameters(self) -> "list[Parameter]":
         from inspect import signature
 
@@ -101,17 +97,25 @@ class Binder:
         except (TypeError, ValueError):  # some builtins have none
             return []
 
-    def _prepare(self) -> None:
+    def _prepared(self, key: object, wrapper: object) -> "Binding":
+        """
+        Compile the binding for methods of one type, for bound calls or for all others.
+        """
         parameters = self._parameters()
         function = getattr(self._function, "__func__", self._function)
-        if not parameters and not hasattr(function, "__code__"):
-            self._bind = self._bind_method = _unnamed
-            return
-        secret = _secrets(function, parameters)
-        self._bind = _compiled(parameters, secret, skip=0)
+        is_method = key is _BOUND or (
+            isinstance(key, type) and self.is_method_of(key, wrapper)
+        )
         # a bound method's own signature is without self: nothing to skip
-        skip = 1 if function is self._function else 0
-        self._bind_method = _compiled(parameters, secret, skip=skip)
+        skip = 1 if is_method and function is self._function else 0
+        binding = _unnamed
+        if parameters or hasattr(function, "__code__"):
+            secret = _secrets(function, parameters)
+            binding = _compiled(parameters, secret, skip=skip)
+        if len(self.by_type) >= _KNOWN_TYPES:
+            self.by_type.clear()
+        self.by_type[key] = binding
+        return binding
 
 
 def _compiled(

@@ -3,9 +3,9 @@
 """
 
 from instrument._lifecycle import afail, afinish, astart, fail, finish, open_run, start
-from instrument._payload import KINDS, CHAIN
+from instrument._run import Recipe
 from instrument._scope import _INERT
-from instrument._state import Frame, find, get_state
+from instrument._state import Frame, find
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ class Block:
     """
     The context manager half of ``traced(...)``.
     """
+
+    keyed = False
+    quick: "dict[object, Any]" = {}  # noqa: RUF012 - always empty: nothing is bound by name
 
     def __init__(self, given: "Given") -> None:
         self._given = given
@@ -87,18 +90,15 @@ class Block:
         if given.name is None:
             message = 'a traced block needs a name: with traced("rerank"): ...'
             raise TypeError(message)
-        kind = given.kind or "chain"
-        run = open_run(get_state(), given.name, kind, given.layers("call"))
+        has_inputs = given.inputs is not None and given.inputs is not False
+        recipe = Recipe(given.name, given.kind or "chain", given.facts())
+        call = (self, (), {}, None) if has_inputs else None
+        run = open_run(recipe, given.layers("call"), call)
         if run is None:
             return None
         run._owner = self
-        run.model, run.provider = given.model, given.provider
-        if given.outputs is not None:
-            run._spec_outputs = given.outputs
-        if given.inputs is not None and given.inputs is not False:
-            run._call = (self, (), {}, None)
-        else:
-            run._inputs = KINDS.get(kind, CHAIN).recorded({})
+        if not has_inputs:
+            run._inputs = recipe.tells.recorded({})
         return run
 
     def bound(self, *_: "Any") -> "dict[str, Any]":

@@ -4,7 +4,6 @@ The run of a generator: what each chunk tells, and what it adds up to.
 
 from instrument import _ids, _report
 from instrument._lifecycle import abandon, afail, afinish, astart, fail, finish, start
-from instrument._payload import MODELS
 from instrument._serve import stream_closed, stream_opened
 from instrument._shapes import Answer, facts, token_of
 from instrument._state import leave
@@ -40,7 +39,7 @@ class RunSession(Session):
         self._run = run
         self._starts = starts
         self._yields = yields
-        self._is_model = run.kind in MODELS
+        self._is_model = run._tells.is_model
         self._read = given.token
         self._keeps = run._heard.capture and given.outputs is not False
         self._items: list[Any] = []

@@ -9,6 +9,7 @@ from instrument._decorate import decorated, is_coroutine_function
 from instrument._lifecycle import afail, afinish, astart, fail, finish, open_run, start
 from instrument._listener import as_listener
 from instrument._plan import Layer, Options
+from instrument._run import Recipe
 from instrument._serve import flush_at_exit
 from instrument._state import MUTED, get_state, set_state
 from instrument._steps import FOLLOWED, follow, when_dropped
@@ -60,6 +61,17 @@ class Given:
         made.callbacks = (*(inner.callbacks or ()), *(self.callbacks or ()))
         return made
 
+    def facts(self) -> "dict[str, Any] | None":
+        """
+        Give the attributes that each run begins with.
+        """
+        told = {
+            "model": self.model,
+            "provider": self.provider,
+            "_spec_outputs": self.outputs,
+        }
+        return {name: fact for name, fact in told.items() if fact is not None} or None
+
     def layers(self, rank: str = "constructor") -> "tuple[Layer, ...]":
         """
         Give what a constructor, or a call, with these options adds.
@@ -75,6 +87,8 @@ class Spec:
     One decorated function. It is also how `decorated` wraps it.
 
     Attributes:
+        keyed: Whether `quick` is by the type of the first argument.
+        quick: What binds arguments by name, as far as it has been prepared.
         watch: Not empty once a call may be heard though nobody listens around it:
             the function or an object it is a method of has handlers of its own.
         wrapper: What stands in the function's place.
@@ -83,34 +97,41 @@ class Spec:
     __slots__ = (
         "__weakref__",
         "_binder",
+        "_records",
         "_takes_callbacks",
         "function",
         "given",
-        "kind",
+        "keyed",
         "layers",
         "name",
+        "quick",
+        "recipe",
         "watch",
         "wrapper",
     )
 
     def __init__(self, target: "Any", given: Given) -> None:
         self.given = given
-        self.kind = given.kind or "chain"
         self.name = given.name or default_name(target)
         self.layers = given.layers()
         self.watch: list[object] = [True] if given.callbacks else []
         self.function: Any = None
         self.wrapper: Any = None
-        self._binder: Binder | None = None
-        self._takes_callbacks = True
+        self._binder = Binder(target)
+        self._takes_callbacks = not self._binder.has_name(CALLBACKS)
+        self._records = given.inputs is not False
+        self.recipe = Recipe(self.name, given.kind or "chain", given.facts())
+        if not self._records:
+            nothing = {"_inputs": self.recipe.tells.recorded({})}
+            self.recipe.facts = {**(self.recipe.facts or {}), **nothing}
+        self.keyed = self._binder.is_in_class
+        self.quick = self._binder.by_type if given.inputs is None else {}
 
     def wrap(self, target: "Any") -> "Any":
         """
         Decorate *target*.
         """
         self.function = target
-        self._binder = Binder(target)
-        self._takes_callbacks = not self._binder.has_name(CALLBACKS)
         if isinstance(target, (classmethod, staticmethod)):
             inner = Spec(target.__func__, self.given)
             return type(target)(inner.wrap(target.__func__))
@@ -224,19 +245,8 @@ class Spec:
         layers = self.layers
         if self.watch or CALLBACKS in kwargs:
             layers = self._layers_of_call(args, kwargs, instance)
-        run = open_run(get_state(), self.name, self.kind, layers)
-        if run is None:
-            return None
-        given = self.given
-        if given.inputs is not False:
-            run._call = (self, args, kwargs, instance)
-        if given.model is not None:
-            run.model = given.model
-        if given.provider is not None:
-            run.provider = given.provider
-        if given.outputs is not None:
-            run._spec_outputs = given.outputs
-        return run
+        call = (self, args, kwargs, instance) if self._records else None
+        return open_run(self.recipe, layers, call)
 
     def bound(
         self, args: "tuple[Any, ...]", kwargs: "dict[str, Any]", instance: object
@@ -244,15 +254,15 @@ class Spec:
         """
         Give a call's arguments by name, as handlers may see them.
         """
-        given = self.given
-        if callable(given.inputs):
-            try:
-                made = given.inputs(*args, **kwargs)
-            except Exception as exc:  # noqa: BLE001 - the user's function; the call goes on
-                _report.failed(given.inputs, f"inputs= of {self.name}", exc)
-                return {}
-            return dict(made) if isinstance(made, dict) else {"inputs": made}
-        return self._binder.bind(args, kwargs, self.wrapper, bound=instance is not None)  # type: ignore[union-attr]
+        choose = self.given.inputs
+        if choose is None:
+            return self._binder.bind(args, kwargs, self.wrapper, instance is not None)
+        try:
+            made = choose(*args, **kwargs)
+        except Exception as exc:  # noqa: BLE001 - the user's function; the call goes on
+            _report.failed(choose, f"inputs= of {self.name}", exc)
+            return {}
+        return dict(made) if isinstance(made, dict) else {"inputs": made}
 
     def follow(self, run: "Run", result: "Any") -> "Any":
         """
@@ -274,7 +284,7 @@ class Spec:
         if self.watch and owner is not None:
             from instrument._traced._classes import layers_of
 
-            if instance is not None or self._binder.is_method_of(owner, self.wrapper):  # type: ignore[union-attr]
+            if instance is not None or self._binder.is_method_of(owner, self.wrapper):
                 layers += layers_of(owner)
         if self._takes_callbacks and CALLBACKS in kwargs:
             options = constructed(handlers(kwargs.pop(CALLBACKS)), None, None)

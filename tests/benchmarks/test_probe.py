@@ -1,0 +1,34 @@
+"""
+``@traced`` against an undecorated function, row by row of the probe.
+"""
+
+import pytest
+
+from tests.benchmarks.checking import Check
+from tests.benchmarks.probe import CHECKS, ours, undecorated
+
+
+def each(checks: list[Check]) -> pytest.MarkDecorator:
+    """
+    Run a test once for each check.
+    """
+    return pytest.mark.parametrize(
+        "check", checks, ids=[check.what for check in checks]
+    )
+
+
+@each(CHECKS)
+def test_traced(check: Check) -> None:
+    """
+    What is traced behaves as if it were not, and its runs are heard.
+    """
+    with ours() as adapter:
+        assert check.run(adapter) == check.right
+
+
+@each([check for check in CHECKS if not check.sees_runs])
+def test_undecorated(check: Check) -> None:
+    """
+    The value held to be right is the one that an undecorated function gives.
+    """
+    assert check.run(undecorated()) == check.right
