@@ -9,7 +9,7 @@ from instrument import _ids
 from instrument._loops import cancellations, shield
 from instrument._plan import NOBODY, Epoch, Plan, mark
 from instrument._run import Recipe, Run
-from instrument._state import MUTED, get_state, set_state, without
+from instrument._state import MUTED, get_state, live_state, set_state, without
 from instrument._tell import failing, returning, starting
 
 TYPE_CHECKING = False
@@ -42,37 +42,75 @@ def open_run(
         The run, or None where nobody listens.
     """
     state = get_state()
-    if state is MUTED:
+    if state.__class__ is list:
+        plan, ambient = NOBODY, None
+    elif state is MUTED:
         return None
-    is_frame = state.__class__ is not list
-    plan = state._plan if is_frame else NOBODY
+    else:
+        if state._is_gone:
+            return open_run(recipe, layers, call, parent) if live_state() else None
+        plan = state._plan
+        ambient = state if state.is_run else state.run
+        if ambient is not None and ambient._ended_ns is not None:
+            ambient = open_parent(ambient)
+    if parent is not None:
+        plan = parent._plan if state.__class__ is list else plan
+        ambient = nearer(open_parent(parent), ambient)
+    if ambient is not None and ambient._extra and ambient is not state:
+        plan = _with_layers(plan, ambient._extra)
     if layers:
-        for layer in layers:
-            plan = Plan(plan, layer)
-        plan = Plan(plan, None, own=layers)
+        plan = _with_layers(plan, layers)
     heard = plan.audience if plan.epoch == Epoch.now else plan.settle()
     if not heard.listeners:
         return None
-    if parent is None and is_frame:
-        parent = state if state.is_run else state.run
-        if parent is not None and parent._ended_ns is not None:
-            parent = open_parent(state)
-    run = Run(recipe, parent, plan, heard, state)
+    run = Run(recipe, ambient, plan, heard, state)
     run._call = call
-    if heard.undecided:
-        run._plan = plan = Plan(plan, mark(run.trace_id), own=layers)
-        run._heard = heard = plan.settle()
-        run._voices = heard.voices(run._tells)
-    if layers and any(it.local for layer in layers for it in layer.options.listeners):
-        run._plan = Plan(plan, None)
+    if layers or heard.undecided:
+        _refine(run, layers)
     return run
 
 
-def open_parent(state: "Any") -> "Run | None":
+def _with_layers(plan: Plan, layers: "tuple[Layer, ...]") -> Plan:
+    known = plan.settle().layers
+    for layer in layers:
+        if layer not in known:  # else a chain of tasks would link it again and again
+            plan = Plan(plan, layer)
+    return Plan(plan, None, own=layers)
+
+
+def _refine(run: Run, layers: "tuple[Layer, ...]") -> None:
     """
-    Give the nearest run of *state* that has not ended.
+    Draw the samples of a new trace; keep local handlers from the runs below.
     """
-    run: Run | None = state if state.is_run else state.run
+    run._layers = layers
+    if run._heard.undecided:
+        run._plan = Plan(run._plan, mark(run.trace_id), own=layers)
+        run._heard = heard = run._plan.settle()
+        run._voices = heard.voices(run._tells)
+    if any(it.local for layer in layers for it in layer.options.listeners):
+        run._plan = Plan(run._plan, None)
+
+
+def nearer(framework: Run | None, ambient: Run | None) -> Run | None:
+    """
+    Choose a run's parent: the one of two that descends from the other.
+
+    Where neither does, the framework's: it knows what it calls.
+    """
+    if framework is None:
+        return ambient
+    link = ambient
+    while link is not None:
+        if link is framework:
+            return ambient
+        link = link._parent
+    return framework
+
+
+def open_parent(run: Run | None) -> Run | None:
+    """
+    Give *run*, or the nearest above it that has not ended.
+    """
     while run is not None and run._ended_ns is not None:
         run = run._parent
     return run
@@ -186,13 +224,6 @@ def afail(run: Run, exc: BaseException) -> "Pending | None":
     return _aend(run, _status(exc), failing, exc) if run._ended_ns is None else None
 
 
-def abandon(run: Run) -> None:
-    """
-    End *run* as left early.
-    """
-    fail(run, GeneratorExit())
-
-
 def _aend(
     run: Run,
     status: str,
@@ -256,10 +287,17 @@ def _close(run: Run, status: str) -> "Any":
     run._ended_ns = _ids.clock_ns()
     run.status = status
     state = get_state()
-    after = run._outer if state is run else without(state, run)
-    run._outer = None
-    while run._parent is not None and run._parent._ended_ns is not None:
-        run._parent = run._parent._parent
+    if state is run:
+        after, run._outer = run._outer, None
+    else:
+        after = without(state, run)
+        if after is state:  # ended from another Context: leave the chain of its own
+            run._is_gone = True
+        else:
+            run._outer = None
+    parent = run._parent
+    if parent is not None and parent._ended_ns is not None:
+        run._parent = open_parent(parent)
     set_state(MUTED)
     return after
 

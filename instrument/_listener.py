@@ -4,6 +4,8 @@ What may be given as a handler, and the `Listener` that the dispatcher makes of 
 No base class is needed. What is wrong with a handler is said when it is given.
 """
 
+from types import BuiltinMethodType, MethodType
+
 from instrument._signature import adapted
 
 TYPE_CHECKING = False
@@ -51,6 +53,7 @@ _LANGCHAIN = "langchain_core.callbacks.base"
 _BASES = (_LANGCHAIN, "instrument._handler", "instrument._async_handler")
 _KNOWN_TYPES = 512
 _kinds: "dict[type, str]" = {}
+_flushing: "dict[type, bool]" = {}
 
 
 class Listener:
@@ -58,7 +61,7 @@ class Listener:
     One handler as the dispatcher sees it: its methods, looked up when first needed.
     """
 
-    __slots__ = ("__weakref__", "event", "flushes", "handler", "key", "local", "raises")
+    __slots__ = ("__weakref__", "event", "handler", "key", "local")
 
     def __init__(
         self, handler: object, event: str | None = None, *, local: bool = False
@@ -67,10 +70,26 @@ class Listener:
         self.event = event
         self.local = local
         self.key = _key(handler, event)
-        self.raises = getattr(handler, "raise_error", None) is True
-        self.flushes = event is None and (
-            hasattr(handler, "flush") or hasattr(handler, "aflush")
-        )
+
+    @property
+    def raises(self) -> bool:
+        """
+        Whether its errors may stop a call.
+        """
+        return getattr(self.handler, "raise_error", None) is True
+
+    @property
+    def flushes(self) -> bool:
+        """
+        Whether leaving its block has something to call; known by its type.
+        """
+        cls = self.handler.__class__
+        known = _flushing.get(cls)
+        if known is None:
+            known = hasattr(self.handler, "flush") or hasattr(self.handler, "aflush")
+            if cls in _kinds:  # what it is does not depend on the instance
+                _flushing[cls] = known
+        return known and self.event is None
 
     def method(self, event: str) -> "Callable[..., Any] | None":
         """
@@ -137,10 +156,10 @@ def is_langchain(handler: object) -> bool:
 
 
 def _key(handler: object, event: str | None) -> object:
-    owner = getattr(handler, "__self__", None)
-    function = getattr(handler, "__func__", None)
-    if owner is not None and function is not None:
-        return (id(owner), id(function), event)
+    if isinstance(handler, MethodType):  # a bound method is made anew at each access
+        return (id(handler.__self__), id(handler.__func__), event)
+    if isinstance(handler, BuiltinMethodType):
+        return (id(handler.__self__), handler.__name__, event)
     return id(handler) if event is None else (id(handler), event)
 
 
@@ -156,6 +175,7 @@ def _kind(handler: object) -> str:
             return _kind_of_instance(handler)
         if len(_kinds) >= _KNOWN_TYPES:
             _kinds.clear()
+            _flushing.clear()
         _kinds[cls] = kind
     return kind
 

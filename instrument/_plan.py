@@ -102,11 +102,17 @@ def mark(trace_id: "UUID") -> Layer:
 class Plan:
     """
     A layer over an outer plan.
+
+    Attributes:
+        own: The layers of the very run that this is the plan of.
+        audience: Who hears, as of `epoch`.
     """
 
-    __slots__ = ("audience", "epoch", "layer", "outer", "own")
-
+    outer: "Plan | None"
+    layer: "Layer | None"
+    own: "tuple[Layer, ...]" = ()
     audience: "Audience"
+    epoch = -1
 
     def __init__(
         self,
@@ -117,7 +123,6 @@ class Plan:
         self.outer = outer
         self.layer = layer
         self.own = own
-        self.epoch = -1
 
     def settle(self) -> "Audience":
         """
@@ -125,7 +130,7 @@ class Plan:
         """
         if self.epoch != Epoch.now:
             epoch = Epoch.now
-            self.audience = Audience(self._layers(), self.own)
+            self.audience = Audience(self._gathered(), self.own)
             self.epoch = epoch
         return self.audience
 
@@ -145,7 +150,7 @@ class Plan:
             plan = Plan(plan, kept)
         return plan
 
-    def _layers(self) -> "list[Layer]":
+    def _gathered(self) -> "list[Layer]":
         layers = []
         link: Plan | None = self
         while link is not None:
@@ -160,6 +165,7 @@ class Audience:
     Who hears, and with what tags, metadata and redactors: a snapshot, never changed.
 
     Attributes:
+        layers: What it was settled from.
         listeners: Each with its layer, in the order in which they hear.
         undecided: True while samples of some layer have not been drawn.
         metadata: What constructors gave, outer to inner, and over it what blocks and
@@ -173,6 +179,7 @@ class Audience:
         "_receivers",
         "voices_of",
         "capture",
+        "layers",
         "listeners",
         "metadata",
         "redactors",
@@ -186,6 +193,7 @@ class Audience:
         self._receivers: dict[str, Receivers] = {}
         self.voices_of: dict[str, Voices] = {}
         self.undecided = False
+        self.layers = frozenset(layers)
         self.listeners = tuple(self._heard(layers, own))
         self.waits = [layer for _, layer in self.listeners if layer.rank != "block"]
         options = [layer.options for layer in layers]
@@ -220,15 +228,9 @@ class Audience:
     def _heard(
         self, layers: "list[Layer]", own: "tuple[Layer, ...]"
     ) -> "list[tuple[Listener, Layer]]":
-        sampled = self._sampled(layers)
-        start = max(
-            (i for i, layer in enumerate(layers) if not layer.options.inherit),
-            default=0,
-        )
+        cut = [i for i, layer in enumerate(layers) if not layer.options.inherit]
         heard: dict[object, tuple[Listener, Layer]] = {}
-        for layer in sampled:
-            if layers.index(layer) < start:
-                continue
+        for layer in self._sampled(layers[cut[-1] :] if cut else layers):
             for listener in layer.options.listeners:
                 if not listener.local or layer in own:
                     heard.setdefault(listener.key, (listener, layer))

@@ -94,6 +94,7 @@ class Run(Frame):
     _params: "dict[str, Any] | None" = None
     _outputs: "Any" = None
     _added: "tuple[str, ...]" = ()
+    _extra: "tuple[Layer, ...]" = ()
     _tagged = False
     _described = False
     _metadata: "dict[str, Any] | None" = None
@@ -228,6 +229,21 @@ class Run(Frame):
                 rest.now()
         finally:
             set_state(state)
+
+    def token_after(
+        self, count: int, answer: object, text: str, exc: BaseException | None = None
+    ) -> None:
+        """
+        Go on with a token behind the first *count* handlers, who have heard it.
+
+        Args:
+            answer: What the last of them returned, or
+            exc: what it raised.
+        """
+        set_state(self)
+        rest = self._token(text, text, "text")
+        if rest is not None:
+            rest.after(count, answer, exc).now()
 
     def atoken(
         self, text: str, chunk: object = None, channel: str = "text"
@@ -386,7 +402,9 @@ class Run(Frame):
         return value.copy() if value.__class__ in CONTAINERS else value
 
     def _add(self, options: Options) -> None:
-        self._plan = Plan(self._plan, Layer(options, "call"))
+        layer = Layer(options, "call")
+        self._extra += (layer,)
+        self._plan = Plan(self._plan, layer)
 
     def _tell(
         self,

@@ -24,6 +24,7 @@ from instrument._state import (
     Frame,
     find,
     get_state,
+    live_state,
     set_state,
     without,
 )
@@ -47,45 +48,60 @@ DISABLED = os.environ.get("INSTRUMENT_DISABLED", "") not in ("", "0")
 _INERT = InertRun()
 
 
-class Scope(Frame, Layer):
+class Scope(Frame, Layer, Plan):
     """
-    An open block.
+    An open block: a frame, the layer it adds, and the plan that results.
+
+    It is all three itself, without a reference to itself, so that it goes at once.
 
     Attributes:
         run: The run in hand where the block was entered, or None.
     """
 
     rank = "block"
-    _original: "Scope | None" = None
-    _token: "Token[Any] | None" = None
     run: Run | None = None
+    _original: "Scope | None" = None
+    _mended: "Plan | None" = None
+    _token: "Token[Any] | None" = None
 
     def __init__(self, owner: "callbacks", state: "Any") -> None:
-        self.options = owner._options
+        self.options = owner
         self._owner = owner
         self._outer = state
-        plan = NOBODY
         if isinstance(state, Frame):
             self.run = state if state.is_run else state.run  # type: ignore[assignment, attr-defined]
-            plan = state._plan
-        self._plan = Plan(plan, self)
+            self.outer = state._plan
+        else:
+            self.outer = NOBODY
         self.loop = running_loop()
 
     def __repr__(self) -> str:
-        names = ", ".join(_names(self.options))
-        return f"<Scope of {names or 'no handler'}>"
+        return f"<Scope of {', '.join(_names(self.options)) or 'no handler'}>"
 
     @property
-    def _layer(self) -> "Scope":  # type: ignore[override]
+    def layer(self) -> "Scope":  # type: ignore[override]
         return self._original or self
+
+    @property
+    def _layers(self) -> "tuple[Layer, ...]":  # type: ignore[override]
+        return (self.layer,)
+
+    @property
+    def _plan(self) -> "Plan":  # type: ignore[override]
+        return self._mended or self
+
+    @_plan.setter
+    def _plan(self, plan: "Plan") -> None:
+        self._mended = plan
 
     def cloned(self) -> "Scope":
         made = copy(self)
-        made._original = self._layer
+        made._original = self.layer
+        made.__dict__.pop("epoch", None)
         return made
 
 
-class callbacks:  # noqa: N801 - it reads as a verb: with callbacks(handler)
+class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(handler)
     """
     Have *handlers* hear every run below, wherever the call stack goes.
 
@@ -110,7 +126,7 @@ class callbacks:  # noqa: N801 - it reads as a verb: with callbacks(handler)
         ValueError: For a sample outside 0 to 1.
     """
 
-    __slots__ = ("__weakref__", "_flushes", "_installed", "_mute", "_open", "_options")
+    __slots__ = ("__weakref__", "_installed", "_mute", "_open")
 
     def __init__(  # noqa: PLR0913 - each is a word of the public language
         self,
@@ -129,22 +145,19 @@ class callbacks:  # noqa: N801 - it reads as a verb: with callbacks(handler)
         for listener in listeners:
             if listener.local:
                 raise TypeError(_LOCAL)
-        self._options = Options(
-            listeners,
-            checked_tags(tags) if tags else (),
-            None if metadata is None else checked_metadata(metadata),
-            inherit=inherit,
-            sample=sample if sample == 1 else _checked_sample(sample),
-            redactors=() if redact is None else (as_redactor(redact),),
-            capture=capture,
-        )
-        self._flushes = any([listener.flushes for listener in listeners])
-        self._open: list[Scope] = []
+        self.listeners = listeners
+        self.tags = checked_tags(tags) if tags else ()
+        self.metadata = None if metadata is None else checked_metadata(metadata)
+        self.inherit = inherit
+        self.sample = sample if sample == 1 else _checked_sample(sample)
+        self.redactors = () if redact is None else (as_redactor(redact),)
+        self.capture = capture
+        self._open: dict[int, Scope] = {}
         self._installed: Layer | None = None
         self._mute = 0
 
     def __repr__(self) -> str:
-        return f"callbacks({', '.join(_names(self._options))})"
+        return f"callbacks({', '.join(_names(self))})"
 
     def __enter__(self) -> Scope:
         """
@@ -154,8 +167,10 @@ class callbacks:  # noqa: N801 - it reads as a verb: with callbacks(handler)
         if self._installed is not None or state is MUTED or DISABLED:
             self._mute += 1
             return Scope(self, MUTED)
+        if state.__class__ is not list and state._is_gone:
+            state = live_state()
         scope = Scope(self, state)
-        self._open.append(scope)
+        self._open[id(scope)] = scope
         scope._token = set_state(scope)
         return scope
 
@@ -169,7 +184,7 @@ class callbacks:  # noqa: N801 - it reads as a verb: with callbacks(handler)
         Leave it; waits for handlers on the background loop, at most 30 s.
         """
         scope = self._leave()
-        if scope is not None and (scope.lanes or self._flushes):
+        if scope is not None and (scope.lanes or self._has_flush()):
             _serve.flush(scope)
 
     async def __aenter__(self) -> Scope:
@@ -187,8 +202,11 @@ class callbacks:  # noqa: N801 - it reads as a verb: with callbacks(handler)
         """
         Leave it when its async handlers have been served and flushed.
         """
+        if isinstance(exc, GeneratorExit):  # a coroutine being closed cannot wait
+            self.__exit__(exc_type, exc, traceback)
+            return
         scope = self._leave()
-        if scope is not None and (scope.lanes or self._flushes):
+        if scope is not None and (scope.lanes or self._has_flush()):
             await _serve.aflush(scope, shielded=isinstance(exc, cancellations()))
 
     def __call__(self, target: "F") -> "F":
@@ -208,7 +226,7 @@ class callbacks:  # noqa: N801 - it reads as a verb: with callbacks(handler)
             Itself; as a context manager it uninstalls at the end.
         """
         if self._installed is None and not DISABLED:
-            layer = Layer(self._options, "process")
+            layer = Layer(self, "process")
             layer.loop = running_loop()
             self._installed = layer
             PROCESS.append(layer)
@@ -233,31 +251,39 @@ class callbacks:  # noqa: N801 - it reads as a verb: with callbacks(handler)
         Returns:
             Its layer, or None if it had been left.
         """
-        if self._installed is not None:
-            self.uninstall()
-            return None
         state = get_state()
         if state is MUTED and self._mute:
             self._mute -= 1
             return None
         frame = state if getattr(state, "_owner", None) is self else find(self)
-        if frame is None:  # another Context: close the latest one entered
-            if not self._open:
-                return None
-            scope = self._open.pop()
-            _close(scope)
-            return scope
-        scope = frame._layer
-        for index in range(len(self._open) - 1, -1, -1):
-            if self._open[index] is scope:
-                del self._open[index]
-                break
+        if frame is None:
+            return self._leave_from_elsewhere()
+        scope = frame.layer
+        self._open.pop(id(scope), None)
         try:
             STATE.reset(scope._token)
         except (ValueError, RuntimeError):  # entered in another Context
             _close(scope)
         set_state(without(state, frame))
+        return scope  # type: ignore[no-any-return]
+
+    def _leave_from_elsewhere(self) -> "Scope | None":
+        """
+        Close the scope entered last: this Context holds none.
+        """
+        if self._installed is not None:
+            self._mute = 0
+            self.uninstall()
+            return None
+        try:
+            _, scope = self._open.popitem()
+        except KeyError:  # it has been left
+            return None
+        _close(scope)
         return scope
+
+    def _has_flush(self) -> bool:
+        return any([listener.flushes for listener in self.listeners])
 
 
 def current_run() -> Run:
@@ -269,7 +295,7 @@ def current_run() -> Run:
         return state  # type: ignore[no-any-return]
     if not isinstance(state, Frame):
         return _INERT
-    return open_parent(state) or _INERT
+    return open_parent(state if state.is_run else state.run) or _INERT
 
 
 def emit(name: str, data: object = None) -> None:
@@ -288,7 +314,7 @@ def emit(name: str, data: object = None) -> None:
     heard = plan.settle()
     if not heard.listeners:
         return
-    run = open_parent(state) if is_frame else None
+    run = current_run() or None
     if run is None:
         run = Run(Recipe(str(name), "custom"), None, plan, heard, state)
     run.emit(name, data, heard)
@@ -343,7 +369,7 @@ def _checked_sample(sample: object) -> float:
 
 
 def _close(scope: Scope) -> None:
-    scope.closed = True
+    scope.closed = scope._is_gone = True
     Epoch.now += 1
 
 

@@ -14,28 +14,30 @@ from instrument._state import MUTED, PROCESS, get_state, set_state
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from typing import Any
+    from typing import Any, Protocol
 
     from instrument._listener import Listener
     from instrument._plan import Layer
-    from instrument._run import Run
 
-_streams: "dict[int, tuple[weakref.ref[Run], Callable[[Run], None]]]" = {}
+    class Stream(Protocol):
+        def abandon(self) -> None: ...
+
+_streams: "dict[int, weakref.ref[Stream]]" = {}
 _constructed: "dict[int, weakref.ref[Listener]]" = {}
 
 
-def stream_opened(run: "Run", abandon: "Callable[[Run], None]") -> None:
+def stream_opened(stream: "Stream") -> None:
     """
-    Remember the run of a generator until `stream_closed`; it is abandoned at exit.
+    Remember what is still open until `stream_closed`; it is abandoned at exit.
     """
-    _streams[id(run)] = (weakref.ref(run), abandon)
+    _streams[id(stream)] = weakref.ref(stream)
 
 
-def stream_closed(run: "Run") -> None:
+def stream_closed(stream: "Stream") -> None:
     """
-    Forget the run of a generator: it has ended.
+    Forget a stream: it has ended.
     """
-    _streams.pop(id(run), None)
+    _streams.pop(id(stream), None)
 
 
 def flush_at_exit(listener: "Listener") -> None:
@@ -128,10 +130,10 @@ def _method(listener: "Listener", name: str) -> "Callable[[], Any] | None":
 
 @atexit.register
 def _at_exit() -> None:
-    for reference, abandon in list(_streams.values()):
-        run = reference()
-        if run is not None:
-            abandon(run)
+    for reference in list(_streams.values()):
+        stream = reference()
+        if stream is not None:
+            stream.abandon()
     for layer in list(PROCESS):
         flush(layer)
     for known in list(_constructed.values()):

@@ -32,14 +32,17 @@ class Frame:
     Attributes:
         _outer: The state to go back to; mended when something below leaves first.
         _plan: Who hears what starts here.
-        _layer: What this frame itself added to the plan, if anything.
+        _layers: What this frame itself added to the plan.
         _owner: The ``callbacks`` or ``traced`` object that opened it.
+        _is_gone: True once it was left from another Context than its own: it is
+            skipped by whoever finds it on top.
     """
 
     _outer: "Any"
     _plan: "Plan"
-    _layer: "Layer | None" = None
+    _layers: "tuple[Layer, ...]" = ()
     _owner: object = None
+    _is_gone = False
     is_run = False
 
     def cloned(self) -> "Frame":
@@ -55,6 +58,18 @@ STATE: "ContextVar[Any]" = ContextVar("instrument", default=PROCESS)
 
 get_state = STATE.get
 set_state = STATE.set
+
+
+def live_state() -> "Any":
+    """
+    Give the state of now, without what was left from elsewhere meanwhile.
+    """
+    state = top = get_state()
+    while isinstance(state, Frame) and state._is_gone and state._outer is not None:
+        state = state._outer
+    if state is not top:
+        set_state(state)
+    return state
 
 
 def leave(frame: Frame) -> None:
@@ -77,19 +92,17 @@ def without(top: "Any", gone: Frame) -> "Any":
         return gone._outer
     above = []
     link = top
-    while isinstance(link, Frame):
-        if link is gone:
-            break
+    while link is not gone:
+        if not isinstance(link, Frame):
+            return top
         above.append(link)
         link = link._outer
-    else:
-        return top
     below = gone._outer
     for above_link in reversed(above):
         mended = above_link.cloned()
         mended._outer = below
-        if gone._layer is not None:
-            mended._plan = mended._plan.without(gone._layer)
+        for layer in gone._layers:
+            mended._plan = mended._plan.without(layer)
         below = mended
     return below
 

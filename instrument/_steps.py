@@ -10,11 +10,13 @@ import sys
 import weakref
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, coroutine
 
+from instrument._loops import running_loop
 from instrument._state import Frame, get_state, set_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+    from asyncio import AbstractEventLoop
     from types import TracebackType
     from typing import Any
 
@@ -32,19 +34,25 @@ class Session:
     Attributes:
         frame: The run or scope that is current in the body.
         state: The body's state while it is suspended.
+        loop: The loop on which an async generator took its first step.
     """
 
-    __slots__ = ("__weakref__", "frame", "state")
+    __slots__ = ("__weakref__", "frame", "loop", "state")
 
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
         self.state: Any = frame
+        self.loop: AbstractEventLoop | None = None
 
     def start(self) -> None: ...
 
     def astart(self) -> "Awaitable[None] | None": ...
 
-    def item(self, value: object) -> None: ...
+    def tell(self) -> "Callable[[Any], object]":
+        """
+        Give what each item of a sync generator is told to. It may leave any state.
+        """
+        return _nobody
 
     def aitem(self, value: object) -> "Awaitable[None] | None": ...
 
@@ -55,6 +63,27 @@ class Session:
     def failed(self, exc: BaseException) -> None: ...
 
     def afailed(self, exc: BaseException) -> "Awaitable[None] | None": ...
+
+    def opened(self) -> None:
+        """
+        Know that the body is about to take its first step.
+        """
+
+    def abandon(self) -> None:
+        """
+        End as left early, where the body can take no more step.
+        """
+        outside = self.enter()
+        try:
+            self.failed(GeneratorExit())
+        finally:
+            set_state(outside)
+
+    def is_stranded(self) -> bool:
+        """
+        Tell whether nobody is left to close an async generator.
+        """
+        return self.loop is None or self.loop.is_closed()
 
     def enter(self) -> "Any":
         """
@@ -80,48 +109,50 @@ def steps(
     """
     Be *inner*, with `send`, `throw`, `close` and return value.
     """
-    _unstarted.pop(id(session), None)
+    _drivers.pop(id(session), None)
+    frame = session.frame
     outside = session.enter()
     try:
         session.start()
     except BaseException:
         inner.close()
         raise
+    session.opened()
+    state = get_state()
+    tell = session.tell()
     resume: Callable[[Any], Any] = inner.send
     value: Any = None
     while True:
         try:
             item = resume(value)
         except StopIteration as stop:
-            session.returned(stop.value)
+            if isinstance(value, GeneratorExit) and resume != inner.send:
+                session.failed(value)  # closed, and content with it
+            else:
+                session.returned(stop.value)
             return stop.value
         except BaseException as exc:
             session.failed(exc)
             raise
+        state = get_state()
         try:
-            session.item(item)
+            tell(item)
         except BaseException as exc:
+            set_state(state)
             _close(inner)
             session.failed(exc)
             raise
-        session.leave(outside)
+        set_state(outside)
+        frame._outer = None
         try:
             value = yield item
-        except GeneratorExit as exc:
-            outside = session.enter()
-            try:
-                inner.close()
-            except BaseException as failure:
-                session.failed(failure)
-                raise
-            session.failed(exc)
-            raise
         except BaseException as exc:
             exc.__traceback__ = _less_one(exc.__traceback__)
             resume, value = inner.throw, exc
         else:
             resume = inner.send
-        outside = session.enter()
+        frame._outer = outside = get_state()
+        set_state(state)
 
 
 async def asteps(
@@ -130,7 +161,7 @@ async def asteps(
     """
     Be *inner*, with `asend`, `athrow` and `aclose`.
     """
-    _unstarted.pop(id(session), None)
+    session.loop = running_loop()
     outside = session.enter()
     try:
         pending = session.astart()
@@ -141,12 +172,17 @@ async def asteps(
         raise
     finally:
         session.leave(outside)
+    session.opened()
     step: Awaitable[Any] = _unregistered(inner)
+    thrown: BaseException | None = None
     while True:
         try:
             item = await _resumed(step.__await__(), session)
         except StopAsyncIteration:
-            await _afinal(session, session.areturned, None)
+            if isinstance(thrown, GeneratorExit):  # closed, and content with it
+                await _afinal(session, session.afailed, thrown)
+            else:
+                await _afinal(session, session.areturned, None)
             return
         except BaseException as exc:
             exc.__traceback__ = _less_second(exc.__traceback__)
@@ -158,19 +194,12 @@ async def asteps(
             await _resumed(inner.aclose().__await__(), session)
             await _afinal(session, session.afailed, exc)
             raise
+        thrown = None
         try:
             value = yield item
-        except GeneratorExit as exc:
-            try:
-                await _resumed(inner.aclose().__await__(), session)
-            except BaseException as failure:
-                await _afinal(session, session.afailed, failure)
-                raise
-            await _afinal(session, session.afailed, exc)
-            raise
         except BaseException as exc:
             exc.__traceback__ = _less_one(exc.__traceback__)
-            step = inner.athrow(exc)
+            step, thrown = inner.athrow(exc), exc
         else:
             step = inner.asend(value)
 
@@ -179,7 +208,7 @@ async def followed(inner: "Coroutine[Any, Any, Any]", session: Session) -> "Any"
     """
     Be the coroutine *inner*, whose run has started already.
     """
-    _unstarted.pop(id(session), None)
+    _drivers.pop(id(session), None)
     try:
         result = await _resumed(inner, session)
     except BaseException as exc:
@@ -209,24 +238,26 @@ def follow(inner: "Any", session: Session) -> "Any":
 
 def when_dropped(driver: object, inner: "Any", session: Session) -> None:
     """
-    End *session* if *driver* is collected without ever having been stepped.
+    End *session* if *driver* is collected and cannot do it itself.
+
+    It was never stepped, or it is an async generator whose loop is gone. All are held
+    weakly: what the body was called with may lead back to the driver.
     """
+    of_session, of_inner = weakref.ref(session), weakref.ref(inner)
 
     def dropped(_: object) -> None:
-        _unstarted.pop(key, None)
-        if type(inner) is not AsyncGeneratorType:
-            inner.close()
-        outside = session.enter()
-        try:
-            session.failed(GeneratorExit())
-        finally:
-            set_state(outside)
+        _drivers.pop(key, None)
+        held, body = of_session(), of_inner()
+        if body is not None and type(body) is not AsyncGeneratorType:
+            body.close()
+        if held is not None and held.is_stranded():
+            held.abandon()
 
     key = id(session)
-    _unstarted[key] = weakref.ref(driver, dropped)
+    _drivers[key] = weakref.ref(driver, dropped)
 
 
-_unstarted: "dict[int, weakref.ref[Any]]" = {}
+_drivers: "dict[int, weakref.ref[Any]]" = {}
 
 
 @coroutine
@@ -259,6 +290,10 @@ def _resumed(inner: "Any", session: Session) -> "Generator[Any, Any, Any]":
             resume, value = inner.throw, exc
         else:
             resume = inner.send
+
+
+def _nobody(item: object) -> None:
+    pass
 
 
 async def _aitem(session: Session, item: object) -> None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _ORIGIN = "__instrument_origin__"
+_TRACES = 64
+"""How many traces one exception object remembers; some are raised for ever."""
 
 
 def starting(run: Run) -> Delivery | None:
@@ -83,9 +85,10 @@ def _is_origin(exc: BaseException, run: Run) -> bool:
     be another's by now.
     """
     trace_id = run.trace_id
-    if exc.__dict__.get(_ORIGIN) == trace_id:
+    seen = exc.__dict__.get(_ORIGIN, ())
+    if trace_id in seen:
         return False
-    exc.__dict__[_ORIGIN] = trace_id
+    exc.__dict__[_ORIGIN] = (*seen[-_TRACES:], trace_id)
     return True
 
 

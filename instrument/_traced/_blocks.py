@@ -26,7 +26,7 @@ class Block:
 
     def __init__(self, given: "Given") -> None:
         self._given = given
-        self._runs: list[Run] = []
+        self._runs: dict[int, Run] = {}
 
     def __enter__(self) -> "Run":
         """
@@ -36,7 +36,7 @@ class Block:
         if run is None:
             return _INERT
         start(run)
-        self._runs.append(run)
+        self._runs[id(run)] = run
         return run
 
     def __exit__(
@@ -66,7 +66,7 @@ class Block:
         pending = astart(run)
         if pending is not None:
             await pending
-        self._runs.append(run)
+        self._runs[id(run)] = run
         return run
 
     async def __aexit__(
@@ -110,7 +110,10 @@ class Block:
 
     def _entered(self) -> "Run | None":
         frame: Frame | None = find(self)
-        if frame is None:  # left from another Context, or nobody listened
-            return self._runs.pop() if self._runs else None
-        self._runs = [run for run in self._runs if run is not frame]
-        return frame  # type: ignore[return-value]
+        if frame is not None:
+            self._runs.pop(id(frame), None)
+            return frame  # type: ignore[return-value]
+        try:  # left from another Context, or nobody listened
+            return self._runs.popitem()[1]
+        except KeyError:
+            return None

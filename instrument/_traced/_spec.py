@@ -2,7 +2,7 @@
 What one ``@traced`` says of its function, and how a call of it becomes a run.
 """
 
-from types import CoroutineType
+from types import AsyncGeneratorType, CoroutineType
 
 from instrument import _report
 from instrument._decorate import decorated, is_coroutine_function
@@ -141,7 +141,8 @@ class Spec:
     def __reduce__(self) -> "Any":
         # handlers stay in their process
         given = self.given
-        return _respecified, (self.name, given.kind, given.tags, given.metadata)
+        facts = (self.name, given.kind, given.tags, given.metadata)
+        return _respecified, (self.function, *facts)
 
     def rebuilt(self, target: "Any") -> "Any":
         """
@@ -163,6 +164,7 @@ class Spec:
                 result = function(*args, **kwargs)
             except BaseException as exc:
                 fail(run, exc)
+                run = None  # or the traceback would keep it, and it the traceback
                 raise
             if result.__class__ in FOLLOWED:
                 return self.follow(run, result)
@@ -187,6 +189,7 @@ class Spec:
                 result = await function(*args, **kwargs)
             except BaseException as exc:
                 pending = afail(run, exc)
+                run = None  # or the traceback would keep it, and it the traceback
                 if pending is not None:
                     await pending
                 raise
@@ -207,7 +210,11 @@ class Spec:
         if run is None or inner.__class__ not in FOLLOWED:
             return inner
         run._outer = None
-        return follow(inner, RunSession(run, self.given, starts=True))
+        session = RunSession(run, self.given, starts=True)
+        driver = follow(inner, session)
+        if inner.__class__ is AsyncGeneratorType:
+            when_dropped(driver, inner, session)
+        return driver
 
     def called(
         self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
@@ -227,6 +234,7 @@ class Spec:
             result = wrapped(*args, **kwargs)
         except BaseException as exc:
             fail(run, exc)
+            run = None
             raise
         if result.__class__ in FOLLOWED:
             return self.follow(run, result)
@@ -274,6 +282,7 @@ class Spec:
         session = RunSession(run, self.given, starts=False, yields=yields)
         driver = follow(result, session)
         when_dropped(driver, result, session)
+        session.opened()
         return driver
 
     def _layers_of_call(
@@ -333,10 +342,13 @@ def default_name(target: "Any") -> str:
 
 
 def _respecified(
+    function: "Any",
     name: str,
     kind: str | None,
     tags: "tuple[str, ...] | None",
     metadata: "dict[str, Any] | None",
 ) -> Spec:
     given = Given(name=name, kind=kind, tags=tags, metadata=metadata)
-    return Spec(None, given)
+    spec = Spec(function, given)
+    spec.function = function
+    return spec
