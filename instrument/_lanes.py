@@ -30,12 +30,12 @@ class Lane:
     What is queued for one handler on one loop, and the task that serves it.
     """
 
-    __slots__ = ("_items", "_layer", "_listener", "_task", "is_slow", "loop")
+    __slots__ = ("_items", "_layer", "_task", "is_slow", "listener", "loop")
 
     def __init__(
         self, listener: "Listener", layer: "Layer", loop: "AbstractEventLoop | None"
     ) -> None:
-        self._listener = listener
+        self.listener = listener
         self._layer = layer
         self._items: deque[tuple[Awaitable[Any] | None, str, Future[None]]] = deque()
         self._task: Task[None] | None = None
@@ -71,7 +71,7 @@ class Lane:
                     await awaitable
             except (Exception, SystemExit) as failure:  # noqa: BLE001 - reported
                 exc = failure
-                _report.failed(self._listener.handler, event, failure)
+                _report.failed(self.listener.handler, event, failure)
             except cancelled as failure:
                 exc = failure
                 if self._task is None:  # not ours to swallow
@@ -112,7 +112,7 @@ class Lane:
             done.result(_loops.WAIT_S)
         except TimeoutError as exc:
             what = f"flush (waited {_loops.WAIT_S:.0f} s)"
-            _report.failed(self._listener.handler, what, exc)
+            _report.failed(self.listener.handler, what, exc)
 
     def take(self, other: "Lane") -> None:
         """
@@ -137,8 +137,8 @@ class Lane:
         finally:
             self._task = None
             lanes = self._layer.lanes
-            if lanes is not None and lanes.get(self._listener.key) is self:
-                del lanes[self._listener.key]
+            if lanes is not None and lanes.get(self.listener.key) is self:
+                del lanes[self.listener.key]
 
 
 def lane_of(listener: "Listener", layer: "Layer") -> Lane:
@@ -228,7 +228,7 @@ def wait(layers: "list[Layer]") -> None:
     """
     for layer in layers:
         for lane in list((layer.lanes or {}).values()):
-            lane.wait()
+            lane_of(lane.listener, layer).wait()  # moved, if its loop is gone
 
 
 def _home(layer: "Layer") -> "AbstractEventLoop | None":

@@ -49,8 +49,10 @@ def open_run(
     else:
         if state._is_gone:
             return open_run(recipe, layers, call, parent) if live_state() else None
-        plan = state._plan
-        ambient = state if state.is_run else state.run
+        if state.__class__ is Run:
+            plan, ambient = state._plan, state
+        else:
+            plan, ambient = state._mended or state, state.run
         if ambient is not None and ambient._ended_ns is not None:
             ambient = open_parent(ambient)
     if parent is not None:
@@ -174,7 +176,14 @@ def finish(run: Run, outputs: object) -> None:
     """
     if run._ended_ns is not None:
         return
-    after = _close(run, "ok")
+    state = get_state()
+    if state is run and (run._parent is None or run._parent._ended_ns is None):
+        run._ended_ns = _ids.clock_ns()  # `_close`, where nothing is out of order
+        run.status = "ok"
+        after, run._outer = run._outer, None
+        set_state(MUTED)
+    else:
+        after = _close(run, "ok")
     try:
         rest = returning(run, outputs)
         if rest is not None:
@@ -195,6 +204,8 @@ def fail(run: Run, exc: BaseException) -> None:
     """
     if run._ended_ns is not None:
         return
+    if isinstance(exc, RecursionError):
+        _recover(run, exc)
     after = _close(run, _status(exc))
     try:
         rest = failing(run, exc)
@@ -300,6 +311,18 @@ def _close(run: Run, status: str) -> "Any":
         run._parent = open_parent(parent)
     set_state(MUTED)
     return after
+
+
+def _recover(run: Run, exc: RecursionError) -> None:
+    """
+    End what is above *run* and could not be ended where the stack was full.
+    """
+    state = get_state()
+    while state.__class__ is Run and state is not run and state._ended_ns is None:
+        outer = state._outer
+        fail(state, exc)
+        state = outer
+    set_state(run)
 
 
 def _status(exc: BaseException) -> str:

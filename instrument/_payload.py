@@ -28,7 +28,7 @@ class Chain:
     start = "on_chain_start"
     end = "on_chain_end"
     error = "on_chain_error"
-    is_plain = True  # its inputs are recorded as they are bound
+    is_plain = True  # its inputs are told as they are bound
     is_model = False
 
     def recorded(self, inputs: "dict[str, Any]") -> "Any":
@@ -78,6 +78,7 @@ class Tool(Chain):
     start = "on_tool_start"
     end = "on_tool_end"
     error = "on_tool_error"
+    is_plain = False
 
     def started(self, run: "Run") -> "Args":
         inputs = run.inputs

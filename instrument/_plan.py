@@ -179,6 +179,8 @@ class Audience:
         "_receivers",
         "voices_of",
         "capture",
+        "is_described",
+        "is_tagged",
         "layers",
         "listeners",
         "metadata",
@@ -202,10 +204,12 @@ class Audience:
         self.capture = all(o.capture for o in options)
         self.shows_all = self.capture and not self.redactors
         self.metadata: dict[str, Any] = {}
+        self.is_tagged = bool(self.tags)
         for constructors in (True, False):
             for layer in layers:
                 if (layer.rank == "constructor") is constructors and layer.options.metadata:
                     self.metadata.update(layer.options.metadata)
+        self.is_described = bool(self.metadata)
 
     def receivers(self, event: str) -> "Receivers":
         """

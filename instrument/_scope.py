@@ -59,19 +59,21 @@ class Scope(Frame, Layer, Plan):
     """
 
     rank = "block"
-    run: Run | None = None
+    run: Run | None
     _original: "Scope | None" = None
-    _mended: "Plan | None" = None
     _token: "Token[Any] | None" = None
 
     def __init__(self, owner: "callbacks", state: "Any") -> None:
         self.options = owner
         self._owner = owner
         self._outer = state
+        self._is_gone = False
+        self._mended: Plan | None = None
         if isinstance(state, Frame):
             self.run = state if state.is_run else state.run  # type: ignore[assignment, attr-defined]
             self.outer = state._plan
         else:
+            self.run = None
             self.outer = NOBODY
         self.loop = running_loop()
 

@@ -4,7 +4,7 @@ Functions that run in a scope: ``@callbacks(handler)`` opens a fresh one at each
 """
 
 from instrument._decorate import decorated
-from instrument._plan import NOBODY
+from instrument._plan import NOBODY, Plan
 from instrument._state import Frame, get_state, leave, set_state
 from instrument._steps import FOLLOWED, Session, follow, when_dropped
 from instrument._text import safe_repr
@@ -54,8 +54,16 @@ class Scoped:
         return _unscoped, ()  # handlers stay in their process
 
     def plain(self, function: "Any") -> "Callable[..., Any]":
+        owner = self.owner
+
         def scoped(*args: "Any", **kwargs: "Any") -> "Any":
-            return self.called(function, None, args, kwargs)
+            scope = owner.__enter__()
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as exc:
+                owner.__exit__(type(exc), exc, exc.__traceback__)
+                raise
+            return self.left(scope, result)
 
         return scoped
 
@@ -76,11 +84,19 @@ class Scoped:
         except BaseException as exc:
             owner.__exit__(type(exc), exc, exc.__traceback__)
             raise
+        return self.left(scope, result)
+
+    def left(self, scope: "Scope", result: "Any") -> "Any":
+        """
+        Leave the scope, or let it go on until what was returned is done.
+        """
         if result.__class__ in FOLLOWED and scope._token is not None:
-            session = ScopeSession(owner, scope)
+            session = ScopeSession(self.owner, scope)
             session.leave(scope._outer)
-            return _followed(result, session)
-        owner.__exit__(None, None, None)
+            driver = follow(result, session)
+            when_dropped(driver, result, session)
+            return driver
+        self.owner.__exit__(None, None, None)
         return result
 
     deferred = called
@@ -126,16 +142,28 @@ class ScopeSession(Session):
         return self._owner.__aexit__(type(exc), exc, None)
 
 
-class Captured(Frame):
+class Captured(Frame, Plan):
     """
     The scope of another place and time, linked in here.
     """
 
+    layer = None
+    _is_gone = False
+    _mended: Plan | None = None
+
     def __init__(self, state: "Any") -> None:
         is_frame = isinstance(state, Frame)
-        self._plan = state._plan if is_frame else NOBODY
+        self.outer = state._plan if is_frame else NOBODY
         self.run = (state if state.is_run else state.run) if is_frame else None
         self._outer: Any = None
+
+    @property
+    def _plan(self) -> Plan:  # type: ignore[override]
+        return self._mended or self
+
+    @_plan.setter
+    def _plan(self, plan: Plan) -> None:
+        self._mended = plan
 
     def cloned(self) -> "Captured":
         made = Captured(self)
@@ -183,7 +211,12 @@ class Bound:
 
     def plain(self, function: "Any") -> "Callable[..., Any]":
         def bound(*args: "Any", **kwargs: "Any") -> "Any":
-            return self.called(function, None, args, kwargs)
+            frame = self._enter()
+            try:
+                result = function(*args, **kwargs)
+            finally:
+                leave(frame)
+            return self._left(result)
 
         return bound
 
@@ -205,11 +238,14 @@ class Bound:
             result = wrapped(*args, **kwargs)
         finally:
             leave(frame)
+        return self._left(result)
+
+    deferred = called
+
+    def _left(self, result: "Any") -> "Any":
         if result.__class__ in FOLLOWED:
             return follow(result, BoundSession(Captured(self._state)))
         return result
-
-    deferred = called
 
     def _enter(self) -> Captured:
         frame = Captured(self._state)
@@ -243,9 +279,3 @@ def _stepping(iterator: "Iterator[Any]") -> "Generator[Any, None, None]":
 async def _astepping(iterator: "AsyncIterator[Any]") -> "AsyncGenerator[Any, None]":
     async for item in iterator:
         yield item
-
-
-def _followed(result: "Any", session: Session) -> "Any":
-    driver = follow(result, session)
-    when_dropped(driver, result, session)
-    return driver

@@ -147,7 +147,7 @@ def steps(
         try:
             value = yield item
         except BaseException as exc:
-            exc.__traceback__ = _less_one(exc.__traceback__)
+            exc.with_traceback(_less_one(exc.__traceback__))
             resume, value = inner.throw, exc
         else:
             resume = inner.send
@@ -185,7 +185,7 @@ async def asteps(
                 await _afinal(session, session.areturned, None)
             return
         except BaseException as exc:
-            exc.__traceback__ = _less_second(exc.__traceback__)
+            exc.with_traceback(_less_second(exc.__traceback__))
             await _afinal(session, session.afailed, exc)
             raise
         try:
@@ -198,7 +198,7 @@ async def asteps(
         try:
             value = yield item
         except BaseException as exc:
-            exc.__traceback__ = _less_one(exc.__traceback__)
+            exc.with_traceback(_less_one(exc.__traceback__))
             step, thrown = inner.athrow(exc), exc
         else:
             step = inner.asend(value)
@@ -212,7 +212,7 @@ async def followed(inner: "Coroutine[Any, Any, Any]", session: Session) -> "Any"
     try:
         result = await _resumed(inner, session)
     except BaseException as exc:
-        exc.__traceback__ = _less_second(exc.__traceback__)
+        exc.with_traceback(_less_second(exc.__traceback__))
         await _afinal(session, session.afailed, exc)
         raise
     await _afinal(session, session.areturned, result)

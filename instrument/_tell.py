@@ -3,13 +3,15 @@ What a run tells when it starts, returns or fails: a `Delivery`, ready to go.
 """
 
 from instrument import _report
-from instrument._dispatch import Delivery, keywords, tell_end, tell_start
+from instrument._dispatch import Delivery, keywords
 from instrument._run import CONTAINERS, Run
 from instrument._shapes import Answer, answer_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from instrument._plan import Receivers
 
 _ORIGIN = "__instrument_origin__"
 _TRACES = 64
@@ -24,6 +26,35 @@ def starting(run: Run) -> Delivery | None:
     if not receivers.entries:
         return None
     kind = run._tells
+    if receivers.native or not kind.is_plain:
+        return _start_in_full(run, receivers)
+    if run._call is not None:
+        run._take()
+    inputs = run._inputs
+    count = 0
+    try:
+        # keywords written out at the call cost 0.3 us a handler, a dict of them 0.7
+        for method in receivers.methods:
+            count += 1
+            result = method(
+                {"name": run.name},
+                inputs,
+                run_id=run.id,
+                parent_run_id=run.parent_id,
+                tags=list(run.tags) if run._tagged else [],
+                metadata=run.metadata.copy() if run._described else {},
+                name=run.name,
+                run=run,
+            )
+            if result is not None:
+                return _start_in_full(run, receivers).after(count, result)
+    except (Exception, SystemExit) as exc:  # noqa: BLE001 - reported; the call goes on
+        return _start_in_full(run, receivers).after(count, None, exc)
+    return None
+
+
+def _start_in_full(run: Run, receivers: "Receivers") -> Delivery:
+    kind = run._tells
     args: tuple[Any, ...] = ()
     own = None
     if receivers.typed:
@@ -32,8 +63,6 @@ def starting(run: Run) -> Delivery | None:
         except Exception as exc:  # noqa: BLE001 - a payload's own code may raise anything
             _report.failed(run, kind.start, exc)
             args = ({"name": run.name}, None)
-    if own is None and not receivers.native:
-        return tell_start(run, kind.start, receivers, args, kind.start_data)
     kwargs = None if own is None else {**keywords(run), **own}
     return Delivery(run, kind.start, receivers, args, kind.start_data, kwargs)
 
@@ -57,7 +86,27 @@ def returning(run: Run, outputs: object) -> Delivery | None:
         return Delivery(run, kind.end, receivers, (value,), _end_data)
     if not receivers.entries:
         return None
-    return tell_end(run, kind.end, receivers, kind.ended(run), _end_data)
+    value = kind.ended(run) if kind.is_model else run._outputs
+    count = 0
+    try:
+        for method in receivers.methods:
+            count += 1
+            result = method(
+                value,
+                run_id=run.id,
+                parent_run_id=run.parent_id,
+                tags=list(run.tags) if run._tagged else [],
+                metadata=run.metadata.copy() if run._described else {},
+                name=run.name,
+                run=run,
+            )
+            if result is not None:
+                rest = Delivery(run, kind.end, receivers, (value,), _end_data)
+                return rest.after(count, result)
+    except (Exception, SystemExit) as exc:  # noqa: BLE001 - reported; the call goes on
+        rest = Delivery(run, kind.end, receivers, (value,), _end_data)
+        return rest.after(count, None, exc)
+    return None
 
 
 def failing(run: Run, exc: BaseException) -> Delivery | None:

@@ -3,7 +3,9 @@ What all tests share: async tests run on asyncio unless they ask for more, and a
 a rule runs in each mode that its marker names.
 """
 
-from collections.abc import Awaitable, Callable
+import gc
+import sys
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,13 +21,56 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture
+def reports() -> Iterator[list[str]]:
+    """
+    Collect what goes to loguru.
+    """
+    from loguru import logger
+
+    written: list[str] = []
+    sink = logger.add(
+        lambda message: written.append(str(message)), level=0, format="{message}"
+    )
+    yield written
+    logger.remove(sink)
+
+
+@pytest.fixture
+def nothing_kept() -> Iterator[None]:
+    """
+    Check that no map of the package holds more after the test than before.
+    """
+    gc.collect()
+    before = _kept()
+    yield
+    gc.collect()
+    after = _kept()
+    assert {
+        name: size for name, size in after.items() if size > before.get(name, size)
+    } == {}
+
+
+def _kept() -> dict[str, int]:
+    return {
+        f"{module}.{name}": len(value)
+        for module in list(sys.modules)
+        # what it keeps is known by type, and bounded
+        if module.startswith("instrument.") and module != "instrument._listener"
+        for name, value in vars(sys.modules[module]).items()
+        if isinstance(value, (dict, list, set)) and not name.startswith("__")
+    }
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """
     Run a test that takes ``mode`` once in each mode of its ``rule`` markers.
     """
     if "mode" in metafunc.fixturenames:
         rules = metafunc.definition.iter_markers("rule")
-        metafunc.parametrize("mode", sorted({m for rule in rules for m in rule.args[1:]}))
+        metafunc.parametrize(
+            "mode", sorted({m for rule in rules for m in rule.args[1:]})
+        )
 
 
 @pytest.fixture

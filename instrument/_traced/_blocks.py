@@ -91,7 +91,7 @@ class Block:
             message = 'a traced block needs a name: with traced("rerank"): ...'
             raise TypeError(message)
         has_inputs = given.inputs is not None and given.inputs is not False
-        recipe = Recipe(given.name, given.kind or "chain", given.facts())
+        recipe = Recipe(given.name, given.kind or "chain", given.facts(), given.outputs)
         call = (self, (), {}, None) if has_inputs else None
         run = open_run(recipe, given.layers("call"), call)
         if run is None:

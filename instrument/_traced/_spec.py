@@ -4,7 +4,7 @@ What one ``@traced`` says of its function, and how a call of it becomes a run.
 
 from types import AsyncGeneratorType, CoroutineType
 
-from instrument import _report
+from instrument import _report, _state
 from instrument._decorate import decorated, is_coroutine_function
 from instrument._lifecycle import afail, afinish, astart, fail, finish, open_run, start
 from instrument._listener import as_listener
@@ -68,7 +68,6 @@ class Given:
         told = {
             "model": self.model,
             "provider": self.provider,
-            "_spec_outputs": self.outputs,
         }
         return {name: fact for name, fact in told.items() if fact is not None} or None
 
@@ -120,7 +119,7 @@ class Spec:
         self._binder = Binder(target)
         self._takes_callbacks = not self._binder.has_name(CALLBACKS)
         self._records = given.inputs is not False
-        self.recipe = Recipe(self.name, given.kind or "chain", given.facts())
+        self.recipe = Recipe(self.name, given.kind or "chain", given.facts(), given.outputs)
         if not self._records:
             nothing = {"_inputs": self.recipe.tells.recorded({})}
             self.recipe.facts = {**(self.recipe.facts or {}), **nothing}
@@ -151,12 +150,17 @@ class Spec:
         return Spec(target, self.given).wrap(target)
 
     def plain(self, function: "Any") -> "Callable[..., Any]":
-        watch = self.watch
+        watch, recipe, records = self.watch, self.recipe, self._records
+        is_plain = not self.layers
 
         def traced(*args: "Any", **kwargs: "Any") -> "Any":
-            if not (get_state() or watch or CALLBACKS in kwargs):
+            if not (_state.get_state() or watch or CALLBACKS in kwargs):
                 return function(*args, **kwargs)
-            run = self.open(args, kwargs)
+            if is_plain and not watch and CALLBACKS not in kwargs:
+                call = (self, args, kwargs, None) if records else None
+                run = open_run(recipe, (), call)
+            else:
+                run = self.open(args, kwargs)
             if run is None:
                 return function(*args, **kwargs)
             start(run)
@@ -177,7 +181,7 @@ class Spec:
         watch = self.watch
 
         async def traced(*args: "Any", **kwargs: "Any") -> "Any":
-            if not (get_state() or watch or CALLBACKS in kwargs):
+            if not (_state.get_state() or watch or CALLBACKS in kwargs):
                 return await function(*args, **kwargs)
             run = self.open(args, kwargs)
             if run is None:

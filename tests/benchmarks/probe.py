@@ -5,7 +5,7 @@ What ``@traced`` does to every kind of callable and call, next to what is right.
 """
 
 import sys
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,12 +45,14 @@ def ours() -> Iterator[Adapter]:
     """
     ended = Ended()
     with callbacks(ended):
-        yield Adapter(
-            decorate=traced,
-            called=traced,
-            current=_current_id,
-            ended=lambda: ended.count,
-        )
+        yield _traced(lambda: ended.count)
+
+
+def idle() -> Adapter:
+    """
+    Give the adapter of `traced` where nobody listens.
+    """
+    return _traced(lambda: 0)
 
 
 def undecorated() -> Adapter:
@@ -83,6 +85,10 @@ def main() -> None:
         value = found(check)
         verdict = "ok" if value == check.right else "**wrong**"
         print(f"| {check.what} | `{check.right!r}` | `{value!r}` | {verdict} |")
+
+
+def _traced(ended: Callable[[], int]) -> Adapter:
+    return Adapter(decorate=traced, called=traced, current=_current_id, ended=ended)
 
 
 def _current_id() -> Hashable | None:

@@ -5,7 +5,9 @@
 import pytest
 
 from tests.benchmarks.checking import Check
-from tests.benchmarks.probe import CHECKS, ours, undecorated
+from tests.benchmarks.probe import CHECKS, idle, ours, undecorated
+
+OF_CALLS = [check for check in CHECKS if not check.sees_runs]
 
 
 def each(checks: list[Check]) -> pytest.MarkDecorator:
@@ -26,7 +28,15 @@ def test_traced(check: Check) -> None:
         assert check.run(adapter) == check.right
 
 
-@each([check for check in CHECKS if not check.sees_runs])
+@each(OF_CALLS)
+def test_traced_idle(check: Check) -> None:
+    """
+    Where nobody listens it behaves so too.
+    """
+    assert check.run(idle()) == check.right
+
+
+@each(OF_CALLS)
 def test_undecorated(check: Check) -> None:
     """
     The value held to be right is the one that an undecorated function gives.

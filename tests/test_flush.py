@@ -1,0 +1,310 @@
+"""
+Handlers are flushed when their block is left, and at the interpreter's exit.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from instrument import AsyncCallbackHandler, BaseCallbackHandler, callbacks, emit, traced
+
+pytestmark = pytest.mark.anyio
+both_backends = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+
+DEFINED = """
+import asyncio, sys, warnings
+from instrument import AsyncCallbackHandler, BaseCallbackHandler, callbacks, emit, traced
+
+class Sync(BaseCallbackHandler):
+    def on_event(self, event, **kwargs): print(event.event)
+    def flush(self): print("flush")
+
+class Async(AsyncCallbackHandler):
+    async def on_event(self, event, **kwargs): print(event.event)
+    async def aflush(self):
+        await asyncio.sleep(0)
+        print("flush")
+
+class Plain(AsyncCallbackHandler):
+    async def on_event(self, event, **kwargs): print(event.event)
+
+def work(): return "done"
+"""
+
+
+class Flushed(BaseCallbackHandler):
+    """
+    Keeps what it hears, and that it was flushed.
+    """
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+
+    def on_event(self, event: Any, **kwargs: Any) -> None:
+        self.log.append(event.event)
+
+    def flush(self) -> None:
+        self.log.append("flush")
+
+
+class AsyncFlushed(AsyncCallbackHandler):
+    """
+    The same in coroutines.
+    """
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+
+    async def on_event(self, event: Any, **kwargs: Any) -> None:
+        self.log.append(event.event)
+
+    async def aflush(self) -> None:
+        self.log.append("flush")
+
+
+class Both(Flushed):
+    """
+    Has both, of which each kind of block takes its own.
+    """
+
+    async def aflush(self) -> None:
+        self.log.append("aflush")
+
+
+@pytest.mark.parametrize("handler", [Flushed, AsyncFlushed])
+@pytest.mark.rule(14, "sync")
+def test_sync_block_flushes(handler: type[Flushed]) -> None:
+    """
+    Leaving a sync block flushes its handlers, after all that they hear.
+    """
+    flushed = handler()
+
+    with callbacks(flushed):
+        traced(lambda: None)()
+        assert "flush" not in flushed.log
+
+    assert flushed.log == ["on_chain_start", "on_chain_end", "flush"]
+
+
+@both_backends
+@pytest.mark.parametrize("handler", [Flushed, AsyncFlushed])
+@pytest.mark.rule(14, "sync", "async")
+async def test_async_block_flushes(handler: type[Flushed]) -> None:
+    """
+    Leaving an async block serves what is queued, and then flushes.
+    """
+    flushed = handler()
+
+    async with callbacks(flushed):
+        traced(lambda: None)()
+
+    assert flushed.log == ["on_chain_start", "on_chain_end", "flush"]
+
+
+@pytest.mark.rule(14, "sync", "async")
+async def test_each_kind_of_block_takes_its_own_flush() -> None:
+    """
+    A handler with both has ``flush`` called by a sync block, ``aflush`` by an async one.
+    """
+    both = Both()
+
+    with callbacks(both):
+        pass
+    async with callbacks(both):
+        pass
+
+    assert both.log == ["flush", "aflush"]
+
+
+@pytest.mark.rule(14, "sync", "async")
+async def test_flush_after_an_exception() -> None:
+    """
+    A block that is left by an exception flushes too.
+    """
+    flushed = Flushed()
+
+    with pytest.raises(KeyError):
+        async with callbacks(flushed):
+            raise KeyError
+    with pytest.raises(KeyError), callbacks(flushed):
+        raise KeyError
+
+    assert flushed.log == ["flush", "flush"]
+
+
+@pytest.mark.rule(14, "sync", "generator")
+def test_decorated_functions_flush() -> None:
+    """
+    A decorated function flushes when it returns, a generator when it is exhausted.
+    """
+    flushed = Flushed()
+
+    @callbacks(flushed)
+    def stream() -> Iterator[int]:
+        yield 1
+
+    callbacks(flushed)(lambda: None)()
+    list(stream())
+
+    assert flushed.log == ["flush", "flush"]
+
+
+@pytest.mark.rule(14, "sync")
+def test_uninstall_flushes() -> None:
+    """
+    Process-wide handlers are flushed when they are taken away.
+    """
+    flushed = Flushed()
+
+    installed = callbacks(flushed).install()
+    installed.uninstall()
+    installed.uninstall()
+
+    assert flushed.log == ["flush"]
+
+
+@pytest.mark.parametrize("failure", [OSError("full"), SystemExit(1)])
+@pytest.mark.rule(13, "sync", "async")
+async def test_failing_flush(failure: BaseException, reports: list[str]) -> None:
+    """
+    A flush that raises is reported, and the next handler is flushed.
+    """
+
+    def fail() -> None:
+        raise failure
+
+    async def afail() -> None:
+        raise failure
+
+    flushed = Flushed()
+    broken = SimpleNamespace(on_event=print, flush=fail)
+    abroken = SimpleNamespace(on_event=print, aflush=afail)
+
+    with callbacks(broken, flushed):
+        pass
+    async with callbacks(broken, abroken, flushed):
+        pass
+
+    assert flushed.log == ["flush", "flush"]
+    assert len([line for line in reports if "failed at flush" in line]) == 2
+
+
+@pytest.mark.rule(14, "sync")
+def test_function_handlers_are_not_flushed() -> None:
+    """
+    A function given for one event is not flushed, nor is what it is bound to.
+    """
+    flushed = Flushed()
+
+    with callbacks(on_chain_start=flushed.on_event):
+        emit("told")
+
+    assert flushed.log == []
+
+
+@pytest.mark.parametrize("handler", ["Sync", "Async"])
+@pytest.mark.parametrize(
+    "use",
+    [
+        "callbacks({}()).install(); traced(work)()",
+        "answer = traced(callbacks=[{}()])(work); answer()",
+        "callbacks({}()).install(); asyncio.run(traced(main)())",
+    ],
+    ids=["process-wide", "constructor", "process-wide on a loop"],
+)
+@pytest.mark.rule(14, "sync", "async")
+def test_flush_at_exit(handler: str, use: str) -> None:
+    """
+    Handlers that no block flushes are flushed when the interpreter exits.
+    """
+    out = run(f"async def main(): work()\n{use.format(handler)}")
+
+    assert out.split() == ["on_chain_start", "on_chain_end", "flush"]
+
+
+@pytest.mark.parametrize("installed", ["outside", "inside"])
+@pytest.mark.rule(14, "sync")
+def test_exit_behind_a_loop(installed: str) -> None:
+    """
+    What sync code queued last on a loop is served before the interpreter exits.
+    """
+    install = "callbacks(Plain()).install()"
+    code = f"""
+async def main():
+    {install if installed == "inside" else "pass"}
+    traced(work)()
+{install if installed == "outside" else "pass"}
+asyncio.run(main())
+"""
+
+    assert run(code).split() == ["on_chain_start", "on_chain_end"]
+
+
+@pytest.mark.rule(14, "generator")
+def test_exit_with_a_suspended_generator() -> None:
+    """
+    A generator that is suspended at exit ends, is heard, and then handlers are flushed.
+    """
+    code = """
+callbacks(Sync()).install()
+@traced
+def stream():
+    yield 1
+held = stream()
+next(held)
+"""
+
+    assert run(code).split() == ["on_chain_start", "on_chain_error", "flush"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.parametrize("opened", ["sync", "loop"])
+@pytest.mark.parametrize("child", ["traced(work)()", "asyncio.run(traced(awork)())"])
+@pytest.mark.rule(14, "sync", "async")
+def test_fork(opened: str, child: str) -> None:
+    """
+    A forked child has its async handlers served, though the parent's loop stayed there.
+    """
+    code = f"""
+import os
+async def awork(): pass
+def parent():
+    if os.fork() == 0:
+        with callbacks():
+            {child}
+        block.__exit__(None, None, None)
+        sys.stdout.flush()
+        os._exit(0)
+    os.wait()
+async def main():
+    block.__enter__()
+    parent()
+block = callbacks(Plain())
+if {opened!r} == "loop":
+    asyncio.run(main())
+else:
+    with block:
+        parent()
+"""
+
+    assert run(code).split() == ["on_chain_start", "on_chain_end"]
+
+
+def run(code: str) -> str:
+    """
+    Run *code* in a process of its own, in which nothing may warn.
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", DEFINED + code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout

@@ -1,0 +1,387 @@
+"""
+Leaving blocks: out of order, twice, from a thread, a task, a copy or the collector.
+"""
+
+import asyncio
+import gc
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from contextvars import Context, copy_context
+from itertools import permutations
+from typing import Any
+
+import anyio
+import pytest
+
+from instrument import callbacks, current_run, traced
+from instrument._state import get_state
+from instrument.testing import Recorder
+
+Called = Callable[..., Awaitable[Any]]
+
+pytestmark = pytest.mark.anyio
+both_backends = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+every_mode = ("sync", "async", "generator", "async generator")
+
+
+def names(recorder: Recorder) -> list[str]:
+    """
+    Give the names of the runs that it heard.
+    """
+    return [run.name for run in recorder.runs]
+
+
+def leaf(name: str = "leaf") -> None:
+    """
+    Make a run.
+    """
+    traced(name)(lambda: None)()
+
+
+def leave(block: Any, exc: BaseException | None = None) -> None:
+    """
+    Leave a block as ``with`` does.
+    """
+    block.__exit__(exc and type(exc), exc, None)
+
+
+def in_thread(function: Callable[..., object], *args: object) -> None:
+    """
+    Call a function in a thread, whose Context is empty.
+    """
+    thread = threading.Thread(target=function, args=args)
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.rule(3, *every_mode)
+def test_copies_hear_on(called: Called) -> None:
+    """
+    Left where it was entered, a block is still heard in copies of its Context.
+    """
+    recorder = Recorder()
+    before = get_state()
+
+    with callbacks(recorder):
+        copied = copy_context()
+    copied.run(anyio.run, called, traced("later"), leaf)
+    leaf("outside")
+
+    assert names(recorder) == ["later", "leaf"]
+    assert get_state() is before
+
+
+@pytest.mark.rule(3, *every_mode)
+def test_left_elsewhere_is_closed(called: Called) -> None:
+    """
+    Left from a thread, a block is closed at once in every copy of its Context.
+    """
+    recorder, outer = Recorder(), Recorder()
+    block = callbacks(recorder)
+
+    with callbacks(outer):
+        entered = copy_context()
+        entered.run(block.__enter__)
+        copied = entered.copy()
+        in_thread(leave, block)
+    entered.run(leaf)
+    copied.run(anyio.run, called, traced("later"))
+
+    assert names(recorder) == []
+    assert names(outer) == ["leaf", "later"]
+
+
+@both_backends
+@pytest.mark.rule(3, "async")
+async def test_background_task_hears_on() -> None:
+    """
+    A task that was started inside a block is heard after the block.
+    """
+    recorder = Recorder()
+    left = anyio.Event()
+
+    async def background() -> None:
+        await left.wait()
+        leaf()
+
+    async with anyio.create_task_group() as group:
+        async with callbacks(recorder):
+            group.start_soon(background)
+            await anyio.lowlevel.checkpoint()
+        left.set()
+        leaf("outside")
+
+    assert names(recorder) == ["leaf"]
+
+
+@both_backends
+@pytest.mark.rule(3, "async")
+async def test_task_leaves_block_of_another() -> None:
+    """
+    A block that a child task leaves is closed for the task that entered it, too.
+    """
+    recorder = Recorder()
+    block = callbacks(recorder)
+
+    async def child() -> None:
+        leave(block)
+        leaf("child")
+
+    block.__enter__()
+    async with anyio.create_task_group() as group:
+        group.start_soon(child)
+    leaf("parent")
+    leave(block)
+
+    assert names(recorder) == []
+
+
+@pytest.mark.rule(3, "sync")
+@pytest.mark.parametrize("order", list(permutations("abr")))
+def test_leaving_out_of_order(order: tuple[str, ...]) -> None:
+    """
+    Two blocks and a run may be left in any order: who remains hears.
+    """
+    before = get_state()
+    heard = {"a": Recorder(), "b": Recorder(), "last": Recorder()}
+    with callbacks(heard["last"]):
+        inside = get_state()
+        opened = {
+            "a": callbacks(heard["a"]),
+            "r": traced("r"),
+            "b": callbacks(heard["b"]),
+        }
+        for each in opened.values():
+            each.__enter__()
+
+        for number, name in enumerate(order):
+            leave(opened.pop(name))
+            leaf(str(number))
+            for other in ("a", "b"):
+                is_heard = str(number) in names(heard[other])
+                assert is_heard == (other in opened)
+            assert current_run().name == ("r" if "r" in opened else "none")
+
+        assert get_state() is inside
+    assert get_state() is before
+    assert names(heard["last"]) == ["r", "0", "1", "2"]
+
+
+@pytest.mark.rule(3, *every_mode)
+async def test_left_twice(called: Called) -> None:
+    """
+    A block left twice, or never entered, raises nothing and leaves others alone.
+    """
+    recorder = Recorder()
+    block = callbacks(Recorder())
+
+    def body() -> None:
+        block.__enter__()
+        leave(block)
+        leave(block)
+        leave(callbacks(Recorder()))
+        leave(traced("never"))
+
+    with callbacks(recorder):
+        await called(traced("x"), body)
+        leaf()
+
+    assert names(recorder) == ["x", "leaf"]
+
+
+@pytest.mark.rule(3, "generator")
+@pytest.mark.parametrize("how", ["close", "collect", "in a cycle"])
+def test_block_in_dropped_generator(how: str) -> None:
+    """
+    A block inside a plain generator is left when that is closed or collected elsewhere.
+    """
+    recorder = Recorder()
+
+    def stream() -> Iterator[None]:
+        with callbacks(recorder):
+            yield
+
+    made: list[Any] = [stream()]
+    entered = copy_context()
+    entered.run(next, made[0])
+    if how == "close":
+        in_thread(made[0].close)
+    if how == "in a cycle":
+        made.append(made)
+    del made
+    in_thread(gc.collect)
+    entered.run(leaf)
+
+    assert names(recorder) == []
+
+
+@pytest.mark.rule(3, "sync", "generator")
+def test_traced_block_ended_elsewhere() -> None:
+    """
+    A run that another thread ends does not cut its surroundings off: their blocks are
+    left as usual, and copies hear on.
+    """
+    recorder = Recorder()
+    before = get_state()
+
+    def stream() -> Iterator[None]:
+        with traced("x"):
+            yield
+
+    with callbacks(recorder):
+        generator = stream()
+        next(generator)
+        copied = copy_context()
+        in_thread(generator.close)
+        assert not current_run()
+        leaf("inside")
+    leaf("outside")
+    copied.run(leaf, "copy")
+
+    assert get_state() is before
+    assert names(recorder) == ["x", "inside", "copy"]
+
+
+@pytest.mark.rule(3, "sync")
+def test_left_under_run_copies_hear_on() -> None:
+    """
+    A block left inside a run is left here only: copies taken before hear on.
+    """
+    recorder, outer = Recorder(), Recorder()
+    block = callbacks(recorder)
+
+    with callbacks(outer):
+        block.__enter__()
+        with traced("x"):
+            copied = copy_context()
+            leave(block)
+            leaf("here")
+            copied.run(leaf, "copy")
+
+    assert names(recorder) == ["x", "copy"]
+    assert names(outer) == ["x", "here", "copy"]
+
+
+@pytest.mark.rule(3, "sync")
+def test_constructor_is_deaf_after_its_run() -> None:
+    """
+    A block that outlives the run it was entered in does not keep that run's handlers.
+    """
+    recorder, constructor = Recorder(), Recorder()
+    block = callbacks(recorder)
+
+    with traced("a", callbacks=[constructor], tags=["a"]):
+        block.__enter__()
+    leaf()
+    leave(block)
+
+    assert names(constructor) == ["a"]
+    assert [(run.name, run.tags) for run in recorder.runs] == [("leaf", ())]
+
+
+@pytest.mark.rule(3, "sync")
+def test_reused_object_nests() -> None:
+    """
+    One object entered again inside itself is left as often as it was entered.
+    """
+    recorder = Recorder()
+    before = get_state()
+    block = callbacks(recorder, tags=["t"])
+
+    with block, ExitStack() as stack:
+        stack.enter_context(block)
+        leaf("1")
+        stack.close()
+        leaf("2")
+    leaf("3")
+
+    assert names(recorder) == ["1", "2"]
+    assert get_state() is before
+
+
+@pytest.mark.rule(3, "sync", "generator")
+def test_reused_object_leaves_its_own() -> None:
+    """
+    A generator that leaves an object entered in two Contexts leaves its own entry.
+    """
+    recorder = Recorder()
+    block = callbacks(recorder)
+
+    def stream() -> Iterator[None]:
+        with block:
+            yield
+
+    generator = stream()
+    elsewhere = Context()
+    elsewhere.run(next, generator)
+    with block:
+        generator.close()
+        leaf("here")
+        elsewhere.run(leaf, "there")
+
+    assert names(recorder) == ["here"]
+
+
+@pytest.mark.rule(3, "sync")
+@pytest.mark.parametrize("make", [callbacks, lambda: traced("x")])
+def test_one_object_in_many_threads(make: Callable[[], Any]) -> None:
+    """
+    One object may be entered and left by many threads at once, and keeps no entry.
+    """
+    shared = make()
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with callbacks(on_text=lambda text: None):
+                for _ in range(1_000):
+                    with shared:
+                        pass
+        except BaseException as exc:
+            errors.append(exc)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+
+    assert errors == []
+    kept = [getattr(shared, name, None) for name in ("_open", "_runs")]
+    assert [each for each in kept if isinstance(each, (list, dict)) and each] == []
+
+
+@pytest.mark.rule(3, "async")
+async def test_shared_context_of_tasks() -> None:
+    """
+    Two tasks that share one Context leave it as they found it.
+    """
+    recorder = Recorder()
+    shared = copy_context()
+    before = shared.run(get_state)
+    steps = [asyncio.Event(), asyncio.Event()]
+
+    @traced("x")
+    async def work(mine: int, other: int) -> None:
+        async with callbacks(recorder):
+            steps[mine].set()
+            await steps[other].wait()
+            leaf()
+
+    loop = asyncio.get_running_loop()
+    tasks = [
+        loop.create_task(work(0, 1), context=shared),
+        loop.create_task(work(1, 0), context=shared),
+    ]
+    await asyncio.gather(*tasks)
+
+    assert shared.run(get_state) is before
+    assert names(recorder).count("leaf") == 2
+    assert {run.status for run in recorder.runs} == {"ok"}
