@@ -6,12 +6,13 @@ every run of one request, however deep the call stack goes, with nothing passed 
 """
 
 from instrument._async_handler import AsyncCallbackHandler
+from instrument._current import current_run, emit
 from instrument._event import Event, Usage
 from instrument._handler import BaseCallbackHandler
 from instrument._listener import Handler, Handlers
 from instrument._redact import Secret
 from instrument._run import Run
-from instrument._scope import callbacks, current_run, emit
+from instrument._scope import callbacks
 from instrument._traced import traced
 from instrument.propagation import bind
 

@@ -30,7 +30,7 @@ class Lane:
     What is queued for one handler on one loop, and the task that serves it.
     """
 
-    __slots__ = ("_items", "_layer", "_task", "is_slow", "listener", "loop")
+    __slots__ = ("_items", "_layer", "_task", "forks", "is_slow", "listener", "loop")
 
     def __init__(
         self, listener: "Listener", layer: "Layer", loop: "AbstractEventLoop | None"
@@ -41,6 +41,7 @@ class Lane:
         self._task: Task[None] | None = None
         self.is_slow = False
         self.loop = loop
+        self.forks = _loops.Forks.count
 
     def put(self, awaitable: "Awaitable[Any] | None", event: str) -> "Future[None]":
         """
@@ -101,6 +102,14 @@ class Lane:
             await asyncio.wait({waiting}, timeout=FOREIGN_WAIT_S)
             self.is_slow = not waiting.done()
 
+    def is_alive(self) -> bool:
+        """
+        Tell whether what is queued here will be served: by its loop, or by trio.
+        """
+        if self.loop is None:
+            return _loops.in_trio()
+        return _loops.is_usable(self.loop, self.forks)
+
     def wait(self) -> None:
         """
         Wait in sync code for the background loop, at most 30 s.
@@ -120,24 +129,31 @@ class Lane:
         """
         while other._items:
             awaitable, event, done = other._items.popleft()
-            if other.loop is _loops.background.lost and awaitable is not None:
-                _close(awaitable)  # forked off: the parent process serves it
+            if other.forks != _loops.Forks.count:  # the parent process serves it
+                if awaitable is not None:
+                    _close(awaitable)
                 _finish(done, None)
-            else:
-                self.put(awaitable, event).add_done_callback(lambda _, d=done: _finish(d, None))
+                continue
+            moved = self.put(awaitable, event)
+            moved.add_done_callback(lambda _, done=done: _finish(done, None))  # type: ignore[misc]
 
     def _kick(self) -> None:
         if self._task is None and self._items and self.loop is not None:
             self._task = self.loop.create_task(self._serve())
+            self._task.add_done_callback(self._stop)
 
     async def _serve(self) -> None:
         set_state(MUTED)
         try:
             await self.drain()
         finally:
-            self._task = None
-            lanes = self._layer.lanes
-            if lanes is not None and lanes.get(self.listener.key) is self:
+            self._stop(None)
+
+    def _stop(self, _: object) -> None:
+        self._task = None  # also of a task that was cancelled before its first step
+        lanes = self._layer.lanes
+        if not self._items and lanes is not None:
+            if lanes.get(self.listener.key) is self:
                 del lanes[self.listener.key]
 
 
@@ -148,7 +164,7 @@ def lane_of(listener: "Listener", layer: "Layer") -> Lane:
     if layer.lanes is None:
         layer.lanes = {}
     lane = layer.lanes.get(listener.key)
-    if lane is not None and (lane.loop is None or _loops.is_usable(lane.loop)):
+    if lane is not None and lane.is_alive():
         return lane
     fresh = Lane(listener, layer, _home(layer))
     layer.lanes[listener.key] = fresh
@@ -192,7 +208,7 @@ async def in_place(
         What the handler raised, already reported.
     """
     running = _loops.running_loop()
-    home = layer.loop if _loops.is_usable(layer.loop) else running
+    home = layer.loop if _loops.is_usable(layer.loop, layer.forks) else running
     if running is not None and home is not running:
         lane = lane_of(listener, layer)
         done = lane.put(awaitable, event)
@@ -228,16 +244,25 @@ def wait(layers: "list[Layer]") -> None:
     """
     for layer in layers:
         for lane in list((layer.lanes or {}).values()):
-            lane_of(lane.listener, layer).wait()  # moved, if its loop is gone
+            if lane.loop is None or not lane.is_alive():
+                fresh = Lane(lane.listener, layer, _somewhere())
+                layer.lanes[lane.listener.key] = fresh  # type: ignore[index]
+                fresh.take(lane)
+                lane = fresh  # noqa: PLW2901 - moved, as its loop is gone
+            lane.wait()
 
 
 def _home(layer: "Layer") -> "AbstractEventLoop | None":
-    if _loops.is_usable(layer.loop):
+    if _loops.is_usable(layer.loop, layer.forks):
         return layer.loop
     running = _loops.running_loop()
     if running is not None:
         return running
     return None if _loops.in_trio() else _loops.background.loop()
+
+
+def _somewhere() -> "AbstractEventLoop":
+    return _loops.running_loop() or _loops.background.loop()
 
 
 def _finish(done: "Future[None]", exc: BaseException | None) -> None:

@@ -31,11 +31,23 @@ def in_trio() -> bool:
     return lowlevel is not None and lowlevel.in_trio_run()
 
 
-def is_usable(loop: "AbstractEventLoop | None") -> bool:
+class Forks:
+    """
+    How often this process has been forked off: loops of before run no more.
+    """
+
+    count = 0
+
+
+def is_usable(loop: "AbstractEventLoop | None", forks: int) -> bool:
     """
     Tell whether *loop* still runs, so that what is sent there will be served.
+
+    Args:
+        forks: What `Forks.count` was when *loop* was met; a forked copy of a running
+            loop says that it runs.
     """
-    return loop is not None and loop.is_running() and loop is not background.lost
+    return loop is not None and forks == Forks.count and loop.is_running()
 
 
 def cancellations() -> "tuple[type[BaseException], ...]":
@@ -59,7 +71,6 @@ class Background:
         self._lock = RLock()
         self._loop: AbstractEventLoop | None = None
         self._thread_id: int | None = None
-        self.lost: AbstractEventLoop | None = None
 
     def loop(self) -> "AbstractEventLoop":
         """
@@ -86,9 +97,8 @@ class Background:
         """
         Start anew in a forked child, to which the thread did not come along.
         """
-        lost = self._loop or self.lost
+        Forks.count += 1
         self.__init__()  # type: ignore[misc]
-        self.lost = lost
 
     def _start(self) -> "AbstractEventLoop":
         import asyncio

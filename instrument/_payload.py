@@ -5,8 +5,9 @@ A payload is made only when somebody who hears that event is there. Containers a
 the payload's own: a handler that changes one changes nothing for the call.
 """
 
+from instrument._messages import message_data
 from instrument._redact import redacted
-from instrument._shapes import Answer, Generation, LLMResult, message_data
+from instrument._shapes import Answer, Generation, LLMResult
 from instrument._text import safe_repr
 
 TYPE_CHECKING = False

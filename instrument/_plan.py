@@ -6,12 +6,13 @@ It is settled when something first happens under it, and again when the epoch ha
 changed: a layer was closed from elsewhere, or process-wide handlers came or went.
 """
 
+from instrument._receivers import Receivers, Voices
 from instrument._state import PROCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Any
     from uuid import UUID
 
@@ -68,12 +69,14 @@ class Layer:
             at which samples below were drawn).
         closed: True once it was left from another Context: it counts no more.
         loop: The event loop on which it was opened, where its handlers are at home.
+        forks: How often this process had been forked off then.
         lanes: The queues of its async handlers, while they hold anything.
     """
 
     rank = "constructor"
     closed = False
     loop: "AbstractEventLoop | None" = None
+    forks = 0
     lanes: "dict[object, Lane] | None" = None
     trace_id: "UUID | None" = None
 
@@ -257,69 +260,6 @@ class Audience:
             elif _drawn(trace_id) < layer.options.sample:
                 kept.append(layer)
         return kept[::-1]
-
-
-class Voices:
-    """
-    What serves the start, end and error of one kind of run.
-    """
-
-    __slots__ = ("end", "error", "start")
-
-    def __init__(self, audience: Audience, kind: "Chain") -> None:
-        self.start = audience.receivers(kind.start)
-        self.end = audience.receivers(kind.end)
-        self.error = audience.receivers(kind.error)
-
-
-class Receivers:
-    """
-    What serves one event: methods in order, and whether any takes it typed or native.
-    """
-
-    __slots__ = ("entries", "methods", "native", "typed")
-
-    def __init__(
-        self, listeners: "tuple[tuple[Listener, Layer], ...]", event: str
-    ) -> None:
-        entries: list[
-            tuple[Callable[..., object], Listener, Layer, bool]
-        ] = []
-        for listener, layer in listeners:
-            method = listener.method(event) or _fallback(listener, event)
-            if method is not None:
-                entries.append((method, listener, layer, False))
-            method = listener.method("on_event")
-            if method is not None:
-                entries.append((method, listener, layer, True))
-        self.entries = tuple(entries)
-        self.typed = any(not native for *_, native in entries)
-        self.native = any(native for *_, native in entries)
-        self.methods = tuple(method for method, *_ in entries)
-
-
-def _fallback(listener: "Listener", event: str) -> "Callable[..., object] | None":
-    """
-    Serve a chat model's start, as text, to a handler that knows only text models.
-    """
-    if event != "on_chat_model_start" or not _wants_chat(listener):
-        return None
-    method = listener.method("on_llm_start")
-    if method is None:
-        return None
-
-    def as_text(
-        serialized: object, messages: "list[list[Any]]", **kwargs: object
-    ) -> object:
-        from instrument._shapes import messages_text
-
-        return method(serialized, [messages_text(m) for m in messages], **kwargs)
-
-    return as_text
-
-
-def _wants_chat(listener: "Listener") -> bool:
-    return getattr(listener.handler, "ignore_chat_model", None) is not True
 
 
 def _drawn(trace_id: "UUID") -> float:

@@ -5,6 +5,7 @@ A redactor that fails drops the whole payload: it fails closed.
 """
 
 from instrument import _report
+from instrument._state import MUTED, get_state, set_state
 from instrument._text import safe_repr
 
 TYPE_CHECKING = False
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 MASK = "[redacted]"
 DROPPED = "[dropped: the redactor failed]"
 _DEPTH = 32
+_MOST_VALUES = 100_000
 
 
 class Secret:
@@ -35,7 +37,8 @@ class Names:
         self.names = frozenset(names)
 
     def __call__(self, value: object, path: "Path") -> object:
-        return MASK if path and path[-1] in self.names else value
+        # the first word says which payload it is: inputs, token, data ...
+        return MASK if path[1:] and path[-1] in self.names else value
 
 
 def as_redactor(given: object) -> "Redactor":
@@ -68,30 +71,53 @@ def redacted(value: object, redactors: "tuple[Redactor, ...]", path: "Path") -> 
         redactors: Asked for every value, containers before what they hold.
         path: Where the value stands: ``("inputs", "user", "password")``.
     """
-    for redactor in redactors:
-        try:
-            value = _walked(value, redactor, path, _DEPTH)
-        except (Exception, SystemExit) as exc:  # noqa: BLE001 - fails closed, whatever it is
-            _report.failed(redactor, f"redact of {path[0]}", exc)
-            return DROPPED
+    state = get_state()
+    set_state(MUTED)  # a redactor may call what is traced
+    try:
+        for redactor in redactors:
+            value = _Walk(redactor).walked(value, path, _DEPTH)
+    except (Exception, SystemExit) as exc:  # noqa: BLE001 - fails closed, whatever it is
+        _report.failed(redactor, f"redact of {path[0]}", exc)
+        return DROPPED
+    finally:
+        set_state(state)
     return value
 
 
-def _walked(value: "Any", redactor: "Redactor", path: "Path", depth: int) -> "Any":
-    changed = redactor(value, path)
-    if changed is not value:
-        return changed
-    if not isinstance(value, (dict, list, tuple)):
-        return value
-    if depth == 0:
-        return MASK  # too deep to be looked into: not shown
-    if isinstance(value, dict):
-        return {
-            key: _walked(item, redactor, (*path, key), depth - 1)
-            for key, item in value.items()
-        }
-    items = [
-        _walked(item, redactor, (*path, index), depth - 1)
-        for index, item in enumerate(value)
-    ]
-    return tuple(items) if isinstance(value, tuple) else items
+class _Walk:
+    """
+    One walk of one redactor through one payload, of at most so many values.
+    """
+
+    __slots__ = ("_left", "_redactor")
+
+    def __init__(self, redactor: "Redactor") -> None:
+        self._redactor = redactor
+        self._left = _MOST_VALUES
+
+    def walked(self, value: "Any", path: "Path", depth: int) -> "Any":
+        changed = self._redactor(value, path)
+        if changed is not value or not isinstance(value, _CONTAINERS):
+            return changed
+        self._left -= len(value)
+        if depth == 0 or self._left < 0:
+            return MASK  # too deep or too large to be looked into: not shown
+        if isinstance(value, dict):
+            return {
+                key: self.walked(item, (*path, key), depth - 1)
+                for key, item in value.items()
+            }
+        items = [
+            self.walked(item, (*path, index), depth - 1)
+            for index, item in enumerate(value)
+        ]
+        if all(new is old for new, old in zip(items, value, strict=True)):
+            return value
+        return items if isinstance(value, list) else _plain_type(value)(items)
+
+
+_CONTAINERS = (dict, list, tuple, set, frozenset)
+
+
+def _plain_type(value: object) -> "type[Any]":
+    return next(kind for kind in _CONTAINERS if isinstance(value, kind))

@@ -5,16 +5,15 @@
 from itertools import count
 
 from instrument import _ids, _report
-from instrument._dispatch import Delivery, keywords
 from instrument._event import Usage
 from instrument._payload import kind_of
 from instrument._plan import NOBODY, Layer, Options, Plan
 from instrument._redact import redacted
-from instrument._state import MUTED, Frame, get_state, set_state
+from instrument._telling import CONTAINERS, Telling, contained
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
     from typing import Any, Protocol
     from uuid import UUID
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
         ) -> dict[str, Any]: ...
 
 _NO_USAGE = Usage()
-CONTAINERS = frozenset((dict, list, set))
 
 
 class Recipe:
@@ -60,7 +58,7 @@ class Recipe:
         self.outputs = outputs
 
 
-class Run(Frame):
+class Run(Telling):
     """
     One timed call of something: a chain, a model, a tool.
 
@@ -92,7 +90,6 @@ class Run(Frame):
 
     _parent: "Run | None"
     _root: "Run | None"
-    _first_token_ns: int | None = None
     _seq: "Callable[[], int] | None" = None
     _call: "tuple[Binding, tuple[Any, ...], dict[str, Any], object] | None" = None
     _inputs: "Any" = None
@@ -223,85 +220,6 @@ class Run(Frame):
         first = self._first_token_ns
         return None if first is None else (first - self._started_ns) / 1e9
 
-    def token(self, text: str, chunk: object = None, channel: str = "text") -> None:
-        """
-        Tell a piece of a model's answer: ``on_llm_new_token``.
-
-        Args:
-            text: Its text.
-            chunk: The provider's own object.
-            channel: ``text``, ``reasoning`` or ``tool_call``.
-        """
-        state = get_state()
-        rest = self._token(text, chunk, channel)
-        try:
-            if rest is not None:
-                rest.now()
-        finally:
-            set_state(state)
-
-    def token_after(
-        self, count: int, answer: object, text: str, exc: BaseException | None = None
-    ) -> None:
-        """
-        Go on with a token behind the first *count* handlers, who have heard it.
-
-        Args:
-            answer: What the last of them returned, or
-            exc: what it raised.
-        """
-        set_state(self)
-        rest = self._token(text, text, "text")
-        if rest is not None:
-            rest.after(count, answer, exc).now()
-
-    def atoken(
-        self, text: str, chunk: object = None, channel: str = "text"
-    ) -> "Coroutine[Any, Any, None] | None":
-        """
-        The same in async code: what it returns is to be awaited, if it is not None.
-        """
-        state = get_state()
-        rest = self._token(text, chunk, channel)
-        try:
-            waiting = None if rest is None else rest.step()
-            if rest is not None and waiting is not None:
-                return _finish_later(rest, waiting, state)
-            if rest is not None:
-                rest.now()
-        finally:
-            set_state(state)
-        return None
-
-    def text(self, text: str) -> None:
-        """
-        Say something: ``on_text``.
-        """
-        shown = self._own(text, "text")
-        self._tell("on_text", (shown,), {"text": shown})
-
-    def retry(self, state: object) -> None:
-        """
-        Tell that it tries again: ``on_retry``, with tenacity's state or a number.
-        """
-        number = getattr(state, "attempt_number", state)
-        self._tell("on_retry", (state,), {"attempt": number})
-
-    def emit(
-        self, name: str, data: object = None, heard: "Audience | None" = None
-    ) -> None:
-        """
-        Tell an event of the application's own: ``on_custom_event``.
-
-        Args:
-            name: The event's name.
-            data: Anything.
-            heard: Who hears it; by default those who hear the run.
-        """
-        shown = self._own(data, "data")
-        told = {"name": name, "data": shown}
-        self._tell("on_custom_event", (name, shown), told, heard)
-
     def add_tags(self, *tags: str) -> None:
         """
         Add tags to this run and to those it starts later.
@@ -316,7 +234,9 @@ class Run(Frame):
         Add metadata to this run and to those it starts later.
         """
         self._add(Options(metadata=metadata))
-        self._metadata = {**self.metadata, **metadata}
+        redactors = self._heard.redactors
+        shown = redacted(metadata, redactors, ("metadata",)) if redactors else metadata
+        self._metadata = {**self.metadata, **(shown if isinstance(shown, dict) else {})}
         self._described = True
 
     def record_usage(self, **counts: "int | float | None") -> None:
@@ -342,44 +262,6 @@ class Run(Frame):
     def _root_run(self) -> "Run":
         return self._root or self
 
-    def _own(self, value: "Any", name: str) -> "Any":
-        """
-        Give a payload as handlers may have it: redacted, and in a container of its own.
-        """
-        heard = self._heard
-        if not heard.capture:
-            return None
-        if heard.redactors:
-            value = redacted(value, heard.redactors, (name,))
-        return self._contained(value)
-
-    def _token(self, text: str, chunk: object, channel: str) -> Delivery | None:
-        """
-        Tell a token to those who answer at once; give what is left to do.
-        """
-        if self._ended_ns is not None:
-            return None
-        if self._first_token_ns is None:
-            self._first_token_ns = _ids.clock_ns()
-        heard = self._heard
-        receivers = heard.receivers("on_llm_new_token")
-        if not receivers.entries or get_state() is MUTED:
-            return None
-        if not heard.shows_all:
-            text, chunk = self._own(text, "token") or "", None
-        kwargs = {
-            "chunk": chunk,
-            "run_id": self.id,
-            "parent_run_id": self.parent_id,
-            "tags": list(self.tags) if heard.tags or self._added else [],
-            "run": self,
-        }
-        data = {"token": text, "channel": channel}
-        set_state(MUTED)
-        return Delivery(
-            self, "on_llm_new_token", receivers, (text,), lambda _: data, kwargs
-        )
-
     def _take(self) -> None:
         """
         Bind the inputs, as handlers may see them.
@@ -388,7 +270,8 @@ class Run(Frame):
         if not self._heard.capture:
             self._inputs = self._tells.recorded({})
             return
-        bind = binding.quick.get(args[0].__class__ if binding.keyed and args else None)
+        key = args[0].__class__ if binding.keyed and args else None
+        bind = binding.quick.get(key) if instance is None else None
         try:
             inputs = bind(*args, **kwargs)  # type: ignore[misc]
         except TypeError:  # not prepared yet, or a call that does not fit
@@ -396,11 +279,10 @@ class Run(Frame):
         if self._heard.redactors:
             inputs = redacted(inputs, self._heard.redactors, ("inputs",))
             if not isinstance(inputs, dict):
-                self._inputs = inputs
-                return
+                inputs = {"inputs": inputs}  # dropped
         for value in inputs.values():
             if value.__class__ in CONTAINERS:
-                inputs = {k: self._contained(v) for k, v in inputs.items()}
+                inputs = {k: contained(v) for k, v in inputs.items()}
                 break
         kind = self._tells
         if not kind.is_plain:
@@ -409,42 +291,10 @@ class Run(Frame):
             inputs = kind.recorded(inputs)
         self._inputs = inputs
 
-    def _contained(self, value: "Any") -> "Any":
-        return value.copy() if value.__class__ in CONTAINERS else value
-
     def _add(self, options: Options) -> None:
         layer = Layer(options, "call")
         self._extra += (layer,)
         self._plan = Plan(self._plan, layer)
-
-    def _tell(
-        self,
-        event: str,
-        args: "tuple[Any, ...]",
-        data: "dict[str, Any]",
-        heard: "Audience | None" = None,
-    ) -> None:
-        receivers = (heard or self._heard).receivers(event)
-        state = get_state()
-        if not receivers.entries or state is MUTED or self._ended_ns is not None:
-            return
-        kwargs = keywords(self)
-        if event == "on_custom_event":  # its own first argument is called name
-            del kwargs["name"]
-        set_state(MUTED)
-        try:
-            Delivery(self, event, receivers, args, lambda _: data, kwargs).now()
-        finally:
-            set_state(state)
-
-
-async def _finish_later(delivery: Delivery, waiting: "Any", state: object) -> None:
-    set_state(MUTED)
-    try:
-        await delivery.later(waiting)
-    finally:
-        set_state(state)
-
 
 def _settle_layout() -> None:
     """

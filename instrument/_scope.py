@@ -10,12 +10,11 @@ import os
 from copy import copy
 
 from instrument import _serve
-from instrument._lifecycle import open_parent
+from instrument._checked import checked_metadata, checked_sample, checked_tags
 from instrument._listener import as_listener
-from instrument._loops import cancellations, running_loop
+from instrument._loops import Forks, cancellations, running_loop
 from instrument._plan import NOBODY, Epoch, Layer, Options, Plan
 from instrument._redact import as_redactor
-from instrument._run import InertRun, Recipe, Run
 from instrument._scoped import Scoped
 from instrument._state import (
     MUTED,
@@ -28,7 +27,6 @@ from instrument._state import (
     set_state,
     without,
 )
-from instrument._text import safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,13 +37,12 @@ if TYPE_CHECKING:
 
     from instrument._listener import Handler
     from instrument._redact import Redactor
+    from instrument._run import Run
 
     F = TypeVar("F", bound=Callable[..., Any])
 
 DISABLED = os.environ.get("INSTRUMENT_DISABLED", "") not in ("", "0")
 """The kill switch, read once: blocks and installations do nothing."""
-
-_INERT = InertRun()
 
 
 class Scope(Frame, Layer, Plan):
@@ -59,7 +56,7 @@ class Scope(Frame, Layer, Plan):
     """
 
     rank = "block"
-    run: Run | None
+    run: "Run | None"
     _original: "Scope | None" = None
     _token: "Token[Any] | None" = None
 
@@ -76,6 +73,8 @@ class Scope(Frame, Layer, Plan):
             self.run = None
             self.outer = NOBODY
         self.loop = running_loop()
+        if Forks.count:
+            self.forks = Forks.count
 
     def __repr__(self) -> str:
         return f"<Scope of {', '.join(_names(self.options)) or 'no handler'}>"
@@ -151,7 +150,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         self.tags = checked_tags(tags) if tags else ()
         self.metadata = None if metadata is None else checked_metadata(metadata)
         self.inherit = inherit
-        self.sample = sample if sample == 1 else _checked_sample(sample)
+        self.sample = sample if sample.__class__ is float and sample == 1 else checked_sample(sample)
         self.redactors = () if redact is None else (as_redactor(redact),)
         self.capture = capture
         self._open: dict[int, Scope] = {}
@@ -229,7 +228,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         """
         if self._installed is None and not DISABLED:
             layer = Layer(self, "process")
-            layer.loop = running_loop()
+            layer.loop, layer.forks = running_loop(), Forks.count
             self._installed = layer
             PROCESS.append(layer)
             Epoch.now += 1
@@ -286,88 +285,6 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
 
     def _has_flush(self) -> bool:
         return any([listener.flushes for listener in self.listeners])
-
-
-def current_run() -> Run:
-    """
-    Give the run in hand. Never None: outside any run it is false, and inert.
-    """
-    state = get_state()
-    if state.__class__ is Run and state._ended_ns is None:
-        return state  # type: ignore[no-any-return]
-    if not isinstance(state, Frame):
-        return _INERT
-    return open_parent(state if state.is_run else state.run) or _INERT
-
-
-def emit(name: str, data: object = None) -> None:
-    """
-    Tell an event of the application's own: ``on_custom_event``.
-
-    It comes from the current run, and is heard by that run's handlers and by those of
-    blocks opened inside it. Outside any run it goes to the scope's handlers, with a
-    fresh id.
-    """
-    state = get_state()
-    if state is MUTED:
-        return
-    is_frame = isinstance(state, Frame)
-    plan = state._plan if is_frame else NOBODY
-    heard = plan.settle()
-    if not heard.listeners:
-        return
-    run = current_run() or None
-    if run is None:
-        run = Run(Recipe(str(name), "custom"), None, plan, heard, state)
-    run.emit(name, data, heard)
-
-
-def checked_tags(tags: "Iterable[str]") -> tuple[str, ...]:
-    """
-    Give *tags* as a tuple.
-
-    Raises:
-        TypeError: For a bare string, or anything in it that is no string.
-    """
-    if isinstance(tags, str):
-        message = f"tags is a list of strings, not the string {tags!r}: [{tags!r}]"
-        raise TypeError(message)
-    made = tuple(tags)
-    for tag in made:
-        if not isinstance(tag, str):
-            message = f"tags is a list of strings; {safe_repr(tag)} is none."
-            raise TypeError(message)
-    return made
-
-
-def checked_metadata(metadata: object) -> "dict[str, Any]":
-    """
-    Give *metadata* as a dict of its own.
-
-    Raises:
-        TypeError: For anything but a mapping with string keys.
-    """
-    try:
-        made = dict(metadata)  # type: ignore[call-overload]
-    except (TypeError, ValueError):
-        made = {None: None}
-    if not all(isinstance(key, str) for key in made):
-        message = f"metadata is a dict with string keys, not {safe_repr(metadata)}."
-        raise TypeError(message)
-    return made
-
-
-def _checked_sample(sample: object) -> float:
-    if isinstance(sample, bool) or not isinstance(sample, (int, float)):
-        message = f"callbacks(sample=...) is a number from 0 to 1, not {sample!r}."
-        raise TypeError(message)
-    if not 0 <= sample <= 1:
-        message = (
-            f"callbacks(sample=...) is a share from 0 to 1, not {sample!r};"
-            " one root run in ten is sample=0.1."
-        )
-        raise ValueError(message)
-    return float(sample)
 
 
 def _close(scope: Scope) -> None:

@@ -4,9 +4,10 @@ Functions that run in a scope: ``@callbacks(handler)`` opens a fresh one at each
 """
 
 from instrument._decorate import decorated
+from instrument._follow import FOLLOWED, follow
 from instrument._plan import NOBODY, Plan
-from instrument._state import Frame, get_state, leave, set_state
-from instrument._steps import FOLLOWED, Session, follow, when_dropped
+from instrument._session import Session
+from instrument._state import MUTED, Frame, get_state, leave, set_state
 from instrument._text import safe_repr
 
 TYPE_CHECKING = False
@@ -93,9 +94,7 @@ class Scoped:
         if result.__class__ in FOLLOWED and scope._token is not None:
             session = ScopeSession(self.owner, scope)
             session.leave(scope._outer)
-            driver = follow(result, session)
-            when_dropped(driver, result, session)
-            return driver
+            return follow(result, session)
         self.owner.__exit__(None, None, None)
         return result
 
@@ -125,6 +124,9 @@ class ScopeSession(Session):
     def __init__(self, owner: "callbacks", scope: "Scope") -> None:
         super().__init__(scope)
         self._owner = owner
+
+    def may_be_stranded(self, inner: object) -> bool:  # noqa: ARG002
+        return True
 
     def returned(self, value: object) -> None:  # noqa: ARG002
         self._owner.__exit__(None, None, None)
@@ -178,17 +180,22 @@ class BoundSession(Session):
 
     __slots__ = ()
 
+    def __init__(self, state: object) -> None:
+        super().__init__(Captured(state))
+        if state is MUTED:
+            self.state = MUTED
+
     def returned(self, value: object) -> None:  # noqa: ARG002
-        leave(self.frame)
+        _leave(self.frame)
 
     def areturned(self, value: object) -> None:  # noqa: ARG002
-        leave(self.frame)
+        _leave(self.frame)
 
     def failed(self, exc: BaseException) -> None:  # noqa: ARG002
-        leave(self.frame)
+        _leave(self.frame)
 
     def afailed(self, exc: BaseException) -> None:  # noqa: ARG002
-        leave(self.frame)
+        _leave(self.frame)
 
 
 class Bound:
@@ -215,7 +222,7 @@ class Bound:
             try:
                 result = function(*args, **kwargs)
             finally:
-                leave(frame)
+                _leave(frame)
             return self._left(result)
 
         return bound
@@ -226,7 +233,7 @@ class Bound:
             try:
                 return await function(*args, **kwargs)
             finally:
-                leave(frame)
+                _leave(frame)
 
         return bound
 
@@ -237,21 +244,28 @@ class Bound:
         try:
             result = wrapped(*args, **kwargs)
         finally:
-            leave(frame)
+            _leave(frame)
         return self._left(result)
 
     deferred = called
 
     def _left(self, result: "Any") -> "Any":
         if result.__class__ in FOLLOWED:
-            return follow(result, BoundSession(Captured(self._state)))
+            return follow(result, BoundSession(self._state))
         return result
 
     def _enter(self) -> Captured:
         frame = Captured(self._state)
         frame._outer = get_state()
-        set_state(frame)
+        set_state(MUTED if self._state is MUTED else frame)
         return frame
+
+
+def _leave(frame: Frame) -> None:
+    if get_state() is MUTED:  # what a handler binds stays mute
+        set_state(frame._outer)
+    else:
+        leave(frame)
 
 
 def bound_iterator(target: "Any") -> "Any":
@@ -261,7 +275,7 @@ def bound_iterator(target: "Any") -> "Any":
     Raises:
         TypeError: If it is neither, nor can be called.
     """
-    session = BoundSession(Captured(get_state()))
+    session = BoundSession(get_state())
     if target.__class__ in FOLLOWED:
         return follow(target, session)
     if hasattr(type(target), "__next__"):

@@ -9,6 +9,7 @@ import weakref
 from contextlib import nullcontext
 
 from instrument import _loops, _report
+from instrument._plan import Layer, Options
 from instrument._state import MUTED, PROCESS, get_state, set_state
 
 TYPE_CHECKING = False
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from instrument._listener import Listener
-    from instrument._plan import Layer
 
     class Stream(Protocol):
         def abandon(self) -> None: ...
@@ -139,4 +139,4 @@ def _at_exit() -> None:
     for known in list(_constructed.values()):
         listener = known()
         if listener is not None:
-            _guarded(listener, _method(listener, "flush") or _method(listener, "aflush"))  # type: ignore[arg-type]
+            flush(Layer(Options((listener,))))

@@ -7,12 +7,12 @@ shape gives None.
 """
 
 from instrument._event import Usage
+from instrument._messages import content_text, first, get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
 _PLAIN = (str, bytes, int, float, bool, type(None))
 
 
@@ -75,25 +75,6 @@ class Answer:
         self.usage: Usage | None = None
 
 
-def get(value: object, name: str) -> "Any":
-    """
-    Read ``value.name`` or ``value["name"]``; None where there is none.
-    """
-    if isinstance(value, dict):
-        return value.get(name)
-    try:
-        return getattr(value, name, None)
-    except Exception:  # noqa: BLE001 - a foreign property may raise anything
-        return None
-
-
-def first(value: object) -> "Any":
-    """
-    Give the first item of a list or tuple, None of anything else.
-    """
-    return value[0] if isinstance(value, (list, tuple)) and value else None
-
-
 def token_of(chunk: object) -> "tuple[str, str] | None":
     """
     Read a streamed chunk.
@@ -131,7 +112,7 @@ def answer_of(result: object) -> Answer:
         return Answer()
     generation = first(first(get(result, "generations")))
     choice = first(get(result, "choices"))
-    message = get(generation, "message") if generation else get(choice, "message")
+    message = get(choice if generation is None else generation, "message")
     source = message if message is not None else result
     answer = Answer(message=source if message is not None or _is_message(result) else None)
     for holder in (generation, choice, source, result):
@@ -181,7 +162,7 @@ def usage_of(source: object) -> Usage | None:
     Read the usage that a result or a chunk tells, or None.
     """
     usage = get(source, "usage_metadata")  # LangChain
-    if not get(usage, "input_tokens"):
+    if get(usage, "input_tokens") is None:
         usage = get(source, "usage")
     if usage is None or isinstance(usage, _PLAIN):
         return None
@@ -203,50 +184,6 @@ def usage_of(source: object) -> Usage | None:
         _count(get(cached, "cache_creation")) or written,
         _count(get(spent, "reasoning") or get(spent, "reasoning_tokens")),
     )
-
-
-def content_text(content: object) -> str:
-    """
-    Give the text of a message's content: a string, or blocks of which some are text.
-    """
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, (list, tuple)):
-        return ""
-    texts = (b if isinstance(b, str) else get(b, "text") for b in content)
-    return "".join(text for text in texts if isinstance(text, str))
-
-
-def message_data(message: object) -> "dict[str, Any]":
-    """
-    Write one message as ``{role, content, tool_calls?}``.
-    """
-    if isinstance(message, str):
-        return {"role": "user", "content": message}
-    if isinstance(message, (list, tuple)) and len(message) == 2:  # noqa: PLR2004 - (role, content)
-        return {"role": _role(message[0]), "content": message[1]}
-    role = get(message, "role") or get(message, "type")
-    if not isinstance(role, str):
-        return {"role": "unknown", "content": message}
-    data = {"role": _role(role), "content": get(message, "content")}
-    calls = get(message, "tool_calls")
-    return {**data, "tool_calls": list(calls)} if isinstance(calls, list) and calls else data
-
-
-def messages_text(messages: "list[Any]") -> str:
-    """
-    Write a conversation as text, a line a message, for handlers of text models.
-    """
-    written = []
-    for message in messages:
-        data = message_data(message)
-        text = content_text(data["content"])
-        written.append(f"{str(data['role']).capitalize()}: {text}")
-    return "\n".join(written)
-
-
-def _role(role: object) -> str:
-    return _ROLES.get(str(role), str(role))
 
 
 def _is_message(result: object) -> bool:

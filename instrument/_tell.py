@@ -4,14 +4,20 @@ What a run tells when it starts, returns or fails: a `Delivery`, ready to go.
 
 from instrument import _report
 from instrument._dispatch import Delivery, keywords
-from instrument._run import CONTAINERS, Run
+from instrument._run import Run
 from instrument._shapes import Answer, answer_of
+from instrument._state import MUTED, get_state, set_state
+from instrument._telling import CONTAINERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-    from instrument._plan import Receivers
+    from instrument._receivers import Receivers
+
+KEPT = object()
+"""Stands for the outputs that a block has set itself."""
 
 _ORIGIN = "__instrument_origin__"
 _TRACES = 64
@@ -58,11 +64,7 @@ def _start_in_full(run: Run, receivers: "Receivers") -> Delivery:
     args: tuple[Any, ...] = ()
     own = None
     if receivers.typed:
-        try:
-            args, own = kind.started(run)
-        except Exception as exc:  # noqa: BLE001 - a payload's own code may raise anything
-            _report.failed(run, kind.start, exc)
-            args = ({"name": run.name}, None)
+        args, own = guarded(run, kind.started) or (({"name": run.name}, None), None)
     kwargs = None if own is None else {**keywords(run), **own}
     return Delivery(run, kind.start, receivers, args, kind.start_data, kwargs)
 
@@ -72,21 +74,25 @@ def returning(run: Run, outputs: object) -> Delivery | None:
     Take what *run* returned, and tell it; give what is left to do.
     """
     kind = run._tells
-    if kind.is_model:
-        _take_answer(run, run._answer or answer_of(outputs))
-    if run._spec_outputs is not None:
-        outputs = _chosen(run, outputs)
-    if run._heard.shows_all and outputs.__class__ not in CONTAINERS:
-        run._outputs = outputs
+    if outputs is KEPT:
+        outputs = run._outputs
+        if kind.is_model:
+            _answer(run, outputs)
     else:
-        run.outputs = outputs
+        if kind.is_model:
+            _answer(run, outputs)
+        if run._spec_outputs is not None:
+            outputs = _chosen(run, outputs)
+        if run._heard.shows_all and outputs.__class__ not in CONTAINERS:
+            run._outputs = outputs
+        else:
+            run.outputs = outputs
     receivers = run._voices.end
-    if receivers.native:
-        value = kind.ended(run) if receivers.typed else None
-        return Delivery(run, kind.end, receivers, (value,), _end_data)
     if not receivers.entries:
         return None
-    value = kind.ended(run) if kind.is_model else run._outputs
+    value = guarded(run, kind.ended) if kind.is_model else run._outputs
+    if receivers.native:
+        return Delivery(run, kind.end, receivers, (value,), _end_data)
     count = 0
     try:
         for method in receivers.methods:
@@ -117,11 +123,11 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
     run.error = exc
     run.error_origin = _is_origin(exc, run)
     if run._answer is not None:
-        _take_answer(run, run._answer)
+        _answer(run, None)
     receivers = run._voices.error
     if not receivers.entries:
         return None
-    own = kind.failed(run) if receivers.typed else None
+    own = guarded(run, kind.failed) if receivers.typed else None
     kwargs = {**keywords(run), **own} if own else None
     return Delivery(run, kind.error, receivers, (exc,), _error_data, kwargs)
 
@@ -148,18 +154,38 @@ def _chosen(run: Run, outputs: object) -> object:
     choose = run._spec_outputs
     if choose is False:
         return None
+    state = get_state()
+    set_state(MUTED)
     try:
         return choose(outputs)
-    except Exception as exc:  # noqa: BLE001 - the user's function; the call goes on
+    except (Exception, SystemExit) as exc:  # noqa: BLE001 - reported; the call goes on
         _report.failed(choose, f"outputs= of {run.name}", exc)
         return None
+    finally:
+        set_state(state)
 
 
-def _take_answer(run: Run, answer: Answer) -> None:
-    run._answer = answer
+def _answer(run: Run, outputs: object) -> None:
+    """
+    Read a model's answer: what was collected of its stream, or its whole result.
+    """
+    answer = run._answer
+    if answer is None:
+        answer = run._answer = guarded(outputs, answer_of) or Answer()
     if answer.usage is not None and not run.usage:
         run.usage = answer.usage
     run.model = answer.model or run.model
+
+
+def guarded(value: "Any", read: "Callable[[Any], Any]") -> "Any":
+    """
+    Read a payload, whose own code may raise anything; None then, and a report.
+    """
+    try:
+        return read(value)
+    except (Exception, SystemExit) as exc:  # noqa: BLE001 - reported; the call goes on
+        _report.failed(read, "reading a payload", exc)
+        return None
 
 
 def _end_data(run: Run) -> "dict[str, Any]":
@@ -192,5 +218,5 @@ def _measures(run: Run) -> "dict[str, Any]":
 def _message(exc: BaseException | None) -> str:
     try:
         return str(exc)
-    except Exception as failure:  # noqa: BLE001 - a broken __str__ is no error of ours
+    except (Exception, SystemExit) as failure:  # noqa: BLE001 - no error of ours
         return f"<no message: str raised {type(failure).__name__}>"

@@ -177,8 +177,7 @@ class Until:
     def __await__(self) -> Iterator[Any]:
         signal = self.driven.send(None)
         while signal is not Never:
-            yield signal
-            signal = self.driven.send(None)
+            signal = self.driven.send((yield signal))
 
 
 @both_backends

@@ -84,11 +84,11 @@ async def test_error_crosses_levels(
     def fail() -> None:
         raise raised
 
-    with callbacks(recorder), pytest.raises(type(raised)) as caught:
-        with traced("block"):
-            await called(traced("x"), fail)
+    caught = pytest.raises(type(raised))
+    with callbacks(recorder), caught as info, traced("block"):
+        await called(traced("x"), fail)
 
-    assert caught.value is raised
+    assert info.value is raised
     assert raised.__context__ is raised.__cause__ is None
     ends = recorder.events[3:]
     assert [(event.name, event.event) for event in ends] == [

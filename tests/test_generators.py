@@ -262,7 +262,7 @@ async def test_real_generator_comes_back(mode: str, decorate: Decorate) -> None:
     class Holder:
         method = decorated
 
-    asked = [
+    asked: list[Any] = [
         inspect.isgeneratorfunction,
         inspect.isasyncgenfunction,
         inspect.isfunction,

@@ -154,7 +154,8 @@ async def test_cancelled_run_ends_once(mode: str) -> None:
 
     @traced("outer")
     async def stream() -> Any:
-        yield await inner()
+        await inner()
+        yield
 
     with callbacks(recorder):
         before = get_state()
@@ -272,7 +273,6 @@ def test_never_awaited_coroutine(mode: str, how: str) -> None:
         coroutine: Any = traced("x")(function)() if mode == "async" else plain()
         if how == "close":
             coroutine.close()
-            assert "running" not in {run.status for run in recorder.runs}
         del coroutine
         gc.collect()
 
@@ -358,11 +358,13 @@ async def test_stream_keeps_ended_parent(mode: str) -> None:
 
     @traced("stream")
     def stream() -> Any:
-        yield leaf()
+        yield
+        leaf()
 
     @traced("stream")
     async def astream() -> Any:
-        yield leaf()
+        yield
+        leaf()
 
     with callbacks(recorder):
         with traced("request") as request:

@@ -28,6 +28,14 @@ def names(recorder: Recorder) -> list[str]:
     return [run.name for run in recorder.runs]
 
 
+def generator_of_leaf() -> Any:
+    """
+    Make a run at its one step.
+    """
+    leaf()
+    yield None
+
+
 def leaf() -> None:
     """
     Make a run called leaf.
@@ -64,16 +72,23 @@ async def test_order_is_order_entered(called: Called) -> None:
     order: list[str] = []
 
     def hearing(name: str) -> Callable[[Event], None]:
-        return lambda event: (event.name == "inner" and order.append(name)) or None
+        def hear(event: Event) -> None:
+            if event.name == "inner":
+                order.append(name)
+
+        return hear
 
     def given(function: Any) -> Any:
         made = traced("inner", callbacks=[hearing("constructor")])(function)
         return partial(made, callbacks=[hearing("call")])
 
-    with callbacks(hearing("block")), callbacks(hearing("process")).install():
-        with traced("outer", callbacks=[hearing("outer")]):
-            with callbacks(hearing("inside")):
-                await called(given)
+    with (
+        callbacks(hearing("block")),
+        callbacks(hearing("process")).install(),
+        traced("outer", callbacks=[hearing("outer")]),
+        callbacks(hearing("inside")),
+    ):
+        await called(given)
 
     once = ["process", "block", "outer", "inside", "constructor", "call"]
     assert order == once * 2
@@ -87,9 +102,9 @@ async def test_same_object_hears_once(called: Called) -> None:
     """
     recorder = Recorder()
 
-    with callbacks(recorder, recorder), callbacks(recorder).install():
-        with callbacks(recorder):
-            await called(traced("x", callbacks=[recorder]))
+    twice, process = callbacks(recorder, recorder), callbacks(recorder).install()
+    with twice, process, callbacks(recorder):
+        await called(traced("x", callbacks=[recorder]))
 
     assert len(recorder.events) == 2
 
@@ -301,15 +316,17 @@ async def test_generator_takes_scope_at_call(mode: str) -> None:
 
     @traced("x")
     def generator() -> Any:
-        yield leaf()
+        leaf()
+        yield None
 
     @traced("x")
     async def async_generator() -> Any:
-        yield leaf()
+        leaf()
+        yield None
 
     @traced("x")
     def function() -> Any:
-        return (leaf() for _ in range(1))
+        return generator_of_leaf()
 
     with callbacks(made_in):
         made: Any = {

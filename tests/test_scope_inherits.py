@@ -25,9 +25,12 @@ async def test_tags_are_united(called: Called) -> None:
     """
     recorder = Recorder()
 
-    with callbacks(recorder, tags=["a", "b"]), traced("outer", tags=["b", "c"]):
-        with callbacks(tags=["a", "d"]):
-            await called(traced("x", tags=["e", "c"]))
+    with (
+        callbacks(recorder, tags=["a", "b"]),
+        traced("outer", tags=["b", "c"]),
+        callbacks(tags=["a", "d"]),
+    ):
+        await called(traced("x", tags=["e", "c"]))
 
     (run,) = recorder.find("x")
     assert run.tags == ("a", "b", "c", "d", "e")
@@ -43,10 +46,10 @@ async def test_metadata_is_layered(called: Called) -> None:
     """
     recorder = Recorder()
 
-    with callbacks(recorder, metadata={"block": 1, "both": "outer", "won": "block"}):
-        with callbacks(metadata={"both": "inner"}):
-            given = traced("x", metadata={"own": 2, "won": "constructor"})
-            await called(given)
+    given = traced("x", metadata={"own": 2, "won": "constructor"})
+    outer = {"block": 1, "both": "outer", "won": "block"}
+    with callbacks(recorder, metadata=outer), callbacks(metadata={"both": "inner"}):
+        await called(given)
 
     expected = {"own": 2, "block": 1, "both": "inner", "won": "block"}
     assert [event.metadata for event in recorder.events] == [expected] * 2
@@ -59,9 +62,9 @@ def test_metadata_of_call_wins() -> None:
     """
     recorder = Recorder()
 
-    with callbacks(recorder, metadata={"k": "block", "b": 1}):
-        with traced("x", metadata={"k": "call"}):
-            pass
+    given = {"k": "block", "b": 1}
+    with callbacks(recorder, metadata=given), traced("x", metadata={"k": "call"}):
+        pass
 
     assert recorder.runs[0].metadata == {"k": "call", "b": 1}
 
@@ -73,9 +76,9 @@ def test_process_wide_tags_and_metadata() -> None:
     """
     recorder = Recorder()
 
-    with callbacks(recorder, tags=["p"], metadata={"k": 1, "p": 1}).install():
-        with callbacks(tags=["b"], metadata={"k": 2}):
-            traced("x", tags=["x"])(lambda: None)()
+    process = callbacks(recorder, tags=["p"], metadata={"k": 1, "p": 1})
+    with process.install(), callbacks(tags=["b"], metadata={"k": 2}):
+        traced("x", tags=["x"])(lambda: None)()
 
     assert recorder.runs[0].tags == ("p", "b", "x")
     assert recorder.runs[0].metadata == {"k": 2, "p": 1}

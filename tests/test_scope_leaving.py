@@ -6,7 +6,7 @@ import asyncio
 import gc
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from contextvars import Context, copy_context
 from itertools import permutations
@@ -148,7 +148,7 @@ def test_leaving_out_of_order(order: tuple[str, ...]) -> None:
     heard = {"a": Recorder(), "b": Recorder(), "last": Recorder()}
     with callbacks(heard["last"]):
         inside = get_state()
-        opened = {
+        opened: dict[str, Any] = {
             "a": callbacks(heard["a"]),
             "r": traced("r"),
             "b": callbacks(heard["b"]),
@@ -199,7 +199,7 @@ def test_block_in_dropped_generator(how: str) -> None:
     """
     recorder = Recorder()
 
-    def stream() -> Iterator[None]:
+    def stream() -> Any:
         with callbacks(recorder):
             yield
 
@@ -226,7 +226,7 @@ def test_traced_block_ended_elsewhere() -> None:
     recorder = Recorder()
     before = get_state()
 
-    def stream() -> Iterator[None]:
+    def stream() -> Any:
         with traced("x"):
             yield
 
@@ -309,7 +309,7 @@ def test_reused_object_leaves_its_own() -> None:
     recorder = Recorder()
     block = callbacks(recorder)
 
-    def stream() -> Iterator[None]:
+    def stream() -> Any:
         with block:
             yield
 

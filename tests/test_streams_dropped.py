@@ -111,7 +111,6 @@ async def test_unstarted_stream(mode: str, how: str) -> None:
             holder.held = held
         elif how == "close":
             await held.aclose() if mode == "async generator" else held.close()
-            assert [run.status for run in recorder.runs] == ["abandoned"]
         del held, holder
         gc.collect()
 
@@ -177,13 +176,13 @@ def test_collected_while_handler_runs() -> None:
     held: list[Any] = []
 
     class Collecting(BaseCallbackHandler):
-        def on_chain_start(self, *_: object, name: str, **__: object) -> None:
-            if name == "trigger":
+        def on_chain_start(self, *_: object, **given: Any) -> None:
+            if given["name"] == "trigger":
                 held.clear()
-            heard.append(name)
+            heard.append(given["name"])
 
-        def on_chain_error(self, *_: object, name: str, **__: object) -> None:
-            heard.append(f"{name} abandoned")
+        def on_chain_error(self, *_: object, **given: Any) -> None:
+            heard.append(f"{given['name']} abandoned")
 
     with callbacks(Collecting()):
         held.append(traced("x")(stream)())

@@ -3,10 +3,11 @@
 """
 
 from instrument._decorate import wrapping_of
-from instrument._scope import checked_metadata, checked_tags
+from instrument._checked import checked_metadata, checked_tags
 from instrument._text import safe_repr
 from instrument._traced._blocks import Block
-from instrument._traced._spec import Given, Spec, handlers
+from instrument._traced._given import Given, handlers
+from instrument._traced._spec import Spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ class Binder:
     The parameters of one function.
     """
 
-    __slots__ = ("_function", "_is_method", "by_type", "is_in_class")
+    __slots__ = ("_function", "_has_secrets", "_is_method", "by_type", "is_in_class")
 
     def __init__(self, function: "Any") -> None:
         self._function = function
@@ -36,6 +36,7 @@ class Binder:
         self.is_in_class = "." in name.rpartition("<locals>.")[2]
         self.by_type: dict[object, Binding] = {}
         self._is_method: dict[type, bool] = {}
+        self._has_secrets = False
 
     def bind(
         self,
@@ -63,6 +64,8 @@ class Binder:
         try:
             return bind(*args, **kwargs)
         except TypeError:
+            if self._has_secrets:  # which of them they are cannot be told
+                return {"args": [MASK] * len(args), "kwargs": dict.fromkeys(kwargs, MASK)}
             return {"args": list(args), "kwargs": dict(kwargs)}
 
     def has_name(self, name: str) -> bool:
@@ -110,7 +113,8 @@ class Binder:
         skip = 1 if is_method and function is self._function else 0
         binding = _unnamed
         if parameters or hasattr(function, "__code__"):
-            secret = _secrets(function, parameters)
+            secret = _secrets(self._function, parameters)
+            self._has_secrets = bool(secret)
             binding = _compiled(parameters, secret, skip=skip)
         if len(self.by_type) >= _KNOWN_TYPES:
             self.by_type.clear()
@@ -159,28 +163,41 @@ def _secrets(function: "Any", parameters: "list[Parameter]") -> "frozenset[str]"
 
     Where an annotation cannot be resolved, its text decides: better masked than shown.
     """
-    from typing import get_type_hints
+    while hasattr(function, "func"):  # partials
+        function = function.func
+    function = getattr(function, "__func__", function)
+    if not hasattr(function, "__code__"):
+        function = getattr(type(function), "__call__", function)
+    scope = getattr(function, "__globals__", {})
+    found = (p.name for p in parameters if _is_secret(_resolved(p, scope)))
+    return frozenset(found)
 
+
+def _resolved(parameter: "Parameter", scope: "dict[str, Any]") -> object:
+    hint = parameter.annotation
+    if not isinstance(hint, str):
+        return hint
     try:
-        hints = get_type_hints(function, include_extras=True)
+        return eval(hint, scope)  # noqa: S307 - as typing.get_type_hints does
     except Exception:  # noqa: BLE001 - annotations may run any code
-        hints = {}
-    return frozenset(p.name for p in parameters if _is_secret(p, hints))
+        return hint
 
 
-def _is_secret(parameter: "Parameter", hints: "dict[str, Any]") -> bool:
-    hint = hints.get(parameter.name, parameter.annotation)
+def _is_secret(hint: "Any") -> bool:
     if isinstance(hint, str):
         return re.search(r"\bSecret\b", hint) is not None
+    hint = getattr(hint, "__value__", hint)  # type Key = Annotated[str, Secret]
+    if getattr(hint, "__forward_arg__", None) is not None:
+        return _is_secret(hint.__forward_arg__)
     marks = getattr(hint, "__metadata__", ())
-    if any(mark is Secret or isinstance(mark, Secret) for mark in marks):
+    if any(_is_mark(mark) for mark in marks):
         return True
-    # Optional[Annotated[str, Secret]] and the like
-    return any(
-        mark is Secret or isinstance(mark, Secret)
-        for inner in getattr(hint, "__args__", ())
-        for mark in getattr(inner, "__metadata__", ())
-    )
+    inner = getattr(hint, "__args__", ())
+    return any(_is_secret(arg) for arg in inner if not isinstance(arg, (list, str)))
+
+
+def _is_mark(mark: object) -> bool:
+    return isinstance(mark, Secret) or (isinstance(mark, type) and issubclass(mark, Secret))
 
 
 def _defines(cls: type, wrapper: object) -> bool:

@@ -2,10 +2,12 @@
 ``with traced("name")``: a run around a block.
 """
 
-from instrument._lifecycle import afail, afinish, astart, fail, finish, open_run, start
+from instrument._current import INERT
+from instrument._lifecycle import afail, afinish, astart, fail, finish, start
+from instrument._open import open_run
 from instrument._run import Recipe
-from instrument._scope import _INERT
 from instrument._state import Frame, find
+from instrument._tell import KEPT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument._run import Run
-    from instrument._traced._spec import Given
+    from instrument._traced._given import Given
 
 
 class Block:
@@ -34,7 +36,7 @@ class Block:
         """
         run = self._open()
         if run is None:
-            return _INERT
+            return INERT
         start(run)
         self._runs[id(run)] = run
         return run
@@ -52,7 +54,7 @@ class Block:
         if run is None:
             return
         if exc is None:
-            finish(run, run.outputs)
+            finish(run, KEPT)
         else:
             fail(run, exc)
 
@@ -62,7 +64,7 @@ class Block:
         """
         run = self._open()
         if run is None:
-            return _INERT
+            return INERT
         pending = astart(run)
         if pending is not None:
             await pending
@@ -81,7 +83,7 @@ class Block:
         run = self._entered()
         if run is None:
             return
-        pending = afinish(run, run.outputs) if exc is None else afail(run, exc)
+        pending = afinish(run, KEPT) if exc is None else afail(run, exc)
         if pending is not None:
             await pending
 

@@ -9,8 +9,9 @@ comes. Plain constructions stay as they were.
 
 from instrument._decorate import wrapping_of
 from instrument._plan import Layer
-from instrument._scope import checked_metadata, checked_tags
-from instrument._traced._spec import Given, Spec, constructed, handlers
+from instrument._checked import checked_metadata, checked_tags
+from instrument._traced._given import Given, constructed, handlers
+from instrument._traced._spec import Spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,12 +2,15 @@
 The run of a generator: what each chunk tells, and what it adds up to.
 """
 
-from instrument import _ids, _report
+from types import AsyncGeneratorType
+
+from instrument import _ids
 from instrument._lifecycle import afail, afinish, astart, fail, finish, start
 from instrument._serve import stream_closed, stream_opened
+from instrument._session import Session
 from instrument._shapes import Answer, facts, token_of
 from instrument._state import MUTED, leave, set_state
-from instrument._steps import Session
+from instrument._tell import guarded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
     from instrument._plan import Receivers
     from instrument._run import Run
-    from instrument._traced._spec import Given
+    from instrument._traced._given import Given
 
 MOST_ITEMS = 1_000
 """How many items of a generator are kept as its outputs."""
@@ -61,6 +64,9 @@ class RunSession(Session):
 
     def opened(self) -> None:
         stream_opened(self)
+
+    def may_be_stranded(self, inner: object) -> bool:
+        return not self._starts or type(inner) is AsyncGeneratorType
 
     def tell(self) -> "Callable[[Any], object]":
         if not self._is_model:
@@ -161,18 +167,20 @@ class RunSession(Session):
         if answer is None:
             answer = self._run._answer = Answer()
         if type(chunk) is not str:
-            facts(answer, chunk)
-        read = self._read_by_user(chunk) if self._read is not None else token_of(chunk)
+            guarded(chunk, lambda told: facts(answer, told))
+        read = (
+            guarded(chunk, token_of)
+            if self._read is None
+            else self._read_by_user(chunk, self._read)
+        )
         if read is not None and read[1] == "text":
             self._items.append(read[0])
         return read
 
-    def _read_by_user(self, chunk: object) -> "tuple[str, str] | None":
-        try:
-            text = self._read(chunk)
-        except Exception as exc:  # noqa: BLE001 - the user's function; the call goes on
-            _report.failed(self._read, f"token= of {self._run.name}", exc)
-            return None
+    def _read_by_user(
+        self, chunk: object, read: "Callable[[Any], Any]"
+    ) -> "tuple[str, str] | None":
+        text = guarded(chunk, read)
         return (text, "text") if isinstance(text, str) and text else None
 
     def _keep(self, value: object) -> None:

@@ -2,18 +2,18 @@
 What one ``@traced`` says of its function, and how a call of it becomes a run.
 """
 
-from types import AsyncGeneratorType, CoroutineType
+from types import CoroutineType
 
 from instrument import _report, _state
 from instrument._decorate import decorated, is_coroutine_function
-from instrument._lifecycle import afail, afinish, astart, fail, finish, open_run, start
-from instrument._listener import as_listener
-from instrument._plan import Layer, Options
+from instrument._follow import FOLLOWED, follow
+from instrument._lifecycle import afail, afinish, astart, fail, finish, start
+from instrument._open import open_run
+from instrument._plan import Layer
 from instrument._run import Recipe
-from instrument._serve import flush_at_exit
 from instrument._state import MUTED, get_state, set_state
-from instrument._steps import FOLLOWED, follow, when_dropped
 from instrument._traced._binder import Binder
+from instrument._traced._given import Given, constructed, handlers
 from instrument._traced._session import RunSession
 
 TYPE_CHECKING = False
@@ -24,61 +24,6 @@ if TYPE_CHECKING:
     from instrument._run import Run
 
 CALLBACKS = "callbacks"
-
-
-class Given:
-    """
-    The keywords of one ``traced(...)``, checked; None where not given.
-    """
-
-    __slots__ = (
-        "callbacks",
-        "inputs",
-        "kind",
-        "metadata",
-        "model",
-        "name",
-        "outputs",
-        "provider",
-        "tags",
-        "token",
-    )
-
-    def __init__(self, **given: "Any") -> None:
-        for name in self.__slots__:
-            setattr(self, name, given.get(name))
-
-    def over(self, inner: "Given") -> "Given":
-        """
-        Give both: these options win, tags add up, handlers too.
-        """
-        made = Given()
-        for name in self.__slots__:
-            mine, theirs = getattr(self, name), getattr(inner, name)
-            setattr(made, name, theirs if mine is None else mine)
-        made.tags = (*(inner.tags or ()), *(self.tags or ()))
-        made.metadata = {**(inner.metadata or {}), **(self.metadata or {})}
-        made.callbacks = (*(inner.callbacks or ()), *(self.callbacks or ()))
-        return made
-
-    def facts(self) -> "dict[str, Any] | None":
-        """
-        Give the attributes that each run begins with.
-        """
-        told = {
-            "model": self.model,
-            "provider": self.provider,
-        }
-        return {name: fact for name, fact in told.items() if fact is not None} or None
-
-    def layers(self, rank: str = "constructor") -> "tuple[Layer, ...]":
-        """
-        Give what a constructor, or a call, with these options adds.
-        """
-        if not (self.callbacks or self.tags or self.metadata):
-            return ()
-        options = constructed(self.callbacks, self.tags, self.metadata)
-        return (Layer(options, rank),)
 
 
 class Spec:
@@ -214,11 +159,7 @@ class Spec:
         if run is None or inner.__class__ not in FOLLOWED:
             return inner
         run._outer = None
-        session = RunSession(run, self.given, starts=True)
-        driver = follow(inner, session)
-        if inner.__class__ is AsyncGeneratorType:
-            when_dropped(driver, inner, session)
-        return driver
+        return follow(inner, RunSession(run, self.given, starts=True))
 
     def called(
         self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
@@ -269,11 +210,15 @@ class Spec:
         choose = self.given.inputs
         if choose is None:
             return self._binder.bind(args, kwargs, self.wrapper, instance is not None)
+        state = get_state()
+        set_state(MUTED)
         try:
             made = choose(*args, **kwargs)
-        except Exception as exc:  # noqa: BLE001 - the user's function; the call goes on
+        except (Exception, SystemExit) as exc:  # noqa: BLE001 - the user's function; the call goes on
             _report.failed(choose, f"inputs= of {self.name}", exc)
             return {}
+        finally:
+            set_state(state)
         return dict(made) if isinstance(made, dict) else {"inputs": made}
 
     def follow(self, run: "Run", result: "Any") -> "Any":
@@ -284,10 +229,8 @@ class Spec:
         run._outer = None
         yields = result.__class__ is not CoroutineType
         session = RunSession(run, self.given, starts=False, yields=yields)
-        driver = follow(result, session)
-        when_dropped(driver, result, session)
         session.opened()
-        return driver
+        return follow(result, session)
 
     def _layers_of_call(
         self, args: "tuple[Any, ...]", kwargs: "dict[str, Any]", instance: object
@@ -304,33 +247,6 @@ class Spec:
             if options and get_state() is not MUTED:
                 layers += (Layer(options, "call"),)
         return layers
-
-
-def handlers(given: object) -> "tuple[Any, ...]":
-    """
-    Give the handlers of a ``callbacks=`` as listeners: a list of them, one, or None.
-
-    Raises:
-        TypeError: For what is no handler.
-    """
-    if given is None:
-        return ()
-    several = given if isinstance(given, (list, tuple)) else [given]
-    return tuple(as_listener(handler) for handler in several)
-
-
-def constructed(
-    listeners: "tuple[Any, ...] | None",
-    tags: "tuple[str, ...] | None",
-    metadata: "dict[str, Any] | None",
-) -> Options:
-    """
-    Make the options of a constructor; its handlers are flushed at exit.
-    """
-    for listener in listeners or ():
-        if listener.flushes:
-            flush_at_exit(listener)
-    return Options(listeners or (), tags or (), metadata or None)
 
 
 def default_name(target: "Any") -> str:

@@ -1,0 +1,47 @@
+"""
+The run in hand: `current_run` and `emit`.
+"""
+
+from instrument._open import open_parent
+from instrument._plan import NOBODY, Plan, mark
+from instrument._run import InertRun, Recipe, Run
+from instrument._state import MUTED, Frame, get_state
+
+INERT = InertRun()
+"""What stands for a run where there is none."""
+
+
+def current_run() -> Run:
+    """
+    Give the run in hand. Never None: outside any run it is false, and inert.
+    """
+    state = get_state()
+    if state.__class__ is Run and state._ended_ns is None:
+        return state  # type: ignore[no-any-return]
+    if not isinstance(state, Frame):
+        return INERT
+    return open_parent(state if state.is_run else state.run) or INERT
+
+
+def emit(name: str, data: object = None) -> None:
+    """
+    Tell an event of the application's own: ``on_custom_event``.
+
+    It comes from the current run, and is heard by that run's handlers and by those of
+    blocks opened inside it. Outside any run it goes to the scope's handlers, with a
+    fresh id.
+    """
+    state = get_state()
+    if state is MUTED:
+        return
+    is_frame = isinstance(state, Frame)
+    plan = state._plan if is_frame else NOBODY
+    heard = plan.settle()
+    if not heard.listeners:
+        return
+    run = current_run()
+    if not run:
+        run = Run(Recipe(str(name), "custom"), None, plan, heard, state)
+        if heard.undecided:
+            heard = Plan(plan, mark(run.id)).settle()
+    run.emit(name, data, heard)

@@ -1,0 +1,72 @@
+"""
+Read messages: roles, text and tool calls, of objects or dicts of any provider.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
+
+
+def get(value: object, name: str) -> "Any":
+    """
+    Read ``value.name`` or ``value["name"]``; None where there is none.
+    """
+    if isinstance(value, dict):
+        return value.get(name)
+    try:
+        return getattr(value, name, None)
+    except Exception:  # noqa: BLE001 - a foreign property may raise anything
+        return None
+
+
+def first(value: object) -> "Any":
+    """
+    Give the first item of a list or tuple, None of anything else.
+    """
+    return value[0] if isinstance(value, (list, tuple)) and value else None
+
+
+def content_text(content: object) -> str:
+    """
+    Give the text of a message's content: a string, or blocks of which some are text.
+    """
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, (list, tuple)):
+        return ""
+    texts = (b if isinstance(b, str) else get(b, "text") for b in content)
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def message_data(message: object) -> "dict[str, Any]":
+    """
+    Write one message as ``{role, content, tool_calls?}``.
+    """
+    if isinstance(message, str):
+        return {"role": "user", "content": message}
+    if isinstance(message, (list, tuple)) and len(message) == 2:  # noqa: PLR2004 - (role, content)
+        return {"role": _role(message[0]), "content": message[1]}
+    role = get(message, "role") or get(message, "type")
+    if not isinstance(role, str):
+        return {"role": "unknown", "content": message}
+    data = {"role": _role(role), "content": get(message, "content")}
+    calls = get(message, "tool_calls")
+    return {**data, "tool_calls": list(calls)} if isinstance(calls, list) and calls else data
+
+
+def messages_text(messages: "list[Any]") -> str:
+    """
+    Write a conversation as text, a line a message, for handlers of text models.
+    """
+    written = []
+    for message in messages:
+        data = message_data(message)
+        text = content_text(data["content"])
+        written.append(f"{str(data['role']).capitalize()}: {text}")
+    return "\n".join(written)
+
+
+def _role(role: object) -> str:
+    return _ROLES.get(str(role), str(role))

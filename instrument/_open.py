@@ -1,0 +1,108 @@
+"""
+How a run comes about: who hears it, and whose child it is.
+"""
+
+from instrument._plan import NOBODY, Epoch, Plan, mark
+from instrument._run import Recipe, Run
+from instrument._state import MUTED, get_state, live_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from instrument._plan import Layer
+
+
+def open_run(
+    recipe: "Recipe",
+    layers: "tuple[Layer, ...]" = (),
+    call: "Any" = None,
+    parent: "Run | None" = None,
+) -> "Run | None":
+    """
+    Make a run in the state of now; it is neither started nor current yet.
+
+    Args:
+        recipe: Its name, its kind and what it begins with.
+        layers: What constructors and the call itself add, outer first.
+        call: What its inputs are bound from: the binding, args, kwargs, instance.
+        parent: The run it belongs to; else the one in hand.
+
+    Returns:
+        The run, or None where nobody listens.
+    """
+    state = get_state()
+    if state.__class__ is list:
+        plan, ambient = NOBODY, None
+    elif state is MUTED:
+        return None
+    else:
+        if state._is_gone:
+            return open_run(recipe, layers, call, parent) if live_state() else None
+        if state.__class__ is Run:
+            plan, ambient = state._plan, state
+        else:
+            plan, ambient = state._mended or state, state.run
+        if ambient is not None and ambient._ended_ns is not None:
+            ambient = open_parent(ambient)
+    if parent is not None:
+        plan = parent._plan if state.__class__ is list else plan
+        ambient = nearer(open_parent(parent), ambient)
+    if ambient is not None and ambient._extra and ambient is not state:
+        plan = _with_layers(plan, ambient._extra)
+    if layers:
+        plan = _with_layers(plan, layers)
+    heard = plan.audience if plan.epoch == Epoch.now else plan.settle()
+    if not heard.listeners:
+        return None
+    run = Run(recipe, ambient, plan, heard, state)
+    run._call = call
+    if layers or heard.undecided:
+        _refine(run, layers)
+    return run
+
+
+def _with_layers(plan: Plan, layers: "tuple[Layer, ...]") -> Plan:
+    known = plan.settle().layers
+    for layer in layers:
+        if layer not in known:  # else a chain of tasks would link it again and again
+            plan = Plan(plan, layer)
+    return Plan(plan, None, own=layers)
+
+
+def _refine(run: Run, layers: "tuple[Layer, ...]") -> None:
+    """
+    Draw the samples of a new trace; keep local handlers from the runs below.
+    """
+    run._layers = layers
+    if run._heard.undecided:
+        run._plan = Plan(run._plan, mark(run.trace_id), own=layers)
+        run._heard = heard = run._plan.settle()
+        run._voices = heard.voices(run._tells)
+    if any(it.local for layer in layers for it in layer.options.listeners):
+        run._plan = Plan(run._plan, None)
+
+
+def nearer(framework: Run | None, ambient: Run | None) -> Run | None:
+    """
+    Choose a run's parent: the one of two that descends from the other.
+
+    Where neither does, the framework's: it knows what it calls.
+    """
+    if framework is None:
+        return ambient
+    link = ambient
+    while link is not None:
+        if link is framework:
+            return ambient
+        link = link._parent
+    return framework
+
+
+def open_parent(run: Run | None) -> Run | None:
+    """
+    Give *run*, or the nearest above it that has not ended.
+    """
+    while run is not None and run._ended_ns is not None:
+        run = run._parent
+    return run

@@ -1,0 +1,93 @@
+"""
+The keywords of ``traced(...)``, and what they add to who hears.
+"""
+
+from instrument._listener import as_listener
+from instrument._plan import Layer, Options
+from instrument._serve import flush_at_exit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Given:
+    """
+    The keywords of one ``traced(...)``, checked; None where not given.
+    """
+
+    __slots__ = (
+        "callbacks",
+        "inputs",
+        "kind",
+        "metadata",
+        "model",
+        "name",
+        "outputs",
+        "provider",
+        "tags",
+        "token",
+    )
+
+    def __init__(self, **given: "Any") -> None:
+        for name in self.__slots__:
+            setattr(self, name, given.get(name))
+
+    def over(self, inner: "Given") -> "Given":
+        """
+        Give both: these options win, tags add up, handlers too.
+        """
+        made = Given()
+        for name in self.__slots__:
+            mine, theirs = getattr(self, name), getattr(inner, name)
+            setattr(made, name, theirs if mine is None else mine)
+        made.tags = (*(inner.tags or ()), *(self.tags or ()))
+        made.metadata = {**(inner.metadata or {}), **(self.metadata or {})}
+        made.callbacks = (*(inner.callbacks or ()), *(self.callbacks or ()))
+        return made
+
+    def facts(self) -> "dict[str, Any] | None":
+        """
+        Give the attributes that each run begins with.
+        """
+        told = {
+            "model": self.model,
+            "provider": self.provider,
+        }
+        return {name: fact for name, fact in told.items() if fact is not None} or None
+
+    def layers(self, rank: str = "constructor") -> "tuple[Layer, ...]":
+        """
+        Give what a constructor, or a call, with these options adds.
+        """
+        if not (self.callbacks or self.tags or self.metadata):
+            return ()
+        options = constructed(self.callbacks, self.tags, self.metadata)
+        return (Layer(options, rank),)
+
+
+def handlers(given: object) -> "tuple[Any, ...]":
+    """
+    Give the handlers of a ``callbacks=`` as listeners: a list of them, one, or None.
+
+    Raises:
+        TypeError: For what is no handler.
+    """
+    if given is None:
+        return ()
+    several = given if isinstance(given, (list, tuple)) else [given]
+    return tuple(as_listener(handler) for handler in several)
+
+
+def constructed(
+    listeners: "tuple[Any, ...] | None",
+    tags: "tuple[str, ...] | None",
+    metadata: "dict[str, Any] | None",
+) -> Options:
+    """
+    Make the options of a constructor; its handlers are flushed at exit.
+    """
+    for listener in listeners or ():
+        if listener.flushes:
+            flush_at_exit(listener)
+    return Options(listeners or (), tags or (), metadata or None)

@@ -1,0 +1,391 @@
+"""
+Blocks, runs and streams in any order, in several Contexts and threads, beside a model.
+
+A `Place` is somewhere code runs: a Context, or the body of a generator. The model knows
+its chain of blocks and runs, and so who hears what happens there, and under which run.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from instrument import Event, _serve, callbacks, current_run, traced
+from instrument._state import get_state
+
+HANDLERS = 4
+MOST = 4  # of each: Contexts, objects, runs, streams
+
+numbers = st.integers(0, 11)
+
+
+@dataclass(eq=False)
+class Object:
+    """
+    A `callbacks` object, and its entries that have not been left.
+    """
+
+    handler: int
+    block: Any
+    open: list["Entry"] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Entry:
+    """
+    One entry of a block.
+    """
+
+    owner: Object
+    home: Context
+    closed: bool = False
+
+
+@dataclass(eq=False)
+class OpenRun:
+    """
+    A run that was begun.
+    """
+
+    name: str
+    parent: "OpenRun | None"
+    heard: list[int]
+    block: Any = None
+    ended: bool = False
+
+
+@dataclass(eq=False)
+class Place:
+    """
+    A Context, or the body of a generator; the innermost link of its chain is first.
+    """
+
+    chain: list[Entry | OpenRun]
+    context: Context
+    stream: list[Any] = field(default_factory=list)
+    run: OpenRun | None = None
+
+    def parent(self) -> OpenRun | None:
+        """
+        Tell under which run something starts here.
+        """
+        runs = [it for it in self.chain if isinstance(it, OpenRun)]
+        run = runs[0] if runs else None
+        while run is not None and run.ended:
+            run = run.parent
+        return run
+
+    def left(self, owner: Object) -> None:
+        """
+        Leave an object here: its innermost entry, else the latest that is open.
+        """
+        here = [it for it in self.chain if isinstance(it, Entry) and it.owner is owner]
+        entry = here[0] if here else owner.open[-1] if owner.open else None
+        if entry is None:
+            return
+
+        if here:
+            self.chain.remove(entry)
+        entry.closed = entry.closed or not here or entry.home is not self.context
+        if entry in owner.open:
+            owner.open.remove(entry)
+
+
+def body() -> Any:
+    """
+    Do what is sent.
+    """
+    result = None
+    while True:
+        command = yield result
+        result = command()
+
+
+class Machine(RuleBasedStateMachine):
+    """
+    What may happen.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[str, str, int]] = []
+        self.ids: dict[str, UUID] = {}
+        self.parents: dict[str, UUID | None] = {}
+        self.handlers = [self.handler(number) for number in range(HANDLERS)]
+        self.contexts = [Place([], Context())]
+        self.streams: list[Place] = []
+        self.objects: list[Object] = []
+        self.runs: list[OpenRun] = []
+        self.process: dict[int, Any] = {}
+        self.count = 0
+        self.remembered = len(_serve._streams)
+
+    def handler(self, number: int) -> Callable[[Event], None]:
+        """
+        Make a handler that writes down what it hears.
+        """
+
+        def hear(event: Event) -> None:
+            word = event.event.removeprefix("on_chain_")
+            self.told.append((event.name, word, number))
+            self.ids[event.name] = event.run_id
+            self.parents[event.name] = event.parent_run_id
+
+        return hear
+
+    def name(self) -> str:
+        """
+        Make a new name.
+        """
+        self.count += 1
+        return f"run {self.count}"
+
+    def heard(self, place: Place) -> list[int]:
+        """
+        Tell who hears what starts in a place, in order.
+        """
+        blocks = [it for it in place.chain if isinstance(it, Entry) and not it.closed]
+        handlers = [it.owner.handler for it in reversed(blocks)]
+        return list(dict.fromkeys([*self.process, *handlers]))
+
+    def place(self, number: int) -> Place:
+        """
+        Choose a Context or a generator's body.
+        """
+        every = [*self.contexts, *self.streams]
+        return every[number % len(every)]
+
+    def at(
+        self, place: Place, function: Callable[[], Any], thread: bool = False
+    ) -> Any:
+        """
+        Do something in a place; stepping a generator leaves its consumer's state alone.
+        """
+        before = place.context.run(get_state)
+        step = partial(place.stream[0].send, function) if place.stream else function
+        results: list[Any] = []
+
+        def work() -> None:
+            results.append(place.context.run(step))
+
+        if thread:
+            worker = threading.Thread(target=work)
+            worker.start()
+            worker.join()
+        else:
+            work()
+        if place.stream:
+            assert place.context.run(get_state) is before
+        return results[0]
+
+    def expect(self, name: str, heard: list[int], *words: str) -> None:
+        """
+        Check what was told since the last time.
+        """
+        assert self.told == [(name, word, each) for word in words for each in heard]
+        self.told.clear()
+
+    @rule(where=numbers, handler=numbers, reuse=numbers, thread=st.booleans())
+    def enter(self, where: int, handler: int, reuse: int, thread: bool) -> None:
+        """
+        Enter a block, of a new object or of one that may be open already.
+        """
+        place = self.place(where)
+        if len(self.objects) < MOST and reuse % 3:
+            number = handler % HANDLERS
+            self.objects.append(Object(number, callbacks(self.handlers[number])))
+        if not self.objects:
+            return
+        owner = self.objects[-1 if reuse % 3 else reuse % len(self.objects)]
+        self.at(place, owner.block.__enter__, thread)
+        entry = Entry(owner, place.context)
+        place.chain.insert(0, entry)
+        owner.open.append(entry)
+
+    @precondition(lambda self: self.objects)
+    @rule(where=numbers, which=numbers, thread=st.booleans(), fails=st.booleans())
+    def leave(self, where: int, which: int, thread: bool, fails: bool) -> None:
+        """
+        Leave any object in any Context, entered there or not.
+        """
+        place = self.contexts[where % len(self.contexts)]
+        owner = self.objects[which % len(self.objects)]
+        given = (ValueError, ValueError(), None) if fails else (None, None, None)
+        self.at(place, partial(owner.block.__exit__, *given), thread)
+        place.left(owner)
+
+    @precondition(lambda self: self.streams)
+    @rule(which=numbers)
+    def leave_in_stream(self, which: int) -> None:
+        """
+        Leave the innermost block that a generator's body has entered.
+        """
+        self.leave_last(self.streams[which % len(self.streams)])
+
+    def leave_last(self, place: Place) -> bool:
+        """
+        Leave the innermost block of a body, if there is one.
+        """
+        own = place.chain[: place.chain.index(place.run)] if place.run else []
+        blocks = [it for it in own if isinstance(it, Entry)]
+        if blocks:
+            self.at(place, partial(blocks[0].owner.block.__exit__, None, None, None))
+            place.left(blocks[0].owner)
+        return bool(blocks)
+
+    @rule(where=numbers, thread=st.booleans())
+    def begin(self, where: int, thread: bool) -> None:
+        """
+        Begin a run; where nobody listens there is none.
+        """
+        place, name = self.place(where), self.name()
+        heard, block = self.heard(place), traced(name)
+        if len([run for run in self.runs if not run.ended]) >= MOST:
+            return
+        self.at(place, block.__enter__, thread)
+        self.expect(name, heard, "start")
+        if heard:
+            run = OpenRun(name, place.parent(), heard, block)
+            assert self.parents[name] == (run.parent and self.ids[run.parent.name])
+            place.chain.insert(0, run)
+            self.runs.append(run)
+
+    @precondition(lambda self: self.runs)
+    @rule(where=numbers, which=numbers, thread=st.booleans(), fails=st.booleans())
+    def end(self, where: int, which: int, thread: bool, fails: bool) -> None:
+        """
+        End any run in any place, begun there or not; twice does nothing.
+        """
+        place = self.place(where)
+        run = self.runs[which % len(self.runs)]
+        given = (ValueError, ValueError(), None) if fails else (None, None, None)
+        self.at(place, partial(run.block.__exit__, *given), thread)
+        told = [] if run.ended else run.heard
+        self.expect(run.name, told, "error" if fails else "end")
+        run.ended = True
+        if run in place.chain:
+            place.chain.remove(run)
+
+    @precondition(lambda self: len(self.contexts) < MOST)
+    @rule(where=numbers)
+    def copy(self, where: int) -> None:
+        """
+        Copy the Context of a place, as a task does.
+        """
+        place = self.place(where)
+        self.contexts.append(Place([*place.chain], self.at(place, copy_context)))
+
+    @precondition(lambda self: len(self.streams) < MOST)
+    @rule(where=numbers, consumer=numbers)
+    def stream(self, where: int, consumer: int) -> None:
+        """
+        Make a generator in one place, and start it in another.
+        """
+        maker, name = self.place(where), self.name()
+        heard = self.heard(maker)
+        if not heard:
+            return
+        made = self.at(maker, traced(name)(body))
+        eater = self.contexts[consumer % len(self.contexts)]
+        eater.context.run(next, made)
+        self.expect(name, heard, "start")
+        run = OpenRun(name, maker.parent(), heard)
+        assert self.parents[name] == (run.parent and self.ids[run.parent.name])
+        place = Place([run, *maker.chain], eater.context, [made], run)
+        self.streams.append(place)
+
+    @precondition(lambda self: self.streams)
+    @rule(which=numbers, consumer=numbers)
+    def hand_on(self, which: int, consumer: int) -> None:
+        """
+        Step a generator in another Context from now on.
+        """
+        place = self.streams[which % len(self.streams)]
+        place.context = self.contexts[consumer % len(self.contexts)].context
+
+    @precondition(lambda self: self.streams)
+    @rule(
+        which=numbers,
+        how=st.sampled_from(["close", "drop", "throw"]),
+        thread=st.booleans(),
+    )
+    def finish(self, which: int, how: str, thread: bool) -> None:
+        """
+        Close a generator, drop it, or have its body fail, in the Context of its consumer.
+        """
+        place = self.streams.pop(which % len(self.streams))
+        while self.leave_last(place):
+            pass
+        stream, place.stream = place.stream, []
+
+        def throw() -> None:
+            with suppress(KeyError):
+                stream[0].throw(KeyError())
+
+        ends = {
+            "close": lambda: stream[0].close(),
+            "drop": stream.clear,
+            "throw": throw,
+        }
+        self.at(place, ends[how], thread)
+        run = place.run
+        assert run is not None
+        run.ended = True
+        self.expect(run.name, run.heard, "error")
+
+    @rule(number=st.integers(0, HANDLERS - 1))
+    def install(self, number: int) -> None:
+        """
+        Install a process-wide handler, or uninstall it.
+        """
+        if number in self.process:
+            self.process.pop(number).uninstall()
+        else:
+            self.process[number] = callbacks(self.handlers[number]).install()
+
+    @invariant()
+    def model_holds(self) -> None:
+        """
+        In each place those hear a new run, and it has the parent, whom the model names.
+        """
+        for place in [*self.contexts, *self.streams]:
+            name, heard = self.name(), self.heard(place)
+            parent = place.parent()
+            self.at(place, traced(name)(lambda: None))
+            self.expect(name, heard, "start", "end")
+            if heard:
+                assert self.parents[name] == (parent and self.ids[parent.name])
+            assert self.at(place, lambda: current_run().name) == (
+                parent.name if parent else "none"
+            )
+
+    def teardown(self) -> None:
+        """
+        Leave everything: nothing is remembered.
+        """
+        while self.streams:
+            self.finish(0, "drop", thread=False)
+        for number in list(self.process):
+            self.install(number)
+        for owner in self.objects:
+            assert len(owner.open) == len(owner.block._open)
+        assert len(_serve._streams) == self.remembered
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(
+    max_examples=100, stateful_step_count=25, deadline=None, derandomize=True
+)
+pytestmark = [
+    pytest.mark.rule(number, "sync", "generator")
+    for number in (1, 2, 3, 4, 6, 7, 9, 11)
+]

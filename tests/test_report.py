@@ -1,0 +1,178 @@
+"""
+Reports of what failed: once with the traceback, then counted; never local values.
+"""
+
+import gc
+from typing import Any
+
+import pytest
+from loguru import logger
+
+from instrument import _report, callbacks, emit
+from instrument._report import complain, described, failed, failures
+
+
+class Handler:
+    """
+    Fails at everything, with a secret at hand.
+    """
+
+    def on_custom_event(self, name: str, data: Any) -> None:
+        password = "hunter2"  # noqa: F841, S105 - must not be shown
+        raise ValueError(name)
+
+
+def test_report_has_no_local_values(capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    The traceback shows no value of a variable, also with loguru's ``diagnose``.
+    """
+    lines: list[str] = []
+    sink = logger.add(lambda text: lines.append(str(text)), diagnose=True, backtrace=True)
+
+    with callbacks(Handler()):
+        emit("told", {"key": "hunter3"})
+    logger.remove(sink)
+
+    assert "ValueError: told" in lines[0]
+    assert "hunter3" not in lines[0]
+    assert "'hunter2'" not in lines[0].replace('password = "hunter2"', "")
+
+
+def test_report_is_framed(reports: list[str]) -> None:
+    """
+    Each line of the traceback stands behind a bar, so that no line can be faked.
+    """
+    with callbacks(Handler()):
+        emit("told")
+
+    first, *lines = reports[0].rstrip().split("\n")
+    assert first == "Handler failed at on_custom_event; the call goes on without it"
+    assert all(line.startswith("  | ") for line in lines)
+    assert lines[-1] == "  | ValueError: told"
+
+
+@pytest.mark.parametrize("char", ["\x1b", "\r", "\x00", "\u202e", "\u2028", "\x9b", "\ud800"])
+def test_report_has_no_control_characters(char: str, reports: list[str]) -> None:
+    """
+    What a message could do to a terminal or a log is written as an escape.
+    """
+    with callbacks(Handler()):
+        emit(f"a{char}b{{}}<red>")
+
+    text = reports[0]
+    assert char not in text
+    assert "{}<red>" in text
+    assert all(c.isprintable() or c == "\n" for c in text)
+
+
+def test_report_is_counted(reports: list[str]) -> None:
+    """
+    After the first, failures are told at 10, 100, 1,000 and so on.
+    """
+    handler = Handler()
+
+    with callbacks(handler):
+        for _ in range(1_000):
+            emit("told")
+
+    assert [line.strip() for line in reports[1:]] == [
+        "Handler has failed 10 times at on_custom_event",
+        "Handler has failed 100 times at on_custom_event",
+        "Handler has failed 1000 times at on_custom_event",
+    ]
+    assert failures(handler) == {"on_custom_event": 1_000}
+
+
+def test_bound_methods_are_one_handler(reports: list[str]) -> None:
+    """
+    A bound method is made at each access; its failures are its object's.
+    """
+    handler = Handler()
+
+    for _ in range(3):
+        failed(handler.on_custom_event, "on_text", KeyError("x"))
+
+    assert len(reports) == 1
+    assert "Handler.on_custom_event failed at on_text" in reports[0]
+    assert failures(handler) == {"on_text": 3}
+
+
+def test_counts_are_forgotten_with_the_handler() -> None:
+    """
+    The counts of a handler go when it goes.
+    """
+    handler = Handler()
+    failed(handler, "on_text", KeyError("x"))
+    key = id(handler)
+    assert key in _report._counts
+
+    del handler
+    gc.collect()
+
+    assert key not in _report._counts
+
+
+def test_counts_are_bounded() -> None:
+    """
+    Handlers that take no weak reference are counted too, at most a thousand of them.
+    """
+
+    class Closed:
+        __slots__ = ()
+
+    handlers = [Closed() for _ in range(1_100)]
+    for handler in handlers:
+        failed(handler, "on_text", KeyError("x"))
+
+    assert len(_report._counts) <= 1_000
+    assert failures(handlers[-1]) == {"on_text": 1}
+
+
+def test_broken_sink() -> None:
+    """
+    A log that fails hurts nobody.
+    """
+
+    def fail(text: object) -> None:
+        raise OSError
+
+    sink = logger.add(fail, catch=False)
+    complain("something", KeyError("x"))
+    logger.remove(sink)
+
+
+def test_message_that_cannot_be_written(reports: list[str]) -> None:
+    """
+    An exception whose ``str`` raises is reported all the same.
+    """
+
+    class NoText(Exception):  # noqa: N818 - its point is the text
+        def __str__(self) -> str:
+            raise ValueError
+
+    failed(Handler(), "on_text", NoText())
+
+    assert len(reports) == 1
+    assert "NoText" in reports[0]
+
+
+def test_described() -> None:
+    """
+    A function is named by its qualified name, an object by its class.
+    """
+    assert described(test_described) == "test_described"
+    assert described(Handler()) == "Handler"
+
+
+def test_handler_that_cannot_be_asked(reports: list[str]) -> None:
+    """
+    A handler that raises whatever attribute it is asked for is reported too.
+    """
+
+    class Odd:
+        def __getattr__(self, name: str) -> Any:
+            raise OSError(name)
+
+    failed(Odd(), "on_text", KeyError("x"))
+
+    assert "Odd failed at on_text" in reports[0]
