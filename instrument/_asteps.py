@@ -8,7 +8,6 @@ is suspended in the middle of one.
 import sys
 from types import coroutine
 
-from instrument._loops import running_loop
 from instrument._session import less_one
 
 TYPE_CHECKING = False
@@ -26,7 +25,7 @@ async def asteps(
     """
     Be *inner*, with `asend`, `athrow` and `aclose`.
     """
-    session.is_stepped, session.loop = True, running_loop()
+    session.is_stepped = True
     outside = session.enter()
     try:
         pending = session.astart()

@@ -206,13 +206,13 @@ class Event:
 
         try:
             fields = json.loads(line)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             message = f"not an event: {_text.safe_repr(line)} is no whole line of JSON"
             raise EventFormatError(message) from exc
         if not isinstance(fields, dict):
             message = f"not an event: {_text.safe_repr(line)} is no JSON object"
             raise EventFormatError(message)
-        if fields.get("v") != VERSION:
+        if fields.get("v") != VERSION or fields["v"] is True:
             message = (
                 f"an event of version {fields.get('v')!r}; this release reads version"
                 f" {VERSION}. Read it with the release that wrote it."

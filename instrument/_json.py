@@ -14,6 +14,11 @@ TEXT_LIMIT = 1_000_000
 NODE_LIMIT = 100_000
 """The most values, all levels together."""
 DEPTH_LIMIT = 40
+_PLAIN: "dict[type, Any]" = {
+    str: str.__str__,
+    int: int.__int__,
+    float: float.__float__,
+}
 _INT_BITS = 4_096  # int -> str refuses more than 4,300 digits
 
 
@@ -42,8 +47,9 @@ def _jsonable(value: object, budget: _Budget, depth: int) -> "Any":
     kind = type(value)
     if value is None or kind is bool:
         return value
-    if kind is int and value.bit_length() < _INT_BITS:  # type: ignore[attr-defined]
-        return value
+    if kind is int:
+        is_long = value.bit_length() >= _INT_BITS  # type: ignore[attr-defined]
+        return _text.safe_repr(value) if is_long else value
     if kind is str:
         return _text.cut(value, TEXT_LIMIT)  # type: ignore[arg-type]
     if kind is float:
@@ -52,8 +58,9 @@ def _jsonable(value: object, budget: _Budget, depth: int) -> "Any":
         if depth <= 0:
             return f"<{kind.__name__} nested too deep>"
         return _container(value, budget, depth - 1)
-    if isinstance(value, str):  # str subclasses: enum members, markup strings
-        return _text.cut(str.__str__(value), TEXT_LIMIT)
+    for plain in _PLAIN:  # subclasses: enum members, numpy's floats
+        if isinstance(value, plain):
+            return _jsonable(_PLAIN[plain](value), budget, depth)
     return _text.safe_repr(value, limit=TEXT_LIMIT)
 
 
@@ -74,4 +81,4 @@ def _container(value: "Any", budget: _Budget, depth: int) -> "Any":
 
 
 def _key(key: object) -> str:
-    return key if type(key) is str else _text.safe_repr(key)
+    return str.__str__(key) if isinstance(key, str) else _text.safe_repr(key)

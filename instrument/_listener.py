@@ -4,7 +4,7 @@ What may be given as a handler, and the `Listener` that the dispatcher makes of 
 No base class is needed. What is wrong with a handler is said when it is given.
 """
 
-from types import BuiltinMethodType, MethodType
+from types import BuiltinMethodType, FunctionType, MethodType
 
 from instrument._signature import adapted
 
@@ -165,32 +165,23 @@ def _key(handler: object, event: str | None) -> object:
 
 def _kind(handler: object) -> str:
     """
-    Tell what *handler* is: ``methods``, ``callable`` or ``none``; known by its type.
+    Tell what *handler* is: ``methods``, ``callable`` or ``none``.
+
+    Known by its type, unless that depends on what the instance holds.
     """
     cls = type(handler)
     kind = _kinds.get(cls)
-    if kind is None:
-        kind = _kind_of_type(handler, cls)
-        if kind is None:  # it depends on the instance
-            return _kind_of_instance(handler)
+    if kind is not None:
+        return kind
+    if isinstance(handler, (type, list, tuple, set, frozenset, dict, str, bytes)):
+        return "none"
+    by_type = any(getattr(cls, event, None) is not None for event in EVENTS)
+    if by_type or cls in (FunctionType, MethodType, BuiltinMethodType):
         if len(_kinds) >= _KNOWN_TYPES:
             _kinds.clear()
             _flushing.clear()
-        _kinds[cls] = kind
-    return kind
-
-
-def _kind_of_type(handler: object, cls: type) -> str | None:
-    if isinstance(handler, (type, list, tuple, set, frozenset, dict, str, bytes)):
-        return "none"
-    if any(getattr(cls, event, None) is not None for event in EVENTS):
-        return "methods"
-    if hasattr(cls, "__getattr__") or getattr(handler, "__dict__", None):
-        return None
-    return "callable" if callable(handler) else "none"
-
-
-def _kind_of_instance(handler: object) -> str:
+        kind = _kinds[cls] = "methods" if by_type else "callable"
+        return kind
     if any(callable(getattr(handler, event, None)) for event in EVENTS):
         return "methods"
     return "callable" if callable(handler) else "none"

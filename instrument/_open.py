@@ -2,7 +2,7 @@
 How a run comes about: who hears it, and whose child it is.
 """
 
-from instrument._plan import NOBODY, Epoch, Plan, mark
+from instrument._plan import NOBODY, Epoch, Plan, linked, mark
 from instrument._run import Recipe, Run
 from instrument._state import MUTED, get_state, live_state
 
@@ -49,9 +49,9 @@ def open_run(
         plan = parent._plan if state.__class__ is list else plan
         ambient = nearer(open_parent(parent), ambient)
     if ambient is not None and ambient._extra and ambient is not state:
-        plan = _with_layers(plan, ambient._extra)
+        plan = linked(plan, ambient._extra)
     if layers:
-        plan = _with_layers(plan, layers)
+        plan = linked(plan, layers)
     heard = plan.audience if plan.epoch == Epoch.now else plan.settle()
     if not heard.listeners:
         return None
@@ -62,25 +62,17 @@ def open_run(
     return run
 
 
-def _with_layers(plan: Plan, layers: "tuple[Layer, ...]") -> Plan:
-    known = plan.settle().layers
-    for layer in layers:
-        if layer not in known:  # else a chain of tasks would link it again and again
-            plan = Plan(plan, layer)
-    return Plan(plan, None, own=layers)
-
-
 def _refine(run: Run, layers: "tuple[Layer, ...]") -> None:
     """
     Draw the samples of a new trace; keep local handlers from the runs below.
     """
     run._layers = layers
     if run._heard.undecided:
-        run._plan = Plan(run._plan, mark(run.trace_id), own=layers)
+        run._plan = linked(Plan(run._plan, mark(run.trace_id)), layers)
         run._heard = heard = run._plan.settle()
         run._voices = heard.voices(run._tells)
     if any(it.local for layer in layers for it in layer.options.listeners):
-        run._plan = Plan(run._plan, None)
+        run._plan = linked(run._plan, ())
 
 
 def nearer(framework: Run | None, ambient: Run | None) -> Run | None:

@@ -163,12 +163,27 @@ class Plan:
         return [*PROCESS, *reversed(layers)]
 
 
+def linked(plan: Plan, layers: "tuple[Layer, ...]") -> Plan:
+    """
+    Put the layers of one run on *plan*, those that it does not hold already.
+
+    A chain of tasks, each made in a run of the last one's, would grow otherwise.
+    """
+    known = plan.settle().layers
+    while plan.layer is None and plan.outer is not None:
+        plan = plan.outer
+    for layer in layers:
+        if layer not in known:
+            plan = Plan(plan, layer)
+    return Plan(plan, None, own=layers)
+
+
 class Audience:
     """
     Who hears, and with what tags, metadata and redactors: a snapshot, never changed.
 
     Attributes:
-        layers: What it was settled from.
+        layers: What it was settled from, without what ``inherit=False`` cut off.
         listeners: Each with its layer, in the order in which they hear.
         undecided: True while samples of some layer have not been drawn.
         metadata: What constructors gave, outer to inner, and over it what blocks and
@@ -198,8 +213,10 @@ class Audience:
         self._receivers: dict[str, Receivers] = {}
         self.voices_of: dict[str, Voices] = {}
         self.undecided = False
-        self.layers = frozenset(layers)
-        self.listeners = tuple(self._heard(layers, own))
+        cut = [i for i, layer in enumerate(layers) if not layer.options.inherit]
+        below = layers[cut[-1] :] if cut else layers
+        self.layers = frozenset(below)
+        self.listeners = tuple(self._heard(below, own))
         self.waits = [layer for _, layer in self.listeners if layer.rank != "block"]
         options = [layer.options for layer in layers]
         self.tags = tuple(dict.fromkeys(tag for o in options for tag in o.tags))
@@ -235,9 +252,8 @@ class Audience:
     def _heard(
         self, layers: "list[Layer]", own: "tuple[Layer, ...]"
     ) -> "list[tuple[Listener, Layer]]":
-        cut = [i for i, layer in enumerate(layers) if not layer.options.inherit]
         heard: dict[object, tuple[Listener, Layer]] = {}
-        for layer in self._sampled(layers[cut[-1] :] if cut else layers):
+        for layer in self._sampled(layers):
             for listener in layer.options.listeners:
                 if not listener.local or layer in own:
                     heard.setdefault(listener.key, (listener, layer))

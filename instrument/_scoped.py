@@ -119,25 +119,30 @@ class ScopeSession(Session):
     A scope that is open as long as a generator or coroutine.
     """
 
-    __slots__ = ("_owner",)
+    __slots__ = ("_is_left", "_owner")
 
     def __init__(self, owner: "callbacks", scope: "Scope") -> None:
         super().__init__(scope)
         self._owner = owner
+        self._is_left = False
 
-    def may_be_stranded(self, inner: object) -> bool:  # noqa: ARG002
-        return True
+    def is_done(self) -> bool:
+        return self._is_left
 
     def returned(self, value: object) -> None:  # noqa: ARG002
+        self._is_left = True
         self._owner.__exit__(None, None, None)
 
     def failed(self, exc: BaseException) -> None:
+        self._is_left = True
         self._owner.__exit__(type(exc), exc, None)
 
     def areturned(self, value: object) -> "Awaitable[None]":  # noqa: ARG002
+        self._is_left = True
         return self._owner.__aexit__(None, None, None)
 
     def afailed(self, exc: BaseException) -> "Awaitable[None] | None":
+        self._is_left = True
         if isinstance(exc, GeneratorExit):  # it can wait for nothing
             self._owner.__exit__(type(exc), exc, None)
             return None

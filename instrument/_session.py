@@ -2,11 +2,12 @@
 What goes with a driven body: when it starts, yields, returns or fails.
 """
 
+from types import CoroutineType
+
 from instrument._state import Frame, get_state, set_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
     from collections.abc import Awaitable, Callable
     from types import TracebackType
     from typing import Any
@@ -22,16 +23,16 @@ class Session:
     Attributes:
         frame: The run or scope that is current in the body.
         state: The body's state while it is suspended.
-        loop: The loop on which an async generator took its first step.
-        is_stepped: Whether the first step has been taken.
+        inner: The body.
+        is_stepped: Whether its first step has been taken.
     """
 
-    __slots__ = ("__weakref__", "frame", "is_stepped", "loop", "state")
+    __slots__ = ("__weakref__", "frame", "inner", "is_stepped", "state")
 
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
         self.state: Any = frame
-        self.loop: AbstractEventLoop | None = None
+        self.inner: Any = None
         self.is_stepped = False
 
     def start(self) -> None:
@@ -90,19 +91,24 @@ class Session:
         finally:
             set_state(outside)
 
-    def may_be_stranded(self, inner: object) -> bool:  # noqa: ARG002
+    def is_done(self) -> bool:
         """
-        Tell whether *inner* may be dropped with this session open.
+        Tell whether its end has been told, or has never been owed.
         """
-        return False
+        return True
 
-    def is_stranded(self) -> bool:
+    def __del__(self) -> None:
         """
-        Tell whether a body that was dropped cannot be closed any more.
+        End as left early what its driver could not end itself.
 
-        It was never stepped, or is an async generator whose loop is gone.
+        It was closed or dropped before its first step, or is an async generator whose
+        loop is gone.
         """
-        return not self.is_stepped or (self.loop is not None and self.loop.is_closed())
+        if self.is_done():
+            return
+        if not self.is_stepped and type(self.inner) is CoroutineType:
+            self.inner.close()  # Python warns of the driver; once is enough
+        self.abandon()
 
     def enter(self) -> "Any":
         """

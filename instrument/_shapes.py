@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_NO_TOKENS = ("response.", "message_", "content_block_", "content.")
+"""Events of typed streams that repeat what came as deltas, or carry no text."""
 _PLAIN = (str, bytes, int, float, bool, type(None))
 
 
@@ -88,14 +90,18 @@ def token_of(chunk: object) -> "tuple[str, str] | None":
     if isinstance(chunk, _PLAIN):
         return None
     kind = get(chunk, "type")
-    if kind in _TYPED_CHUNKS:
-        return _TYPED_CHUNKS[kind](chunk)
+    if isinstance(kind, str) and kind in _TYPED_CHUNKS:
+        return _TYPED_CHUNKS[kind](chunk)  # type: ignore[no-any-return]
+    if isinstance(kind, str) and kind.startswith(_NO_TOKENS):
+        return None
+    if kind == "text" and get(chunk, "snapshot") is not None:
+        return None  # Anthropic's SDK says it beside the content_block_delta
     choice = first(get(chunk, "choices"))
     if choice is not None:
         return _of_choice(choice)
     message = get(chunk, "message")
     content = get(chunk if message is None else message, "content")
-    if content is None or kind in ("message_start", "message_delta"):
+    if content is None:
         text = get(chunk, "text")
         return (text, "text") if isinstance(text, str) and text else None
     text = content_text(content)
@@ -197,6 +203,9 @@ def _text_of(holder: object) -> str:
         text = content_text(get(holder, name))
         if text:
             return text
+    output = get(holder, "output")  # OpenAI's Responses without output_text
+    if isinstance(output, (list, tuple)):
+        return "".join(content_text(get(item, "content")) for item in output)
     message = get(holder, "message")
     return content_text(get(message, "content")) if message is not None else ""
 

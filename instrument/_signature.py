@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from inspect import Signature
     from typing import Any
 
-_TAKES_KEYWORDS = 0x08  # inspect.CO_VARKEYWORDS
+_TAKES_REST, _TAKES_KEYWORDS = 0x04, 0x08  # inspect.CO_VARARGS, CO_VARKEYWORDS
 
 
 def adapted(
@@ -24,8 +24,7 @@ def adapted(
             they have the name of a keyword argument.
         whole: A method with ``**kwargs`` takes everything as it is: no adapter.
     """
-    code = getattr(getattr(function, "__func__", function), "__code__", None)
-    if whole and code is not None and code.co_flags & _TAKES_KEYWORDS:
+    if whole and _takes_all(function, len(positional)):
         return function
 
     from inspect import signature  # 12 ms; most handlers take **kwargs
@@ -42,7 +41,7 @@ class _Adapter:
     A call made to measure: which argument goes where is settled once.
     """
 
-    __slots__ = ("_function", "_keywords", "_order", "_rest", "_takes_all")
+    __slots__ = ("_by_name", "_function", "_keywords", "_order", "_rest", "_takes_all")
 
     def __init__(
         self,
@@ -61,13 +60,18 @@ class _Adapter:
                 index = positional.index(unnamed.pop(0))
             self._order.append((parameter.name, index))
         several = any(p.kind == 2 for p in parameters)  # noqa: PLR2004 - VAR_POSITIONAL
-        self._rest = [positional.index(name) for name in unnamed] if several else []
         self._keywords = [p.name for p in parameters if p.kind == 3]  # noqa: PLR2004
         self._takes_all = any(p.kind == 4 for p in parameters)  # noqa: PLR2004
+        unnamed = [name for name in unnamed if name not in self._keywords]
+        self._rest = [positional.index(name) for name in unnamed] if several else []
+        by_name = [] if several or not self._takes_all else unnamed
+        by_name += [name for name in self._keywords if name in positional]
+        self._by_name = [(name, positional.index(name)) for name in by_name]
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         given: list[object] = []
         named = {name: kwargs[name] for name in self._keywords if name in kwargs}
+        named.update((name, args[i]) for name, i in self._by_name if i < len(args))
         for name, index in self._order:
             if index is not None and index < len(args):
                 given.append(args[index])
@@ -84,6 +88,17 @@ class _Adapter:
             taken = {name for name, _ in self._order}
             named.update((n, v) for n, v in kwargs.items() if n not in taken)
         return self._function(*given, **named)
+
+
+def _takes_all(function: "Callable[..., Any]", count: int) -> bool:
+    """
+    Tell whether *function* takes so many positional arguments and any keywords.
+    """
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    if code is None or not code.co_flags & _TAKES_KEYWORDS:
+        return False
+    bound = 1 if hasattr(function, "__self__") else 0
+    return bool(code.co_flags & _TAKES_REST) or code.co_argcount - bound == count
 
 
 KEYWORDS = frozenset(

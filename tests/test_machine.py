@@ -84,6 +84,13 @@ class Place:
             run = run.parent
         return run
 
+    def may_leave(self, owner: Object) -> bool:
+        """
+        Tell whether it is clear which entry is left: none that others have closed.
+        """
+        entries = [it for it in self.chain if isinstance(it, Entry)]
+        return not any(it.closed for it in entries if it.owner is owner)
+
     def left(self, owner: Object) -> None:
         """
         Leave an object here: its innermost entry, else the latest that is open.
@@ -104,10 +111,9 @@ def body() -> Any:
     """
     Do what is sent.
     """
-    result = None
+    command = yield
     while True:
-        command = yield result
-        result = command()
+        command = yield command()
 
 
 class Machine(RuleBasedStateMachine):
@@ -191,8 +197,8 @@ class Machine(RuleBasedStateMachine):
         """
         Check what was told since the last time.
         """
-        assert self.told == [(name, word, each) for word in words for each in heard]
-        self.told.clear()
+        told, self.told[:] = self.told[:], []
+        assert told == [(name, word, each) for word in words for each in heard]
 
     @rule(where=numbers, handler=numbers, reuse=numbers, thread=st.booleans())
     def enter(self, where: int, handler: int, reuse: int, thread: bool) -> None:
@@ -219,9 +225,10 @@ class Machine(RuleBasedStateMachine):
         """
         place = self.contexts[where % len(self.contexts)]
         owner = self.objects[which % len(self.objects)]
-        given = (ValueError, ValueError(), None) if fails else (None, None, None)
-        self.at(place, partial(owner.block.__exit__, *given), thread)
-        place.left(owner)
+        if place.may_leave(owner):
+            given = (ValueError, ValueError(), None) if fails else (None, None, None)
+            self.at(place, partial(owner.block.__exit__, *given), thread)
+            place.left(owner)
 
     @precondition(lambda self: self.streams)
     @rule(which=numbers)
@@ -237,10 +244,11 @@ class Machine(RuleBasedStateMachine):
         """
         own = place.chain[: place.chain.index(place.run)] if place.run else []
         blocks = [it for it in own if isinstance(it, Entry)]
-        if blocks:
+        if blocks and place.may_leave(blocks[0].owner):
             self.at(place, partial(blocks[0].owner.block.__exit__, None, None, None))
             place.left(blocks[0].owner)
-        return bool(blocks)
+            return True
+        return False
 
     @rule(where=numbers, thread=st.booleans())
     def begin(self, where: int, thread: bool) -> None:
@@ -294,7 +302,7 @@ class Machine(RuleBasedStateMachine):
         heard = self.heard(maker)
         if not heard:
             return
-        made = self.at(maker, traced(name)(body))
+        made = self.at(maker, traced(name, outputs=False)(body))
         eater = self.contexts[consumer % len(self.contexts)]
         eater.context.run(next, made)
         self.expect(name, heard, "start")
@@ -327,12 +335,15 @@ class Machine(RuleBasedStateMachine):
             pass
         stream, place.stream = place.stream, []
 
+        def close() -> None:
+            stream[0].close()
+
         def throw() -> None:
             with suppress(KeyError):
                 stream[0].throw(KeyError())
 
         ends = {
-            "close": lambda: stream[0].close(),
+            "close": close,
             "drop": stream.clear,
             "throw": throw,
         }
@@ -372,13 +383,13 @@ class Machine(RuleBasedStateMachine):
         """
         Leave everything: nothing is remembered.
         """
+        for installed in self.process.values():
+            installed.uninstall()
         while self.streams:
             self.finish(0, "drop", thread=False)
-        for number in list(self.process):
-            self.install(number)
         for owner in self.objects:
             assert len(owner.open) == len(owner.block._open)
-        assert len(_serve._streams) == self.remembered
+        assert len(_serve._streams) <= self.remembered
 
 
 TestMachine = Machine.TestCase

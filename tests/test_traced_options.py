@@ -68,7 +68,7 @@ async def test_function_that_fails(
     assert got in ("done", ["done"])
     assert recorder.runs[0].inputs == ({} if keyword == "inputs" else recorder.runs[0].inputs)
     assert recorder.runs[0].outputs is None or keyword == "inputs"
-    assert len([line for line in reports if f"{keyword}= of work" in line]) == 1
+    assert len([line for line in reports if ".fail failed at" in line]) == 1
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ async def test_inputs_false(called: Called, kind: str, empty: Any) -> None:
         await called(traced(kind=kind, inputs=False), lambda x: None, "hidden")
 
     assert "hidden" not in recorder.events[0].to_json()
-    assert recorder.runs[0].inputs in (empty, None)
+    assert recorder.runs[0].inputs == empty
 
 
 @pytest.mark.parametrize("result", ["raw", OPENAI])
@@ -210,7 +210,7 @@ def test_token_function_that_fails(failure: BaseException, reports: list[str]) -
         assert list(model()) == ["a", "b"]
 
     assert [e.event for e in recorder.events] == ["on_llm_start", "on_llm_end"]
-    assert len([line for line in reports if "token= of model" in line]) == 1
+    assert len([line for line in reports if ".fail failed at" in line]) == 1
 
 
 @pytest.mark.rule(15, *every_mode)
@@ -224,12 +224,8 @@ async def test_model_and_provider(called: Called) -> None:
         await called(traced.llm(model="m", provider="p"), lambda prompt: "x", "Hi")
 
     assert (recorder.runs[0].model, recorder.runs[0].provider) == ("m", "p")
-    assert recorder.events[0].data == {
-        "prompts": ["Hi"],
-        "model": "m",
-        "provider": "p",
-        "params": {},
-    } or recorder.events[0].data["prompts"] == ["Hi"]
+    assert recorder.events[0].data["model"] == "m"
+    assert recorder.events[0].data["provider"] == "p"
 
 
 def test_model_of_the_answer_wins() -> None:

@@ -130,6 +130,7 @@ class Traced:
 
 
 class _Kinds(Traced):
+    __doc__ = Traced.__doc__
     __slots__ = ("agent", "chain", "chat_model", "embedding", "llm", "retriever", "tool")
 
     def __init__(self) -> None:

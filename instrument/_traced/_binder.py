@@ -6,8 +6,6 @@ compiled once, on the first call that is heard, which returns its own arguments:
 does the binding, defaults included. Secrets are masked in it.
 """
 
-import re
-
 from instrument._redact import MASK, Secret
 
 TYPE_CHECKING = False
@@ -185,6 +183,8 @@ def _resolved(parameter: "Parameter", scope: "dict[str, Any]") -> object:
 
 def _is_secret(hint: "Any") -> bool:
     if isinstance(hint, str):
+        import re
+
         return re.search(r"\bSecret\b", hint) is not None
     hint = getattr(hint, "__value__", hint)  # type Key = Annotated[str, Secret]
     if getattr(hint, "__forward_arg__", None) is not None:

@@ -2,8 +2,6 @@
 The run of a generator: what each chunk tells, and what it adds up to.
 """
 
-from types import AsyncGeneratorType
-
 from instrument import _ids
 from instrument._lifecycle import afail, afinish, astart, fail, finish, start
 from instrument._serve import stream_closed, stream_opened
@@ -65,8 +63,10 @@ class RunSession(Session):
     def opened(self) -> None:
         stream_opened(self)
 
-    def may_be_stranded(self, inner: object) -> bool:
-        return not self._starts or type(inner) is AsyncGeneratorType
+    def is_done(self) -> bool:
+        if self._starts and not self.is_stepped:
+            return True  # it never started
+        return self._run._ended_ns is not None
 
     def tell(self) -> "Callable[[Any], object]":
         if not self._is_model:
