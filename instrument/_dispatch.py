@@ -163,7 +163,7 @@ class Delivery:
             raise self.error
 
     def _caught(self, listener: "Listener", exc: BaseException) -> None:
-        _report.failed(listener.handler, self._event, exc)
+        _report.failed(listener.handler, self._event, exc, stops=listener.raises)
         self._keep(listener, exc)
 
     def _keep(self, listener: "Listener", exc: BaseException | None) -> None:

@@ -7,7 +7,9 @@ blocks a loop, and every wait has a bound.
 """
 
 from collections import deque
+from collections.abc import Coroutine
 from concurrent.futures import Future
+from typing import Any
 
 from instrument import _loops, _report
 from instrument._state import MUTED, set_state
@@ -15,8 +17,7 @@ from instrument._state import MUTED, set_state
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
-    from collections.abc import Awaitable
-    from typing import Any
+    from collections.abc import Awaitable, Generator
 
     from instrument._listener import Listener
     from instrument._plan import Layer
@@ -139,7 +140,7 @@ class Lane:
 
     def _kick(self) -> None:
         if self._task is None and self._items and self.loop is not None:
-            self._task = self.loop.create_task(self._serve())
+            self._task = self.loop.create_task(_Serving(self._serve()))
             self._task.add_done_callback(self._stop)
 
     async def _serve(self) -> None:
@@ -155,6 +156,32 @@ class Lane:
         if not self._items and lanes is not None:
             if lanes.get(self.listener.key) is self:
                 del lanes[self.listener.key]
+
+
+class _Serving(Coroutine[Any, Any, None]):
+    """
+    A coroutine that cannot be cancelled before its first step.
+
+    ``asyncio.run`` cancels what is left when its main task is done, and a lane may
+    have been filled just then; once it runs, it finishes its queue.
+    """
+
+    def __init__(self, inner: "Coroutine[Any, Any, None]") -> None:
+        self._inner = inner
+        self._is_started = False
+
+    def send(self, value: object) -> object:
+        self._is_started = True
+        return self._inner.send(value)
+
+    def throw(self, *exc: "Any") -> object:
+        return self._inner.throw(*exc) if self._is_started else self.send(None)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def __await__(self) -> "Generator[Any, Any, None]":
+        return self._inner.__await__()
 
 
 def lane_of(listener: "Listener", layer: "Layer") -> Lane:

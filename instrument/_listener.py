@@ -102,8 +102,8 @@ class Listener:
             return adapted(self.handler, positional, whole=False)
         method = getattr(self.handler, event, None)
         if method is None:
-            plain = event == "on_event" and _kind(self.handler) == "callable"
-            return adapted(self.handler, positional, whole=False) if plain else None
+            is_plain = event == "on_event" and _kind(self.handler) == "callable"
+            return _event_only(self.handler) if is_plain else None
         if _is_noop(method) or any(
             getattr(self.handler, flag, None) is True for flag in flags
         ):
@@ -194,6 +194,13 @@ def _is_noop(method: object) -> bool:
     function = getattr(method, "__func__", None)
     module = getattr(function, "__module__", None)
     return module in _BASES
+
+
+def _event_only(function: "Any") -> "Callable[..., Any]":
+    def hear(event: object, **_: object) -> object:
+        return function(event)
+
+    return hear
 
 
 def _without_run(method: "Callable[..., Any]") -> "Callable[..., Any]":

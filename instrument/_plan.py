@@ -7,7 +7,7 @@ changed: a layer was closed from elsewhere, or process-wide handlers came or wen
 """
 
 from instrument._receivers import Receivers, Voices
-from instrument._state import PROCESS
+from instrument._state import PROCESS, Frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from instrument._listener import Listener
     from instrument._payload import Chain
     from instrument._redact import Redactor
+    from instrument._run import Run
     from instrument._serve import Lane
 
 
@@ -137,20 +138,19 @@ class Plan:
             self.epoch = epoch
         return self.audience
 
-    def without(self, layer: "Layer") -> "Plan":
+    def without(self, layers: "tuple[Layer, ...]") -> "Plan":
         """
-        Give the same plan less one layer.
+        Give the same plan less some layers.
         """
-        above = []
+        kept = []
         link: Plan | None = self
-        while link is not None and link.layer is not layer:
-            above.append(link.layer)
+        while link is not None:
+            if link.layer is not None and link.layer not in layers:
+                kept.append(link.layer)
             link = link.outer
-        if link is None:
-            return self
-        plan = link.outer or NOBODY
-        for kept in reversed(above):
-            plan = Plan(plan, kept)
+        plan = NOBODY
+        for layer in reversed(kept):
+            plan = Plan(plan, layer)
         return plan
 
     def _gathered(self) -> "list[Layer]":
@@ -161,6 +161,33 @@ class Plan:
                 layers.append(link.layer)
             link = link.outer
         return [*PROCESS, *reversed(layers)]
+
+
+class View(Frame, Plan):
+    """
+    A frame that is a plan and no more: a run's, less something that was left under it,
+    or that of another place and time.
+
+    Attributes:
+        run: The run in hand there, or None.
+    """
+
+    layer = None
+    _is_gone = False
+    _mended: "Plan | None" = None
+    is_view = True
+
+    def __init__(self, plan: Plan, run: "Run | None", outer: object = None) -> None:
+        self.outer = plan
+        self.run = run
+        self._outer = outer
+
+    @property
+    def _plan(self) -> Plan:  # type: ignore[override]
+        return self
+
+    def cloned(self, outer: object, layers: "tuple[Layer, ...]") -> "View":
+        return View(self.without(layers), self.run, outer)
 
 
 def linked(plan: Plan, layers: "tuple[Layer, ...]") -> Plan:

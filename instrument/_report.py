@@ -18,12 +18,20 @@ _MOST = 1_000
 _counts: "dict[int, tuple[Any, dict[str, int]]]" = {}
 
 
-def failed(handler: object, event: str, exc: BaseException) -> None:
+def failed(
+    handler: object, event: str, exc: BaseException, *, stops: bool = False
+) -> None:
     """
     Report that *handler* raised *exc* when it was served *event*.
+
+    Args:
+        stops: Whether that stops the call, as its ``raise_error`` says. Then it is
+            raised, and so told: only counted here.
     """
     counts = _counts_of(handler)
     count = counts[event] = counts.get(event, 0) + 1
+    if stops:
+        return
     name = described(handler)
     if count == 1:
         complain(f"{name} failed at {event}; the call goes on without it", exc)
@@ -55,8 +63,15 @@ def described(handler: object) -> str:
     """
     Name *handler* for a person: its class, or its function's qualified name.
     """
-    name = getattr(handler, "__qualname__", None)
+    name = _attribute(handler, "__qualname__")
     return name if isinstance(name, str) else type(handler).__qualname__
+
+
+def _attribute(handler: object, name: str) -> object:
+    try:
+        return getattr(handler, name, None)
+    except Exception:  # noqa: BLE001 - a handler that raises whatever it is asked for
+        return None
 
 
 def _framed(exc: BaseException) -> str:
@@ -73,7 +88,8 @@ def _counts_of(handler: object) -> "dict[str, int]":
     What takes no weak reference is held by the entry itself, of which there are at
     most 1,000.
     """
-    owner = getattr(handler, "__self__", handler)  # a bound method is made per access
+    # a bound method is made anew at each access: its object stands for it
+    owner = _attribute(handler, "__self__") or handler
     key = id(owner)
     known = _counts.get(key)
     if known is not None:

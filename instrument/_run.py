@@ -7,7 +7,7 @@ from itertools import count
 from instrument import _ids, _report
 from instrument._event import Usage
 from instrument._payload import kind_of
-from instrument._plan import NOBODY, Layer, Options, Plan
+from instrument._plan import NOBODY, Layer, Options, Plan, View
 from instrument._redact import redacted
 from instrument._telling import CONTAINERS, Telling, contained
 
@@ -250,6 +250,12 @@ class Run(Telling):
             self.usage = self.usage + Usage(**counts)  # type: ignore[arg-type]
         except (TypeError, ValueError) as exc:
             _report.complain(f"record_usage of {self.name!r}: {exc}", None)
+
+    def viewed_without(self, layers: "tuple[Layer, ...]") -> View:
+        """
+        Give what stands over this run so that *layers* are not heard below.
+        """
+        return View(self._plan.without(layers), self, self)
 
     def next_seq(self) -> int:
         """

@@ -6,7 +6,6 @@ entered it, it is taken out of that Context, and copies made inside hear on. Lef
 elsewhere, it is closed in all of them.
 """
 
-import os
 from copy import copy
 
 from instrument import _serve
@@ -17,6 +16,7 @@ from instrument._plan import NOBODY, Epoch, Layer, Options, Plan
 from instrument._redact import as_redactor
 from instrument._scoped import Scoped
 from instrument._state import (
+    DISABLED,
     MUTED,
     PROCESS,
     STATE,
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from instrument._run import Run
 
     F = TypeVar("F", bound=Callable[..., Any])
-
-DISABLED = os.environ.get("INSTRUMENT_DISABLED", "") not in ("", "0")
-"""The kill switch, read once: blocks and installations do nothing."""
 
 
 class Scope(Frame, Layer, Plan):
@@ -91,14 +88,11 @@ class Scope(Frame, Layer, Plan):
     def _plan(self) -> "Plan":  # type: ignore[override]
         return self._mended or self
 
-    @_plan.setter
-    def _plan(self, plan: "Plan") -> None:
-        self._mended = plan
-
-    def cloned(self) -> "Scope":
+    def cloned(self, outer: object, layers: "tuple[Layer, ...]") -> "Scope":
         made = copy(self)
         made._original = self.layer
-        made.__dict__.pop("epoch", None)
+        made._outer = outer
+        made._mended = self._plan.without(layers)
         return made
 
 

@@ -5,7 +5,7 @@ Functions that run in a scope: ``@callbacks(handler)`` opens a fresh one at each
 
 from instrument._decorate import decorated
 from instrument._follow import FOLLOWED, follow
-from instrument._plan import NOBODY, Plan
+from instrument._plan import NOBODY, View
 from instrument._session import Session
 from instrument._state import MUTED, Frame, get_state, leave, set_state
 from instrument._text import safe_repr
@@ -149,33 +149,13 @@ class ScopeSession(Session):
         return self._owner.__aexit__(type(exc), exc, None)
 
 
-class Captured(Frame, Plan):
+def captured(state: "Any") -> View:
     """
-    The scope of another place and time, linked in here.
+    Give the scope of *state* as a frame that can be linked in elsewhere.
     """
-
-    layer = None
-    _is_gone = False
-    _mended: Plan | None = None
-
-    def __init__(self, state: "Any") -> None:
-        is_frame = isinstance(state, Frame)
-        self.outer = state._plan if is_frame else NOBODY
-        self.run = (state if state.is_run else state.run) if is_frame else None
-        self._outer: Any = None
-
-    @property
-    def _plan(self) -> Plan:  # type: ignore[override]
-        return self._mended or self
-
-    @_plan.setter
-    def _plan(self, plan: Plan) -> None:
-        self._mended = plan
-
-    def cloned(self) -> "Captured":
-        made = Captured(self)
-        made._outer = self._outer
-        return made
+    if not isinstance(state, Frame):
+        return View(NOBODY, None)
+    return View(state._plan, state if state.is_run else state.run)  # type: ignore[arg-type]
 
 
 class BoundSession(Session):
@@ -186,7 +166,7 @@ class BoundSession(Session):
     __slots__ = ()
 
     def __init__(self, state: object) -> None:
-        super().__init__(Captured(state))
+        super().__init__(captured(state))
         if state is MUTED:
             self.state = MUTED
 
@@ -259,15 +239,16 @@ class Bound:
             return follow(result, BoundSession(self._state))
         return result
 
-    def _enter(self) -> Captured:
-        frame = Captured(self._state)
-        frame._outer = get_state()
-        set_state(MUTED if self._state is MUTED else frame)
+    def _enter(self) -> View:
+        frame = captured(self._state)
+        frame._outer = state = get_state()
+        if state is not MUTED:  # what a handler calls stays mute
+            set_state(MUTED if self._state is MUTED else frame)
         return frame
 
 
 def _leave(frame: Frame) -> None:
-    if get_state() is MUTED:  # what a handler binds stays mute
+    if get_state() is MUTED:
         set_state(frame._outer)
     else:
         leave(frame)

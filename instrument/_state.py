@@ -7,6 +7,7 @@ process-wide layers, empty until ``callbacks(...).install()``; and `MUTED`, whil
 handler is being served.
 """
 
+import os
 from contextvars import ContextVar
 
 TYPE_CHECKING = False
@@ -44,13 +45,24 @@ class Frame:
     _owner: object = None
     _is_gone = False
     is_run = False
+    is_view = False
 
-    def cloned(self) -> "Frame":
-        """
-        Give a frame of the same standing that may be linked otherwise.
-        """
-        return self  # a run has one identity
+    if TYPE_CHECKING:
+        run: Any
 
+        def cloned(self, outer: Any, layers: "tuple[Layer, ...]") -> "Frame":
+            """
+            Give a frame of the same standing, over *outer* and without *layers*.
+            """
+
+        def viewed_without(self, layers: "tuple[Layer, ...]") -> Any:
+            """
+            Give what stands over a run so that *layers* are not heard below.
+            """
+
+
+DISABLED = os.environ.get("INSTRUMENT_DISABLED", "") not in ("", "0")
+"""The kill switch, read once: no handler is ever given a place."""
 
 PROCESS: "list[Layer]" = []
 MUTED = Muted()
@@ -85,8 +97,8 @@ def without(top: "Any", gone: Frame) -> "Any":
     """
     Give the chain *top* less the frame *gone*; *top* itself where it holds none.
 
-    Blocks above it are copied, since copies of this Context hear on through them;
-    runs above it are mended in place, since a run has one identity.
+    What is above it is not changed, since copies of this Context hear on through it:
+    blocks are copied, and runs are looked at through a view, as a run has one identity.
     """
     if top is gone:
         return gone._outer
@@ -98,12 +110,12 @@ def without(top: "Any", gone: Frame) -> "Any":
         above.append(link)
         link = link._outer
     below = gone._outer
-    for above_link in reversed(above):
-        mended = above_link.cloned()
-        mended._outer = below
-        for layer in gone._layers:
-            mended._plan = mended._plan.without(layer)
-        below = mended
+    for link in reversed(above):
+        if link.is_run:
+            link._outer = below
+            below = link.viewed_without(gone._layers)
+        elif link.run is not gone or not link.is_view:
+            below = link.cloned(below, gone._layers)
     return below
 
 

@@ -79,10 +79,7 @@ def returning(run: Run, outputs: object) -> Delivery | None:
         if kind.is_model:
             _answer(run, outputs)
     else:
-        if kind.is_model:
-            _answer(run, outputs)
-        if run._spec_outputs is not None:
-            outputs = _chosen(run, outputs)
+        outputs = recorded(run, outputs)
         if run._heard.shows_all and outputs.__class__ not in CONTAINERS:
             run._outputs = outputs
         else:
@@ -122,8 +119,6 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
     kind = run._tells
     run.error = exc
     run.error_origin = _is_origin(exc, run)
-    if run._answer is not None:
-        _answer(run, None)
     receivers = run._voices.error
     if not receivers.entries:
         return None
@@ -147,13 +142,27 @@ def _is_origin(exc: BaseException, run: Run) -> bool:
     return True
 
 
-def _chosen(run: Run, outputs: object) -> object:
+def recorded(run: Run, outputs: object) -> object:
     """
-    Apply the ``outputs=`` of ``@traced``.
+    Give the outputs to record: as they are, or what ``outputs=`` makes of them.
+
+    Of a model's, what it told of usage, model and finish is kept.
     """
+    if run._tells.is_model:
+        _answer(run, outputs)
     choose = run._spec_outputs
-    if choose is False:
-        return None
+    if choose is None:
+        return outputs
+    chosen = None if choose is False else _chosen(run, choose, outputs)
+    if run._answer is not None:
+        told = run._answer
+        run._answer = guarded(chosen, answer_of) or Answer()
+        run._answer.usage, run._answer.model = told.usage, told.model
+        run._answer.finish_reason = told.finish_reason
+    return chosen
+
+
+def _chosen(run: Run, choose: "Callable[[Any], Any]", outputs: object) -> object:
     state = get_state()
     set_state(MUTED)
     try:

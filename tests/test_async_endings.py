@@ -5,7 +5,7 @@ Async handlers at the end of things: cancellation, closed coroutines, blocks, lo
 import asyncio
 import gc
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from typing import Any
 
 import anyio
@@ -56,7 +56,7 @@ async def forever() -> None:
 
 
 @traced
-async def endless() -> AsyncIterator[int]:
+async def endless() -> AsyncGenerator[int, None]:
     """
     Yield once, then wait to be cancelled.
     """
@@ -128,11 +128,10 @@ async def test_cancelled_while_a_handler_works() -> None:
         async def on_chain_start(self, *args: Any, **kwargs: Any) -> None:
             await anyio.sleep_forever()
 
-    async with callbacks(Stuck(), heard):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(forever)
-            await anyio.wait_all_tasks_blocked()
-            tasks.cancel_scope.cancel()
+    async with callbacks(Stuck(), heard), anyio.create_task_group() as tasks:
+        tasks.start_soon(forever)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
 
     assert heard.events == FAILED
 
@@ -162,7 +161,7 @@ class Never:
     Suspends whoever awaits it with a signal that no loop knows.
     """
 
-    def __await__(self) -> Iterator[Any]:
+    def __await__(self) -> Generator[Any, Any, None]:
         yield Never
 
 
@@ -174,7 +173,7 @@ class Until:
     def __init__(self, driven: Any) -> None:
         self.driven = driven
 
-    def __await__(self) -> Iterator[Any]:
+    def __await__(self) -> Generator[Any, Any, None]:
         signal = self.driven.send(None)
         while signal is not Never:
             signal = self.driven.send((yield signal))

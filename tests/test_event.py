@@ -3,10 +3,6 @@
 """
 
 import json
-import math
-import pickle
-from datetime import UTC, datetime
-from enum import Enum, IntEnum, StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -15,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instrument import Event, Usage, callbacks, traced
-from instrument._json import DEPTH_LIMIT, NODE_LIMIT, TEXT_LIMIT, jsonable
 from instrument.exceptions import EventFormatError, InstrumentError
 from instrument.testing import Recorder, predictable
 
 ID = UUID(int=(7 << 76) | (2 << 62) | 1)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -40,7 +37,9 @@ def line(**fields: Any) -> str:
     Write an event as JSON with some fields replaced, or left out by Ellipsis.
     """
     whole = {**json.loads(event().to_json()), **fields}
-    return json.dumps({name: value for name, value in whole.items() if value is not ...})
+    return json.dumps(
+        {name: value for name, value in whole.items() if value is not ...}
+    )
 
 
 def test_json_of_a_run() -> None:
@@ -70,7 +69,11 @@ def test_json_of_a_run() -> None:
     st.dictionaries(st.text(), JSON),
 )
 def test_round_trip(
-    name: str, kind: str, tags: list[str], metadata: dict[str, Any], data: dict[str, Any]
+    name: str,
+    kind: str,
+    tags: list[str],
+    metadata: dict[str, Any],
+    data: dict[str, Any],
 ) -> None:
     """
     Whatever JSON can hold comes back equal, on one line of ASCII.
@@ -142,7 +145,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("field", "value"), WRONG)
+@pytest.mark.parametrize("field, value", WRONG)
 def test_wrong_field_is_refused(field: str, value: object) -> None:
     """
     A field of another type is refused by its name.
@@ -197,178 +200,6 @@ def test_event_basics() -> None:
     assert event(parent_run_id=ID).to_dict()["parent_run_id"] == str(ID)
     with pytest.raises(TypeError, match="unhashable"):
         hash(event())
-
-
-class Colour(StrEnum):
-    """
-    An enum of strings.
-    """
-
-    RED = "red"
-
-
-class Size(IntEnum):
-    """
-    An enum of numbers.
-    """
-
-    BIG = 3
-
-
-class Score(float):
-    """
-    A float of somebody's own, as NumPy's are.
-    """
-
-    def __repr__(self) -> str:
-        return f"Score({float(self)})"
-
-
-class NoRepr:
-    """
-    Its ``repr`` raises.
-    """
-
-    def __repr__(self) -> str:
-        raise ValueError
-
-
-class NoItems(dict[str, Any]):
-    """
-    A dict that cannot be read.
-    """
-
-    def items(self) -> Any:
-        raise ValueError
-
-
-VALUES = [
-    (None, None),
-    (True, True),
-    (10**40, 10**40),
-    (1.5, 1.5),
-    (math.nan, "nan"),
-    (-math.inf, "-inf"),
-    ("ü", "ü"),
-    (b"ab", "b'ab'"),
-    ((1, 2), [1, 2]),
-    ({1}, [1]),
-    (frozenset(["a"]), ["a"]),
-    ({1: "a", None: "b"}, {"1": "a", "None": "b"}),
-    (Colour.RED, "red"),
-    ({Colour.RED: 1}, {"red": 1}),
-    (Size.BIG, 3),
-    (Score(0.5), 0.5),
-    (datetime(2026, 1, 1, tzinfo=UTC), repr(datetime(2026, 1, 1, tzinfo=UTC))),
-    (Enum("Other", "A").A, "<Other.A: 1>"),  # type: ignore[attr-defined]
-    (NoRepr(), "<NoRepr whose repr raised ValueError>"),
-    (NoItems(a=1), "{'a': 1}"),
-]
-
-
-@pytest.mark.parametrize(("value", "expected"), VALUES, ids=range(len(VALUES)))
-def test_jsonable(value: object, expected: object) -> None:
-    """
-    JSON's types stay, containers become lists and dicts, all else its ``repr``.
-    """
-    assert jsonable(value) == expected
-    json.dumps(jsonable(value), allow_nan=False)
-
-
-def test_jsonable_of_huge_numbers() -> None:
-    """
-    A number with more digits than Python writes is said to be one.
-    """
-    assert isinstance(jsonable(10**10_000), str)
-
-
-def test_long_text_is_cut() -> None:
-    """
-    Text beyond the limit is cut, and says how much is missing.
-    """
-    cut = jsonable("x" * (TEXT_LIMIT + 7))
-
-    assert cut.endswith("… [7 more characters]")
-    assert jsonable("x" * TEXT_LIMIT) == "x" * TEXT_LIMIT
-
-
-def test_many_values_are_cut() -> None:
-    """
-    Lists and dicts beyond the limit are cut, and say how much is missing.
-    """
-    items = jsonable(list(range(NODE_LIMIT + 10)))
-    entries = jsonable(dict.fromkeys(map(str, range(NODE_LIMIT + 10)), 0))
-
-    assert items[-1] == "… 11 more items"
-    assert entries["…"] == "11 more entries"
-    assert jsonable([[1, 2], list(range(NODE_LIMIT)), [3]])[0] == [1, 2]
-
-
-def test_cycles_end() -> None:
-    """
-    Data that holds itself ends at the depth limit.
-    """
-    cycle: list[Any] = []
-    cycle.append(cycle)
-    bush: list[Any] = []
-    bush += [bush, bush]
-
-    assert json.dumps(jsonable(cycle)).count("[") == DEPTH_LIMIT
-    assert "<list nested too deep>" in json.dumps(jsonable(cycle))
-    assert len(json.dumps(jsonable(bush))) < 100 * NODE_LIMIT
-
-
-def test_usage_adds_what_is_known() -> None:
-    """
-    Usages add field by field; what neither knows stays unknown.
-    """
-    total = Usage(1, None, 3) + Usage(10, 20, None, cost_usd=0.5)
-
-    assert total == Usage(11, 20, 3, None, None, 0.5)
-    assert total.reasoning_tokens is None
-    assert total.to_dict() == {
-        "input_tokens": 11,
-        "output_tokens": 20,
-        "cache_read_tokens": 3,
-        "cost_usd": 0.5,
-    }
-    with pytest.raises(TypeError):
-        total + 1  # type: ignore[operator]
-
-
-def test_usage_basics() -> None:
-    """
-    A usage is immutable, hashable, copied by pickle, and false while nothing is known.
-    """
-    usage = Usage(input_tokens=1)
-
-    assert not Usage()
-    assert Usage(0)
-    assert usage != Usage()
-    assert usage != 1
-    assert hash(usage) == hash(Usage(1))
-    assert pickle.loads(pickle.dumps(usage)) == usage
-    assert repr(usage) == "Usage(input_tokens=1)"
-    with pytest.raises(AttributeError, match="immutable"):
-        usage.input_tokens = 2
-
-
-@pytest.mark.parametrize("value", ["1", 1.5, True, [1]])
-def test_usage_refuses_other_types(value: Any) -> None:
-    """
-    A count is a whole number.
-    """
-    with pytest.raises(TypeError, match="input_tokens must be a number or None"):
-        Usage(input_tokens=value)
-
-
-@pytest.mark.parametrize("value", [-1, math.nan])
-def test_usage_refuses_negative_numbers(value: Any) -> None:
-    """
-    Cost and counts are not negative.
-    """
-    with pytest.raises(ValueError, match="cost_usd cannot be negative"):
-        Usage(cost_usd=value)
 
 
 def test_usage_in_an_event() -> None:

@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 
-from instrument import AsyncCallbackHandler, BaseCallbackHandler, callbacks, emit, traced
+from instrument import (
+    AsyncCallbackHandler,
+    BaseCallbackHandler,
+    callbacks,
+    emit,
+    traced,
+)
 
 pytestmark = pytest.mark.anyio
 both_backends = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])

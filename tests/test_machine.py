@@ -86,10 +86,16 @@ class Place:
 
     def may_leave(self, owner: Object) -> bool:
         """
-        Tell whether it is clear which entry is left: none that others have closed.
+        Tell whether it is clear which entry is left.
+
+        It is not where others have closed one, nor below a stream's run or one that
+        has ended.
         """
-        entries = [it for it in self.chain if isinstance(it, Entry)]
-        return not any(it.closed for it in entries if it.owner is owner)
+        runs = [it for it in self.chain if isinstance(it, OpenRun)]
+        far = [run for run in runs if run.ended or not run.block]
+        near = self.chain[: self.chain.index(far[0])] if far else self.chain
+        ours = [it for it in self.chain if isinstance(it, Entry) and it.owner is owner]
+        return not any(it.closed for it in ours) and (not ours or ours[0] in near)
 
     def left(self, owner: Object) -> None:
         """

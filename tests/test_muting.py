@@ -3,6 +3,7 @@ What a handler itself calls is heard by nobody, so that no handler can hear itse
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import copy_context
 from typing import Any
@@ -74,7 +75,7 @@ def use_call() -> None:
     """
     Give handlers to one call.
     """
-    with_own = traced(lookup)
+    with_own: Any = traced(lookup)
     with_own(callbacks=[Recorder()])
 
 
@@ -85,9 +86,9 @@ USES: dict[str, Callable[[], object]] = {
     "block": use_block,
     "run": use_run,
     "callbacks=": use_call,
-    "bind": lambda: bind(lookup)(),
+    "bind": bind(lookup),
     "bind iterator": lambda: list(bind(iter([lookup()]))),
-    "decorated": lambda: callbacks(Recorder())(lookup)(),
+    "decorated": callbacks(Recorder())(lookup),
     "copied context": lambda: copy_context().run(lookup),
 }
 
@@ -227,11 +228,8 @@ async def test_muting_ends_with_a_failing_handler(called: Called) -> None:
 
     recorder = Recorder()
     with callbacks(recorder):
-        with callbacks(Interrupt()):
-            try:
-                await called(traced("outer"), lambda: None)
-            except KeyboardInterrupt:
-                pass
+        with callbacks(Interrupt()), contextlib.suppress(KeyboardInterrupt):
+            await called(traced("outer"), lambda: None)
         lookup()
 
     assert names(recorder)[-2:] == ["lookup", "lookup"]
@@ -244,7 +242,9 @@ def test_current_run_in_a_handler() -> None:
     """
     seen: list[bool] = []
 
-    with callbacks(on_chain_start=lambda run: seen.extend([bool(run), bool(current_run())])):
+    with callbacks(
+        on_chain_start=lambda run: seen.extend([bool(run), bool(current_run())])
+    ):
         traced(lambda: None)()
 
     assert seen == [True, False]
@@ -278,7 +278,7 @@ def test_generator_that_a_handler_drops_is_heard() -> None:
     """
     recorder, held = Recorder(), list[Iterator[str]]()
 
-    with callbacks(recorder, on_chain_start=lambda: held.clear()):
+    with callbacks(recorder, on_chain_start=held.clear):
         held.append(stream())
         next(held[0])
         traced("outer")(lambda: None)()

@@ -10,7 +10,13 @@ from typing import Any
 import anyio
 import pytest
 
-from instrument import AsyncCallbackHandler, BaseCallbackHandler, callbacks, emit, traced
+from instrument import (
+    AsyncCallbackHandler,
+    BaseCallbackHandler,
+    callbacks,
+    emit,
+    traced,
+)
 from instrument.testing import Recorder
 
 pytestmark = pytest.mark.anyio
@@ -76,7 +82,7 @@ def test_token_stops_a_generator() -> None:
             closed.append(exc)
             raise
 
-    recorder, got = Recorder(), []
+    recorder, got = Recorder(), list[str]()
     with callbacks(Budget(), recorder), pytest.raises(OverflowError, match="b"):
         got.extend(iter(model()))
 
@@ -108,11 +114,11 @@ async def test_token_stops_an_async_generator(handler: type[Budget]) -> None:
             closed.append(exc)
             raise
 
-    recorder, got = Recorder(), []
+    recorder, got = Recorder(), list[str]()
     async with callbacks(handler(), recorder):
         with pytest.raises(OverflowError, match="b"):
             async for token in model():
-                got.append(token)  # noqa: PERF401 - what was got before it raised
+                got.append(token)
 
     assert got == ["a"]
     assert len(closed) == 1
@@ -191,7 +197,9 @@ def test_async_handler_stops_sync_code_without_a_loop(body: str) -> None:
 
 
 @pytest.mark.rule(13, "sync", "generator")
-async def test_async_handler_cannot_stop_sync_code_on_a_loop(reports: list[str]) -> None:
+async def test_async_handler_cannot_stop_sync_code_on_a_loop(
+    reports: list[str],
+) -> None:
     """
     On a loop's thread an async handler cannot stop sync code, which is said once.
     """

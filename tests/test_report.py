@@ -18,7 +18,7 @@ class Handler:
     """
 
     def on_custom_event(self, name: str, data: Any) -> None:
-        password = "hunter2"  # noqa: F841, S105 - must not be shown
+        password = "hunter2"  # noqa: F841 - must not be shown
         raise ValueError(name)
 
 
@@ -27,7 +27,9 @@ def test_report_has_no_local_values(capsys: pytest.CaptureFixture[str]) -> None:
     The traceback shows no value of a variable, also with loguru's ``diagnose``.
     """
     lines: list[str] = []
-    sink = logger.add(lambda text: lines.append(str(text)), diagnose=True, backtrace=True)
+    sink = logger.add(
+        lambda text: lines.append(str(text)), diagnose=True, backtrace=True
+    )
 
     with callbacks(Handler()):
         emit("told", {"key": "hunter3"})
@@ -51,7 +53,9 @@ def test_report_is_framed(reports: list[str]) -> None:
     assert lines[-1] == "  | ValueError: told"
 
 
-@pytest.mark.parametrize("char", ["\x1b", "\r", "\x00", "\u202e", "\u2028", "\x9b", "\ud800"])
+@pytest.mark.parametrize(
+    "char", ["\x1b", "\r", "\x00", "\u202e", "\u2028", "\x9b", "\ud800"]
+)
 def test_report_has_no_control_characters(char: str, reports: list[str]) -> None:
     """
     What a message could do to a terminal or a log is written as an escape.
@@ -146,14 +150,14 @@ def test_message_that_cannot_be_written(reports: list[str]) -> None:
     An exception whose ``str`` raises is reported all the same.
     """
 
-    class NoText(Exception):  # noqa: N818 - its point is the text
+    class NoTextError(Exception):
         def __str__(self) -> str:
             raise ValueError
 
-    failed(Handler(), "on_text", NoText())
+    failed(Handler(), "on_text", NoTextError())
 
     assert len(reports) == 1
-    assert "NoText" in reports[0]
+    assert "NoTextError" in reports[0]
 
 
 def test_described() -> None:

@@ -62,7 +62,7 @@ def test_sample_of_predictable_ids() -> None:
     assert 50 < len(recorder.runs) < 200
 
 
-@pytest.mark.parametrize(("sample", "heard"), [(0, 0), (0.0, 0), (1, 3), (1.0, 3)])
+@pytest.mark.parametrize("sample, heard", [(0, 0), (0.0, 0), (1, 3), (1.0, 3)])
 def test_sample_of_none_and_all(sample: float, heard: int) -> None:
     """
     Zero hears nothing, one everything.

@@ -218,9 +218,10 @@ def test_block_in_dropped_generator(how: str) -> None:
 
 
 @pytest.mark.rule(3, "sync", "generator")
-def test_traced_block_ended_elsewhere() -> None:
+@pytest.mark.parametrize("where", ["thread", "copy", "Context"])
+def test_traced_block_ended_elsewhere(where: str) -> None:
     """
-    A run that another thread ends does not cut its surroundings off: their blocks are
+    A run that is ended elsewhere does not cut its surroundings off: their blocks are
     left as usual, and copies hear on.
     """
     recorder = Recorder()
@@ -234,7 +235,10 @@ def test_traced_block_ended_elsewhere() -> None:
         generator = stream()
         next(generator)
         copied = copy_context()
-        in_thread(generator.close)
+        if where == "thread":
+            in_thread(generator.close)
+        else:
+            (copy_context() if where == "copy" else Context()).run(generator.close)
         assert not current_run()
         leaf("inside")
     leaf("outside")

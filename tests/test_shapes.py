@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from instrument import Usage, callbacks, traced
-from instrument._messages import message_data, messages_text
-from instrument._shapes import answer_of, token_of, usage_of
+from instrument._shapes import answer_of, token_of
 from instrument.testing import Recorder
 
 
@@ -22,7 +21,10 @@ def as_object(value: Any) -> Any:
     return [as_object(item) for item in value] if isinstance(value, list) else value
 
 
-either = pytest.mark.parametrize("shaped", [lambda value: value, as_object], ids=["dict", "object"])
+either = pytest.mark.parametrize(
+    "shaped", [lambda value: value, as_object], ids=["dict", "object"]
+)
+
 
 OPENAI = {
     "model": "gpt-x",
@@ -39,11 +41,15 @@ OPENAI = {
         "completion_tokens_details": {"reasoning_tokens": 2},
     },
 }
+
+
 COMPLETION = {
     "model": "text-x",
     "choices": [{"text": "Hi", "finish_reason": "length"}],
     "usage": {"prompt_tokens": 10, "completion_tokens": 5},
 }
+
+
 RESPONSE = {
     "model": "gpt-x",
     "object": "response",
@@ -64,6 +70,8 @@ RESPONSE = {
         "output_tokens_details": {"reasoning_tokens": 2},
     },
 }
+
+
 ANTHROPIC = {
     "type": "message",
     "role": "assistant",
@@ -81,6 +89,8 @@ ANTHROPIC = {
         "cache_creation_input_tokens": 1,
     },
 }
+
+
 LANGCHAIN = {
     "type": "ai",
     "content": "Hi",
@@ -93,6 +103,8 @@ LANGCHAIN = {
         "output_token_details": {"reasoning": 2},
     },
 }
+
+
 RESULTS = {
     "openai chat": (OPENAI, "gpt-x", "stop", Usage(10, 5, 4, None, 2)),
     "openai completion": (COMPLETION, "text-x", "length", Usage(10, 5)),
@@ -166,8 +178,14 @@ CHUNKS: list[tuple[Any, tuple[str, str] | None]] = [
     ({"choices": [{"text": ""}]}, None),
     ({"type": "response.output_text.delta", "delta": "Hi"}, ("Hi", "text")),
     ({"type": "response.reasoning_text.delta", "delta": "hm"}, ("hm", "reasoning")),
-    ({"type": "response.reasoning_summary_text.delta", "delta": "a"}, ("a", "reasoning")),
-    ({"type": "response.function_call_arguments.delta", "delta": "{"}, ("{", "tool_call")),
+    (
+        {"type": "response.reasoning_summary_text.delta", "delta": "a"},
+        ("a", "reasoning"),
+    ),
+    (
+        {"type": "response.function_call_arguments.delta", "delta": "{"},
+        ("{", "tool_call"),
+    ),
     ({"type": "response.output_text.delta", "delta": ""}, None),
     ({"type": "response.output_text.done", "text": "Hi"}, None),
     ({"type": "response.reasoning_text.done", "text": "hm"}, None),
@@ -181,11 +199,17 @@ CHUNKS: list[tuple[Any, tuple[str, str] | None]] = [
     ({"type": "message_stop"}, None),
     ({"type": "message_stop", "message": ANTHROPIC}, None),
     ({"type": "text", "text": "Hi", "snapshot": "Hi"}, None),
-    ({"type": "content_block_start", "content_block": {"type": "text", "text": ""}}, None),
+    (
+        {"type": "content_block_start", "content_block": {"type": "text", "text": ""}},
+        None,
+    ),
     ({"type": "content_block_stop", "content_block": {"text": "Hi"}}, None),
     ({"type": "ping"}, None),
     ({"type": "AIMessageChunk", "content": "Hi"}, ("Hi", "text")),
-    ({"type": "AIMessageChunk", "content": [{"type": "text", "text": "Hi"}]}, ("Hi", "text")),
+    (
+        {"type": "AIMessageChunk", "content": [{"type": "text", "text": "Hi"}]},
+        ("Hi", "text"),
+    ),
     ({"type": "AIMessageChunk", "content": ""}, None),
     ({"text": "Hi", "message": {"content": "Hi"}}, ("Hi", "text")),
     ({"text": "Hi", "generation_info": None}, ("Hi", "text")),
@@ -196,7 +220,7 @@ CHUNKS: list[tuple[Any, tuple[str, str] | None]] = [
 
 
 @either
-@pytest.mark.parametrize(("chunk", "token"), CHUNKS, ids=range(len(CHUNKS)))
+@pytest.mark.parametrize("chunk, token", CHUNKS, ids=range(len(CHUNKS)))
 def test_chunks(chunk: Any, token: tuple[str, str] | None, shaped: Any) -> None:
     """
     Each chunk tells its text once and its channel; whole texts at the end tell nothing.
@@ -205,8 +229,15 @@ def test_chunks(chunk: Any, token: tuple[str, str] | None, shaped: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("chunk", "token"),
-    [("Hi", ("Hi", "text")), ("", None), (b"Hi", None), (3, None), (None, None), (object(), None)],
+    "chunk, token",
+    [
+        ("Hi", ("Hi", "text")),
+        ("", None),
+        (b"Hi", None),
+        (3, None),
+        (None, None),
+        (object(), None),
+    ],
 )
 def test_plain_chunks(chunk: Any, token: tuple[str, str] | None) -> None:
     """
@@ -215,7 +246,7 @@ def test_plain_chunks(chunk: Any, token: tuple[str, str] | None) -> None:
     assert token_of(chunk) == token
 
 
-STREAMS = {
+STREAMS: dict[str, list[Any]] = {
     "openai": [
         {**delta(content="H"), "model": "gpt-x"},
         {**delta(content="i"), "model": "gpt-x"},
@@ -255,6 +286,8 @@ STREAMS = {
         {**LANGCHAIN, "type": "AIMessageChunk", "content": ""},
     ],
 }
+
+
 READ = {
     "openai": ("gpt-x", "stop", RESULTS["openai chat"][3]),
     "openai response": ("gpt-x", None, RESULTS["openai response"][3]),
@@ -286,59 +319,3 @@ def test_streams(name: str, shaped: Any) -> None:
     assert events[-1].data["model"] == model_name
     assert events[-1].data["finish_reason"] == reason
     assert recorder.runs[0].usage == usage
-
-
-@pytest.mark.parametrize(
-    "source",
-    [None, "text", {}, {"usage": None}, {"usage": 3}, {"usage": {"prompt_tokens": None}}],
-)
-def test_no_usage(source: Any) -> None:
-    """
-    What tells no usage has none: nothing is guessed.
-    """
-    assert usage_of(source) is None
-
-
-def test_odd_usage() -> None:
-    """
-    Counts that are no counts are not known.
-    """
-    usage = usage_of({"usage": {"prompt_tokens": True, "completion_tokens": -1}})
-
-    assert usage == Usage()
-
-
-MESSAGES = [
-    ("Hi", {"role": "user", "content": "Hi"}),
-    (("system", "Be brief"), {"role": "system", "content": "Be brief"}),
-    (["human", "Hi"], {"role": "user", "content": "Hi"}),
-    ({"role": "user", "content": "Hi"}, {"role": "user", "content": "Hi"}),
-    (as_object(LANGCHAIN), {"role": "assistant", "content": "Hi"}),
-    (
-        {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
-        {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
-    ),
-    (3, {"role": "unknown", "content": 3}),
-]
-
-
-@pytest.mark.parametrize(("message", "data"), MESSAGES, ids=range(len(MESSAGES)))
-def test_messages(message: Any, data: dict[str, Any]) -> None:
-    """
-    A message of any shape becomes role, content and tool calls.
-    """
-    assert message_data(message) == data
-
-
-def test_conversation_as_text() -> None:
-    """
-    A conversation is written a line a message; only its text counts.
-    """
-    image = {"type": "image_url", "image_url": "x"}
-    conversation = [
-        ("system", "Be brief"),
-        {"role": "user", "content": [{"type": "text", "text": "Look: "}, image, "here"]},
-        {"role": "tool", "content": None},
-    ]
-
-    assert messages_text(conversation) == "System: Be brief\nUser: Look: here\nTool: "

@@ -189,3 +189,35 @@ async def test_body_runs_in_consumers_task() -> None:
             tasks = [task async for task in stream()]
 
     assert tasks == [asyncio.current_task()] * 2
+
+
+@both_backends
+@pytest.mark.rule(9, *generators, "sync")
+async def test_body_leaves_blocks_open(mode: str) -> None:
+    """
+    What a body has entered and not left does not become the consumer's at its end.
+    """
+    recorder = Recorder()
+
+    def stream() -> Any:
+        callbacks(Recorder()).__enter__()
+        traced("open").__enter__()
+        yield
+
+    async def astream() -> Any:
+        for _ in stream():
+            yield
+
+    with callbacks(recorder):
+        before = get_state()
+        if mode == "async generator":
+            async for _ in traced("x")(astream)():
+                assert get_state() is before
+        else:
+            function = stream if mode == "generator" else following(stream)
+            for _ in traced("x")(function)():
+                assert get_state() is before
+        assert get_state() is before
+        leaf()
+
+    assert recorder.find("leaf")[0].parent_id is None

@@ -245,7 +245,16 @@ def test_fixture(tmp_path: Path) -> None:
     (tmp_path / "test_suite.py").write_text(SUITE)
 
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers", "."],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--strict-markers",
+            ".",
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -261,7 +270,16 @@ def test_fixture_is_described() -> None:
     ``pytest --fixtures`` says what the fixture is for.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--fixtures", "-q", "-p", "no:cacheprovider", __file__],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--fixtures",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            __file__,
+        ],
         capture_output=True,
         text=True,
         check=False,

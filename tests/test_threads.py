@@ -113,7 +113,7 @@ def test_bind_carries_scope(called: Called) -> None:
     async def work() -> None:
         with callbacks(other):
             before = get_state()
-            await called(partial(request.run, bind), leaf)
+            await called(lambda it: request.run(bind, it), leaf)
             assert get_state() is before
 
     in_thread(partial(anyio.run, work))
@@ -277,10 +277,14 @@ def test_bind_of_bind_is_the_outer() -> None:
     """
     one, other = Recorder(), Recorder()
 
+    def both() -> None:
+        leaf()
+        bound()
+
     with callbacks(one):
         bound = bind(leaf)
     with callbacks(other):
-        again = bind(lambda: (leaf(), bound()))
+        again = bind(both)
     again()
 
     assert len(other.runs) == 1

@@ -161,9 +161,11 @@ def _secrets(function: "Any", parameters: "list[Parameter]") -> "frozenset[str]"
 
     Where an annotation cannot be resolved, its text decides: better masked than shown.
     """
+    from inspect import unwrap
+
     while hasattr(function, "func"):  # partials
         function = function.func
-    function = getattr(function, "__func__", function)
+    function = unwrap(getattr(function, "__func__", function))
     if not hasattr(function, "__code__"):
         function = getattr(type(function), "__call__", function)
     scope = getattr(function, "__globals__", {})

@@ -5,6 +5,7 @@ The keywords of ``traced(...)``, and what they add to who hears.
 from instrument._listener import as_listener
 from instrument._plan import Layer, Options
 from instrument._serve import flush_at_exit
+from instrument._state import DISABLED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Given:
         """
         Give what a constructor, or a call, with these options adds.
         """
-        if not (self.callbacks or self.tags or self.metadata):
+        if DISABLED or not (self.callbacks or self.tags or self.metadata):
             return ()
         options = constructed(self.callbacks, self.tags, self.metadata)
         return (Layer(options, rank),)
@@ -87,6 +88,8 @@ def constructed(
     """
     Make the options of a constructor; its handlers are flushed at exit.
     """
+    if DISABLED:
+        return Options()
     for listener in listeners or ():
         if listener.flushes:
             flush_at_exit(listener)

@@ -8,7 +8,7 @@ from instrument._serve import stream_closed, stream_opened
 from instrument._session import Session
 from instrument._shapes import Answer, facts, token_of
 from instrument._state import MUTED, leave, set_state
-from instrument._tell import guarded
+from instrument._tell import guarded, recorded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class RunSession(Session):
         if self._run._ended_ns is not None:
             leave(self._run)
             return
-        self._run.outputs = self._partial()
+        self._run.outputs = recorded(self._run, self._partial())
         fail(self._run, exc)
 
     def afailed(self, exc: BaseException) -> "Awaitable[None] | None":
@@ -156,7 +156,7 @@ class RunSession(Session):
         if self._run._ended_ns is not None:
             leave(self._run)
             return None
-        self._run.outputs = self._partial()
+        self._run.outputs = recorded(self._run, self._partial())
         return afail(self._run, exc)
 
     def _text_of(self, chunk: object) -> "tuple[str, str] | None":

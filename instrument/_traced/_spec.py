@@ -58,7 +58,7 @@ class Spec:
         self.given = given
         self.name = given.name or default_name(target)
         self.layers = given.layers()
-        self.watch: list[object] = [True] if given.callbacks else []
+        self.watch: list[object] = [True] if given.callbacks and self.layers else []
         self.function: Any = None
         self.wrapper: Any = None
         self._binder = Binder(target)

@@ -37,7 +37,7 @@ class Terminal:
         """
         The stream of now.
         """
-        return self._file or sys.stdout
+        return sys.stdout if self._file is None else self._file
 
     def line(self, text: str) -> None:
         """
@@ -48,6 +48,7 @@ class Terminal:
             start = "\n" if file in _mid_line else ""
             _mid_line.discard(file)
             file.write(self._encodable(f"{start}{text}\n"))
+        _flush(file)
 
     def piece(self, text: str) -> None:
         """
@@ -59,7 +60,7 @@ class Terminal:
             file.write(self._encodable(shown))
             if shown:
                 (_mid_line.discard if shown.endswith("\n") else _mid_line.add)(file)
-        file.flush()
+        _flush(file)
 
     def coloured(self, text: str, colour: str) -> str:
         """
@@ -86,3 +87,9 @@ class Terminal:
         if not isinstance(encoding, str):
             return text
         return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _flush(file: "TextIO") -> None:
+    flush = getattr(file, "flush", None)
+    if flush is not None:
+        flush()

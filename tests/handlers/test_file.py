@@ -54,7 +54,7 @@ def test_written_at_once(tmp_path: Path) -> None:
         assert [event.event for event in read(path)] == ["on_chain_start"]
 
 
-@pytest.mark.parametrize(("letter", "kept"), [("a", True), ("w", False)])
+@pytest.mark.parametrize("letter, kept", [("a", True), ("w", False)])
 def test_modes(tmp_path: Path, letter: str, kept: bool) -> None:
     """
     ``a`` appends, ``w`` begins anew.
@@ -96,7 +96,7 @@ def test_folder(tmp_path: Path) -> None:
     """
     A folder is refused where it is given, and so is a folder that is missing.
     """
-    with pytest.raises(IsADirectoryError, match="needs a file, and .* is a folder"):
+    with pytest.raises(IsADirectoryError, match=r"needs a file, and .* is a folder"):
         FileCallbackHandler(tmp_path)
     with pytest.raises(FileNotFoundError):
         FileCallbackHandler(tmp_path / "missing" / "events.jsonl")
@@ -203,14 +203,15 @@ def test_collected(tmp_path: Path) -> None:
     """
     A handler that is dropped closes its file.
     """
-    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+    opened = Path("/proc/self/fd")
+    if not opened.exists():
+        pytest.skip("this system does not list open files")
+    before = len(list(opened.iterdir()))
     handler: Any = FileCallbackHandler(tmp_path / "events.jsonl")
     del handler
     gc.collect()
 
-    if before is None:
-        pytest.skip("this system does not list open files")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(opened.iterdir())) == before
 
 
 def test_path_of_bytes(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_names_are_untrusted() -> None:
     """
     No control character of a name or kind is written.
     """
-    out = printed(lambda: traced("a\x1b[2J\nb", kind="k\r")(lambda: None)())
+    out = printed(traced("a\x1b[2J\nb", kind="k\r")(lambda: None))
 
     assert out.splitlines()[0] == "> k\\r a\\x1b[2J\\nb"
     assert "\x1b" not in out
@@ -132,7 +132,7 @@ def test_colour_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "stream", "coloured"),
+    "environment, stream, coloured",
     [
         ({"NO_COLOR": "1", "TERM": "xterm"}, Tty, False),
         ({"NO_COLOR": "", "TERM": "xterm"}, Tty, True),
@@ -143,7 +143,10 @@ def test_colour_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_colour_switches(
-    environment: dict[str, str], stream: Any, coloured: bool, monkeypatch: pytest.MonkeyPatch
+    environment: dict[str, str],
+    stream: Any,
+    coloured: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
     ``NO_COLOR`` turns colour off, ``FORCE_COLOR`` on; a dumb terminal has none.
@@ -151,7 +154,7 @@ def test_colour_switches(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
-    out = printed(lambda: traced("run")(lambda: None)(), stream())
+    out = printed(traced("run")(lambda: None), stream())
 
     assert ("\x1b" in out) is coloured
 
@@ -248,8 +251,14 @@ def test_event_without_a_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("duration_s", "written"),
-    [(0.00085, "850 us"), (0.0123, "12.3 ms"), (1.254, "1.25 s"), (0.0, "0 us"), (100, "100.00 s")],
+    "duration_s, written",
+    [
+        (0.00085, "850 us"),
+        (0.0123, "12.3 ms"),
+        (1.254, "1.25 s"),
+        (0.0, "0 us"),
+        (100, "100.00 s"),
+    ],
 )
 def test_durations(duration_s: float, written: str) -> None:
     """

@@ -96,9 +96,9 @@ def test_empty_token() -> None:
     """
     out = io.StringIO()
 
-    with callbacks(StreamingStdOutCallbackHandler(out), StdOutCallbackHandler(out)):
-        with traced("run", kind="llm") as run:
-            run.token("")
+    both = callbacks(StreamingStdOutCallbackHandler(out), StdOutCallbackHandler(out))
+    with both, traced("run", kind="llm") as run:
+        run.token("")
 
     assert "\n\n" not in out.getvalue()
 

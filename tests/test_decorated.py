@@ -1,0 +1,297 @@
+"""
+What is decorated stays what it is: methods, partials, objects; copied, pickled, shipped.
+"""
+
+import copy
+import inspect
+import pickle
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import cloudpickle
+import pytest
+
+from instrument import bind, callbacks, traced
+from instrument.testing import Recorder
+
+Called = Callable[..., Awaitable[Any]]
+
+pytestmark = pytest.mark.anyio
+every_mode = ("sync", "async", "generator", "async generator")
+each_decorator = pytest.mark.parametrize(
+    "decorate",
+    [traced("x"), callbacks(Recorder()), bind],
+    ids=["traced", "callbacks", "bind"],
+)
+
+Decorate = Callable[[Any], Any]
+
+
+def names(recorder: Recorder) -> list[str]:
+    """
+    Give the names of the runs that it heard.
+    """
+    return [run.name for run in recorder.runs]
+
+
+@traced
+def at_module(a: int) -> int:
+    """
+    Stay importable.
+    """
+    return a
+
+
+@traced
+def generator_at_module(a: int) -> Any:
+    """
+    Stay importable.
+    """
+    yield a
+
+
+class Holder:
+    """
+    Has a method of each kind.
+    """
+
+    @traced
+    def method(self, a: int) -> Any:
+        return a
+
+    @traced
+    def stream(self, a: int) -> Any:
+        yield a
+
+    @traced
+    @classmethod
+    def of_class(cls, a: int) -> Any:
+        return a
+
+    @classmethod
+    @traced
+    def of_class_below(cls, a: int) -> Any:
+        return a
+
+    @traced
+    @staticmethod
+    def static(a: int) -> Any:
+        return a
+
+    @staticmethod
+    @traced
+    def static_below(a: int) -> Any:
+        return a
+
+
+@pytest.mark.rule(1, "sync", "generator")
+@pytest.mark.parametrize("owner", [Holder, Holder()], ids=["class", "object"])
+@pytest.mark.parametrize(
+    "name", ["of_class", "of_class_below", "static", "static_below", "method", "stream"]
+)
+def test_methods(owner: Any, name: str) -> None:
+    """
+    A method is heard once, under its name, with its arguments and without `self`.
+    """
+    recorder = Recorder()
+    given = (1,)
+    if owner is Holder and name in ("method", "stream"):
+        given = (Holder(), 1)  # type: ignore[assignment]
+
+    with callbacks(recorder):
+        result = getattr(owner, name)(*given)
+        result = list(result) if name == "stream" else [result]
+
+    assert result == [1]
+    assert names(recorder) == [f"Holder.{name}"]
+    assert recorder.runs[0].inputs == {"a": 1}
+
+
+@each_decorator
+@pytest.mark.rule(1, *every_mode)
+async def test_callables(called: Called, decorate: Decorate) -> None:
+    """
+    Partials, callable objects and builtins give what they give undecorated.
+    """
+    recorder = Recorder()
+
+    def counted() -> int:
+        traced("leaf")(lambda: None)()
+        return 1
+
+    class Callable_:  # noqa: N801 - shadows nothing
+        def __call__(self, *args: int) -> int:
+            return counted()
+
+    with callbacks(recorder):
+        expected = await called(_itself, counted)
+        assert await called(decorate, counted) == expected
+        assert await called(lambda it: decorate(partial(it)), counted) == expected
+        assert await called(lambda it: decorate(_object(it)), counted) == expected
+        assert decorate(Callable_())() == 1
+        assert decorate(len)("abc") == 3
+        assert decorate(partial(int, base=2))("11") == 3
+
+
+def _itself(function: Any) -> Any:
+    return function
+
+
+def _object(function: Any) -> Any:
+    class Object:
+        def __call__(self, *args: Any) -> Any:
+            return function(*args)
+
+    return Object()
+
+
+@pytest.mark.rule(1, *every_mode)
+async def test_decorated_twice(called: Called) -> None:
+    """
+    Decorated twice there is one run: the outer options win, and tags add up.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        inner, outer = traced.tool("inner", tags=["a"]), traced("outer", tags=["b"])
+        await called(lambda function: outer(inner(function)))
+
+    (run,) = recorder.runs
+    assert (run.name, run.kind, run.tags) == ("outer", "tool", ("a", "b"))
+
+
+@pytest.mark.rule(1, "sync")
+def test_signatures() -> None:
+    """
+    Arguments are recorded by name, whatever the signature, and passed on untouched.
+    """
+    recorder = Recorder()
+
+    def positional(a: int, /, b: int = 2, *rest: int, c: int = 3, **more: int) -> Any:
+        return a, b, rest, c, more
+
+    def keywords(self: int, cls: int = 0, args: int = 1, kwargs: int = 2) -> Any:
+        return self, cls, args, kwargs
+
+    def mutable(kept: list[int] = []) -> Any:  # noqa: B006
+        kept.append(1)
+        return kept
+
+    with callbacks(recorder):
+        assert traced(positional)(1, 2, 4, c=5, a=6) == positional(1, 2, 4, c=5, a=6)
+        assert traced(keywords)(self=1, cls=2) == keywords(self=1, cls=2)
+        decorated = traced(mutable)
+        assert decorated() is decorated()
+
+    assert [run.inputs for run in recorder.runs] == [
+        {"a": 1, "b": 2, "rest": (4,), "c": 5, "more": {"a": 6}},
+        {"self": 1, "cls": 2, "args": 1, "kwargs": 2},
+        {"kept": []},
+        {"kept": [1]},
+    ]
+
+
+@pytest.mark.rule(1, "sync", "generator")
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_pickle(protocol: int) -> None:
+    """
+    Functions and methods pickle by reference, as undecorated ones do.
+    """
+    for function in (at_module, generator_at_module, Holder.static):
+        assert pickle.loads(pickle.dumps(function, protocol)) is function
+    bound: Any = pickle.loads(pickle.dumps(Holder().method, protocol))
+    assert bound(1) == 1
+    stream: Any = pickle.loads(pickle.dumps(Holder().stream, protocol))
+    assert list(stream(1)) == [1]
+
+
+@pytest.mark.rule(1, "sync", "generator")
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_copy(copied: Callable[[Any], Any]) -> None:
+    """
+    A copied function is the function; a copied object keeps its methods.
+    """
+    assert copied(at_module) is at_module
+    assert copied(generator_at_module) is generator_at_module
+    assert copied(Holder()).method(1) == 1
+    assert list(copied(Holder()).stream(1)) == [1]
+    part = copied(traced(partial(at_module, 1)))
+    assert part() == 1
+
+
+@each_decorator
+@pytest.mark.rule(1, *every_mode)
+async def test_shipped_by_value(called: Called, decorate: Decorate) -> None:
+    """
+    A local function goes through cloudpickle, is heard there, and carries no handler.
+    """
+    recorder = Recorder()
+
+    def shipped(function: Any) -> Any:
+        return pickle.loads(cloudpickle.dumps(decorate(function)))
+
+    with callbacks(recorder):
+        assert await called(shipped, _double, 2) in (4, [4])
+
+    is_traced = isinstance(decorate, type(traced("x")))
+    heard = [run.inputs for run in recorder.runs]
+    assert heard == ([{"args": (2,)}] if is_traced else [])
+
+
+def _double(number: int) -> int:
+    return 2 * number
+
+
+@pytest.mark.rule(5, "sync")
+def test_class_takes_handlers() -> None:
+    """
+    Objects of a traced class, a dataclass or a subclass too, have handlers of their own.
+    """
+    heard = [Recorder(), Recorder()]
+
+    @traced
+    @dataclass
+    class Chain:
+        name: str = "n"
+
+        @traced
+        def run(self) -> str:
+            return self.name
+
+    class Child(Chain):
+        def __init__(self, name: str) -> None:
+            super().__init__(name)
+
+    make: Any = Chain
+    make_child: Any = Child
+    objects = [
+        make("a", callbacks=[heard[0]], tags=["t"]),
+        make_child("b", callbacks=heard[1]),
+    ]
+
+    assert [each.run() for each in objects] == ["a", "b"]
+    assert make("plain").run() == "plain"
+    assert [len(each.runs) for each in heard] == [1, 1]
+    assert heard[0].runs[0].tags == ("t",)
+    assert str(inspect.signature(Chain)) == "(name: str = 'n') -> None"
+
+
+@pytest.mark.rule(5, "sync")
+def test_slots() -> None:
+    """
+    A class whose slots leave no place for handlers is refused when it is decorated.
+    """
+
+    class Closed:
+        __slots__ = ("a",)
+
+    @traced
+    class Open:
+        __slots__ = ("__dict__",)
+
+    with pytest.raises(TypeError, match="__slots__"):
+        traced(Closed)
+    make: Any = Open
+    assert make(callbacks=[Recorder()])

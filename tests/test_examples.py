@@ -1,0 +1,92 @@
+"""
+The examples answer a question each, and print what they say they print.
+"""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+LINES_LIMIT = 60
+PRINTED = re.compile(r"^ *#> ?(.*)$", re.MULTILINE)
+
+every_example = pytest.mark.parametrize(
+    "example", EXAMPLES, ids=[path.stem for path in EXAMPLES]
+)
+
+
+def test_there_are_examples() -> None:
+    """
+    The folder is found, and holds one file for each of nine questions.
+    """
+    assert len(EXAMPLES) == 9
+
+
+@every_example
+def test_example_prints(example: Path, tmp_path: Path) -> None:
+    """
+    In a fresh interpreter an example prints the lines that stand behind ``#>``.
+    """
+    promised = PRINTED.findall(example.read_text("utf-8"))
+
+    done = subprocess.run(
+        [sys.executable, str(example)],
+        cwd=tmp_path,
+        env={**_environment(), "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=30,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == promised
+
+
+@every_example
+def test_example_is_silent_on_stderr(example: Path, tmp_path: Path) -> None:
+    """
+    An example reports nothing, but for the one that shows a handler that fails.
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(example)],
+        cwd=tmp_path,
+        env=_environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=30,
+    )
+
+    clumsy = example.stem == "write_a_handler"
+    assert ("Clumsy failed at on_llm_end" in done.stderr) == clumsy
+    assert clumsy or done.stderr == ""
+
+
+@every_example
+def test_example_is_short(example: Path) -> None:
+    """
+    An example is at most 60 lines long.
+    """
+    assert len(example.read_text("utf-8").splitlines()) <= LINES_LIMIT
+
+
+@every_example
+def test_example_asks_a_question(example: Path) -> None:
+    """
+    An example's docstring is one question.
+    """
+    docstring = ast.get_docstring(ast.parse(example.read_text("utf-8")))
+
+    assert docstring is not None
+    assert docstring.endswith("?")
+    assert docstring.count("?") + docstring.count("\n") == 1
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if "COLOR" not in name}
+    kept.pop("INSTRUMENT_DISABLED", None)
+    return kept

@@ -1,0 +1,132 @@
+"""
+Any value as JSON types, cut at a limit.
+"""
+
+import json
+import math
+from datetime import UTC, datetime
+from enum import Enum, IntEnum, StrEnum
+from typing import Any
+
+import pytest
+
+from instrument._json import DEPTH_LIMIT, NODE_LIMIT, TEXT_LIMIT, jsonable
+
+
+class Colour(StrEnum):
+    """
+    An enum of strings.
+    """
+
+    RED = "red"
+
+
+class Size(IntEnum):
+    """
+    An enum of numbers.
+    """
+
+    BIG = 3
+
+
+class Score(float):
+    """
+    A float of somebody's own, as NumPy's are.
+    """
+
+    def __repr__(self) -> str:
+        return f"Score({float(self)})"
+
+
+class NoRepr:
+    """
+    Its ``repr`` raises.
+    """
+
+    def __repr__(self) -> str:
+        raise ValueError
+
+
+class NoItems(dict[str, Any]):
+    """
+    A dict that cannot be read.
+    """
+
+    def items(self) -> Any:
+        raise ValueError
+
+
+VALUES = [
+    (None, None),
+    (True, True),
+    (10**40, 10**40),
+    (1.5, 1.5),
+    (math.nan, "nan"),
+    (-math.inf, "-inf"),
+    ("ü", "ü"),
+    (b"ab", "b'ab'"),
+    ((1, 2), [1, 2]),
+    ({1}, [1]),
+    (frozenset(["a"]), ["a"]),
+    ({1: "a", None: "b"}, {"1": "a", "None": "b"}),
+    (Colour.RED, "red"),
+    ({Colour.RED: 1}, {"red": 1}),
+    (Size.BIG, 3),
+    (Score(0.5), 0.5),
+    (datetime(2026, 1, 1, tzinfo=UTC), repr(datetime(2026, 1, 1, tzinfo=UTC))),
+    (Enum("Other", "A").A, "<Other.A: 1>"),  # type: ignore[attr-defined]
+    (NoRepr(), "<NoRepr whose repr raised ValueError>"),
+    (NoItems(a=1), "{'a': 1}"),
+]
+
+
+@pytest.mark.parametrize("value, expected", VALUES, ids=range(len(VALUES)))
+def test_jsonable(value: object, expected: object) -> None:
+    """
+    JSON's types stay, containers become lists and dicts, all else its ``repr``.
+    """
+    assert jsonable(value) == expected
+    json.dumps(jsonable(value), allow_nan=False)
+
+
+def test_jsonable_of_huge_numbers() -> None:
+    """
+    A number with more digits than Python writes is said to be one.
+    """
+    assert isinstance(jsonable(10**10_000), str)
+
+
+def test_long_text_is_cut() -> None:
+    """
+    Text beyond the limit is cut, and says how much is missing.
+    """
+    cut = jsonable("x" * (TEXT_LIMIT + 7))
+
+    assert cut.endswith("… [7 more characters]")
+    assert jsonable("x" * TEXT_LIMIT) == "x" * TEXT_LIMIT
+
+
+def test_many_values_are_cut() -> None:
+    """
+    Lists and dicts beyond the limit are cut, and say how much is missing.
+    """
+    items = jsonable(list(range(NODE_LIMIT + 10)))
+    entries = jsonable(dict.fromkeys(map(str, range(NODE_LIMIT + 10)), 0))
+
+    assert items[-1] == "… 11 more items"
+    assert entries["…"] == "11 more entries"
+    assert jsonable([[1, 2], list(range(NODE_LIMIT)), [3]])[0] == [1, 2]
+
+
+def test_cycles_end() -> None:
+    """
+    Data that holds itself ends at the depth limit.
+    """
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    bush: list[Any] = []
+    bush += [bush, bush]
+
+    assert json.dumps(jsonable(cycle)).count("[") == DEPTH_LIMIT
+    assert "<list nested too deep>" in json.dumps(jsonable(cycle))
+    assert len(json.dumps(jsonable(bush))) < 100 * NODE_LIMIT

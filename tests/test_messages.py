@@ -1,0 +1,72 @@
+"""
+Messages of known shapes as data and as text.
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from instrument._messages import message_data, messages_text
+
+
+def as_object(value: Any) -> Any:
+    """
+    Turn dicts into objects with attributes, at every level.
+    """
+    if isinstance(value, dict):
+        return SimpleNamespace(**{key: as_object(item) for key, item in value.items()})
+    return [as_object(item) for item in value] if isinstance(value, list) else value
+
+
+LANGCHAIN = {
+    "type": "ai",
+    "content": "Hi",
+    "tool_calls": [],
+    "response_metadata": {"model_name": "gpt-x", "finish_reason": "stop"},
+    "usage_metadata": {
+        "input_tokens": 10,
+        "output_tokens": 5,
+        "input_token_details": {"cache_read": 4, "cache_creation": 1},
+        "output_token_details": {"reasoning": 2},
+    },
+}
+
+
+MESSAGES = [
+    ("Hi", {"role": "user", "content": "Hi"}),
+    (("system", "Be brief"), {"role": "system", "content": "Be brief"}),
+    (["human", "Hi"], {"role": "user", "content": "Hi"}),
+    ({"role": "user", "content": "Hi"}, {"role": "user", "content": "Hi"}),
+    (as_object(LANGCHAIN), {"role": "assistant", "content": "Hi"}),
+    (
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
+    ),
+    (3, {"role": "unknown", "content": 3}),
+]
+
+
+@pytest.mark.parametrize("message, data", MESSAGES, ids=range(len(MESSAGES)))
+def test_messages(message: Any, data: dict[str, Any]) -> None:
+    """
+    A message of any shape becomes role, content and tool calls.
+    """
+    assert message_data(message) == data
+
+
+def test_conversation_as_text() -> None:
+    """
+    A conversation is written a line a message; only its text counts.
+    """
+    image = {"type": "image_url", "image_url": "x"}
+    conversation = [
+        ("system", "Be brief"),
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "Look: "}, image, "here"],
+        },
+        {"role": "tool", "content": None},
+    ]
+
+    assert messages_text(conversation) == "System: Be brief\nUser: Look: here\nTool: "

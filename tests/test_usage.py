@@ -1,0 +1,92 @@
+"""
+Usage: what is read of it, and how it adds up.
+"""
+
+import math
+import pickle
+from typing import Any
+
+import pytest
+
+from instrument import Usage
+from instrument._shapes import usage_of
+
+
+def test_usage_adds_what_is_known() -> None:
+    """
+    Usages add field by field; what neither knows stays unknown.
+    """
+    total = Usage(1, None, 3) + Usage(10, 20, None, cost_usd=0.5)
+
+    assert total == Usage(11, 20, 3, None, None, 0.5)
+    assert total.reasoning_tokens is None
+    assert total.to_dict() == {
+        "input_tokens": 11,
+        "output_tokens": 20,
+        "cache_read_tokens": 3,
+        "cost_usd": 0.5,
+    }
+    with pytest.raises(TypeError):
+        total + 1  # type: ignore[operator]
+
+
+def test_usage_basics() -> None:
+    """
+    A usage is immutable, hashable, copied by pickle, and false while nothing is known.
+    """
+    usage = Usage(input_tokens=1)
+
+    assert not Usage()
+    assert Usage(0)
+    assert usage != Usage()
+    assert usage != 1
+    assert hash(usage) == hash(Usage(1))
+    assert pickle.loads(pickle.dumps(usage)) == usage
+    assert repr(usage) == "Usage(input_tokens=1)"
+    with pytest.raises(AttributeError, match="immutable"):
+        usage.input_tokens = 2
+
+
+@pytest.mark.parametrize("value", ["1", 1.5, True, [1]])
+def test_usage_refuses_other_types(value: Any) -> None:
+    """
+    A count is a whole number.
+    """
+    with pytest.raises(TypeError, match="input_tokens must be a number or None"):
+        Usage(input_tokens=value)
+
+
+@pytest.mark.parametrize("value", [-1, math.nan])
+def test_usage_refuses_negative_numbers(value: Any) -> None:
+    """
+    Cost and counts are not negative.
+    """
+    with pytest.raises(ValueError, match="cost_usd cannot be negative"):
+        Usage(cost_usd=value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        None,
+        "text",
+        {},
+        {"usage": None},
+        {"usage": 3},
+        {"usage": {"prompt_tokens": None}},
+    ],
+)
+def test_no_usage(source: Any) -> None:
+    """
+    What tells no usage has none: nothing is guessed.
+    """
+    assert usage_of(source) is None
+
+
+def test_odd_usage() -> None:
+    """
+    Counts that are no counts are not known.
+    """
+    usage = usage_of({"usage": {"prompt_tokens": True, "completion_tokens": -1}})
+
+    assert usage == Usage()
