@@ -41,8 +41,7 @@ class LLMChain:
 
 
 my_prompt = "{input}, mirror!"
-logger = Logger("logger")
-handler = Logger("handler")
+logger, handler = Logger("logger"), Logger("handler")
 
 chain = LLMChain(llm=my_llm, prompt=my_prompt, callbacks=[logger])
 print(chain.run(input="Hello", callbacks=[handler]))

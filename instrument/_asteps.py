@@ -9,6 +9,7 @@ import sys
 from types import coroutine
 
 from instrument._session import less_one
+from instrument._state import set_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,10 +135,13 @@ async def _afinal(
     """
     Tell the end, from the body's state; it leaves the consumer's.
     """
-    session.enter()
-    pending = tell(value)
-    if pending is not None:
-        await pending
+    outside = session.enter()
+    try:
+        pending = tell(value)
+        if pending is not None:
+            await pending
+    finally:
+        set_state(outside)  # what the body has left open is not the consumer's
 
 
 def _unregistered(inner: "AsyncGenerator[Any, Any]") -> "Awaitable[Any]":

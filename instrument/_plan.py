@@ -175,19 +175,27 @@ class View(Frame, Plan):
     layer = None
     _is_gone = False
     _mended: "Plan | None" = None
-    is_view = True
 
-    def __init__(self, plan: Plan, run: "Run | None", outer: object = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        run: "Run | None",
+        outer: object = None,
+        *,
+        stands_on: "Run | None" = None,
+    ) -> None:
         self.outer = plan
         self.run = run
         self._outer = outer
+        self._stands_on = stands_on
 
     @property
     def _plan(self) -> Plan:  # type: ignore[override]
         return self
 
     def cloned(self, outer: object, layers: "tuple[Layer, ...]") -> "View":
-        return View(self.without(layers), self.run, outer)
+        plan = self.without(layers)
+        return View(plan, self.run, outer, stands_on=self._stands_on)
 
 
 def linked(plan: Plan, layers: "tuple[Layer, ...]") -> Plan:

@@ -99,6 +99,7 @@ class Run(Telling):
     _extra: "tuple[Layer, ...]" = ()
     _metadata: "dict[str, Any] | None" = None
     _answer: "Answer | None" = None
+    _token: "Any" = None
 
     def __init__(
         self,
@@ -255,7 +256,7 @@ class Run(Telling):
         """
         Give what stands over this run so that *layers* are not heard below.
         """
-        return View(self._plan.without(layers), self, self)
+        return View(self._plan.without(layers), self, self, stands_on=self)
 
     def next_seq(self) -> int:
         """

@@ -35,6 +35,7 @@ class Frame:
         _plan: Who hears what starts here.
         _layers: What this frame itself added to the plan.
         _owner: The ``callbacks`` or ``traced`` object that opened it.
+        _stands_on: The run that it is a view of: it goes with that.
         _is_gone: True once it was left from another Context than its own: it is
             skipped by whoever finds it on top.
     """
@@ -45,7 +46,7 @@ class Frame:
     _owner: object = None
     _is_gone = False
     is_run = False
-    is_view = False
+    _stands_on: "Frame | None" = None
 
     if TYPE_CHECKING:
         run: Any
@@ -114,7 +115,7 @@ def without(top: "Any", gone: Frame) -> "Any":
         if link.is_run:
             link._outer = below
             below = link.viewed_without(gone._layers)
-        elif link.run is not gone or not link.is_view:
+        elif link._stands_on is not gone:
             below = link.cloned(below, gone._layers)
     return below
 

@@ -35,9 +35,11 @@ def steps(
                 session.failed(value)  # closed, and content with it
             else:
                 session.returned(stop.value)
+            set_state(outside)  # what the body has left open is not the consumer's
             return stop.value
         except BaseException as exc:
             session.failed(exc)
+            set_state(outside)
             # or the traceback would keep the run, and the run the traceback
             session = frame = tell = value = None  # type: ignore[assignment]
             raise
@@ -48,6 +50,7 @@ def steps(
             set_state(state)
             _close(inner)
             session.failed(exc)
+            set_state(outside)
             raise
         set_state(outside)
         frame._outer = None

@@ -20,6 +20,23 @@ every_example = pytest.mark.parametrize(
 )
 
 
+def run(example: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """
+    Run *example* as a script of its own, every warning an error.
+    """
+    shaping = ("FORCE_COLOR", "INSTRUMENT_DISABLED")
+    inherited = {name: v for name, v in os.environ.items() if name not in shaping}
+    return subprocess.run(
+        [sys.executable, "-X", "utf8", "-W", "error", str(example)],
+        cwd=folder,
+        env=inherited,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=30,
+        check=False,
+    )
+
+
 def test_there_are_examples() -> None:
     """
     The folder is found, and holds one file for each of nine questions.
@@ -34,14 +51,7 @@ def test_example_prints(example: Path, tmp_path: Path) -> None:
     """
     promised = PRINTED.findall(example.read_text("utf-8"))
 
-    done = subprocess.run(
-        [sys.executable, str(example)],
-        cwd=tmp_path,
-        env={**_environment(), "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=30,
-    )
+    done = run(example, tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == promised
@@ -52,14 +62,7 @@ def test_example_is_silent_on_stderr(example: Path, tmp_path: Path) -> None:
     """
     An example reports nothing, but for the one that shows a handler that fails.
     """
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(example)],
-        cwd=tmp_path,
-        env=_environment(),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=30,
-    )
+    done = run(example, tmp_path)
 
     clumsy = example.stem == "write_a_handler"
     assert ("Clumsy failed at on_llm_end" in done.stderr) == clumsy
@@ -84,9 +87,3 @@ def test_example_asks_a_question(example: Path) -> None:
     assert docstring is not None
     assert docstring.endswith("?")
     assert docstring.count("?") + docstring.count("\n") == 1
-
-
-def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if "COLOR" not in name}
-    kept.pop("INSTRUMENT_DISABLED", None)
-    return kept

@@ -40,6 +40,17 @@ def test_fact_of_an_inert_run(name: str) -> None:
     assert isinstance(getattr(current_run(), name), FACTS[name])
 
 
+@pytest.mark.anyio
+async def test_async_block_that_nobody_hears() -> None:
+    """
+    The same for an async block.
+    """
+    async with traced("run") as run:
+        run.outputs = 1
+
+    assert not run
+
+
 def test_inert_run_is_false_and_silent() -> None:
     """
     The inert run is false; its methods do nothing, and what is set on it is dropped.

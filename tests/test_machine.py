@@ -26,13 +26,12 @@ HANDLERS = 4
 MOST = 4  # of each: Contexts, objects, runs, streams
 
 numbers = st.integers(0, 11)
+endings = st.sampled_from(["close", "drop", "throw"])
 
 
 @dataclass(eq=False)
 class Object:
-    """
-    A `callbacks` object, and its entries that have not been left.
-    """
+    """A `callbacks` object, and its entries that have not been left."""
 
     handler: int
     block: Any
@@ -41,10 +40,6 @@ class Object:
 
 @dataclass(eq=False)
 class Entry:
-    """
-    One entry of a block.
-    """
-
     owner: Object
     home: Context
     closed: bool = False
@@ -52,10 +47,6 @@ class Entry:
 
 @dataclass(eq=False)
 class OpenRun:
-    """
-    A run that was begun.
-    """
-
     name: str
     parent: "OpenRun | None"
     heard: list[int]
@@ -65,9 +56,7 @@ class OpenRun:
 
 @dataclass(eq=False)
 class Place:
-    """
-    A Context, or the body of a generator; the innermost link of its chain is first.
-    """
+    """A Context, or the body of a generator; the innermost link of its chain is first."""
 
     chain: list[Entry | OpenRun]
     context: Context
@@ -75,9 +64,6 @@ class Place:
     run: OpenRun | None = None
 
     def parent(self) -> OpenRun | None:
-        """
-        Tell under which run something starts here.
-        """
         runs = [it for it in self.chain if isinstance(it, OpenRun)]
         run = runs[0] if runs else None
         while run is not None and run.ended:
@@ -98,9 +84,7 @@ class Place:
         return not any(it.closed for it in ours) and (not ours or ours[0] in near)
 
     def left(self, owner: Object) -> None:
-        """
-        Leave an object here: its innermost entry, else the latest that is open.
-        """
+        """Leave an object here: its innermost entry, else the latest that is open."""
         here = [it for it in self.chain if isinstance(it, Entry) and it.owner is owner]
         entry = here[0] if here else owner.open[-1] if owner.open else None
         if entry is None:
@@ -113,20 +97,17 @@ class Place:
             owner.open.remove(entry)
 
 
+def left_with(fails: bool) -> tuple[Any, Any, Any]:
+    return (ValueError, ValueError(), None) if fails else (None, None, None)
+
+
 def body() -> Any:
-    """
-    Do what is sent.
-    """
     command = yield
     while True:
         command = yield command()
 
 
 class Machine(RuleBasedStateMachine):
-    """
-    What may happen.
-    """
-
     def __init__(self) -> None:
         super().__init__()
         self.told: list[tuple[str, str, int]] = []
@@ -142,10 +123,6 @@ class Machine(RuleBasedStateMachine):
         self.remembered = len(_serve._streams)
 
     def handler(self, number: int) -> Callable[[Event], None]:
-        """
-        Make a handler that writes down what it hears.
-        """
-
         def hear(event: Event) -> None:
             word = event.event.removeprefix("on_chain_")
             self.told.append((event.name, word, number))
@@ -155,33 +132,22 @@ class Machine(RuleBasedStateMachine):
         return hear
 
     def name(self) -> str:
-        """
-        Make a new name.
-        """
         self.count += 1
         return f"run {self.count}"
 
     def heard(self, place: Place) -> list[int]:
-        """
-        Tell who hears what starts in a place, in order.
-        """
         blocks = [it for it in place.chain if isinstance(it, Entry) and not it.closed]
         handlers = [it.owner.handler for it in reversed(blocks)]
         return list(dict.fromkeys([*self.process, *handlers]))
 
     def place(self, number: int) -> Place:
-        """
-        Choose a Context or a generator's body.
-        """
         every = [*self.contexts, *self.streams]
         return every[number % len(every)]
 
     def at(
         self, place: Place, function: Callable[[], Any], thread: bool = False
     ) -> Any:
-        """
-        Do something in a place; stepping a generator leaves its consumer's state alone.
-        """
+        """Do something in a place; stepping a generator leaves its consumer's state alone."""
         before = place.context.run(get_state)
         step = partial(place.stream[0].send, function) if place.stream else function
         results: list[Any] = []
@@ -200,17 +166,12 @@ class Machine(RuleBasedStateMachine):
         return results[0]
 
     def expect(self, name: str, heard: list[int], *words: str) -> None:
-        """
-        Check what was told since the last time.
-        """
         told, self.told[:] = self.told[:], []
         assert told == [(name, word, each) for word in words for each in heard]
 
     @rule(where=numbers, handler=numbers, reuse=numbers, thread=st.booleans())
     def enter(self, where: int, handler: int, reuse: int, thread: bool) -> None:
-        """
-        Enter a block, of a new object or of one that may be open already.
-        """
+        """Enter a block, of a new object or of one that may be open already."""
         place = self.place(where)
         if len(self.objects) < MOST and reuse % 3:
             number = handler % HANDLERS
@@ -226,41 +187,32 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.objects)
     @rule(where=numbers, which=numbers, thread=st.booleans(), fails=st.booleans())
     def leave(self, where: int, which: int, thread: bool, fails: bool) -> None:
-        """
-        Leave any object in any Context, entered there or not.
-        """
+        """Leave any object in any Context, entered there or not."""
         place = self.contexts[where % len(self.contexts)]
         owner = self.objects[which % len(self.objects)]
         if place.may_leave(owner):
-            given = (ValueError, ValueError(), None) if fails else (None, None, None)
-            self.at(place, partial(owner.block.__exit__, *given), thread)
+            self.at(place, partial(owner.block.__exit__, *left_with(fails)), thread)
             place.left(owner)
 
     @precondition(lambda self: self.streams)
     @rule(which=numbers)
     def leave_in_stream(self, which: int) -> None:
-        """
-        Leave the innermost block that a generator's body has entered.
-        """
+        """Leave the innermost block that a generator's body has entered."""
         self.leave_last(self.streams[which % len(self.streams)])
 
     def leave_last(self, place: Place) -> bool:
-        """
-        Leave the innermost block of a body, if there is one.
-        """
+        """Leave the innermost block of a body, if there is one."""
         own = place.chain[: place.chain.index(place.run)] if place.run else []
         blocks = [it for it in own if isinstance(it, Entry)]
         if blocks and place.may_leave(blocks[0].owner):
-            self.at(place, partial(blocks[0].owner.block.__exit__, None, None, None))
+            self.at(place, partial(blocks[0].owner.block.__exit__, *left_with(False)))
             place.left(blocks[0].owner)
             return True
         return False
 
     @rule(where=numbers, thread=st.booleans())
     def begin(self, where: int, thread: bool) -> None:
-        """
-        Begin a run; where nobody listens there is none.
-        """
+        """Begin a run; where nobody listens there is none."""
         place, name = self.place(where), self.name()
         heard, block = self.heard(place), traced(name)
         if len([run for run in self.runs if not run.ended]) >= MOST:
@@ -276,13 +228,10 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.runs)
     @rule(where=numbers, which=numbers, thread=st.booleans(), fails=st.booleans())
     def end(self, where: int, which: int, thread: bool, fails: bool) -> None:
-        """
-        End any run in any place, begun there or not; twice does nothing.
-        """
+        """End any run in any place, begun there or not; twice does nothing."""
         place = self.place(where)
         run = self.runs[which % len(self.runs)]
-        given = (ValueError, ValueError(), None) if fails else (None, None, None)
-        self.at(place, partial(run.block.__exit__, *given), thread)
+        self.at(place, partial(run.block.__exit__, *left_with(fails)), thread)
         told = [] if run.ended else run.heard
         self.expect(run.name, told, "error" if fails else "end")
         run.ended = True
@@ -292,18 +241,13 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.contexts) < MOST)
     @rule(where=numbers)
     def copy(self, where: int) -> None:
-        """
-        Copy the Context of a place, as a task does.
-        """
         place = self.place(where)
         self.contexts.append(Place([*place.chain], self.at(place, copy_context)))
 
     @precondition(lambda self: len(self.streams) < MOST)
     @rule(where=numbers, consumer=numbers)
     def stream(self, where: int, consumer: int) -> None:
-        """
-        Make a generator in one place, and start it in another.
-        """
+        """Make a generator in one place, and start it in another."""
         maker, name = self.place(where), self.name()
         heard = self.heard(maker)
         if not heard:
@@ -320,22 +264,14 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.streams)
     @rule(which=numbers, consumer=numbers)
     def hand_on(self, which: int, consumer: int) -> None:
-        """
-        Step a generator in another Context from now on.
-        """
+        """Step a generator in another Context from now on."""
         place = self.streams[which % len(self.streams)]
         place.context = self.contexts[consumer % len(self.contexts)].context
 
     @precondition(lambda self: self.streams)
-    @rule(
-        which=numbers,
-        how=st.sampled_from(["close", "drop", "throw"]),
-        thread=st.booleans(),
-    )
+    @rule(which=numbers, how=endings, thread=st.booleans())
     def finish(self, which: int, how: str, thread: bool) -> None:
-        """
-        Close a generator, drop it, or have its body fail, in the Context of its consumer.
-        """
+        """Close a generator, drop it, or have its body fail, in the Context of its consumer."""
         place = self.streams.pop(which % len(self.streams))
         while self.leave_last(place):
             pass
@@ -348,22 +284,15 @@ class Machine(RuleBasedStateMachine):
             with suppress(KeyError):
                 stream[0].throw(KeyError())
 
-        ends = {
-            "close": close,
-            "drop": stream.clear,
-            "throw": throw,
-        }
-        self.at(place, ends[how], thread)
-        run = place.run
+        before, run = place.context.run(get_state), place.run
+        self.at(place, {"close": close, "throw": throw}.get(how, stream.clear), thread)
+        assert place.context.run(get_state) is before
         assert run is not None
         run.ended = True
         self.expect(run.name, run.heard, "error")
 
     @rule(number=st.integers(0, HANDLERS - 1))
     def install(self, number: int) -> None:
-        """
-        Install a process-wide handler, or uninstall it.
-        """
         if number in self.process:
             self.process.pop(number).uninstall()
         else:
@@ -371,9 +300,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def model_holds(self) -> None:
-        """
-        In each place those hear a new run, and it has the parent, whom the model names.
-        """
+        """In each place those hear a new run, and it has the parent, whom the model names."""
         for place in [*self.contexts, *self.streams]:
             name, heard = self.name(), self.heard(place)
             parent = place.parent()
@@ -381,14 +308,10 @@ class Machine(RuleBasedStateMachine):
             self.expect(name, heard, "start", "end")
             if heard:
                 assert self.parents[name] == (parent and self.ids[parent.name])
-            assert self.at(place, lambda: current_run().name) == (
-                parent.name if parent else "none"
-            )
+            current = self.at(place, current_run).name
+            assert current == (parent.name if parent else "none")
 
     def teardown(self) -> None:
-        """
-        Leave everything: nothing is remembered.
-        """
         for installed in self.process.values():
             installed.uninstall()
         while self.streams:

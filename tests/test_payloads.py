@@ -225,6 +225,38 @@ def test_arguments_of_a_runs_own_words() -> None:
     assert kwargs["run_id"] == run.id
 
 
+HI = {"role": "user", "content": "Hi"}
+
+
+@pytest.mark.parametrize(
+    "given, messages",
+    [
+        ("Hi", ["Hi"]),
+        ([HI], [HI]),
+        ([HI, HI], [HI, HI]),
+        ([[HI, HI]], [HI, HI]),
+        ([[HI]], [HI]),
+        ((HI,), [HI]),
+        ([("user", "Hi")], [("user", "Hi")]),
+        (["Hi"], ["Hi"]),
+        (HI, [HI]),
+        ([], []),
+        (None, [None]),
+    ],
+)
+@pytest.mark.rule(15, "sync")
+def test_messages_of_a_chat_model(given: Any, messages: Any) -> None:
+    """
+    Messages are told as a list in a list, however they were given.
+    """
+    typed = Typed()
+
+    with callbacks(typed):
+        traced.chat_model(lambda messages: None)(given)
+
+    assert typed.heard["on_chat_model_start"][0][1] == [messages]
+
+
 @pytest.mark.rule(15, "sync")
 def test_chat_model_as_text() -> None:
     """

@@ -2,12 +2,9 @@
 Leaving blocks: out of order, twice, from a thread, a task, a copy or the collector.
 """
 
-import asyncio
 import gc
-import sys
 import threading
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
 from contextvars import Context, copy_context
 from itertools import permutations
 from typing import Any
@@ -283,109 +280,3 @@ def test_constructor_is_deaf_after_its_run() -> None:
 
     assert names(constructor) == ["a"]
     assert [(run.name, run.tags) for run in recorder.runs] == [("leaf", ())]
-
-
-@pytest.mark.rule(3, "sync")
-def test_reused_object_nests() -> None:
-    """
-    One object entered again inside itself is left as often as it was entered.
-    """
-    recorder = Recorder()
-    before = get_state()
-    block = callbacks(recorder, tags=["t"])
-
-    with block, ExitStack() as stack:
-        stack.enter_context(block)
-        leaf("1")
-        stack.close()
-        leaf("2")
-    leaf("3")
-
-    assert names(recorder) == ["1", "2"]
-    assert get_state() is before
-
-
-@pytest.mark.rule(3, "sync", "generator")
-def test_reused_object_leaves_its_own() -> None:
-    """
-    A generator that leaves an object entered in two Contexts leaves its own entry.
-    """
-    recorder = Recorder()
-    block = callbacks(recorder)
-
-    def stream() -> Any:
-        with block:
-            yield
-
-    generator = stream()
-    elsewhere = Context()
-    elsewhere.run(next, generator)
-    with block:
-        generator.close()
-        leaf("here")
-        elsewhere.run(leaf, "there")
-
-    assert names(recorder) == ["here"]
-
-
-@pytest.mark.rule(3, "sync")
-@pytest.mark.parametrize("make", [callbacks, lambda: traced("x")])
-def test_one_object_in_many_threads(make: Callable[[], Any]) -> None:
-    """
-    One object may be entered and left by many threads at once, and keeps no entry.
-    """
-    shared = make()
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            with callbacks(on_text=lambda text: None):
-                for _ in range(1_000):
-                    with shared:
-                        pass
-        except BaseException as exc:
-            errors.append(exc)
-
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        threads = [threading.Thread(target=work) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
-
-    assert errors == []
-    kept = [getattr(shared, name, None) for name in ("_open", "_runs")]
-    assert [each for each in kept if isinstance(each, (list, dict)) and each] == []
-
-
-@pytest.mark.rule(3, "async")
-async def test_shared_context_of_tasks() -> None:
-    """
-    Two tasks that share one Context leave it as they found it.
-    """
-    recorder = Recorder()
-    shared = copy_context()
-    before = shared.run(get_state)
-    steps = [asyncio.Event(), asyncio.Event()]
-
-    @traced("x")
-    async def work(mine: int, other: int) -> None:
-        async with callbacks(recorder):
-            steps[mine].set()
-            await steps[other].wait()
-            leaf()
-
-    loop = asyncio.get_running_loop()
-    tasks = [
-        loop.create_task(work(0, 1), context=shared),
-        loop.create_task(work(1, 0), context=shared),
-    ]
-    await asyncio.gather(*tasks)
-
-    assert shared.run(get_state) is before
-    assert names(recorder).count("leaf") == 2
-    assert {run.status for run in recorder.runs} == {"ok"}

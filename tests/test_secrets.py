@@ -112,6 +112,13 @@ own.__annotations__ = {
 }  # as without the __future__ import
 
 
+def forward(key: Any) -> str: ...  # type: ignore[empty-body]
+def forward_alias(key: Any) -> str: ...  # type: ignore[empty-body]
+
+
+forward.__annotations__ = {"key": Optional["Annotated[str, Secret]"]}
+forward_alias.__annotations__ = {"key": Optional["Password"]}
+
 FORMS = [
     plain,
     instance,
@@ -127,6 +134,8 @@ FORMS = [
     beside_unknown,
     alias_beside_unknown,
     own,
+    forward,
+    forward_alias,
 ]
 
 

@@ -78,6 +78,11 @@ SIGNATURES: list[tuple[str, str, Any]] = [
         "lambda inputs, x: heard.append((inputs, x))",
         ({"q": 1}, {"name": "work"}),
     ),
+    (
+        "on_chain_end",
+        "lambda o, unknown=3, tags=(): heard.append((o, unknown, tags))",
+        ("done", 3, ["t"]),
+    ),
 ]
 
 

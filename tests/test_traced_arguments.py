@@ -134,6 +134,54 @@ def test_wrong_callbacks_of_a_call(given: Any) -> None:
         function(callbacks=given)
 
 
+def test_callbacks_none_of_a_call() -> None:
+    """
+    ``callbacks=None`` of one call adds nobody.
+    """
+    function: Any = traced(lambda: "done")
+
+    assert function(callbacks=None) == "done"
+    assert function(callbacks=[]) == "done"
+
+
+def test_parameter_with_a_reserved_name() -> None:
+    """
+    A positional parameter may have a name that Python's grammar reserves.
+    """
+    from inspect import Parameter, Signature
+
+    def convert(value: Any, /) -> Any:
+        return value
+
+    reserved = Parameter("from", Parameter.POSITIONAL_ONLY)
+    convert.__signature__ = Signature([reserved])  # type: ignore[attr-defined]
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        assert traced(convert)(1) == 1
+
+    assert recorder.runs[0].inputs in ({"from": 1}, {"args": [1]})
+
+
+def test_many_classes_of_one_method() -> None:
+    """
+    A method may be called on objects of any number of classes.
+    """
+
+    class Base:
+        @traced
+        def method(self, x: int) -> int:
+            return x
+
+    recorder = Recorder()
+    with callbacks(recorder):
+        for number in range(600):
+            made: Any = type(f"Made{number}", (Base,), {})()
+            assert made.method(number) == number
+
+    assert [run.inputs for run in recorder.runs[-2:]] == [{"x": 598}, {"x": 599}]
+
+
 def test_class_as_target_of_callbacks() -> None:
     """
     ``@callbacks`` on a class is refused with the cure.

@@ -274,6 +274,18 @@ class Thing:
         return current_run().name
 
 
+class Twice:
+    """
+    Has a class method that is decorated twice.
+    """
+
+    @traced("outer")
+    @traced("inner")
+    @classmethod
+    def of_class(cls) -> str:
+        return current_run().name
+
+
 def test_names() -> None:
     """
     A run is named as given, or after the qualified name from the module on.
@@ -290,6 +302,7 @@ def test_names() -> None:
         Thing().method()
         Thing.of_class()
         Thing.static()
+        Twice.of_class()
 
     assert [run.name for run in recorder.runs] == [
         "named",
@@ -301,6 +314,7 @@ def test_names() -> None:
         "Thing.method",
         "Thing.of_class",
         "other",
+        "outer",
     ]
 
 

@@ -6,7 +6,7 @@ from instrument._current import INERT
 from instrument._lifecycle import afail, afinish, astart, fail, finish, start
 from instrument._open import open_run
 from instrument._run import Recipe
-from instrument._state import Frame, find
+from instrument._state import STATE, Frame, find, get_state, set_state
 from instrument._tell import KEPT
 
 TYPE_CHECKING = False
@@ -39,6 +39,7 @@ class Block:
             return INERT
         start(run)
         self._runs[id(run)] = run
+        run._token = set_state(run)
         return run
 
     def __exit__(
@@ -53,10 +54,15 @@ class Block:
         run = self._entered()
         if run is None:
             return
-        if exc is None:
-            finish(run, KEPT)
-        else:
-            fail(run, exc)
+        outer, is_home = run._outer, _is_home(run)
+        try:
+            if exc is None:
+                finish(run, KEPT)
+            else:
+                fail(run, exc)
+        finally:
+            if not is_home:
+                run._outer, run._is_gone = outer, True
 
     async def __aenter__(self) -> "Run":
         """
@@ -69,6 +75,7 @@ class Block:
         if pending is not None:
             await pending
         self._runs[id(run)] = run
+        run._token = set_state(run)
         return run
 
     async def __aexit__(
@@ -83,9 +90,14 @@ class Block:
         run = self._entered()
         if run is None:
             return
-        pending = afinish(run, KEPT) if exc is None else afail(run, exc)
-        if pending is not None:
-            await pending
+        outer, is_home = run._outer, _is_home(run)
+        try:
+            pending = afinish(run, KEPT) if exc is None else afail(run, exc)
+            if pending is not None:
+                await pending
+        finally:
+            if not is_home:
+                run._outer, run._is_gone = outer, True
 
     def _open(self) -> "Run | None":
         given = self._given
@@ -119,3 +131,18 @@ class Block:
             return self._runs.popitem()[1]
         except KeyError:
             return None
+
+
+def _is_home(run: "Run") -> bool:
+    """
+    Tell whether this is the Context in which *run* was entered.
+
+    Where it is not, that one still goes through the run to what surrounds it.
+    """
+    state = get_state()
+    try:
+        STATE.reset(run._token)
+    except ValueError:
+        return False
+    set_state(state)
+    return True
