@@ -99,7 +99,7 @@ class Run(Telling):
     _extra: "tuple[Layer, ...]" = ()
     _metadata: "dict[str, Any] | None" = None
     _answer: "Answer | None" = None
-    _token: "Any" = None
+    _entry: "Any" = None
 
     def __init__(
         self,

@@ -258,8 +258,7 @@ class Machine(RuleBasedStateMachine):
         self.expect(name, heard, "start")
         run = OpenRun(name, maker.parent(), heard)
         assert self.parents[name] == (run.parent and self.ids[run.parent.name])
-        place = Place([run, *maker.chain], eater.context, [made], run)
-        self.streams.append(place)
+        self.streams.append(Place([run, *maker.chain], eater.context, [made], run))
 
     @precondition(lambda self: self.streams)
     @rule(which=numbers, consumer=numbers)
@@ -287,7 +286,7 @@ class Machine(RuleBasedStateMachine):
         before, run = place.context.run(get_state), place.run
         self.at(place, {"close": close, "throw": throw}.get(how, stream.clear), thread)
         assert place.context.run(get_state) is before
-        assert run is not None
+        assert run
         run.ended = True
         self.expect(run.name, run.heard, "error")
 

@@ -221,3 +221,31 @@ async def test_body_leaves_blocks_open(mode: str) -> None:
         leaf()
 
     assert recorder.find("leaf")[0].parent_id is None
+
+
+@pytest.mark.rule(9, "async")
+def test_followed_coroutine() -> None:
+    """
+    A coroutine that a plain function returned has its run in its body only, too.
+    """
+    seen: list[str] = []
+
+    class Once:
+        def __await__(self) -> Any:
+            yield
+
+    async def coroutine() -> int:
+        await Once()
+        seen.append(current_run().name)
+        return 1
+
+    with callbacks(Recorder()):
+        before = get_state()
+        made = traced("x")(following(coroutine))()
+        assert made.send(None) is None
+        assert get_state() is before
+        with pytest.raises(StopIteration) as stop:
+            made.send(None)
+        assert get_state() is before
+
+    assert (seen, stop.value.value) == (["x"], 1)

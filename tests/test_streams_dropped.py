@@ -64,7 +64,6 @@ def test_suspended_generator_collected(where: str) -> None:
     with callbacks(recorder):
         held: list[Any] = [traced("x")(stream)()]
     next(held[0])
-
     before = get_state()
     if where == "in a cycle":
         held.append(held)

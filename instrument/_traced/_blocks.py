@@ -39,7 +39,7 @@ class Block:
             return INERT
         start(run)
         self._runs[id(run)] = run
-        run._token = set_state(run)
+        run._entry = set_state(run)
         return run
 
     def __exit__(
@@ -75,7 +75,7 @@ class Block:
         if pending is not None:
             await pending
         self._runs[id(run)] = run
-        run._token = set_state(run)
+        run._entry = set_state(run)
         return run
 
     async def __aexit__(
@@ -141,7 +141,7 @@ def _is_home(run: "Run") -> bool:
     """
     state = get_state()
     try:
-        STATE.reset(run._token)
+        STATE.reset(run._entry)
     except ValueError:
         return False
     set_state(state)
