@@ -13,7 +13,13 @@ from instrument._state import set_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+    from collections.abc import (
+        AsyncGenerator,
+        Awaitable,
+        Callable,
+        Coroutine,
+        Generator,
+    )
     from types import TracebackType
     from typing import Any
 
@@ -26,18 +32,7 @@ async def asteps(
     """
     Be *inner*, with `asend`, `athrow` and `aclose`.
     """
-    session.is_stepped = True
-    outside = session.enter()
-    try:
-        pending = session.astart()
-        if pending is not None:
-            await pending
-    except BaseException:
-        await inner.aclose()
-        raise
-    finally:
-        session.leave(outside)
-    session.opened()
+    await _start(inner, session)
     step: Awaitable[Any] = _unregistered(inner)
     thrown: BaseException | None = None
     while True:
@@ -69,6 +64,21 @@ async def asteps(
             step, thrown = inner.athrow(exc), exc
         else:
             step = inner.asend(value)
+
+
+async def _start(inner: "AsyncGenerator[Any, Any]", session: "Session") -> None:
+    session.is_stepped = True
+    outside = session.enter()
+    try:
+        pending = session.astart()
+        if pending is not None:
+            await pending
+    except BaseException:
+        await inner.aclose()
+        raise
+    finally:
+        session.leave(outside)
+    session.opened()
 
 
 async def followed(inner: "Coroutine[Any, Any, Any]", session: "Session") -> "Any":

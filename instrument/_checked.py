@@ -6,11 +6,10 @@ from instrument._text import safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any
 
 
-def checked_tags(tags: "Iterable[str]") -> tuple[str, ...]:
+def checked_tags(tags: "Any") -> tuple[str, ...]:
     """
     Give *tags* as a tuple.
 
@@ -28,7 +27,7 @@ def checked_tags(tags: "Iterable[str]") -> tuple[str, ...]:
     return made
 
 
-def checked_metadata(metadata: object) -> "dict[str, Any]":
+def checked_metadata(metadata: "Any") -> "dict[str, Any]":
     """
     Give *metadata* as a dict of its own.
 
@@ -36,7 +35,7 @@ def checked_metadata(metadata: object) -> "dict[str, Any]":
         TypeError: For anything but a mapping with string keys.
     """
     try:
-        made = dict(metadata)  # type: ignore[call-overload]
+        made: dict[Any, Any] = dict(metadata)
     except (TypeError, ValueError):
         made = {None: None}
     if not all(isinstance(key, str) for key in made):

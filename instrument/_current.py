@@ -4,8 +4,13 @@ The run in hand: `current_run` and `emit`.
 
 from instrument._open import open_parent
 from instrument._plan import NOBODY, Plan, mark
-from instrument._run import InertRun, Recipe, Run
+from instrument._recipe import Recipe
+from instrument._run import InertRun, Run
 from instrument._state import MUTED, Frame, get_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 INERT = InertRun()
 """What stands for a run where there is none."""
@@ -15,12 +20,13 @@ def current_run() -> Run:
     """
     Give the run in hand. Never None: outside any run it is false, and inert.
     """
-    state = get_state()
+    state: Any = get_state()
     if state.__class__ is Run and state._ended_ns is None:
-        return state  # type: ignore[no-any-return]
+        return state
     if not isinstance(state, Frame):
         return INERT
-    return open_parent(state if state.is_run else state.run) or INERT
+    run: Any = state if state.is_run else state.run
+    return open_parent(run) or INERT
 
 
 def emit(name: str, data: object = None) -> None:

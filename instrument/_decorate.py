@@ -105,6 +105,6 @@ def _flags(target: "Any") -> int:
     function = getattr(target, "__func__", target)
     code = getattr(function, "__code__", None)
     if code is None and not isinstance(target, type):
-        call = getattr(type(target), "__call__", None)
+        call = getattr(type(target), "__call__", None)  # noqa: B004 - its code is wanted
         code = getattr(call, "__code__", None)
     return getattr(code, "co_flags", 0)

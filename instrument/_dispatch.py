@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument._listener import Listener
-    from instrument._plan import Layer, Receivers
+    from instrument._plan import Layer
+    from instrument._receivers import Receivers
     from instrument._run import Run
 
     Waiting = tuple[Awaitable[Any], Listener, Layer]
+
 
 def keywords(run: "Run") -> "dict[str, Any]":
     """
@@ -56,7 +58,7 @@ class Delivery:
         "error",
     )
 
-    def __init__(  # noqa: PLR0913 - an event's parts
+    def __init__(
         self,
         run: "Run",
         event: str,
@@ -109,7 +111,7 @@ class Delivery:
                     result = method(self._recorded(), run=self._run)
                 else:
                     result = method(*self._args, **self._kwargs)
-            except (Exception, SystemExit) as exc:  # noqa: BLE001 - reported; the call goes on
+            except (Exception, SystemExit) as exc:
                 self._caught(listener, exc)
             else:
                 self._answer = (result, listener, layer)

@@ -66,7 +66,7 @@ class Usage:
     reasoning_tokens: int | None
     cost_usd: float | None
 
-    def __init__(  # noqa: PLR0913 - one argument a field
+    def __init__(
         self,
         input_tokens: int | None = None,
         output_tokens: int | None = None,
@@ -131,7 +131,7 @@ class Event:
 
     __slots__ = (*_FIELDS, "extra", "run", "v")
 
-    def __init__(  # noqa: PLR0913 - one argument a field
+    def __init__(
         self,
         event: str,
         *,
@@ -181,7 +181,10 @@ class Event:
         for name in ("trace_id", "run_id", "parent_run_id"):
             fields[name] = None if fields[name] is None else str(fields[name])
         if isinstance(fields["data"].get("usage"), Usage):
-            fields["data"] = {**fields["data"], "usage": fields["data"]["usage"].to_dict()}
+            fields["data"] = {
+                **fields["data"],
+                "usage": fields["data"]["usage"].to_dict(),
+            }
         whole: dict[str, Any] = jsonable({**fields, **self.extra})
         return whole
 
@@ -258,7 +261,7 @@ def _checked(name: str, fields: "dict[str, Any]") -> "Any":
     if not name.endswith("_id") or value is None:
         return value
     try:
-        return UUID(value)
+        return UUID(str(value))
     except ValueError as exc:
         message = f"not an event: {name!r} is no UUID: {_text.safe_repr(value)}"
         raise EventFormatError(message) from exc

@@ -26,4 +26,4 @@ class ContextThreadPoolExecutor(ThreadPoolExecutor):
         """
         Run ``fn(*args, **kwargs)`` in a copy of the context of now.
         """
-        return super().submit(copy_context().run, fn, *args, **kwargs)
+        return super().submit(copy_context().run, fn, *args, **kwargs)  # type: ignore[arg-type]

@@ -15,8 +15,10 @@ from uuid import UUID, SafeUUID
 __all__ = ["clock_ns", "mint", "wall_ns"]
 
 _UNKNOWN = SafeUUID.unknown
-# the slots' own setters: half the cost of object.__setattr__, which UUID refuses anyway
-_new, _set_int, _set_safe = object.__new__, UUID.int.__set__, UUID.is_safe.__set__  # type: ignore[attr-defined]
+# the slots' own setters: half the cost of object.__setattr__
+_new = object.__new__
+_set_int = vars(UUID)["int"].__set__
+_set_safe = vars(UUID)["is_safe"].__set__
 
 wall_ns: Callable[[], int] = time.time_ns
 """Nanoseconds since the epoch: when a run started."""
@@ -45,7 +47,7 @@ def _seed() -> None:
     """
     Choose the random bits anew; a forked child must not repeat its parent's ids.
     """
-    global _next  # noqa: PLW0603 - one generator per process is the point
+    global _next
     random = int.from_bytes(os.urandom(10), "big")
     version, variant = 0x7 << 76, 0b10 << 62
     counter = random & (1 << 61) - 1  # the top bit is free: it never overflows

@@ -67,7 +67,7 @@ def _jsonable(value: object, budget: _Budget, depth: int) -> "Any":
 def _container(value: "Any", budget: _Budget, depth: int) -> "Any":
     try:
         items = list(value.items() if isinstance(value, dict) else value)
-    except Exception:  # noqa: BLE001 - changed meanwhile by its owner's thread
+    except Exception:
         return _text.safe_repr(value)
     room = max(budget.left, 0)
     cut = len(items) - room

@@ -67,11 +67,11 @@ class Lane:
         cancelled = _loops.cancellations()
         while self._items:
             awaitable, event, done = self._items.popleft()
-            exc = None
+            exc: BaseException | None = None
             try:
                 if awaitable is not None:
                     await awaitable
-            except (Exception, SystemExit) as failure:  # noqa: BLE001 - reported
+            except (Exception, SystemExit) as failure:
                 exc = failure
                 _report.failed(self.listener.handler, event, failure)
             except cancelled as failure:
@@ -153,9 +153,9 @@ class Lane:
     def _stop(self, _: object) -> None:
         self._task = None  # also of a task that was cancelled before its first step
         lanes = self._layer.lanes
-        if not self._items and lanes is not None:
-            if lanes.get(self.listener.key) is self:
-                del lanes[self.listener.key]
+        is_known = lanes is not None and lanes.get(self.listener.key) is self
+        if lanes is not None and is_known and not self._items:
+            del lanes[self.listener.key]
 
 
 class _Serving(Coroutine[Any, Any, None]):
@@ -190,7 +190,7 @@ def lane_of(listener: "Listener", layer: "Layer") -> Lane:
     """
     if layer.lanes is None:
         layer.lanes = {}
-    lane = layer.lanes.get(listener.key)
+    lane: Lane | None = layer.lanes.get(listener.key)
     if lane is not None and lane.is_alive():
         return lane
     fresh = Lane(listener, layer, _home(layer))
@@ -250,7 +250,7 @@ async def in_place(
             raise
     try:
         await awaitable
-    except (Exception, SystemExit) as exc:  # noqa: BLE001 - reported; the call goes on
+    except (Exception, SystemExit) as exc:
         _report.failed(listener.handler, event, exc)
         return exc
     return None

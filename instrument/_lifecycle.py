@@ -168,9 +168,7 @@ def _aend(
     return None
 
 
-async def _end_later(
-    run: Run, rest: "Delivery", waiting: "Any", after: object
-) -> None:
+async def _end_later(run: Run, rest: "Delivery", waiting: "Any", after: object) -> None:
     try:
         await rest.later(waiting)
     finally:
@@ -184,7 +182,9 @@ async def _settle_later(run: Run, rest: "Delivery", after: object) -> None:
     try:
         with shield():
             await _lanes.settle([layer for _, layer in run._heard.listeners])
-    except cancellations():  # cancelled once more; what is queued is served all the same
+    except (
+        cancellations()
+    ):  # cancelled once more; what is queued is served all the same
         pass
     finally:
         set_state(after)

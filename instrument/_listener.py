@@ -4,13 +4,14 @@ What may be given as a handler, and the `Listener` that the dispatcher makes of 
 No base class is needed. What is wrong with a handler is said when it is given.
 """
 
+from collections.abc import Sequence
 from types import BuiltinMethodType, FunctionType, MethodType
 
 from instrument._signature import adapted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import Any, TypeAlias
 
 Handler: "TypeAlias" = object
@@ -18,7 +19,7 @@ Handler: "TypeAlias" = object
 What may be given as a handler: an object with some of the ``on_*`` methods, a handler
 of LangChain, or a callable that takes every `Event`.
 """
-Handlers: "TypeAlias" = "Sequence[Handler]"
+Handlers: "TypeAlias" = Sequence[Handler]
 
 EVENTS: "dict[str, tuple[tuple[str, ...], tuple[str, ...]]]" = {
     # event: (its positional arguments by name, the ``ignore_*`` flags that silence it)
@@ -64,7 +65,7 @@ class Listener:
     __slots__ = ("__weakref__", "event", "handler", "key", "local")
 
     def __init__(
-        self, handler: object, event: str | None = None, *, local: bool = False
+        self, handler: "Any", event: str | None = None, *, local: bool = False
     ) -> None:
         self.handler = handler
         self.event = event
@@ -204,7 +205,7 @@ def _event_only(function: "Any") -> "Callable[..., Any]":
 
 
 def _without_run(method: "Callable[..., Any]") -> "Callable[..., Any]":
-    def unaware(*args: object, run: object = None, **kwargs: object) -> object:  # noqa: ARG001
+    def unaware(*args: object, run: object = None, **kwargs: object) -> object:
         return method(*args, **kwargs)
 
     return unaware

@@ -17,7 +17,7 @@ def get(value: object, name: str) -> "Any":
         return value.get(name)
     try:
         return getattr(value, name, None)
-    except Exception:  # noqa: BLE001 - a foreign property may raise anything
+    except Exception:
         return None
 
 
@@ -53,7 +53,11 @@ def message_data(message: object) -> "dict[str, Any]":
         return {"role": "unknown", "content": message}
     data = {"role": _role(role), "content": get(message, "content")}
     calls = get(message, "tool_calls")
-    return {**data, "tool_calls": list(calls)} if isinstance(calls, list) and calls else data
+    return (
+        {**data, "tool_calls": list(calls)}
+        if isinstance(calls, list) and calls
+        else data
+    )
 
 
 def messages_text(messages: "list[Any]") -> str:

@@ -3,7 +3,8 @@ How a run comes about: who hears it, and whose child it is.
 """
 
 from instrument._plan import NOBODY, Epoch, Plan, linked, mark
-from instrument._run import Recipe, Run
+from instrument._recipe import Recipe
+from instrument._run import Run
 from instrument._state import MUTED, get_state, live_state
 
 TYPE_CHECKING = False

@@ -64,7 +64,7 @@ class Chain:
         """
         return {"outputs": run.outputs}
 
-    def failed(self, run: "Run") -> "dict[str, Any]":  # noqa: ARG002
+    def failed(self, run: "Run") -> "dict[str, Any]":
         """
         Give the error event's own keywords.
         """
@@ -198,6 +198,8 @@ class ChatModel(Llm):
 
 
 CHAIN = Chain()
+
+
 def kind_of(name: str) -> Chain:
     """
     Give what runs of that kind tell; unknown kinds tell what chains tell.
@@ -260,6 +262,6 @@ def _measured(vectors: object) -> "dict[str, Any] | None":
     try:
         count = len(vectors)  # type: ignore[arg-type]
         size = len(vectors[0]) if count else 0  # type: ignore[index]
-    except Exception:  # noqa: BLE001 - of no known shape
+    except Exception:
         return None
     return {"count": count, "size": size}

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from typing import Any
     from uuid import UUID
 
+    from instrument._lanes import Lane
     from instrument._listener import Listener
     from instrument._payload import Chain
     from instrument._redact import Redactor
     from instrument._run import Run
-    from instrument._serve import Lane
 
 
 class Options:
@@ -38,7 +38,7 @@ class Options:
         "tags",
     )
 
-    def __init__(  # noqa: PLR0913 - one argument a field
+    def __init__(
         self,
         listeners: "tuple[Listener, ...]" = (),
         tags: tuple[str, ...] = (),
@@ -182,7 +182,7 @@ class View(Frame, Plan):
         run: "Run | None",
         outer: object = None,
         *,
-        stands_on: "Run | None" = None,
+        stands_on: "Frame | None" = None,
     ) -> None:
         self.outer = plan
         self.run = run
@@ -230,7 +230,6 @@ class Audience:
 
     __slots__ = (
         "_receivers",
-        "voices_of",
         "capture",
         "is_described",
         "is_tagged",
@@ -241,6 +240,7 @@ class Audience:
         "shows_all",
         "tags",
         "undecided",
+        "voices_of",
         "waits",
     )
 
@@ -262,7 +262,9 @@ class Audience:
         self.is_tagged = bool(self.tags)
         for constructors in (True, False):
             for layer in layers:
-                if (layer.rank == "constructor") is constructors and layer.options.metadata:
+                if (
+                    layer.rank == "constructor"
+                ) is constructors and layer.options.metadata:
                     self.metadata.update(layer.options.metadata)
         self.is_described = bool(self.metadata)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class BoundProxy(wrapt.BoundFunctionWrapper):  # type: ignore[misc]
+class BoundProxy(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
     """
     A method of one object.
     """
@@ -29,7 +29,7 @@ class BoundProxy(wrapt.BoundFunctionWrapper):  # type: ignore[misc]
         return self
 
 
-class Proxy(wrapt.FunctionWrapper):  # type: ignore[misc]
+class Proxy(wrapt.FunctionWrapper):  # type: ignore[type-arg]
     """
     A callable, traced or scoped.
     """
@@ -64,4 +64,5 @@ class Proxy(wrapt.FunctionWrapper):  # type: ignore[misc]
 
 
 def _is_global(proxy: Proxy) -> bool:
-    return isinstance(getattr(proxy.__wrapped__, "__qualname__", None), str)
+    name = getattr(proxy.__wrapped__, "__qualname__", "<locals>")
+    return isinstance(name, str) and "<locals>" not in name

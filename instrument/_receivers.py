@@ -57,7 +57,7 @@ def _method(listener: "Listener", event: str) -> "Callable[..., object] | None":
     """
     try:
         return listener.method(event)
-    except (Exception, SystemExit) as exc:  # noqa: BLE001 - reported; the call goes on
+    except (Exception, SystemExit) as exc:
         _report.failed(listener.handler, event, exc)
         return None
 

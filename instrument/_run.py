@@ -6,8 +6,8 @@ from itertools import count
 
 from instrument import _ids, _report
 from instrument._event import Usage
-from instrument._payload import kind_of
 from instrument._plan import NOBODY, Layer, Options, Plan, View
+from instrument._recipe import Recipe
 from instrument._redact import redacted
 from instrument._telling import CONTAINERS, Telling, contained
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
     from uuid import UUID
 
-    from instrument._payload import Chain
-    from instrument._plan import Audience, Voices
+    from instrument._plan import Audience
     from instrument._shapes import Answer
 
     class Binding(Protocol):
@@ -29,33 +28,8 @@ if TYPE_CHECKING:
             self, args: tuple[Any, ...], kwargs: dict[str, Any], instance: object
         ) -> dict[str, Any]: ...
 
+
 _NO_USAGE = Usage()
-
-
-class Recipe:
-    """
-    What the runs of one function, or of one block, have in common.
-
-    Attributes:
-        tells: What runs of this kind tell.
-        facts: Attributes that each run begins with.
-        outputs: What makes the recorded outputs of the result; False for nothing.
-    """
-
-    __slots__ = ("facts", "kind", "name", "outputs", "tells")
-
-    def __init__(
-        self,
-        name: str,
-        kind: str,
-        facts: "dict[str, Any] | None" = None,
-        outputs: "Any" = None,
-    ) -> None:
-        self.name = name
-        self.kind = kind
-        self.tells = kind_of(kind)
-        self.facts = facts
-        self.outputs = outputs
 
 
 class Run(Telling):
@@ -284,9 +258,8 @@ class Run(Telling):
         except TypeError:  # not prepared yet, or a call that does not fit
             inputs = binding.bound(args, kwargs, instance)
         if self._heard.redactors:
-            inputs = redacted(inputs, self._heard.redactors, ("inputs",))
-            if not isinstance(inputs, dict):
-                inputs = {"inputs": inputs}  # dropped
+            shown: Any = redacted(inputs, self._heard.redactors, ("inputs",))
+            inputs = shown if isinstance(shown, dict) else {"inputs": shown}  # dropped
         for value in inputs.values():
             if value.__class__ in CONTAINERS:
                 inputs = {k: contained(v) for k, v in inputs.items()}
@@ -302,6 +275,7 @@ class Run(Telling):
         layer = Layer(options, "call")
         self._extra += (layer,)
         self._plan = Plan(self._plan, layer)
+
 
 def _settle_layout() -> None:
     """

@@ -64,7 +64,7 @@ class Scope(Frame, Layer, Plan):
         self._is_gone = False
         self._mended: Plan | None = None
         if isinstance(state, Frame):
-            self.run = state if state.is_run else state.run  # type: ignore[assignment, attr-defined]
+            self.run = state if state.is_run else state.run  # type: ignore[assignment]
             self.outer = state._plan
         else:
             self.run = None
@@ -123,7 +123,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
 
     __slots__ = ("__weakref__", "_installed", "_mute", "_open")
 
-    def __init__(  # noqa: PLR0913 - each is a word of the public language
+    def __init__(
         self,
         *handlers: "Handler",
         tags: "Iterable[str]" = (),
@@ -144,7 +144,11 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         self.tags = checked_tags(tags) if tags else ()
         self.metadata = None if metadata is None else checked_metadata(metadata)
         self.inherit = inherit
-        self.sample = sample if sample.__class__ is float and sample == 1 else checked_sample(sample)
+        self.sample = (
+            sample
+            if sample.__class__ is float and sample == 1
+            else checked_sample(sample)
+        )
         self.redactors = () if redact is None else (as_redactor(redact),)
         self.capture = capture
         self._open: dict[int, Scope] = {}
@@ -153,6 +157,9 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
 
     def __repr__(self) -> str:
         return f"callbacks({', '.join(_names(self))})"
+
+    def __reduce__(self) -> "Any":
+        return callbacks, ()  # handlers stay in their process
 
     def __enter__(self) -> Scope:
         """
@@ -278,7 +285,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         return scope
 
     def _has_flush(self) -> bool:
-        return any([listener.flushes for listener in self.listeners])
+        return any(listener.flushes for listener in self.listeners)
 
 
 def _close(scope: Scope) -> None:

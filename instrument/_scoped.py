@@ -12,8 +12,14 @@ from instrument._text import safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-    from collections.abc import Generator, Iterator
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Generator,
+        Iterator,
+    )
     from typing import Any
 
     from instrument._scope import Scope, callbacks
@@ -52,7 +58,7 @@ class Scoped:
         return Scoped(self.owner).wrap(target)
 
     def __reduce__(self) -> "Any":
-        return _unscoped, ()  # handlers stay in their process
+        return Scoped, (self.owner,)
 
     def plain(self, function: "Any") -> "Callable[..., Any]":
         owner = self.owner
@@ -101,19 +107,6 @@ class Scoped:
     deferred = called
 
 
-class _Unscoped:
-    """
-    What a pickled `Scoped` comes back as: the handlers stayed behind.
-    """
-
-    def rebuilt(self, target: "Any") -> "Any":
-        return target
-
-
-def _unscoped() -> _Unscoped:
-    return _Unscoped()
-
-
 class ScopeSession(Session):
     """
     A scope that is open as long as a generator or coroutine.
@@ -129,7 +122,7 @@ class ScopeSession(Session):
     def is_done(self) -> bool:
         return self._is_left
 
-    def returned(self, value: object) -> None:  # noqa: ARG002
+    def returned(self, value: object) -> None:
         self._is_left = True
         self._owner.__exit__(None, None, None)
 
@@ -137,7 +130,7 @@ class ScopeSession(Session):
         self._is_left = True
         self._owner.__exit__(type(exc), exc, None)
 
-    def areturned(self, value: object) -> "Awaitable[None]":  # noqa: ARG002
+    def areturned(self, value: object) -> "Awaitable[None]":
         self._is_left = True
         return self._owner.__aexit__(None, None, None)
 
@@ -170,16 +163,16 @@ class BoundSession(Session):
         if state is MUTED:
             self.state = MUTED
 
-    def returned(self, value: object) -> None:  # noqa: ARG002
+    def returned(self, value: object) -> None:
         _leave(self.frame)
 
-    def areturned(self, value: object) -> None:  # noqa: ARG002
+    def areturned(self, value: object) -> None:
         _leave(self.frame)
 
-    def failed(self, exc: BaseException) -> None:  # noqa: ARG002
+    def failed(self, exc: BaseException) -> None:
         _leave(self.frame)
 
-    def afailed(self, exc: BaseException) -> None:  # noqa: ARG002
+    def afailed(self, exc: BaseException) -> None:
         _leave(self.frame)
 
 
@@ -199,7 +192,7 @@ class Bound:
         return decorated(target, Bound(self._state), "bind")
 
     def __reduce__(self) -> "Any":
-        return _unscoped, ()
+        return Bound, (None,)  # the scope stays in its process
 
     def plain(self, function: "Any") -> "Callable[..., Any]":
         def bound(*args: "Any", **kwargs: "Any") -> "Any":

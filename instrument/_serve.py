@@ -14,13 +14,14 @@ from instrument._state import MUTED, PROCESS, get_state, set_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from typing import Any, Protocol
 
     from instrument._listener import Listener
 
     class Stream(Protocol):
         def abandon(self) -> None: ...
+
 
 _streams: "dict[int, weakref.ref[Stream]]" = {}
 _constructed: "dict[int, weakref.ref[Listener]]" = {}
@@ -109,14 +110,14 @@ async def _aflush(listener: "Listener") -> None:
     if hasattr(type(result), "__await__"):
         try:
             await result
-        except (Exception, SystemExit) as exc:  # noqa: BLE001 - reported
+        except (Exception, SystemExit) as exc:
             _report.failed(listener.handler, "flush", exc)
 
 
-def _guarded(listener: "Listener", method: "Callable[[], Any]") -> "Awaitable[Any] | None":
+def _guarded(listener: "Listener", method: "Callable[[], Any]") -> "Any":
     try:
-        return method()  # type: ignore[no-any-return]
-    except (Exception, SystemExit) as exc:  # noqa: BLE001 - reported
+        return method()
+    except (Exception, SystemExit) as exc:
         _report.failed(listener.handler, "flush", exc)
         return None
 

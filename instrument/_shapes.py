@@ -120,7 +120,9 @@ def answer_of(result: object) -> Answer:
     choice = first(get(result, "choices"))
     message = get(choice if generation is None else generation, "message")
     source = message if message is not None else result
-    answer = Answer(message=source if message is not None or _is_message(result) else None)
+    answer = Answer(
+        message=source if message is not None or _is_message(result) else None
+    )
     for holder in (generation, choice, source, result):
         text = _text_of(holder)
         if text:

@@ -6,6 +6,8 @@ consumer. Only our own ContextVar is swapped, both ways, around every resume: th
 application's variables, the task and the thread are as if nothing were there.
 """
 
+from contextlib import suppress
+
 from instrument._session import less_one
 from instrument._state import get_state, set_state
 
@@ -31,10 +33,7 @@ def steps(
         try:
             item = resume(value)
         except StopIteration as stop:
-            if isinstance(value, GeneratorExit) and resume != inner.send:
-                session.failed(value)  # closed, and content with it
-            else:
-                session.returned(stop.value)
+            _finish(session, value if resume == inner.throw else None, stop.value)
             set_state(outside)  # what the body has left open is not the consumer's
             return stop.value
         except BaseException as exc:
@@ -80,8 +79,13 @@ def _start(inner: "Generator[Any, Any, Any]", session: "Session") -> "Any":
     return outside
 
 
+def _finish(session: "Session", thrown: object, value: object) -> None:
+    if isinstance(thrown, GeneratorExit):
+        session.failed(thrown)  # closed, and content with it
+    else:
+        session.returned(value)
+
+
 def _close(inner: "Generator[Any, Any, Any]") -> None:
-    try:
+    with suppress(RuntimeError):  # it yields on; what is raised already counts more
         inner.close()
-    except RuntimeError:  # it yields instead of ending; what is raised already counts
-        pass

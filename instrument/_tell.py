@@ -54,7 +54,7 @@ def starting(run: Run) -> Delivery | None:
             )
             if result is not None:
                 return _start_in_full(run, receivers).after(count, result)
-    except (Exception, SystemExit) as exc:  # noqa: BLE001 - reported; the call goes on
+    except (Exception, SystemExit) as exc:
         return _start_in_full(run, receivers).after(count, None, exc)
     return None
 
@@ -106,7 +106,7 @@ def returning(run: Run, outputs: object) -> Delivery | None:
             if result is not None:
                 rest = Delivery(run, kind.end, receivers, (value,), _end_data)
                 return rest.after(count, result)
-    except (Exception, SystemExit) as exc:  # noqa: BLE001 - reported; the call goes on
+    except (Exception, SystemExit) as exc:
         rest = Delivery(run, kind.end, receivers, (value,), _end_data)
         return rest.after(count, None, exc)
     return None
@@ -167,7 +167,7 @@ def _chosen(run: Run, choose: "Callable[[Any], Any]", outputs: object) -> object
     set_state(MUTED)
     try:
         return choose(outputs)
-    except (Exception, SystemExit) as exc:  # noqa: BLE001 - reported; the call goes on
+    except (Exception, SystemExit) as exc:
         _report.failed(choose, f"outputs= of {run.name}", exc)
         return None
     finally:
@@ -192,7 +192,7 @@ def guarded(value: "Any", read: "Callable[[Any], Any]") -> "Any":
     """
     try:
         return read(value)
-    except (Exception, SystemExit) as exc:  # noqa: BLE001 - reported; the call goes on
+    except (Exception, SystemExit) as exc:
         _report.failed(read, "reading a payload", exc)
         return None
 
@@ -227,5 +227,5 @@ def _measures(run: Run) -> "dict[str, Any]":
 def _message(exc: BaseException | None) -> str:
     try:
         return str(exc)
-    except (Exception, SystemExit) as failure:  # noqa: BLE001 - no error of ours
+    except (Exception, SystemExit) as failure:
         return f"<no message: str raised {type(failure).__name__}>"

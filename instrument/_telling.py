@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from instrument._plan import Audience
+    from instrument._run import Run
 
 CONTAINERS = frozenset((dict, list, set))
 
@@ -26,10 +27,12 @@ class Telling(Frame):
     if TYPE_CHECKING:
         id: UUID
         parent_id: UUID | None
-        tags: tuple[str, ...]
         _heard: Audience
         _ended_ns: int | None
         _added: tuple[str, ...]
+
+        @property
+        def tags(self) -> tuple[str, ...]: ...
 
     _first_token_ns: int | None = None
 
@@ -112,9 +115,7 @@ class Telling(Frame):
         told = {"name": name, "data": shown}
         self._tell("on_custom_event", (name, shown), told, heard)
 
-    def _own(
-        self, value: "Any", name: str, heard: "Audience | None" = None
-    ) -> "Any":
+    def _own(self, value: "Any", name: str, heard: "Audience | None" = None) -> "Any":
         """
         Give a payload as handlers may have it: redacted, and in a container of its own.
         """
@@ -149,8 +150,11 @@ class Telling(Frame):
         data = {"token": text, "channel": channel}
         set_state(MUTED)
         return Delivery(
-            self, "on_llm_new_token", receivers, (text,), lambda _: data, kwargs
+            self._run(), "on_llm_new_token", receivers, (text,), lambda _: data, kwargs
         )
+
+    def _run(self) -> "Run":
+        return self  # type: ignore[return-value]
 
     def _tell(
         self,
@@ -163,12 +167,12 @@ class Telling(Frame):
         state = get_state()
         if not receivers.entries or state is MUTED or self._ended_ns is not None:
             return
-        kwargs = keywords(self)
+        kwargs = keywords(self._run())
         if event == "on_custom_event":  # its own first argument is called name
             del kwargs["name"]
         set_state(MUTED)
         try:
-            Delivery(self, event, receivers, args, lambda _: data, kwargs).now()
+            Delivery(self._run(), event, receivers, args, lambda _: data, kwargs).now()
         finally:
             set_state(state)
 

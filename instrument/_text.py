@@ -34,7 +34,7 @@ def safe_repr(value: object, *, limit: int = _SHORT) -> str:
     """
     try:
         text = repr(value)
-    except (Exception, SystemExit) as exc:  # noqa: BLE001 - no error of ours
+    except (Exception, SystemExit) as exc:
         text = f"<{type(value).__name__} whose repr raised {type(exc).__name__}>"
     return cut(text, limit)
 

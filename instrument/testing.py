@@ -38,7 +38,7 @@ class Recorder(BaseCallbackHandler):
         self.events: list[Event] = []
         self.runs: list[Run] = []
 
-    def on_event(self, event: "Event", **kwargs: "Any") -> None:  # noqa: ARG002
+    def on_event(self, event: "Event", **kwargs: "Any") -> None:
         self.events.append(event)
         if event.event.endswith("_start") and event.run is not None:
             self.runs.append(event.run)

@@ -93,6 +93,24 @@ async def test_async_block_serves_all(called: Called) -> None:
 
 
 @both_backends
+@pytest.mark.rule(14, "async")
+async def test_async_block_of_a_run() -> None:
+    """
+    An async traced block awaits its handlers at both ends, also after an exception.
+    """
+    heard = Heard()
+
+    async with callbacks(heard):
+        async with traced("block"):
+            assert heard.events == ["on_chain_start"]
+        assert heard.events == ["on_chain_start", "on_chain_end"]
+        with pytest.raises(KeyError):
+            async with traced("block"):
+                raise KeyError
+        assert heard.events[-1] == "on_chain_error"
+
+
+@both_backends
 @pytest.mark.rule(14, "async", "async generator")
 async def test_awaited_in_place_in_the_order_given(called: Called) -> None:
     """

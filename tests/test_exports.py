@@ -52,7 +52,7 @@ HEAVY = {
     "instrument.handlers",
     "instrument.integrations",
 }
-MODULES_LIMIT = 40
+MODULES_LIMIT = 95
 
 
 def literal_all(module: str) -> list[str] | None:

@@ -25,6 +25,7 @@ both_backends = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 DEFINED = """
 import asyncio, sys, warnings
 from instrument import AsyncCallbackHandler, BaseCallbackHandler, callbacks, emit, traced
+from instrument.testing import Recorder
 
 class Sync(BaseCallbackHandler):
     def on_event(self, event, **kwargs): print(event.event)
@@ -211,6 +212,22 @@ def test_function_handlers_are_not_flushed() -> None:
         emit("told")
 
     assert flushed.log == []
+
+
+@pytest.mark.rule(14, "sync", "async")
+async def test_flush_that_is_no_method() -> None:
+    """
+    An attribute called ``flush`` that cannot be called is left alone.
+    """
+    recorder = Recorder()
+    vars(recorder)["flush"] = True
+
+    with callbacks(recorder):
+        pass
+    async with callbacks(recorder):
+        traced(callbacks=[recorder])(lambda: None)()
+
+    assert len(recorder.events) == 2
 
 
 @pytest.mark.parametrize("handler", ["Sync", "Async"])

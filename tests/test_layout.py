@@ -31,6 +31,7 @@ FLOORS = [
     {"_serve"},
     {"_dispatch"},
     {"_telling"},
+    {"_recipe"},
     {"_run"},
     {"_open", "_tell"},
     {"_lifecycle"},

@@ -322,7 +322,7 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(
-    max_examples=100, stateful_step_count=25, deadline=None, derandomize=True
+    max_examples=150, stateful_step_count=40, deadline=None, derandomize=True
 )
 pytestmark = [
     pytest.mark.rule(number, "sync", "generator")

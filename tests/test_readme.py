@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import instrument
+from instrument._listener import EVENTS
 from instrument.cli import main
 
 pytest.importorskip("pytest_examples")
@@ -29,6 +30,7 @@ COMMANDS = (
 )
 FIRST_CODE_BEFORE_LINE = 25
 FIRST_CODE_LINES_LIMIT = 12
+CODE_WIDTH = 88
 DURATION = re.compile(r"\d+(\.\d+)? (us|ms|s)\b")
 PRINTED = re.compile(r"^ *#> ?(.*)$", re.MULTILINE)
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -40,6 +42,13 @@ def heading(example: CodeExample) -> str:
     """
     above = LINES[: example.start_line]
     return next(line for line in reversed(above) if re.match("#+ ", line)).strip("# ")
+
+
+def section(name: str) -> str:
+    """
+    Give the text of a section of the README.
+    """
+    return TEXT.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
 
 
 def promised(example: CodeExample) -> list[str]:
@@ -77,9 +86,9 @@ SECTIONS = {
 }
 
 
-@pytest.mark.parametrize("section", list(SECTIONS))
+@pytest.mark.parametrize("name", list(SECTIONS))
 def test_readme_code(
-    section: str,
+    name: str,
     eval_example: EvalExample,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -91,19 +100,19 @@ def test_readme_code(
     """
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     monkeypatch.chdir(tmp_path)
-    for name in ("FORCE_COLOR", "INSTRUMENT_DISABLED"):
-        monkeypatch.delenv(name, raising=False)
+    for variable in ("FORCE_COLOR", "INSTRUMENT_DISABLED"):
+        monkeypatch.delenv(variable, raising=False)
     known: dict[str, Any] = {}
 
-    for example in SECTIONS[section]:
+    for example in SECTIONS[name]:
         known |= ran(example, eval_example, known)
 
         printed = capsys.readouterr()
         assert timeless(printed.out.splitlines()) == timeless(promised(example))
         assert printed.err == ""
 
-    for name in [name for name in known if name.startswith("test_")]:
-        known[name](request.getfixturevalue("recorder"))
+    for test in [known[name] for name in known if name.startswith("test_")]:
+        test(request.getfixturevalue("recorder"))
 
 
 def test_every_block_is_known() -> None:
@@ -111,7 +120,9 @@ def test_every_block_is_known() -> None:
     Blocks are code that is run, what it prints, or commands; each is of one kind.
     """
     kinds = {kind for kind, _ in FENCED.findall(TEXT)}
+    code = "".join(code for kind, code in FENCED.findall(TEXT) if kind == "python")
 
+    assert max(map(len, code.splitlines())) <= CODE_WIDTH
     assert kinds <= {"python", "text", "console"}
     assert sum(map(len, SECTIONS.values())) == TEXT.count("```python\n")
 
@@ -169,6 +180,30 @@ def test_readme_links() -> None:
 
     local = [target for target in targets if "://" not in target]
     assert [t for t in local if t not in anchors and not (CHECKOUT / t).exists()] == []
+
+
+def test_names_of_events() -> None:
+    """
+    Every event that is named exists, and each that there is has its data described.
+    """
+    named = set(re.findall(r"`(on_[a-z_]+)`", TEXT))
+    described = set(re.findall(r"`(on_[a-z_]+)`", section("One native record")))
+    starts_and_ends = {event for event in EVENTS if event.endswith(("_start", "_end"))}
+
+    assert named - set(EVENTS) == set()
+    assert starts_and_ends - described == set()
+
+
+def test_speed_table() -> None:
+    """
+    What is over its bar is listed below the table.
+    """
+    text = section("Speed")
+    rows = re.findall(r"^\| (.+?) \|.*\| (ok|\*\*over\*\*) \|$", text, re.MULTILINE)
+    listed = re.findall(r"^- (.+): [\d.]+ times the floor", text, re.MULTILINE)
+
+    assert len(rows) >= 12
+    assert listed == [what for what, verdict in rows if verdict != "ok"]
 
 
 def test_docstring_code(eval_example: EvalExample) -> None:

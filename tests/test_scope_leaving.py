@@ -280,3 +280,27 @@ def test_constructor_is_deaf_after_its_run() -> None:
 
     assert names(constructor) == ["a"]
     assert [(run.name, run.tags) for run in recorder.runs] == [("leaf", ())]
+
+
+@pytest.mark.rule(3, "sync")
+@pytest.mark.parametrize("twice", ["here", "copy", "thread"])
+def test_run_left_twice(twice: str) -> None:
+    """
+    A run left a second time, from wherever, raises nothing and ends once.
+    """
+    recorder = Recorder()
+    run = traced("x")
+
+    with callbacks(recorder):
+        inside = get_state()
+        run.__enter__()
+        copied = copy_context()
+        leave(run)
+        if twice == "thread":
+            in_thread(leave, run)
+        else:
+            (copied if twice == "copy" else copy_context()).run(leave, run)
+        assert get_state() is inside
+        copied.run(leaf)
+
+    assert [event.name for event in recorder.events] == ["x", "x", "leaf", "leaf"]

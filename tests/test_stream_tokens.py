@@ -224,3 +224,19 @@ async def test_token_keywords(how: str) -> None:
     assert heard[0]["run_id"] == run.id
     assert heard[0]["tags"] == ["t"]
     assert heard[0]["tags"] is not heard[1]["tags"]
+
+
+@every_way
+@pytest.mark.rule(15, "sync", "generator", "async generator")
+async def test_token_that_nobody_hears(how: str) -> None:
+    """
+    A token is timed and collected though no handler takes tokens.
+    """
+    ended: list[Any] = []
+
+    with callbacks(on_llm_end=lambda response, run: ended.append((response, run))):
+        await consume(how)
+
+    response, run = ended[0]
+    assert run.time_to_first_token_s is not None
+    assert response.generations[0][0].text == ("" if how == "sync" else "ab")

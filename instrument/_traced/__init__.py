@@ -2,11 +2,11 @@
 `traced`: make runs of calls, or of a block.
 """
 
-from instrument._decorate import wrapping_of
 from instrument._checked import checked_metadata, checked_tags
+from instrument._decorate import wrapping_of
 from instrument._text import safe_repr
 from instrument._traced._blocks import Block
-from instrument._traced._given import Given, handlers
+from instrument._traced._given import NAMES, Given, handlers
 from instrument._traced._spec import Spec
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ class Decorator(Block):
         given = self._given
         if given.inputs is not None and given.inputs is not False:
             _check_function("inputs", given.inputs)
-        return _applied(target, given)
+        return _applied(target, given)  # type: ignore[no-any-return]
 
 
 class Traced:
@@ -90,9 +90,7 @@ class Traced:
             provider: str | None = None,
         ) -> Block: ...
 
-    def __call__(  # type: ignore[misc]
-        self, target: "Any" = None, /, **keywords: "Any"
-    ) -> "Any":
+    def __call__(self, target: "Any" = None, /, **keywords: "Any") -> "Any":
         """
         Decorate, or make a decorator and context manager.
 
@@ -114,7 +112,9 @@ class Traced:
         Raises:
             TypeError: For a wrong argument; names it and the cure.
         """
-        if callable(target) or isinstance(target, (classmethod, staticmethod, property)):
+        if callable(target) or isinstance(
+            target, (classmethod, staticmethod, property)
+        ):
             given = _given(None, self._kind, keywords)
             return _applied(target, given)
         if target is not None and not isinstance(target, str):
@@ -131,7 +131,15 @@ class Traced:
 
 class _Kinds(Traced):
     __doc__ = Traced.__doc__
-    __slots__ = ("agent", "chain", "chat_model", "embedding", "llm", "retriever", "tool")
+    __slots__ = (
+        "agent",
+        "chain",
+        "chat_model",
+        "embedding",
+        "llm",
+        "retriever",
+        "tool",
+    )
 
     def __init__(self) -> None:
         super().__init__("")
@@ -149,17 +157,7 @@ class _Kinds(Traced):
 
 traced = _Kinds()
 
-_KEYWORDS = (
-    "kind",
-    "tags",
-    "metadata",
-    "callbacks",
-    "inputs",
-    "outputs",
-    "token",
-    "model",
-    "provider",
-)
+_KEYWORDS = NAMES[1:]
 
 
 def _given(name: str | None, kind: str, keywords: "dict[str, Any]") -> Given:
@@ -169,7 +167,9 @@ def _given(name: str | None, kind: str, keywords: "dict[str, Any]") -> Given:
     for text in ("kind", "model", "provider"):
         value = keywords.get(text)
         if value is not None and (not isinstance(value, str) or not value):
-            message = f"traced({text}=...) is a string that is not empty, not {value!r}."
+            message = (
+                f"traced({text}=...) is a string that is not empty, not {value!r}."
+            )
             raise TypeError(message)
     for function in ("outputs", "token"):
         value = keywords.get(function)

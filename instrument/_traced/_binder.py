@@ -6,6 +6,8 @@ compiled once, on the first call that is heard, which returns its own arguments:
 does the binding, defaults included. Secrets are masked in it.
 """
 
+import keyword
+
 from instrument._redact import MASK, Secret
 
 TYPE_CHECKING = False
@@ -41,7 +43,7 @@ class Binder:
         args: "tuple[Any, ...]",
         kwargs: "dict[str, Any]",
         wrapper: object,
-        is_bound: bool = False,  # noqa: FBT001, FBT002 - positional for speed
+        is_bound: bool = False,
     ) -> "dict[str, Any]":
         """
         Give the arguments by name, without ``self``.
@@ -63,7 +65,10 @@ class Binder:
             return bind(*args, **kwargs)
         except TypeError:
             if self._has_secrets:  # which of them they are cannot be told
-                return {"args": [MASK] * len(args), "kwargs": dict.fromkeys(kwargs, MASK)}
+                return {
+                    "args": [MASK] * len(args),
+                    "kwargs": dict.fromkeys(kwargs, MASK),
+                }
             return {"args": list(args), "kwargs": dict(kwargs)}
 
     def has_name(self, name: str) -> bool:
@@ -128,7 +133,7 @@ def _compiled(
     """
     names, defaults = [], {}
     star = False
-    if not all(parameter.name.isidentifier() for parameter in parameters):
+    if any(keyword.iskeyword(p.name) or not p.name.isidentifier() for p in parameters):
         return _unnamed
     for index, parameter in enumerate(parameters):
         text = parameter.name
@@ -167,39 +172,34 @@ def _secrets(function: "Any", parameters: "list[Parameter]") -> "frozenset[str]"
         function = function.func
     function = unwrap(getattr(function, "__func__", function))
     if not hasattr(function, "__code__"):
-        function = getattr(type(function), "__call__", function)
+        function = getattr(type(function), "__call__", function)  # noqa: B004
     scope = getattr(function, "__globals__", {})
-    found = (p.name for p in parameters if _is_secret(_resolved(p, scope)))
+    found = (p.name for p in parameters if _is_secret(p.annotation, scope))
     return frozenset(found)
 
 
-def _resolved(parameter: "Parameter", scope: "dict[str, Any]") -> object:
-    hint = parameter.annotation
-    if not isinstance(hint, str):
-        return hint
-    try:
-        return eval(hint, scope)  # noqa: S307 - as typing.get_type_hints does
-    except Exception:  # noqa: BLE001 - annotations may run any code
-        return hint
-
-
-def _is_secret(hint: "Any") -> bool:
+def _is_secret(hint: "Any", scope: "dict[str, Any]") -> bool:
+    hint = getattr(hint, "__forward_arg__", hint)  # Optional["Annotated[str, Secret]"]
     if isinstance(hint, str):
         import re
 
-        return re.search(r"\bSecret\b", hint) is not None
+        try:
+            hint = eval(hint, scope)  # noqa: S307 - as typing.get_type_hints does
+        except Exception:
+            return re.search(r"\bSecret\b", hint) is not None
     hint = getattr(hint, "__value__", hint)  # type Key = Annotated[str, Secret]
-    if getattr(hint, "__forward_arg__", None) is not None:
-        return _is_secret(hint.__forward_arg__)
-    marks = getattr(hint, "__metadata__", ())
-    if any(_is_mark(mark) for mark in marks):
+    if any(_is_mark(mark) for mark in getattr(hint, "__metadata__", ())):
         return True
     inner = getattr(hint, "__args__", ())
-    return any(_is_secret(arg) for arg in inner if not isinstance(arg, (list, str)))
+    return any(
+        _is_secret(arg, scope) for arg in inner if not isinstance(arg, (list, str))
+    )
 
 
 def _is_mark(mark: object) -> bool:
-    return isinstance(mark, Secret) or (isinstance(mark, type) and issubclass(mark, Secret))
+    return isinstance(mark, Secret) or (
+        isinstance(mark, type) and issubclass(mark, Secret)
+    )
 
 
 def _defines(cls: type, wrapper: object) -> bool:

@@ -5,7 +5,7 @@
 from instrument._current import INERT
 from instrument._lifecycle import afail, afinish, astart, fail, finish, start
 from instrument._open import open_run
-from instrument._run import Recipe
+from instrument._recipe import Recipe
 from instrument._state import STATE, Frame, find, get_state, set_state
 from instrument._tell import KEPT
 
@@ -106,7 +106,7 @@ class Block:
             raise TypeError(message)
         has_inputs = given.inputs is not None and given.inputs is not False
         recipe = Recipe(given.name, given.kind or "chain", given.facts(), given.outputs)
-        call = (self, (), {}, None) if has_inputs else None
+        call: Any = (self, (), {}, None) if has_inputs else None
         run = open_run(recipe, given.layers("call"), call)
         if run is None:
             return None
@@ -144,5 +144,7 @@ def _is_home(run: "Run") -> bool:
         STATE.reset(run._entry)
     except ValueError:
         return False
+    except RuntimeError:  # left twice: the token has been used, here
+        return True
     set_state(state)
     return True

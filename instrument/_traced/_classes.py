@@ -7,9 +7,9 @@ object, and ``__init__`` is wrapped, in each subclass too, when the first such k
 comes. Plain constructions stay as they were.
 """
 
+from instrument._checked import checked_metadata, checked_tags
 from instrument._decorate import wrapping_of
 from instrument._plan import Layer
-from instrument._checked import checked_metadata, checked_tags
 from instrument._traced._given import Given, constructed, handlers
 from instrument._traced._spec import Spec
 
@@ -71,7 +71,7 @@ def decorate_class(cls: type, given: Given) -> type:
         original = vars(cls)["__new__"].__func__
     if getattr(original, _PREPARED, False):
         return cls
-    cls.__new__ = staticmethod(_new(cls, original))  # type: ignore[method-assign,assignment]
+    cls.__new__ = staticmethod(_new(cls, original))  # type: ignore[method-assign]
     return cls
 
 
@@ -139,7 +139,8 @@ def _new(cls: type, original: "Any") -> "Callable[..., Any]":
             object.__setattr__(made_now, SLOT, held)
         return made_now
 
-    __new__.__wrapped__ = vars(cls).get("__init__", cls.__init__) if plain else original  # type: ignore[attr-defined]
+    original_init: Any = cls.__init__  # type: ignore[misc]
+    __new__.__wrapped__ = original_init if plain else original  # type: ignore[attr-defined]
     setattr(__new__, _PREPARED, True)
     return __new__
 

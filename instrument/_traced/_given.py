@@ -11,27 +11,41 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from instrument._listener import Listener
+
+
+NAMES = (
+    "name",
+    "kind",
+    "tags",
+    "metadata",
+    "callbacks",
+    "inputs",
+    "outputs",
+    "token",
+    "model",
+    "provider",
+)
+
 
 class Given:
     """
     The keywords of one ``traced(...)``, checked; None where not given.
     """
 
-    __slots__ = (
-        "callbacks",
-        "inputs",
-        "kind",
-        "metadata",
-        "model",
-        "name",
-        "outputs",
-        "provider",
-        "tags",
-        "token",
-    )
+    name: str | None
+    kind: str | None
+    tags: "tuple[str, ...] | None"
+    metadata: "dict[str, Any] | None"
+    callbacks: "tuple[Listener, ...] | None"
+    inputs: "Any"
+    outputs: "Any"
+    token: "Any"
+    model: str | None
+    provider: str | None
 
     def __init__(self, **given: "Any") -> None:
-        for name in self.__slots__:
+        for name in NAMES:
             setattr(self, name, given.get(name))
 
     def over(self, inner: "Given") -> "Given":
@@ -39,7 +53,7 @@ class Given:
         Give both: these options win, tags add up, handlers too.
         """
         made = Given()
-        for name in self.__slots__:
+        for name in NAMES:
             mine, theirs = getattr(self, name), getattr(inner, name)
             setattr(made, name, theirs if mine is None else mine)
         made.tags = (*(inner.tags or ()), *(self.tags or ()))

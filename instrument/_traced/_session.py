@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import Any
 
-    from instrument._plan import Receivers
+    from instrument._receivers import Receivers
     from instrument._run import Run
     from instrument._traced._given import Given
 
@@ -32,7 +32,16 @@ class RunSession(Session):
         yields: False for a coroutine.
     """
 
-    __slots__ = ("_count", "_items", "_is_model", "_keeps", "_read", "_run", "_starts", "_yields")
+    __slots__ = (
+        "_count",
+        "_is_model",
+        "_items",
+        "_keeps",
+        "_read",
+        "_run",
+        "_starts",
+        "_yields",
+    )
 
     def __init__(
         self, run: "Run", given: "Given", *, starts: bool, yields: bool = True
@@ -115,7 +124,7 @@ class RunSession(Session):
                     if result is not None:
                         run.token_after(count, result, chunk)
                         return
-            except (Exception, SystemExit) as exc:  # noqa: BLE001 - reported
+            except (Exception, SystemExit) as exc:
                 run.token_after(count, None, chunk, exc)
 
         return tell

@@ -10,7 +10,7 @@ from instrument._follow import FOLLOWED, follow
 from instrument._lifecycle import afail, afinish, astart, fail, finish, start
 from instrument._open import open_run
 from instrument._plan import Layer
-from instrument._run import Recipe
+from instrument._recipe import Recipe
 from instrument._state import MUTED, get_state, set_state
 from instrument._traced._binder import Binder
 from instrument._traced._given import Given, constructed, handlers
@@ -64,7 +64,9 @@ class Spec:
         self._binder = Binder(target)
         self._takes_callbacks = not self._binder.has_name(CALLBACKS)
         self._records = given.inputs is not False
-        self.recipe = Recipe(self.name, given.kind or "chain", given.facts(), given.outputs)
+        self.recipe = Recipe(
+            self.name, given.kind or "chain", given.facts(), given.outputs
+        )
         if not self._records:
             nothing = {"_inputs": self.recipe.tells.recorded({})}
             self.recipe.facts = {**(self.recipe.facts or {}), **nothing}
@@ -214,7 +216,7 @@ class Spec:
         set_state(MUTED)
         try:
             made = choose(*args, **kwargs)
-        except (Exception, SystemExit) as exc:  # noqa: BLE001 - the user's function; the call goes on
+        except (Exception, SystemExit) as exc:
             _report.failed(choose, f"inputs= of {self.name}", exc)
             return {}
         finally:

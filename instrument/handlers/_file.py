@@ -2,6 +2,7 @@
 `FileCallbackHandler`: every event as a line of JSON.
 """
 
+import errno
 import os
 import threading
 
@@ -42,16 +43,18 @@ class FileCallbackHandler(BaseCallbackHandler):
             message = f"FileCallbackHandler: mode is 'a', 'w' or 'x', not {mode!r}."
             raise ValueError(message)
         self.path = os.fspath(path)
-        if os.path.isdir(self.path):
-            message = f"FileCallbackHandler needs a file, and {self.path!r} is a folder."
-            raise IsADirectoryError(message)
+        if os.path.isdir(self.path):  # noqa: PTH112 - a path may be bytes
+            message = (
+                f"FileCallbackHandler needs a file, and {self.path!r} is a folder."
+            )
+            raise IsADirectoryError(errno.EISDIR, message, self.path)
         flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | _FLAGS[mode]
         self._descriptor: int | None = os.open(self.path, flags, 0o666)
         self._lock = threading.RLock()
         if self._is_torn():
             self._write(b"\n")
 
-    def on_event(self, event: "Event", **kwargs: "Any") -> None:  # noqa: ARG002
+    def on_event(self, event: "Event", **kwargs: "Any") -> None:
         self._write(f"{event.to_json()}\n".encode("ascii"))
 
     def close(self) -> None:

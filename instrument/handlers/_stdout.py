@@ -29,7 +29,7 @@ class StdOutCallbackHandler(BaseCallbackHandler):
     def __init__(self, file: "TextIO | None" = None) -> None:
         self._terminal = Terminal(file)
 
-    def on_event(self, event: "Event", **kwargs: "Any") -> None:  # noqa: ARG002
+    def on_event(self, event: "Event", **kwargs: "Any") -> None:
         if event.event.endswith("_start"):
             self._terminal.line(f"{self._head(event, '>')}")
         elif event.event.endswith(("_end", "_error")):
@@ -46,7 +46,7 @@ class StdOutCallbackHandler(BaseCallbackHandler):
         told = status
         if "type" in data and status == "error":
             message = cut(printable(str(data["message"] or "")), _MESSAGE)
-            told = f"error {printable(data['type'])}: {message}"
+            told = f"error {printable(data['type'])}" + (message and f": {message}")
         duration = self._terminal.coloured(written_duration(data["duration_s"]), "dim")
         return f"{duration}  {self._terminal.coloured(told, _COLOURS.get(status, 'yellow'))}"
 

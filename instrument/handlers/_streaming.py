@@ -23,5 +23,5 @@ class StreamingStdOutCallbackHandler(BaseCallbackHandler):
     def __init__(self, file: "TextIO | None" = None) -> None:
         self._terminal = Terminal(file)
 
-    def on_llm_new_token(self, token: str, **kwargs: "Any") -> None:  # noqa: ARG002
+    def on_llm_new_token(self, token: str, **kwargs: "Any") -> None:
         self._terminal.piece(token)
