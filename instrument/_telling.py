@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from instrument._plan import Audience
     from instrument._run import Run
 
-CONTAINERS = frozenset((dict, list, set))
+CONTAINERS: "frozenset[Any]" = frozenset((dict, list, set))
 
 
 class Telling(Frame):

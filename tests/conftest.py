@@ -4,6 +4,8 @@ a rule runs in each mode that its marker names.
 """
 
 import gc
+import json
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -122,3 +124,18 @@ def _of_mode(mode: str, body: Callable[..., object]) -> Any:
         "generator": generator,
         "async generator": async_generator,
     }[mode]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """
+    Print which rules the tests state, for the test of the matrix.
+    """
+    if "INSTRUMENT_PRINT_RULES" not in os.environ:
+        return
+    rules = {
+        (mark.args[0], mode, item.nodeid.partition("[")[0])
+        for item in session.items
+        for mark in item.iter_markers("rule")
+        for mode in mark.args[1:]
+    }
+    print(f"\nRULES {json.dumps(sorted(rules))}")
