@@ -145,16 +145,17 @@ class Lane:
 
     async def _serve(self) -> None:
         set_state(MUTED)
-        try:
-            await self.drain()
-        finally:
-            self._stop(None)
+        await self.drain()
 
     def _stop(self, _: object) -> None:
-        self._task = None  # also of a task that was cancelled before its first step
+        """
+        Make room for the next task; the one that served is done, or was cancelled.
+        """
+        self._task = None
         lanes = self._layer.lanes
-        is_known = lanes is not None and lanes.get(self.listener.key) is self
-        if lanes is not None and is_known and not self._items:
+        if self._items:
+            self._kick()
+        elif lanes is not None and lanes.get(self.listener.key) is self:
             del lanes[self.listener.key]
 
 

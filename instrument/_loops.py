@@ -81,6 +81,12 @@ class Background:
                 self._loop = self._start()
             return self._loop
 
+    def is_running(self) -> bool:
+        """
+        Tell whether it has been started.
+        """
+        return self._loop is not None
+
     def is_here(self) -> bool:
         """
         Tell whether this thread is the one that serves, and so must not wait for it.

@@ -52,11 +52,9 @@ class Chain:
         """
         return {"inputs": run.inputs}
 
-    def ended(self, run: "Run") -> "Any":
-        """
-        Give the end event's argument.
-        """
-        return run._outputs
+    if TYPE_CHECKING:  # asked of models only; of all others it is the outputs
+
+        def ended(self, run: "Run") -> Any: ...
 
     def end_data(self, run: "Run") -> "dict[str, Any]":
         """
@@ -153,6 +151,9 @@ class Llm(Chain):
         return {"prompts": run.inputs, **_model_data(run)}
 
     def ended(self, run: "Run") -> "Any":
+        """
+        Give the end event's argument.
+        """
         whole = hasattr(run.outputs, "generations") and run._heard.shows_all
         return run.outputs if whole else _result(run)
 

@@ -134,6 +134,9 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         capture: bool = True,
         **functions: "Callable[..., Any]",
     ) -> None:
+        for handler in handlers:
+            if handler.__class__ is callbacks:
+                raise TypeError(_NESTED)
         listeners = tuple([as_listener(handler) for handler in handlers])
         if functions:
             listeners += tuple([as_listener(f, name) for name, f in functions.items()])
@@ -297,6 +300,10 @@ def _names(options: Options) -> "list[str]":
     return [type(it.handler).__name__ for it in options.listeners]
 
 
+_NESTED = (
+    "callbacks() takes handlers, not another callbacks(): open one block in the other,"
+    " with outer, inner: ..."
+)
 _LOCAL = (
     "local() is for a handler given where a thing is made, @traced(callbacks=["
     "local(handler)]). In a block give the handler itself: callbacks(handler)."

@@ -46,7 +46,7 @@ def flush_at_exit(listener: "Listener") -> None:
     Flush a constructor handler at exit: no block is ever left that would do it.
     """
     key = id(listener)
-    if _method(listener, "flush") or _method(listener, "aflush"):
+    if listener.flushes:
         forget = lambda _: _constructed.pop(key, None)  # noqa: E731
         _constructed[key] = weakref.ref(listener, forget)
 
@@ -135,9 +135,29 @@ def _at_exit() -> None:
         stream = reference()
         if stream is not None:
             stream.abandon()
-    for layer in list(PROCESS):
-        flush(layer)
+    layers = list(PROCESS)
     for known in list(_constructed.values()):
         listener = known()
         if listener is not None:
-            flush(Layer(Options((listener,))))
+            layers.append(Layer(Options((listener,))))
+    for layer in layers:
+        try:
+            _flush_at_exit(layer)
+        except Exception as exc:  # noqa: BLE001 - the next one is flushed all the same
+            _report.complain("a handler could not be flushed at exit", exc)
+
+
+def _flush_at_exit(layer: "Layer") -> None:
+    """
+    Flush where no thread can be started any more, as at exit from Python 3.12 on.
+    """
+    waits = layer.lanes or any(_method(it, "aflush") for it in layer.options.listeners)
+    if not waits or _loops.background.is_running():
+        flush(layer)
+        return
+
+    import asyncio
+
+    for lane in (layer.lanes or {}).values():
+        lane.loop = None  # it is gone; what is queued is served here
+    asyncio.run(aflush(layer))

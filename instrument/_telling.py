@@ -2,6 +2,8 @@
 What a run's body tells while it runs: tokens, text, retries, events of its own.
 """
 
+from collections import OrderedDict, defaultdict, deque
+
 from instrument import _ids
 from instrument._dispatch import Delivery, keywords
 from instrument._redact import redacted
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from instrument._plan import Audience
     from instrument._run import Run
 
-CONTAINERS: "frozenset[Any]" = frozenset((dict, list, set))
+CONTAINERS: "frozenset[Any]" = frozenset(
+    (dict, list, set, bytearray, OrderedDict, defaultdict, deque)
+)
 
 
 class Telling(Frame):

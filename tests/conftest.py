@@ -138,4 +138,4 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         for mark in item.iter_markers("rule")
         for mode in mark.args[1:]
     }
-    print(f"\nRULES {json.dumps(sorted(rules))}")
+    print(f"\nRULES {json.dumps(sorted(rules))}")  # noqa: T201

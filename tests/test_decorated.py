@@ -223,7 +223,7 @@ def test_copy(copied: Callable[[Any], Any]) -> None:
 
 @each_decorator
 @pytest.mark.rule(1, *every_mode)
-async def test_shipped_by_value(called: Called, decorate: Decorate) -> None:
+async def test_shipped_by_value(called: Called, decorate: Decorate, mode: str) -> None:
     """
     A local function goes through cloudpickle, is heard there, and carries no handler.
     """
@@ -235,7 +235,8 @@ async def test_shipped_by_value(called: Called, decorate: Decorate) -> None:
     with callbacks(recorder):
         assert await called(shipped, _double, 2) in (4, [4])
 
-    is_traced = isinstance(decorate, type(traced("x")))
+    # cloudpickle takes a generator function's proxy for the function that it says to be
+    is_traced = isinstance(decorate, type(traced("x"))) and "generator" not in mode
     heard = [run.inputs for run in recorder.runs]
     assert heard == ([{"args": (2,)}] if is_traced else [])
 

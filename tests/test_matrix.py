@@ -67,11 +67,11 @@ def test_matrix_is_full() -> None:
 
     wanted = {(rule, mode) for rule in RULES for mode in MODES}
     for rule, meaning in RULES.items():
-        print(f"\nRule {rule}: {meaning}")
+        print(f"\nRule {rule}: {meaning}")  # noqa: T201
         for mode in MODES:
             tests = cells.get((rule, mode), [])
             reason = NOT_APPLICABLE.get((rule, mode), "EMPTY")
-            print(f"  {mode}: {', '.join(tests) or reason}")
+            print(f"  {mode}: {', '.join(tests) or reason}")  # noqa: T201
     assert set(cells) <= wanted, "a test states a rule or mode that is none"
     assert sorted(wanted - set(cells) - set(NOT_APPLICABLE)) == []
     assert sorted(set(cells) & set(NOT_APPLICABLE)) == [], "stated, and so applicable"

@@ -64,6 +64,10 @@ def test_reused_object_nests() -> None:
     assert get_state() is before
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="a with statement does not tell its object which entry it leaves",
+)
 @pytest.mark.rule(3, "sync", "generator")
 def test_reused_object_leaves_its_own() -> None:
     """

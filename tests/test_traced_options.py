@@ -71,10 +71,7 @@ async def test_function_that_fails(
         got = await called(decorate(), lambda x: "done", "given")
 
     assert got in ("done", ["done"])
-    assert recorder.runs[0].inputs == (
-        {} if keyword == "inputs" else recorder.runs[0].inputs
-    )
-    assert recorder.runs[0].outputs is None or keyword == "inputs"
+    assert not getattr(recorder.runs[0], keyword)
     assert len([line for line in reports if ".fail failed at" in line]) == 1
 
 
