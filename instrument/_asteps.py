@@ -109,9 +109,13 @@ def _resumed(inner: "Any", session: "Session") -> "Generator[Any, Any, Any]":
         try:
             signal = resume(value)
         except StopIteration as stop:
-            return stop.value
-        finally:
             session.leave(outside)
+            return stop.value
+        except BaseException:
+            session.leave(outside)
+            session = None  # type: ignore[assignment]  # the traceback keeps this frame
+            raise
+        session.leave(outside)
         try:
             value = yield signal
         except GeneratorExit as exc:

@@ -286,11 +286,10 @@ def _settle_layout() -> None:
     """
     first = Run(Recipe("first", "chain"), None, NOBODY, NOBODY.settle(), None)
     first.depth = 0
-    first._call = first._inputs = first._outputs = first._answer = None
-    first._metadata = first._first_token_ns = None
+    first._call = first._inputs = first._outputs = first._metadata = None
+    first._owner = first._entry = None
     first.status, first.error, first.error_origin = "ok", None, False
-    first.model = first.provider = None
-    first.usage = _NO_USAGE
+    first.model, first.usage = None, _NO_USAGE
 
 
 _settle_layout()
