@@ -3,7 +3,8 @@
 
 Each method is called in the thread or task that does the thing, before it goes on; an
 `AsyncCallbackHandler` is awaited there. Besides what the signatures show, every
-method gets ``run`` (the live `Run`), ``tags``, ``metadata`` and ``name``; a method
+method gets ``run`` (the live `Run`) and ``tags``, all but ``on_llm_new_token`` also
+``metadata``, and all but that and ``on_custom_event`` the run's ``name``; a method
 without ``**kwargs`` gets those it names.
 """
 

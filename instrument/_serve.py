@@ -143,7 +143,7 @@ def _at_exit() -> None:
     for layer in layers:
         try:
             _flush_at_exit(layer)
-        except Exception as exc:  # noqa: BLE001 - the next one is flushed all the same
+        except Exception as exc:
             _report.complain("a handler could not be flushed at exit", exc)
 
 

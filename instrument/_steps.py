@@ -27,8 +27,8 @@ def steps(
     """
     outside = _start(inner, session)
     frame, tell = session.frame, session.tell()
-    resume: Callable[[Any], Any] = inner.send
-    value: Any = None
+    send: Callable[[Any], Any] = inner.send
+    resume, value = send, None
     while True:
         try:
             item = resume(value)
@@ -59,7 +59,7 @@ def steps(
             exc.with_traceback(less_one(exc.__traceback__))
             resume, value = inner.throw, exc
         else:
-            resume = inner.send
+            resume = send
         frame._outer = outside = get_state()
         set_state(state)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from instrument import callbacks, traced
+from instrument import traced
 from instrument.testing import Recorder
 
 

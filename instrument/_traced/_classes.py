@@ -99,7 +99,7 @@ def _own(owner: object) -> object:
 def _check(cls: type, given: Given) -> None:
     useless = [
         name
-        for name in ("name", "inputs", "outputs", "token", "model", "provider")
+        for name in ("name", "kind", "inputs", "outputs", "token", "model", "provider")
         if getattr(given, name) is not None
     ]
     if useless:
