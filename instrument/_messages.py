@@ -60,6 +60,16 @@ def message_data(message: object) -> "dict[str, Any]":
     )
 
 
+def document_data(document: object) -> object:
+    """
+    Write a retrieved document as ``{page_content, metadata}``; others stay as they are.
+    """
+    content = get(document, "page_content")
+    if not isinstance(content, str) or isinstance(document, dict):
+        return document
+    return {"page_content": content, "metadata": get(document, "metadata")}
+
+
 def messages_text(messages: "list[Any]") -> str:
     """
     Write a conversation as text, a line a message, for handlers of text models.

@@ -5,7 +5,7 @@ A payload is made only when somebody who hears that event is there. Containers a
 the payload's own: a handler that changes one changes nothing for the call.
 """
 
-from instrument._messages import message_data
+from instrument._messages import document_data, message_data
 from instrument._redact import redacted
 from instrument._shapes import Answer, Generation, LLMResult
 from instrument._text import safe_repr
@@ -106,7 +106,10 @@ class Retriever(Chain):
         return {"query": run.inputs}
 
     def end_data(self, run: "Run") -> "dict[str, Any]":
-        return {"documents": run.outputs}
+        found = run.outputs
+        if isinstance(found, (list, tuple)):
+            found = [document_data(document) for document in found]
+        return {"documents": found}
 
 
 class Embedding(Chain):

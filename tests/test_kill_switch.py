@@ -120,3 +120,19 @@ def run(use: str, switch: str) -> str:
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.strip()
+
+
+def test_demo_says_that_nobody_listens() -> None:
+    """
+    The demo answers with the switch on, and says why it shows no tree.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "instrument", "demo"],
+        env={**os.environ, "INSTRUMENT_DISABLED": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "INSTRUMENT_DISABLED is set" in done.stdout
+    assert "agent answer" not in done.stdout

@@ -10,6 +10,7 @@ from typing import TextIO, cast
 from instrument import callbacks
 from instrument._demo import pipeline
 from instrument._demo.sinks import EventsFile, Output
+from instrument._state import DISABLED
 from instrument._text import printable
 from instrument.handlers import StdOutCallbackHandler, StreamingStdOutCallbackHandler
 
@@ -41,6 +42,8 @@ def show(question: str, *files: EventsFile) -> None:
     with callbacks(tree, text, *files):
         answer = pipeline.answer(question, pause_s=_pause_s())
 
+    if DISABLED:
+        output.write("INSTRUMENT_DISABLED is set: nobody listens, nothing is shown.\n")
     output.write(f"\n{_verdict(answer)}\n")
     output.flush()
     for error in (output.error, *(file.error for file in files)):
