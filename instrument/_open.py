@@ -39,7 +39,8 @@ def open_run(
         return None
     else:
         if state._is_gone:
-            return open_run(recipe, layers, call, parent) if live_state() else None
+            live_state()
+            return open_run(recipe, layers, call, parent)
         if state.__class__ is Run:
             plan, ambient = state._plan, state
         else:

@@ -78,8 +78,8 @@ def live_state() -> "Any":
     Give the state of now, without what was left from elsewhere meanwhile.
     """
     state = top = get_state()
-    while isinstance(state, Frame) and state._is_gone and state._outer is not None:
-        state = state._outer
+    while isinstance(state, Frame) and state._is_gone:
+        state = PROCESS if state._outer is None else state._outer
     if state is not top:
         set_state(state)
     return state

@@ -15,7 +15,6 @@ from instrument._traced._spec import Spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 KEYWORDS = ("callbacks", "tags", "metadata")
@@ -25,13 +24,13 @@ _PREPARED = "__instrument_init__"
 
 class Held:
     """
-    The layer of one object, kept in it; copies share it, pickles leave it out.
+    The layers of one object, kept in it; copies share them, pickles leave them out.
     """
 
-    __slots__ = ("layer",)
+    __slots__ = ("layers",)
 
-    def __init__(self, layer: Layer | None) -> None:
-        self.layer = layer
+    def __init__(self, *layers: Layer) -> None:
+        self.layers = layers
 
     def __copy__(self) -> "Held":
         return self
@@ -40,7 +39,7 @@ class Held:
         return self
 
     def __reduce__(self) -> "Any":
-        return Held, (None,)  # handlers stay in their process
+        return Held, ()  # handlers stay in their process
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Held)  # objects compare by what is theirs
@@ -63,15 +62,12 @@ def decorate_class(cls: type, given: Given) -> type:
     _check(cls, given)
     layers = given.layers()
     if layers:
-        setattr(cls, SLOT, Held(layers[0]))
+        before = vars(cls).get(SLOT, Held())
+        setattr(cls, SLOT, Held(*before.layers, *layers))
         _watch(cls)
-    if "__new__" not in vars(cls) or not hasattr(vars(cls)["__new__"], "__func__"):
-        original = cls.__new__
-    else:
-        original = vars(cls)["__new__"].__func__
-    if getattr(original, _PREPARED, False):
-        return cls
-    cls.__new__ = staticmethod(_new(cls, original))  # type: ignore[method-assign]
+    if not getattr(cls.__new__, _PREPARED, False):
+        _take_keywords(cls)
+        _hook_subclasses(cls)
     return cls
 
 
@@ -86,7 +82,7 @@ def layers_of(owner: object) -> "tuple[Layer, ...]":
         own = _own(owner)
         if isinstance(own, Held) and not any(own is each for each in held):
             held.append(own)
-    return tuple(each.layer for each in held if each.layer is not None)
+    return tuple(layer for each in held for layer in each.layers)
 
 
 def _own(owner: object) -> object:
@@ -123,32 +119,59 @@ def _slots_of(base: type) -> "tuple[str, ...]":
     return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
-def _new(cls: type, original: "Any") -> "Callable[..., Any]":
-    plain = original is object.__new__
+def _hook_subclasses(cls: "Any") -> None:
+    """
+    Have subclasses take the keywords too, whatever constructors of their own they have.
+    """
+    original = vars(cls).get("__init_subclass__")
+
+    def __init_subclass__(made: "Any", /, **kwargs: "Any") -> None:  # noqa: N807
+        if original is not None:
+            original.__get__(None, made)(**kwargs)
+        else:
+            super(cls, made).__init_subclass__(**kwargs)
+        if "__new__" in vars(made):
+            _take_keywords(made)
+        if any(SLOT in vars(base) for base in made.__mro__):
+            _watch(made)
+
+    cls.__init_subclass__ = classmethod(__init_subclass__)
+
+
+def _take_keywords(cls: "Any") -> None:
+    """
+    Give *cls* a ``__new__`` that puts the handlers it is given on the object.
+    """
+    original: Any = cls.__new__
+    is_plain = original is object.__new__
 
     def __new__(made: "Any", /, *args: "Any", **kwargs: "Any") -> "Any":  # noqa: N807
         held = None
+        rest = _accepted(original, kwargs)
         if any(keyword in kwargs for keyword in KEYWORDS):
             held = _held({k: kwargs[k] for k in KEYWORDS if k in kwargs})
-            _prepare(made)
-        if plain:
-            made_now = object.__new__(made)
+            _prepare(made, is_plain=is_plain)
+        if not is_plain:
+            thing = original(made, *args, **rest)
+        elif made.__init__ is object.__init__ and (args or rest):
+            message = f"{made.__name__}() takes no arguments"  # Python's own words
+            raise TypeError(message)
         else:
-            made_now = original(made, *args, **_accepted(original, kwargs))
+            thing = object.__new__(made)
         if held is not None:
-            object.__setattr__(made_now, SLOT, held)
-        return made_now
+            object.__setattr__(thing, SLOT, held)
+        return thing
 
-    original_init: Any = cls.__init__  # type: ignore[misc]
-    __new__.__wrapped__ = original_init if plain else original  # type: ignore[attr-defined]
+    __new__.__wrapped__ = cls.__init__ if is_plain else original  # type: ignore[attr-defined]
     setattr(__new__, _PREPARED, True)
-    return __new__
+    cls.__new__ = staticmethod(__new__)
 
 
-def _prepare(cls: "Any") -> None:
+def _prepare(cls: "Any", *, is_plain: bool) -> None:
     """
     Have ``__init__`` of *cls* get only those of the keywords that it names itself.
     """
+    _watch(cls)
     original = cls.__init__
     if getattr(original, _PREPARED, False):
         return
@@ -158,14 +181,17 @@ def _prepare(cls: "Any") -> None:
     @functools.wraps(original)
     def __init__(self: "Any", /, *args: "Any", **kwargs: "Any") -> None:  # noqa: N807
         held = _own(self)
-        if original is not object.__init__ or args or _accepted(original, kwargs):
-            original(self, *args, **_accepted(original, kwargs))
+        rest = _accepted(original, kwargs)
+        if original is not object.__init__:
+            original(self, *args, **rest)
+        elif is_plain and (args or rest):
+            message = f"{cls.__name__}() takes no arguments"  # Python's own words
+            raise TypeError(message)
         if isinstance(held, Held) and _own(self) is not held:
             object.__setattr__(self, SLOT, held)  # __init__ filled __dict__ anew
 
     setattr(__init__, _PREPARED, True)
     cls.__init__ = __init__
-    _watch(cls)
 
 
 def _accepted(function: "Any", kwargs: "dict[str, Any]") -> "dict[str, Any]":
