@@ -156,6 +156,7 @@ async def _afinal(
             await pending
     finally:
         set_state(outside)  # what the body has left open is not the consumer's
+        session.frame._outer = None
 
 
 def _unregistered(inner: "AsyncGenerator[Any, Any]") -> "Awaitable[Any]":

@@ -87,7 +87,7 @@ class Lane:
         """
         if self.loop is None or _loops.running_loop() is None:
             await self.drain()
-        elif self._items or self._task is not None:
+        else:
             await self.served(self.put(None, "flush"))
 
     async def served(self, done: "Future[None]") -> None:
@@ -131,8 +131,7 @@ class Lane:
         while other._items:
             awaitable, event, done = other._items.popleft()
             if other.forks != _loops.Forks.count:  # the parent process serves it
-                if awaitable is not None:
-                    _close(awaitable)
+                _close(awaitable)
                 _finish(done, None)
                 continue
             moved = self.put(awaitable, event)
@@ -178,11 +177,10 @@ class _Serving(Coroutine[Any, Any, None]):
     def throw(self, *exc: "Any") -> object:
         return self._inner.throw(*exc) if self._is_started else self.send(None)
 
-    def close(self) -> None:
-        self._inner.close()
+    # asyncio steps a task's coroutine by send and throw alone
+    def close(self) -> None: ...
 
-    def __await__(self) -> "Generator[Any, Any, None]":
-        return self._inner.__await__()
+    def __await__(self) -> "Generator[Any, Any, None]": ...  # type: ignore[empty-body]
 
 
 def lane_of(listener: "Listener", layer: "Layer") -> Lane:
@@ -294,15 +292,13 @@ def _somewhere() -> "AbstractEventLoop":
 
 
 def _finish(done: "Future[None]", exc: BaseException | None) -> None:
-    if done.done():
-        return
     if exc is None:
         done.set_result(None)
     else:
         done.set_exception(exc)
 
 
-def _close(awaitable: "Awaitable[Any]") -> None:
+def _close(awaitable: "Awaitable[Any] | None") -> None:
     close = getattr(awaitable, "close", None)
     if close is not None:
         close()

@@ -7,6 +7,7 @@ No base class is needed. What is wrong with a handler is said when it is given.
 from collections.abc import Sequence
 from types import BuiltinMethodType, FunctionType, MethodType
 
+from instrument import _report
 from instrument._signature import adapted
 
 TYPE_CHECKING = False
@@ -87,10 +88,17 @@ class Listener:
         cls = self.handler.__class__
         known = _flushing.get(cls)
         if known is None:
-            known = hasattr(self.handler, "flush") or hasattr(self.handler, "aflush")
+            known = self._has("flush") or self._has("aflush")
             if cls in _kinds:  # what it is does not depend on the instance
                 _flushing[cls] = known
         return known and self.event is None
+
+    def _has(self, name: str) -> bool:
+        try:
+            return hasattr(self.handler, name)
+        except Exception as exc:
+            _report.failed(self.handler, name, exc)
+            return False
 
     def method(self, event: str) -> "Callable[..., Any] | None":
         """

@@ -279,12 +279,10 @@ class Audience:
 
     def voices(self, kind: "Chain") -> "Voices":
         """
-        Give what serves the events of one kind of run.
+        Find what serves the events of one kind of run; kept in `voices_of`.
         """
-        known = self.voices_of.get(kind.start)
-        if known is None:
-            known = self.voices_of[kind.start] = Voices(self, kind)
-        return known
+        made = self.voices_of[kind.start] = Voices(self, kind)
+        return made
 
     def _heard(
         self, layers: "list[Layer]", own: "tuple[Layer, ...]"

@@ -25,8 +25,9 @@ class BoundProxy(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
     def __copy__(self) -> "BoundProxy":
         return self
 
-    def __deepcopy__(self, memo: object) -> "BoundProxy":
-        return self
+    def __deepcopy__(self, memo: "Any") -> "Any":
+        owner = copy.deepcopy(self._self_instance, memo)
+        return getattr(owner, self.__wrapped__.__name__)
 
 
 class Proxy(wrapt.FunctionWrapper):  # type: ignore[type-arg]

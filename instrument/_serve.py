@@ -46,9 +46,8 @@ def flush_at_exit(listener: "Listener") -> None:
     Flush a constructor handler at exit: no block is ever left that would do it.
     """
     key = id(listener)
-    if listener.flushes:
-        forget = lambda _: _constructed.pop(key, None)  # noqa: E731
-        _constructed[key] = weakref.ref(listener, forget)
+    forget = lambda _: _constructed.pop(key, None)  # noqa: E731
+    _constructed[key] = weakref.ref(listener, forget)
 
 
 def flush(layer: "Layer") -> None:
@@ -90,11 +89,8 @@ async def aflush(layer: "Layer", *, shielded: bool = False) -> None:
 
 
 def _flush(listener: "Listener", layer: "Layer") -> None:
-    method = _method(listener, "flush") or _method(listener, "aflush")
-    if method is None:
-        return
-    result = _guarded(listener, method)
-    if hasattr(type(result), "__await__"):
+    result = _flushed(listener)
+    if _is_awaitable(result):
         from instrument import _lanes
 
         lane = _lanes.lane_of(listener, layer)
@@ -104,19 +100,29 @@ def _flush(listener: "Listener", layer: "Layer") -> None:
 
 async def _aflush(listener: "Listener") -> None:
     method = _method(listener, "aflush") or _method(listener, "flush")
-    if method is None:
-        return
     result = _guarded(listener, method)
-    if hasattr(type(result), "__await__"):
-        try:
-            await result
-        except (Exception, SystemExit) as exc:
-            _report.failed(listener.handler, "flush", exc)
+    if _is_awaitable(result):
+        await _awaited(listener, result)
 
 
-def _guarded(listener: "Listener", method: "Callable[[], Any]") -> "Any":
+async def _awaited(listener: "Listener", result: "Any") -> None:
     try:
-        return method()
+        await result
+    except (Exception, SystemExit) as exc:
+        _report.failed(listener.handler, "flush", exc)
+
+
+def _flushed(listener: "Listener") -> "Any":
+    return _guarded(listener, _method(listener, "flush") or _method(listener, "aflush"))
+
+
+def _is_awaitable(result: object) -> bool:
+    return hasattr(type(result), "__await__")
+
+
+def _guarded(listener: "Listener", method: "Callable[[], Any] | None") -> "Any":
+    try:
+        return None if method is None else method()
     except (Exception, SystemExit) as exc:
         _report.failed(listener.handler, "flush", exc)
         return None
@@ -125,22 +131,21 @@ def _guarded(listener: "Listener", method: "Callable[[], Any]") -> "Any":
 def _method(listener: "Listener", name: str) -> "Callable[[], Any] | None":
     if listener.event is not None:
         return None  # a plain function: what it is bound to is not ours to flush
-    method = getattr(listener.handler, name, None)
+    try:
+        method = getattr(listener.handler, name, None)
+    except Exception as exc:
+        _report.failed(listener.handler, name, exc)
+        return None
     return method if callable(method) else None
 
 
 @atexit.register
 def _at_exit() -> None:
-    for reference in list(_streams.values()):
-        stream = reference()
-        if stream is not None:
-            stream.abandon()
-    layers = list(PROCESS)
-    for known in list(_constructed.values()):
-        listener = known()
-        if listener is not None:
-            layers.append(Layer(Options((listener,))))
-    for layer in layers:
+    streams = [stream for ref in list(_streams.values()) if (stream := ref())]
+    for stream in streams:
+        stream.abandon()
+    constructed = [it for ref in list(_constructed.values()) if (it := ref())]
+    for layer in [*PROCESS, *(Layer(Options((it,))) for it in constructed)]:
         try:
             _flush_at_exit(layer)
         except Exception as exc:
@@ -151,13 +156,23 @@ def _flush_at_exit(layer: "Layer") -> None:
     """
     Flush where no thread can be started any more, as at exit from Python 3.12 on.
     """
-    waits = layer.lanes or any(_method(it, "aflush") for it in layer.options.listeners)
-    if not waits or _loops.background.is_running():
+    if _loops.background.is_running():
         flush(layer)
+        return
+    set_state(MUTED)
+    lanes = list((layer.lanes or {}).values())
+    served = [(it, _flushed(it)) for it in layer.options.listeners]
+    waiting = [(it, result) for it, result in served if _is_awaitable(result)]
+    if not lanes and not waiting:
         return
 
     import asyncio
 
-    for lane in (layer.lanes or {}).values():
-        lane.loop = None  # it is gone; what is queued is served here
-    asyncio.run(aflush(layer))
+    async def serve() -> None:
+        for lane in lanes:
+            lane.loop = None  # it is gone; what is queued is served here
+            await lane.settled()
+        for listener, result in waiting:
+            await _awaited(listener, result)
+
+    asyncio.run(serve())

@@ -90,6 +90,7 @@ class Session:
             self.failed(GeneratorExit())
         finally:
             set_state(outside)
+            self.frame._outer = None
 
     def is_done(self) -> bool:
         """

@@ -33,12 +33,11 @@ def steps(
         try:
             item = resume(value)
         except StopIteration as stop:
-            _finish(session, value if resume == inner.throw else None, stop.value)
-            set_state(outside)  # what the body has left open is not the consumer's
+            is_closed = isinstance(value, GeneratorExit) and resume != send
+            _finish(session, outside, value if is_closed else None, stop.value)
             return stop.value
         except BaseException as exc:
-            session.failed(exc)
-            set_state(outside)
+            _finish(session, outside, exc)
             # or the traceback would keep the run, and the run the traceback
             session = frame = tell = value = None  # type: ignore[assignment]
             raise
@@ -48,8 +47,7 @@ def steps(
         except BaseException as exc:
             set_state(state)
             _close(inner)
-            session.failed(exc)
-            set_state(outside)
+            _finish(session, outside, exc)
             raise
         set_state(outside)
         frame._outer = None
@@ -79,11 +77,21 @@ def _start(inner: "Generator[Any, Any, Any]", session: "Session") -> "Any":
     return outside
 
 
-def _finish(session: "Session", thrown: object, value: object) -> None:
-    if isinstance(thrown, GeneratorExit):
-        session.failed(thrown)  # closed, and content with it
-    else:
-        session.returned(value)
+def _finish(
+    session: "Session", outside: object, exc: object, value: object = None
+) -> None:
+    """
+    Tell the end, and go back to the consumer's state: what the body has left open is
+    not the consumer's.
+    """
+    try:
+        if isinstance(exc, BaseException):
+            session.failed(exc)
+        else:
+            session.returned(value)
+    finally:
+        set_state(outside)
+        session.frame._outer = None
 
 
 def _close(inner: "Generator[Any, Any, Any]") -> None:

@@ -67,10 +67,7 @@ class Telling(Frame):
             answer: What the last of them returned, or
             exc: what it raised.
         """
-        set_state(self)
-        rest = self._token(text, text, "text")
-        if rest is not None:
-            rest.after(count, answer, exc).now()
+        self._told(text, text, "text").after(count, answer, exc).now()
 
     def atoken(
         self, text: str, chunk: object = None, channel: str = "text"
@@ -138,12 +135,16 @@ class Telling(Frame):
             return None
         if self._first_token_ns is None:
             self._first_token_ns = _ids.clock_ns()
-        heard = self._heard
-        receivers = heard.receivers("on_llm_new_token")
+        receivers = self._heard.receivers("on_llm_new_token")
         if not receivers.entries or get_state() is MUTED:
             return None
-        if not heard.shows_all:
+        if not self._heard.shows_all:
             text, chunk = self._own(text, "token") or "", None
+        return self._told(text, chunk, channel)
+
+    def _told(self, text: str, chunk: object, channel: str) -> Delivery:
+        heard = self._heard
+        receivers = heard.receivers("on_llm_new_token")
         kwargs = {
             "chunk": chunk,
             "run_id": self.id,

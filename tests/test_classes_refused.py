@@ -41,7 +41,7 @@ def test_name_of_a_class() -> None:
     class Chain:
         pass
 
-    with pytest.raises(TypeError, match="has no use for name=.*callbacks, tags"):
+    with pytest.raises(TypeError, match=r"has no use for name=.*callbacks, tags"):
         traced("chain")(Chain)
 
 

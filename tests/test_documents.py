@@ -22,7 +22,7 @@ class Document:
 
 
 @pytest.mark.parametrize(
-    ("found", "recorded"),
+    "found, recorded",
     [
         ([Document("a", {"id": 1})], [{"page_content": "a", "metadata": {"id": 1}}]),
         (({"page_content": "b"}, "c"), [{"page_content": "b"}, "c"]),

@@ -136,3 +136,16 @@ def test_public_names_have_docstrings(name: str) -> None:
     What the root exports says what it is for.
     """
     assert inspect.getdoc(getattr(instrument, name))
+
+
+def test_version_where_nothing_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    On the path but not installed, the package says that its version is not known.
+    """
+    from importlib import metadata
+
+    monkeypatch.setattr(sys, "path", [])
+    with pytest.raises(metadata.PackageNotFoundError):
+        metadata.version("instrument-callbacks")
+
+    assert instrument.__version__ == "0+unknown"

@@ -97,9 +97,8 @@ def test_unrelated_parents() -> None:
     """
     recorder = Recorder()
 
-    with callbacks(recorder), traced("root") as root:
-        with traced("theirs") as theirs:
-            run = Context().run(_in_hand, None, lambda: _beside(theirs))
+    with callbacks(recorder), traced("root") as root, traced("theirs") as theirs:
+        run = Context().run(_in_hand, None, lambda: _beside(theirs))
 
     assert run is not None
     assert (run.parent_id, run.trace_id) == (theirs.id, root.id)

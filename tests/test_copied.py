@@ -1,0 +1,130 @@
+"""
+Copies and pickles of what is decorated: they are decorated in the same way.
+"""
+
+import copy
+import pickle
+from collections.abc import Callable
+from contextvars import Context
+from functools import partial
+from typing import Any
+
+import pytest
+
+from instrument import bind, callbacks, traced
+from instrument.testing import Recorder
+
+each_copy = pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+
+
+def answer(question: str) -> str:
+    """
+    Make a run.
+    """
+    return traced("answer")(str.upper)(question)
+
+
+class Answerer:
+    """
+    Can be called, and made equal.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, question: str) -> str:
+        self.asked.append(question)
+        return answer(question)
+
+
+class Owner:
+    """
+    Keeps bound methods of its own.
+    """
+
+    def __init__(self) -> None:
+        self.method = self.run
+        self.generator = self.stream
+
+    @traced
+    def run(self) -> "Owner":
+        return self
+
+    @traced
+    def stream(self) -> Any:
+        yield self
+
+
+@each_copy
+@pytest.mark.parametrize("target", [partial(answer, "a"), partial(Answerer(), "a")])
+@pytest.mark.rule(1, "sync")
+def test_copy_hears_on(copied: Callable[[Any], Any], target: Any) -> None:
+    """
+    A copy of a partial opens the block, or goes to the scope, that the partial does.
+    """
+    recorder = Recorder()
+
+    in_block = copied(callbacks(recorder)(target))
+    with callbacks(recorder):
+        in_scope = copied(bind(target))
+
+    assert in_block() == Context().run(in_scope) == "A"
+    assert [run.name for run in recorder.runs] == ["answer", "answer"]
+
+
+@pytest.mark.rule(1, "sync")
+def test_copied_object_is_one_of_its_own() -> None:
+    """
+    A deep copy of a callable object has its own state, and is traced like the first.
+    """
+    recorder = Recorder()
+    first: Any = traced("asked")(Answerer())
+
+    second = copy.deepcopy(first)
+    with callbacks(recorder):
+        second("b")
+
+    assert (first.asked, second.asked) == ([], ["b"])
+    assert [run.name for run in recorder.runs] == ["asked", "answer"]
+
+
+@pytest.mark.parametrize(
+    "decorate, names",
+    [
+        (traced("x", tags=["t"]), ["x", "answer"]),
+        (callbacks(Recorder()), ["answer"]),
+        (bind, []),
+    ],
+    ids=["traced", "callbacks", "bind"],
+)
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.rule(1, "sync")
+def test_pickled_partial(decorate: Any, names: list[str], protocol: int) -> None:
+    """
+    A partial goes through pickle decorated, without the handlers and scope it had.
+    """
+    recorder, left_behind = Recorder(), Recorder()
+    with callbacks(left_behind):
+        made = decorate(partial(answer, "a"))
+
+    again = pickle.loads(pickle.dumps(made, protocol))
+    with callbacks(recorder):
+        assert again() == "A"
+
+    assert [run.name for run in recorder.runs] == names
+    assert left_behind.runs == []
+
+
+@each_copy
+@pytest.mark.rule(1, "sync", "generator")
+def test_bound_methods_of_a_copy(copied: Callable[[Any], Any]) -> None:
+    """
+    A bound method is copied as undecorated: deep, it goes with the copy of its object.
+    """
+    owner = Owner()
+
+    again = copied(owner)
+
+    expected = owner if copied is copy.copy else again
+    assert again.method() is expected
+    assert list(again.generator()) == [expected]
