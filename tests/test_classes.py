@@ -290,7 +290,7 @@ def test_init_without_a_signature() -> None:
 
     @traced
     class Settings(dict[str, int]):
-        __init__ = dict.update  # type: ignore[assignment]
+        __init__ = dict.update
 
         @traced("settings")
         def run(self) -> None: ...

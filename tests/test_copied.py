@@ -97,7 +97,7 @@ def test_copied_object_is_one_of_its_own() -> None:
     ],
     ids=["traced", "callbacks", "bind"],
 )
-@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.rule(1, "sync")
 def test_pickled_partial(decorate: Any, names: list[str], protocol: int) -> None:
     """
@@ -128,3 +128,19 @@ def test_bound_methods_of_a_copy(copied: Callable[[Any], Any]) -> None:
     expected = owner if copied is copy.copy else again
     assert again.method() is expected
     assert list(again.generator()) == [expected]
+
+
+@each_copy
+@pytest.mark.rule(1, "sync", "generator")
+def test_copied_bound_method(copied: Callable[[Any], Any]) -> None:
+    """
+    A copy of a bound method is bound to its object, a deep one to a copy of that.
+    """
+    owner = Owner()
+
+    method, generator = copied(owner.run), copied(owner.stream)
+
+    (owner_of_generator,) = generator()
+    for found in (method(), owner_of_generator):
+        assert isinstance(found, Owner)
+        assert (found is owner) is (copied is copy.copy)
