@@ -2,8 +2,9 @@
 The run in hand: `current_run` and `emit`.
 """
 
+from instrument._layer import mark
 from instrument._open import open_parent
-from instrument._plan import NOBODY, Plan, mark
+from instrument._plan import NOBODY, Plan
 from instrument._recipe import Recipe
 from instrument._run import InertRun, Run
 from instrument._state import MUTED, Frame, get_state

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import Any
 
+    from instrument._layer import Layer
     from instrument._listener import Listener
-    from instrument._plan import Layer
     from instrument._receivers import Receivers
     from instrument._run import Run
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
     from collections.abc import Awaitable, Generator
 
+    from instrument._layer import Layer
     from instrument._listener import Listener
-    from instrument._plan import Layer
 
 FOREIGN_WAIT_S = 1.0
 """How long async code waits for another loop to serve an event: it may be blocked."""
@@ -177,10 +177,12 @@ class _Serving(Coroutine[Any, Any, None]):
     def throw(self, *exc: "Any") -> object:
         return self._inner.throw(*exc) if self._is_started else self.send(None)
 
-    # asyncio steps a task's coroutine by send and throw alone
-    def close(self) -> None: ...
+    def close(self) -> None:
+        self._inner.close()
 
-    def __await__(self) -> "Generator[Any, Any, None]": ...  # type: ignore[empty-body]
+    def __await__(self) -> "Generator[Any, Any, None]":
+        self._is_started = True  # a task factory has wrapped it
+        return self._inner.__await__()
 
 
 def lane_of(listener: "Listener", layer: "Layer") -> Lane:

@@ -2,7 +2,8 @@
 How a run comes about: who hears it, and whose child it is.
 """
 
-from instrument._plan import NOBODY, Epoch, Plan, linked, mark
+from instrument._layer import mark
+from instrument._plan import NOBODY, Epoch, Plan, linked
 from instrument._recipe import Recipe
 from instrument._run import Run
 from instrument._state import MUTED, get_state, live_state
@@ -11,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from instrument._plan import Layer
+    from instrument._layer import Layer
 
 
 def open_run(

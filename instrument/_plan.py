@@ -6,101 +6,36 @@ It is settled when something first happens under it, and again when the epoch ha
 changed: a layer was closed from elsewhere, or process-wide handlers came or went.
 """
 
+from itertools import count
+
 from instrument._receivers import Receivers, Voices
 from instrument._state import PROCESS, Frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-    from collections.abc import Mapping
     from typing import Any
     from uuid import UUID
 
-    from instrument._lanes import Lane
+    from instrument._layer import Layer
     from instrument._listener import Listener
     from instrument._payload import Chain
-    from instrument._redact import Redactor
     from instrument._run import Run
-
-
-class Options:
-    """
-    What a block, a constructor or a call gives: handlers and what goes with them.
-    """
-
-    __slots__ = (
-        "capture",
-        "inherit",
-        "listeners",
-        "metadata",
-        "redactors",
-        "sample",
-        "tags",
-    )
-
-    def __init__(
-        self,
-        listeners: "tuple[Listener, ...]" = (),
-        tags: tuple[str, ...] = (),
-        metadata: "Mapping[str, Any] | None" = None,
-        *,
-        inherit: bool = True,
-        sample: float = 1.0,
-        redactors: "tuple[Redactor, ...]" = (),
-        capture: bool = True,
-    ) -> None:
-        self.listeners = listeners
-        self.tags = tags
-        self.metadata = metadata
-        self.inherit = inherit
-        self.sample = sample
-        self.redactors = redactors
-        self.capture = capture
-
-    def __bool__(self) -> bool:
-        return bool(self.listeners or self.tags or self.metadata)
-
-
-class Layer:
-    """
-    One opening of some `Options`: a block entered, a constructor's, a call's.
-
-    Attributes:
-        rank: ``block``, ``constructor``, ``call``, or ``trace`` (no handlers: the mark
-            at which samples below were drawn).
-        closed: True once it was left from another Context: it counts no more.
-        loop: The event loop on which it was opened, where its handlers are at home.
-        forks: How often this process had been forked off then.
-        lanes: The queues of its async handlers, while they hold anything.
-    """
-
-    rank = "constructor"
-    closed = False
-    loop: "AbstractEventLoop | None" = None
-    forks = 0
-    lanes: "dict[object, Lane] | None" = None
-    trace_id: "UUID | None" = None
-
-    def __init__(self, options: Options, rank: str = "constructor") -> None:
-        self.options = options
-        self.rank = rank
 
 
 class Epoch:
     """
-    The number of times that settled plans have become out of date.
+    Changes each time that settled plans have become out of date.
     """
 
     now = 0
+    _next = count(1).__next__
 
-
-def mark(trace_id: "UUID") -> Layer:
-    """
-    Make the layer under which samples are drawn for one trace.
-    """
-    layer = Layer(_NOTHING, "trace")
-    layer.trace_id = trace_id
-    return layer
+    @classmethod
+    def end(cls) -> None:
+        """
+        Have plans settle anew; from any thread, after what they depend on has changed.
+        """
+        cls.now = cls._next()  # never twice the same, which += could give
 
 
 class Plan:
@@ -322,6 +257,5 @@ def _drawn(trace_id: "UUID") -> float:
     return (mixed ^ mixed >> 32) / (1 << 64)
 
 
-_NOTHING = Options()
 NOBODY = Plan(None, None)
 """The plan outside every block: process-wide handlers only."""

@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from instrument._layer import Layer
     from instrument._listener import Listener
     from instrument._payload import Chain
-    from instrument._plan import Audience, Layer
+    from instrument._plan import Audience
 
 
 class Voices:

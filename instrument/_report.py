@@ -6,6 +6,7 @@ event, then counted and told again at 10, 100, 1,000 ... No local values are sho
 they may be what a redactor hides.
 """
 
+import sys
 import weakref
 
 from instrument._text import printable
@@ -13,6 +14,15 @@ from instrument._text import printable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+
+class Exit:
+    """
+    Whether the interpreter is on its way out.
+    """
+
+    has_begun = False
+
 
 _MOST = 1_000
 _counts: "dict[int, tuple[Any, dict[str, int]]]" = {}
@@ -54,6 +64,9 @@ def complain(message: str, exc: BaseException | None) -> None:
 
     try:
         text = printable(message) + (_framed(exc) if exc is not None else "")
+        if Exit.has_begun:
+            print(text, file=sys.stderr)  # noqa: T201 - loguru may have closed its sinks
+            return
         logger.opt(depth=2).error("{}", text)
     except Exception:  # noqa: S110 - a log sink that fails must not hurt a call
         pass

@@ -6,7 +6,8 @@ from itertools import count
 
 from instrument import _ids, _report
 from instrument._event import Usage
-from instrument._plan import NOBODY, Layer, Options, Plan, View
+from instrument._layer import Layer, Options
+from instrument._plan import NOBODY, Plan, View
 from instrument._recipe import Recipe
 from instrument._redact import redacted
 from instrument._telling import CONTAINERS, Telling, contained

@@ -10,9 +10,10 @@ from copy import copy
 
 from instrument import _serve
 from instrument._checked import checked_metadata, checked_sample, checked_tags
+from instrument._layer import Layer, Options
 from instrument._listener import as_listener
 from instrument._loops import Forks, cancellations, running_loop
-from instrument._plan import NOBODY, Epoch, Layer, Options, Plan
+from instrument._plan import NOBODY, Epoch, Plan
 from instrument._redact import as_redactor
 from instrument._scoped import Scoped
 from instrument._state import (
@@ -235,7 +236,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             layer.loop, layer.forks = running_loop(), Forks.count
             self._installed = layer
             PROCESS.append(layer)
-            Epoch.now += 1
+            Epoch.end()
         return self
 
     def uninstall(self) -> None:
@@ -246,7 +247,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         if layer is None:
             return
         PROCESS[:] = [kept for kept in PROCESS if kept is not layer]
-        Epoch.now += 1
+        Epoch.end()
         _serve.flush(layer)
 
     def _leave(self) -> "Scope | Layer | None":
@@ -293,7 +294,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
 
 def _close(scope: Scope) -> None:
     scope.closed = scope._is_gone = True
-    Epoch.now += 1
+    Epoch.end()
 
 
 def _names(options: Options) -> "list[str]":

@@ -9,7 +9,7 @@ import weakref
 from contextlib import nullcontext
 
 from instrument import _loops, _report
-from instrument._plan import Layer, Options
+from instrument._layer import Layer, Options
 from instrument._state import MUTED, PROCESS, get_state, set_state
 
 TYPE_CHECKING = False
@@ -141,6 +141,7 @@ def _method(listener: "Listener", name: str) -> "Callable[[], Any] | None":
 
 @atexit.register
 def _at_exit() -> None:
+    _report.Exit.has_begun = True
     streams = [stream for ref in list(_streams.values()) if (stream := ref())]
     for stream in streams:
         stream.abandon()

@@ -9,12 +9,15 @@ handler is being served.
 
 import os
 from contextvars import ContextVar
+from itertools import takewhile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
-    from instrument._plan import Layer, Plan
+    from instrument._layer import Layer
+    from instrument._plan import Plan
 
 
 class Muted:
@@ -77,12 +80,24 @@ def live_state() -> "Any":
     """
     Give the state of now, without what was left from elsewhere meanwhile.
     """
-    state = top = get_state()
-    while isinstance(state, Frame) and state._is_gone:
-        state = PROCESS if state._outer is None else state._outer
+    top = get_state()
+    live = next((link for link in chain(top) if not link._is_gone), None)
+    state = _ground(top) if live is None else live
     if state is not top:
         set_state(state)
     return state
+
+
+def _ground(top: "Any") -> "Any":
+    """
+    Give what a chain of frames stands on: the process-wide layers, or `MUTED`.
+    """
+    *_, last = chain(top)
+    return (
+        PROCESS
+        if isinstance(last._outer, Frame) or last._outer is None
+        else last._outer
+    )
 
 
 def leave(frame: Frame) -> None:
@@ -103,13 +118,9 @@ def without(top: "Any", gone: Frame) -> "Any":
     """
     if top is gone:
         return gone._outer
-    above = []
-    link = top
-    while link is not gone:
-        if not isinstance(link, Frame):
-            return top
-        above.append(link)
-        link = link._outer
+    above = list(takewhile(lambda link: link is not gone, chain(top)))
+    if not above or above[-1]._outer is not gone:
+        return top
     below = gone._outer
     for link in reversed(above):
         if link.is_run:
@@ -124,9 +135,18 @@ def find(owner: object) -> "Any":
     """
     Give the innermost frame of this Context that *owner* opened, or None.
     """
-    link = get_state()
-    while isinstance(link, Frame):
-        if link._owner is owner:
-            return link
+    return next((link for link in chain(get_state()) if link._owner is owner), None)
+
+
+def chain(top: "Any") -> "Iterator[Frame]":
+    """
+    Give the frames from *top* outward.
+
+    It ends where it began if a body steps its own generator from a copy of its Context.
+    """
+    seen = set()
+    link = top
+    while isinstance(link, Frame) and link not in seen:
+        seen.add(link)
+        yield link
         link = link._outer
-    return None

@@ -175,3 +175,26 @@ async def test_result_containers_are_its_own(called: Called, result: Any) -> Non
 
     assert got is result
     assert got == before
+
+
+@pytest.mark.rule(13, "sync")
+def test_messages_that_cannot_be_counted() -> None:
+    """
+    Messages that raise when they are looked at cost no handler the start of the run.
+    """
+    first, second = Recorder(), Recorder()
+
+    class NoLength(list[str]):
+        def __len__(self) -> int:
+            raise ValueError("no length")
+
+    with callbacks(first, second):
+        traced.chat_model(lambda messages: "answer")(NoLength(["hi"]))
+
+    for recorder in (first, second):
+        assert [
+            (event.event, event.data.get("messages")) for event in recorder.events
+        ] == [
+            ("on_chat_model_start", None),
+            ("on_llm_end", None),
+        ]

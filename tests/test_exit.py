@@ -117,16 +117,141 @@ else:
     assert run(code).split() == ["on_chain_start", "on_chain_end"]
 
 
-def run(code: str) -> str:
+@pytest.mark.rule(14, "sync")
+def test_exit_behind_a_stopped_loop() -> None:
+    """
+    What was queued on a loop that has just been stopped is served before exit.
+    """
+    code = """
+async def main():
+    traced(work)()
+callbacks(Plain()).install()
+asyncio.new_event_loop().run_until_complete(main())
+"""
+
+    assert run(code, "default").split() == ["on_chain_start", "on_chain_end"]
+
+
+@pytest.mark.parametrize(
+    "flush", ["def flush", "async def flush", "def aflush", "async def aflush"]
+)
+@pytest.mark.rule(14, "sync")
+def test_any_flush_at_exit(flush: str) -> None:
+    """
+    A handler is flushed at exit whatever of its two methods is async.
+    """
+    code = f"""
+class Flushing(BaseCallbackHandler):
+    {flush}(self): print("flush")
+callbacks(Flushing()).install()
+"""
+
+    assert run(code).split() == ["flush"]
+
+
+@pytest.mark.parametrize("imported", ["", "import loguru"])
+@pytest.mark.rule(13, "sync")
+def test_flush_that_cannot_be_read(imported: str) -> None:
+    """
+    A handler whose ``flush`` cannot even be read is reported; the next is flushed.
+    """
+    code = f"""
+{imported}
+class Broken(BaseCallbackHandler):
+    @property
+    def flush(self): raise ValueError("unreadable")
+callbacks(Broken()).install()
+callbacks(Sync()).install()
+"""
+
+    done = process(code)
+
+    assert (done.returncode, done.stdout) == (0, "flush\n")
+    assert "ValueError: unreadable" in done.stderr
+
+
+@pytest.mark.rule(7, "generator")
+def test_streams_that_hold_each_other_at_exit() -> None:
+    """
+    A suspended generator that a handler drops at exit ends once, like all others.
+    """
+    code = """
+class Dropping(Sync):
+    def on_chain_error(self, error, **kwargs): held.clear()
+callbacks(Dropping()).install()
+@traced
+def stream():
+    yield 1
+held = [stream(), stream()]
+for each in held:
+    next(each)
+del each
+"""
+
+    out = run(code).split()
+
+    assert out == ["on_chain_start"] * 2 + ["on_chain_error"] * 2 + ["flush"]
+
+
+@pytest.mark.parametrize(
+    "stream, rest",
+    [
+        ("def stream(): yield from 'ab'", "list(held)"),
+        ("def stream():\n yield 'a'\n raise KeyError", "list(held)"),
+        ("async def stream():\n yield 'a'\n yield 'b'", "asyncio.run(drain())"),
+        ("async def stream():\n yield 'a'\n raise KeyError", "asyncio.run(drain())"),
+    ],
+    ids=["generator", "generator raises", "async generator", "async generator raises"],
+)
+@pytest.mark.rule(7, "generator", "async generator")
+def test_stream_read_on_at_exit(stream: str, rest: str) -> None:
+    """
+    A stream that the application reads on at exit, after its run ended, ends once.
+    """
+    before = "import atexit; atexit.register(lambda: at_exit())"
+    code = f"""
+callbacks(Sync()).install()
+@traced
+{stream}
+async def start():
+    async for _ in held: break
+async def drain():
+    async for item in held: print("read", item)
+def at_exit():
+    try:
+        print("read", {rest})
+    except KeyError:
+        print("raised")
+held = stream()
+asyncio.new_event_loop().run_until_complete(start()) if {"async" in stream} else next(held)
+"""
+
+    out = run(code, before=before).split("\n")
+
+    events = [line for line in out if line.startswith("on_")]
+    assert events == ["on_chain_start", "on_chain_error"]
+    assert out[-2].startswith("raised" if "raise" in stream else "read")
+
+
+def run(code: str, warnings: str = "error", *, before: str = "") -> str:
     """
     Run *code* in a process of its own, in which nothing may warn.
     """
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", DEFINED + code],
+    done = process(code, warnings, before=before)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def process(
+    code: str, warnings: str = "error", *, before: str = ""
+) -> "subprocess.CompletedProcess[str]":
+    """
+    Run *code* in a process of its own, behind the definitions above.
+    """
+    return subprocess.run(
+        [sys.executable, "-W", warnings, "-c", f"{before}\n{DEFINED}{code}"],
         capture_output=True,
         text=True,
         check=False,
         timeout=30,
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout

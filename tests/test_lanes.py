@@ -14,8 +14,8 @@ import anyio
 import pytest
 
 from instrument import AsyncCallbackHandler, _lanes, callbacks, emit, traced
+from instrument._layer import Layer, Options
 from instrument._listener import as_listener
-from instrument._plan import Layer, Options
 
 pytestmark = pytest.mark.anyio
 both_backends = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
@@ -243,3 +243,41 @@ def test_cancelled_without_anyio() -> None:
     )
 
     assert (done.stdout, done.stderr) == ("CancelledError\nFalse\n", "")
+
+
+@pytest.mark.rule(14, "sync")
+def test_task_factory() -> None:
+    """
+    An application's task factory may wrap what serves handlers in a coroutine.
+    """
+    code = """if True:
+        import asyncio
+        from instrument import AsyncCallbackHandler, callbacks, traced
+
+        class Heard(AsyncCallbackHandler):
+            async def on_event(self, event, **kwargs):
+                await asyncio.sleep(0)
+                print(event.event)
+
+        async def named(coroutine):
+            return await coroutine
+
+        def factory(loop, coroutine, **kwargs):
+            return asyncio.Task(named(coroutine), loop=loop)
+
+        async def main():
+            asyncio.get_running_loop().set_task_factory(factory)
+            async with callbacks(Heard()):
+                traced(lambda: None)()
+
+        asyncio.run(main())
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=10,
+    )
+
+    assert done.stdout.split() == ["on_chain_start", "on_chain_end"]

@@ -152,3 +152,14 @@ async def test_shared_context_of_tasks() -> None:
     assert shared.run(get_state) is before
     assert names(recorder).count("leaf") == 2
     assert {run.status for run in recorder.runs} == {"ok"}
+
+
+@pytest.mark.rule(1, "sync")
+def test_block_given_to_a_block() -> None:
+    """
+    A ``callbacks`` object is no handler: it is refused with the cure, nothing silent.
+    """
+    block: Any = callbacks(Recorder())
+
+    with pytest.raises(TypeError, match=r"not another callbacks.*with outer, inner"):
+        callbacks(block)

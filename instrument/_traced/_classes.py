@@ -9,7 +9,7 @@ comes. Plain constructions stay as they were.
 
 from instrument._checked import checked_metadata, checked_tags
 from instrument._decorate import wrapping_of
-from instrument._plan import Layer
+from instrument._layer import Layer
 from instrument._traced._given import Given, constructed, handlers
 from instrument._traced._spec import Spec
 

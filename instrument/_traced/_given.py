@@ -2,8 +2,8 @@
 The keywords of ``traced(...)``, and what they add to who hears.
 """
 
+from instrument._layer import Layer, Options
 from instrument._listener import as_listener
-from instrument._plan import Layer, Options
 from instrument._serve import flush_at_exit
 from instrument._state import DISABLED
 

@@ -7,9 +7,9 @@ from types import CoroutineType
 from instrument import _report, _state
 from instrument._decorate import decorated, is_coroutine_function
 from instrument._follow import FOLLOWED, follow
+from instrument._layer import Layer
 from instrument._lifecycle import afail, afinish, astart, fail, finish, start
 from instrument._open import open_run
-from instrument._plan import Layer
 from instrument._recipe import Recipe
 from instrument._state import MUTED, get_state, set_state
 from instrument._traced._binder import Binder
@@ -124,13 +124,15 @@ class Spec:
 
         return traced
 
-    def coroutine(self, function: "Any") -> "Callable[..., Any]":
+    def coroutine(
+        self, function: "Any", instance: object = None
+    ) -> "Callable[..., Any]":
         watch = self.watch
 
         async def traced(*args: "Any", **kwargs: "Any") -> "Any":
             if not (_state.get_state() or watch or CALLBACKS in kwargs):
                 return await function(*args, **kwargs)
-            run = self.open(args, kwargs)
+            run = self.open(args, kwargs, instance)
             if run is None:
                 return await function(*args, **kwargs)
             pending = astart(run)
@@ -167,10 +169,7 @@ class Spec:
         self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
     ) -> "Any":
         if is_coroutine_function(wrapped):
-            if instance is not None:
-                args = (instance, *args)
-                wrapped = getattr(wrapped, "__func__", wrapped)
-            return self.coroutine(wrapped)(*args, **kwargs)
+            return self.coroutine(wrapped, instance)(*args, **kwargs)
         run = None
         if get_state() or self.watch or CALLBACKS in kwargs:
             run = self.open(args, kwargs, instance)
