@@ -269,7 +269,11 @@ class Run(Telling):
         if not kind.is_plain:
             if kind.is_model:
                 self._params = dict(list(inputs.items())[1:])
-            inputs = kind.recorded(inputs)
+            try:
+                inputs = kind.recorded(inputs)
+            except (Exception, SystemExit) as exc:  # a payload's own code may raise
+                _report.failed(binding, f"inputs of {self.name}", exc)
+                inputs = None
         self._inputs = inputs
 
     def _add(self, options: Options) -> None:
