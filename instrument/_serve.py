@@ -147,10 +147,7 @@ def _at_exit() -> None:
         stream.abandon()
     constructed = [it for ref in list(_constructed.values()) if (it := ref())]
     for layer in [*PROCESS, *(Layer(Options((it,))) for it in constructed)]:
-        try:
-            _flush_at_exit(layer)
-        except Exception as exc:
-            _report.complain("a handler could not be flushed at exit", exc)
+        _flush_at_exit(layer)
 
 
 def _flush_at_exit(layer: "Layer") -> None:

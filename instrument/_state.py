@@ -78,13 +78,12 @@ set_state = STATE.set
 
 def live_state() -> "Any":
     """
-    Give the state of now, without what was left from elsewhere meanwhile.
+    Go back to what stands of the state of now: its top was left from elsewhere.
     """
     top = get_state()
     live = next((link for link in chain(top) if not link._is_gone), None)
     state = _ground(top) if live is None else live
-    if state is not top:
-        set_state(state)
+    set_state(state)
     return state
 
 

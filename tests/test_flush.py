@@ -207,3 +207,23 @@ async def test_flush_that_is_no_method() -> None:
         traced(callbacks=[recorder])(lambda: None)()
 
     assert len(recorder.events) == 2
+
+
+@pytest.mark.rule(13, "sync")
+def test_flush_that_cannot_be_read(reports: list[str]) -> None:
+    """
+    A handler whose ``flush`` cannot even be read does not break the block's end.
+    """
+
+    class Unreadable(Recorder):
+        @property
+        def flush(self) -> Any:
+            raise ValueError("unreadable")
+
+    handler = Unreadable()
+
+    with callbacks(handler):
+        traced("x")(lambda: None)()
+
+    assert len(handler.events) == 2
+    assert any("unreadable" in report for report in reports)

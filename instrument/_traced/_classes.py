@@ -32,9 +32,6 @@ class Held:
     def __init__(self, *layers: Layer) -> None:
         self.layers = layers
 
-    def __copy__(self) -> "Held":
-        return self
-
     def __deepcopy__(self, memo: object) -> "Held":
         return self
 
