@@ -177,8 +177,9 @@ class _Serving(Coroutine[Any, Any, None]):
     def throw(self, *exc: "Any") -> object:
         return self._inner.throw(*exc) if self._is_started else self.send(None)
 
-    def close(self) -> None:
-        self._inner.close()
+    if TYPE_CHECKING:  # the base class has one, which asyncio never calls
+
+        def close(self) -> None: ...
 
     def __await__(self) -> "Generator[Any, Any, None]":
         self._is_started = True  # a task factory has wrapped it
