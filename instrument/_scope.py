@@ -10,6 +10,7 @@ from copy import copy
 
 from instrument import _serve
 from instrument._checked import checked_metadata, checked_sample, checked_tags
+from instrument._entries import leaving, place
 from instrument._layer import Layer, Options
 from instrument._listener import as_listener
 from instrument._loops import Forks, cancellations, running_loop
@@ -176,6 +177,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         if state.__class__ is not list and state._is_gone:
             state = live_state()
         scope = Scope(self, state)
+        scope._place = place()
         self._open[id(scope)] = scope
         scope._token = set_state(scope)
         return scope
@@ -197,7 +199,9 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         """
         Open a block in async code.
         """
-        return self.__enter__()
+        scope = self.__enter__()
+        scope._place = place()
+        return scope
 
     async def __aexit__(
         self,
@@ -261,7 +265,10 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         if state is MUTED and self._mute:
             self._mute -= 1
             return None
-        frame = state if getattr(state, "_owner", None) is self else find(self)
+        if len(self._open) > 1:
+            frame: Any = leaving(self, self._open)
+        else:
+            frame = state if getattr(state, "_owner", None) is self else find(self)
         if frame is None:
             return self._leave_from_elsewhere()
         scope = frame.layer
