@@ -5,7 +5,7 @@ A ``with`` statement does not say, but it leaves from the Python frame from whic
 entered. A frame's id may be another's by then, so its code counts as well.
 """
 
-import sys
+from sys import _getframe
 
 from instrument._state import chain, get_state
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 _OWN = ("instrument._entries", "instrument._scope", "instrument._traced._blocks")
 
 
-def place(depth: int = 2) -> "tuple[int, CodeType] | None":
+def place(depth: int = 2) -> "tuple[int, CodeType] | tuple[()]":
     """
     Tell from where the caller's caller, or one further up, enters an object.
     """
     try:
-        frame = sys._getframe(depth)
+        frame = _getframe(depth)
     except ValueError:  # called by the interpreter itself
-        return None
+        return ()
     return id(frame), frame.f_code
 
 
@@ -49,7 +49,7 @@ def leaving(owner: object, entries: "Mapping[int, Frame]") -> "Frame | None":
 
 
 def _caller() -> "FrameType":
-    frame = sys._getframe(1)
+    frame = _getframe(1)
     while frame.f_globals.get("__name__") in _OWN and frame.f_back is not None:
         frame = frame.f_back
     return frame

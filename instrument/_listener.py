@@ -53,6 +53,7 @@ EVENTS: "dict[str, tuple[tuple[str, ...], tuple[str, ...]]]" = {
 }
 _LANGCHAIN = "langchain_core.callbacks.base"
 _BASES = (_LANGCHAIN, "instrument._handler", "instrument._async_handler")
+_BOUND = frozenset((MethodType, BuiltinMethodType))
 _KNOWN_TYPES = 512
 _kinds: "dict[type, str]" = {}
 _flushing: "dict[type, bool]" = {}
@@ -71,7 +72,8 @@ class Listener:
         self.handler = handler
         self.event = event
         self.local = local
-        self.key = _key(handler, event)
+        is_plain = event is None and handler.__class__ not in _BOUND
+        self.key = id(handler) if is_plain else _key(handler, event)
 
     @property
     def raises(self) -> bool:
@@ -133,6 +135,8 @@ def as_listener(handler: object, event: str | None = None) -> Listener:
     Raises:
         TypeError: If it can hear nothing; names the value and the cure.
     """
+    if handler.__class__ in _kinds and event is None:  # most blocks: met before
+        return Listener(handler)
     if isinstance(handler, Listener):
         return handler
     if event is not None:

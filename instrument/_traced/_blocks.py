@@ -120,9 +120,8 @@ class Block:
         return dict(inputs) if isinstance(inputs, dict) else {"input": inputs}
 
     def _entered(self, run: "Run") -> "Run":
-        run._place = place(3)
         self._runs[id(run)] = run
-        run._entry = set_state(run)
+        run._entry = (set_state(run), *place(3))
         return run
 
     def _left(self) -> "Run | None":
@@ -146,7 +145,7 @@ def _is_home(run: "Run") -> bool:
     """
     state = get_state()
     try:
-        STATE.reset(run._entry)
+        STATE.reset(run._entry[0])
     except ValueError:
         return False
     except RuntimeError:  # left twice: the token has been used, here
