@@ -84,7 +84,8 @@ def exceeded(
         unit: What *value* counts: ``tokens were used``.
     """
     message = (
-        f"{limit}={maximum!r} stops the request at {named(run)}: {value:.6g} {unit}."
+        f"{limit}={maximum!r} stops the request at {named(run)}:"
+        f" {safe_repr(round(value, 6))} {unit}."
         f" Raise {limit}, or give each request a block of its own."
     )
     return BudgetExceeded(message, limit, value, maximum, run)

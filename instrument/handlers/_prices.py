@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from math import isfinite
 from weakref import WeakKeyDictionary
 
+from instrument._event import Usage
 from instrument._text import safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
-    from instrument._event import Usage
     from instrument._run import Run
 
     PriceTable: TypeAlias = Mapping[str, Mapping[str, float]]
@@ -83,15 +83,14 @@ class Prices:
             return usage.cost_usd
         if run.status == "error" and not usage and run.time_to_first_token_s is None:
             return 0.0
-        read, written = usage.input_tokens, usage.output_tokens
-        if written is None and run.kind == "embedding":
-            written = 0
-        if read is None or written is None:
+        if usage.output_tokens is None and run.kind == "embedding":
+            usage += Usage(output_tokens=0)
+        if usage.input_tokens is None or usage.output_tokens is None:
             return None
         row = self._row(run)
         if row is not None:
-            return _priced(row, read, written, usage)
-        return self._calculated(run, written) if self._is_in_package(run) else None
+            return _priced(row, usage)
+        return self._calculated(run, usage) if self._is_in_package(run) else None
 
     def _row(self, run: "Run") -> "Mapping[str, float] | None":
         if not self.table or not isinstance(run.model, str):
@@ -110,18 +109,17 @@ class Prices:
         if key not in self._known:
             if len(self._known) >= _MOST_NAMES:
                 return False
-            self._known[key] = self._calculated(run, 0) is not None
+            self._known[key] = self._calculated(run, Usage(0, 0)) is not None
         return self._known[key]
 
-    def _calculated(self, run: "Run", written: int) -> float | None:
-        from genai_prices import Usage
+    def _calculated(self, run: "Run", usage: Usage) -> float | None:
+        from genai_prices import Usage as Counts
 
-        usage = run.usage
         provider = str(run.provider).lower()
         provider = _PROVIDERS.get(provider, provider)
-        counts = Usage(
-            input_tokens=usage.input_tokens or 0,
-            output_tokens=written,
+        counts = Counts(
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
             cache_read_tokens=usage.cache_read_tokens,
             cache_write_tokens=usage.cache_write_tokens,
         )
@@ -132,16 +130,18 @@ class Prices:
         return float(found.total_price) if found.provider.id == provider else None
 
 
-def _priced(
-    row: "Mapping[str, float]", read: int, written: int, usage: "Usage"
-) -> float:
+def _priced(row: "Mapping[str, float]", usage: Usage) -> float | None:
+    read, written = usage.input_tokens or 0, usage.output_tokens or 0
     hit, stored = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
-    millionths = (
-        max(read - hit - stored, 0) * row["input"]
-        + hit * row.get("cache_read", row["input"])
-        + stored * row.get("cache_write", row["input"])
-        + written * row["output"]
-    )
+    try:
+        millionths = (
+            max(read - hit - stored, 0) * row["input"]
+            + hit * row.get("cache_read", row["input"])
+            + stored * row.get("cache_write", row["input"])
+            + written * row["output"]
+        )
+    except OverflowError:  # more tokens than there can be
+        return None
     return millionths / 1e6
 
 

@@ -30,20 +30,19 @@ class Quantiles:
 
     def add(self, value_s: float) -> None:
         """
-        Count a value.
+        Count a value (s).
         """
         above = value_s / _LEAST_S
         bucket = int(log(above) * _PER_E) if above > 1 else 0
-        self._counts[bucket if bucket < _LAST else _LAST] += (
-            1  # += on an item is not interrupted by a collection
-        )
+        self._counts[min(bucket, _LAST)] += 1
 
     def at(self, *shares: float) -> list[float]:
         """
-        Give the value (s) at each share, 0 to 1 and ascending; 0.0 of nothing.
+        Give the value (s) at each share, 0 to 1; 0.0 of nothing.
         """
         buckets = sorted(self._counts.items())
-        ranks = [ceil(share * sum(count for _, count in buckets)) for share in shares]
+        total = sum(count for _, count in buckets)
+        ranks = [ceil(share * total) for share in shares]
         values = [0.0] * len(ranks)
         seen = 0
         for bucket, count in buckets:
