@@ -11,7 +11,7 @@ from instrument import callbacks, traced
 from instrument.handlers._prices import Prices
 from instrument.testing import Recorder
 
-TABLE = {
+TABLE: dict[str, dict[str, float]] = {
     "m": {"input": 2.0, "output": 10.0, "cache_read": 0.5, "cache_write": 4.0},
     "free": {"input": 0, "output": 0},
 }

@@ -29,8 +29,8 @@ class Keeper(BaseCallbackHandler):
         self.requests = Requests(Account)
         self.met: list[Account] = []
 
-    def on_chain_start(self, *args: Any, run: Any, **kwargs: Any) -> None:
-        self.met.append(self.requests.of(run, self))
+    def on_chain_start(self, *args: Any, **kwargs: Any) -> None:
+        self.met.append(self.requests.of(kwargs["run"], self))
 
     def shown(self, place: object = None) -> Account:
         """
@@ -128,7 +128,9 @@ def test_wrapped_handler() -> None:
     class Wrapper(BaseCallbackHandler):
         def __init__(self, handler: Any) -> None:
             self.__wrapped__ = handler
-            self.on_chain_start = handler.on_chain_start
+
+        def on_chain_start(self, *args: Any, **kwargs: Any) -> None:
+            self.__wrapped__.on_chain_start(*args, **kwargs)
 
     class Stranger(BaseCallbackHandler):
         @property
