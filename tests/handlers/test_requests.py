@@ -138,7 +138,7 @@ def test_wrapped_handler() -> None:
             raise RuntimeError
 
     wrapped, plain = Keeper(), Keeper()
-    with callbacks(Wrapper(wrapped)) as scope:
+    with callbacks(Keeper(), Wrapper(wrapped)) as scope:
         nested()
     with callbacks(Stranger(), plain):
         nested()
