@@ -58,7 +58,8 @@ class BudgetHandler(RunHandler):
     A request is the block that gave the handler; for one that is installed, or given to
     a constructor or a call, a root run and all below it. Each has an account of its
     own. Limits are checked before each model and tool call; what is reached refuses
-    the next one, so 0 allows none.
+    the next one, so 0 allows none. What a call consumed is known when it has ended:
+    calls made at once may together exceed a limit of tokens or cost, never of calls.
 
     Args:
         max_tokens: Input and output tokens of models. Also checked at each chunk of a
@@ -90,11 +91,8 @@ class BudgetHandler(RunHandler):
         tools: "Iterable[str] | None" = None,
         prices: "PriceTable | None" = None,
     ) -> None:
-        for name, limit in (
-            ("max_cost_usd", max_cost_usd),
-            ("max_seconds", max_seconds),
-        ):
-            check_limit(name, limit)
+        check_limit("max_cost_usd", max_cost_usd)
+        check_limit("max_seconds", max_seconds)
         check_limit("max_tokens", max_tokens, whole=True)
         check_limit("max_calls", max_calls, whole=True)
         check_limit("max_depth", max_depth, whole=True)

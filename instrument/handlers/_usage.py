@@ -107,8 +107,9 @@ class UsageHandler(BaseCallbackHandler):
             the package genai-prices is asked, if it is installed. A model without a
             price is counted in `unpriced_calls`, and not in the cost.
 
-    Runs that failed or were left count with what usage they recorded. At most 1,000
-    models are told apart, their names cut at 200 characters.
+    Runs that failed or were left count with what usage they recorded; one model run
+    inside another counts beside it. At most 1,000 models are told apart, their names
+    cut at 200 characters.
 
     Raises:
         TypeError, ValueError: For a bad table of prices.
