@@ -111,8 +111,8 @@ class MonitorHandler(RunHandler):
         """
         What is known now, by name, busiest first.
         """
-        with self._lock:
-            known = [tally.stats(name) for name, tally in self._tallies.items()]
+        with self._lock:  # a list, as a run may end, and be new, in between
+            known = [tally.stats(name) for name, tally in list(self._tallies.items())]
         known.sort(key=attrgetter("total_s"), reverse=True)
         return {stats.name: stats for stats in known}
 

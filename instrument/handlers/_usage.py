@@ -69,9 +69,9 @@ class Ledger:
         What all models consumed.
         """
         whole: defaultdict[str, Any] = defaultdict(int)
-        with self._lock:
-            for tally in self._tallies.values():
-                for name, count in tally.items():
+        for usage in self.by_model.values():
+            for name, count in asdict(usage).items():
+                if count is not None:
                     whole[name] += count
         return ModelUsage(**whole)
 
@@ -80,8 +80,9 @@ class Ledger:
         """
         What each model consumed, by ``(provider, model)``; None where not known.
         """
-        with self._lock:
-            return {key: ModelUsage(**tally) for key, tally in self._tallies.items()}
+        with self._lock:  # a list, as a call may end, and be new, in between
+            known = list(self._tallies.items())
+            return {key: ModelUsage(**tally) for key, tally in known}
 
     def add(self, key: "Key", counts: "dict[str, Any]") -> None:
         """

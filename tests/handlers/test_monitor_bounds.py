@@ -13,7 +13,7 @@ import pytest
 
 from instrument import bind, callbacks, traced
 from instrument.handlers import MonitorHandler
-from instrument.handlers._monitor import MOST_NAMES
+from instrument.handlers._monitor import MOST_NAMES, RunStats, _Tally
 
 MB = 1_000_000
 
@@ -138,6 +138,27 @@ def test_generator_collected_while_it_counts(monitor: MonitorHandler) -> None:
         "stream": 1,
         "answer": 1,
     }
+
+
+def test_run_that_ends_while_it_is_read(
+    monitor: MonitorHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A run of a new name that ends while the statistics are made is in the next ones.
+    """
+    stats = _Tally.stats
+
+    def slow(tally: _Tally, name: str) -> RunStats:
+        with callbacks(monitor), traced("new"):
+            pass
+        return stats(tally, name)
+
+    with callbacks(monitor):
+        answer()
+    monkeypatch.setattr(_Tally, "stats", slow)
+
+    assert list(monitor.stats) == ["answer"]
+    assert "new" in monitor.stats
 
 
 @pytest.mark.parametrize("memory", [False, True])
