@@ -17,6 +17,7 @@ from instrument.handlers._table import Table, written_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from instrument._run import Run
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 MOST_NAMES = 1_000
 """How many names are told apart; the runs of further ones count as ``(other)``."""
 LONGEST_NAME = 200
-_HEAD = ["run", "count", "errors", "total", "mean", "p50", "p95", "p99", "max"]
-_HEAD += ["cpu", "memory", "input", "output"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +121,23 @@ class MonitorHandler(RunHandler):
         """
         return [asdict(stats) for stats in self.stats.values()]
 
-    def report(self) -> str:
+    def report(self, *columns: str) -> str:
         """
         Write `stats` as a table; columns of which nothing is known are left out.
+
+        Args:
+            columns: Some of count, errors, total, mean, p50, p95, p99, max, cpu,
+                memory, input, output, in any order; by default all.
+
+        Raises:
+            ValueError: For another column.
         """
-        return self._table().text()
+        for column in columns:
+            if column not in _COLUMNS:
+                known = ", ".join(_COLUMNS)
+                message = f"report() has the columns {known}, not {column!r}."
+                raise ValueError(message)
+        return self._table(columns).text()
 
     def reset(self) -> None:
         """
@@ -144,8 +155,13 @@ class MonitorHandler(RunHandler):
             tallies.setdefault(name, _Tally())
         return tallies[name]
 
-    def _table(self) -> Table:
-        return Table(_HEAD, map(_row, self.stats.values()))
+    def _table(self, columns: "Iterable[str]" = ()) -> Table:
+        shown = columns or _COLUMNS
+        rows = (
+            [stats.name, *(_COLUMNS[column](stats) for column in shown)]
+            for stats in self.stats.values()
+        )
+        return Table(["run", *shown], rows)
 
 
 class _Tally:
@@ -215,15 +231,30 @@ class _Tally:
         )
 
 
-def _row(stats: RunStats) -> list[str]:
-    memory = stats.memory_bytes_max
-    times = (stats.total_s, stats.mean_s, stats.p50_s, stats.p95_s, stats.p99_s)
-    return [
-        stats.name,
-        written_count(stats.count),
-        written_count(stats.errors),
-        *map(written_duration, (*times, stats.max_s, stats.cpu_s)),
-        "" if memory is None else f"{memory / 1e6:,.1f} MB",
-        written_count(stats.input_tokens),
-        written_count(stats.output_tokens),
-    ]
+def _seconds(name: str) -> "Callable[[RunStats], str]":
+    return lambda stats: written_duration(getattr(stats, name))
+
+
+def _count(name: str) -> "Callable[[RunStats], str]":
+    return lambda stats: written_count(getattr(stats, name))
+
+
+def _memory(stats: RunStats) -> str:
+    growth = stats.memory_bytes_max
+    return "" if growth is None else f"{growth / 1e6:,.1f} MB"
+
+
+_COLUMNS: "dict[str, Callable[[RunStats], str]]" = {
+    "count": _count("count"),
+    "errors": _count("errors"),
+    "total": _seconds("total_s"),
+    "mean": _seconds("mean_s"),
+    "p50": _seconds("p50_s"),
+    "p95": _seconds("p95_s"),
+    "p99": _seconds("p99_s"),
+    "max": _seconds("max_s"),
+    "cpu": _seconds("cpu_s"),
+    "memory": _memory,
+    "input": _count("input_tokens"),
+    "output": _count("output_tokens"),
+}

@@ -315,3 +315,25 @@ def test_bad_memory(memory: Any) -> None:
     """
     with pytest.raises(TypeError, match="memory is True or False, not"):
         MonitorHandler(memory)
+
+
+def test_report_of_some_columns(monitor: MonitorHandler) -> None:
+    """
+    A report shows the columns asked for, in that order.
+    """
+    with callbacks(monitor):
+        answer()
+
+    head, row = monitor.report("max", "count").split("\n")
+
+    assert head.split() == ["run", "max", "count"]
+    assert row.split()[0] == "answer"
+    assert row.split()[-1] == "1"
+
+
+def test_report_of_an_unknown_column(monitor: MonitorHandler) -> None:
+    """
+    A column that does not exist is refused, with those that do.
+    """
+    with pytest.raises(ValueError, match=r"columns count, .*, not 'p42'"):
+        monitor.report("p42")
