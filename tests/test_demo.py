@@ -113,9 +113,15 @@ def test_demo_ends_with_what_was_measured(demo: Demo) -> None:
 
     assert measured[0].split() == ["count", "total", "cpu", "memory", "input", "output"]
     names = {line.split()[0] for line in measured[1:]}
-    assert names == set(
-        ["answer", "search", "shortlist", "rank", "train", "prompt", "write"]
-    )
+    assert names == {
+        "answer",
+        "search",
+        "shortlist",
+        "rank",
+        "train",
+        "prompt",
+        "write",
+    }
     assert used[1].split()[:2] == ["instrument", "toy-trigrams"]
     assert used[2].startswith("total")
     assert max(map(len, measured + used)) <= 80
