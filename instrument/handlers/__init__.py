@@ -6,21 +6,30 @@ from instrument._listener import local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from instrument.handlers._background import background
     from instrument.handlers._file import FileCallbackHandler
+    from instrument.handlers._filtered import filtered
+    from instrument.handlers._request_logger import RequestLogger
     from instrument.handlers._stdout import StdOutCallbackHandler
     from instrument.handlers._streaming import StreamingStdOutCallbackHandler
 
 __all__ = [
     "FileCallbackHandler",
+    "RequestLogger",
     "StdOutCallbackHandler",
     "StreamingStdOutCallbackHandler",
+    "background",
+    "filtered",
     "local",
 ]
 
 _HOMES = {
     "FileCallbackHandler": "_file",
+    "RequestLogger": "_request_logger",
     "StdOutCallbackHandler": "_stdout",
     "StreamingStdOutCallbackHandler": "_streaming",
+    "background": "_background",
+    "filtered": "_filtered",
 }
 
 
