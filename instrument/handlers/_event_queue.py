@@ -7,8 +7,10 @@ collected, and its thread ends when it has served what was left.
 
 import weakref
 from concurrent.futures import Future
+from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import RLock, Thread, current_thread
 from time import monotonic
 
@@ -79,8 +81,9 @@ class EventQueue:
         """
         has_thread = self._thread is not None and self._thread.is_alive()
         if _report.Exit.has_begun and not has_thread:
-            self._items.put(None)
-            _serve_all(self._items, self._inner, monotonic() + timeout)
+            until = monotonic() + timeout
+            is_over = lambda: done.done() or monotonic() >= until  # noqa: E731
+            copy_context().run(_serve_all, self._items, self._inner, is_over)
             return done.done()
         try:
             done.result(timeout)
@@ -92,10 +95,7 @@ class EventQueue:
         """
         Say at exit what the handler has not heard, once.
         """
-        left = 0
-        while not is_served and not self._items.empty():
-            item = self._items.get()
-            left += item is not None and item[0] is not _FLUSH
+        left = 0 if is_served else self._emptied()
         if self._is_told or not (left or self.dropped):
             return
         self._is_told = True
@@ -105,6 +105,17 @@ class EventQueue:
             f" its queue full, {left} were not served in time at exit"
         )
         _report.complain(message, None)
+
+    def _emptied(self) -> int:
+        """
+        Take out what is left, and count the events.
+        """
+        count = 0
+        with suppress(Empty):
+            while True:
+                item = self._items.get_nowait()
+                count += item is not None and item[0] is not _FLUSH
+        return count
 
     def _start(self) -> None:
         with self._lock:
@@ -138,16 +149,18 @@ class EventQueue:
 
 
 def _serve_all(
-    items: "SimpleQueue[Item]", inner: "Listener", until: float = float("inf")
+    items: "SimpleQueue[Item]",
+    inner: "Listener",
+    is_over: "Callable[[], bool]" = lambda: False,
 ) -> None:
     """
-    Serve what is queued, in order, until there comes None or the time is up.
+    Serve what is queued, in order, until there comes None or it is over.
     """
     import asyncio
 
     set_state(MUTED)
     with asyncio.Runner() as runner:  # makes its loop at the first awaitable
-        while monotonic() < until:
+        while not is_over():
             item = items.get()
             if item is None:
                 return

@@ -26,6 +26,7 @@ _MEMBERS = 15
 _FRAMES = 100
 """The most frames of one exception shown, half of them outermost."""
 _NOTES = 20
+_GENERATOR = (lambda: (yield)).__code__
 _NAME = 200
 
 
@@ -130,10 +131,6 @@ def _places(traceback: TracebackType | None) -> "Iterator[tuple[str, str, str, i
         traceback = traceback.tb_next
 
 
-def _nothing() -> "Iterator[None]":
-    yield
-
-
 def _frame(file: str, name: str, qualified: str, line: int) -> "Any":
     """
     Make a frame that stands at *line*: that of a generator which is never started.
@@ -141,7 +138,7 @@ def _frame(file: str, name: str, qualified: str, line: int) -> "Any":
     So no line runs under the borrowed name, at which a debugger might stop. The code
     has no columns, hence there are no marks below the line. 2 us.
     """
-    code = _nothing.__code__.replace(
+    code = _GENERATOR.replace(
         co_filename=file, co_name=name, co_qualname=qualified, co_firstlineno=line
     )
     return FunctionType(code, {})().gi_frame

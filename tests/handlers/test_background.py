@@ -48,6 +48,7 @@ def slow() -> Iterator[Slow]:
     made = Slow()
     yield made
     made.may_go_on.set()
+    made.clear()
 
 
 def test_call_does_not_wait(slow: Slow) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from instrument import callbacks, emit, traced
+from instrument._report import Exit
 from instrument.handlers import background
 from instrument.testing import Recorder
 
@@ -193,6 +194,24 @@ with callbacks(background(Ends())):
 
     assert done.stdout == "ended stream\n"
     assert done.stderr == ""
+
+
+def test_flush_without_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    At exit, where no thread can be started, who flushes serves what is queued, as long
+    as there is time.
+    """
+    recorder = Recorder()
+    handler = background(recorder)
+
+    with monkeypatch.context() as patched, callbacks(handler):
+        patched.setattr(Exit, "has_begun", True)
+        patched.setattr(threading.Thread, "start", _no_thread)
+        emit("told")
+        assert not handler.flush(timeout=0)
+        assert recorder.events == []
+        assert handler.flush()
+        assert len(recorder.events) == 1
 
 
 def test_exit_is_bounded() -> None:
