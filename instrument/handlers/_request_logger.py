@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _PAYLOAD = 1_000
 _VALUES = 1_000
-"""The most values in the fields of a record, and characters in one of them."""
+"""The most values in one field of a record, and characters in one of them."""
 _STRING = 100_000
 """The most characters read of one string in a payload, of which less is shown."""
 _NAME = 200
@@ -100,22 +100,24 @@ class RequestLogger(RunHandler):
 
 
 def _fields(run: "Run", duration_s: float | None) -> "dict[str, Any]":
-    fields = {
+    return {
         "run_id": str(run.id),
         "parent_run_id": None if run.parent_id is None else str(run.parent_id),
         "trace_id": str(run.trace_id),
-        "run_name": run.name,
-        "kind": run.kind,
+        "run_name": _shown(run.name),
+        "kind": _shown(run.kind),
         "status": run.status,
         "duration_s": duration_s,
-        "tags": run.tags,
-        "metadata": run.metadata,
-        "model": run.model,
-        "provider": run.provider,
+        "tags": _shown(run.tags),
+        "metadata": _shown(run.metadata),
+        "model": _shown(run.model),
+        "provider": _shown(run.provider),
         "usage": run.usage.to_dict(),
     }
-    shown: dict[str, Any] = _printable(jsonable(fields, nodes=_VALUES, text=_VALUES))
-    return shown
+
+
+def _shown(value: object) -> "Any":
+    return _printable(jsonable(value, nodes=_VALUES, text=_VALUES))
 
 
 def _printable(value: "Any") -> "Any":

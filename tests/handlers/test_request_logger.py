@@ -469,6 +469,7 @@ def test_hostile_values(
         extras, told = records[0]["extra"], records[1]["message"]
     assert extras["metadata"]["a"] == "<Angry whose repr raised ValueError>"
     assert len(json.dumps(extras["metadata"])) < 50_000
+    assert extras["usage"] == {}
     assert len(extras["inputs"]) < 5_000
     assert len(told) < 2_000
 
