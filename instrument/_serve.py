@@ -43,7 +43,8 @@ def stream_closed(stream: "Stream") -> None:
 
 def flush_at_exit(listener: "Listener") -> None:
     """
-    Flush a constructor handler at exit: no block is ever left that would do it.
+    Flush a handler at exit too: a constructor's, for which no block is ever left, or
+    one that works in background.
     """
     key = id(listener)
     forget = lambda _: _constructed.pop(key, None)  # noqa: E731

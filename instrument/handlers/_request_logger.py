@@ -73,13 +73,13 @@ class RequestLogger(RunHandler):
             self._payload = _number("payload", what, payload)
 
     def run_started(self, run: "Run") -> None:
-        fields = _fields(run, None)
+        fields = _fields(run, "running", None)  # in background it may have ended
         if self._payload:
             fields["inputs"] = _payload(run.inputs, self._payload)
         self._target.write(self._level, f"{_head(run)} started", fields)
 
     def run_ended(self, run: "Run") -> None:
-        fields = _fields(run, run.duration_s)
+        fields = _fields(run, run.status, run.duration_s)
         if self._payload:
             fields["outputs"] = _payload(run.outputs, self._payload)
         duration = written_duration(run.duration_s)
@@ -99,14 +99,14 @@ class RequestLogger(RunHandler):
         self._target.write(self._error_level, message, fields, raised)
 
 
-def _fields(run: "Run", duration_s: float | None) -> "dict[str, Any]":
+def _fields(run: "Run", status: str, duration_s: float | None) -> "dict[str, Any]":
     return {
         "run_id": str(run.id),
         "parent_run_id": None if run.parent_id is None else str(run.parent_id),
         "trace_id": str(run.trace_id),
         "run_name": _shown(run.name),
         "kind": _shown(run.kind),
-        "status": run.status,
+        "status": status,
         "duration_s": duration_s,
         "tags": _shown(run.tags),
         "metadata": _shown(run.metadata),
@@ -146,7 +146,7 @@ def _head(run: "Run") -> str:
 
 
 def _name(name: str) -> str:
-    return cut(printable(name), _NAME)
+    return printable(cut(name, _NAME))
 
 
 def _error_text(run: "Run", text: str) -> str:

@@ -145,7 +145,7 @@ def _frame(file: str, name: str, qualified: str, line: int) -> "Any":
 
 
 def _name(name: object) -> str:
-    return cut(printable(name), _NAME) if isinstance(name, str) else "?"
+    return printable(cut(name, _NAME)) if isinstance(name, str) else "?"
 
 
 def _notes_of(exc: BaseException) -> "list[str]":
