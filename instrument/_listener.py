@@ -5,6 +5,7 @@ No base class is needed. What is wrong with a handler is said when it is given.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from types import BuiltinMethodType, FunctionType, MethodType
 
 from instrument import _report
@@ -90,17 +91,27 @@ class Listener:
         cls = self.handler.__class__
         known = _flushing.get(cls)
         if known is None:
-            known = self._has("flush") or self._has("aflush")
+            names = ("flush", "aflush")
+            known = any(self._attribute(name) is not None for name in names)
             if cls in _kinds:  # what it is does not depend on the instance
                 _flushing[cls] = known
         return known and self.event is None
 
-    def _has(self, name: str) -> bool:
+    def flusher(self, name: str) -> "Callable[[], Any] | None":
+        """
+        Give the handler's ``flush`` or ``aflush``, or None.
+        """
+        if self.event is not None:
+            return None  # a plain function: what it is bound to is not ours to flush
+        method = self._attribute(name)
+        return method if callable(method) else None
+
+    def _attribute(self, name: str) -> "Any":
         try:
-            return hasattr(self.handler, name)
+            return getattr(self.handler, name, None)
         except Exception as exc:
             _report.failed(self.handler, name, exc)
-            return False
+            return None
 
     def method(self, event: str) -> "Callable[..., Any] | None":
         """
@@ -157,8 +168,9 @@ def local(handler: object) -> Listener:
 
     ``@traced(callbacks=[local(handler)])``; it has no place in a block.
     """
-    listener = as_listener(handler)
-    return Listener(listener.handler, listener.event, local=True)
+    made = copy(as_listener(handler))
+    made.local = True
+    return made
 
 
 def is_langchain(handler: object) -> bool:

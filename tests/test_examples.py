@@ -41,7 +41,7 @@ def test_there_are_examples() -> None:
     """
     The folder is found, and holds one file for each of twelve questions.
     """
-    assert len(EXAMPLES) == 12
+    assert len(EXAMPLES) == 15
 
 
 @every_example

@@ -6,9 +6,12 @@ from instrument._listener import local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from instrument.handlers._background import background
     from instrument.handlers._budget import BudgetHandler
     from instrument.handlers._file import FileCallbackHandler
+    from instrument.handlers._filtered import filtered
     from instrument.handlers._monitor import MonitorHandler
+    from instrument.handlers._request_logger import RequestLogger
     from instrument.handlers._stdout import StdOutCallbackHandler
     from instrument.handlers._streaming import StreamingStdOutCallbackHandler
     from instrument.handlers._usage import UsageHandler
@@ -17,9 +20,12 @@ __all__ = [
     "BudgetHandler",
     "FileCallbackHandler",
     "MonitorHandler",
+    "RequestLogger",
     "StdOutCallbackHandler",
     "StreamingStdOutCallbackHandler",
     "UsageHandler",
+    "background",
+    "filtered",
     "local",
 ]
 
@@ -27,9 +33,12 @@ _HOMES = {
     "BudgetHandler": "_budget",
     "FileCallbackHandler": "_file",
     "MonitorHandler": "_monitor",
+    "RequestLogger": "_request_logger",
     "StdOutCallbackHandler": "_stdout",
     "StreamingStdOutCallbackHandler": "_streaming",
     "UsageHandler": "_usage",
+    "background": "_background",
+    "filtered": "_filtered",
 }
 
 
