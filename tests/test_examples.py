@@ -39,7 +39,7 @@ def run(example: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_there_are_examples() -> None:
     """
-    The folder is found, and holds one file for each of twelve questions.
+    The folder is found, and holds one file for each question.
     """
     assert len(EXAMPLES) == 15
 
