@@ -128,4 +128,6 @@ def _forget() -> None:
     _sampler = None
 
 
-os.register_at_fork(after_in_child=_forget)
+getattr(os, "register_at_fork", lambda **_: None)(
+    after_in_child=_forget
+)  # not on Windows
