@@ -9,11 +9,13 @@ if TYPE_CHECKING:
     from instrument.handlers._file import FileCallbackHandler
     from instrument.handlers._stdout import StdOutCallbackHandler
     from instrument.handlers._streaming import StreamingStdOutCallbackHandler
+    from instrument.handlers._tree import TreeHandler
 
 __all__ = [
     "FileCallbackHandler",
     "StdOutCallbackHandler",
     "StreamingStdOutCallbackHandler",
+    "TreeHandler",
     "local",
 ]
 
@@ -21,6 +23,7 @@ _HOMES = {
     "FileCallbackHandler": "_file",
     "StdOutCallbackHandler": "_stdout",
     "StreamingStdOutCallbackHandler": "_streaming",
+    "TreeHandler": "_tree",
 }
 
 
