@@ -7,7 +7,6 @@ import sys
 from instrument._text import cut, printable
 from instrument.handlers._runs import RunHandler
 from instrument.handlers._stdout import StdOutCallbackHandler
-from instrument.handlers._tree_state import Forest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +57,8 @@ class TreeHandler(RunHandler):
 
         self._lines = StdOutCallbackHandler(file)
         self._display = display_of(sys.stdout if file is None else file)
+        if self._display is not None:
+            self._forest = self._display.forest()
 
     def run_started(self, run: "Run") -> None:
         display = self._display
@@ -66,12 +67,12 @@ class TreeHandler(RunHandler):
         else:
             top = run._root_run().id
             facts = run.id, run.parent_id, top, run.kind, run.name, run._started_ns
-            display.tell(Forest.start, *facts)
+            display.tell(self._forest.start, *facts)
 
     def on_llm_new_token(self, token: str, **kwargs: "Any") -> None:
         run = kwargs["run"]
         if self._display is not None:
-            self._display.tell(Forest.token, run.id, run._first_token_ns)
+            self._display.tell(self._forest.token, run.id, run._first_token_ns)
 
     def run_ended(self, run: "Run") -> None:
         display = self._display
@@ -80,9 +81,9 @@ class TreeHandler(RunHandler):
             data = {"status": run.status, "duration_s": run.duration_s, **error}
             self._lines.ended(run.kind, run.name, run.depth, data)
         else:
-            told = _told(run.status, **error)
+            told = _told(run, **error)
             facts = run.id, run.status, run._ended_ns, run.model, run.usage, told
-            display.tell(Forest.end, *facts)
+            display.tell(self._forest.end, *facts)
 
     def flush(self) -> None:
         """
@@ -102,12 +103,15 @@ def _error(run: "Run") -> "dict[str, str]":
         message = str(run.error)
     except (Exception, SystemExit) as exc:
         message = f"<no message: {type(exc).__name__}>"
-    shown = run._own(message, "error") if run.error_origin else ""
-    return {"type": type(run.error).__qualname__, "message": str(shown or "")}
+    shown = str(run._own(message, "error") or "")
+    return {"type": type(run.error).__qualname__, "message": shown}
 
 
-def _told(status: str, type: str = "", message: str = "") -> str:
-    if status != "error":
-        return "" if status == "ok" else status
-    shown = printable(cut(message, _MESSAGE))
+def _told(run: "Run", type: str = "", message: str = "") -> str:
+    """
+    Say what a row tells of an ending; a message only where it came from.
+    """
+    if run.status != "error":
+        return "" if run.status == "ok" else run.status
+    shown = printable(cut(message, _MESSAGE)) if run.error_origin else ""
     return printable(cut(type, _MESSAGE)) + (shown and f": {shown}")

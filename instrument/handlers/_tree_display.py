@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, TextIO
 
+    from instrument.handlers._tree_state import Tree
+
 _TICK_S = 0.1
 _PATIENCE_S = 1.0
 _QUEUED = (
@@ -54,7 +56,8 @@ class Display:
 
     def _begin_anew(self) -> None:
         self._queue: deque[tuple[Callable[..., None], Any]] = deque()
-        self._forest = Forest()
+        self._running: dict[Tree, None] = {}
+        self._done: list[Tree] = []
         self._error: Exception | None = None
         self._pen = threading.RLock()
         self._is_drawing = False
@@ -63,9 +66,15 @@ class Display:
         self._work = threading.Lock()
         self._thread: threading.Thread | None = None
 
+    def forest(self) -> Forest:
+        """
+        Plant a forest that is shown here, for one handler.
+        """
+        return Forest(self._running, self._done)
+
     def tell(self, change: "Callable[..., None]", *facts: "Any") -> None:
         """
-        Note a change of the forest; it is seen at the next tick.
+        Note a change of a forest; it is seen at the next tick.
 
         Raises:
             OSError: The terminal could not be written to, the last time.
@@ -94,7 +103,7 @@ class Display:
             if not is_free:
                 return
             self._update()
-            is_idle = Exit.has_begun or not self._forest.trees
+            is_idle = Exit.has_begun or not self._running
         thread = self._thread
         if is_idle and thread is not None and thread is not threading.current_thread():
             self._wake.set()
@@ -109,7 +118,7 @@ class Display:
             if not (is_free and self._caught and isinstance(text, str)):
                 return write(text)
             self._take()
-            if self._forest.done:
+            if self._done:
                 self._draw()
             self._screen.write(write, text)
         return len(text)
@@ -168,7 +177,7 @@ class Display:
         self._wake.clear()
         with self._at_work():
             self._update()
-            if self._forest.trees and not Exit.has_begun:
+            if self._running and not Exit.has_begun:
                 return True
             self._end()
             return False
@@ -191,21 +200,21 @@ class Display:
     def _take(self) -> None:
         for _ in range(len(self._queue)):
             change, facts = self._queue.popleft()
-            change(self._forest, *facts)
+            change(*facts)
 
     def _draw(self) -> None:
         """
         Draw what runs, and above it, to stay, what is done; at exit all is done.
         """
         width, height = self._screen.size
-        done, self._forest.done = self._forest.done, []
-        running = list(self._forest.trees)
+        done, running = self._done.copy(), list(self._running)
+        self._done.clear()
         try:
             above = [row for tree in done for row in self._rows.whole(tree, width)]
             self._screen.draw(self._rows.live(running, width, height), above)
         except (OSError, ValueError) as exc:  # hung up, or closed
             self._error = exc
-            self._forest = Forest()
+            self._running.clear()
 
     def _complain(self) -> None:
         error, self._error = self._error, None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _SIGNS = {"ok": "✓", "error": "✗"}
+# magenta and not blue: that is hardly seen on black in some terminals
 _COLOURS = {"ok": "green", "error": "red", "running": "cyan"}
 _ASCII = str.maketrans(
     {"…": "~", "├": "|", "─": "-", "└": "`", "│": "|", "✓": "+", "✗": "x", "■": "-"}
@@ -86,14 +87,12 @@ class Rows:
             return self.fitted(text, width)
         colour = _COLOURS.get(node.status, "yellow")
         is_running = node.ended_ns is None
-        text.append(
-            _spinner(node) if is_running else _SIGNS.get(node.status, "■"), colour
-        )
-        text.append(f" {node.kind} ", "blue")
+        text.append(_spinner() if is_running else _SIGNS.get(node.status, "■"), colour)
+        text.append(f" {node.kind} ", "magenta")
         text.append(node.name, "bold" if is_running else "")
         text.append(f"  {_duration(node)}", "dim")
         if node.error:
-            text.append(f"  {node.error}", colour)
+            text.append(f"  {node.error}", "red" if node.status == "error" else "")
         for told in _told(row, node):
             text.append(f"  {told}", "dim")
         return self.fitted(text, width)
@@ -106,9 +105,8 @@ def _guide(guide: str, width: int) -> str:
     return guide if len(guide) <= width else f"…{guide[1 - width :]}"
 
 
-def _spinner(node: "Node") -> str:
-    age_ns = _ids.clock_ns() - node.started_ns
-    return _SPINNER[age_ns // _FRAME_NS % len(_SPINNER)]
+def _spinner() -> str:
+    return _SPINNER[_ids.clock_ns() // _FRAME_NS % len(_SPINNER)]
 
 
 def _duration(node: "Node") -> str:

@@ -92,14 +92,16 @@ class Tree:
 
 class Forest:
     """
-    The trees in which something runs, and those that are done and not yet shown.
+    The runs that one handler hears, as they become trees. Not for threads at once.
 
-    Not for several threads at once.
+    Args:
+        running: Where trees are kept in which something runs, in order.
+        done: Where they are put then.
     """
 
-    def __init__(self) -> None:
-        self.trees: dict[Tree, None] = {}
-        self.done: list[Tree] = []
+    def __init__(self, running: "dict[Tree, None]", done: "list[Tree]") -> None:
+        self._running = running
+        self._done = done
         self._nodes: dict[UUID, Node] = {}
 
     def start(
@@ -121,7 +123,7 @@ class Forest:
         node.started_ns = started_ns
         if parent is None:
             tree.top = node
-            self.trees[tree] = None
+            self._running[tree] = None
         else:
             parent.children[id] = node
         tree.kept += 1
@@ -166,10 +168,10 @@ class Forest:
             self._finish(tree)
 
     def _finish(self, tree: Tree) -> None:
-        del self.trees[tree]
         for node in tree.ended:
             del self._nodes[node.id]
-        self.done.append(tree)
+        if self._running.pop(tree, tree) is None:  # it is shown still
+            self._done.append(tree)
 
     def _fold(self, tree: Tree) -> None:
         """
