@@ -82,14 +82,10 @@ class Display:
         if self.mode != "live":
             return
         self._queue.append((change, facts))
-        if Exit.has_begun:
+        if Exit.has_begun or len(self._queue) > _QUEUED:
             self.settle()
         elif not self._work.locked():
             self._start()
-        elif len(self._queue) > _QUEUED:
-            with self._at_work() as is_free:
-                if is_free:
-                    self._update()
         self._complain()
 
     def settle(self) -> None:
@@ -158,7 +154,8 @@ class Display:
         try:
             thread.start()
         except RuntimeError:  # no more threads, or too late for one
-            self._end()
+            self._thread = None
+            self._work.release()
             self.settle()
 
     def _run(self) -> None:
@@ -307,5 +304,4 @@ def _forked() -> None:
         display.forked()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+os.register_at_fork(after_in_child=_forked)

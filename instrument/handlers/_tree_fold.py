@@ -83,6 +83,7 @@ class Fold:
         """
         if height is None:
             return list(self._rows())
+        height = max(1, height)
         for fold in (self._close, self._hide):
             for node in self._tree.ended:
                 if self.height <= height:
@@ -91,7 +92,7 @@ class Fold:
                     fold(self._parts[node])
         rows = list(self._rows())
         if len(rows) <= height or height < _LEAST:
-            return rows[: max(1, height)]
+            return rows[:height]
         newest = rows[2 - height :]
         left_out = f"{len(rows) - len(newest) - 1:,} rows"
         return [rows[0], Row(GAP, None, left_out=left_out), *newest]
@@ -100,6 +101,8 @@ class Fold:
         """
         Leave one row of a part.
         """
+        if part.rows == 1:
+            return
         part.is_closed = True
         self._shrink(part, part.rows - 1)
 
@@ -107,9 +110,7 @@ class Fold:
         """
         Count a part in a row of its parent.
         """
-        if part.node.parent is None:
-            return
-        above = self._parts[part.node.parent]
+        above = self._parts[part.node.parent]  # type: ignore[index]
         self._shrink(part, part.rows if above.more else part.rows - 1)
         part.is_hidden = True
         above.more = above.more + _statuses(part.node)

@@ -18,7 +18,7 @@ _LONGEST = 4_096
 
 # The cursor is hidden and long rows are clipped within a frame only: whatever becomes
 # of this process, the terminal is left as it was.
-_BEGIN, _END = "\x1b[?25l\x1b[?7l", "\x1b[?7h\x1b[?25h"
+_BEGIN, _END = "\x1b[?25l\x1b[?7l\x1b[m", "\x1b[?7h\x1b[?25h"
 
 
 class Screen:

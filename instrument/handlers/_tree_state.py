@@ -19,6 +19,7 @@ KEPT = 2_000
 
 MODELS = ("llm", "chat_model")
 _WORD = 200
+_NO_USAGE = Usage()
 
 
 class Node:
@@ -67,7 +68,7 @@ class Node:
         self.ended_ns: int | None = None
         self.tokens = 0
         self.model: str | None = None
-        self.usage = Usage()
+        self.usage = _NO_USAGE
         self.error = ""
 
 
@@ -87,7 +88,7 @@ class Tree:
     def __init__(self) -> None:
         self.ended: deque[Node] = deque()
         self.kept = self.running = self.runs = self.models = 0
-        self.usage = Usage()
+        self.usage = _NO_USAGE
 
 
 class Forest:

@@ -1,5 +1,5 @@
 """
-A terminal: a real pseudo-terminal, and an emulator that shows what is seen on it.
+A terminal, real but for the glass, and a forest in which runs are numbers.
 """
 
 import fcntl
@@ -11,11 +11,15 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, TextIO
+from uuid import UUID
 
 import pytest
+
+from instrument import Usage
+from instrument.handlers._tree_state import Forest, Tree
 
 
 class Screen:
@@ -158,6 +162,48 @@ class Screen:
             for line in self._screen.history.top
         ]
         return [row.rstrip() for row in [*gone, *self._screen.display]]
+
+
+class Garden:
+    """
+    A forest whose runs are numbers; each starts in the nanosecond of its number.
+    """
+
+    def __init__(self) -> None:
+        self.running: dict[Tree, None] = {}
+        self.done: list[Tree] = []
+        self._forest = Forest(self.running, self.done)
+
+    def start(self, run: int, parent: int | None = None, root: int = 1) -> None:
+        """
+        Start a run.
+        """
+        above = None if parent is None else UUID(int=parent)
+        self._forest.start(
+            UUID(int=run), above, UUID(int=root), "llm", f"{run}", started_ns=run
+        )
+
+    def end(self, *runs: int, status: str = "ok") -> None:
+        """
+        End runs.
+        """
+        for run in runs:
+            usage = Usage(input_tokens=run)
+            self._forest.end(UUID(int=run), status, 2 * run, None, usage, "")
+
+    def token(self, run: int) -> None:
+        """
+        Tell a token.
+        """
+        self._forest.token(UUID(int=run), run)
+
+
+@pytest.fixture(scope="session")
+def plant() -> Callable[[], Garden]:
+    """
+    Give what makes a forest.
+    """
+    return Garden
 
 
 @pytest.fixture
