@@ -35,14 +35,23 @@ def answer(question: str) -> str:
     return "".join(model(question, facts))
 
 
-# In a terminal this is a tree that grows at its foot, and stays there when it is done:
+# In a terminal the tree grows at its foot, and what is left there in the end is
 #
-#   ✓ agent answer  8.0 ms
+#   ✓ agent answer  13.0 ms
 #   ├─ ✓ retriever find  1.0 ms
 #   ├─ ✗ tool look_at_map  1.0 ms  LookupError: no map of Peru
-#   └─ ✓ chat_model model  2.0 ms  fake-1  21 in, 1 out
-#     4 runs  8.0 ms  1 model call  21 in, 1 out
+#   └─ ✓ chat_model model  3.0 ms  fake-1  21 in, 1 out
+#     4 runs  13.0 ms  1 model call  21 in, 1 out
 #
-# Where there is none, as in a log or a pipe, it is lines.
-with predictable(), callbacks(TreeHandler()):  # predictable: durations for this page
+# Where there is none, as in a pipe or a log, the runs are lines.
+with predictable(), callbacks(TreeHandler()):  # predictable: each step takes 1 ms
     answer("What is the capital of Peru?")
+#> > agent answer
+#>   > retriever find
+#>   < retriever find  1.0 ms  ok
+#>   > tool look_at_map
+#>   < tool look_at_map  1.0 ms  error LookupError: no map of Peru
+#> Without a map, then.
+#>   > chat_model model
+#>   < chat_model model  3.0 ms  ok
+#> < agent answer  13.0 ms  ok
