@@ -66,6 +66,13 @@ class Display:
         self._work = threading.Lock()
         self._thread: threading.Thread | None = None
 
+    def shows_on(self, terminal: int) -> bool:
+        """
+        Tell whether this draws, and on that terminal: its stream may be closed by now,
+        and the terminal's name be another's.
+        """
+        return self.mode == "live" and _terminal_of(self.file) == terminal
+
     def forest(self) -> Forest:
         """
         Plant a forest that is shown here, for one handler.
@@ -257,7 +264,7 @@ def display_of(file: "TextIO") -> Display | None:
         return None
     with _lock:
         display = _displays.get(terminal)
-        if display is None or display.file.closed or display.mode != "live":
+        if display is None or not display.shows_on(terminal):
             display = _displays[terminal] = Display(file)
         return display
 
