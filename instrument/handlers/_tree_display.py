@@ -120,9 +120,7 @@ class Display:
         with self._at_work() as is_free:
             if not (is_free and self._caught and isinstance(text, str)):
                 return write(text)
-            self._take()
-            if self._done:
-                self._draw()
+            self._update(redraw=False)
             self._screen.write(write, text)
         return len(text)
 
@@ -147,8 +145,8 @@ class Display:
             if self._is_drawing:
                 yield False
                 return
-            self._is_drawing = True
             try:
+                self._is_drawing = True
                 yield True
             finally:
                 self._is_drawing = False
@@ -187,8 +185,11 @@ class Display:
             return False
 
     def _end(self) -> None:
-        self._screen.leave()
         self._release()
+        try:
+            self._screen.leave()
+        except (OSError, ValueError) as exc:
+            self._error = exc
         self._thread = None
         self._work.release()
 
@@ -197,28 +198,26 @@ class Display:
             caught.release()
         self._caught = []
 
-    def _update(self) -> None:
-        self._take()
-        self._draw()
-
-    def _take(self) -> None:
-        for _ in range(len(self._queue)):
-            change, facts = self._queue.popleft()
-            change(*facts)
+    def _update(self, *, redraw: bool = True) -> None:
+        """
+        Take what was told, and draw: what runs, and above it, to stay, what is done.
+        """
+        try:
+            for _ in range(len(self._queue)):
+                change, facts = self._queue.popleft()
+                change(*facts)
+            if redraw or self._done:
+                self._draw()
+        except Exception as exc:  # hung up, closed: told to who tells something next
+            self._error = exc
+            self._running.clear()
 
     def _draw(self) -> None:
-        """
-        Draw what runs, and above it, to stay, what is done; at exit all is done.
-        """
         width, height = self._screen.size
         done, running = self._done.copy(), list(self._running)
         self._done.clear()
-        try:
-            above = [row for tree in done for row in self._rows.whole(tree, width)]
-            self._screen.draw(self._rows.live(running, width, height), above)
-        except (OSError, ValueError) as exc:  # hung up, or closed
-            self._error = exc
-            self._running.clear()
+        above = [row for tree in done for row in self._rows.whole(tree, width)]
+        self._screen.draw(self._rows.live(running, width, height), above)
 
     def _complain(self) -> None:
         error, self._error = self._error, None

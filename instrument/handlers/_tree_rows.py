@@ -124,7 +124,7 @@ def _told(row: "Row", node: "Node") -> "Iterator[str]":
     if consumed:
         yield ", ".join(consumed)
     elif node.tokens:
-        yield f"{node.tokens:,} tokens"
+        yield f"{node.tokens:,} token{'s' * (node.tokens > 1)}"
     if node.first_ns is not None:
         ended_ns = _ids.clock_ns() if node.ended_ns is None else node.ended_ns
         streamed_s = (ended_ns - node.first_ns) / 1e9

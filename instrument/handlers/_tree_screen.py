@@ -4,7 +4,7 @@ The foot of a terminal: rows that are drawn anew in place, below what scrolls by
 
 import os
 
-from instrument.handlers._terminal import Terminal
+from instrument.handlers._terminal import Terminal, mid_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _LONGEST = 4_096
 
 # The cursor is hidden and long rows are clipped within a frame only: whatever becomes
 # of this process, the terminal is left as it was.
-_BEGIN, _END = "\x1b[?25l\x1b[?7l\x1b[m", "\x1b[?7h\x1b[?25h"
+_BEGIN, _CLIP, _END = "\x1b[?25l\x1b[m", "\x1b[?7l", "\x1b[?7h\x1b[?25h"
 
 
 class Screen:
@@ -46,6 +46,7 @@ class Screen:
         self._line = ""
         self._foot: list[str] = []
         self._drawn: list[str] = []
+        self._may_be_mid_line = True
 
     @property
     def size(self) -> tuple[int, int]:
@@ -66,6 +67,9 @@ class Screen:
         Write the rows *above*, to stay, and below them *foot* in place of the last one.
         """
         self._foot = self._rendered(foot)
+        if above and self._line:
+            self.write(self._put, "\n")
+            mid_line.discard(self.file)
         self._frame(self._rendered(above))
 
     def write(self, write: "Callable[[str], object]", text: str) -> None:
@@ -95,6 +99,7 @@ class Screen:
         line, self._line = self._line, ""
         self._frame()
         self._drawn = self._foot = []
+        self._may_be_mid_line = True
         if line:
             self._put(line)
             self.file.flush()
@@ -123,9 +128,13 @@ class Screen:
         if not above and foot == self._drawn:
             return
         up = f"\x1b[{len(self._drawn)}A\r\x1b[J" if self._drawn else ""
+        if self._may_be_mid_line:
+            # a row of blanks goes on in the next row, unless the cursor is at its start
+            up = f"{' ' * self.size[0]}\r\x1b[K"
+            self._may_be_mid_line = False
         rows = "".join(f"{row}\n" for row in (above or []) + foot)
         self._drawn = foot
-        self._write(self._terminal._encodable(f"{_BEGIN}{up}{rows}{_END}"))
+        self._write(self._terminal._encodable(f"{_BEGIN}{up}{_CLIP}{rows}{_END}"))
         self.file.flush()
 
     def _unended(self) -> list[str]:

@@ -40,7 +40,7 @@ def drawing(screen: Any) -> Any:
 
 def test_prints(screen: Any, drawing: Any) -> None:
     """
-    What is printed while a request runs goes above its tree.
+    What is printed while a request runs goes above its tree; a line is ended for it.
     """
     print("a line", file=screen.file)
     print("a part", end="", file=screen.file)
@@ -50,7 +50,18 @@ def test_prints(screen: Any, drawing: Any) -> None:
 
     assert seen.splitlines()[:2] == ["a line", "a part"]
     assert seen.endswith(" chain answer  1 s")
-    assert screen.text() == "a line\n✓ chain answer  1 s\na part, another"
+    assert screen.text() == "a line\na part\n✓ chain answer  1 s\n, another"
+
+
+def test_line_that_has_begun_before(screen: Any) -> None:
+    """
+    What stands in the row of the cursor when a tree begins is not drawn over.
+    """
+    print("a part", end="", file=screen.file)
+    with callbacks(TreeHandler(screen.file)), traced("answer"):
+        screen.wait_for("chain answer")
+
+    assert screen.text() == "a part\n✓ chain answer  1 s"
 
 
 def test_order_of_prints(screen: Any) -> None:
@@ -172,6 +183,7 @@ def test_hung_up(screen: Any, reports: list[str]) -> None:
     terminal = os.dup(file.fileno())
     with callbacks(TreeHandler(file)), traced("answer"):
         screen.wait_for("chain answer")
+        print("a part", end="", file=file)
         (thread,) = [it for it in threading.enumerate() if it.name == "TreeHandler"]
         os.dup2(nowhere, file.fileno())
         thread.join(10)
