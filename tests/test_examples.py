@@ -39,9 +39,9 @@ def run(example: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_there_are_examples() -> None:
     """
-    The folder is found, and holds one file for each of ten questions.
+    The folder is found, and holds one file for each of thirteen questions.
     """
-    assert len(EXAMPLES) == 10
+    assert len(EXAMPLES) == 13
 
 
 @every_example

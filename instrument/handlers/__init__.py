@@ -6,24 +6,33 @@ from instrument._listener import local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from instrument.handlers._budget import BudgetHandler
     from instrument.handlers._file import FileCallbackHandler
+    from instrument.handlers._monitor import MonitorHandler
     from instrument.handlers._stdout import StdOutCallbackHandler
     from instrument.handlers._streaming import StreamingStdOutCallbackHandler
     from instrument.handlers._tree import TreeHandler
+    from instrument.handlers._usage import UsageHandler
 
 __all__ = [
+    "BudgetHandler",
     "FileCallbackHandler",
+    "MonitorHandler",
     "StdOutCallbackHandler",
     "StreamingStdOutCallbackHandler",
     "TreeHandler",
+    "UsageHandler",
     "local",
 ]
 
 _HOMES = {
+    "BudgetHandler": "_budget",
     "FileCallbackHandler": "_file",
+    "MonitorHandler": "_monitor",
     "StdOutCallbackHandler": "_stdout",
     "StreamingStdOutCallbackHandler": "_streaming",
     "TreeHandler": "_tree",
+    "UsageHandler": "_usage",
 }
 
 
