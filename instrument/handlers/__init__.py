@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from instrument.handlers._request_logger import RequestLogger
     from instrument.handlers._stdout import StdOutCallbackHandler
     from instrument.handlers._streaming import StreamingStdOutCallbackHandler
+    from instrument.handlers._tree import TreeHandler
     from instrument.handlers._usage import UsageHandler
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "RequestLogger",
     "StdOutCallbackHandler",
     "StreamingStdOutCallbackHandler",
+    "TreeHandler",
     "UsageHandler",
     "background",
     "filtered",
@@ -36,6 +38,7 @@ _HOMES = {
     "RequestLogger": "_request_logger",
     "StdOutCallbackHandler": "_stdout",
     "StreamingStdOutCallbackHandler": "_streaming",
+    "TreeHandler": "_tree",
     "UsageHandler": "_usage",
     "background": "_background",
     "filtered": "_filtered",

@@ -30,18 +30,29 @@ class StdOutCallbackHandler(BaseCallbackHandler):
         self._terminal = Terminal(file)
 
     def on_event(self, event: "Event", **kwargs: "Any") -> None:
-        if event.event.endswith("_start"):
-            self._terminal.line(f"{self._head(event, '>')}")
-        elif event.event.endswith(("_end", "_error")):
-            self._terminal.line(f"{self._head(event, '<')}  {self._tail(event)}")
-
-    def _head(self, event: "Event", sign: str) -> str:
         depth = event.run.depth if event.run is not None else 0
-        kind = self._terminal.coloured(printable(event.kind), "blue")
-        return f"{'  ' * depth}{sign} {kind} {printable(event.name)}"
+        if event.event.endswith("_start"):
+            self.started(event.kind, event.name, depth)
+        elif event.event.endswith(("_end", "_error")):
+            self.ended(event.kind, event.name, depth, event.data)
 
-    def _tail(self, event: "Event") -> str:
-        data = event.data
+    def started(self, kind: str, name: str, depth: int) -> None:
+        """
+        Write that a run starts.
+        """
+        self._terminal.line(self._head(">", kind, name, depth))
+
+    def ended(self, kind: str, name: str, depth: int, data: "dict[str, Any]") -> None:
+        """
+        Write how a run ended, as the ``data`` of its last event has it.
+        """
+        self._terminal.line(f"{self._head('<', kind, name, depth)}  {self._tail(data)}")
+
+    def _head(self, sign: str, kind: str, name: str, depth: int) -> str:
+        kind = self._terminal.coloured(printable(kind), "blue")
+        return f"{'  ' * depth}{sign} {kind} {printable(name)}"
+
+    def _tail(self, data: "dict[str, Any]") -> str:
         status = str(data["status"])
         told = status
         if "type" in data and status == "error":

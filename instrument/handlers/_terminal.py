@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {"dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34"}
 _lock = threading.RLock()  # re-entrant: a collected generator may be told of within
-_mid_line: "weakref.WeakSet[TextIO]" = weakref.WeakSet()
+mid_line: "weakref.WeakSet[TextIO]" = weakref.WeakSet()
 
 
 class Terminal:
@@ -45,8 +45,8 @@ class Terminal:
         """
         file = self.file
         with _lock:
-            start = "\n" if file in _mid_line else ""
-            _mid_line.discard(file)
+            start = "\n" if file in mid_line else ""
+            mid_line.discard(file)
             file.write(self._encodable(f"{start}{text}\n"))
         _flush(file)
 
@@ -59,7 +59,7 @@ class Terminal:
         with _lock:
             file.write(self._encodable(shown))
             if shown:
-                (_mid_line.discard if shown.endswith("\n") else _mid_line.add)(file)
+                (mid_line.discard if shown.endswith("\n") else mid_line.add)(file)
         _flush(file)
 
     def coloured(self, text: str, colour: str) -> str:
