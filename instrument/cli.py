@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import NoReturn
 
 import instrument
@@ -137,6 +138,9 @@ def _parser() -> _Parser:
         metavar="FILE",
         help="append the native events to FILE, one JSON object a line",
     )
+    demo.add_argument(
+        "--tree", action="store_true", help="show the runs as a live tree (needs rich)"
+    )
     demo.set_defaults(run=_run_demo)
     return parser
 
@@ -158,17 +162,19 @@ def _run_demo(parser: _Parser, arguments: argparse.Namespace) -> None:
     if arguments.question and not question:
         parser.error("the question is empty: ask something, or leave it out")
 
-    if arguments.events is None:
-        _demo.show(question or _demo.QUESTION)
-        return
-
+    show = partial(_demo.show, question or _demo.QUESTION, tree=arguments.tree)
     try:
+        if arguments.events is None:
+            show()
+            return
         with _demo.EventsFile(arguments.events) as file:
-            _demo.show(question or _demo.QUESTION, file)
+            show(file)
+    except ImportError as exc:
+        parser.error(str(exc))
     except IsADirectoryError:
         parser.error(f"cannot write events to {arguments.events!r}: it is a folder")
     except OSError as exc:
-        if exc.filename != arguments.events:
+        if arguments.events is None or exc.filename != arguments.events:
             raise
         parser.error(f"cannot write events to {arguments.events!r}: {exc.strerror}")
     print(f"Events: {printable(arguments.events)}")

@@ -52,6 +52,7 @@ def shell(tmp_path: Path) -> Shell:
         (["demo", "--evnts", "f"], "unknown option '--evnts': did you mean --events?"),
         (["demo", "--event=f"], "unknown option '--event': did you mean --events?"),
         (["demo", "-e", "f"], "unknown option '-e': did you mean --events?"),
+        (["demo", "--tre"], "unknown option '--tre': did you mean --tree?"),
         (["demo", "--zzz"], "unknown option '--zzz': see python -m instrument demo --help"),
         (["demo", "--events"], "argument --events: expected one argument"),
         (["demo", "a", "--events", "f", "b"], "unexpected 'b': put the question in quotes"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from instrument import Event
+from instrument import Event, cli
 from instrument._demo import library, ngrams, pipeline, ranking
 from instrument._demo.library import Document
 
@@ -125,6 +125,37 @@ def test_demo_ends_with_what_was_measured(demo: Demo) -> None:
     assert used[1].split()[:2] == ["instrument", "toy-trigrams"]
     assert used[2].startswith("total")
     assert max(map(len, measured + used)) <= 80
+
+
+def test_demo_as_a_tree(demo: Demo) -> None:
+    """
+    Where there is no terminal ``--tree`` prints the lines that are printed without it.
+    """
+    pytest.importorskip("rich")
+    shapes = [
+        re.sub(r"[\d.]+ [mu]?s", "", done.stdout.partition("\nrun  ")[0])
+        for done in (demo(QUESTION), demo(QUESTION, "--tree"))
+    ]
+
+    assert shapes[0] == shapes[1]
+
+
+def test_demo_as_a_tree_without_rich(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Without rich ``--tree`` says in one line what to install.
+    """
+    monkeypatch.setitem(sys.modules, "rich", None)
+
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["demo", "--tree"])
+
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == (
+        "instrument: error: TreeHandler needs rich:"
+        ' pip install "instrument-callbacks[rich]"\n'
+    )
 
 
 def test_demo_of_a_question_that_nothing_matches(demo: Demo, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from instrument.handlers import (
     MonitorHandler,
     StdOutCallbackHandler,
     StreamingStdOutCallbackHandler,
+    TreeHandler,
     UsageHandler,
 )
 
@@ -28,25 +29,29 @@ _SHOWN_SOURCES = 3
 _COLUMNS = ("count", "total", "cpu", "memory", "input", "output")
 
 
-def show(question: str, *files: EventsFile) -> None:
+def show(question: str, *files: EventsFile, tree: bool = False) -> None:
     """
     Answer *question* and show the runs, the text and how little it is worth.
 
     Args:
         question: Any text.
         files: Where to keep the events.
+        tree: Whether to show the runs as a live tree instead of lines.
 
     Raises:
+        ImportError: A live tree needs a package that is not installed.
         OSError: Standard output or a file cannot be written, or there is no source
             to search. The request was served all the same.
     """
     output = Output(sys.stdout)
-    screen = cast("TextIO", output)
-    tree, text = StdOutCallbackHandler(screen), StreamingStdOutCallbackHandler(screen)
+    is_live = tree and sys.stdout.isatty()  # a live tree draws on the terminal itself
+    screen = sys.stdout if is_live else cast("TextIO", output)
+    runs = TreeHandler(screen) if tree else StdOutCallbackHandler(screen)
+    text = StreamingStdOutCallbackHandler(screen)
     output.write(f"Question: {printable(question)}\n\n")
 
     monitor, usage = MonitorHandler(), UsageHandler()
-    with callbacks(tree, text, monitor, usage, *files):
+    with callbacks(runs, text, monitor, usage, *files):
         answer = pipeline.answer(question, pause_s=_pause_s())
 
     if DISABLED:
