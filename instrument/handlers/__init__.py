@@ -9,11 +9,15 @@ if TYPE_CHECKING:
     from instrument.handlers._file import FileCallbackHandler
     from instrument.handlers._stdout import StdOutCallbackHandler
     from instrument.handlers._streaming import StreamingStdOutCallbackHandler
+    from instrument.handlers._token_stream import TokenStream
+    from instrument.handlers._websocket import WebSocketHandler
 
 __all__ = [
     "FileCallbackHandler",
     "StdOutCallbackHandler",
     "StreamingStdOutCallbackHandler",
+    "TokenStream",
+    "WebSocketHandler",
     "local",
 ]
 
@@ -21,6 +25,8 @@ _HOMES = {
     "FileCallbackHandler": "_file",
     "StdOutCallbackHandler": "_stdout",
     "StreamingStdOutCallbackHandler": "_streaming",
+    "TokenStream": "_token_stream",
+    "WebSocketHandler": "_websocket",
 }
 
 
