@@ -165,10 +165,10 @@ class TokenStream(BaseCallbackHandler, Generic[Item]):
         only = self._only
         if only and run.name not in only and only.isdisjoint(run.tags):
             return
-        if self._is_closed:
-            return
         if self._is_ended:
-            raise RuntimeError(_LATE)
+            if not self._is_closed:
+                raise RuntimeError(_LATE)
+            return
         if len(self._items) >= self._maxsize:
             with self._lock:
                 self.dropped += 1
