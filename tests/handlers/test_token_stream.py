@@ -121,7 +121,6 @@ def test_plain_threads() -> None:
     It is a plain iterator, too, which waits in its thread.
     """
     stream = TokenStream()
-    thread = threading.Thread(target=lambda: callbacks(stream)(list)(writer(*"abc")))
 
     def produce() -> None:
         with callbacks(stream):
@@ -178,13 +177,11 @@ def test_only(only: Any, tokens: list[str]) -> None:
     `only` names runs or tags; what other runs say is left out.
     """
     stream = TokenStream(only)
-    other = traced.llm("other", tags=["fast"])(lambda: iter(()))
 
     with callbacks(stream):
         list(writer("a"))
         with traced("other", kind="llm", tags=["fast"]) as run:
             run.token("b")
-        other()
 
     assert list(stream) == tokens
 
@@ -214,7 +211,6 @@ async def test_cancelled_producer() -> None:
     A producer that is cancelled ends the stream.
     """
     stream = TokenStream()
-    group = anyio.create_task_group()
 
     @callbacks(stream)
     async def produce() -> None:
