@@ -194,6 +194,7 @@ class Outbox:
                     min(loop.time() + self._timeout_s, latest)
                 ):
                     await self._sent(item)
+                    await asyncio.sleep(0)  # a send need not give way to others
             except asyncio.CancelledError:  # the loop ends: it waits, but not for ever
                 latest = min(latest, loop.time() + self._timeout_s)
             except Exception as exc:
