@@ -147,9 +147,10 @@ class Outbox:
         self._release()
         try:
             await self._woken(place)
-        finally:  # cancelled, it holds nobody up any more
+        except BaseException:  # cancelled: nobody is held up with that frame any more
             with suppress(ValueError, IndexError):
                 self._held.remove(place)
+            raise
 
     async def _woken(self, waiter: AsyncioWaiter) -> None:
         try:

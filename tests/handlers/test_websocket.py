@@ -4,6 +4,7 @@
 
 import asyncio
 import contextlib
+import functools
 import gc
 import json
 import threading
@@ -353,7 +354,10 @@ async def test_drop() -> None:
         await answer(*"abcdefgh")
         socket.reads.set()
 
-    assert [event.event for event in socket.events][-2:] == ["on_llm_end", "on_chain_end"]
+    assert [event.event for event in socket.events][-2:] == [
+        "on_llm_end",
+        "on_chain_end",
+    ]
     assert socket.tokens == ["a", "b"]
     assert handler.dropped == 6
 
@@ -719,7 +723,9 @@ async def test_trio(fails: bool, reports: list[str]) -> None:
 
     frames: list[str] = []
     async with trio.open_nursery() as nursery:
-        server = await nursery.start(serve_trio, endpoint, 0, "127.0.0.1")
+        server = await nursery.start(
+            functools.partial(serve_trio, endpoint, 0, host="127.0.0.1")
+        )
         port = server.listeners[0].socket.getsockname()[1]
         async with connect_trio(f"ws://127.0.0.1:{port}", proxy=None) as client:
             frames += [frame async for frame in client]
@@ -831,7 +837,9 @@ def test_no_socket(socket: Any) -> None:
     """
     What has no method that sends is refused, by name.
     """
-    with pytest.raises(TypeError, match="takes an open socket with send_text, send_str"):
+    with pytest.raises(
+        TypeError, match="takes an open socket with send_text, send_str"
+    ):
         WebSocketHandler(socket)
 
 
