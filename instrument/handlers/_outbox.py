@@ -236,7 +236,7 @@ class Outbox:
                     result = self._send(self._queue.popleft())  # type: ignore[arg-type]
                     if inspect.isawaitable(result):
                         _close(result)
-                        raise RuntimeError(_NO_LOOP)
+                        self._fail(RuntimeError(_NO_LOOP))
             except Exception as exc:
                 self._fail(exc)
             finally:

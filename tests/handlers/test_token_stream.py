@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, closing
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from instrument import Event, bind, callbacks, traced
@@ -27,7 +28,7 @@ async def model(*tokens: str) -> AsyncIterator[str]:
     Stream what is given, letting others run between.
     """
     for token in tokens:
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         yield token
 
 
@@ -307,7 +308,8 @@ def test_close_wakes() -> None:
     """
     A consumer that waits in another thread is let go.
     """
-    stream, fetched = TokenStream(), []
+    stream = TokenStream()
+    fetched: list[str] = []
     thread = threading.Thread(target=lambda: fetched.extend(stream))
     thread.start()
 
@@ -485,7 +487,6 @@ async def test_streaming_response(
     httpx = pytest.importorskip("httpx")
     app = fastapi.FastAPI()
 
-    @app.get("/{question}")
     async def endpoint(question: str) -> Any:
         stream = TokenStream()
         task = asyncio.create_task(callbacks(stream)(answer)(*question))
@@ -498,6 +499,7 @@ async def test_streaming_response(
 
         return fastapi.responses.StreamingResponse(body())
 
+    app.get("/{question}")(endpoint)
     async with serve_asgi(app) as port, httpx.AsyncClient(trust_env=False) as client:
         response = await client.get(f"http://127.0.0.1:{port}/why")
 

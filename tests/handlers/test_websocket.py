@@ -136,6 +136,14 @@ async def frames_of(port: int, **options: Any) -> list[str]:
     return frames
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """
+    Let others run until *condition* holds.
+    """
+    while not condition():  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0)
+
+
 class Socket:
     """
     A socket without a network, whose client may stop to read.
@@ -173,6 +181,14 @@ class Socket:
         """
         told = (event.data.get("token") for event in self.events)
         return [token for token in told if token is not None]
+
+
+class SyncSocket:
+    """
+    A socket that needs no loop.
+    """
+
+    def send(self, frame: str) -> None: ...
 
 
 class SlowSocket(Socket):
@@ -279,8 +295,7 @@ async def test_slow_client_holds_up() -> None:
     async with callbacks(handler):
         task = asyncio.create_task(answer(*"abcdef"))
         await socket.sends.wait()
-        while not handler._outbox._held:
-            await asyncio.sleep(0)
+        await until(lambda: bool(handler._outbox._held))
         waiting = len(handler._outbox._queue)
         socket.reads.set()
         assert await task == "abcdef"
@@ -302,8 +317,7 @@ async def test_cancelled_while_held_up() -> None:
 
     async with callbacks(handler):
         task = asyncio.create_task(answer(*"abc"))
-        while not handler._outbox._held:
-            await asyncio.sleep(0)
+        await until(lambda: bool(handler._outbox._held))
         task.cancel()
         socket.reads.set()
         with pytest.raises(asyncio.CancelledError):
@@ -413,8 +427,7 @@ async def test_thread_waits() -> None:
         sent.append(len(socket.frames))
 
     task = asyncio.create_task(asyncio.to_thread(elsewhere))
-    while not handler._outbox._held:
-        await asyncio.sleep(0)
+    await until(lambda: bool(handler._outbox._held))
     assert len(handler._outbox._queue) == 3
     socket.reads.set()
     await task
@@ -442,8 +455,7 @@ async def test_thread_gives_up(blocked: str, reports: list[str]) -> None:
 
     assert await asyncio.to_thread(elsewhere) == "done"
     assert handler.closed
-    while asyncio.all_tasks() != tasks:
-        await asyncio.sleep(0)
+    await until(lambda: asyncio.all_tasks() == tasks)
     assert len(reports) == 1
 
 
@@ -569,8 +581,7 @@ async def test_other_loop() -> None:
             return await answer(*"abc")
 
     task = asyncio.create_task(asyncio.to_thread(asyncio.run, elsewhere()))
-    while not handler._outbox._held:
-        await asyncio.sleep(0)
+    await until(lambda: bool(handler._outbox._held))
     socket.reads.set()
 
     assert await task == "abc"
@@ -721,7 +732,7 @@ async def test_trio(fails: bool, reports: list[str]) -> None:
             work()
             await answer("a")
 
-    frames: list[str] = []
+    frames: list[object] = []
     async with trio.open_nursery() as nursery:
         server = await nursery.start(
             functools.partial(serve_trio, endpoint, 0, host="127.0.0.1")
@@ -862,11 +873,3 @@ def test_bad_option(option: dict[str, Any], error: type[Exception]) -> None:
     (name,) = option
     with pytest.raises(error, match=rf"WebSocketHandler\({name}=\.\.\.\) is "):
         WebSocketHandler(SyncSocket(), **option)
-
-
-class SyncSocket:
-    """
-    A socket that needs no loop.
-    """
-
-    def send(self, frame: str) -> None: ...
