@@ -104,9 +104,9 @@ class Outbox:
         Wait in a task until what is queued has been sent.
         """
         running = _loops.running_loop()
-        if running is None:
+        if self._loop is None and _loops.in_trio():
             await self._send_on_trio()
-        elif self._loop is not None:
+        elif running is not None and (self._queue or self._task):
             sent = AsyncioWaiter(running)
             self._put(sent)
             await self._woken(sent)

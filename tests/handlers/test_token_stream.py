@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, closing
 from typing import Any
@@ -15,7 +16,7 @@ import anyio.lowlevel
 import pytest
 
 from instrument import Event, bind, callbacks, traced
-from instrument.handlers import TokenStream
+from instrument.handlers import TokenStream, _token_stream
 
 both = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 
@@ -319,6 +320,48 @@ def test_close_wakes() -> None:
 
     thread.join()
     assert fetched == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("waiter", ["ThreadWaiter", "task_waiter"])
+async def test_token_just_before_sleep(
+    waiter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A token that comes while a consumer is about to sleep is given at once.
+    """
+    stream = TokenStream()
+    make = getattr(_token_stream, waiter)
+
+    def late() -> Any:
+        with callbacks(stream):
+            list(writer("a"))
+        return make()
+
+    monkeypatch.setattr(_token_stream, waiter, late)
+
+    if waiter == "ThreadWaiter":
+        assert await asyncio.to_thread(list, stream) == ["a"]
+    else:
+        assert [token async for token in stream] == ["a"]
+
+
+def test_token_just_before_close() -> None:
+    """
+    A token that comes while the stream is closed is not kept.
+    """
+
+    class Closing(deque[str]):
+        def append(self, item: str) -> None:
+            super().append(item)
+            stream._is_closed = True
+
+    stream = TokenStream()
+    stream._items = Closing()
+    with callbacks(stream):
+        list(writer("a"))
+
+    assert list(stream) == []
 
 
 def test_second_block(reports: list[str]) -> None:

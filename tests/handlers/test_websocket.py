@@ -8,13 +8,13 @@ import functools
 import gc
 import json
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any
 
 import pytest
 
-from instrument import Event, Secret, bind, callbacks, traced
+from instrument import Event, Secret, _loops, bind, callbacks, traced
 from instrument.handlers import WebSocketHandler
 from instrument.testing import Recorder
 
@@ -547,17 +547,21 @@ def test_closed_loop() -> None:
 
 def test_loop_closed_in_mid_request(recwarn: pytest.WarningsRecorder) -> None:
     """
-    A loop that is closed while frames wait leaves no warning.
+    A loop that stands still holds nobody up; closed while frames wait, it warns not.
     """
     loop = asyncio.new_event_loop()
 
     async def main() -> WebSocketHandler:
-        handler = WebSocketHandler(Socket())
+        handler = WebSocketHandler(Socket(), maxsize=1)
         with callbacks(handler):
             work()
         return handler
 
     handler = loop.run_until_complete(main())
+    with callbacks(handler):
+        for _ in range(5):
+            work()
+    assert handler.dropped > 0
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
     with callbacks(handler):
@@ -622,14 +626,24 @@ def test_no_loop(reports: list[str]) -> None:
     assert "no event loop is known" in reports[0]
 
 
-def test_plain_function_with_an_awaitable(reports: list[str]) -> None:
+class Awaitable:
+    """
+    What can be awaited, and not closed.
+    """
+
+    def __await__(self) -> Iterator[None]:
+        yield
+
+
+@pytest.mark.parametrize("answer", [Awaitable, functools.partial(asyncio.sleep, 0)])
+def test_plain_function_with_an_awaitable(answer: Any, reports: list[str]) -> None:
     """
     A plain function that gives something to await needs a loop as well.
     """
 
     class Odd:
         def send(self, frame: str) -> Any:
-            return asyncio.sleep(0, frame)
+            return answer()
 
     with callbacks(WebSocketHandler(Odd())):
         work()
@@ -686,6 +700,62 @@ def test_sync_socket(fails: bool, reports: list[str]) -> None:
     assert len(frames) == (0 if fails else 4)
     assert handlers[0].closed is fails
     assert len(reports) == fails
+
+
+def test_sync_socket_on_a_loop() -> None:
+    """
+    Made where no loop runs, it is sent at once in async code, too.
+    """
+    sent: list[str] = []
+
+    class Plain:
+        send = staticmethod(sent.append)
+
+    asyncio.run(callbacks(WebSocketHandler(Plain()))(answer)("a"))
+
+    assert len(sent) == 5
+
+
+@pytest.mark.anyio
+async def test_fork(monkeypatch: pytest.MonkeyPatch, reports: list[str]) -> None:
+    """
+    A forked child sends nothing: the socket is its parent's.
+    """
+    socket = Socket()
+    handler = WebSocketHandler(socket)
+
+    with monkeypatch.context() as child:
+        child.setattr(_loops.Forks, "count", _loops.Forks.count + 1)
+        async with callbacks(handler):
+            await answer("a")
+
+    assert handler.closed
+    assert socket.frames == reports == []
+
+
+@pytest.mark.anyio
+async def test_abandoned_stream() -> None:
+    """
+    A stream that is collected while its client is slow is told of as abandoned.
+    """
+    socket = SlowSocket()
+
+    async with callbacks(WebSocketHandler(socket, maxsize=2)):
+        generator = given("a", "b")
+        next(generator)
+        del generator
+        gc.collect()
+        socket.reads.set()
+
+    assert socket.events[-1].data["status"] == "abandoned"
+
+
+@traced.llm
+def given(*tokens: str) -> Iterator[str]:
+    """
+    Stream what is given, in sync code.
+    """
+    yield from tokens
 
 
 def test_sync_socket_reentered() -> None:
