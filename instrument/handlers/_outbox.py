@@ -74,8 +74,7 @@ class Outbox:
             In async code, what is to be awaited until there is place again. Another
             thread waits here.
         """
-        if self._loop is None and self._is_async:
-            self._loop = _loops.running_loop()
+        self._meet_loop()
         if not self._has_place(is_expendable=is_expendable):
             with self._lock:
                 self.dropped += 1
@@ -103,13 +102,18 @@ class Outbox:
         """
         Wait in a task until what is queued has been sent.
         """
+        self._meet_loop()
         running = _loops.running_loop()
-        if self._loop is None and _loops.in_trio():
-            await self._send_on_trio()
-        elif running is not None and (self._queue or self._task):
+        if self._loop is not None and running is not None:
             sent = AsyncioWaiter(running)
             self._put(sent)
             await self._woken(sent)
+        elif self._loop is None and _loops.in_trio():
+            await self._send_on_trio()
+
+    def _meet_loop(self) -> None:
+        if self._loop is None and self._is_async:
+            self._loop = _loops.running_loop()
 
     def _has_place(self, *, is_expendable: bool) -> bool:
         """
@@ -131,9 +135,8 @@ class Outbox:
     def _held_up(self) -> "Awaitable[None] | None":
         if len(self._queue) <= self._maxsize:
             return None
-        running = _loops.running_loop()
-        if running is not None:
-            return self._hold(running)
+        if _loops.running_loop() is not None:
+            return self._hold()
         if self._can_wait():
             place = ThreadWaiter()
             self._held.append(place)
@@ -141,8 +144,8 @@ class Outbox:
             self._waited(is_woken=place.wait(self._timeout_s))
         return None
 
-    async def _hold(self, running: asyncio.AbstractEventLoop) -> None:
-        place = AsyncioWaiter(running)
+    async def _hold(self) -> None:
+        place = AsyncioWaiter(asyncio.get_running_loop())  # maybe not that of the event
         self._held.append(place)
         self._release()
         try:

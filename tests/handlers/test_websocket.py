@@ -592,6 +592,46 @@ async def test_other_loop() -> None:
     assert socket.tokens == ["a", "b", "c"]
 
 
+@pytest.mark.anyio
+async def test_block_of_another_loop(reports: list[str]) -> None:
+    """
+    Async code on another loop is held up on the block's own.
+    """
+    socket = SlowSocket()
+    handler = WebSocketHandler(socket, maxsize=1)
+
+    async with callbacks(handler):
+        elsewhere = bind(lambda: asyncio.run(answer(*"abc")))
+        task = asyncio.create_task(asyncio.to_thread(elsewhere))
+        await until(lambda: bool(handler._outbox._held))
+        socket.reads.set()
+        await task
+
+    assert socket.tokens == ["a", "b", "c"]
+    assert reports == []
+
+
+def test_loop_met_at_the_end() -> None:
+    """
+    Frames of a thread wait for the loop on which the block is left.
+    """
+    frames: list[str] = []
+
+    class Async:
+        async def send(self, frame: str) -> None:
+            frames.append(frame)
+
+    handler = WebSocketHandler(Async())
+
+    async def main() -> None:
+        async with callbacks(handler):
+            await asyncio.to_thread(work)
+
+    asyncio.run(main())
+
+    assert len(frames) == 2
+
+
 def test_made_before_the_loop() -> None:
     """
     Made where no loop runs, it takes the loop of the first event in async code.
