@@ -528,6 +528,18 @@ def test_stalled_at_the_end_of_a_loop(reports: list[str]) -> None:
     assert len(reports) == 1
 
 
+def test_failures_at_once(reports: list[str]) -> None:
+    """
+    Of two who find at once that the client has gone, one reports it.
+    """
+    handler = WebSocketHandler(SyncSocket())
+
+    for _ in range(2):
+        handler._outbox._fail(ConnectionResetError())
+
+    assert len(reports) == 1
+
+
 def test_closed_loop() -> None:
     """
     When its loop is closed the handler is, too; nothing waits and nothing is kept.
