@@ -55,4 +55,6 @@ def _seed() -> None:
 
 
 _seed()
-os.register_at_fork(after_in_child=_seed)
+getattr(os, "register_at_fork", lambda **_: None)(
+    after_in_child=_seed
+)  # not on Windows

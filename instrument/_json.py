@@ -22,24 +22,32 @@ _PLAIN: "dict[type, Any]" = {
 _INT_BITS = 4_096  # int -> str refuses more than 4,300 digits
 
 
-def jsonable(value: object) -> "Any":
+def jsonable(
+    value: object, *, nodes: int = NODE_LIMIT, text: int = TEXT_LIMIT
+) -> "Any":
     """
     Give *value* as dicts with string keys, lists, strings, finite numbers, bools, None.
 
     Never raises, ends on cyclic data, and reads nothing but builtin containers.
+
+    Args:
+        value: Anything.
+        nodes: The most values, all levels together.
+        text: The most characters that one string holds.
     """
-    return _jsonable(value, _Budget(NODE_LIMIT), DEPTH_LIMIT)
+    return _jsonable(value, _Budget(nodes, text), DEPTH_LIMIT)
 
 
 class _Budget:
     """
-    How many more values may be written.
+    How many more values may be written, and how long a string.
     """
 
-    __slots__ = ("left",)
+    __slots__ = ("left", "text")
 
-    def __init__(self, left: int) -> None:
+    def __init__(self, left: int, text: int) -> None:
         self.left = left
+        self.text = text
 
 
 def _jsonable(value: object, budget: _Budget, depth: int) -> "Any":
@@ -51,7 +59,7 @@ def _jsonable(value: object, budget: _Budget, depth: int) -> "Any":
         is_long = value.bit_length() >= _INT_BITS  # type: ignore[attr-defined]
         return _text.safe_repr(value) if is_long else value
     if kind is str:
-        return _text.cut(value, TEXT_LIMIT)  # type: ignore[arg-type]
+        return _text.cut(value, budget.text)  # type: ignore[arg-type]
     if kind is float:
         return value if value - value == 0 else repr(value)  # type: ignore[operator]
     if isinstance(value, (dict, list, tuple, set, frozenset)):
@@ -61,7 +69,7 @@ def _jsonable(value: object, budget: _Budget, depth: int) -> "Any":
     for plain in _PLAIN:  # subclasses: enum members, numpy's floats
         if isinstance(value, plain):
             return _jsonable(_PLAIN[plain](value), budget, depth)
-    return _text.safe_repr(value, limit=TEXT_LIMIT)
+    return _text.safe_repr(value, limit=budget.text)
 
 
 def _container(value: "Any", budget: _Budget, depth: int) -> "Any":

@@ -5,6 +5,7 @@ No base class is needed. What is wrong with a handler is said when it is given.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from types import BuiltinMethodType, FunctionType, MethodType
 
 from instrument import _report
@@ -53,6 +54,7 @@ EVENTS: "dict[str, tuple[tuple[str, ...], tuple[str, ...]]]" = {
 }
 _LANGCHAIN = "langchain_core.callbacks.base"
 _BASES = (_LANGCHAIN, "instrument._handler", "instrument._async_handler")
+_BOUND = frozenset((MethodType, BuiltinMethodType))
 _KNOWN_TYPES = 512
 _kinds: "dict[type, str]" = {}
 _flushing: "dict[type, bool]" = {}
@@ -71,7 +73,8 @@ class Listener:
         self.handler = handler
         self.event = event
         self.local = local
-        self.key = _key(handler, event)
+        is_plain = event is None and handler.__class__ not in _BOUND
+        self.key = id(handler) if is_plain else _key(handler, event)
 
     @property
     def raises(self) -> bool:
@@ -88,17 +91,27 @@ class Listener:
         cls = self.handler.__class__
         known = _flushing.get(cls)
         if known is None:
-            known = self._has("flush") or self._has("aflush")
+            names = ("flush", "aflush")
+            known = any(self._attribute(name) is not None for name in names)
             if cls in _kinds:  # what it is does not depend on the instance
                 _flushing[cls] = known
         return known and self.event is None
 
-    def _has(self, name: str) -> bool:
+    def flusher(self, name: str) -> "Callable[[], Any] | None":
+        """
+        Give the handler's ``flush`` or ``aflush``, or None.
+        """
+        if self.event is not None:
+            return None  # a plain function: what it is bound to is not ours to flush
+        method = self._attribute(name)
+        return method if callable(method) else None
+
+    def _attribute(self, name: str) -> "Any":
         try:
-            return hasattr(self.handler, name)
+            return getattr(self.handler, name, None)
         except Exception as exc:
             _report.failed(self.handler, name, exc)
-            return False
+            return None
 
     def method(self, event: str) -> "Callable[..., Any] | None":
         """
@@ -133,6 +146,8 @@ def as_listener(handler: object, event: str | None = None) -> Listener:
     Raises:
         TypeError: If it can hear nothing; names the value and the cure.
     """
+    if handler.__class__ in _kinds and event is None:  # most blocks: met before
+        return Listener(handler)
     if isinstance(handler, Listener):
         return handler
     if event is not None:
@@ -153,8 +168,9 @@ def local(handler: object) -> Listener:
 
     ``@traced(callbacks=[local(handler)])``; it has no place in a block.
     """
-    listener = as_listener(handler)
-    return Listener(listener.handler, listener.event, local=True)
+    made = copy(as_listener(handler))
+    made.local = True
+    return made
 
 
 def is_langchain(handler: object) -> bool:

@@ -139,4 +139,6 @@ def shield() -> "Any":
 
 
 background = Background()
-os.register_at_fork(after_in_child=background.forget)
+getattr(os, "register_at_fork", lambda **_: None)(
+    after_in_child=background.forget
+)  # not on Windows

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Args = tuple[tuple[Any, ...], dict[str, Any] | None]
 
 _INPUT_STR = 10_000
+_WRAPS = 8
 
 
 class Chain:
@@ -182,7 +183,9 @@ class ChatModel(Llm):
 
     def recorded(self, inputs: "dict[str, Any]") -> "Any":
         given = next(iter(inputs.values()), ())
-        while isinstance(given, (list, tuple)) and len(given) == 1:
+        for _ in range(_WRAPS):  # a list that holds itself could be unwrapped for ever
+            if not isinstance(given, (list, tuple)) or len(given) != 1:
+                break
             if not isinstance(given[0], list):  # [[message, ...]] is unwrapped
                 break
             given = given[0]

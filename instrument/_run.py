@@ -233,6 +233,10 @@ class Run(Telling):
         """
         return View(self._plan.without(layers), self, self, stands_on=self)
 
+    @property
+    def _place(self) -> "tuple[Any, ...]":  # type: ignore[override]
+        return self._entry[1:] if self._entry is not None else ()
+
     def next_seq(self) -> int:
         """
         Count the events recorded in this trace; of a root run.

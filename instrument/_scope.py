@@ -10,6 +10,7 @@ from copy import copy
 
 from instrument import _serve
 from instrument._checked import checked_metadata, checked_sample, checked_tags
+from instrument._entries import leaving, place
 from instrument._layer import Layer, Options
 from instrument._listener import as_listener
 from instrument._loops import Forks, cancellations, running_loop
@@ -135,16 +136,17 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         capture: bool = True,
         **functions: "Callable[..., Any]",
     ) -> None:
+        listeners = []
         for handler in handlers:
             if handler.__class__ is callbacks:
                 raise TypeError(_NESTED)
-        listeners = tuple([as_listener(handler) for handler in handlers])
-        if functions:
-            listeners += tuple([as_listener(f, name) for name, f in functions.items()])
-        for listener in listeners:
+            listener = as_listener(handler)
             if listener.local:
                 raise TypeError(_LOCAL)
-        self.listeners = listeners
+            listeners.append(listener)
+        if functions:
+            listeners += [as_listener(f, name) for name, f in functions.items()]
+        self.listeners = tuple(listeners)
         self.tags = checked_tags(tags) if tags else ()
         self.metadata = None if metadata is None else checked_metadata(metadata)
         self.inherit = inherit
@@ -176,6 +178,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         if state.__class__ is not list and state._is_gone:
             state = live_state()
         scope = Scope(self, state)
+        scope._place = place()
         self._open[id(scope)] = scope
         scope._token = set_state(scope)
         return scope
@@ -197,7 +200,9 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         """
         Open a block in async code.
         """
-        return self.__enter__()
+        scope = self.__enter__()
+        scope._place = place()
+        return scope
 
     async def __aexit__(
         self,
@@ -261,7 +266,10 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         if state is MUTED and self._mute:
             self._mute -= 1
             return None
-        frame = state if getattr(state, "_owner", None) is self else find(self)
+        if len(self._open) > 1:
+            frame: Any = leaving(self, self._open)
+        else:
+            frame = state if getattr(state, "_owner", None) is self else find(self)
         if frame is None:
             return self._leave_from_elsewhere()
         scope = frame.layer
@@ -270,6 +278,9 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             STATE.reset(scope._token)
         except (ValueError, RuntimeError):  # entered in another Context
             _close(scope)
+        else:
+            if frame is state and frame is scope:
+                return scope  # type: ignore[no-any-return]
         set_state(without(state, frame))
         return scope  # type: ignore[no-any-return]
 
@@ -289,7 +300,10 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         return scope
 
     def _has_flush(self) -> bool:
-        return any(listener.flushes for listener in self.listeners)
+        for listener in self.listeners:  # noqa: SIM110 - any() costs thrice as much
+            if listener.flushes:
+                return True
+        return False
 
 
 def _close(scope: Scope) -> None:

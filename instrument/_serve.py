@@ -43,7 +43,8 @@ def stream_closed(stream: "Stream") -> None:
 
 def flush_at_exit(listener: "Listener") -> None:
     """
-    Flush a constructor handler at exit: no block is ever left that would do it.
+    Flush a handler at exit too: a constructor's, for which no block is ever left, or
+    one that works in background.
     """
     key = id(listener)
     forget = lambda _: _constructed.pop(key, None)  # noqa: E731
@@ -99,7 +100,7 @@ def _flush(listener: "Listener", layer: "Layer") -> None:
 
 
 async def _aflush(listener: "Listener") -> None:
-    method = _method(listener, "aflush") or _method(listener, "flush")
+    method = listener.flusher("aflush") or listener.flusher("flush")
     result = _guarded(listener, method)
     if _is_awaitable(result):
         await _awaited(listener, result)
@@ -113,7 +114,7 @@ async def _awaited(listener: "Listener", result: "Any") -> None:
 
 
 def _flushed(listener: "Listener") -> "Any":
-    return _guarded(listener, _method(listener, "flush") or _method(listener, "aflush"))
+    return _guarded(listener, listener.flusher("flush") or listener.flusher("aflush"))
 
 
 def _is_awaitable(result: object) -> bool:
@@ -126,17 +127,6 @@ def _guarded(listener: "Listener", method: "Callable[[], Any] | None") -> "Any":
     except (Exception, SystemExit) as exc:
         _report.failed(listener.handler, "flush", exc)
         return None
-
-
-def _method(listener: "Listener", name: str) -> "Callable[[], Any] | None":
-    if listener.event is not None:
-        return None  # a plain function: what it is bound to is not ours to flush
-    try:
-        method = getattr(listener.handler, name, None)
-    except Exception as exc:
-        _report.failed(listener.handler, name, exc)
-        return None
-    return method if callable(method) else None
 
 
 @atexit.register

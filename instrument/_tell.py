@@ -8,6 +8,7 @@ from instrument._run import Run
 from instrument._shapes import Answer, answer_of
 from instrument._state import MUTED, get_state, set_state
 from instrument._telling import CONTAINERS
+from instrument._text import safe_str
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def _error_data(run: Run) -> "dict[str, Any]":
     partial = run.outputs is not None or run._answer is not None
     return {
         "type": type(run.error).__qualname__,
-        "message": run._own(_message(run.error), "error"),
+        "message": run._own(safe_str(run.error), "error"),
         "origin": run.error_origin,
         **_measures(run),
         **(run._tells.end_data(run) if partial else {}),
@@ -222,10 +223,3 @@ def _measures(run: Run) -> "dict[str, Any]":
         "status": run.status,
         "duration_s": run.duration_s,
     }
-
-
-def _message(exc: BaseException | None) -> str:
-    try:
-        return str(exc)
-    except (Exception, SystemExit) as failure:
-        return f"<no message: str raised {type(failure).__name__}>"

@@ -39,6 +39,16 @@ def safe_repr(value: object, *, limit: int = _SHORT) -> str:
     return cut(text, limit)
 
 
+def safe_str(value: object) -> str:
+    """
+    Give ``str(value)``, or say what stood in the way.
+    """
+    try:
+        return str(value)
+    except (Exception, SystemExit) as exc:
+        return f"<no message: str raised {type(exc).__name__}>"
+
+
 def cut(text: str, limit: int) -> str:
     """
     Keep the first *limit* characters of *text* and say how many were left out.

@@ -2,18 +2,55 @@
 The errors of this library that a caller may want to catch.
 
     InstrumentError
+     +-- BudgetExceeded
      +-- EventFormatError (also a ValueError)
 
 Wrong arguments raise ``TypeError`` and ``ValueError`` as everywhere in Python.
 """
 
-__all__ = ["EventFormatError", "InstrumentError"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from instrument._run import Run
+
+__all__ = ["BudgetExceeded", "EventFormatError", "InstrumentError"]
 
 
 class InstrumentError(Exception):
     """
     The root of every error that only this library raises.
     """
+
+
+class BudgetExceeded(InstrumentError):  # noqa: N818 - it is no mistake of anybody's
+    """
+    Raised by `BudgetHandler` to stop a request.
+
+    Attributes:
+        limit: The argument that stopped it, for instance ``max_tokens``.
+        value: What was reached: calls made, tokens used, the tool's name; None where
+            a cost is not known.
+        maximum: What was allowed.
+        run: The run that was refused or stopped; None after pickling.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        limit: str,
+        value: object,
+        maximum: object,
+        run: "Run | None" = None,
+    ) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.value = value
+        self.maximum = maximum
+        self.run = run
+
+    def __reduce__(self) -> "tuple[Any, ...]":
+        return type(self), (str(self), self.limit, self.value, self.maximum)
 
 
 class EventFormatError(InstrumentError, ValueError):

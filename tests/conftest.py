@@ -12,6 +12,34 @@ from typing import Any
 
 import pytest
 
+from instrument.testing import Recorder
+
+
+class Everything(Recorder):
+    """
+    Keeps all that any event carries, as text.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+
+    def __getattribute__(self, name: str) -> Any:
+        if not name.startswith("on_") or name == "on_event":
+            return super().__getattribute__(name)
+
+        def hear(*args: Any, **kwargs: Any) -> None:
+            for value in (*args, *kwargs.values()):
+                self.text += f" {getattr(value, 'generations', value)!r}"
+                self.text += f" {getattr(value, '__dict__', '')!r}"
+
+        return hear
+
+    def on_event(self, event: Any, **kwargs: Any) -> None:
+        super().on_event(event)
+        self.text += event.to_json()
+        self.text += repr([event.run.inputs, event.run.outputs, event.run.params])
+
 
 @pytest.fixture
 def anyio_backend() -> str:
@@ -36,6 +64,14 @@ def reports() -> Iterator[list[str]]:
     )
     yield written
     logger.remove(sink)
+
+
+@pytest.fixture
+def everything() -> Everything:
+    """
+    Give a handler that keeps all it is told as `text`.
+    """
+    return Everything()
 
 
 @pytest.fixture

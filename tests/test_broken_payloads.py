@@ -198,3 +198,18 @@ def test_messages_that_cannot_be_counted() -> None:
             ("on_chat_model_start", None),
             ("on_llm_end", None),
         ]
+
+
+@pytest.mark.rule(13, "sync")
+def test_messages_that_hold_themselves() -> None:
+    """
+    A chat model called with a list of only itself is a call like any other.
+    """
+    cyclic: list[Any] = []
+    cyclic.append(cyclic)
+    writer = Writer()
+
+    with callbacks(writer, Typed()):
+        assert traced.chat_model(len)(cyclic) == 1
+
+    assert len(writer.lines) == 2

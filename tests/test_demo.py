@@ -94,11 +94,37 @@ def test_demo_says_what_the_model_is(demo: Demo) -> None:
 
 def test_demo_is_deterministic(demo: Demo) -> None:
     """
-    The same question gets the same text.
+    The same question gets the same text; times and memory are of the moment.
     """
-    first, second = (re.sub(r"[\d.]+ [mu]?s", "", demo(QUESTION).stdout) for _ in "12")
+    first, second = (demo(QUESTION).stdout.partition("\nrun  ")[0] for _ in "12")
 
-    assert first == second
+    assert re.sub(r"[\d.]+ [mu]?s", "", first) == re.sub(r"[\d.]+ [mu]?s", "", second)
+
+
+def test_demo_ends_with_what_was_measured(demo: Demo) -> None:
+    """
+    At the end stand time and memory of each run, and the tokens of the model, within 80
+    columns.
+    """
+    measured, _, used = (
+        part.splitlines()
+        for part in demo(QUESTION).stdout.partition("\nrun  ")[2].partition("\n\n")
+    )
+
+    assert measured[0].split() == ["count", "total", "cpu", "memory", "input", "output"]
+    names = {line.split()[0] for line in measured[1:]}
+    assert names == {
+        "answer",
+        "search",
+        "shortlist",
+        "rank",
+        "train",
+        "prompt",
+        "write",
+    }
+    assert used[1].split()[:2] == ["instrument", "toy-trigrams"]
+    assert used[2].startswith("total")
+    assert max(map(len, measured + used)) <= 80
 
 
 def test_demo_of_a_question_that_nothing_matches(demo: Demo, tmp_path: Path) -> None:

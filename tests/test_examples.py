@@ -39,9 +39,9 @@ def run(example: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_there_are_examples() -> None:
     """
-    The folder is found, and holds one file for each of eleven questions.
+    The folder is found, and holds one file for each question.
     """
-    assert len(EXAMPLES) == 11
+    assert len(EXAMPLES) == 17
 
 
 @every_example

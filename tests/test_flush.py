@@ -185,12 +185,13 @@ def test_function_handlers_are_not_flushed() -> None:
     """
     A function given for one event is not flushed, nor is what it is bound to.
     """
-    flushed = Flushed()
+    flushed, other = Flushed(), Flushed()
 
-    with callbacks(on_chain_start=flushed.on_event):
+    with callbacks(other, on_chain_start=flushed.on_event):
         emit("told")
 
     assert flushed.log == []
+    assert other.log == ["on_custom_event", "flush"]
 
 
 @pytest.mark.rule(14, "sync", "async")

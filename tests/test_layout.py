@@ -21,7 +21,7 @@ CHECKOUT = Path(__file__).parents[1]
 # and its demo stand above the root: they use the public names, as any program does.
 FLOORS = [
     {"exceptions", "_ids", "_loops", "_messages", "_signature", "_state", "_text"},
-    {"_checked", "_json", "_report"},
+    {"_checked", "_entries", "_json", "_report"},
     {"_event", "_receivers", "_redact"},
     {"_shapes"},
     {"_handler"},

@@ -25,32 +25,6 @@ every_mode = ("sync", "async", "generator", "async generator")
 KEY = "hunter2"
 
 
-class Everything(Recorder):
-    """
-    Keeps all that any event carries, as text.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.text = ""
-
-    def __getattribute__(self, name: str) -> Any:
-        if not name.startswith("on_") or name == "on_event":
-            return super().__getattribute__(name)
-
-        def hear(*args: Any, **kwargs: Any) -> None:
-            for value in (*args, *kwargs.values()):
-                self.text += f" {getattr(value, 'generations', value)!r}"
-                self.text += f" {getattr(value, '__dict__', '')!r}"
-
-        return hear
-
-    def on_event(self, event: Any, **kwargs: Any) -> None:
-        super().on_event(event)
-        self.text += event.to_json()
-        self.text += repr([event.run.inputs, event.run.outputs, event.run.params])
-
-
 def like(body: Callable[..., Any], decorate: Callable[[Any], Any]) -> Any:
     """
     Decorate a function of any mode so that it has the name and signature of *body*.
@@ -67,7 +41,7 @@ def mask(value: Any, path: tuple[str | int, ...]) -> Any:
 
 @pytest.mark.parametrize("redact", [mask, ["key"]], ids=["function", "names"])
 @pytest.mark.rule(16, *every_mode)
-async def test_redacted_argument(called: Called, redact: Any) -> None:
+async def test_redacted_argument(everything: Any, called: Called, redact: Any) -> None:
     """
     What ``redact`` names or changes is not heard, at any depth of lists and dicts.
     """
@@ -77,7 +51,6 @@ async def test_redacted_argument(called: Called, redact: Any) -> None:
 
     got: list[object] = []
     user = {"name": "me", "keys": [{"key": KEY}, ({"key": KEY},)]}
-    everything = Everything()
 
     with callbacks(everything), callbacks(redact=redact):
         await called(like(login, traced), login, user, KEY)
@@ -89,11 +62,10 @@ async def test_redacted_argument(called: Called, redact: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["chain", "tool", "retriever", "llm", "chat_model"])
 @pytest.mark.rule(16, *every_mode)
-async def test_redacted_result(called: Called, kind: str) -> None:
+async def test_redacted_result(everything: Any, called: Called, kind: str) -> None:
     """
     Results, chunks, tokens and answers go through the redactor as well.
     """
-    everything = Everything()
 
     with callbacks(everything, redact=mask):
         got = await called(traced(kind=kind), lambda: KEY)
@@ -104,11 +76,10 @@ async def test_redacted_result(called: Called, kind: str) -> None:
 
 
 @pytest.mark.rule(16, "sync")
-def test_redacted_words_of_a_run() -> None:
+def test_redacted_words_of_a_run(everything: Any) -> None:
     """
     Text, emitted data, metadata and error messages go through the redactor as well.
     """
-    everything = Everything()
 
     def fail() -> None:
         raise ValueError(KEY)
@@ -145,11 +116,10 @@ def test_redacted_error_message() -> None:
 
 
 @pytest.mark.rule(16, "sync")
-def test_redactor_of_an_inner_block() -> None:
+def test_redactor_of_an_inner_block(everything: Any) -> None:
     """
     A redactor of a block inside a run holds for what is emitted in that block.
     """
-    everything = Everything()
 
     with callbacks(everything), traced("run"), callbacks(redact=["password"]):
         emit("login", {"password": KEY})
@@ -181,7 +151,7 @@ def test_redactors_add_up() -> None:
 @pytest.mark.parametrize("failure", [ValueError("broken"), SystemExit(1)])
 @pytest.mark.rule(16, *every_mode)
 async def test_redactor_that_fails(
-    called: Called, failure: BaseException, reports: list[str]
+    everything: Any, called: Called, failure: BaseException, reports: list[str]
 ) -> None:
     """
     A redactor that raises drops the payload, is reported once, and the call goes on.
@@ -190,7 +160,6 @@ async def test_redactor_that_fails(
     def fail(value: object, path: object) -> Any:
         raise failure
 
-    everything = Everything()
     with callbacks(everything, redact=fail, metadata={"a": KEY}):
         got = await called(traced, lambda given: given, KEY)
 

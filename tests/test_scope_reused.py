@@ -2,7 +2,9 @@
 One object in many places at once, one Context for many tasks.
 """
 
+import _thread
 import asyncio
+import os
 import sys
 import threading
 from collections.abc import Awaitable, Callable
@@ -64,12 +66,9 @@ def test_reused_object_nests() -> None:
     assert get_state() is before
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a with statement does not tell its object which entry it leaves",
-)
 @pytest.mark.rule(3, "sync", "generator")
-def test_reused_object_leaves_its_own() -> None:
+@pytest.mark.parametrize("is_first", [True, False])
+def test_reused_object_leaves_its_own(*, is_first: bool) -> None:
     """
     A generator that leaves an object entered in two Contexts leaves its own entry.
     """
@@ -82,13 +81,78 @@ def test_reused_object_leaves_its_own() -> None:
 
     generator = stream()
     elsewhere = Context()
-    elsewhere.run(next, generator)
+    if is_first:
+        elsewhere.run(next, generator)
     with block:
+        if not is_first:
+            elsewhere.run(next, generator)
         generator.close()
+        leaf("here")
+        elsewhere.run(leaf, "there")
+    leaf("after")
+
+    assert names(recorder) == ["here"]
+
+
+@pytest.mark.rule(7, "sync", "generator")
+def test_reused_run_ends_its_own() -> None:
+    """
+    A generator that ends a traced block entered in two Contexts ends its own run.
+    """
+    recorder = Recorder()
+    block = traced("block")
+
+    def stream() -> Any:
+        with block as run:
+            yield run
+
+    with callbacks(recorder):
+        generator = stream()
+        run = copy_context().run(next, generator)
+        with block as other:
+            generator.close()
+            assert (run.status, other.status) == ("abandoned", "running")
+
+    assert [each.status for each in recorder.runs] == ["abandoned", "ok"]
+
+
+@pytest.mark.rule(3, "async", "async generator")
+async def test_reused_object_leaves_its_own_async() -> None:
+    """
+    So does an async generator that another task closes.
+    """
+    recorder = Recorder()
+    block = callbacks(recorder)
+
+    async def stream() -> Any:
+        async with block:
+            yield
+
+    generator = stream()
+    elsewhere = Context()
+    loop = asyncio.get_running_loop()
+    await loop.create_task(anext(generator), context=elsewhere)
+    async with block:
+        await generator.aclose()
         leaf("here")
         elsewhere.run(leaf, "there")
 
     assert names(recorder) == ["here"]
+
+
+@pytest.mark.rule(3, "sync")
+def test_block_entered_by_the_interpreter() -> None:
+    """
+    A block may be entered where no Python function stands above, as a thread's body.
+    """
+    block = callbacks(Recorder())
+
+    _thread.start_new_thread(block.__enter__, ())
+    while not block._open:
+        os.sched_yield()
+    leave(block)
+
+    assert not block._open
 
 
 @pytest.mark.rule(3, "sync")

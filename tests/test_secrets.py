@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import pytest
 
 from instrument import Secret, callbacks, traced
-from instrument.testing import Recorder
 
 if TYPE_CHECKING:
     from nowhere import Unknown  # type: ignore[import-not-found]
@@ -37,32 +36,6 @@ class Pin(Secret):
     """
     A secret of somebody's own.
     """
-
-
-class Everything(Recorder):
-    """
-    Keeps all that any event carries, as text.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.text = ""
-
-    def __getattribute__(self, name: str) -> Any:
-        if not name.startswith("on_") or name == "on_event":
-            return super().__getattribute__(name)
-
-        def hear(*args: Any, **kwargs: Any) -> None:
-            for value in (*args, *kwargs.values()):
-                self.text += f" {getattr(value, 'generations', value)!r}"
-                self.text += f" {getattr(value, '__dict__', '')!r}"
-
-        return hear
-
-    def on_event(self, event: Any, **kwargs: Any) -> None:
-        super().on_event(event)
-        self.text += event.to_json()
-        self.text += repr([event.run.inputs, event.run.outputs, event.run.params])
 
 
 def plain(key: Annotated[str, Secret]) -> str: ...  # type: ignore[empty-body]
@@ -150,12 +123,11 @@ def like(body: Callable[..., Any], decorate: Callable[[Any], Any]) -> Any:
 @pytest.mark.parametrize("kind", ["chain", "llm", "tool"])
 @pytest.mark.rule(16, *every_mode)
 async def test_secret_argument(
-    called: Called, form: Callable[..., Any], kind: str
+    everything: Any, called: Called, form: Callable[..., Any], kind: str
 ) -> None:
     """
     An argument marked `Secret`, in any form of annotation, never reaches a handler.
     """
-    everything = Everything()
     got: list[object] = []
 
     with callbacks(everything):
@@ -167,7 +139,7 @@ async def test_secret_argument(
 
 
 @pytest.mark.rule(16, "sync")
-def test_secret_of_callables() -> None:
+def test_secret_of_callables(everything: Any) -> None:
     """
     Methods, partials and callable objects keep their secrets too.
     """
@@ -186,7 +158,6 @@ def test_secret_of_callables() -> None:
 
         def __call__(self, key: Password) -> None: ...
 
-    everything = Everything()
     with callbacks(everything):
         Client().login("me", KEY)
         Client.login(Client(), "me", key=KEY)
@@ -208,13 +179,12 @@ def alias_of_two(number: int, key: Password) -> None:
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="type statements are of 3.12")
 @pytest.mark.rule(16, "sync")
-def test_secret_in_a_type_statement() -> None:
+def test_secret_in_a_type_statement(everything: Any) -> None:
     """
     ``type Key = Annotated[str, Secret]`` marks a secret like any alias.
     """
     names: dict[str, Any] = {"Annotated": Annotated, "Secret": Secret}
     exec("type Key = Annotated[str, Secret]\ndef use(key: Key): ...", names)
-    everything = Everything()
 
     with callbacks(everything):
         traced(names["use"])(KEY)
@@ -223,11 +193,10 @@ def test_secret_in_a_type_statement() -> None:
 
 
 @pytest.mark.rule(16, "sync", "generator")
-def test_secret_of_a_wrong_call() -> None:
+def test_secret_of_a_wrong_call(everything: Any) -> None:
     """
     A call that does not fit the signature shows no secret either.
     """
-    everything = Everything()
     anything: Any = plain
 
     with callbacks(everything), pytest.raises(TypeError):

@@ -12,7 +12,12 @@ from instrument._demo import pipeline
 from instrument._demo.sinks import EventsFile, Output
 from instrument._state import DISABLED
 from instrument._text import printable
-from instrument.handlers import StdOutCallbackHandler, StreamingStdOutCallbackHandler
+from instrument.handlers import (
+    MonitorHandler,
+    StdOutCallbackHandler,
+    StreamingStdOutCallbackHandler,
+    UsageHandler,
+)
 
 __all__ = ["QUESTION", "EventsFile", "show"]
 
@@ -20,6 +25,7 @@ QUESTION = "How do I wait for several tasks at once?"
 
 _PAUSE_S = 0.01  # a word: so that streaming can be seen
 _SHOWN_SOURCES = 3
+_COLUMNS = ("count", "total", "cpu", "memory", "input", "output")
 
 
 def show(question: str, *files: EventsFile) -> None:
@@ -39,12 +45,15 @@ def show(question: str, *files: EventsFile) -> None:
     tree, text = StdOutCallbackHandler(screen), StreamingStdOutCallbackHandler(screen)
     output.write(f"Question: {printable(question)}\n\n")
 
-    with callbacks(tree, text, *files):
+    monitor, usage = MonitorHandler(), UsageHandler()
+    with callbacks(tree, text, monitor, usage, *files):
         answer = pipeline.answer(question, pause_s=_pause_s())
 
     if DISABLED:
         output.write("INSTRUMENT_DISABLED is set: nobody listens, nothing is shown.\n")
     output.write(f"\n{_verdict(answer)}\n")
+    if not DISABLED:
+        output.write(f"\n{monitor.report(*_COLUMNS)}\n\n{usage.report()}\n")
     output.flush()
     for error in (output.error, *(file.error for file in files)):
         if error is not None:

@@ -3,6 +3,7 @@
 """
 
 from instrument._current import INERT
+from instrument._entries import leaving, place
 from instrument._lifecycle import afail, afinish, astart, fail, finish, start
 from instrument._open import open_run
 from instrument._recipe import Recipe
@@ -38,9 +39,7 @@ class Block:
         if run is None:
             return INERT
         start(run)
-        self._runs[id(run)] = run
-        run._entry = set_state(run)
-        return run
+        return self._entered(run)
 
     def __exit__(
         self,
@@ -51,7 +50,7 @@ class Block:
         """
         End the run, with what the block has set as ``run.outputs``.
         """
-        run = self._entered()
+        run = self._left()
         if run is None:
             return
         outer, is_home = run._outer, _is_home(run)
@@ -74,9 +73,7 @@ class Block:
         pending = astart(run)
         if pending is not None:
             await pending
-        self._runs[id(run)] = run
-        run._entry = set_state(run)
-        return run
+        return self._entered(run)
 
     async def __aexit__(
         self,
@@ -87,7 +84,7 @@ class Block:
         """
         End the run; async handlers are awaited here.
         """
-        run = self._entered()
+        run = self._left()
         if run is None:
             return
         outer, is_home = run._outer, _is_home(run)
@@ -122,8 +119,15 @@ class Block:
         inputs = self._given.inputs
         return dict(inputs) if isinstance(inputs, dict) else {"input": inputs}
 
-    def _entered(self) -> "Run | None":
-        frame: Frame | None = find(self)
+    def _entered(self, run: "Run") -> "Run":
+        self._runs[id(run)] = run
+        run._entry = (set_state(run), *place(3))
+        return run
+
+    def _left(self) -> "Run | None":
+        frame: Frame | None = (
+            leaving(self, self._runs) if len(self._runs) > 1 else find(self)
+        )
         if frame is not None:
             self._runs.pop(id(frame), None)
             return frame  # type: ignore[return-value]
@@ -141,7 +145,7 @@ def _is_home(run: "Run") -> bool:
     """
     state = get_state()
     try:
-        STATE.reset(run._entry)
+        STATE.reset(run._entry[0])
     except ValueError:
         return False
     except RuntimeError:  # left twice: the token has been used, here

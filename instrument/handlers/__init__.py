@@ -6,27 +6,45 @@ from instrument._listener import local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from instrument.handlers._background import background
+    from instrument.handlers._budget import BudgetHandler
     from instrument.handlers._file import FileCallbackHandler
+    from instrument.handlers._filtered import filtered
+    from instrument.handlers._monitor import MonitorHandler
+    from instrument.handlers._request_logger import RequestLogger
     from instrument.handlers._stdout import StdOutCallbackHandler
     from instrument.handlers._streaming import StreamingStdOutCallbackHandler
     from instrument.handlers._token_stream import TokenStream
+    from instrument.handlers._usage import UsageHandler
     from instrument.handlers._websocket import WebSocketHandler
 
 __all__ = [
+    "BudgetHandler",
     "FileCallbackHandler",
+    "MonitorHandler",
+    "RequestLogger",
     "StdOutCallbackHandler",
     "StreamingStdOutCallbackHandler",
     "TokenStream",
+    "UsageHandler",
     "WebSocketHandler",
+    "background",
+    "filtered",
     "local",
 ]
 
 _HOMES = {
+    "BudgetHandler": "_budget",
     "FileCallbackHandler": "_file",
+    "MonitorHandler": "_monitor",
+    "RequestLogger": "_request_logger",
     "StdOutCallbackHandler": "_stdout",
     "StreamingStdOutCallbackHandler": "_streaming",
     "TokenStream": "_token_stream",
+    "UsageHandler": "_usage",
     "WebSocketHandler": "_websocket",
+    "background": "_background",
+    "filtered": "_filtered",
 }
 
 

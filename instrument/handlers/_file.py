@@ -93,5 +93,8 @@ class FileCallbackHandler(BaseCallbackHandler):
         """
         Tell whether a crash left the file in mid-line.
         """
-        size = os.fstat(self._descriptor).st_size  # type: ignore[arg-type]
-        return size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"  # type: ignore[arg-type]
+        file: Any = self._descriptor
+        if os.fstat(file).st_size == 0:
+            return False
+        os.lseek(file, -1, os.SEEK_END)
+        return os.read(file, 1) != b"\n"

@@ -1,0 +1,60 @@
+"""
+Quantiles of durations in bounded memory.
+"""
+
+from collections import defaultdict
+from math import ceil, log
+
+_ERROR = 0.01
+_GROWTH = (1 + _ERROR) / (1 - _ERROR)
+_PER_E = 1 / log(_GROWTH)
+_LEAST_S = 1e-7
+_MOST_S = 1e5
+_LAST = int(log(_MOST_S / _LEAST_S) * _PER_E)
+
+
+class Quantiles:
+    """
+    How often values of each size were seen, in buckets that are each 2 % wide.
+
+    Every value counts, the same values give the same answer in any order, and a
+    quantile is at most 1 % off a value that was there. From 100 ns to 28 hours there
+    are 1,382 buckets, of which those in use take memory; what lies outside counts as
+    the nearest of them.
+    """
+
+    __slots__ = ("_counts",)
+
+    def __init__(self) -> None:
+        self._counts: defaultdict[int, int] = defaultdict(int)
+
+    def add(self, value_s: float) -> None:
+        """
+        Count a value (s).
+        """
+        above = value_s / _LEAST_S
+        bucket = int(log(above) * _PER_E) if above > 1 else 0
+        self._counts[min(bucket, _LAST)] += 1
+
+    def at(self, *shares: float) -> list[float]:
+        """
+        Give the value (s) at each share, 0 to 1; 0.0 of nothing.
+        """
+        buckets = sorted(self._counts.items())
+        total = sum(count for _, count in buckets)
+        ranks = [ceil(share * total) for share in shares]
+        values = [0.0] * len(ranks)
+        seen = 0
+        for bucket, count in buckets:
+            for i, rank in enumerate(ranks):
+                if seen < rank <= seen + count:
+                    values[i] = _value(bucket)
+            seen += count
+        return values
+
+
+def _value(bucket: int) -> float:
+    """
+    Give what is at most 1 % off either edge of *bucket*.
+    """
+    return float(_LEAST_S * _GROWTH**bucket * (1 + _ERROR))

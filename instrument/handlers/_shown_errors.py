@@ -1,0 +1,155 @@
+"""
+Exceptions as a log may have them: what was raised, and where, but no local values.
+
+Log sinks print what they find in a traceback's frames (loguru's ``diagnose``) and an
+exception's text as it is. So they are handed a likeness: its class has the same name,
+its text and notes are printable, and its frames have the same file, line and function
+and hold nothing.
+"""
+
+import linecache
+from types import FunctionType, TracebackType
+
+from instrument._text import cut, printable, safe_str
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    Show = Callable[[str], str]
+
+_ERRORS = 50
+"""The most exceptions shown: causes, contexts and members of groups together."""
+_MEMBERS = 15
+"""The most members of one group shown; what tracebacks print."""
+_FRAMES = 100
+"""The most frames of one exception shown, half of them outermost."""
+_NOTES = 20
+_GENERATOR = (lambda: (yield)).__code__
+_NAME = 200
+
+
+def shown_error(exc: BaseException, show: "Show") -> BaseException:
+    """
+    Make the likeness of *exc*, with its traceback, cause and context.
+
+    Args:
+        show: Gives a text (a message, a note) as it may be seen; it is made printable
+            after that.
+    """
+    return _Likenesses(show).of(exc) or _Plain()
+
+
+class _Plain(Exception):  # noqa: N818 - never raised
+    shown = ""
+
+    def __str__(self) -> str:
+        return self.shown
+
+
+class _Group(BaseExceptionGroup[BaseException]):
+    shown = ""
+
+    def __str__(self) -> str:
+        return self.shown
+
+
+class _Likenesses:
+    """
+    The likenesses of one exception and of all that it leads to; cycles stay cycles.
+    """
+
+    def __init__(self, show: "Show") -> None:
+        self._show = show
+        self._made: dict[int, BaseException | None] = {}
+
+    def of(self, exc: BaseException | None) -> BaseException | None:
+        """
+        Give the likeness of *exc*; None for none, and where there are too many.
+        """
+        if exc is None or id(exc) in self._made:
+            return self._made.get(id(exc))
+        if len(self._made) >= _ERRORS:
+            return None
+        self._made[id(exc)] = None  # a member may lead back to its group
+        made = self._made[id(exc)] = self._alike(exc)
+        made.__traceback__ = shown_traceback(exc.__traceback__)
+        made.__cause__ = self.of(exc.__cause__)
+        made.__context__ = self.of(exc.__context__)
+        made.__suppress_context__ = exc.__suppress_context__
+        for note in _notes_of(exc):
+            made.add_note(self._text(note))
+        return made
+
+    def _alike(self, exc: BaseException) -> BaseException:
+        named = {
+            "__module__": _name(type(exc).__module__),
+            "__qualname__": _name(type(exc).__qualname__),
+            "shown": self._text(safe_str(exc)),
+        }
+        name = _name(type(exc).__name__)
+        if isinstance(exc, BaseExceptionGroup):
+            members = [it for it in map(self.of, exc.exceptions[:_MEMBERS]) if it]
+            if members:
+                group: Any = type(name, (_Group,), named)
+                made: BaseException = group("", members)
+                left = len(exc.exceptions) - len(members)
+                if left:
+                    made.add_note(f"{left} more of the group are not shown")
+                return made
+        plain: Any = type(name, (_Plain,), named)
+        return plain()  # type: ignore[no-any-return]
+
+    def _text(self, text: str) -> str:
+        return printable(self._show(text))
+
+
+def shown_traceback(traceback: TracebackType | None) -> TracebackType | None:
+    """
+    Rebuild *traceback*: the same files, lines and functions, and no values.
+    """
+    places = list(_places(traceback))
+    left = len(places) - _FRAMES
+    if left > 0:
+        half = _FRAMES // 2
+        places[half:-half] = [(f"<{left} frames left out>", "...", "...", 1)]
+    made = None
+    for file, name, qualified, line in reversed(places):
+        made = TracebackType(made, _frame(file, name, qualified, line), 0, line)
+    return made
+
+
+def _places(traceback: TracebackType | None) -> "Iterator[tuple[str, str, str, int]]":
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        line = traceback.tb_lineno or 1
+        file = printable(code.co_filename)
+        if not linecache.getline(file, line).replace("\t", "").rstrip().isprintable():
+            file = f"<{file}, a line that cannot be shown>"
+        yield file, _name(code.co_name), _name(code.co_qualname), line
+        traceback = traceback.tb_next
+
+
+def _frame(file: str, name: str, qualified: str, line: int) -> "Any":
+    """
+    Make a frame that stands at *line*: that of a generator which is never started.
+
+    So no line runs under the borrowed name, at which a debugger might stop. The code
+    has no columns, hence there are no marks below the line. 2 us.
+    """
+    code = _GENERATOR.replace(
+        co_filename=file, co_name=name, co_qualname=qualified, co_firstlineno=line
+    )
+    return FunctionType(code, {})().gi_frame
+
+
+def _name(name: object) -> str:
+    return printable(cut(name, _NAME)) if isinstance(name, str) else "?"
+
+
+def _notes_of(exc: BaseException) -> "list[str]":
+    notes = exc.__dict__.get("__notes__")
+    if not isinstance(notes, (list, tuple)):
+        return []
+    return [safe_str(note) for note in notes[:_NOTES]]
