@@ -139,7 +139,7 @@ class Lane:
 
     def _kick(self) -> None:
         if self._task is None and self._items and self.loop is not None:
-            self._task = self.loop.create_task(_Serving(self._serve()))
+            self._task = self.loop.create_task(Serving(self._serve()))
             self._task.add_done_callback(self._stop)
 
     async def _serve(self) -> None:
@@ -158,7 +158,7 @@ class Lane:
             del lanes[self.listener.key]
 
 
-class _Serving(Coroutine[Any, Any, None]):
+class Serving(Coroutine[Any, Any, None]):
     """
     A coroutine that cannot be cancelled before its first step.
 

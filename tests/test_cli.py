@@ -125,7 +125,7 @@ def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     Ctrl-C ends a command quietly with code 130.
     """
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_demo, "show", interrupted)

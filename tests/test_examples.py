@@ -41,7 +41,7 @@ def test_there_are_examples() -> None:
     """
     The folder is found, and holds one file for each question.
     """
-    assert len(EXAMPLES) == 16
+    assert len(EXAMPLES) == 18
 
 
 @every_example

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from instrument.handlers._request_logger import RequestLogger
     from instrument.handlers._stdout import StdOutCallbackHandler
     from instrument.handlers._streaming import StreamingStdOutCallbackHandler
+    from instrument.handlers._token_stream import TokenStream
     from instrument.handlers._tree import TreeHandler
     from instrument.handlers._usage import UsageHandler
+    from instrument.handlers._websocket import WebSocketHandler
 
 __all__ = [
     "BudgetHandler",
@@ -24,8 +26,10 @@ __all__ = [
     "RequestLogger",
     "StdOutCallbackHandler",
     "StreamingStdOutCallbackHandler",
+    "TokenStream",
     "TreeHandler",
     "UsageHandler",
+    "WebSocketHandler",
     "background",
     "filtered",
     "local",
@@ -38,8 +42,10 @@ _HOMES = {
     "RequestLogger": "_request_logger",
     "StdOutCallbackHandler": "_stdout",
     "StreamingStdOutCallbackHandler": "_streaming",
+    "TokenStream": "_token_stream",
     "TreeHandler": "_tree",
     "UsageHandler": "_usage",
+    "WebSocketHandler": "_websocket",
     "background": "_background",
     "filtered": "_filtered",
 }

@@ -1,0 +1,50 @@
+"""
+Check the bounds that a handler is given: an error at once, that names the cure.
+"""
+
+
+def checked_size(what: str, value: object) -> int:
+    """
+    Give *value* as a number of items.
+
+    Raises:
+        TypeError: If it is no int.
+        ValueError: If it is less than 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        message = f"{what} is a whole number, not {value!r}."
+        raise TypeError(message)
+    if value < 1:
+        message = f"{what} is 1 or more, not {value!r}: nothing would ever fit."
+        raise ValueError(message)
+    return value
+
+
+def checked_seconds(what: str, value: object) -> float:
+    """
+    Give *value* as a duration.
+
+    Raises:
+        TypeError: If it is no number.
+        ValueError: If it is not more than 0 seconds, or not finite.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        message = f"{what} is a number of seconds, not {value!r}."
+        raise TypeError(message)
+    if not 0 < value < float("inf"):
+        message = f"{what} is more than 0 seconds and finite, not {value!r}."
+        raise ValueError(message)
+    return float(value)
+
+
+def checked_choice(what: str, value: object, *choices: str) -> str:
+    """
+    Give *value* if it is one of *choices*.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if not isinstance(value, str) or value not in choices:
+        message = f"{what} is {' or '.join(map(repr, choices))}, not {value!r}."
+        raise ValueError(message)
+    return value
