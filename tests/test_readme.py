@@ -163,7 +163,7 @@ def test_console_options(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert len(ours) >= 4
     assert {line.split()[0] for line in ours} == {"demo"}
-    assert used == {"--events"}
+    assert used == {"--events", "--tree"}
     assert used <= offered
 
 

@@ -49,7 +49,7 @@ class StdOutCallbackHandler(BaseCallbackHandler):
         self._terminal.line(f"{self._head('<', kind, name, depth)}  {self._tail(data)}")
 
     def _head(self, sign: str, kind: str, name: str, depth: int) -> str:
-        kind = self._terminal.coloured(printable(kind), "blue")
+        kind = self._terminal.coloured(printable(kind), "magenta")
         return f"{'  ' * depth}{sign} {kind} {printable(name)}"
 
     def _tail(self, data: "dict[str, Any]") -> str:

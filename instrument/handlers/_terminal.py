@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
-_COLOURS = {"dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34"}
+_COLOURS = {"dim": "2", "red": "31", "green": "32", "yellow": "33", "magenta": "35"}
 _lock = threading.RLock()  # re-entrant: a collected generator may be told of within
 mid_line: "weakref.WeakSet[TextIO]" = weakref.WeakSet()
 

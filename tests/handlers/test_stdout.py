@@ -126,7 +126,7 @@ def test_colour_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
     out = printed(both, Tty())
 
-    assert "> \x1b[34mchain\x1b[0m good\n" in out
+    assert "> \x1b[35mchain\x1b[0m good\n" in out
     assert "\x1b[2m1.0 ms\x1b[0m  \x1b[32mok\x1b[0m\n" in out
     assert "\x1b[31merror ValueError" in out
 
