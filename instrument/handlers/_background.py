@@ -6,6 +6,7 @@ from functools import cache, partial
 from time import monotonic
 
 from instrument import _loops, _report, _serve
+from instrument.handlers._bounds import checked_size
 from instrument.handlers._event_queue import EventQueue
 from instrument.handlers._wrapped import Wrapped
 
@@ -145,20 +146,7 @@ def background(handler: object, maxsize: int = 10_000) -> Background:
             that is no integer.
         ValueError: For a *maxsize* below 1.
     """
-    return Background(handler, _checked_size(maxsize))
-
-
-def _checked_size(given: object) -> int:
-    if not isinstance(given, int) or isinstance(given, bool):
-        message = f"background(maxsize=...) is a number of events, not {given!r}."
-        raise TypeError(message)
-    if given < 1:
-        message = (
-            f"background(maxsize=...) must be 1 or more, not {given!r}: a queue that"
-            " holds nothing would drop everything. Leave it out for 10,000."
-        )
-        raise ValueError(message)
-    return given
+    return Background(handler, checked_size("background(maxsize=...)", maxsize))
 
 
 @cache
