@@ -8,7 +8,7 @@ are all an `Event` as JSON. Never pickle.
 from uuid import UUID
 
 from instrument import _text
-from instrument._json import jsonable
+from instrument._json import encoded, jsonable
 from instrument.exceptions import EventFormatError
 
 TYPE_CHECKING = False
@@ -177,6 +177,16 @@ class Event:
         Values that JSON lacks become their ``repr``; what is cut at a size limit
         says how much was cut.
         """
+        whole: dict[str, Any] = jsonable(self._fields())
+        return whole
+
+    def to_json(self) -> str:
+        """
+        Give the event as one line of JSON, pure ASCII.
+        """
+        return encoded(self._fields())
+
+    def _fields(self) -> "dict[str, Any]":
         fields = {"v": self.v, **{name: getattr(self, name) for name in _FIELDS}}
         for name in ("trace_id", "run_id", "parent_run_id"):
             fields[name] = None if fields[name] is None else str(fields[name])
@@ -185,16 +195,7 @@ class Event:
                 **fields["data"],
                 "usage": fields["data"]["usage"].to_dict(),
             }
-        whole: dict[str, Any] = jsonable({**fields, **self.extra})
-        return whole
-
-    def to_json(self) -> str:
-        """
-        Give the event as one line of JSON, pure ASCII.
-        """
-        import json  # not needed where nobody writes events
-
-        return json.dumps(self.to_dict(), separators=(",", ":"), allow_nan=False)
+        return {**fields, **self.extra}
 
     @classmethod
     def from_json(cls, line: "str | bytes") -> "Event":

@@ -3,6 +3,8 @@ Turn any value into JSON types: what JSON lacks becomes its ``repr``, and what i
 at a limit says how much was cut.
 """
 
+from functools import partial
+
 from instrument import _text
 
 TYPE_CHECKING = False
@@ -19,6 +21,8 @@ _PLAIN: "dict[type, Any]" = {
     int: int.__int__,
     float: float.__float__,
 }
+_KEYS = {None: "null", True: "true", False: "false"}  # as json writes them
+_SMALL = 200_000  # characters: too few for any limit to be reached
 _INT_BITS = 4_096  # int -> str refuses more than 4,300 digits
 
 
@@ -36,6 +40,30 @@ def jsonable(
         text: The most characters that one string holds.
     """
     return _jsonable(value, _Budget(nodes, text), DEPTH_LIMIT)
+
+
+def encoded(value: object) -> str:
+    """
+    Give `jsonable` of *value* as one line of ASCII.
+
+    Most values fit as they are: json's own encoder then takes a fifth of the time.
+    """
+    from json import dumps  # not needed where nobody writes events
+
+    written = partial(dumps, separators=(",", ":"), allow_nan=False)
+    try:
+        text = written(value, default=_plain)
+    except Exception:  # what JSON lacks, cycles, and what a payload's own code raises
+        text = None
+    if text is None or len(text) > _SMALL:
+        return written(jsonable(value))
+    return text
+
+
+def _plain(value: object) -> "Any":
+    if isinstance(value, (set, frozenset)):
+        return list(value)
+    return _text.safe_repr(value, limit=TEXT_LIMIT)
 
 
 class _Budget:
@@ -89,4 +117,8 @@ def _container(value: "Any", budget: _Budget, depth: int) -> "Any":
 
 
 def _key(key: object) -> str:
-    return str.__str__(key) if isinstance(key, str) else _text.safe_repr(key)
+    if isinstance(key, str):
+        return str.__str__(key)
+    if key is None or isinstance(key, bool):
+        return _KEYS[key]
+    return _text.safe_repr(key)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from instrument._json import DEPTH_LIMIT, NODE_LIMIT, TEXT_LIMIT, jsonable
+from instrument._json import DEPTH_LIMIT, NODE_LIMIT, TEXT_LIMIT, encoded, jsonable
 
 
 class Colour(StrEnum):
@@ -68,7 +68,7 @@ VALUES = [
     ((1, 2), [1, 2]),
     ({1}, [1]),
     (frozenset(["a"]), ["a"]),
-    ({1: "a", None: "b"}, {"1": "a", "None": "b"}),
+    ({1: "a", None: "b"}, {"1": "a", "null": "b"}),
     (Colour.RED, "red"),
     ({Colour.RED: 1}, {"red": 1}),
     (Size.BIG, 3),
@@ -130,3 +130,31 @@ def test_cycles_end() -> None:
     assert json.dumps(jsonable(cycle)).count("[") == DEPTH_LIMIT
     assert "<list nested too deep>" in json.dumps(jsonable(cycle))
     assert len(json.dumps(jsonable(bush))) < 100 * NODE_LIMIT
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {7: "a", None: "b", True: [], 2.5: (1, 2)},
+        {"set": {3}, "object": object, "text": "é\ud800\n"},
+        {"nan": float("nan"), "long": 10**5_000},
+        {("a", "key"): 1},
+        ["x" * 300_000],
+        [[]] * 1_000,
+    ],
+)
+def test_encoded_as_jsonable(value: object) -> None:
+    """
+    The quick way to JSON gives what the way through `jsonable` gives.
+    """
+    assert json.loads(encoded(value)) == jsonable(value)
+
+
+def test_encoded_cycle() -> None:
+    """
+    What holds itself is written as far as it goes.
+    """
+    cycle: list[object] = []
+    cycle.append(cycle)
+
+    assert json.loads(encoded(cycle)) == jsonable(cycle)
