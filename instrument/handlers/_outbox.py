@@ -10,10 +10,10 @@ import inspect
 from collections import deque
 from contextlib import suppress
 from math import inf
-from threading import RLock
 
 from instrument import _loops, _report
 from instrument._lanes import Serving
+from instrument.handlers._locks import fork_lock
 from instrument.handlers._waiters import AsyncioWaiter, ThreadWaiter
 
 TYPE_CHECKING = False
@@ -62,7 +62,7 @@ class Outbox:
         self._held: deque[Waiter] = deque()
         self._task: asyncio.Task[None] | None = None
         self._is_sending = False
-        self._lock = RLock()
+        self._lock = fork_lock()
         self.dropped = 0
         self.closed = False
 
