@@ -249,9 +249,8 @@ class Outbox:
         """
         Tell whether nothing can be sent; a loop that is gone takes its sockets along.
         """
-        if self._loop is not None and (
-            self._loop.is_closed() or self._forks != _loops.Forks.count
-        ):
+        is_child = self._forks != _loops.Forks.count  # the socket is its parent's
+        if is_child or (self._loop is not None and self._loop.is_closed()):
             self.closed = True
         return self.closed
 
