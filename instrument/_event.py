@@ -40,6 +40,7 @@ _USAGE = (
     "reasoning_tokens",
     "cost_usd",
 )
+_MOST = 2**63  # what is beyond could be neither written nor made a float
 
 
 class Usage:
@@ -55,7 +56,7 @@ class Usage:
         cost_usd: US dollars.
 
     None means not known; nothing is ever guessed. Adding two usages adds what is
-    known of both.
+    known of both. No number exceeds 2**63; a larger one is taken for that.
     """
 
     __slots__ = _USAGE
@@ -278,4 +279,4 @@ def _counted(name: str, value: "Any") -> "Any":
     if not value >= 0:
         message = f"Usage: {name} cannot be negative or nan: {value!r}"
         raise ValueError(message)
-    return value
+    return min(value, _MOST)

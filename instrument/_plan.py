@@ -225,8 +225,12 @@ class Audience:
         heard: dict[object, tuple[Listener, Layer]] = {}
         for layer in self._sampled(layers):
             for listener in layer.options.listeners:
-                if not listener.local or layer in own:
-                    heard.setdefault(listener.key, (listener, layer))
+                if listener.local and layer not in own:
+                    continue
+                known = heard.get(listener.key)
+                # a block around the request says more than process-wide does
+                if known is None or (known[1].rank, layer.rank) == ("process", "block"):
+                    heard[listener.key] = listener, layer
         return list(heard.values())
 
     def _sampled(self, layers: "list[Layer]") -> "list[Layer]":

@@ -77,15 +77,23 @@ async def aflush(layer: "Layer", *, shielded: bool = False) -> None:
     """
     state = get_state()
     set_state(MUTED)
+    left = iter(layer.options.listeners)
     try:
         with _loops.shield() if shielded else nullcontext():
             if layer.lanes:
                 from instrument import _lanes
 
                 await _lanes.settle([layer])
-            for listener in layer.options.listeners:
+            for listener in left:
                 await _aflush(listener)
+    except _loops.cancellations():  # meanwhile: those behind are flushed all the same
+        with _loops.shield():
+            for listener in left:
+                await _aflush(listener)
+        raise
     finally:
+        for listener in left:  # closed meanwhile: nothing can be awaited
+            _flush(listener, layer)
         set_state(state)
 
 

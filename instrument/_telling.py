@@ -98,8 +98,9 @@ class Telling(Frame):
         """
         Tell that it tries again: ``on_retry``, with tenacity's state or a number.
         """
-        number = getattr(state, "attempt_number", state)
-        self._tell("on_retry", (state,), {"attempt": number})
+        shown = state if isinstance(state, int) else self._own(state, "retry")
+        number = getattr(state, "attempt_number", shown)
+        self._tell("on_retry", (shown,), {"attempt": number})
 
     def emit(
         self, name: str, data: object = None, heard: "Audience | None" = None

@@ -2,10 +2,11 @@
 Handlers are flushed when their block is left, and at the interpreter's exit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import pytest
 
 from instrument import (
@@ -15,6 +16,7 @@ from instrument import (
     emit,
     traced,
 )
+from instrument.handlers import TokenStream
 from instrument.testing import Recorder
 
 pytestmark = pytest.mark.anyio
@@ -228,3 +230,65 @@ def test_flush_that_cannot_be_read(reports: list[str]) -> None:
 
     assert len(handler.events) == 2
     assert any("unreadable" in report for report in reports)
+
+
+@both_backends
+async def test_cancelled_flush(anyio_backend: str) -> None:
+    """
+    Who read a `TokenStream` waited for ever when its block was cancelled while another
+    handler was flushed.
+    """
+    flushing = anyio.Event()
+
+    class Slow(AsyncFlushed):
+        async def aflush(self) -> None:
+            flushing.set()
+            await anyio.sleep_forever()
+
+    class Quick(AsyncFlushed):
+        async def aflush(self) -> None:
+            flushed.set()
+
+    stream, flushed = TokenStream(), anyio.Event()
+
+    async def request() -> None:
+        with cancelled:
+            async with callbacks(Slow(), Quick(), stream):
+                pass
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            cancelled = anyio.CancelScope()
+            tasks.start_soon(request)
+            await flushing.wait()
+            cancelled.cancel()
+            tokens = [token async for token in stream]
+            await flushed.wait()
+
+    assert tokens == []
+
+
+def test_closed_flush() -> None:
+    """
+    A coroutine that is closed while one handler is flushed flushes the others.
+    """
+
+    class Never:
+        def __await__(self) -> Generator[None]:
+            yield
+
+    class Slow(AsyncFlushed):
+        async def aflush(self) -> None:
+            await Never()
+
+    async def request() -> None:
+        async with callbacks(Slow(), quick, slower):
+            pass
+
+    quick, slower = Flushed(), AsyncFlushed()
+    leaving = request()
+    leaving.send(None)
+
+    leaving.close()
+
+    assert (quick.log, slower.log) == (["flush"], ["flush"])

@@ -263,3 +263,19 @@ def test_redact_that_is_none(redact: Any) -> None:
     """
     with pytest.raises(TypeError, match=r"function \(value, path\) -> value or a list"):
         callbacks(Recorder(), redact=redact)
+
+
+def test_retry_state(everything: Any) -> None:
+    """
+    What a retry was told with went past ``redact=`` and ``capture=False``.
+    """
+    recorder = Recorder()
+
+    for options in ({"redact": mask}, {"capture": False}):
+        with callbacks(everything, recorder, **options), traced("run") as run:
+            run.retry(KEY)
+            run.retry(3)
+
+    told = [e.data["attempt"] for e in recorder.events if e.event == "on_retry"]
+    assert told == ["***", 3, None, 3]
+    assert KEY not in everything.text

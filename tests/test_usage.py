@@ -90,3 +90,16 @@ def test_odd_usage() -> None:
     usage = usage_of({"usage": {"prompt_tokens": True, "completion_tokens": -1}})
 
     assert usage == Usage()
+
+
+@pytest.mark.parametrize("value", [2**63 + 1, 10**400, math.inf])
+def test_usage_is_bounded(value: Any) -> None:
+    """
+    A count of more than 4,300 digits made every table and tree after it fail, and a cost
+    beyond floats raised OverflowError out of the call that a budget guarded.
+    """
+    most = Usage(cost_usd=value) + Usage(cost_usd=0.5)
+
+    assert most == most + most == Usage(cost_usd=2**63)
+    if value != math.inf:
+        assert Usage(value) + Usage(value) == Usage(2**63)

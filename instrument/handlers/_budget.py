@@ -3,7 +3,6 @@
 """
 
 from dataclasses import dataclass
-from threading import RLock
 from time import perf_counter
 from weakref import WeakKeyDictionary
 
@@ -17,6 +16,7 @@ from instrument.handlers._limits import (
     not_allowed,
     unpriced,
 )
+from instrument.handlers._locks import fork_lock
 from instrument.handlers._prices import Prices
 from instrument.handlers._requests import Requests
 from instrument.handlers._runs import RunHandler
@@ -204,7 +204,7 @@ class _Account:
     """
 
     def __init__(self) -> None:
-        self.lock = RLock()
+        self.lock = fork_lock()
         self.calls = 0
         self.tokens = 0
         self.cost_usd = 0.0

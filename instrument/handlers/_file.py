@@ -4,9 +4,9 @@
 
 import errno
 import os
-import threading
 
 from instrument._handler import BaseCallbackHandler
+from instrument.handlers._locks import fork_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class FileCallbackHandler(BaseCallbackHandler):
             raise IsADirectoryError(errno.EISDIR, message, self.path)
         flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | _FLAGS[mode]
         self._descriptor: int | None = os.open(self.path, flags, 0o666)
-        self._lock = threading.RLock()
+        self._lock = fork_lock()
         if self._is_torn():
             self._write(b"\n")
 

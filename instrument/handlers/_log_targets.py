@@ -108,7 +108,16 @@ class LoggingTarget:
             message, given = logger.process(message, {**given})
             given["extra"] = {**(given.get("extra") or {}), **fields}
             logger = logger.logger
-        logger.log(level, message, **given)
+        try:
+            logger.log(level, message, **given)
+        except KeyError:
+            fields = given["extra"]
+            taken = vars(logging.makeLogRecord({})).keys() & fields
+            if not taken:
+                raise
+            # by the application's record factory: such a field stays as it made it
+            given["extra"] = {it: fields[it] for it in fields.keys() - taken}
+            logger.log(level, message, **given)
 
 
 def target_of(logger: object) -> LoguruTarget | LoggingTarget:

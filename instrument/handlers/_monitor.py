@@ -4,11 +4,12 @@
 
 from dataclasses import asdict, dataclass
 from operator import attrgetter
-from threading import RLock, get_ident
+from threading import get_ident
 from time import thread_time_ns
 from weakref import WeakKeyDictionary
 
 from instrument._text import cut
+from instrument.handlers._locks import fork_lock
 from instrument.handlers._memory import sampler
 from instrument.handlers._quantiles import Quantiles
 from instrument.handlers._runs import RunHandler
@@ -79,7 +80,7 @@ class MonitorHandler(RunHandler):
             message = f"MonitorHandler: memory is True or False, not {memory!r}."
             raise TypeError(message)
         self._memory = memory
-        self._lock = RLock()
+        self._lock = fork_lock()
         self._tallies: dict[str, _Tally] = {}
         self._open: WeakKeyDictionary[Run, tuple[int, int, Watch | None]] = (
             WeakKeyDictionary()

@@ -10,10 +10,10 @@ import inspect
 from collections import deque
 from contextlib import suppress
 from math import inf
-from threading import RLock
 
 from instrument import _loops, _report
 from instrument._lanes import Serving
+from instrument.handlers._locks import fork_lock
 from instrument.handlers._waiters import AsyncioWaiter, ThreadWaiter
 
 TYPE_CHECKING = False
@@ -62,7 +62,7 @@ class Outbox:
         self._held: deque[Waiter] = deque()
         self._task: asyncio.Task[None] | None = None
         self._is_sending = False
-        self._lock = RLock()
+        self._lock = fork_lock()
         self.dropped = 0
         self.closed = False
 
@@ -249,9 +249,8 @@ class Outbox:
         """
         Tell whether nothing can be sent; a loop that is gone takes its sockets along.
         """
-        if self._loop is not None and (
-            self._loop.is_closed() or self._forks != _loops.Forks.count
-        ):
+        is_child = self._forks != _loops.Forks.count  # the socket is its parent's
+        if is_child or (self._loop is not None and self._loop.is_closed()):
             self.closed = True
         return self.closed
 

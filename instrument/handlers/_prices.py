@@ -130,18 +130,15 @@ class Prices:
         return float(found.total_price) if found.provider.id == provider else None
 
 
-def _priced(row: "Mapping[str, float]", usage: Usage) -> float | None:
+def _priced(row: "Mapping[str, float]", usage: Usage) -> float:
     read, written = usage.input_tokens or 0, usage.output_tokens or 0
     hit, stored = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
-    try:
-        millionths = (
-            max(read - hit - stored, 0) * row["input"]
-            + hit * row.get("cache_read", row["input"])
-            + stored * row.get("cache_write", row["input"])
-            + written * row["output"]
-        )
-    except OverflowError:  # more tokens than there can be
-        return None
+    millionths = (
+        max(read - hit - stored, 0) * row["input"]
+        + hit * row.get("cache_read", row["input"])
+        + stored * row.get("cache_write", row["input"])
+        + written * row["output"]
+    )
     return millionths / 1e6
 
 
@@ -196,4 +193,4 @@ def _checked_row(model: str, row: object) -> "Mapping[str, float]":
         if kind not in row:
             message = f"{where} lacks {kind!r}: add it, 0 where nothing is charged."
             raise ValueError(message)
-    return dict(row)
+    return {kind: float(price) for kind, price in row.items()}

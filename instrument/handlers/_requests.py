@@ -5,11 +5,11 @@ A request is the block that gave the handler; for one that no block gave (proces
 constructor or call), it is a root run and all below it.
 """
 
-from threading import RLock
 from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from instrument._state import Frame, get_state
+from instrument.handlers._locks import fork_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ class Requests(Generic[Account]):
     def __init__(self, new: "Callable[[], Account]") -> None:
         self._new = new
         self._accounts: WeakKeyDictionary[object, Account] = WeakKeyDictionary()
-        self._lock = RLock()
+        self._lock = fork_lock()
 
     def of(self, run: "Run", handler: object) -> Account:
         """

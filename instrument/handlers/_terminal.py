@@ -4,17 +4,17 @@ Write to a terminal that several handlers share: lines stay whole, colour only t
 
 import os
 import sys
-import threading
 import weakref
 
 from instrument._text import printable
+from instrument.handlers._locks import fork_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
 _COLOURS = {"dim": "2", "red": "31", "green": "32", "yellow": "33", "magenta": "35"}
-_lock = threading.RLock()  # re-entrant: a collected generator may be told of within
+_lock = fork_lock()  # re-entrant: a collected generator may be told of within
 mid_line: "weakref.WeakSet[TextIO]" = weakref.WeakSet()
 
 

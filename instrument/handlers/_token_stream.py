@@ -4,13 +4,13 @@
 
 from collections import deque
 from contextlib import suppress
-from threading import RLock
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, overload
 
 from instrument._handler import BaseCallbackHandler
 from instrument._loops import in_trio, running_loop
 from instrument._text import safe_repr
 from instrument.handlers._bounds import checked_size
+from instrument.handlers._locks import fork_lock
 from instrument.handlers._waiters import ThreadWaiter, task_waiter
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class TokenStream(BaseCallbackHandler, Generic[Item]):
         self._maxsize = checked_size("TokenStream(maxsize=...)", maxsize)
         self._items: deque[Item] = deque()
         self._waiters: set[Waiter] = set()
-        self._lock = RLock()
+        self._lock = fork_lock()
         self._is_ended = self._is_closed = False
         self.dropped = 0
         if events:  # a method that is None is not called, and costs nothing

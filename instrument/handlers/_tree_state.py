@@ -118,6 +118,8 @@ class Forest:
         Put a run under its parent; under the root where the parent is not kept.
         """
         nodes = self._nodes
+        if id in nodes:  # heard twice, through two wrappers
+            return
         parent = nodes.get(parent_id or id) or nodes.get(root_id)
         tree = Tree() if parent is None else parent.tree
         node = nodes[id] = Node(tree, parent, id, kind, name)
@@ -156,7 +158,7 @@ class Forest:
         Note how a run has ended; its tree is done when it was the last one in it.
         """
         node = self._nodes.get(id)
-        if node is None:
+        if node is None or node.ended_ns is not None:
             return
         tree = node.tree
         node.status, node.ended_ns, node.error = status, ended_ns, error

@@ -4,10 +4,10 @@
 
 from collections import defaultdict
 from dataclasses import asdict, dataclass
-from threading import RLock
 
 from instrument._handler import BaseCallbackHandler
 from instrument._text import cut
+from instrument.handlers._locks import fork_lock
 from instrument.handlers._prices import Prices
 from instrument.handlers._requests import Requests
 from instrument.handlers._table import Table, written_count
@@ -58,7 +58,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._tallies: dict[Key, defaultdict[str, Any]] = {}
-        self._lock = RLock()
+        self._lock = fork_lock()
 
     def __repr__(self) -> str:
         return f"<Ledger of {len(self._tallies)} models: {self.total}>"

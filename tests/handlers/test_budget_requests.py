@@ -362,3 +362,19 @@ def test_hostile_payloads(reports: list[str]) -> None:
         assert "max_tokens=1 stops" in str(stopped(model))
 
     assert reports == []
+
+
+def test_installed_and_in_a_block() -> None:
+    """
+    A budget that was installed, and given to a block as well, let the block go on for
+    ever: each of its root runs had an account of its own.
+    """
+    budget = BudgetHandler(max_calls=2)
+
+    with callbacks(budget).install(), callbacks(budget) as request:
+        model()
+        model()
+
+        assert stopped(model).limit == "max_calls"
+    model()
+    assert budget.spent(request).calls == 2

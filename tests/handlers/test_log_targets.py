@@ -138,3 +138,44 @@ def test_sink_that_raises() -> None:
     logger.remove(number)
 
     assert len(written) == 2
+
+
+def test_field_of_the_application(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    No run was logged where the application's record factory sets a ``trace_id`` of its
+    own; it stays, beside our other fields.
+    """
+    made = logging.getLogRecordFactory()
+
+    def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = made(*args, **kwargs)
+        record.trace_id = "theirs"
+        return record
+
+    logging.setLogRecordFactory(factory)
+    try:
+        with caplog.at_level("INFO"):
+            target_of(plain).write(20, "a", {"trace_id": "ours", "kind": "tool"})
+    finally:
+        logging.setLogRecordFactory(made)
+
+    (record,) = caplog.records
+    assert (vars(record)["trace_id"], vars(record)["kind"]) == ("theirs", "tool")
+
+
+def test_filter_that_raises(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    A KeyError of the application's own filter is told as it is.
+    """
+
+    def broken(record: logging.LogRecord) -> bool:
+        raise KeyError("theirs")
+
+    plain.addFilter(broken)
+    try:
+        with caplog.at_level("INFO"), pytest.raises(KeyError, match="theirs"):
+            target_of(plain).write(20, "a", {"kind": "tool"})
+    finally:
+        plain.removeFilter(broken)
+
+    assert caplog.records == []

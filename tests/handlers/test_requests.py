@@ -193,7 +193,7 @@ def test_threads_share_the_account() -> None:
     place, waiting = Place(), threading.Semaphore(0)
     requests = Requests(Account)
     got: list[Account] = []
-    requests._lock = lock = Announced(waiting)  # type: ignore[assignment]
+    requests._lock = lock = Announced(waiting)
     threads = [
         threading.Thread(target=lambda: got.append(requests.at(place)))
         for _ in range(8)

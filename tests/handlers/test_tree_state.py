@@ -148,3 +148,20 @@ def test_names_are_printable(plant: Any) -> None:
     assert top.kind == "k\\n"
     assert top.name.startswith("\\x1b[2Jxxx")
     assert len(top.name) < 300
+
+
+def test_run_heard_twice(plant: Any) -> None:
+    """
+    A run that two filters let pass to one handler left nothing of its tree to see.
+    """
+    garden = plant()
+
+    for _ in range(2):
+        garden.start(1)
+        garden.start(2, 1)
+    for id in (2, 2, 1, 1):
+        garden.end(id)
+
+    (tree,) = garden.done
+    assert (garden.running, tree.runs) == ({}, 2)
+    assert outline(tree.top) == {"1": [{"2": []}]}

@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
@@ -783,6 +784,23 @@ async def test_fork(monkeypatch: pytest.MonkeyPatch, reports: list[str]) -> None
 
     assert handler.closed
     assert socket.frames == reports == []
+
+
+def test_fork_with_sync_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A forked child wrote frames of its own in between those of its parent, where the
+    socket's ``send`` is a plain function.
+    """
+    frames: list[str] = []
+    handler = WebSocketHandler(SimpleNamespace(send=frames.append))
+
+    with callbacks(handler):
+        work()
+        with monkeypatch.context() as child:
+            child.setattr(_loops.Forks, "count", _loops.Forks.count + 1)
+            work()
+
+    assert len(frames) == 2
 
 
 @pytest.mark.anyio

@@ -1,0 +1,110 @@
+"""
+A process may be forked while another thread is in the middle of a handler.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from instrument import callbacks, traced
+from instrument.handlers import (
+    BudgetHandler,
+    FileCallbackHandler,
+    MonitorHandler,
+    StdOutCallbackHandler,
+    UsageHandler,
+)
+from instrument.handlers import _terminal as terminal
+from instrument.handlers._locks import fork_lock
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork"),
+    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
+]
+
+
+@traced.llm
+def model(prompt: str) -> str:
+    return prompt
+
+
+def child_ends(body: Callable[[], Any]) -> bool:
+    """
+    Fork, and tell whether the child got through *body* within 5 s.
+    """
+    child = os.fork()
+    if child == 0:
+        threading.Timer(5, os._exit, (1,)).start()
+        body()
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def forked_while_held(lock: Any, body: Callable[[], Any]) -> bool:
+    """
+    Fork while another thread holds *lock*, and tell whether the child got through.
+    """
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            let_go.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    ended = child_ends(body)
+    let_go.set()
+    thread.join()
+    return ended
+
+
+def test_lock_is_free_in_a_child() -> None:
+    """
+    A lock that another thread holds is free in a forked child, and re-entrant there.
+    """
+    lock = fork_lock()
+
+    def twice() -> None:
+        with lock, lock:
+            pass
+
+    assert forked_while_held(lock, twice)
+    assert lock.acquire(blocking=False)
+
+
+@pytest.mark.parametrize(
+    "made, lock_of",
+    [
+        (MonitorHandler, lambda handler, _: handler._lock),
+        (UsageHandler, lambda handler, _: handler._all._lock),
+        (
+            lambda: BudgetHandler(max_calls=9),
+            lambda handler, scope: handler._requests.look_up(scope, handler).lock,
+        ),
+        (
+            lambda: FileCallbackHandler(os.devnull),
+            lambda handler, _: handler._lock,
+        ),
+        (StdOutCallbackHandler, lambda *_: terminal._lock),
+    ],
+    ids=["monitor", "usage", "budget", "file", "stdout"],
+)
+def test_fork_within_a_handler(
+    made: Callable[[], Any], lock_of: Callable[[Any, Any], Any]
+) -> None:
+    """
+    A worker forked while another thread was being counted or written hung at its first
+    run, for ever.
+    """
+    handler = made()
+
+    with callbacks(handler) as scope:
+        model("parent")
+        ended = forked_while_held(lock_of(handler, scope), lambda: model("child"))
+
+    assert ended
