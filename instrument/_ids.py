@@ -55,6 +55,5 @@ def _seed() -> None:
 
 
 _seed()
-getattr(os, "register_at_fork", lambda **_: None)(
-    after_in_child=_seed
-)  # not on Windows
+_at_fork = getattr(os, "register_at_fork", lambda **_: None)  # not on Windows
+_at_fork(after_in_child=_seed)

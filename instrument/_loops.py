@@ -139,6 +139,5 @@ def shield() -> "Any":
 
 
 background = Background()
-getattr(os, "register_at_fork", lambda **_: None)(
-    after_in_child=background.forget
-)  # not on Windows
+_at_fork = getattr(os, "register_at_fork", lambda **_: None)  # not on Windows
+_at_fork(after_in_child=background.forget)

@@ -29,6 +29,5 @@ def _forked() -> None:
         lock._at_fork_reinit()  # what logging does with its own
 
 
-getattr(os, "register_at_fork", lambda **_: None)(
-    after_in_child=_forked
-)  # not on Windows
+_at_fork = getattr(os, "register_at_fork", lambda **_: None)  # not on Windows
+_at_fork(after_in_child=_forked)

@@ -128,6 +128,5 @@ def _forget() -> None:
     _sampler = None
 
 
-getattr(os, "register_at_fork", lambda **_: None)(
-    after_in_child=_forget
-)  # not on Windows
+_at_fork = getattr(os, "register_at_fork", lambda **_: None)  # not on Windows
+_at_fork(after_in_child=_forget)

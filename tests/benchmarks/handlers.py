@@ -42,7 +42,7 @@ from tests.benchmarks.measure import cpu_us
 
 SOAK_RUNS = 1_000_000
 SOAK_BYTES = 4.0
-"""The most that a run may leave: 4 MB in a million are the allocator's to and fro."""
+"""The most that a run may leave: 4 MB in a million come and go with the allocator."""
 
 _BLOCK = 500
 _SLICES = 9
