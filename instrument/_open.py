@@ -10,9 +10,15 @@ from instrument._state import MUTED, get_state, live_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+    from uuid import UUID
 
     from instrument._layer import Layer
+
+
+frameworks: "list[Callable[[], Run | None]]" = []
+"""What tells the run that a framework has in hand; empty until one is heard."""
 
 
 def open_run(
@@ -20,6 +26,7 @@ def open_run(
     layers: "tuple[Layer, ...]" = (),
     call: "Any" = None,
     parent: "Run | None" = None,
+    id: "UUID | None" = None,
 ) -> "Run | None":
     """
     Make a run in the state of now; it is neither started nor current yet.
@@ -29,6 +36,7 @@ def open_run(
         layers: What constructors and the call itself add, outer first.
         call: What its inputs are bound from: the binding, args, kwargs, instance.
         parent: The run it belongs to; else the one in hand.
+        id: What a framework knows it by; else a new one.
 
     Returns:
         The run, or None where nobody listens.
@@ -41,13 +49,15 @@ def open_run(
     else:
         if state._is_gone:
             live_state()
-            return open_run(recipe, layers, call, parent)
+            return open_run(recipe, layers, call, parent, id)
         if state.__class__ is Run:
             plan, ambient = state._plan, state
         else:
             plan, ambient = state._mended or state, state.run
         if ambient is not None and ambient._ended_ns is not None:
             ambient = open_parent(ambient)
+    if frameworks and parent is None:
+        parent = framework_run()
     if parent is not None:
         plan = parent._plan if state.__class__ is list else plan
         ambient = nearer(open_parent(parent), ambient)
@@ -60,6 +70,8 @@ def open_run(
         return None
     run = Run(recipe, ambient, plan, heard, state)
     run._call = call
+    if id is not None:
+        run.id = id
     if layers or heard.undecided:
         _refine(run, layers)
     return run
@@ -76,6 +88,17 @@ def _refine(run: Run, layers: "tuple[Layer, ...]") -> None:
         run._voices = heard.voices(run._tells)
     if any(it.local for layer in layers for it in layer.options.listeners):
         run._plan = linked(run._plan, ())
+
+
+def framework_run() -> Run | None:
+    """
+    Give the run that a framework has in hand here, if it has not ended.
+    """
+    for ask in frameworks:
+        run = open_parent(ask())
+        if run is not None:
+            return run
+    return None
 
 
 def nearer(framework: Run | None, ambient: Run | None) -> Run | None:

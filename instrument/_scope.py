@@ -116,6 +116,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         redact: A function ``(value, path) -> value``, or a list of names to mask; for
             every handler below, outer ones included.
         capture: False keeps all payloads from every handler below.
+        hidden: False leaves out runs that a framework marks as its plumbing.
         functions: A function for one event: ``on_llm_new_token=print_token``.
 
     Raises:
@@ -134,6 +135,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         sample: float = 1.0,
         redact: "Redactor | Iterable[str] | None" = None,
         capture: bool = True,
+        hidden: bool = True,
         **functions: "Callable[..., Any]",
     ) -> None:
         listeners = []
@@ -157,6 +159,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         )
         self.redactors = () if redact is None else (as_redactor(redact),)
         self.capture = capture
+        self.hidden = hidden
         self._open: dict[int, Scope] = {}
         self._installed: Layer | None = None
         self._mute = 0

@@ -1,0 +1,48 @@
+"""
+LangChain and LangGraph, heard through LangChain's own `register_configure_hook`.
+
+LangChain asks a hook at every run whether a handler is to be added; ours answers with
+one bridge per process while anybody listens, and with nothing otherwise.
+"""
+
+from contextvars import ContextVar
+
+from langchain_core.tracers.context import _configure_hooks, register_configure_hook
+
+from instrument import _open
+from instrument.integrations.langchain._bridge import BRIDGE, TOKENS
+from instrument.integrations.langchain._heard import in_hand
+from instrument.integrations.langchain._hook import TokensHook
+
+DISTRIBUTION = "langchain-core"
+TESTED = ("0.3.0", "1.8.2")
+HOOK = "langchain_core.tracers.context.register_configure_hook"
+HEARS = ("chains", "models", "tokens", "tools", "retrievers", "custom events")
+OWNS = "two entries of langchain_core.tracers.context's list of hooks"
+
+_HOOKS = (
+    (ContextVar("instrument_langchain", default=BRIDGE), True),
+    (TokensHook(TOKENS), False),
+)
+
+
+def install() -> None:
+    """
+    Have LangChain ask us at every run.
+    """
+    registered = [hook for hook, *_ in _configure_hooks]
+    for hook, is_inheritable in _HOOKS:
+        if hook not in registered:
+            register_configure_hook(hook, inheritable=is_inheritable)  # type: ignore[arg-type]
+    if in_hand not in _open.frameworks:
+        _open.frameworks.append(in_hand)
+
+
+def uninstall() -> None:
+    """
+    Take our hooks out of LangChain's list; it has no function for that.
+    """
+    ours = [hook for hook, _ in _HOOKS]
+    _configure_hooks[:] = [entry for entry in _configure_hooks if entry[0] not in ours]
+    if in_hand in _open.frameworks:
+        _open.frameworks.remove(in_hand)

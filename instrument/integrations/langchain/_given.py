@@ -1,0 +1,2 @@
+TYPE_CHECKING = False
+def given_here(): return ()

@@ -1,0 +1,94 @@
+"""
+The open runs that LangChain told of, by its ids.
+"""
+
+import sys
+
+from instrument._layer import Layer, Options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+    from uuid import UUID
+
+    from instrument._run import Run
+
+_MOST = 100_000
+"""LangChain forgets to end some runs: those whose start another handler refused."""
+
+_MOST_ENDED = 1_000
+
+open_runs: "dict[UUID, Run]" = {}
+_ended: "dict[UUID, Run]" = {}
+"""Whose child an ended run was: a task that it left behind goes on under that."""
+
+
+def find(id: "UUID | None") -> "Run | None":
+    """
+    Find the run that LangChain knows by *id*, or what an ended one was called from.
+    """
+    if id is None:
+        return None
+    return open_runs.get(id) or _ended.get(id)
+
+
+def keep(id: "UUID", run: "Run") -> "Run | None":
+    """
+    Remember *run* as *id*.
+
+    Returns:
+        A run to end: the oldest, where there are too many.
+    """
+    open_runs[id] = run
+    if len(open_runs) <= _MOST:
+        return None
+    return open_runs.pop(next(iter(open_runs)), None)
+
+
+def stand_in(id: "UUID", run: "Run") -> None:
+    """
+    Have *run* be found as *id*, which itself is not shown.
+    """
+    _ended[id] = run
+    if len(_ended) > _MOST_ENDED:
+        _ended.pop(next(iter(_ended)), None)
+
+
+def take(id: "UUID") -> "Run | None":
+    """
+    Forget a run that ends now; its parent stands for it.
+    """
+    run = open_runs.pop(id, None)
+    parent = run and run._parent
+    if parent is not None:
+        stand_in(id, parent)
+    return run
+
+
+def in_hand() -> "Run | None":
+    """
+    Give the run whose body LangChain is in here.
+
+    It says so in a ContextVar of its own: the configuration for what is called next.
+    """
+    module = sys.modules.get("langchain_core.runnables.config")
+    var = getattr(module, "var_child_runnable_config", None)
+    config = var.get() if var is not None else None
+    if not config:
+        return None
+    manager = config.get("callbacks")
+    run = find(getattr(manager, "parent_run_id", None))
+    if run is not None and "_is_handing_down" not in run.__dict__:
+        run.__dict__["_is_handing_down"] = True
+        _hand_down(run, manager)
+    return run
+
+
+def _hand_down(run: "Run", manager: "Any") -> None:
+    """
+    Have what is called below carry the tags and metadata that LangChain hands down.
+    """
+    tags = tuple(getattr(manager, "inheritable_tags", None) or ())
+    metadata = getattr(manager, "inheritable_metadata", None) or None
+    if tags or metadata:
+        run._extra += (Layer(Options(tags=tags, metadata=metadata), "call"),)

@@ -1,0 +1,39 @@
+"""
+What LangChain asks at every run whether its models are to stream.
+
+It takes a ContextVar, of which it calls `get` alone. This one looks at our own.
+"""
+
+from instrument._plan import NOBODY, Audience
+from instrument._state import MUTED, Frame, get_state, live_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class TokensHook:
+    """
+    Gives what makes LangChain stream, where a handler that listens here wants tokens.
+    """
+
+    def __init__(self, tokens: "Any") -> None:
+        self._tokens = tokens
+
+    def get(self) -> "Any":
+        """
+        Give the handler to add, or None.
+        """
+        return self._tokens if _audience().wants_tokens else None
+
+
+def _audience() -> Audience:
+    state: Any = get_state()
+    if state.__class__ is not list and state and state._is_gone:
+        state = live_state()
+    if state is MUTED:
+        return _NONE
+    return (state._plan if isinstance(state, Frame) else NOBODY).settle()
+
+
+_NONE = Audience([], ())
