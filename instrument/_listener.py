@@ -72,7 +72,7 @@ class Listener:
         self.handler = handler
         self.event = event
         self.local = local
-        is_plain = event is None and handler.__class__ not in _BOUND
+        is_plain = event is None and type(handler) not in _BOUND
         self.key = id(handler) if is_plain else _key(handler, event)
 
     @property
@@ -87,7 +87,7 @@ class Listener:
         """
         Whether leaving its block has something to call; known by its type.
         """
-        cls = self.handler.__class__
+        cls = type(self.handler)
         known = _flushing.get(cls)
         if known is None:
             known = self._has("flush") or self._has("aflush")
@@ -135,7 +135,7 @@ def as_listener(handler: object, event: str | None = None) -> Listener:
     Raises:
         TypeError: If it can hear nothing; names the value and the cure.
     """
-    if handler.__class__ in _kinds and event is None:  # most blocks: met before
+    if type(handler) in _kinds and event is None:  # most blocks: met before
         return Listener(handler)
     if isinstance(handler, Listener):
         return handler

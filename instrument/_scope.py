@@ -140,7 +140,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
     ) -> None:
         listeners = []
         for handler in handlers:
-            if handler.__class__ is callbacks:
+            if type(handler) is callbacks:
                 raise TypeError(_NESTED)
             listener = as_listener(handler)
             if listener.local:

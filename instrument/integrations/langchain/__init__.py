@@ -11,6 +11,7 @@ from langchain_core.tracers.context import _configure_hooks, register_configure_
 
 from instrument import _open
 from instrument.integrations.langchain._bridge import BRIDGE, TOKENS
+from instrument.integrations.langchain._given import accept, refuse
 from instrument.integrations.langchain._heard import in_hand
 from instrument.integrations.langchain._hook import TokensHook
 
@@ -20,10 +21,7 @@ HOOK = "langchain_core.tracers.context.register_configure_hook"
 HEARS = ("chains", "models", "tokens", "tools", "retrievers", "custom events")
 OWNS = "two entries of langchain_core.tracers.context's list of hooks"
 
-_HOOKS = (
-    (ContextVar("instrument_langchain", default=BRIDGE), True),
-    (TokensHook(TOKENS), False),
-)
+_HOOKS = (ContextVar("instrument_langchain", default=BRIDGE), TokensHook(TOKENS))
 
 
 def install() -> None:
@@ -31,9 +29,11 @@ def install() -> None:
     Have LangChain ask us at every run.
     """
     registered = [hook for hook, *_ in _configure_hooks]
-    for hook, is_inheritable in _HOOKS:
+    for hook in _HOOKS:
         if hook not in registered:
-            register_configure_hook(hook, inheritable=is_inheritable)  # type: ignore[arg-type]
+            # not handed down, but asked for anew, so that ours come last
+            register_configure_hook(hook, inheritable=False)  # type: ignore[arg-type]
+    accept()
     if in_hand not in _open.frameworks:
         _open.frameworks.append(in_hand)
 
@@ -42,7 +42,7 @@ def uninstall() -> None:
     """
     Take our hooks out of LangChain's list; it has no function for that.
     """
-    ours = [hook for hook, _ in _HOOKS]
-    _configure_hooks[:] = [entry for entry in _configure_hooks if entry[0] not in ours]
+    _configure_hooks[:] = [it for it in _configure_hooks if it[0] not in _HOOKS]
+    refuse()
     if in_hand in _open.frameworks:
         _open.frameworks.remove(in_hand)

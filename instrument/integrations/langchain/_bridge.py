@@ -5,8 +5,6 @@ The scope that holds at a run's start holds for all that LangChain tells of that
 Nothing is made current here: LangChain tells ends in other Contexts than starts.
 """
 
-import sys
-
 from langchain_core.callbacks.base import BaseCallbackHandler
 
 from instrument import _report
@@ -15,11 +13,12 @@ from instrument._lifecycle import afail, afinish, astart, fail, finish, start
 from instrument._messages import content_text
 from instrument._open import open_run
 from instrument._redact import redacted
-from instrument._shapes import answer_of
+from instrument._shapes import Answer, answer_of
+from instrument._state import get_state
 from instrument._telling import contained
 from instrument.integrations.langchain import _heard
 from instrument.integrations.langchain._event_method import EventMethod
-from instrument.integrations.langchain._given import given_here
+from instrument.integrations.langchain._given import has_been_asked
 from instrument.integrations.langchain._kinds import recipe
 
 TYPE_CHECKING = False
@@ -35,23 +34,23 @@ _ALREADY_TOLD = ("name", "tags", "metadata", "run_id", "parent_run_id")
 
 
 def on_chain_start(
-    serialized: "Any", inputs: "Any", *, run_type: str | None = None, **given: "Any"
+    serialized: "Any", inputs: "Any", *, run_type: str | None = None, **told: "Any"
 ) -> "Act | None":
-    return _begin(run_type or "chain", serialized, inputs, given)
+    return _begin(run_type or "chain", serialized, inputs, told)
 
 
-def on_llm_start(serialized: "Any", prompts: list[str], **given: "Any") -> "Act | None":
-    return _begin("llm", serialized, list(prompts), given)
+def on_llm_start(serialized: "Any", prompts: list[str], **told: "Any") -> "Act | None":
+    return _begin("llm", serialized, list(prompts), told)
 
 
 def on_chat_model_start(
-    serialized: "Any", messages: "list[list[Any]]", **given: "Any"
+    serialized: "Any", messages: "list[list[Any]]", **told: "Any"
 ) -> "Act | None":
-    return _begin("chat_model", serialized, list(messages[0]) if messages else [], given)
+    return _begin("chat_model", serialized, list(messages[0]) if messages else [], told)
 
 
-def on_retriever_start(serialized: "Any", query: str, **given: "Any") -> "Act | None":
-    return _begin("retriever", serialized, query, given)
+def on_retriever_start(serialized: "Any", query: str, **told: "Any") -> "Act | None":
+    return _begin("retriever", serialized, query, told)
 
 
 def on_tool_start(
@@ -59,40 +58,42 @@ def on_tool_start(
     input_str: str,
     *,
     inputs: "dict[str, Any] | None" = None,
-    **given: "Any",
+    **told: "Any",
 ) -> "Act | None":
     named = inputs if isinstance(inputs, dict) else {"input": input_str}
-    act = _begin("tool", serialized, named, given)
+    act = _begin("tool", serialized, named, told)
     if act is not None:
         act[2].__dict__["_input_str"] = input_str
     return act
 
 
 def on_llm_new_token(
-    token: "Any", *, chunk: object = None, run_id: "UUID", **given: "Any"
+    token: "Any", *, chunk: object = None, run_id: "UUID", **told: "Any"
 ) -> "Act | None":
     run = _heard.open_runs.get(run_id)
     text = content_text(token)
     if run is None or not text:
         return None
+    run.__dict__["_texts"].append(text)
     return run.token, run.atoken, text, chunk
 
 
-def on_end(outputs: "Any", *, run_id: "UUID", **given: "Any") -> "Act | None":
+def on_end(outputs: "Any", *, run_id: "UUID", **told: "Any") -> "Act | None":
     run = _heard.take(run_id)
     if run is None:
         return None
-    if "inputs" in given:  # a stream's are known when it has been read
-        run._inputs = _shown(run, given["inputs"], "inputs")
-    closed = sys.exc_info()[1]
-    if isinstance(closed, GeneratorExit) and closed is not run.__dict__["_handled"]:
-        run.outputs = outputs  # LangChain tells a stream that was left as a success
-        return fail, afail, run, closed
+    if "inputs" in told:  # a stream, whose inputs are known when it has been read
+        run._inputs = _shown(run, told["inputs"], "inputs")
+        if run.__dict__["_open_children"]:  # LangChain tells one that was left as a success
+            run.outputs = outputs
+            left = GeneratorExit()
+            _abandon_below(run, left)
+            return fail, afail, run, left
     return finish, afinish, run, outputs
 
 
 def on_error(
-    error: BaseException, *, run_id: "UUID", response: "Any" = None, **given: "Any"
+    error: BaseException, *, run_id: "UUID", response: "Any" = None, **told: "Any"
 ) -> "Act | None":
     run = _heard.take(run_id)
     if run is None:
@@ -103,39 +104,39 @@ def on_error(
     return fail, afail, run, error
 
 
-def on_text(text: str, *, run_id: "UUID", **given: "Any") -> "Act | None":
+def on_text(text: str, *, run_id: "UUID", **told: "Any") -> "Act | None":
     run = _heard.open_runs.get(run_id)
     return None if run is None else (run.text, None, text)
 
 
-def on_retry(state: object, *, run_id: "UUID", **given: "Any") -> "Act | None":
+def on_retry(state: object, *, run_id: "UUID", **told: "Any") -> "Act | None":
     run = _heard.open_runs.get(run_id)
     return None if run is None else (run.retry, None, state)
 
 
 def on_custom_event(
-    name: str, data: object, *, run_id: "UUID", **given: "Any"
+    name: str, data: object, *, run_id: "UUID", **told: "Any"
 ) -> "Act | None":
     run = _heard.open_runs.get(run_id)
     return None if run is None else (run.emit, None, name, data)
 
 
 def _begin(
-    kind: str, serialized: "Any", inputs: "Any", given: "dict[str, Any]"
+    kind: str, serialized: "Any", inputs: "Any", told: "dict[str, Any]"
 ) -> "Act | None":
     """
     Make a run; None where nobody listens, or it is plumbing that nobody wants to see.
     """
-    id = given["run_id"]
+    id = told["run_id"]
     if id in _heard.open_runs:
         return None
-    parent = _heard.find(given.get("parent_run_id")) or _heard.in_hand()
-    handlers = given_here()
+    parent = _heard.find(told.get("parent_run_id")) or _heard.in_hand()
+    handlers = told.pop("handlers")
     own = (Layer(Options(handlers), "call"),) if handlers else ()
-    run = open_run(recipe(kind, serialized, given), own, None, parent, id)
+    run = open_run(recipe(kind, serialized, told), own, None, parent, id)
     if run is None:
         return None
-    tags = tuple(given.get("tags") or ())
+    tags = tuple(told.get("tags") or ())
     if _HIDDEN in tags and not run._heard.hidden:
         if run._parent is not None:
             _heard.stand_in(id, run._parent)
@@ -143,18 +144,29 @@ def _begin(
     run._extra = own + (run._parent._extra if run._parent is not None else ())
     if tags:
         run._added, run._tagged = tags, True
-    if given.get("metadata"):
-        told = _shown(run, given["metadata"], "metadata")
-        run._metadata = {**run.metadata, **(told if isinstance(told, dict) else {})}
+    if told.get("metadata"):
+        shown = _shown(run, told["metadata"], "metadata")
+        run._metadata = {**run.metadata, **(shown if isinstance(shown, dict) else {})}
         run._described = True
     run._inputs = _shown(run, inputs, "inputs")
-    keywords = {k: v for k, v in given.items() if k not in _ALREADY_TOLD}
+    keywords = {k: v for k, v in told.items() if k not in _ALREADY_TOLD}
     run.__dict__["_langchain"] = (serialized, keywords)
-    run.__dict__["_handled"] = sys.exc_info()[1]
+    run.__dict__["_texts"] = []
     lost = _heard.keep(id, run)
     if lost is not None:
         fail(lost, GeneratorExit())
     return start, astart, run
+
+
+def _abandon_below(run: "Run", exc: BaseException) -> None:
+    """
+    End what is still open below *run*, inner before outer.
+    """
+    for below in _heard.open_below(run):
+        if below._tells.is_model:
+            below._answer = Answer("".join(below.__dict__["_texts"]))
+            below.outputs = below._answer.text
+        fail(below, exc)
 
 
 def _shown(run: "Run", value: "Any", name: str) -> "Any":
@@ -169,10 +181,27 @@ def _shown(run: "Run", value: "Any", name: str) -> "Any":
     return contained(value)
 
 
+class _WhileIdle:
+    """
+    The value of the bridge's flags: true while nobody would hear what it is told.
+    """
+
+    def __get__(self, bridge: object, owner: type) -> bool:
+        return not (get_state() or has_been_asked() or _heard.open_runs)
+
+
 class Bridge(BaseCallbackHandler):
     """
     What LangChain calls; sync where it calls, awaited where it awaits.
     """
+
+    ignore_llm = _WhileIdle()  # type: ignore[assignment]
+    ignore_retry = _WhileIdle()  # type: ignore[assignment]
+    ignore_chain = _WhileIdle()  # type: ignore[assignment]
+    ignore_agent = _WhileIdle()  # type: ignore[assignment]
+    ignore_retriever = _WhileIdle()  # type: ignore[assignment]
+    ignore_chat_model = _WhileIdle()  # type: ignore[assignment]
+    ignore_custom_event = _WhileIdle()  # type: ignore[assignment]
 
     run_inline = True
     raise_error = True  # what gets as far as LangChain is meant to stop the call

@@ -7,6 +7,7 @@ function, by looking at its code. Who asks is answered yes, and so awaits.
 
 from instrument import _report
 from instrument._state import get_state, set_state
+from instrument.integrations.langchain._given import given_here
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ class EventCall:
         return _awaited.__code__
 
     def __call__(self, *args: "Any", **kwargs: "Any") -> "Any":
+        handlers = given_here()
         try:
-            act = self._prepare(*args, **kwargs)
+            act = self._prepare(*args, handlers=handlers, **kwargs)
         except Exception as exc:  # ours, or of a payload's own code
             _report.failed(self._prepare, self.__name__, exc)
             act = None

@@ -40,6 +40,8 @@ def keep(id: "UUID", run: "Run") -> "Run | None":
         A run to end: the oldest, where there are too many.
     """
     open_runs[id] = run
+    run.__dict__["_open_children"] = 0
+    _count_child(run, 1)
     if len(open_runs) <= _MOST:
         return None
     return open_runs.pop(next(iter(open_runs)), None)
@@ -59,10 +61,37 @@ def take(id: "UUID") -> "Run | None":
     Forget a run that ends now; its parent stands for it.
     """
     run = open_runs.pop(id, None)
-    parent = run and run._parent
-    if parent is not None:
-        stand_in(id, parent)
+    if run is None:
+        return None
+    _count_child(run, -1)
+    if run._parent is not None:
+        stand_in(id, run._parent)
     return run
+
+
+def open_below(run: "Run") -> "list[Run]":
+    """
+    Take the open runs below *run*, the deepest first.
+    """
+    below = [it for it in list(open_runs.items()) if _is_below(it[1], run)]
+    below.sort(key=lambda it: -it[1].depth)
+    for id, _ in below:
+        take(id)
+    return [each for _, each in below]
+
+
+def _is_below(link: "Run | None", run: "Run") -> bool:
+    while link is not None:
+        link = link._parent
+        if link is run:
+            return True
+    return False
+
+
+def _count_child(run: "Run", by: int) -> None:
+    parent = run._parent
+    if parent is not None and "_open_children" in parent.__dict__:
+        parent.__dict__["_open_children"] += by
 
 
 def in_hand() -> "Run | None":
