@@ -7,7 +7,7 @@ No base class is needed. What is wrong with a handler is said when it is given.
 from collections.abc import Sequence
 from types import BuiltinMethodType, FunctionType, MethodType
 
-from instrument import _report
+from instrument import _messages, _report
 from instrument._signature import adapted
 
 TYPE_CHECKING = False
@@ -52,6 +52,7 @@ EVENTS: "dict[str, tuple[tuple[str, ...], tuple[str, ...]]]" = {
     "on_event": (("event",), ()),
 }
 _LANGCHAIN = "langchain_core.callbacks.base"
+_LANGCHAIN_OBJECTS = "instrument.integrations.langchain._objects"
 _BASES = (_LANGCHAIN, "instrument._handler", "instrument._async_handler")
 _BOUND = frozenset((MethodType, BuiltinMethodType))
 _KNOWN_TYPES = 512
@@ -102,6 +103,13 @@ class Listener:
             _report.failed(self.handler, name, exc)
             return False
 
+    def written(self, messages: "list[Any]") -> str:
+        """
+        Write a conversation as text, for a handler that knows text models only.
+        """
+        objects = langchain_objects() if is_langchain(self.handler) else None
+        return (objects or _messages).written(messages)
+
     def method(self, event: str) -> "Callable[..., Any] | None":
         """
         Give what serves *event*, made to take what is passed, or None.
@@ -120,7 +128,7 @@ class Listener:
         ):
             return None
         if is_langchain(self.handler):
-            return _without_run(method)
+            return _for_langchain(event, method)
         return adapted(method, positional, whole=True)
 
 
@@ -214,6 +222,30 @@ def _event_only(function: "Any") -> "Callable[..., Any]":
         return function(event)
 
     return hear
+
+
+def _for_langchain(
+    event: str, method: "Callable[..., Any]"
+) -> "Callable[..., Any]":
+    """
+    Have a LangChain handler hear LangChain's objects, where LangChain is there.
+    """
+    objects = langchain_objects()
+    if objects is None:
+        return _without_run(method)
+    return objects.translated(event, method)  # type: ignore[no-any-return]
+
+
+def langchain_objects() -> "Any":
+    """
+    Import what makes LangChain's objects; None where LangChain is not installed.
+    """
+    from importlib import import_module
+
+    try:
+        return import_module(_LANGCHAIN_OBJECTS)
+    except ImportError:
+        return None
 
 
 def _without_run(method: "Callable[..., Any]") -> "Callable[..., Any]":

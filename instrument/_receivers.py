@@ -76,9 +76,7 @@ def _fallback(listener: "Listener", event: str) -> "Callable[..., object] | None
     def as_text(
         serialized: object, messages: "list[list[Any]]", **kwargs: object
     ) -> object:
-        from instrument._messages import messages_text
-
-        return method(serialized, [messages_text(m) for m in messages], **kwargs)
+        return method(serialized, [listener.written(m) for m in messages], **kwargs)
 
     return as_text
 
