@@ -4,7 +4,7 @@ LangChain is heard on each of its own paths, sync and async, as one right tree.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -108,7 +108,7 @@ def fail(_: object) -> None:
     """
     Fail as a first attempt.
     """
-    raise ValueError("first")
+    raise ValueError
 
 
 SYNC: dict[str, tuple[int, int, Callable[[App], Any]]] = {
@@ -133,7 +133,11 @@ SYNC: dict[str, tuple[int, int, Callable[[App], Any]]] = {
     "batch": (3, 3, lambda app: app.batch([ASK] * 3)),
     "batch with retry": (2, 2, lambda app: app.with_retry().batch([ASK] * 2)),
     "batch_as_completed": (3, 3, lambda app: list(app.batch_as_completed([ASK] * 3))),
-    "a lambda that returns it": (1, 1, lambda app: RunnableLambda(lambda _: app).invoke(ASK)),
+    "a lambda that returns it": (
+        1,
+        1,
+        lambda app: RunnableLambda(lambda _: app).invoke(ASK),
+    ),
     "transform": (1, 1, lambda app: list(app.transform(iter([ASK])))),
 }
 
@@ -195,13 +199,15 @@ ASYNC: dict[str, tuple[int, int, Callable[[App], Awaitable[Any]]]] = {
 }
 
 
-def check(recorder: Recorder, times: int, calls: int, whole: Callable[..., None]) -> None:
+def check(
+    recorder: Recorder, times: int, calls: int, whole: Callable[..., None]
+) -> None:
     """
     Check that all of it was heard that many times, in that many trees.
     """
     whole(recorder, roots=calls)
     found = Counter((run.kind, run.name) for run in recorder.runs)
-    assert {key: found[key] for key in EACH} == {key: times for key in EACH}
+    assert {key: found[key] for key in EACH} == dict.fromkeys(EACH, times)
     told = [event for event in recorder.events if event.event == "on_custom_event"]
     assert [event.name for event in told] == ["work"] * times
     assert {event.data["name"] for event in told} == {"told"}

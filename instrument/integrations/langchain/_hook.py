@@ -4,12 +4,36 @@ What LangChain asks at every run whether its models are to stream.
 It takes a ContextVar, of which it calls `get` alone. This one looks at our own.
 """
 
+from langchain_core.callbacks.base import BaseCallbackHandler
+
 from instrument._plan import NOBODY, Audience
 from instrument._state import MUTED, Frame, get_state, live_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+    from uuid import UUID
+
+
+class Tokens(BaseCallbackHandler):
+    """
+    What has LangChain's models stream though they were only invoked; it hears nothing.
+    """
+
+    ignore_llm = True  # type: ignore[assignment]
+    ignore_retry = True  # type: ignore[assignment]
+    ignore_chain = True  # type: ignore[assignment]
+    ignore_agent = True  # type: ignore[assignment]
+    ignore_retriever = True  # type: ignore[assignment]
+    ignore_chat_model = True  # type: ignore[assignment]
+    ignore_custom_event = True  # type: ignore[assignment]
+    run_inline = True
+
+    def tap_output_iter(self, run_id: "UUID", output: "Any") -> "Any":
+        return output
+
+    def tap_output_aiter(self, run_id: "UUID", output: "Any") -> "Any":
+        return output
 
 
 class TokensHook:
@@ -17,14 +41,11 @@ class TokensHook:
     Gives what makes LangChain stream, where a handler that listens here wants tokens.
     """
 
-    def __init__(self, tokens: "Any") -> None:
-        self._tokens = tokens
-
     def get(self) -> "Any":
         """
         Give the handler to add, or None.
         """
-        return self._tokens if _audience().wants_tokens else None
+        return TOKENS if _audience().wants_tokens else None
 
 
 def _audience() -> Audience:
@@ -36,4 +57,5 @@ def _audience() -> Audience:
     return (state._plan if isinstance(state, Frame) else NOBODY).settle()
 
 
+TOKENS = Tokens()
 _NONE = Audience([], ())
