@@ -12,7 +12,7 @@ from langchain_core.tracers.context import _configure_hooks, register_configure_
 from instrument import _open
 from instrument.integrations.langchain._bridge import BRIDGE
 from instrument.integrations.langchain._given import accept, refuse
-from instrument.integrations.langchain._heard import in_hand
+from instrument.integrations.langchain._heard import forget, in_hand
 from instrument.integrations.langchain._hook import TokensHook
 from instrument.integrations.langchain._late import LATE
 
@@ -25,8 +25,8 @@ OWNS = "three entries of langchain_core.tracers.context's list of hooks"
 _HOOKS = {
     # handed down too, since LangGraph does not ask again for its nodes
     ContextVar("instrument_langchain", default=BRIDGE): True,
-    ContextVar("instrument_langchain_late", default=LATE): False,
     TokensHook(): False,
+    ContextVar("instrument_langchain_late", default=LATE): False,
 }
 
 
@@ -49,5 +49,6 @@ def uninstall() -> None:
     """
     _configure_hooks[:] = [it for it in _configure_hooks if it[0] not in _HOOKS]
     refuse()
+    forget()
     if in_hand in _open.frameworks:
         _open.frameworks.remove(in_hand)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MOST = 100_000
 """LangChain forgets to end some runs: those whose start another handler refused."""
 
-_MOST_ENDED = 10_000
+_MOST_ENDED = 4_000
 
 open_runs: "dict[UUID, Run]" = {}
 _ended: "dict[UUID, tuple[UUID, ref[Run]]]" = {}
@@ -75,6 +75,13 @@ def take(id: "UUID") -> "Run | None":
     if run._parent is not None:
         stand_in(id, run._parent)
     return run
+
+
+def forget() -> None:
+    """
+    Forget all that has ended; what is open ends as it would.
+    """
+    _ended.clear()
 
 
 def _forget_oldest(kept: "dict[UUID, Any]") -> "Any":
