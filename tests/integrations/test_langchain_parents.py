@@ -367,7 +367,7 @@ def test_tool_call(whole: Callable[..., None]) -> None:
     """
     told: list[Any] = []
 
-    def hear(serialized: Any, input_str: str, tool_call_id: str) -> None:
+    def hear(serialized: Any, input_str: str, tool_call_id: str = "") -> None:
         told.extend([serialized["name"], input_str, tool_call_id])
 
     @tool
@@ -388,4 +388,5 @@ def test_tool_call(whole: Callable[..., None]) -> None:
     (run,) = recorder.runs
     assert run.inputs == {"a": 1, "b": 2}
     assert run.outputs.content == "3"
-    assert told == ["add", "{'a': 1, 'b': 2}", "c"]
+    assert told[:2] == ["add", "{'a': 1, 'b': 2}"]
+    assert told[2] in {"c", ""}  # not told by versions before 1

@@ -11,6 +11,7 @@ from langchain_core.tracers.context import _configure_hooks, register_configure_
 
 from instrument import _open
 from instrument.integrations.langchain._bridge import BRIDGE
+from instrument.integrations.langchain._endings import end_below
 from instrument.integrations.langchain._given import accept, refuse
 from instrument.integrations.langchain._heard import forget, in_hand
 from instrument.integrations.langchain._hook import TokensHook
@@ -41,6 +42,7 @@ def install() -> None:
     accept()
     if in_hand not in _open.frameworks:
         _open.frameworks.append(in_hand)
+        _open.endings.append(end_below)
 
 
 def uninstall() -> None:
@@ -52,3 +54,4 @@ def uninstall() -> None:
     forget()
     if in_hand in _open.frameworks:
         _open.frameworks.remove(in_hand)
+        _open.endings.remove(end_below)

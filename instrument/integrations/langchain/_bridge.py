@@ -18,7 +18,7 @@ from instrument._state import get_state
 from instrument._telling import contained
 from instrument.integrations.langchain import _heard
 from instrument.integrations.langchain._endings import (
-    abandon_below,
+    end_below,
     finish_stream,
     take_partial,
 )
@@ -124,8 +124,10 @@ def on_error(
     run = _heard.take(run_id)
     if run is None:
         return None
-    if isinstance(error, GeneratorExit) and run.__dict__["_open_children"]:
-        abandon_below(run, error)  # of an async stream, told after its outer one
+    if isinstance(error, GeneratorExit) and run._open_children:
+        end_below(
+            run, error, left=False
+        )  # of an async stream, told after its outer one
     if run._tells.is_model:
         take_partial(run, response)
     return fail, afail, run, error
