@@ -115,7 +115,9 @@ def test_handler_of_an_inner_constructor(
     A handler given to a model's constructor hears that model inside a chain, whether or
     not others listen, and is not heard of by the chain's other runs.
     """
-    own, awaited, outer = Recorder(), Awaited(), Recorder()
+    outer = Recorder()
+    own: Any = Recorder()
+    awaited: Any = Awaited()
     model = FakeListChatModel(responses=["a"], callbacks=[own, awaited])
     app: Runnable[Any, Any] = RunnableLambda(str) | model | RunnableLambda(str)
 
@@ -133,7 +135,7 @@ def test_handler_given_in_a_block_and_a_constructor(whole: Callable[..., None]) 
     """
     One that hears already does not join again.
     """
-    recorder = Recorder()
+    recorder: Any = Recorder()
     model = FakeListChatModel(responses=["a"], callbacks=[recorder])
 
     with callbacks(recorder):
@@ -160,7 +162,8 @@ def test_late_handler_stops(is_async: bool, whole: Callable[..., None]) -> None:
     One that joins late may stop the run, which ends for those who heard it start.
     """
     recorder = Recorder()
-    model = FakeListChatModel(responses=["a"], callbacks=[Stops()])
+    given: Any = [Stops()]
+    model = FakeListChatModel(responses=["a"], callbacks=given)
     app: Runnable[Any, Any] = RunnableLambda(str) | model
 
     with callbacks(recorder), pytest.raises(PermissionError):

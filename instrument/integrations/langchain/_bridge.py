@@ -271,15 +271,15 @@ class Bridge(BaseCallbackHandler):
     What LangChain calls; sync where it calls, awaited where it awaits.
     """
 
-    ignore_llm = _WhileIdle()  # type: ignore[assignment]
-    ignore_retry = _WhileIdle()  # type: ignore[assignment]
-    ignore_chain = _WhileIdle()  # type: ignore[assignment]
-    ignore_agent = _WhileIdle()  # type: ignore[assignment]
-    ignore_retriever = _WhileIdle()  # type: ignore[assignment]
-    ignore_chat_model = _WhileIdle()  # type: ignore[assignment]
-    ignore_custom_event = _WhileIdle()  # type: ignore[assignment]
+    ignore_llm = _WhileIdle()
+    ignore_retry = _WhileIdle()
+    ignore_chain = _WhileIdle()
+    ignore_agent = _WhileIdle()
+    ignore_retriever = _WhileIdle()
+    ignore_chat_model = _WhileIdle()
+    ignore_custom_event = _WhileIdle()
 
-    run_inline = Inline()  # type: ignore[assignment]
+    run_inline = Inline()
     raise_error = True  # what gets as far as LangChain is meant to stop the call
 
     on_chain_start = EventMethod(on_chain_start)

@@ -11,6 +11,7 @@ from instrument._loops import running_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
     from uuid import UUID
 
@@ -35,6 +36,7 @@ def find(id: "UUID | None") -> "Run | None":
         run = open_runs.get(id)
         if run is not None:
             return run
+        parent: Callable[[], Run | None]
         id, parent = _ended.get(id, _NOWHERE)
         run = parent()
         if run is not None:
@@ -54,7 +56,8 @@ def keep(run: "Run") -> "Run | None":
     _count_child(run, 1)
     if len(open_runs) <= _MOST:
         return None
-    return _forget_oldest(open_runs)
+    lost: Run | None = _forget_oldest(open_runs)
+    return lost
 
 
 def stand_in(id: "UUID", run: "Run") -> None:

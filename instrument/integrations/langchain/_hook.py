@@ -20,13 +20,13 @@ class Tokens(BaseCallbackHandler):
     What has LangChain's models stream though they were only invoked; it hears nothing.
     """
 
-    ignore_llm = True  # type: ignore[assignment]
-    ignore_retry = True  # type: ignore[assignment]
-    ignore_chain = True  # type: ignore[assignment]
-    ignore_agent = True  # type: ignore[assignment]
-    ignore_retriever = True  # type: ignore[assignment]
-    ignore_chat_model = True  # type: ignore[assignment]
-    ignore_custom_event = True  # type: ignore[assignment]
+    ignore_llm = True
+    ignore_retry = True
+    ignore_chain = True
+    ignore_agent = True
+    ignore_retriever = True
+    ignore_chat_model = True
+    ignore_custom_event = True
     run_inline = True
 
     def tap_output_iter(self, run_id: "UUID", output: "Any") -> "Any":

@@ -58,15 +58,15 @@ class Late(BaseCallbackHandler):
     Has them join the run that the bridge has just started; deaf where there are none.
     """
 
-    ignore_llm = _WhileNothingToDo()  # type: ignore[assignment]
-    ignore_retry = _WhileNothingToDo()  # type: ignore[assignment]
-    ignore_chain = _WhileNothingToDo()  # type: ignore[assignment]
-    ignore_agent = _WhileNothingToDo()  # type: ignore[assignment]
-    ignore_retriever = _WhileNothingToDo()  # type: ignore[assignment]
-    ignore_chat_model = _WhileNothingToDo()  # type: ignore[assignment]
-    ignore_custom_event = _WhileNothingToDo()  # type: ignore[assignment]
+    ignore_llm = _WhileNothingToDo()
+    ignore_retry = _WhileNothingToDo()
+    ignore_chain = _WhileNothingToDo()
+    ignore_agent = _WhileNothingToDo()
+    ignore_retriever = _WhileNothingToDo()
+    ignore_chat_model = _WhileNothingToDo()
+    ignore_custom_event = _WhileNothingToDo()
 
-    run_inline = Inline()  # type: ignore[assignment]
+    run_inline = Inline()
     raise_error = True
 
     on_chain_start = EventMethod(on_chain_start)
