@@ -94,5 +94,7 @@ def _seen_as(cls: type) -> type:
     if seen is None:
         if len(_classes) > 500:
             _classes.clear()
-        seen = _classes[cls] = type(cls.__name__, (cls, LangChainHandler), {"__module__": cls.__module__})
+        seen = _classes[cls] = type(
+            cls.__name__, (cls, LangChainHandler), {"__module__": cls.__module__}
+        )
     return seen

@@ -88,7 +88,9 @@ def _name_of(serialized: "Any") -> "Any":
     if not isinstance(serialized, dict):
         return None
     path = serialized.get("id")
-    return serialized.get("name") or (path[-1] if isinstance(path, list) and path else None)
+    return serialized.get("name") or (
+        path[-1] if isinstance(path, list) and path else None
+    )
 
 
 def _string(value: object) -> str | None:

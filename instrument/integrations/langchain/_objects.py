@@ -132,7 +132,9 @@ def _message(given: object) -> BaseMessage:
 def _result(run: "Run", given: "Any") -> "Any":
     if not isinstance(given, OwnResult):
         return given
-    generations = [[_generation(run, each) for each in row] for row in given.generations]
+    generations = [
+        [_generation(run, each) for each in row] for row in given.generations
+    ]
     return LLMResult(generations=generations, llm_output=given.llm_output)  # type: ignore[arg-type]
 
 
@@ -180,4 +182,6 @@ def _document(given: object) -> "Any":
     if content is None:
         content = given if isinstance(given, str) else safe_repr(given)
     metadata = get(given, "metadata")
-    return Document(str(content), metadata=metadata if isinstance(metadata, dict) else {})
+    return Document(
+        str(content), metadata=metadata if isinstance(metadata, dict) else {}
+    )
