@@ -8,17 +8,14 @@ method gets ``run`` (the live `Run`) and ``tags``, all but ``on_llm_new_token`` 
 without ``**kwargs`` gets those it names.
 """
 
+from instrument import _seen
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
     from uuid import UUID
 
     from instrument._event import Event
-
-
-_seen_as: "Callable[[type], type] | None" = None
-"""What gives a class that passes LangChain's ``isinstance``; None while it is not heard."""
 
 
 class BaseCallbackHandler:
@@ -28,29 +25,48 @@ class BaseCallbackHandler:
     Attributes:
         raise_error: True lets an exception of this handler stop the call that it was
             told about. Otherwise it is reported once, and the call goes on.
-        run_inline: Kept for LangChain, whose manager reads it.
+        run_inline: Kept for LangChain, whose manager reads it: leave it True.
         ignore_llm: True silences every ``on_llm_*`` event; likewise the others.
             ``ignore_agent`` silences tools too, ``ignore_chat_model`` the starts of
             chat models.
     """
 
     raise_error: bool = False
-    run_inline: bool = False
-    ignore_llm: bool = False
-    ignore_retry: bool = False
-    ignore_chain: bool = False
-    ignore_agent: bool = False
-    ignore_retriever: bool = False
-    ignore_chat_model: bool = False
-    ignore_custom_event: bool = False
+    run_inline: bool = True
     ignore_embedding: bool = False
+    if TYPE_CHECKING:
+        ignore_llm: bool = False
+        ignore_retry: bool = False
+        ignore_chain: bool = False
+        ignore_agent: bool = False
+        ignore_retriever: bool = False
+        ignore_chat_model: bool = False
+        ignore_custom_event: bool = False
+    else:
+        ignore_llm = _seen.Flag()
+        ignore_retry = _seen.Flag()
+        ignore_chain = _seen.Flag()
+        ignore_agent = _seen.Flag()
+        ignore_retriever = _seen.Flag()
+        ignore_chat_model = _seen.Flag()
+        ignore_custom_event = _seen.Flag()
+
+    def __init_subclass__(cls, **kwargs: "Any") -> None:
+        super().__init_subclass__(**kwargs)
+        _seen.flags_kept(cls)
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
         """
-        The class, as LangChain sees it: also one of its own handlers' once it is heard.
+        The class, as LangChain sees it: one of its own handlers' too.
         """
-        return type(self) if _seen_as is None else _seen_as(type(self))
+        return _seen.seen_class(type(self))
+
+    def __reduce_ex__(self, protocol: "Any") -> "Any":
+        made = super().__reduce_ex__(protocol)
+        if not isinstance(made, tuple) or made[0].__name__ != "__newobj__":
+            return made
+        return (_seen.made_anew, *made[1:])
 
     def on_llm_start(
         self,

@@ -108,7 +108,8 @@ class Listener:
         Write a conversation as text, for a handler that knows text models only.
         """
         objects = langchain_objects() if is_langchain(self.handler) else None
-        return (objects or _messages).written(messages)
+        text: str = (objects or _messages).written(messages)
+        return text
 
     def method(self, event: str) -> "Callable[..., Any] | None":
         """

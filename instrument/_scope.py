@@ -303,7 +303,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         return scope
 
     def _has_flush(self) -> bool:
-        for listener in self.listeners:  # a third of what any() costs
+        for listener in self.listeners:  # noqa: SIM110 - a third of what any() costs
             if listener.flushes:
                 return True
         return False

@@ -7,7 +7,6 @@ Nothing is made current here: LangChain tells ends in other Contexts than starts
 
 from langchain_core.callbacks.base import BaseCallbackHandler
 
-from instrument import _report
 from instrument._layer import Layer, Options
 from instrument._lifecycle import afail, afinish, astart, fail, finish, start
 from instrument._messages import content_text
@@ -197,13 +196,13 @@ class Bridge(BaseCallbackHandler):
     What LangChain calls; sync where it calls, awaited where it awaits.
     """
 
-    ignore_llm = _WhileIdle()  # type: ignore[assignment]
-    ignore_retry = _WhileIdle()  # type: ignore[assignment]
-    ignore_chain = _WhileIdle()  # type: ignore[assignment]
-    ignore_agent = _WhileIdle()  # type: ignore[assignment]
-    ignore_retriever = _WhileIdle()  # type: ignore[assignment]
-    ignore_chat_model = _WhileIdle()  # type: ignore[assignment]
-    ignore_custom_event = _WhileIdle()  # type: ignore[assignment]
+    ignore_llm = _WhileIdle()
+    ignore_retry = _WhileIdle()
+    ignore_chain = _WhileIdle()
+    ignore_agent = _WhileIdle()
+    ignore_retriever = _WhileIdle()
+    ignore_chat_model = _WhileIdle()
+    ignore_custom_event = _WhileIdle()
 
     run_inline = True
     raise_error = True  # what gets as far as LangChain is meant to stop the call
@@ -238,13 +237,13 @@ class Tokens(BaseCallbackHandler):
     What has LangChain's models stream though they were only invoked; it hears nothing.
     """
 
-    ignore_llm = True  # type: ignore[assignment]
-    ignore_retry = True  # type: ignore[assignment]
-    ignore_chain = True  # type: ignore[assignment]
-    ignore_agent = True  # type: ignore[assignment]
-    ignore_retriever = True  # type: ignore[assignment]
-    ignore_chat_model = True  # type: ignore[assignment]
-    ignore_custom_event = True  # type: ignore[assignment]
+    ignore_llm = True
+    ignore_retry = True
+    ignore_chain = True
+    ignore_agent = True
+    ignore_retriever = True
+    ignore_chat_model = True
+    ignore_custom_event = True
     run_inline = True
 
     def tap_output_iter(self, run_id: "UUID", output: "Any") -> "Any":

@@ -6,6 +6,7 @@ It takes a ContextVar, of which it calls `get` alone. This one looks at our own.
 
 from instrument._plan import NOBODY, Audience
 from instrument._state import MUTED, Frame, get_state, live_state
+from instrument.integrations.langchain._given import forget_asked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,8 +23,10 @@ class TokensHook:
 
     def get(self) -> "Any":
         """
-        Give the handler to add, or None.
+        Give the handler to add, or None: asked before each run, so what was noted of
+        the last one, and never taken, is forgotten.
         """
+        forget_asked()
         return self._tokens if _audience().wants_tokens else None
 
 

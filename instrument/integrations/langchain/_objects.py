@@ -76,7 +76,11 @@ def _without_inputs(method: "Method") -> "Method":
     """
     Spare LangChain's console handler a tool's inputs by name: it fails at most of them.
     """
-    return lambda *args, inputs=None, **kwargs: method(*args, **kwargs)
+
+    def start(*args: "Any", inputs: object = None, **kwargs: "Any") -> "Any":
+        return method(*args, **kwargs)
+
+    return start
 
 
 def _chat_start(run: "Run", args: "Any", kwargs: "Any") -> "Any":
@@ -135,7 +139,7 @@ def _result(run: "Run", given: "Any") -> "Any":
     generations = [
         [_generation(run, each) for each in row] for row in given.generations
     ]
-    return LLMResult(generations=generations, llm_output=given.llm_output)  # type: ignore[arg-type]
+    return LLMResult(generations=generations, llm_output=given.llm_output)
 
 
 def _generation(run: "Run", given: "Any") -> Generation:
