@@ -3,10 +3,10 @@ How a run comes about: who hears it, and whose child it is.
 """
 
 from instrument._layer import mark
-from instrument._plan import NOBODY, Epoch, Plan, linked
+from instrument._plan import NOBODY, Epoch, Plan, View, linked
 from instrument._recipe import Recipe
 from instrument._run import Run
-from instrument._state import MUTED, get_state, live_state
+from instrument._state import MUTED, Frame, get_state, live_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ def open_run(
             plan, ambient = state._mended or state, state.run
         if ambient is not None and ambient._ended_ns is not None:
             ambient = open_parent(ambient)
-    if frameworks and parent is None:
-        parent = framework_run()
+    parent = parent or (framework_run() if frameworks else None)
     if parent is not None:
         plan = parent._plan if state.__class__ is list else plan
         ambient = nearer(open_parent(parent), ambient)
@@ -99,6 +98,21 @@ def framework_run() -> Run | None:
         if run is not None:
             return run
     return None
+
+
+def state_in_hand() -> "Any":
+    """
+    Give the state of now; inside a framework's run, one that has that run in hand.
+    """
+    state: Any = get_state()
+    run = framework_run() if frameworks and state is not MUTED else None
+    if run is None:
+        return state
+    if not isinstance(state, Frame):
+        return View(run._plan, run)
+    ambient: Any = state if state.is_run else state.run
+    near = nearer(run, open_parent(ambient))
+    return state if near is ambient else View(state._plan, near)
 
 
 def nearer(framework: Run | None, ambient: Run | None) -> Run | None:

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from langchain_core.tracers.context import _configure_hooks, register_configure_hook
 
 from instrument import _open
-from instrument.integrations.langchain._bridge import BRIDGE, TOKENS
+from instrument.integrations.langchain._bridge import BRIDGE
 from instrument.integrations.langchain._given import accept, refuse
 from instrument.integrations.langchain._heard import in_hand
 from instrument.integrations.langchain._hook import TokensHook
@@ -21,7 +21,7 @@ HOOK = "langchain_core.tracers.context.register_configure_hook"
 HEARS = ("chains", "models", "tokens", "tools", "retrievers", "custom events")
 OWNS = "two entries of langchain_core.tracers.context's list of hooks"
 
-_HOOKS = (ContextVar("instrument_langchain", default=BRIDGE), TokensHook(TOKENS))
+_HOOKS = (ContextVar("instrument_langchain", default=BRIDGE), TokensHook())
 
 
 def install() -> None:

@@ -12,10 +12,14 @@ from instrument._lifecycle import afail, afinish, astart, fail, finish, start
 from instrument._messages import content_text
 from instrument._open import open_run
 from instrument._redact import redacted
-from instrument._shapes import Answer, answer_of
 from instrument._state import get_state
 from instrument._telling import contained
 from instrument.integrations.langchain import _heard
+from instrument.integrations.langchain._endings import (
+    abandon_below,
+    finish_stream,
+    take_partial,
+)
 from instrument.integrations.langchain._event_method import EventMethod
 from instrument.integrations.langchain._given import has_been_asked
 from instrument.integrations.langchain._kinds import recipe
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
     from uuid import UUID
 
+    from instrument._lifecycle import Pending
     from instrument._run import Run
     from instrument.integrations.langchain._event_method import Act
 
@@ -35,20 +40,32 @@ _ALREADY_TOLD = ("name", "tags", "metadata", "run_id", "parent_run_id")
 def on_chain_start(
     serialized: "Any", inputs: "Any", *, run_type: str | None = None, **told: "Any"
 ) -> "Act | None":
+    """
+    Begin a chain, or what LangChain calls another type of run.
+    """
     return _begin(run_type or "chain", serialized, inputs, told)
 
 
 def on_llm_start(serialized: "Any", prompts: list[str], **told: "Any") -> "Act | None":
+    """
+    Begin a text completion.
+    """
     return _begin("llm", serialized, list(prompts), told)
 
 
 def on_chat_model_start(
     serialized: "Any", messages: "list[list[Any]]", **told: "Any"
 ) -> "Act | None":
+    """
+    Begin a chat model; LangChain tells one conversation at a time.
+    """
     return _begin("chat_model", serialized, list(messages[0]) if messages else [], told)
 
 
 def on_retriever_start(serialized: "Any", query: str, **told: "Any") -> "Act | None":
+    """
+    Begin a retriever.
+    """
     return _begin("retriever", serialized, query, told)
 
 
@@ -59,6 +76,9 @@ def on_tool_start(
     inputs: "dict[str, Any] | None" = None,
     **told: "Any",
 ) -> "Act | None":
+    """
+    Begin a tool; old versions tell its input as text only.
+    """
     named = inputs if isinstance(inputs, dict) else {"input": input_str}
     act = _begin("tool", serialized, named, told)
     if act is not None:
@@ -69,6 +89,9 @@ def on_tool_start(
 def on_llm_new_token(
     token: "Any", *, chunk: object = None, run_id: "UUID", **told: "Any"
 ) -> "Act | None":
+    """
+    Tell a token; a content block without text is none.
+    """
     run = _heard.open_runs.get(run_id)
     text = content_text(token)
     if run is None or not text:
@@ -78,39 +101,46 @@ def on_llm_new_token(
 
 
 def on_end(outputs: "Any", *, run_id: "UUID", **told: "Any") -> "Act | None":
+    """
+    End a run of any kind.
+    """
     run = _heard.take(run_id)
     if run is None:
         return None
     if "inputs" in told:  # a stream, whose inputs are known when it has been read
         run._inputs = _shown(run, told["inputs"], "inputs")
-        if run.__dict__[
-            "_open_children"
-        ]:  # LangChain tells one that was left as a success
-            run.outputs = outputs
-            left = GeneratorExit()
-            _abandon_below(run, left)
-            return fail, afail, run, left
+        return finish_stream, afinish, run, outputs
     return finish, afinish, run, outputs
 
 
 def on_error(
     error: BaseException, *, run_id: "UUID", response: "Any" = None, **told: "Any"
 ) -> "Act | None":
+    """
+    End a run of any kind with what was raised in it.
+    """
     run = _heard.take(run_id)
     if run is None:
         return None
-    if response is not None:
-        run._answer = answer_of(response)
-        run.outputs = run._answer.text or None
+    if isinstance(error, GeneratorExit) and run.__dict__["_open_children"]:
+        abandon_below(run, error)  # of an async stream, told after its outer one
+    if run._tells.is_model:
+        take_partial(run, response)
     return fail, afail, run, error
 
 
 def on_text(text: str, *, run_id: "UUID", **told: "Any") -> "Act | None":
+    """
+    Tell what a chain says.
+    """
     run = _heard.open_runs.get(run_id)
     return None if run is None else (run.text, None, text)
 
 
 def on_retry(state: object, *, run_id: "UUID", **told: "Any") -> "Act | None":
+    """
+    Tell that a model tries again.
+    """
     run = _heard.open_runs.get(run_id)
     return None if run is None else (run.retry, None, state)
 
@@ -118,6 +148,9 @@ def on_retry(state: object, *, run_id: "UUID", **told: "Any") -> "Act | None":
 def on_custom_event(
     name: str, data: object, *, run_id: "UUID", **told: "Any"
 ) -> "Act | None":
+    """
+    Tell what the application dispatched.
+    """
     run = _heard.open_runs.get(run_id)
     return None if run is None else (run.emit, None, name, data)
 
@@ -153,21 +186,34 @@ def _begin(
     keywords = {k: v for k, v in told.items() if k not in _ALREADY_TOLD}
     run.__dict__["_langchain"] = (serialized, keywords)
     run.__dict__["_texts"] = []
-    lost = _heard.keep(id, run)
+    return _start, _astart, run
+
+
+def _start(run: "Run") -> None:
+    """
+    Start *run*, and keep it unless a handler has stopped it.
+    """
+    start(run)
+    _keep(run)
+
+
+def _astart(run: "Run") -> "Pending | None":
+    pending = astart(run)
+    if pending is not None:
+        return _start_later(run, pending)
+    _keep(run)
+    return None
+
+
+async def _start_later(run: "Run", pending: "Pending") -> None:
+    await pending
+    _keep(run)
+
+
+def _keep(run: "Run") -> None:
+    lost = _heard.keep(run)
     if lost is not None:
         fail(lost, GeneratorExit())
-    return start, astart, run
-
-
-def _abandon_below(run: "Run", exc: BaseException) -> None:
-    """
-    End what is still open below *run*, inner before outer.
-    """
-    for below in _heard.open_below(run):
-        if below._tells.is_model:
-            below._answer = Answer("".join(below.__dict__["_texts"]))
-            below.outputs = below._answer.text
-        fail(below, exc)
 
 
 def _shown(run: "Run", value: "Any", name: str) -> "Any":
@@ -232,26 +278,4 @@ class Bridge(BaseCallbackHandler):
         return self
 
 
-class Tokens(BaseCallbackHandler):
-    """
-    What has LangChain's models stream though they were only invoked; it hears nothing.
-    """
-
-    ignore_llm = True
-    ignore_retry = True
-    ignore_chain = True
-    ignore_agent = True
-    ignore_retriever = True
-    ignore_chat_model = True
-    ignore_custom_event = True
-    run_inline = True
-
-    def tap_output_iter(self, run_id: "UUID", output: "Any") -> "Any":
-        return output
-
-    def tap_output_aiter(self, run_id: "UUID", output: "Any") -> "Any":
-        return output
-
-
 BRIDGE = Bridge()
-TOKENS = Tokens()

@@ -3,6 +3,7 @@ The open runs that LangChain told of, by its ids.
 """
 
 import sys
+from weakref import ref
 
 from instrument._layer import Layer, Options
 
@@ -16,44 +17,51 @@ if TYPE_CHECKING:
 _MOST = 100_000
 """LangChain forgets to end some runs: those whose start another handler refused."""
 
-_MOST_ENDED = 1_000
+_MOST_ENDED = 10_000
 
 open_runs: "dict[UUID, Run]" = {}
-_ended: "dict[UUID, Run]" = {}
+_ended: "dict[UUID, tuple[UUID, ref[Run]]]" = {}
 """Whose child an ended run was: a task that it left behind goes on under that."""
+_NOWHERE = None, lambda: None
 
 
 def find(id: "UUID | None") -> "Run | None":
     """
     Find the run that LangChain knows by *id*, or what an ended one was called from.
     """
-    if id is None:
-        return None
-    return open_runs.get(id) or _ended.get(id)
+    while id is not None:
+        run = open_runs.get(id)
+        if run is not None:
+            return run
+        id, parent = _ended.get(id, _NOWHERE)
+        run = parent()
+        if run is not None:
+            return run
+    return None
 
 
-def keep(id: "UUID", run: "Run") -> "Run | None":
+def keep(run: "Run") -> "Run | None":
     """
-    Remember *run* as *id*.
+    Remember *run* until it ends.
 
     Returns:
         A run to end: the oldest, where there are too many.
     """
-    open_runs[id] = run
+    open_runs[run.id] = run
     run.__dict__["_open_children"] = 0
     _count_child(run, 1)
     if len(open_runs) <= _MOST:
         return None
-    return open_runs.pop(next(iter(open_runs)), None)
+    return _forget_oldest(open_runs)
 
 
 def stand_in(id: "UUID", run: "Run") -> None:
     """
     Have *run* be found as *id*, which itself is not shown.
     """
-    _ended[id] = run
+    _ended[id] = run.id, ref(run)
     if len(_ended) > _MOST_ENDED:
-        _ended.pop(next(iter(_ended)), None)
+        _forget_oldest(_ended)
 
 
 def take(id: "UUID") -> "Run | None":
@@ -67,6 +75,13 @@ def take(id: "UUID") -> "Run | None":
     if run._parent is not None:
         stand_in(id, run._parent)
     return run
+
+
+def _forget_oldest(kept: "dict[UUID, Any]") -> "Any":
+    try:
+        return kept.pop(next(iter(kept)))
+    except (KeyError, RuntimeError, StopIteration):  # another thread was here
+        return None
 
 
 def open_below(run: "Run") -> "list[Run]":

@@ -4,6 +4,8 @@ What LangChain asks at every run whether its models are to stream.
 It takes a ContextVar, of which it calls `get` alone. This one looks at our own.
 """
 
+from langchain_core.callbacks.base import BaseCallbackHandler
+
 from instrument._plan import NOBODY, Audience
 from instrument._state import MUTED, Frame, get_state, live_state
 from instrument.integrations.langchain._given import forget_asked
@@ -11,6 +13,28 @@ from instrument.integrations.langchain._given import forget_asked
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+    from uuid import UUID
+
+
+class Tokens(BaseCallbackHandler):
+    """
+    What has LangChain's models stream though they were only invoked; it hears nothing.
+    """
+
+    ignore_llm = True
+    ignore_retry = True
+    ignore_chain = True
+    ignore_agent = True
+    ignore_retriever = True
+    ignore_chat_model = True
+    ignore_custom_event = True
+    run_inline = True
+
+    def tap_output_iter(self, run_id: "UUID", output: "Any") -> "Any":
+        return output
+
+    def tap_output_aiter(self, run_id: "UUID", output: "Any") -> "Any":
+        return output
 
 
 class TokensHook:
@@ -18,16 +42,13 @@ class TokensHook:
     Gives what makes LangChain stream, where a handler that listens here wants tokens.
     """
 
-    def __init__(self, tokens: "Any") -> None:
-        self._tokens = tokens
-
     def get(self) -> "Any":
         """
         Give the handler to add, or None: asked before each run, so what was noted of
         the last one, and never taken, is forgotten.
         """
         forget_asked()
-        return self._tokens if _audience().wants_tokens else None
+        return TOKENS if _audience().wants_tokens else None
 
 
 def _audience() -> Audience:
@@ -39,4 +60,5 @@ def _audience() -> Audience:
     return (state._plan if isinstance(state, Frame) else NOBODY).settle()
 
 
+TOKENS = Tokens()
 _NONE = Audience([], ())
