@@ -8,6 +8,8 @@ method gets ``run`` (the live `Run`) and ``tags``, all but ``on_llm_new_token`` 
 without ``**kwargs`` gets those it names.
 """
 
+import copyreg
+
 from instrument import _seen
 
 TYPE_CHECKING = False
@@ -63,10 +65,10 @@ class BaseCallbackHandler:
         return _seen.seen_class(type(self))
 
     def __reduce_ex__(self, protocol: "Any") -> "Any":
-        made = super().__reduce_ex__(protocol)
-        if not isinstance(made, tuple) or made[0].__name__ != "__newobj__":
-            return made
-        return (_seen.made_anew, *made[1:])
+        made = super().__reduce_ex__(max(protocol, 2))  # older ones ask for __class__
+        if isinstance(made, tuple) and made[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
+            return (_seen.made_anew, *made[1:])
+        return made
 
     def on_llm_start(
         self,

@@ -254,7 +254,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         layer, self._installed = self._installed, None
         if layer is None:
             return
-        PROCESS[:] = [kept for kept in PROCESS if kept is not layer]
+        PROCESS.remove(layer)
         Epoch.end()
         _serve.flush(layer)
 

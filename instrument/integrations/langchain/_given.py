@@ -7,9 +7,21 @@ which comes last, has them hear the run like any other, and once.
 """
 
 from contextvars import ContextVar
+from threading import RLock
 
 from instrument import _seen
+from instrument._layer import Layer, Options
 from instrument._listener import Listener, as_listener
+from instrument._state import PROCESS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from uuid import UUID
+
+_lock = RLock()
+_outside: "set[UUID]" = set()
+_LOOK = Layer(Options(), "process")
+"""Hears nothing. While it is there, `@traced` looks who hears where no block is open."""
 
 _asked: "ContextVar[tuple[object, ...]]" = ContextVar("asked", default=())
 
@@ -34,6 +46,28 @@ def forget_asked() -> None:
     """
     if _asked.get():
         _asked.set(())
+
+
+def hear_outside(id: "UUID") -> None:
+    """
+    Have what is called below a run that began outside of every block be heard too.
+    """
+    with _lock:
+        _outside.add(id)
+        if _LOOK not in PROCESS:
+            PROCESS.append(_LOOK)
+
+
+def ended(id: "UUID") -> None:
+    """
+    Undo `hear_outside` when the last such run has ended.
+    """
+    if id not in _outside:
+        return
+    with _lock:
+        _outside.discard(id)
+        if not _outside and _LOOK in PROCESS:
+            PROCESS.remove(_LOOK)
 
 
 def accept() -> None:

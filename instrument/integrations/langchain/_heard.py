@@ -6,6 +6,7 @@ import sys
 from weakref import ref
 
 from instrument._layer import Layer, Options
+from instrument.integrations.langchain._given import ended, hear_outside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,9 +51,14 @@ def keep(run: "Run") -> "Run | None":
     open_runs[run.id] = run
     run.__dict__["_open_children"] = 0
     _count_child(run, 1)
+    if run._outer.__class__ is list:
+        hear_outside(run.id)
     if len(open_runs) <= _MOST:
         return None
-    return _forget_oldest(open_runs)
+    lost: Run | None = _forget_oldest(open_runs)
+    if lost is not None:
+        ended(lost.id)
+    return lost
 
 
 def stand_in(id: "UUID", run: "Run") -> None:
@@ -71,6 +77,7 @@ def take(id: "UUID") -> "Run | None":
     run = open_runs.pop(id, None)
     if run is None:
         return None
+    ended(id)
     _count_child(run, -1)
     if run._parent is not None:
         stand_in(id, run._parent)
