@@ -36,22 +36,13 @@ class BaseCallbackHandler:
     raise_error: bool = False
     run_inline: bool = True
     ignore_embedding: bool = False
-    if TYPE_CHECKING:
-        ignore_llm: bool = False
-        ignore_retry: bool = False
-        ignore_chain: bool = False
-        ignore_agent: bool = False
-        ignore_retriever: bool = False
-        ignore_chat_model: bool = False
-        ignore_custom_event: bool = False
-    else:
-        ignore_llm = _seen.Flag()
-        ignore_retry = _seen.Flag()
-        ignore_chain = _seen.Flag()
-        ignore_agent = _seen.Flag()
-        ignore_retriever = _seen.Flag()
-        ignore_chat_model = _seen.Flag()
-        ignore_custom_event = _seen.Flag()
+    ignore_llm: bool = _seen.flag()
+    ignore_retry: bool = _seen.flag()
+    ignore_chain: bool = _seen.flag()
+    ignore_agent: bool = _seen.flag()
+    ignore_retriever: bool = _seen.flag()
+    ignore_chat_model: bool = _seen.flag()
+    ignore_custom_event: bool = _seen.flag()
 
     def __init_subclass__(cls, **kwargs: "Any") -> None:
         super().__init_subclass__(**kwargs)

@@ -61,6 +61,13 @@ class Flag:
         vars(handler)[self._name] = value
 
 
+def flag() -> bool:
+    """
+    Make a flag that is False: typed as what is read of it.
+    """
+    return Flag()  # type: ignore[return-value]
+
+
 class Unset:
     """
     A flag that is False, and that tells LangChain to skip the handler all the same.

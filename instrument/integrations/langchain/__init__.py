@@ -42,7 +42,8 @@ def uninstall() -> None:
     """
     Take our hooks out of LangChain's list; it has no function for that.
     """
-    _configure_hooks[:] = [it for it in _configure_hooks if it[0] not in _HOOKS]
+    for entry in [it for it in _configure_hooks if it[0] in _HOOKS]:
+        _configure_hooks.remove(entry)
     refuse()
     if in_hand in _open.frameworks:
         _open.frameworks.remove(in_hand)
