@@ -5,11 +5,13 @@ How a run begins and ends: every start has exactly one terminal event.
 `afail` return what is to be awaited, or None where no handler is async.
 """
 
+import sys
+
 from instrument import _ids
 from instrument._loops import cancellations, shield
 from instrument._open import open_parent
 from instrument._run import Run
-from instrument._state import MUTED, get_state, set_state, without
+from instrument._state import MUTED, chain, get_state, set_state, without
 from instrument._tell import failing, returning, starting
 
 TYPE_CHECKING = False
@@ -222,6 +224,8 @@ def _recover(run: Run, exc: RecursionError) -> None:
     End what is above *run* and could not be ended where the stack was full.
     """
     state = get_state()
+    if all(link is not run for link in chain(state)):
+        return  # a framework's, which was never current
     while state.__class__ is Run and state is not run and state._ended_ns is None:
         outer = state._outer
         fail(state, exc)
@@ -230,9 +234,18 @@ def _recover(run: Run, exc: RecursionError) -> None:
 
 
 def _status(exc: BaseException) -> str:
-    if isinstance(exc, GeneratorExit):
+    if isinstance(exc, (GeneratorExit, *_departures())):
         return "abandoned"
     return "cancelled" if isinstance(exc, cancellations()) else "error"
+
+
+def _departures() -> "tuple[type[BaseException], ...]":
+    """
+    Give the exception types by which LangGraph leaves a node that has not failed: it
+    waits for a human, or hands over to another graph.
+    """
+    module = sys.modules.get("langgraph.errors")
+    return () if module is None else (module.GraphBubbleUp,)
 
 
 def _wait_for_background(run: Run) -> None:

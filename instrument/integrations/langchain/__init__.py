@@ -14,14 +14,20 @@ from instrument.integrations.langchain._bridge import BRIDGE
 from instrument.integrations.langchain._given import accept, refuse
 from instrument.integrations.langchain._heard import in_hand
 from instrument.integrations.langchain._hook import TokensHook
+from instrument.integrations.langchain._late import LATE
 
 DISTRIBUTION = "langchain-core"
 TESTED = ("0.3.0", "1.8.2")
 HOOK = "langchain_core.tracers.context.register_configure_hook"
 HEARS = ("chains", "models", "tokens", "tools", "retrievers", "custom events")
-OWNS = "two entries of langchain_core.tracers.context's list of hooks"
+OWNS = "three entries of langchain_core.tracers.context's list of hooks"
 
-_HOOKS = (ContextVar("instrument_langchain", default=BRIDGE), TokensHook())
+_HOOKS = {
+    # handed down too, since LangGraph does not ask again for its nodes
+    ContextVar("instrument_langchain", default=BRIDGE): True,
+    ContextVar("instrument_langchain_late", default=LATE): False,
+    TokensHook(): False,
+}
 
 
 def install() -> None:
@@ -29,10 +35,9 @@ def install() -> None:
     Have LangChain ask us at every run.
     """
     registered = [hook for hook, *_ in _configure_hooks]
-    for hook in _HOOKS:
+    for hook, is_handed_down in _HOOKS.items():
         if hook not in registered:
-            # not handed down, but asked for anew, so that ours come last
-            register_configure_hook(hook, inheritable=False)  # type: ignore[arg-type]
+            register_configure_hook(hook, is_handed_down)  # type: ignore[arg-type]
     accept()
     if in_hand not in _open.frameworks:
         _open.frameworks.append(in_hand)

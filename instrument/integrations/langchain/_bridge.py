@@ -8,7 +8,7 @@ Nothing is made current here: LangChain tells ends in other Contexts than starts
 from langchain_core.callbacks.base import BaseCallbackHandler
 
 from instrument._layer import Layer, Options
-from instrument._lifecycle import afail, afinish, astart, fail, finish, start
+from instrument._lifecycle import afail, afinish, fail, finish
 from instrument._messages import content_text
 from instrument._open import open_run
 from instrument._redact import redacted
@@ -23,13 +23,13 @@ from instrument.integrations.langchain._endings import (
 from instrument.integrations.langchain._event_method import EventMethod
 from instrument.integrations.langchain._given import has_been_asked
 from instrument.integrations.langchain._kinds import recipe
+from instrument.integrations.langchain._starts import abegin, begin, joined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
     from uuid import UUID
 
-    from instrument._lifecycle import Pending
     from instrument._run import Run
     from instrument.integrations.langchain._event_method import Act
 
@@ -162,10 +162,10 @@ def _begin(
     Make a run; None where nobody listens, or it is plumbing that nobody wants to see.
     """
     id = told["run_id"]
-    if id in _heard.open_runs:
-        return None
-    parent = _heard.find(told.get("parent_run_id")) or _heard.in_hand()
     handlers = told.pop("handlers")
+    if id in _heard.open_runs:
+        return joined(_heard.open_runs[id], handlers)
+    parent = _heard.find(told.get("parent_run_id")) or _heard.in_hand()
     own = (Layer(Options(handlers), "call"),) if handlers else ()
     run = open_run(recipe(kind, serialized, told), own, None, parent, id)
     if run is None:
@@ -186,34 +186,10 @@ def _begin(
     keywords = {k: v for k, v in told.items() if k not in _ALREADY_TOLD}
     run.__dict__["_langchain"] = (serialized, keywords)
     run.__dict__["_texts"] = []
-    return _start, _astart, run
-
-
-def _start(run: "Run") -> None:
-    """
-    Start *run*, and keep it unless a handler has stopped it.
-    """
-    start(run)
-    _keep(run)
-
-
-def _astart(run: "Run") -> "Pending | None":
-    pending = astart(run)
-    if pending is not None:
-        return _start_later(run, pending)
-    _keep(run)
-    return None
-
-
-async def _start_later(run: "Run", pending: "Pending") -> None:
-    await pending
-    _keep(run)
-
-
-def _keep(run: "Run") -> None:
     lost = _heard.keep(run)
     if lost is not None:
         fail(lost, GeneratorExit())
+    return begin, abegin, run
 
 
 def _shown(run: "Run", value: "Any", name: str) -> "Any":
