@@ -205,7 +205,8 @@ def test_results() -> None:
         "model_name": "fake-1",
         "model_provider": "nobody",
     }
-    assert generation.message.usage_metadata == {
+    message: Any = generation.message
+    assert message.usage_metadata == {
         "input_tokens": 3,
         "output_tokens": 2,
         "total_tokens": 5,
