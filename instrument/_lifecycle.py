@@ -9,7 +9,7 @@ import sys
 
 from instrument import _ids
 from instrument._loops import cancellations, shield
-from instrument._open import open_parent
+from instrument._open import endings, open_parent
 from instrument._run import Run
 from instrument._state import MUTED, chain, get_state, set_state, without
 from instrument._tell import failing, returning, starting
@@ -83,7 +83,12 @@ def finish(run: Run, outputs: object) -> None:
     if run._ended_ns is not None:
         return
     state = get_state()
-    if state is run and (run._parent is None or run._parent._ended_ns is None):
+    parent = run._parent
+    if (
+        state is run
+        and (parent is None or parent._ended_ns is None)
+        and not run._open_children
+    ):
         run._ended_ns = _ids.clock_ns()  # `_close`, where nothing is out of order
         run.status = "ok"
         after, run._outer = run._outer, None
@@ -112,7 +117,7 @@ def fail(run: Run, exc: BaseException) -> None:
         return
     if isinstance(exc, RecursionError):
         _recover(run, exc)
-    after = _close(run, _status(exc))
+    after = _close(run, _status(exc), exc)
     try:
         rest = failing(run, exc)
         if rest is not None:
@@ -147,7 +152,7 @@ def _aend(
     tell: "Callable[[Run, Any], Delivery | None]",
     value: object,
 ) -> "Pending | None":
-    after = _close(run, status)
+    after = _close(run, status, value)
     try:
         rest = tell(run, value)
         waiting = None if rest is None else rest.step()
@@ -194,13 +199,17 @@ async def _settle_later(run: Run, rest: "Delivery", after: object) -> None:
         raise rest.error
 
 
-def _close(run: Run, status: str) -> "Any":
+def _close(run: Run, status: str, exc: object = None) -> "Any":
     """
-    Mark *run* as ended, and mute.
+    Mark *run* as ended, and mute; what it left open below it ends with it.
 
     Returns:
         The state to go back to.
     """
+    if run._open_children:
+        left = exc if isinstance(exc, BaseException) else GeneratorExit()
+        for end_below in endings:
+            end_below(run, left)
     run._ended_ns = _ids.clock_ns()
     run.status = status
     state = get_state()

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 frameworks: "list[Callable[[], Run | None]]" = []
 """What tells the run that a framework has in hand; empty until one is heard."""
 
+endings: "list[Callable[[Run, BaseException], None]]" = []
+"""What ends the open runs below one, when that ends and they were not told to."""
+
 
 def open_run(
     recipe: "Recipe",

@@ -47,7 +47,7 @@ class Caller(FakeMessagesListChatModel):
     A model that calls the tool twice at once, and then answers.
     """
 
-    responses: list[Any] = [
+    responses: Any = (
         AIMessage(
             "",
             tool_calls=[
@@ -56,7 +56,7 @@ class Caller(FakeMessagesListChatModel):
             ],
         ),
         AIMessage("sunny"),
-    ]
+    )
 
     def bind_tools(self, *_: Any, **__: Any) -> "Runnable[Any, Any]":
         return self

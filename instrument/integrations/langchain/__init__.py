@@ -11,8 +11,9 @@ from langchain_core.tracers.context import _configure_hooks, register_configure_
 
 from instrument import _open
 from instrument.integrations.langchain._bridge import BRIDGE
+from instrument.integrations.langchain._endings import end_below
 from instrument.integrations.langchain._given import accept, refuse
-from instrument.integrations.langchain._heard import in_hand
+from instrument.integrations.langchain._heard import forget, in_hand
 from instrument.integrations.langchain._hook import TokensHook
 from instrument.integrations.langchain._late import LATE
 
@@ -25,8 +26,8 @@ OWNS = "three entries of langchain_core.tracers.context's list of hooks"
 _HOOKS = {
     # handed down too, since LangGraph does not ask again for its nodes
     ContextVar("instrument_langchain", default=BRIDGE): True,
-    ContextVar("instrument_langchain_late", default=LATE): False,
     TokensHook(): False,
+    ContextVar("instrument_langchain_late", default=LATE): False,
 }
 
 
@@ -41,6 +42,7 @@ def install() -> None:
     accept()
     if in_hand not in _open.frameworks:
         _open.frameworks.append(in_hand)
+        _open.endings.append(end_below)
 
 
 def uninstall() -> None:
@@ -50,5 +52,7 @@ def uninstall() -> None:
     for entry in [it for it in _configure_hooks if it[0] in _HOOKS]:
         _configure_hooks.remove(entry)
     refuse()
+    forget()
     if in_hand in _open.frameworks:
         _open.frameworks.remove(in_hand)
+        _open.endings.remove(end_below)

@@ -5,6 +5,8 @@ The scope that holds at a run's start holds for all that LangChain tells of that
 Nothing is made current here: LangChain tells ends in other Contexts than starts.
 """
 
+import sys
+
 from langchain_core.callbacks.base import BaseCallbackHandler
 
 from instrument._layer import Layer, Options
@@ -16,7 +18,7 @@ from instrument._state import get_state
 from instrument._telling import contained
 from instrument.integrations.langchain import _heard
 from instrument.integrations.langchain._endings import (
-    abandon_below,
+    end_below,
     finish_stream,
     take_partial,
 )
@@ -122,8 +124,10 @@ def on_error(
     run = _heard.take(run_id)
     if run is None:
         return None
-    if isinstance(error, GeneratorExit) and run.__dict__["_open_children"]:
-        abandon_below(run, error)  # of an async stream, told after its outer one
+    if isinstance(error, GeneratorExit) and run._open_children:
+        end_below(
+            run, error, left=False
+        )  # of an async stream, told after its outer one
     if run._tells.is_model:
         take_partial(run, response)
     return fail, afail, run, error
@@ -210,7 +214,28 @@ class _WhileIdle:
     """
 
     def __get__(self, bridge: object, owner: type) -> bool:
-        return not (get_state() or has_been_asked() or _heard.open_runs)
+        return _is_idle()
+
+
+class Inline:
+    """
+    The value of a flag: true but where that would deafen other handlers, for nothing.
+
+    LangChain does not tell handlers that are not inline of a completion model that
+    starts, if others are: https://github.com/langchain-ai/langchain/issues/39633
+    """
+
+    def __get__(self, bridge: object, owner: type) -> bool:
+        if not _is_idle():
+            return True
+        asks: Any = sys._getframe(1)
+        if asks.f_code.co_name == "<listcomp>":  # a frame of its own up to Python 3.11
+            asks = asks.f_back
+        return asks.f_code.co_name != "on_llm_start"  # type: ignore[no-any-return]
+
+
+def _is_idle() -> bool:
+    return not (get_state() or has_been_asked() or _heard.open_runs)
 
 
 class Bridge(BaseCallbackHandler):
@@ -226,7 +251,7 @@ class Bridge(BaseCallbackHandler):
     ignore_chat_model = _WhileIdle()
     ignore_custom_event = _WhileIdle()
 
-    run_inline = True
+    run_inline = Inline()  # type: ignore[assignment]
     raise_error = True  # what gets as far as LangChain is meant to stop the call
 
     on_chain_start = EventMethod(on_chain_start)

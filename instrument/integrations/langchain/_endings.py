@@ -17,20 +17,28 @@ def finish_stream(run: "Run", outputs: "Any") -> None:
     """
     End a stream of sync code; LangChain tells one that was left as a success.
     """
-    left = GeneratorExit()
-    if not run.__dict__["_open_children"]:
+    if not run._open_children:
         finish(run, outputs)
         return
     run.outputs = outputs
-    abandon_below(run, left)
+    left = GeneratorExit()
+    end_below(run, left, left=False)
     fail(run, left)
 
 
-def abandon_below(run: "Run", exc: BaseException) -> None:
+def end_below(run: "Run", exc: BaseException, *, left: bool = True) -> None:
     """
     End what is still open below *run*, inner before outer.
+
+    LangChain does not tell the end of a tool that is cancelled, nor that of a run
+    whose end another handler did not let pass.
+
+    Args:
+        run: What ends now.
+        exc: What the others end with.
+        left: Leave alone what may go on: background tasks, and other threads.
     """
-    for below in _heard.open_below(run):
+    for below in _heard.open_below(run, left=left):
         if below._tells.is_model:
             take_partial(below, None)
         fail(below, exc)

@@ -3,9 +3,11 @@ The open runs that LangChain told of, by its ids.
 """
 
 import sys
+from _thread import get_ident
 from weakref import ref
 
 from instrument._layer import Layer, Options
+from instrument._loops import running_loop
 from instrument.integrations.langchain._given import ended, hear_outside
 
 TYPE_CHECKING = False
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 _MOST = 100_000
 """LangChain forgets to end some runs: those whose start another handler refused."""
 
-_MOST_ENDED = 10_000
+_MOST_ENDED = 4_000
 
 open_runs: "dict[UUID, Run]" = {}
 _ended: "dict[UUID, tuple[UUID, ref[Run]]]" = {}
@@ -49,7 +51,7 @@ def keep(run: "Run") -> "Run | None":
         A run to end: the oldest, where there are too many.
     """
     open_runs[run.id] = run
-    run.__dict__["_open_children"] = 0
+    run.__dict__["_place"] = _place()
     _count_child(run, 1)
     if run._outer.__class__ is list:
         hear_outside(run.id)
@@ -84,6 +86,13 @@ def take(id: "UUID") -> "Run | None":
     return run
 
 
+def forget() -> None:
+    """
+    Forget all that has ended; what is open ends as it would.
+    """
+    _ended.clear()
+
+
 def _forget_oldest(kept: "dict[UUID, Any]") -> "Any":
     try:
         return kept.pop(next(iter(kept)))
@@ -91,11 +100,20 @@ def _forget_oldest(kept: "dict[UUID, Any]") -> "Any":
         return None
 
 
-def open_below(run: "Run") -> "list[Run]":
+def open_below(run: "Run", *, left: bool) -> "list[Run]":
     """
     Take the open runs below *run*, the deepest first.
+
+    Args:
+        run: What ends now.
+        left: Take only those whose code is known not to go on.
     """
-    below = [it for it in list(open_runs.items()) if _is_below(it[1], run)]
+    place = run.__dict__.get("_place") or _place()
+    below = [
+        it
+        for it in list(open_runs.items())
+        if _is_below(it[1], run) and (not left or _is_left(it[1], place))
+    ]
     below.sort(key=lambda it: -it[1].depth)
     for id, _ in below:
         take(id)
@@ -110,10 +128,30 @@ def _is_below(link: "Run | None", run: "Run") -> bool:
     return False
 
 
+def _place() -> object:
+    """
+    Give the task, or the thread without one, that this is called in.
+    """
+    loop = running_loop()
+    task = None if loop is None else sys.modules["asyncio"].current_task(loop)
+    return get_ident() if task is None else ref(task)
+
+
+def _is_left(run: "Run", place: object) -> bool:
+    """
+    Tell whether the code of *run* goes on no more, where that of *place* is at an end.
+    """
+    own = run.__dict__["_place"]
+    if own == place:
+        return True
+    task = own() if isinstance(own, ref) else None
+    return isinstance(own, ref) and (task is None or task.done())
+
+
 def _count_child(run: "Run", by: int) -> None:
     parent = run._parent
-    if parent is not None and "_open_children" in parent.__dict__:
-        parent.__dict__["_open_children"] += by
+    if parent is not None:
+        parent._open_children += by
 
 
 def in_hand() -> "Run | None":

@@ -1,5 +1,6 @@
 """
-The handler that LangChain calls last, for those of ours that it asked after the bridge.
+The handler that LangChain calls last, for those of ours that it asked after the bridge,
+and for what stops a call.
 
 The bridge is handed down to inner runs, since LangGraph asks no hook for its nodes; so
 it stands before what the constructors of inner models and tools were given.
@@ -8,6 +9,7 @@ it stands before what the constructors of inner models and tools were given.
 from langchain_core.callbacks.base import BaseCallbackHandler
 
 from instrument.integrations.langchain._bridge import (
+    Inline,
     on_chain_start,
     on_chat_model_start,
     on_llm_start,
@@ -16,19 +18,39 @@ from instrument.integrations.langchain._bridge import (
 )
 from instrument.integrations.langchain._event_method import EventMethod
 from instrument.integrations.langchain._given import given_here, has_been_asked
+from instrument.integrations.langchain._starts import is_stopped, stopped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+    from uuid import UUID
+
+    from instrument.integrations.langchain._event_method import Act
 
 
-class _WhileNoneAsked:
+def on_chat_model_start_late(
+    serialized: "Any", messages: "list[list[Any]]", *, run_id: "UUID", **told: "Any"
+) -> "Act | None":
     """
-    The value of the flags of `Late`: true unless handlers were asked after the bridge.
+    Raise what is to stop the model, or have handlers join its run.
+    """
+    exc = stopped(run_id)
+    if exc is not None:
+        return _raise, None, exc
+    return on_chat_model_start(serialized, messages, run_id=run_id, **told)
+
+
+def _raise(exc: Exception) -> None:
+    raise exc
+
+
+class _WhileNothingToDo:
+    """
+    The value of the flags of `Late`.
     """
 
     def __get__(self, bridge: object, owner: type) -> bool:
-        return not has_been_asked()
+        return not (has_been_asked() or is_stopped())
 
 
 class Late(BaseCallbackHandler):
@@ -36,20 +58,20 @@ class Late(BaseCallbackHandler):
     Has them join the run that the bridge has just started; deaf where there are none.
     """
 
-    ignore_llm = _WhileNoneAsked()  # type: ignore[assignment]
-    ignore_retry = _WhileNoneAsked()  # type: ignore[assignment]
-    ignore_chain = _WhileNoneAsked()  # type: ignore[assignment]
-    ignore_agent = _WhileNoneAsked()  # type: ignore[assignment]
-    ignore_retriever = _WhileNoneAsked()  # type: ignore[assignment]
-    ignore_chat_model = _WhileNoneAsked()  # type: ignore[assignment]
-    ignore_custom_event = _WhileNoneAsked()  # type: ignore[assignment]
+    ignore_llm = _WhileNothingToDo()
+    ignore_retry = _WhileNothingToDo()
+    ignore_chain = _WhileNothingToDo()
+    ignore_agent = _WhileNothingToDo()
+    ignore_retriever = _WhileNothingToDo()
+    ignore_chat_model = _WhileNothingToDo()
+    ignore_custom_event = _WhileNothingToDo()
 
-    run_inline = True
+    run_inline = Inline()
     raise_error = True
 
     on_chain_start = EventMethod(on_chain_start)
     on_llm_start = EventMethod(on_llm_start)
-    on_chat_model_start = EventMethod(on_chat_model_start)
+    on_chat_model_start = EventMethod(on_chat_model_start_late)
     on_tool_start = EventMethod(on_tool_start)
     on_retriever_start = EventMethod(on_retriever_start)
 

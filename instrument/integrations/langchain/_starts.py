@@ -2,6 +2,7 @@
 How LangChain's runs start, and how handlers join one that has started already.
 """
 
+from contextvars import ContextVar
 from copy import copy
 
 from instrument._layer import Layer, Options
@@ -11,6 +12,8 @@ from instrument.integrations.langchain import _heard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from instrument._lifecycle import Pending
     from instrument._listener import Listener
     from instrument._run import Run
@@ -40,9 +43,8 @@ def begin(run: "Run") -> None:
     """
     try:
         start(run)
-    except BaseException:
-        _heard.take(run.id)
-        raise
+    except BaseException as exc:
+        raise _stop(run, exc)  # noqa: B904 - mostly itself
 
 
 def abegin(run: "Run") -> "Pending | None":
@@ -51,15 +53,55 @@ def abegin(run: "Run") -> "Pending | None":
     """
     try:
         pending = astart(run)
-    except BaseException:
-        _heard.take(run.id)
-        raise
+    except BaseException as exc:
+        return _raise_last(run, _stop(run, exc))
     return None if pending is None else _begin_later(run, pending)
 
 
 async def _begin_later(run: "Run", pending: "Pending") -> None:
     try:
         await pending
-    except BaseException:
-        _heard.take(run.id)
-        raise
+    except BaseException as exc:
+        _raise_last(run, _stop(run, exc))
+
+
+def _stop(run: "Run", exc: BaseException) -> BaseException:
+    """
+    Forget *run*, and give what to raise: LangChain takes one type for a missing method.
+    """
+    _heard.take(run.id)
+    if not isinstance(exc, NotImplementedError):
+        return exc
+    stopped = RuntimeError(f"a handler raised {exc!r}")
+    stopped.__cause__ = exc
+    return stopped
+
+
+def _raise_last(run: "Run", exc: BaseException) -> None:
+    """
+    Raise *exc*, for a chat model when LangChain has told all its other handlers.
+
+    It makes a coroutine for each of them, and would leave the rest un-awaited.
+    """
+    if run._tells.start != "on_chat_model_start" or not isinstance(exc, Exception):
+        raise exc
+    _stopped.set((run.id, exc))
+
+
+def is_stopped() -> bool:
+    """
+    Tell whether there is something to raise.
+    """
+    return _stopped.get() is not None
+
+
+def stopped(id: "UUID") -> Exception | None:
+    """
+    Take what was to be raised of the run *id*.
+    """
+    told, exc = _stopped.get() or (None, None)
+    _stopped.set(None)
+    return exc if told == id else None
+
+
+_stopped: "ContextVar[tuple[UUID, Exception] | None]" = ContextVar("s", default=None)
