@@ -27,14 +27,14 @@ class BaseCallbackHandler:
     Attributes:
         raise_error: True lets an exception of this handler stop the call that it was
             told about. Otherwise it is reported once, and the call goes on.
-        run_inline: Kept for LangChain, whose manager reads it: leave it True.
+        run_inline: Kept for LangChain, whose manager reads it.
         ignore_llm: True silences every ``on_llm_*`` event; likewise the others.
             ``ignore_agent`` silences tools too, ``ignore_chat_model`` the starts of
             chat models.
     """
 
     raise_error: bool = False
-    run_inline: bool = True
+    run_inline: bool = _seen.flag(_seen.InlineFlag)
     ignore_embedding: bool = False
     ignore_llm: bool = _seen.flag()
     ignore_retry: bool = _seen.flag()

@@ -61,13 +61,6 @@ class Flag:
         vars(handler)[self._name] = value
 
 
-def flag() -> bool:
-    """
-    Make a flag that is False: typed as what is read of it.
-    """
-    return Flag()  # type: ignore[return-value]
-
-
 class Unset:
     """
     A flag that is False, and that tells LangChain to skip the handler all the same.
@@ -91,6 +84,35 @@ class Unset:
         return "False"
 
 
+class InlineFlag(Flag):
+    """
+    The flag ``run_inline``, which LangChain's async manager asks of all handlers first.
+
+    It is true whatever anybody sets: who is not inline is not always asked.
+    """
+
+    def __get__(self, handler: object, owner: type) -> "Any":
+        return True if handler is None else _Inline(handler)
+
+
+class _Inline(Unset):
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        super().__bool__()
+        return True
+
+    def __repr__(self) -> str:
+        return "True"
+
+
+def flag(cls: type[Flag] = Flag) -> bool:
+    """
+    Make a flag: typed as what is read of it.
+    """
+    return cls()  # type: ignore[return-value]
+
+
 class _Quiet:
     """
     Stands before a handler's class, so that nothing of it is called.
@@ -110,9 +132,11 @@ def flags_kept(cls: type) -> None:
     for name in FLAGS:
         value = vars(cls).get(name)
         if value is False or isinstance(value, property):
-            flag = Flag(value)
-            flag.__set_name__(cls, name)
-            setattr(cls, name, flag)
+            kept = Flag(value)
+            kept.__set_name__(cls, name)
+            setattr(cls, name, kept)
+    if "run_inline" in vars(cls):
+        cls.run_inline = InlineFlag()  # type: ignore[attr-defined]
 
 
 def seen_class(cls: type) -> type:

@@ -573,6 +573,37 @@ async def test_ignore_flags(
     assert handler.told.count("> shout") == (2 if hears else 0)
 
 
+@every_call
+@pytest.mark.parametrize("is_inline", [True, False])
+async def test_run_inline(call: Any, *, is_inline: bool) -> None:
+    """
+    ``run_inline`` changes nothing: each event is heard where it happens.
+    """
+
+    class Inline(Ours):
+        run_inline = is_inline
+
+    ours = Inline()
+
+    await call(chain(), {"callbacks": [ours]})
+
+    assert names(ours) == WHOLE
+    assert repr(ours.run_inline) == "True"
+
+
+async def test_several_prompts() -> None:
+    """
+    Each prompt of a text model is a run, in sync and in async code.
+    """
+    ours = Ours()
+    made: Any = FakeListLLM(responses=["a", "b"])
+
+    made.generate(["one", "two"], callbacks=[ours])
+    await made.agenerate(["one", "two"], callbacks=[ours])
+
+    assert [run.inputs for run in ours.recorder.runs] == [["one"], ["two"]] * 2
+
+
 def test_flags_read() -> None:
     """
     Who reads a flag finds False, though LangChain, which tests it, is told to skip.
