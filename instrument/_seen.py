@@ -7,6 +7,7 @@ are to be skipped: once LangChain is heard, they hear from us, once, and with ``
 """
 
 import sys
+from weakref import ref
 
 from instrument import _report
 from instrument._state import DISABLED
@@ -29,6 +30,9 @@ _LANGCHAIN = "langchain_core.callbacks.base"
 
 asked: "Callable[[object], None] | None" = None
 """Whom to tell of each handler that LangChain asks; None while it is not heard."""
+
+alive: "dict[int, ref[object]]" = {}
+"""Our handlers that there are, any of which LangChain may have been given."""
 
 _has_complained = False
 
@@ -123,6 +127,14 @@ class _Quiet:
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         pass
+
+
+def born(handler: object) -> None:
+    """
+    Count *handler* among the `alive`.
+    """
+    key = id(handler)
+    alive[key] = ref(handler, lambda _: alive.pop(key, None))
 
 
 def flags_kept(cls: type) -> None:
