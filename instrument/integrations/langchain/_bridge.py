@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from instrument.integrations.langchain._event_method import Act
 
 _HIDDEN = "langsmith:hidden"
+_STEPS = ("__start__", "_write", "_read", "ChannelWrite<", "ChannelRead<", "branch:")
 _ALREADY_TOLD = ("name", "tags", "metadata", "run_id", "parent_run_id")
 
 
@@ -83,7 +84,7 @@ def on_tool_start(
     """
     named = inputs if isinstance(inputs, dict) else {"input": input_str}
     act = _begin("tool", serialized, named, told)
-    if act is not None:
+    if act is not None and act[2]._heard.shows_all:
         act[2].__dict__["_input_str"] = input_str
     return act
 
@@ -98,7 +99,8 @@ def on_llm_new_token(
     text = content_text(token)
     if run is None or not text:
         return None
-    run.__dict__["_texts"].append(text)
+    if run._heard.shows_all:
+        run.__dict__["_texts"].append(text)
     return run.token, run.atoken, text, chunk
 
 
@@ -174,26 +176,52 @@ def _begin(
     run = open_run(recipe(kind, serialized, told), own, None, parent, id)
     if run is None:
         return None
-    tags = tuple(told.get("tags") or ())
-    if _HIDDEN in tags and not run._heard.hidden:
+    if not run._heard.hidden and _is_plumbing(run.name, told):
         if run._parent is not None:
             _heard.stand_in(id, run._parent)
         return None
     run._extra = own + (run._parent._extra if run._parent is not None else ())
-    if tags:
-        run._added, run._tagged = tags, True
-    if told.get("metadata"):
-        shown = _shown(run, told["metadata"], "metadata")
-        run._metadata = {**run.metadata, **(shown if isinstance(shown, dict) else {})}
-        run._described = True
-    run._inputs = _shown(run, inputs, "inputs")
-    keywords = {k: v for k, v in told.items() if k not in _ALREADY_TOLD}
-    run.__dict__["_langchain"] = (serialized, keywords)
+    _describe(run, serialized, inputs, told)
     run.__dict__["_texts"] = []
     lost = _heard.keep(run)
     if lost is not None:
         fail(lost, GeneratorExit())
     return begin, abegin, run
+
+
+def _describe(
+    run: "Run", serialized: "Any", inputs: "Any", told: "dict[str, Any]"
+) -> None:
+    """
+    Give *run* what LangChain tells of it, as far as its handlers may see it.
+    """
+    heard = run._heard
+    if told.get("tags"):
+        run._added, run._tagged = tuple(told["tags"]), True
+    if told.get("metadata"):
+        shown = told["metadata"]
+        if heard.redactors:
+            shown = redacted(shown, heard.redactors, ("metadata",))
+        run._metadata = {**run.metadata, **(shown if isinstance(shown, dict) else {})}
+        run._described = True
+    run._inputs = _shown(run, inputs, "inputs")
+    if heard.shows_all:
+        keywords = {k: v for k, v in told.items() if k not in _ALREADY_TOLD}
+        run.__dict__["_langchain"] = (serialized, keywords)
+    elif run._params:
+        shown = _shown(run, run._params, "params")
+        run._params = shown if isinstance(shown, dict) else None
+
+
+def _is_plumbing(name: str, told: "dict[str, Any]") -> bool:
+    """
+    Tell whether a run is none of the user's: tagged so, or one of LangGraph's own steps,
+    which its versions before 0.3 do not all tag.
+    """
+    if _HIDDEN in (told.get("tags") or ()):
+        return True
+    of_graph = "langgraph_step" in (told.get("metadata") or ())
+    return of_graph and name.startswith(_STEPS)
 
 
 def _shown(run: "Run", value: "Any", name: str) -> "Any":
