@@ -26,6 +26,8 @@ open_runs: "dict[UUID, Run]" = {}
 _ended: "dict[UUID, tuple[UUID, ref[Run]]]" = {}
 """Whose child an ended run was: a task that it left behind goes on under that."""
 _NOWHERE = None, lambda: None
+_config: "Any" = None
+"""LangChain's own ContextVar, once there is one."""
 
 
 def find(id: "UUID | None") -> "Run | None":
@@ -160,9 +162,13 @@ def in_hand() -> "Run | None":
 
     It says so in a ContextVar of its own: the configuration for what is called next.
     """
-    module = sys.modules.get("langchain_core.runnables.config")
-    var = getattr(module, "var_child_runnable_config", None)
-    config = var.get() if var is not None else None
+    global _config
+    if _config is None:
+        module = sys.modules.get("langchain_core.runnables.config")
+        _config = getattr(module, "var_child_runnable_config", None)
+        if _config is None:
+            return None
+    config = _config.get()
     if not config:
         return None
     manager = config.get("callbacks")
