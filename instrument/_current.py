@@ -49,9 +49,12 @@ def emit(name: str, data: object = None) -> None:
     is_frame = isinstance(state, Frame)
     plan = state._plan if is_frame else NOBODY
     heard = plan.settle()
-    if not heard.listeners:
+    if not heard.listeners and is_frame:
         return
     run = current_run()
+    if not heard.listeners:
+        run.emit(name, data)  # of a framework, which was given handlers of its own
+        return
     if not run:
         run = Run(Recipe(str(name), "custom"), None, plan, heard, state)
         if heard.undecided:

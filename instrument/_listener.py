@@ -108,7 +108,8 @@ class Listener:
         Write a conversation as text, for a handler that knows text models only.
         """
         objects = langchain_objects() if is_langchain(self.handler) else None
-        return (objects or _messages).written(messages)
+        text: str = (objects or _messages).written(messages)
+        return text
 
     def method(self, event: str) -> "Callable[..., Any] | None":
         """
@@ -224,9 +225,7 @@ def _event_only(function: "Any") -> "Callable[..., Any]":
     return hear
 
 
-def _for_langchain(
-    event: str, method: "Callable[..., Any]"
-) -> "Callable[..., Any]":
+def _for_langchain(event: str, method: "Callable[..., Any]") -> "Callable[..., Any]":
     """
     Have a LangChain handler hear LangChain's objects, where LangChain is there.
     """

@@ -254,7 +254,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         layer, self._installed = self._installed, None
         if layer is None:
             return
-        PROCESS[:] = [kept for kept in PROCESS if kept is not layer]
+        PROCESS.remove(layer)
         Epoch.end()
         _serve.flush(layer)
 
@@ -303,7 +303,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         return scope
 
     def _has_flush(self) -> bool:
-        for listener in self.listeners:  # a third of what any() costs
+        for listener in self.listeners:  # noqa: SIM110 - a third of what any() costs
             if listener.flushes:
                 return True
         return False

@@ -7,25 +7,29 @@ framework is met when the program itself imports it, before or after this.
 
 import sys
 from importlib import import_module
+from threading import RLock
 
 from instrument._state import DISABLED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 __all__ = ["Status", "install", "status", "uninstall"]
 
-# the module whose import tells that a framework is in use: the adapter that hears it
+# The module whose import tells that a framework is in use: the adapter that hears it.
 ADAPTERS = {
     "langchain_core.tracers.context": "instrument.integrations.langchain",
 }
 DISTRIBUTIONS = {"instrument.integrations.langchain": "langchain-core"}
 
 _on = False
+_lock = RLock()  # never held while something is imported
 _watched: "set[str]" = set()
 _installed: "dict[str, Any]" = {}
 _failed: "dict[str, str]" = {}
+_warned: "set[str]" = set()
 
 
 class Status:
@@ -76,7 +80,7 @@ def install() -> None:
             from wrapt import register_post_import_hook
 
             _watched.add(module)
-            register_post_import_hook(lambda _, it=adapter: _on and _load(it), module)
+            register_post_import_hook(_loader(adapter), module)
 
 
 def uninstall() -> None:
@@ -84,65 +88,94 @@ def uninstall() -> None:
     Undo `install`: what it put into frameworks is taken out.
     """
     global _on
-    _on = False
-    while _installed:
-        _, adapter = _installed.popitem()
-        adapter.uninstall()
-    _failed.clear()
+    with _lock:
+        _on = False
+        while _installed:
+            _, adapter = _installed.popitem()
+            adapter.uninstall()
+        _failed.clear()
 
 
-def status() -> list[Status]:
+def status(*, importing: bool = False) -> list[Status]:
     """
     Tell what is heard of each framework, and if nothing, why.
+
+    Args:
+        importing: Import those that are installed first, to see how that goes.
     """
-    return [_status(module, adapter) for module, adapter in ADAPTERS.items()]
+    return [
+        _status(module, adapter, _import_error(module) if importing else None)
+        for module, adapter in ADAPTERS.items()
+    ]
+
+
+def _loader(adapter: str) -> "Callable[[object], None]":
+    def load(module: object) -> None:
+        if _on:
+            _load(adapter)
+
+    return load
 
 
 def _load(name: str) -> None:
     """
     Install one adapter; one that fails is reported, and hurts nobody.
     """
-    if name in _installed:
-        return
     try:
         adapter = import_module(name)
-        adapter.install()
+        with _lock:
+            if not _on or name in _installed:
+                return
+            adapter.install()
+            _installed[name] = adapter
+        _warn_of_version(adapter)
     except Exception as exc:
         from instrument import _report
 
         _failed[name] = f"{type(exc).__name__}: {exc}"
         _report.failed(install, f"hearing {name.rpartition('.')[2]}", exc)
-        return
-    _installed[name] = adapter
-    _warn_of_version(adapter)
 
 
 def _warn_of_version(adapter: "Any") -> None:
     """
     Say once that a version was never tested.
     """
-    version = _version(adapter.DISTRIBUTION)
+    distribution = adapter.DISTRIBUTION
+    version = _version(distribution)
     lowest, highest = adapter.TESTED
-    if version is None or _ordered(lowest) <= _ordered(version) <= _ordered(highest):
+    if version is None or distribution in _warned:
+        return
+    if _ordered(lowest) <= _ordered(version) <= _ordered(highest):
         return
     from loguru import logger
 
+    _warned.add(distribution)
     logger.warning(
         "{} {} is not among the versions that instrument was tested with ({} to {});"
         " it is heard all the same.",
-        adapter.DISTRIBUTION,
+        distribution,
         version,
         lowest,
         highest,
     )
 
 
-def _status(module: str, name: str) -> Status:
+def _import_error(module: str) -> str | None:
+    try:
+        import_module(module)
+    except Exception as exc:
+        return f"{type(exc).__name__}: {exc}"
+    return None
+
+
+def _status(module: str, name: str, error: str | None) -> Status:
     framework = name.rpartition(".")[2]
     version = _version(DISTRIBUTIONS[name])
     adapter = _installed.get(name)
     if adapter is not None:
         return Status(framework, version, adapter.HOOK, adapter.HEARS, None)
+    if version is not None and error is not None:
+        return Status(framework, version, None, (), error)
     return Status(framework, version, None, (), _why_not(module, name, version))
 
 
@@ -154,7 +187,7 @@ def _why_not(module: str, name: str, version: str | None) -> str:
     if version is None:
         return "not installed"
     if not _on:
-        return "instrument.auto is not installed: call auto.install()"
+        return "auto.uninstall() was called"
     return f"{module} has not been imported yet"
 
 

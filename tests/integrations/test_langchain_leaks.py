@@ -126,6 +126,6 @@ async def test_abandoned_async_streams() -> None:
 
 def test_oldest_of_none() -> None:
     """
-    Forgetting the oldest of a map that another thread has emptied is no error.
+    Looking for the oldest in a map that another thread has emptied is no error.
     """
-    assert _heard._forget_oldest({}) is None
+    assert _heard._oldest({}) is None

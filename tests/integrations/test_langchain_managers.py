@@ -6,6 +6,7 @@ import asyncio
 import copy
 from collections.abc import Callable
 from contextvars import Context
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -87,6 +88,27 @@ def test_unknown_runs_are_ignored() -> None:
     assert recorder.events == []
 
 
+def test_name_that_cannot_be_written(reports: list[str]) -> None:
+    """
+    What breaks us in what LangChain tells is reported, and the call goes on.
+    """
+
+    class Name(str):
+        __slots__ = ()
+
+        def __str__(self) -> str:
+            raise ValueError("no name")
+
+    recorder, app = Recorder(), RunnableLambda(str)
+
+    with callbacks(recorder):
+        assert app.invoke(1, {"run_name": Name("name")}) == "1"
+        assert asyncio.run(app.ainvoke(1, {"run_name": Name("name")})) == "1"
+
+    assert recorder.events == []
+    assert len([line for line in reports if "no name" in line]) == 1
+
+
 def test_bridge_is_one() -> None:
     """
     A copy of the bridge is the bridge.
@@ -101,9 +123,12 @@ class Awaited(AsyncCallbackHandler):
 
     def __init__(self) -> None:
         self.heard: list[str] = []
+        self.is_done = Event()
 
     async def on_event(self, event: Any, **_: Any) -> None:
         self.heard.append(event.event)
+        if event.event == "on_llm_end":
+            self.is_done.set()
 
 
 @pytest.mark.parametrize("is_async", [True, False])
@@ -127,6 +152,7 @@ def test_handler_of_an_inner_constructor(
     if is_alone:
         whole(own)
     assert [run.kind for run in own.runs] == ["chat_model"]
+    assert awaited.is_done.wait(10)  # served on the background loop
     assert awaited.heard == ["on_chat_model_start", "on_llm_end"]
     assert len(outer.runs) == (0 if is_alone else 4)
 

@@ -5,17 +5,17 @@ LangChain asks a hook at every run whether a handler is to be added; ours answer
 one bridge per process while anybody listens, and with nothing otherwise.
 """
 
-from contextvars import ContextVar
-
 from langchain_core.tracers.context import _configure_hooks, register_configure_hook
 
 from instrument import _open
-from instrument.integrations.langchain._bridge import BRIDGE
 from instrument.integrations.langchain._endings import end_below
 from instrument.integrations.langchain._given import accept, refuse
 from instrument.integrations.langchain._heard import forget, in_hand
-from instrument.integrations.langchain._hook import TokensHook
-from instrument.integrations.langchain._late import LATE
+from instrument.integrations.langchain._hook import (
+    BridgeHook,
+    LateHook,
+    TokensHook,
+)
 
 DISTRIBUTION = "langchain-core"
 TESTED = ("0.3.0", "1.8.2")
@@ -24,10 +24,9 @@ HEARS = ("chains", "models", "tokens", "tools", "retrievers", "custom events")
 OWNS = "three entries of langchain_core.tracers.context's list of hooks"
 
 _HOOKS = {
-    # handed down too, since LangGraph does not ask again for its nodes
-    ContextVar("instrument_langchain", default=BRIDGE): True,
+    BridgeHook(): True,  # handed down, since LangGraph does not ask again for its nodes
     TokensHook(): False,
-    ContextVar("instrument_langchain_late", default=LATE): False,
+    LateHook(): False,
 }
 
 
@@ -49,7 +48,8 @@ def uninstall() -> None:
     """
     Take our hooks out of LangChain's list; it has no function for that.
     """
-    _configure_hooks[:] = [it for it in _configure_hooks if it[0] not in _HOOKS]
+    for entry in [it for it in _configure_hooks if it[0] in _HOOKS]:
+        _configure_hooks.remove(entry)
     refuse()
     forget()
     if in_hand in _open.frameworks:

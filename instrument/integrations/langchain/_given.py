@@ -1,98 +1,90 @@
 """
 Our handlers in LangChain's own ``callbacks=[...]``.
 
-LangChain asks each of its handlers for a flag before it tells it anything. Ours say
+LangChain asks each of its handlers for a flag before it tells it anything. Ours answer
 that they are to be skipped, and so make known that they were given here: the bridge,
-which hears everything, has them hear the run like any other, and once.
+which comes last, has them hear the run like any other, and once.
 """
 
 from contextvars import ContextVar
+from threading import RLock
 
-from langchain_core.callbacks.base import BaseCallbackHandler as LangChainHandler
-
-from instrument import _handler
-from instrument._handler import BaseCallbackHandler
+from instrument import _seen
+from instrument._layer import Layer, Options
 from instrument._listener import Listener, as_listener
+from instrument._state import PROCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from uuid import UUID
 
-_FLAGS = (
-    "ignore_agent",
-    "ignore_chain",
-    "ignore_chat_model",
-    "ignore_custom_event",
-    "ignore_llm",
-    "ignore_retriever",
-    "ignore_retry",
-    "run_inline",
-)
+_lock = RLock()
+_outside: "set[UUID]" = set()
+_LOOK = Layer(Options(), "process")
+"""Hears nothing. While it is there, `@traced` looks who hears where no block is open."""
+
 _asked: "ContextVar[tuple[object, ...]]" = ContextVar("asked", default=())
-_classes: "dict[type, type]" = {}
 
-
-class _Skipped:
-    """
-    The value of a flag: true for LangChain, which tests it, and so knows of the handler.
-    """
-
-    __slots__ = ("_handler",)
-
-    def __init__(self, handler: object) -> None:
-        self._handler = handler
-
-    def __bool__(self) -> bool:
-        asked = _asked.get()
-        if not any(each is self._handler for each in asked):
-            _asked.set((*asked, self._handler))
-        return True
-
-
-class _Flag:
-    def __get__(self, handler: object, owner: type) -> "Any":
-        return False if handler is None else _Skipped(handler)
+has_been_asked = _asked.get
+"""Give the handlers that LangChain has asked since the last event here."""
 
 
 def given_here() -> "tuple[Listener, ...]":
     """
-    Give the handlers that LangChain has asked since the last event here.
+    Take the handlers that LangChain has asked since the last event here.
     """
     asked = _asked.get()
-    if asked:
-        _asked.set(())
+    if not asked:
+        return ()
+    _asked.set(())
     return tuple([as_listener(handler) for handler in asked])
 
 
-def has_been_asked() -> bool:
+def forget_asked() -> None:
     """
-    Tell whether LangChain has asked any since then.
+    Forget who was asked for an event that never came: a handler before us stopped it.
     """
-    return bool(_asked.get())
+    if _asked.get():
+        _asked.set(())
+
+
+def hear_outside(id: "UUID") -> None:
+    """
+    Have what is called below a run that began outside of every block be heard too.
+    """
+    with _lock:
+        _outside.add(id)
+        if _LOOK not in PROCESS:
+            PROCESS.append(_LOOK)
+
+
+def ended(id: "UUID") -> None:
+    """
+    Undo `hear_outside` when the last such run has ended.
+    """
+    if id not in _outside:
+        return
+    with _lock:
+        _outside.discard(id)
+        if not _outside and _LOOK in PROCESS:
+            PROCESS.remove(_LOOK)
 
 
 def accept() -> None:
     """
-    Have LangChain take our handlers for its own.
+    Have those that LangChain asks hear.
     """
-    _handler._seen_as = _seen_as
-    for name in _FLAGS:
-        setattr(BaseCallbackHandler, name, _Flag())
+    _seen.asked = _note
 
 
 def refuse() -> None:
     """
     Undo `accept`.
     """
-    _handler._seen_as = None
-    for name in _FLAGS:
-        setattr(BaseCallbackHandler, name, False)
+    _seen.asked = None
 
 
-def _seen_as(cls: type) -> type:
-    seen = _classes.get(cls)
-    if seen is None:
-        if len(_classes) > 500:
-            _classes.clear()
-        seen = _classes[cls] = type(cls.__name__, (cls, LangChainHandler), {"__module__": cls.__module__})
-    return seen
+def _note(handler: object) -> None:
+    asked = _asked.get()
+    if not any(each is handler for each in asked):
+        _asked.set((*asked, handler))

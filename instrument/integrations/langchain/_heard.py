@@ -8,6 +8,7 @@ from weakref import ref
 
 from instrument._layer import Layer, Options
 from instrument._loops import running_loop
+from instrument.integrations.langchain._given import ended, hear_outside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ open_runs: "dict[UUID, Run]" = {}
 _ended: "dict[UUID, tuple[UUID, ref[Run]]]" = {}
 """Whose child an ended run was: a task that it left behind goes on under that."""
 _NOWHERE = None, lambda: None
+_config: "Any" = None
+"""LangChain's own ContextVar, once there is one."""
 
 
 def find(id: "UUID | None") -> "Run | None":
@@ -54,10 +57,10 @@ def keep(run: "Run") -> "Run | None":
     open_runs[run.id] = run
     run.__dict__["_place"] = _place()
     _count_child(run, 1)
-    if len(open_runs) <= _MOST:
-        return None
-    lost: Run | None = _forget_oldest(open_runs)
-    return lost
+    if run._outer.__class__ is list:
+        hear_outside(run.id)
+    oldest = _oldest(open_runs) if len(open_runs) > _MOST else None
+    return None if oldest is None else take(oldest)
 
 
 def stand_in(id: "UUID", run: "Run") -> None:
@@ -65,8 +68,9 @@ def stand_in(id: "UUID", run: "Run") -> None:
     Have *run* be found as *id*, which itself is not shown.
     """
     _ended[id] = run.id, ref(run)
-    if len(_ended) > _MOST_ENDED:
-        _forget_oldest(_ended)
+    oldest = _oldest(_ended) if len(_ended) > _MOST_ENDED else None
+    if oldest is not None:
+        _ended.pop(oldest, None)
 
 
 def take(id: "UUID") -> "Run | None":
@@ -76,6 +80,7 @@ def take(id: "UUID") -> "Run | None":
     run = open_runs.pop(id, None)
     if run is None:
         return None
+    ended(id)
     _count_child(run, -1)
     if run._parent is not None:
         stand_in(id, run._parent)
@@ -89,10 +94,10 @@ def forget() -> None:
     _ended.clear()
 
 
-def _forget_oldest(kept: "dict[UUID, Any]") -> "Any":
+def _oldest(kept: "dict[UUID, Any]") -> "UUID | None":
     try:
-        return kept.pop(next(iter(kept)))
-    except (KeyError, RuntimeError, StopIteration):  # another thread was here
+        return next(iter(kept))
+    except (RuntimeError, StopIteration):  # another thread was here
         return None
 
 
@@ -156,9 +161,13 @@ def in_hand() -> "Run | None":
 
     It says so in a ContextVar of its own: the configuration for what is called next.
     """
-    module = sys.modules.get("langchain_core.runnables.config")
-    var = getattr(module, "var_child_runnable_config", None)
-    config = var.get() if var is not None else None
+    global _config
+    if _config is None:
+        module = sys.modules.get("langchain_core.runnables.config")
+        _config = getattr(module, "var_child_runnable_config", None)
+        if _config is None:
+            return None
+    config = _config.get()
     if not config:
         return None
     manager = config.get("callbacks")

@@ -1,13 +1,19 @@
 """
-What LangChain asks at every run whether its models are to stream.
+What LangChain asks at every run whether a handler is to be added.
 
-It takes a ContextVar, of which it calls `get` alone. This one looks at our own.
+It takes a ContextVar, of which it calls `get` alone. These look at our own, so that
+LangChain has no handler more than it would have where nobody can hear.
 """
 
 from langchain_core.callbacks.base import BaseCallbackHandler
 
+from instrument import _seen
 from instrument._plan import NOBODY, Audience
 from instrument._state import MUTED, Frame, get_state, live_state
+from instrument.integrations.langchain._bridge import BRIDGE
+from instrument.integrations.langchain._given import forget_asked
+from instrument.integrations.langchain._heard import open_runs
+from instrument.integrations.langchain._late import LATE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +40,38 @@ class Tokens(BaseCallbackHandler):
 
     def tap_output_aiter(self, run_id: "UUID", output: "Any") -> "Any":
         return output
+
+
+class BridgeHook:
+    """
+    Gives the bridge where somebody listens, or LangChain may have been given a handler.
+    """
+
+    def get(self) -> "Any":
+        """
+        Give the handler to add, or None: asked before each run, so what was noted of
+        the last one, and never taken, is forgotten.
+        """
+        forget_asked()
+        return BRIDGE if get_state() or _seen.alive or open_runs else None
+
+
+class LateHook:
+    """
+    Gives `LATE` where one may have been given that nobody listens with here, or where
+    one that listens may stop the call.
+    """
+
+    def get(self) -> "Any":
+        """
+        Give the handler to add, or None.
+        """
+        known = 0
+        for listener, _ in _audience().listeners:
+            if listener.raises:
+                return LATE
+            known += id(listener.handler) in _seen.alive
+        return LATE if len(_seen.alive) > known else None
 
 
 class TokensHook:

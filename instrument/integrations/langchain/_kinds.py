@@ -32,10 +32,6 @@ class _Original(_payload.Chain):
         return (serialized or named, *rest), {**(own or {}), **keywords}
 
 
-class _Chain(_Original):
-    pass
-
-
 class _Llm(_Original, _payload.Llm):
     pass
 
@@ -62,33 +58,53 @@ _KINDS = {
     "retriever": _Retriever(),
     "tool": _Tool(),
 }
-_CHAIN = _Chain()
+_CHAIN = _Original()
 
 
-def recipe(kind: str, serialized: "Any", given: "Given") -> Recipe:
+def recipe(
+    kind: str,
+    serialized: "Any",
+    name: str | None,
+    metadata: "Given | None",
+    keywords: "Given",
+) -> Recipe:
     """
     Say what a run of LangChain is: never nameless.
+
+    Args:
+        kind: What LangChain calls it.
+        serialized: How LangChain describes the object; None for most chains.
+        name: What LangChain calls the run.
+        metadata: Where LangChain keeps what it knows of a model.
+        keywords: What else LangChain tells at its start.
     """
-    name = given.get("name") or _name_of(serialized) or kind
-    tells = _KINDS.get(kind, _CHAIN)
+    named = str(name or _name_of(serialized) or kind)
+    tells = _KINDS.get(kind)
+    if tells is None:
+        plain = serialized is None and not keywords
+        return Recipe(named, kind, tells=_payload.CHAIN if plain else _CHAIN)
     if not tells.is_model:
-        return Recipe(str(name), kind, tells=tells)
-    params = given.get("invocation_params") or {}
-    told = given.get("metadata") or {}
+        return Recipe(named, kind, tells=tells)
+    return Recipe(named, kind, _model_facts(metadata or {}, keywords), tells=tells)
+
+
+def _model_facts(metadata: "Given", keywords: "Given") -> "Given":
+    params = keywords.get("invocation_params") or {}
     model = next((params[key] for key in _MODEL_KEYS if params.get(key)), None)
-    facts = {
-        "model": _string(model) or _string(told.get("ls_model_name")),
-        "provider": _string(told.get("ls_provider")),
+    return {
+        "model": _string(model) or _string(metadata.get("ls_model_name")),
+        "provider": _string(metadata.get("ls_provider")),
         "_params": dict(params),
     }
-    return Recipe(str(name), kind, facts, tells=tells)
 
 
 def _name_of(serialized: "Any") -> "Any":
     if not isinstance(serialized, dict):
         return None
     path = serialized.get("id")
-    return serialized.get("name") or (path[-1] if isinstance(path, list) and path else None)
+    return serialized.get("name") or (
+        path[-1] if isinstance(path, list) and path else None
+    )
 
 
 def _string(value: object) -> str | None:

@@ -3,6 +3,8 @@ What handlers written for LangChain are told of runs that are not LangChain's: i
 messages, results and documents. What is LangChain's already stays as it is.
 """
 
+from inspect import iscoroutine
+
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.messages.utils import convert_to_messages, get_buffer_string
@@ -63,20 +65,35 @@ def _or_as_text(method: "Method", handler: "Any") -> "Method":
     """
 
     def start(serialized: "Any", messages: "Any", **kwargs: "Any") -> "Any":
-        try:
-            return method(serialized, messages, **kwargs)
-        except NotImplementedError:
+        def as_text() -> "Any":
             texts = [get_buffer_string(each) for each in messages]
             return handler.on_llm_start(serialized, texts, **kwargs)
 
+        try:
+            told = method(serialized, messages, **kwargs)
+        except NotImplementedError:
+            return as_text()
+        return _told_or_as_text(told, as_text) if iscoroutine(told) else told
+
     return start
+
+
+async def _told_or_as_text(told: "Any", as_text: "Callable[[], Any]") -> None:
+    try:
+        await told
+    except NotImplementedError:
+        await as_text()
 
 
 def _without_inputs(method: "Method") -> "Method":
     """
     Spare LangChain's console handler a tool's inputs by name: it fails at most of them.
     """
-    return lambda *args, inputs=None, **kwargs: method(*args, **kwargs)
+
+    def start(*args: "Any", inputs: object = None, **kwargs: "Any") -> "Any":
+        return method(*args, **kwargs)
+
+    return start
 
 
 def _chat_start(run: "Run", args: "Any", kwargs: "Any") -> "Any":
@@ -132,8 +149,25 @@ def _message(given: object) -> BaseMessage:
 def _result(run: "Run", given: "Any") -> "Any":
     if not isinstance(given, OwnResult):
         return given
-    generations = [[_generation(run, each) for each in row] for row in given.generations]
-    return LLMResult(generations=generations, llm_output=given.llm_output)  # type: ignore[arg-type]
+    generations = [
+        [_generation(run, each) for each in row] for row in given.generations
+    ]
+    return LLMResult(generations=generations, llm_output=_llm_output(run, given))
+
+
+def _llm_output(run: "Run", given: OwnResult) -> "dict[str, Any]":
+    """
+    Count tokens in the words that LangChain has for text models.
+    """
+    used = _usage(run)
+    if used is None:
+        return given.llm_output
+    counts = {
+        "prompt_tokens": used["input_tokens"],
+        "completion_tokens": used["output_tokens"],
+        "total_tokens": used["total_tokens"],
+    }
+    return {**given.llm_output, "token_usage": counts}
 
 
 def _generation(run: "Run", given: "Any") -> Generation:
@@ -180,4 +214,6 @@ def _document(given: object) -> "Any":
     if content is None:
         content = given if isinstance(given, str) else safe_repr(given)
     metadata = get(given, "metadata")
-    return Document(str(content), metadata=metadata if isinstance(metadata, dict) else {})
+    return Document(
+        str(content), metadata=metadata if isinstance(metadata, dict) else {}
+    )
