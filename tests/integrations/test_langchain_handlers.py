@@ -48,7 +48,12 @@ from langchain_core.tracers.stdout import (
 
 from instrument import callbacks, current_run, traced
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("langchain")]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.usefixtures("langchain"),
+    # by versions before 1, of themselves
+    pytest.mark.filterwarnings("ignore:The `(copy|dict)` method is deprecated"),
+]
 
 
 @traced.retriever

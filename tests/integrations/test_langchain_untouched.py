@@ -102,7 +102,8 @@ def test_import_after() -> None:
     """)
 
     after, without = map(json.loads, done.stdout.splitlines())
-    assert after == ["langchain_core.tracers.context._configure_hooks"]
+    # which old versions have in two modules
+    assert {name.rpartition(".")[2] for name in after} == {"_configure_hooks"}
     assert without == []
 
 
@@ -119,9 +120,8 @@ def test_import_before() -> None:
         print(json.dumps(changed(with_us)))
     """)
 
-    assert json.loads(done.stdout) == [
-        "langchain_core.tracers.context._configure_hooks"
-    ]
+    changed = json.loads(done.stdout)
+    assert {name.rpartition(".")[2] for name in changed} == {"_configure_hooks"}
 
 
 def test_while_in_use() -> None:

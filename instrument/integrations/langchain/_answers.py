@@ -5,6 +5,7 @@ To look where every provider may keep it takes 30 us a result: LangChain's objec
 slow to say that they lack an attribute.
 """
 
+from instrument._messages import content_text
 from instrument._shapes import Answer, usage_of
 
 TYPE_CHECKING = False
@@ -33,6 +34,8 @@ def answer_of(result: "LLMResult") -> Answer:
     used = None
     if message is not None:
         told = message.response_metadata
+        if not isinstance(message.content, str):  # of blocks, old versions take one
+            answer.text = content_text(message.content)
         used = getattr(message, "usage_metadata", None)
         answer.tool_calls = list(getattr(message, "tool_calls", None) or ())
     used = used or _first((output, told), ("token_usage", "usage"))
