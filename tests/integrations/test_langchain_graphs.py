@@ -31,7 +31,7 @@ with warnings.catch_warnings():
     try:
         from langchain.agents import create_agent
     except ImportError:
-        from langgraph.prebuilt import create_react_agent as create_agent
+        from langgraph.prebuilt import create_react_agent as create_agent  # type: ignore[no-redef]
 
 from instrument import BaseCallbackHandler, callbacks, current_run, traced
 from instrument.testing import Recorder
@@ -132,7 +132,7 @@ def check(recorder: Recorder, models: int) -> None:
     """
     Check the parents of what an agent with two parallel tools runs.
     """
-    parents = {run.id: run for run in recorder.runs}
+    parents: dict[Any, Any] = {run.id: run for run in recorder.runs}
     found = Counter(run.name for run in recorder.runs)
     assert found["LangGraph"] == 1
     assert found["Caller"] == found["weather"] == found["own"] == 2

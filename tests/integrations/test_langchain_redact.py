@@ -67,7 +67,11 @@ def everything_called(text: str, metadata: Any = None) -> None:
     answer = AIMessage(
         "", tool_calls=[{"name": "login", "args": {"password": text}, "id": "1"}]
     )
-    inner = RunnableLambda(lambda given: {**given, "deep": [{"password": text}]})
+
+    def deepen(given: dict[str, Any]) -> dict[str, Any]:
+        return {**given, "deep": [{"password": text}]}
+
+    inner = RunnableLambda(deepen)
 
     def body(given: dict[str, Any]) -> dict[str, Any]:
         dispatch_custom_event("told", {"password": text})
@@ -114,6 +118,9 @@ def test_function_reaches_contents(everything: Any) -> None:
     A function is asked for every string, those in messages and documents too.
     """
 
+    def found(text: str) -> list[Document]:
+        return [Document(text)]
+
     def mask(value: Any, path: Any) -> Any:
         return value.replace(HIDDEN, "***") if isinstance(value, str) else value
 
@@ -122,7 +129,7 @@ def test_function_reaches_contents(everything: Any) -> None:
         model.invoke([HumanMessage(f"what about {HIDDEN}?")])
         list(model.stream(f"say {HIDDEN}"))
         Completion().invoke(HIDDEN)
-        RunnableLambda(lambda text: [Document(text)]).invoke(HIDDEN)
+        RunnableLambda(found).invoke(HIDDEN)
 
     assert HIDDEN not in everything.text
     assert "what about ***?" in everything.text
@@ -180,8 +187,11 @@ def test_secret_below_langchain(everything: Any) -> None:
     def ask(key: Annotated[str, Secret], text: str) -> str:
         return text
 
+    def body(text: str) -> str:
+        return ask(HIDDEN, text)
+
     with callbacks(everything):
-        RunnableLambda(lambda text: ask(HIDDEN, text)).invoke("q")
+        RunnableLambda(body).invoke("q")
 
     assert HIDDEN not in everything.text
 

@@ -28,7 +28,7 @@ pytestmark = [
 MODEL = FakeListChatModel(responses=["an answer"])
 
 
-async def step(number: int) -> int:
+async def step(number: Any) -> Any:
     """
     Give others a turn, twice, and call a model.
     """
@@ -38,9 +38,15 @@ async def step(number: int) -> int:
     return number
 
 
-APP: "Runnable[int, Any]" = RunnableLambda(lambda n: n, step, name="first") | (
-    RunnableParallel(a=RunnableLambda(lambda n: n, step), b=RunnableLambda(str))
-)
+def same(number: Any) -> Any:
+    """
+    Stand for the step in sync code.
+    """
+    return number
+
+
+FIRST: "Runnable[Any, Any]" = RunnableLambda(same, step, name="first")
+APP = FIRST | RunnableParallel(a=FIRST, b=RunnableLambda(str))
 
 
 class Awaited(AsyncCallbackHandler):
@@ -91,7 +97,9 @@ def test_concurrent_threads(whole: Callable[..., None]) -> None:
     def count(event: Any) -> None:
         shared[event.event] += 1
 
-    app = RunnableLambda(lambda n: MODEL.invoke(str(n)), name="request")
+    app: Runnable[Any, Any] = RunnableLambda(
+        lambda n: MODEL.invoke(str(n)), name="request"
+    )
 
     def request(number: int) -> Recorder:
         recorder = Recorder()
@@ -139,7 +147,7 @@ async def test_handlers_are_awaited_in_place() -> None:
 
     async def body(_: Any) -> None:
         assert awaited.heard == [("on_chain_start", current_run().id)]
-        RunnableLambda(lambda _: None).invoke(1)
+        RunnableLambda(same).invoke(1)
         assert len(awaited.heard) == 1
 
     async with callbacks(awaited):

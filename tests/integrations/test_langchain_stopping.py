@@ -344,7 +344,7 @@ def test_duplicates_are_heard_once(whole: Callable[..., None]) -> None:
     """
     One handler given in several ways hears each event once.
     """
-    recorder = Recorder()
+    recorder: Any = Recorder()
     model = FakeListChatModel(responses=["a"], callbacks=[recorder])
     app = RunnableLambda(model.invoke).with_config(callbacks=[recorder])
 

@@ -163,7 +163,7 @@ def test_left_early(how: str, in_run: bool, whole: Callable[..., None]) -> None:
     recorder = Recorder()
 
     def left() -> Any:
-        stream = sequence().stream("q")
+        stream: Any = sequence().stream("q")
         next(stream)
         if how == "closed":
             stream.close()
@@ -213,7 +213,7 @@ async def test_async_left_early(in_run: bool, whole: Callable[..., None]) -> Non
     recorder = Recorder()
 
     async def left() -> None:
-        stream = sequence().astream("q")
+        stream: Any = sequence().astream("q")
         await anext(stream)
         await stream.aclose()
 
@@ -237,7 +237,7 @@ async def test_async_model_left_early(whole: Callable[..., None]) -> None:
     recorder = Recorder()
 
     async with callbacks(recorder):
-        stream = CHAT.astream("q")
+        stream: Any = CHAT.astream("q")
         await anext(stream)
         await stream.aclose()
 

@@ -144,6 +144,24 @@ def test_thread_inside_a_lambda(
     )
 
 
+def test_thread_inside_a_traced_function(whole: Callable[..., None]) -> None:
+    """
+    Bound in a traced function that LangChain called, a call hangs on that function.
+    """
+    recorder = Recorder()
+
+    @traced("own")
+    def body(_: object) -> None:
+        raw_thread(bind(lambda: nested().invoke(1)))
+
+    with callbacks(recorder):
+        RunnableLambda(body, name="body").invoke(1)
+
+    whole(recorder)
+    assert [run.name for run in recorder.runs] == ["body", "own", "outer", "inner"]
+    assert [run.depth for run in recorder.runs] == [0, 1, 2, 3]
+
+
 def test_process_wide_in_a_raw_thread(whole: Callable[..., None]) -> None:
     """
     Process-wide handlers hear a raw thread too, as a trace of its own.

@@ -196,8 +196,9 @@ class Blocks(FakeListChatModel):
     """
 
     def _stream(self, *_: Any, run_manager: Any = None, **__: Any) -> Any:
-        for content in ([{"type": "text", "text": "a", "index": 0}], "", "b"):
-            chunk = ChatGenerationChunk(message=AIMessageChunk(content))
+        contents: Any = ([{"type": "text", "text": "a", "index": 0}], "", "b")
+        for content in contents:
+            chunk = ChatGenerationChunk(message=AIMessageChunk(content=content))
             if run_manager is not None:
                 run_manager.on_llm_new_token(content, chunk=chunk)
             yield chunk

@@ -77,9 +77,9 @@ class Streaming(Provider):
         usage: Any = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
         told: Any = {"finish_reason": "stop", "model_name": "gpt-x-2026"}
         for message in (
-            AIMessageChunk("a"),
-            AIMessageChunk("b"),
-            AIMessageChunk("", usage_metadata=usage, response_metadata=told),
+            AIMessageChunk(content="a"),
+            AIMessageChunk(content="b"),
+            AIMessageChunk(content="", usage_metadata=usage, response_metadata=told),
         ):
             chunk = ChatGenerationChunk(message=message)
             if run_manager is not None:

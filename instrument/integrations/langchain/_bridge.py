@@ -307,7 +307,7 @@ class Bridge(BaseCallbackHandler):
     ignore_chat_model = _WhileIdle()
     ignore_custom_event = _WhileIdle()
 
-    run_inline = Inline()  # type: ignore[assignment]
+    run_inline = Inline()
     raise_error = True  # what gets as far as LangChain is meant to stop the call
 
     on_chain_start = EventMethod(on_chain_start)

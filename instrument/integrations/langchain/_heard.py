@@ -12,6 +12,7 @@ from instrument.integrations.langchain._given import ended, hear_outside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
     from uuid import UUID
 
@@ -38,6 +39,7 @@ def find(id: "UUID | None") -> "Run | None":
         run = open_runs.get(id)
         if run is not None:
             return run
+        parent: Callable[[], Run | None]
         id, parent = _ended.get(id, _NOWHERE)
         run = parent()
         if run is not None:

@@ -54,7 +54,8 @@ def abegin(run: "Run") -> "Pending | None":
     try:
         pending = astart(run)
     except BaseException as exc:
-        return _raise_last(run, _stop(run, exc))
+        _raise_last(run, _stop(run, exc))
+        return None
     return None if pending is None else _begin_later(run, pending)
 
 
