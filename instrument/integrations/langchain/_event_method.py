@@ -67,17 +67,12 @@ class EventCall:
         if self._is_awaited:
             return _awaited(act)
         if act is not None:
-            _do(act)
+            state = get_state()
+            try:
+                act[0](*act[2:])
+            finally:
+                set_state(state)
         return None
-
-
-def _do(act: "Act") -> None:
-    now, _, *args = act
-    state = get_state()
-    try:
-        now(*args)
-    finally:
-        set_state(state)
 
 
 async def _awaited(act: "Act | None") -> None:

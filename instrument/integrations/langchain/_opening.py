@@ -56,7 +56,8 @@ def opened(
         if run._parent is not None:
             _heard.stand_in(run_id, run._parent)
         return None
-    _inherit(run, own)
+    if own or (run._parent is not None and run._parent._extra):
+        _inherit(run, own)
     if tags:
         run._added, run._tagged = tuple(tags), True
     if metadata:
@@ -97,9 +98,11 @@ def _inherit(run: "Run", own: "tuple[Layer, ...]") -> None:
     Have the runs below be heard by whom *run* and those above it were given.
     """
     parent = run._parent
-    if own:
-        run._extra = own if parent is None else own + parent._extra
-    elif parent is not None and parent._extra:
+    if parent is None:
+        run._extra = own
+    elif own:
+        run._extra = own + parent._extra
+    else:
         run._extra, run._below = parent._extra, parent._below
 
 
