@@ -58,6 +58,7 @@ _BOUND = frozenset((MethodType, BuiltinMethodType))
 _KNOWN_TYPES = 512
 _kinds: "dict[type, str]" = {}
 _flushing: "dict[type, bool]" = {}
+_foreign: "dict[type, bool]" = {}
 
 
 class Listener:
@@ -174,7 +175,14 @@ def is_langchain(handler: object) -> bool:
     """
     Tell whether *handler* is of a class of LangChain's callbacks, without importing it.
     """
-    return any(base.__module__ == _LANGCHAIN for base in type(handler).__mro__)
+    cls = type(handler)
+    known = _foreign.get(cls)
+    if known is None:
+        if len(_foreign) >= _KNOWN_TYPES:
+            _foreign.clear()
+        known = any(base.__module__ == _LANGCHAIN for base in cls.__mro__)
+        _foreign[cls] = known
+    return known
 
 
 def _key(handler: object, event: str | None) -> object:

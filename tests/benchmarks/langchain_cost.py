@@ -19,8 +19,8 @@ from langchain_core.runnables import RunnableLambda
 from instrument import BaseCallbackHandler, callbacks
 from instrument.integrations import langchain
 
-ROUNDS = 60
-CALLS = 40
+ROUNDS = 20
+CALLS = 200
 
 Call = Callable[[Any, Any], None]
 

@@ -52,7 +52,7 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.usefixtures("langchain"),
     # by versions before 1, of themselves
-    pytest.mark.filterwarnings("ignore:The `(copy|dict)` method is deprecated"),
+    pytest.mark.filterwarnings("ignore:The `(construct|copy|dict)` method is deprecated"),
 ]
 
 

@@ -9,15 +9,10 @@ import sys
 
 from langchain_core.callbacks.base import BaseCallbackHandler
 
-from instrument._layer import Layer, Options
 from instrument._lifecycle import afail, fail
 from instrument._messages import content_text
-from instrument._open import open_run
-from instrument._payload import CHAIN
-from instrument._redact import redacted
 from instrument._state import get_state
 from instrument._tell import guarded
-from instrument._telling import contained
 from instrument.integrations.langchain import _heard
 from instrument.integrations.langchain._answers import answer_of
 from instrument.integrations.langchain._endings import (
@@ -29,20 +24,14 @@ from instrument.integrations.langchain._endings import (
 )
 from instrument.integrations.langchain._event_method import EventMethod
 from instrument.integrations.langchain._given import has_been_asked
-from instrument.integrations.langchain._kinds import recipe
-from instrument.integrations.langchain._starts import abegin, begin, joined
+from instrument.integrations.langchain._opening import opened, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
     from uuid import UUID
 
-    from instrument._listener import Listener
-    from instrument._run import Run
     from instrument.integrations.langchain._event_method import Act
-
-_HIDDEN = "langsmith:hidden"
-_STEPS = ("__start__", "_write", "_read", "ChannelWrite<", "ChannelRead<", "branch:")
 
 
 def on_chain_start(
@@ -51,14 +40,14 @@ def on_chain_start(
     """
     Begin a chain, or what LangChain calls another type of run.
     """
-    return _begin(run_type or "chain", serialized, inputs, **told)
+    return opened(run_type or "chain", serialized, inputs, **told)
 
 
 def on_llm_start(serialized: "Any", prompts: list[str], **told: "Any") -> "Act | None":
     """
     Begin a text completion.
     """
-    return _begin("llm", serialized, list(prompts), **told)
+    return opened("llm", serialized, list(prompts), **told)
 
 
 def on_chat_model_start(
@@ -67,7 +56,7 @@ def on_chat_model_start(
     """
     Begin a chat model; LangChain tells one conversation at a time.
     """
-    return _begin(
+    return opened(
         "chat_model", serialized, list(messages[0]) if messages else [], **told
     )
 
@@ -76,7 +65,7 @@ def on_retriever_start(serialized: "Any", query: str, **told: "Any") -> "Act | N
     """
     Begin a retriever.
     """
-    return _begin("retriever", serialized, query, **told)
+    return opened("retriever", serialized, query, **told)
 
 
 def on_tool_start(
@@ -90,7 +79,7 @@ def on_tool_start(
     Begin a tool; old versions tell its input as text only.
     """
     named = inputs if isinstance(inputs, dict) else {"input": input_str}
-    act = _begin("tool", serialized, named, **told)
+    act = opened("tool", serialized, named, **told)
     if act is not None and act[2]._heard.shows_all:
         act[2].__dict__["_input_str"] = input_str
     return act
@@ -119,7 +108,7 @@ def on_end(outputs: "Any", *, run_id: "UUID", **told: "Any") -> "Act | None":
     if run is None:
         return None
     if "inputs" in told:  # a stream, whose inputs are known when it has been read
-        run._inputs = _shown(run, told["inputs"], "inputs")
+        run._inputs = shown(run, told["inputs"], "inputs")
         return finish_stream, aend, run, outputs
     if run._tells.is_model:
         run._answer = guarded(outputs, answer_of)
@@ -168,100 +157,6 @@ def on_custom_event(
     """
     run = _heard.open_runs.get(run_id)
     return None if run is None else (run.emit, None, name, data)
-
-
-def _begin(
-    kind: str,
-    serialized: "Any",
-    inputs: "Any",
-    *,
-    run_id: "UUID",
-    handlers: "tuple[Listener, ...]",
-    parent_run_id: "UUID | None" = None,
-    name: str | None = None,
-    tags: "list[str] | None" = None,
-    metadata: "dict[str, Any] | None" = None,
-    **keywords: "Any",
-) -> "Act | None":
-    """
-    Make a run; None where nobody listens, or it is plumbing that nobody wants to see.
-    """
-    if run_id in _heard.open_runs:
-        return joined(_heard.open_runs[run_id], handlers)
-    own = (Layer(Options(handlers), "call"),) if handlers else ()
-    made = recipe(kind, serialized, name, metadata, keywords)
-    run = open_run(made, own, None, _heard.find(parent_run_id), run_id)
-    if run is None:
-        return None
-    parent = run._parent
-    if not run._heard.hidden and _is_plumbing(run.name, tags, metadata):
-        if parent is not None:
-            _heard.stand_in(run_id, parent)
-        return None
-    if own or (parent is not None and parent._extra):
-        run._extra = own + (parent._extra if parent is not None else ())
-    if tags:
-        run._added, run._tagged = tuple(tags), True
-    _describe(run, inputs, metadata, (serialized, keywords))
-    lost = _heard.keep(run)
-    if lost is not None:
-        fail(lost, GeneratorExit())
-    return begin, abegin, run
-
-
-def _describe(
-    run: "Run",
-    inputs: "Any",
-    metadata: "dict[str, Any] | None",
-    original: "tuple[Any, dict[str, Any]]",
-) -> None:
-    """
-    Give *run* what LangChain tells of it, as far as its handlers may see it.
-    """
-    heard = run._heard
-    if metadata:
-        shown: Any = metadata.copy()
-        if heard.redactors:
-            shown = redacted(shown, heard.redactors, ("metadata",))
-        if isinstance(shown, dict):
-            run._metadata = {**run.metadata, **shown} if run._described else shown
-            run._described = True
-    run._inputs = _shown(run, inputs, "inputs")
-    told = run._tells
-    if told is CHAIN:
-        return
-    if told.is_model:
-        run.__dict__["_texts"] = []
-    if heard.shows_all:
-        run.__dict__["_langchain"] = original
-    elif run._params:
-        shown = _shown(run, run._params, "params")
-        run._params = shown if isinstance(shown, dict) else None
-
-
-def _is_plumbing(
-    name: str, tags: "list[str] | None", metadata: "dict[str, Any] | None"
-) -> bool:
-    """
-    Tell whether a run is none of the user's: tagged so, or one of LangGraph's own steps,
-    which its versions before 0.3 do not all tag.
-    """
-    if tags and _HIDDEN in tags:
-        return True
-    of_graph = metadata is not None and "langgraph_step" in metadata
-    return of_graph and name.startswith(_STEPS)
-
-
-def _shown(run: "Run", value: "Any", name: str) -> "Any":
-    """
-    Give a payload as handlers may have it: LangChain's own objects, where all is shown.
-    """
-    heard = run._heard
-    if not heard.capture:
-        return run._tells.recorded({}) if name == "inputs" else None
-    if heard.redactors:
-        value = redacted(value, heard.redactors, (name,))
-    return contained(value)
 
 
 class _WhileIdle:

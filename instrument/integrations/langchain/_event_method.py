@@ -7,7 +7,7 @@ function, by looking at its code. Who asks is answered yes, and so awaits.
 
 from instrument import _report
 from instrument._state import get_state, set_state
-from instrument.integrations.langchain._given import given_here
+from instrument.integrations.langchain._given import given_here, has_been_asked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class EventCall:
         return _awaited.__code__
 
     def __call__(self, *args: "Any", **kwargs: "Any") -> "Any":
-        handlers = given_here()
+        handlers = given_here() if has_been_asked() else ()
         try:
             act = self._prepare(*args, handlers=handlers, **kwargs)
         except Exception as exc:  # ours, or of a payload's own code
@@ -67,17 +67,12 @@ class EventCall:
         if self._is_awaited:
             return _awaited(act)
         if act is not None:
-            _do(act)
+            state = get_state()
+            try:
+                act[0](*act[2:])
+            finally:
+                set_state(state)
         return None
-
-
-def _do(act: "Act") -> None:
-    now, _, *args = act
-    state = get_state()
-    try:
-        now(*args)
-    finally:
-        set_state(state)
 
 
 async def _awaited(act: "Act | None") -> None:

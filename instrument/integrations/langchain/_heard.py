@@ -56,7 +56,8 @@ def keep(run: "Run") -> "Run | None":
     """
     open_runs[run.id] = run
     run.__dict__["_place"] = _place()
-    _count_child(run, 1)
+    if run._parent is not None:
+        run._parent._open_children += 1
     if run._outer.__class__ is list:
         hear_outside(run.id)
     oldest = _oldest(open_runs) if len(open_runs) > _MOST else None
@@ -81,8 +82,8 @@ def take(id: "UUID") -> "Run | None":
     if run is None:
         return None
     ended(id)
-    _count_child(run, -1)
     if run._parent is not None:
+        run._parent._open_children -= 1
         stand_in(id, run._parent)
     return run
 
@@ -147,12 +148,6 @@ def _is_left(run: "Run", place: object) -> bool:
         return True
     task = own() if isinstance(own, ref) else None
     return isinstance(own, ref) and (task is None or task.done())
-
-
-def _count_child(run: "Run", by: int) -> None:
-    parent = run._parent
-    if parent is not None:
-        parent._open_children += by
 
 
 def in_hand() -> "Run | None":
