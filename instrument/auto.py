@@ -123,6 +123,7 @@ def _load(name: str) -> None:
     """
     try:
         adapter = import_module(name)
+        adapter.load()
         with _lock:
             if not _on or name in _installed:
                 return

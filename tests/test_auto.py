@@ -17,12 +17,14 @@ import pytest
 from instrument import auto
 
 ADAPTER = """
-    import {name}
-
     DISTRIBUTION = "{name}"
     TESTED = ("1.0", "1.9")
     HOOK = "{name}.listeners"
     HEARS = ("calls",)
+
+    def load():
+        global {name}
+        import {name}
 
     def install():
         {name}.listeners.append("ours")
@@ -353,7 +355,8 @@ def test_contract(adapters: list[ModuleType]) -> None:
         lambda it: it.DISTRIBUTION in auto.DISTRIBUTIONS.values(),
         lambda it: len(it.TESTED) == 2,
         lambda it: bool(it.HOOK and it.HEARS and it.OWNS),
-        lambda it: callable(it.install) and callable(it.uninstall),
+        lambda it: callable(it.load) and callable(it.install),
+        lambda it: callable(it.uninstall),
     ]
 
     assert all(check(adapter) for adapter in adapters for check in said)

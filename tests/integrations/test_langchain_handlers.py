@@ -52,7 +52,9 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.usefixtures("langchain"),
     # by versions before 1, of themselves
-    pytest.mark.filterwarnings("ignore:The `(construct|copy|dict)` method is deprecated"),
+    pytest.mark.filterwarnings(
+        "ignore:The `(construct|copy|dict)` method is deprecated"
+    ),
 ]
 
 

@@ -201,3 +201,34 @@ def test_installed_and_uninstalled_meanwhile() -> None:
             thread.join()
     auto.uninstall()
     assert context._configure_hooks == before
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "langchain_core.callbacks.base",
+        "langchain_core.messages",
+        "langchain_core.runnables",
+        "langchain_core.tracers.stdout",
+        "instrument.integrations.langchain",
+        "instrument.integrations.langchain._objects",
+    ],
+)
+def test_whatever_is_imported_first(first: str) -> None:
+    """
+    Whatever part of LangChain the program imports first, nothing is met half imported.
+    """
+    done = ran(f"""
+        import instrument.auto
+        from instrument import callbacks, traced
+        from instrument.testing import Recorder
+        import {first}
+        from langchain_core.callbacks.base import BaseCallbackHandler
+        heard = Recorder()
+        with callbacks(BaseCallbackHandler(), heard):
+            traced.tool(len)("abc")
+            use()
+        print(len(heard.runs))
+    """)
+
+    assert (done.stdout, done.stderr) == ("3\n", "")

@@ -6,13 +6,15 @@ LangChain has no handler more than it would have where nobody can hear.
 """
 
 from langchain_core.callbacks.base import BaseCallbackHandler
+from langchain_core.tracers.context import _configure_hooks, register_configure_hook
 
-from instrument import _seen
+from instrument import _open, _seen
 from instrument._plan import NOBODY, Audience
 from instrument._state import MUTED, Frame, get_state, live_state
 from instrument.integrations.langchain._bridge import BRIDGE
-from instrument.integrations.langchain._given import forget_asked
-from instrument.integrations.langchain._heard import open_runs
+from instrument.integrations.langchain._endings import end_below
+from instrument.integrations.langchain._given import accept, forget_asked, refuse
+from instrument.integrations.langchain._heard import forget, in_hand, open_runs
 from instrument.integrations.langchain._late import LATE
 
 TYPE_CHECKING = False
@@ -97,3 +99,35 @@ def _audience() -> Audience:
 
 TOKENS = Tokens()
 _NONE = Audience([], ())
+_HOOKS = {
+    BridgeHook(): True,  # handed down, since LangGraph does not ask again for its nodes
+    TokensHook(): False,
+    LateHook(): False,
+}
+
+
+def register() -> None:
+    """
+    Put our hooks into LangChain's list, if they are not there.
+    """
+    registered = [hook for hook, *_ in _configure_hooks]
+    for hook, is_handed_down in _HOOKS.items():
+        if hook not in registered:
+            register_configure_hook(hook, is_handed_down)  # type: ignore[arg-type]
+    accept()
+    if in_hand not in _open.frameworks:
+        _open.frameworks.append(in_hand)
+        _open.endings.append(end_below)
+
+
+def unregister() -> None:
+    """
+    Undo `register`.
+    """
+    for entry in [it for it in _configure_hooks if it[0] in _HOOKS]:
+        _configure_hooks.remove(entry)
+    refuse()
+    forget()
+    if in_hand in _open.frameworks:
+        _open.frameworks.remove(in_hand)
+        _open.endings.remove(end_below)
