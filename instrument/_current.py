@@ -3,7 +3,7 @@ The run in hand: `current_run` and `emit`.
 """
 
 from instrument._layer import mark
-from instrument._open import open_parent
+from instrument._open import framework_run, frameworks, nearer, open_parent
 from instrument._plan import NOBODY, Plan
 from instrument._recipe import Recipe
 from instrument._run import InertRun, Run
@@ -22,12 +22,17 @@ def current_run() -> Run:
     Give the run in hand. Never None: outside any run it is false, and inert.
     """
     state: Any = get_state()
-    if state.__class__ is Run and state._ended_ns is None:
+    if state.__class__ is Run and state._ended_ns is None and not frameworks:
         return state
-    if not isinstance(state, Frame):
+    if state is MUTED:
         return INERT
-    run: Any = state if state.is_run else state.run
-    return open_parent(run) or INERT
+    if not isinstance(state, Frame):
+        run: Any = None
+    else:
+        run = open_parent(state if state.is_run else state.run)  # type: ignore[arg-type]
+    if frameworks:
+        run = nearer(framework_run(), run)
+    return run or INERT
 
 
 def emit(name: str, data: object = None) -> None:
@@ -44,9 +49,12 @@ def emit(name: str, data: object = None) -> None:
     is_frame = isinstance(state, Frame)
     plan = state._plan if is_frame else NOBODY
     heard = plan.settle()
-    if not heard.listeners:
+    if not heard.listeners and is_frame:
         return
     run = current_run()
+    if not heard.listeners:
+        run.emit(name, data)  # of a framework, which was given handlers of its own
+        return
     if not run:
         run = Run(Recipe(str(name), "custom"), None, plan, heard, state)
         if heard.undecided:

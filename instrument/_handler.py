@@ -8,6 +8,10 @@ method gets ``run`` (the live `Run`) and ``tags``, all but ``on_llm_new_token`` 
 without ``**kwargs`` gets those it names.
 """
 
+import copyreg
+
+from instrument import _seen
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -30,15 +34,42 @@ class BaseCallbackHandler:
     """
 
     raise_error: bool = False
-    run_inline: bool = False
-    ignore_llm: bool = False
-    ignore_retry: bool = False
-    ignore_chain: bool = False
-    ignore_agent: bool = False
-    ignore_retriever: bool = False
-    ignore_chat_model: bool = False
-    ignore_custom_event: bool = False
+    run_inline: bool = _seen.flag(_seen.InlineFlag)
     ignore_embedding: bool = False
+    ignore_llm: bool = _seen.flag()
+    ignore_retry: bool = _seen.flag()
+    ignore_chain: bool = _seen.flag()
+    ignore_agent: bool = _seen.flag()
+    ignore_retriever: bool = _seen.flag()
+    ignore_chat_model: bool = _seen.flag()
+    ignore_custom_event: bool = _seen.flag()
+
+    if not TYPE_CHECKING:  # which would take it for the signature of all that have none
+
+        def __new__(cls, *args, **kwargs):
+            if (args or kwargs) and cls.__init__ is object.__init__:
+                message = f"{cls.__name__}() takes no arguments"
+                raise TypeError(message)
+            handler = super().__new__(cls)
+            _seen.born(handler)
+            return handler
+
+    def __init_subclass__(cls, **kwargs: "Any") -> None:
+        super().__init_subclass__(**kwargs)
+        _seen.flags_kept(cls)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """
+        The class, as LangChain sees it: one of its own handlers' too.
+        """
+        return _seen.seen_class(type(self))
+
+    def __reduce_ex__(self, protocol: "Any") -> "Any":
+        made = super().__reduce_ex__(max(protocol, 2))  # older ones ask for __class__
+        if isinstance(made, tuple) and made[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
+            return (_seen.made_anew, *made[1:])
+        return made
 
     def on_llm_start(
         self,

@@ -9,6 +9,7 @@ blocks a loop, and every wait has a bound.
 from collections import deque
 from collections.abc import Coroutine
 from concurrent.futures import Future
+from concurrent.futures import wait as futures_wait
 from typing import Any
 
 from instrument import _loops, _report
@@ -124,6 +125,13 @@ class Lane:
             what = f"flush (waited {_loops.WAIT_S:.0f} s)"
             _report.failed(self.listener.handler, what, exc)
 
+    def wait_from_thread(self, done: "Future[None]") -> None:
+        """
+        Wait in sync code for another thread's loop, not long: it may wait for us.
+        """
+        if not self.is_slow:
+            self.is_slow = not futures_wait({done}, FOREIGN_WAIT_S).done
+
     def take(self, other: "Lane") -> None:
         """
         Take over what *other*, whose loop is gone, has not served.
@@ -209,8 +217,8 @@ def queue(
     Serve an async handler from sync code.
 
     On a loop's thread, or where the block has a loop, it is queued there. With no
-    loop anywhere the background loop serves it, and one that may stop the call is
-    waited for.
+    loop anywhere the background loop serves it. One that may stop the call is waited
+    for, but on a loop's own thread.
 
     Returns:
         What the handler raised, already reported, if it was waited for.
@@ -221,7 +229,10 @@ def queue(
         return None
     if _loops.background.is_loop(lane.loop) and not _loops.background.is_here():
         lane.wait()
-        return done.exception(0) if done.done() else None
+    elif lane.loop is not None and _loops.running_loop() is None:
+        lane.wait_from_thread(done)
+    if done.done():
+        return done.exception()
     exc = RuntimeError("an async handler cannot stop sync code on a loop's thread")
     _report.failed(listener.handler, f"{event} (raise_error)", exc)
     return None

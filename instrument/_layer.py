@@ -21,6 +21,7 @@ class Options:
 
     __slots__ = (
         "capture",
+        "hidden",
         "inherit",
         "listeners",
         "metadata",
@@ -39,6 +40,7 @@ class Options:
         sample: float = 1.0,
         redactors: "tuple[Redactor, ...]" = (),
         capture: bool = True,
+        hidden: bool = True,
     ) -> None:
         self.listeners = listeners
         self.tags = tags
@@ -47,6 +49,7 @@ class Options:
         self.sample = sample
         self.redactors = redactors
         self.capture = capture
+        self.hidden = hidden
 
     def __bool__(self) -> bool:
         return bool(self.listeners or self.tags or self.metadata)

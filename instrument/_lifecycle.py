@@ -5,11 +5,13 @@ How a run begins and ends: every start has exactly one terminal event.
 `afail` return what is to be awaited, or None where no handler is async.
 """
 
+import sys
+
 from instrument import _ids
 from instrument._loops import cancellations, shield
-from instrument._open import open_parent
+from instrument._open import endings, open_parent
 from instrument._run import Run
-from instrument._state import MUTED, get_state, set_state, without
+from instrument._state import MUTED, chain, get_state, set_state, without
 from instrument._tell import failing, returning, starting
 
 TYPE_CHECKING = False
@@ -81,7 +83,12 @@ def finish(run: Run, outputs: object) -> None:
     if run._ended_ns is not None:
         return
     state = get_state()
-    if state is run and (run._parent is None or run._parent._ended_ns is None):
+    parent = run._parent
+    if (
+        state is run
+        and (parent is None or parent._ended_ns is None)
+        and not run._open_children
+    ):
         run._ended_ns = _ids.clock_ns()  # `_close`, where nothing is out of order
         run.status = "ok"
         after, run._outer = run._outer, None
@@ -110,7 +117,7 @@ def fail(run: Run, exc: BaseException) -> None:
         return
     if isinstance(exc, RecursionError):
         _recover(run, exc)
-    after = _close(run, _status(exc))
+    after = _close(run, _status(exc), exc)
     try:
         rest = failing(run, exc)
         if rest is not None:
@@ -145,7 +152,7 @@ def _aend(
     tell: "Callable[[Run, Any], Delivery | None]",
     value: object,
 ) -> "Pending | None":
-    after = _close(run, status)
+    after = _close(run, status, value)
     try:
         rest = tell(run, value)
         waiting = None if rest is None else rest.step()
@@ -192,13 +199,17 @@ async def _settle_later(run: Run, rest: "Delivery", after: object) -> None:
         raise rest.error
 
 
-def _close(run: Run, status: str) -> "Any":
+def _close(run: Run, status: str, exc: object = None) -> "Any":
     """
-    Mark *run* as ended, and mute.
+    Mark *run* as ended, and mute; what it left open below it ends with it.
 
     Returns:
         The state to go back to.
     """
+    if run._open_children:
+        left = exc if isinstance(exc, BaseException) else GeneratorExit()
+        for end_below in endings:
+            end_below(run, left)
     run._ended_ns = _ids.clock_ns()
     run.status = status
     state = get_state()
@@ -222,6 +233,8 @@ def _recover(run: Run, exc: RecursionError) -> None:
     End what is above *run* and could not be ended where the stack was full.
     """
     state = get_state()
+    if all(link is not run for link in chain(state)):
+        return  # a framework's, which was never current
     while state.__class__ is Run and state is not run and state._ended_ns is None:
         outer = state._outer
         fail(state, exc)
@@ -230,9 +243,18 @@ def _recover(run: Run, exc: RecursionError) -> None:
 
 
 def _status(exc: BaseException) -> str:
-    if isinstance(exc, GeneratorExit):
+    if isinstance(exc, (GeneratorExit, *_departures())):
         return "abandoned"
     return "cancelled" if isinstance(exc, cancellations()) else "error"
+
+
+def _departures() -> "tuple[type[BaseException], ...]":
+    """
+    Give the exception types by which LangGraph leaves a node that has not failed: it
+    waits for a human, or hands over to another graph.
+    """
+    module = sys.modules.get("langgraph.errors")
+    return () if module is None else (module.GraphBubbleUp,)
 
 
 def _wait_for_background(run: Run) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from copy import copy
 from types import BuiltinMethodType, FunctionType, MethodType
 
-from instrument import _report
+from instrument import _messages, _report
 from instrument._signature import adapted
 
 TYPE_CHECKING = False
@@ -53,11 +53,13 @@ EVENTS: "dict[str, tuple[tuple[str, ...], tuple[str, ...]]]" = {
     "on_event": (("event",), ()),
 }
 _LANGCHAIN = "langchain_core.callbacks.base"
+_LANGCHAIN_OBJECTS = "instrument.integrations.langchain._objects"
 _BASES = (_LANGCHAIN, "instrument._handler", "instrument._async_handler")
 _BOUND = frozenset((MethodType, BuiltinMethodType))
 _KNOWN_TYPES = 512
 _kinds: "dict[type, str]" = {}
 _flushing: "dict[type, bool]" = {}
+_foreign: "dict[type, bool]" = {}
 
 
 class Listener:
@@ -73,7 +75,7 @@ class Listener:
         self.handler = handler
         self.event = event
         self.local = local
-        is_plain = event is None and handler.__class__ not in _BOUND
+        is_plain = event is None and type(handler) not in _BOUND
         self.key = id(handler) if is_plain else _key(handler, event)
 
     @property
@@ -88,7 +90,7 @@ class Listener:
         """
         Whether leaving its block has something to call; known by its type.
         """
-        cls = self.handler.__class__
+        cls = type(self.handler)
         known = _flushing.get(cls)
         if known is None:
             names = ("flush", "aflush")
@@ -113,6 +115,14 @@ class Listener:
             _report.failed(self.handler, name, exc)
             return None
 
+    def written(self, messages: "list[Any]") -> str:
+        """
+        Write a conversation as text, for a handler that knows text models only.
+        """
+        objects = langchain_objects() if is_langchain(self.handler) else None
+        text: str = (objects or _messages).written(messages)
+        return text
+
     def method(self, event: str) -> "Callable[..., Any] | None":
         """
         Give what serves *event*, made to take what is passed, or None.
@@ -131,7 +141,7 @@ class Listener:
         ):
             return None
         if is_langchain(self.handler):
-            return _without_run(method)
+            return _for_langchain(event, method)
         return adapted(method, positional, whole=True)
 
 
@@ -146,7 +156,7 @@ def as_listener(handler: object, event: str | None = None) -> Listener:
     Raises:
         TypeError: If it can hear nothing; names the value and the cure.
     """
-    if handler.__class__ in _kinds and event is None:  # most blocks: met before
+    if type(handler) in _kinds and event is None:  # most blocks: met before
         return Listener(handler)
     if isinstance(handler, Listener):
         return handler
@@ -177,7 +187,14 @@ def is_langchain(handler: object) -> bool:
     """
     Tell whether *handler* is of a class of LangChain's callbacks, without importing it.
     """
-    return any(base.__module__ == _LANGCHAIN for base in type(handler).__mro__)
+    cls = type(handler)
+    known = _foreign.get(cls)
+    if known is None:
+        if len(_foreign) >= _KNOWN_TYPES:
+            _foreign.clear()
+        known = any(base.__module__ == _LANGCHAIN for base in cls.__mro__)
+        _foreign[cls] = known
+    return known
 
 
 def _key(handler: object, event: str | None) -> object:
@@ -226,6 +243,28 @@ def _event_only(function: "Any") -> "Callable[..., Any]":
         return function(event)
 
     return hear
+
+
+def _for_langchain(event: str, method: "Callable[..., Any]") -> "Callable[..., Any]":
+    """
+    Have a LangChain handler hear LangChain's objects, where LangChain is there.
+    """
+    objects = langchain_objects()
+    if objects is None:
+        return _without_run(method)
+    return objects.translated(event, method)  # type: ignore[no-any-return]
+
+
+def langchain_objects() -> "Any":
+    """
+    Import what makes LangChain's objects; None where LangChain is not installed.
+    """
+    from importlib import import_module
+
+    try:
+        return import_module(_LANGCHAIN_OBJECTS)
+    except ImportError:
+        return None
 
 
 def _without_run(method: "Callable[..., Any]") -> "Callable[..., Any]":

@@ -70,16 +70,16 @@ def document_data(document: object) -> object:
     return {"page_content": content, "metadata": get(document, "metadata")}
 
 
-def messages_text(messages: "list[Any]") -> str:
+def written(messages: "list[Any]") -> str:
     """
     Write a conversation as text, a line a message, for handlers of text models.
     """
-    written = []
+    lines = []
     for message in messages:
         data = message_data(message)
         text = content_text(data["content"])
-        written.append(f"{str(data['role']).capitalize()}: {text}")
-    return "\n".join(written)
+        lines.append(f"{str(data['role']).capitalize()}: {text}")
+    return "\n".join(lines)
 
 
 def _role(role: object) -> str:

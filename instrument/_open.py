@@ -3,16 +3,25 @@ How a run comes about: who hears it, and whose child it is.
 """
 
 from instrument._layer import mark
-from instrument._plan import NOBODY, Epoch, Plan, linked
+from instrument._plan import NOBODY, Epoch, Plan, View, linked
 from instrument._recipe import Recipe
 from instrument._run import Run
-from instrument._state import MUTED, get_state, live_state
+from instrument._state import MUTED, Frame, get_state, live_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+    from uuid import UUID
 
     from instrument._layer import Layer
+
+
+frameworks: "list[Callable[[], Run | None]]" = []
+"""What tells the run that a framework has in hand; empty until one is heard."""
+
+endings: "list[Callable[[Run, BaseException], None]]" = []
+"""What ends the open runs below one, when that ends and they were not told to."""
 
 
 def open_run(
@@ -20,6 +29,7 @@ def open_run(
     layers: "tuple[Layer, ...]" = (),
     call: "Any" = None,
     parent: "Run | None" = None,
+    id: "UUID | None" = None,
 ) -> "Run | None":
     """
     Make a run in the state of now; it is neither started nor current yet.
@@ -29,6 +39,7 @@ def open_run(
         layers: What constructors and the call itself add, outer first.
         call: What its inputs are bound from: the binding, args, kwargs, instance.
         parent: The run it belongs to; else the one in hand.
+        id: What a framework knows it by; else a new one.
 
     Returns:
         The run, or None where nobody listens.
@@ -41,18 +52,19 @@ def open_run(
     else:
         if state._is_gone:
             live_state()
-            return open_run(recipe, layers, call, parent)
+            return open_run(recipe, layers, call, parent, id)
         if state.__class__ is Run:
             plan, ambient = state._plan, state
         else:
             plan, ambient = state._mended or state, state.run
         if ambient is not None and ambient._ended_ns is not None:
             ambient = open_parent(ambient)
+    parent = parent or (framework_run() if frameworks else None)
     if parent is not None:
         plan = parent._plan if state.__class__ is list else plan
         ambient = nearer(open_parent(parent), ambient)
     if ambient is not None and ambient._extra and ambient is not state:
-        plan = linked(plan, ambient._extra)
+        plan = _below(ambient, plan)
     if layers:
         plan = linked(plan, layers)
     heard = plan.audience if plan.epoch == Epoch.now else plan.settle()
@@ -60,9 +72,22 @@ def open_run(
         return None
     run = Run(recipe, ambient, plan, heard, state)
     run._call = call
+    if id is not None:
+        run.id = id
     if layers or heard.undecided:
         _refine(run, layers)
     return run
+
+
+def _below(parent: Run, plan: Plan) -> Plan:
+    """
+    Put what *parent* adds on *plan*; kept for its next child: to settle takes 30 us.
+    """
+    known = parent._below
+    if known is None or known[0] is not plan or known[1] is not parent._extra:
+        made = linked(plan, parent._extra)
+        known = parent._below = plan, parent._extra, made
+    return known[2]
 
 
 def _refine(run: Run, layers: "tuple[Layer, ...]") -> None:
@@ -76,6 +101,32 @@ def _refine(run: Run, layers: "tuple[Layer, ...]") -> None:
         run._voices = heard.voices(run._tells)
     if any(it.local for layer in layers for it in layer.options.listeners):
         run._plan = linked(run._plan, ())
+
+
+def framework_run() -> Run | None:
+    """
+    Give the run that a framework has in hand here, if it has not ended.
+    """
+    for ask in frameworks:
+        run = open_parent(ask())
+        if run is not None:
+            return run
+    return None
+
+
+def state_in_hand() -> "Any":
+    """
+    Give the state of now; inside a framework's run, one that has that run in hand.
+    """
+    state: Any = get_state()
+    run = framework_run() if frameworks and state is not MUTED else None
+    if run is None:
+        return state
+    if not isinstance(state, Frame):
+        return View(run._plan, run)
+    ambient: Any = state if state.is_run else state.run
+    near = nearer(run, open_parent(ambient))
+    return state if near is ambient else View(state._plan, near)
 
 
 def nearer(framework: Run | None, ambient: Run | None) -> Run | None:

@@ -155,10 +155,12 @@ class Audience:
     Attributes:
         layers: What it was settled from, without what ``inherit=False`` cut off.
         listeners: Each with its layer, in the order in which they hear.
+        hidden: True where runs are heard that a framework means to hide.
         undecided: True while samples of some layer have not been drawn.
         metadata: What constructors gave, outer to inner, and over it what blocks and
             calls gave.
         shows_all: True where no payload is redacted or dropped.
+        wants_tokens: True where a handler has models stream that were not asked to.
         waits: The layers that no block is left for: their async handlers are waited
             for by the outermost run.
     """
@@ -166,6 +168,7 @@ class Audience:
     __slots__ = (
         "_receivers",
         "capture",
+        "hidden",
         "is_described",
         "is_tagged",
         "layers",
@@ -177,6 +180,7 @@ class Audience:
         "undecided",
         "voices_of",
         "waits",
+        "wants_tokens",
     )
 
     def __init__(self, layers: "list[Layer]", own: "tuple[Layer, ...]") -> None:
@@ -192,7 +196,12 @@ class Audience:
         self.tags = tuple(dict.fromkeys(tag for o in options for tag in o.tags))
         self.redactors = tuple(dict.fromkeys(r for o in options for r in o.redactors))
         self.capture = all(o.capture for o in options)
+        self.hidden = all(o.hidden for o in options)
         self.shows_all = self.capture and not self.redactors
+        self.wants_tokens = any(
+            getattr(it.handler, "wants_tokens", None) is True
+            for it, _ in self.listeners
+        )
         self.metadata: dict[str, Any] = {}
         self.is_tagged = bool(self.tags)
         for constructors in (True, False):

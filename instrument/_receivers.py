@@ -17,15 +17,14 @@ if TYPE_CHECKING:
 
 class Voices:
     """
-    What serves the start, end and error of one kind of run.
+    What serves the start and end of one kind of run; few ever tell an error.
     """
 
-    __slots__ = ("end", "error", "start")
+    __slots__ = ("end", "start")
 
     def __init__(self, audience: "Audience", kind: "Chain") -> None:
         self.start = audience.receivers(kind.start)
         self.end = audience.receivers(kind.end)
-        self.error = audience.receivers(kind.error)
 
 
 class Receivers:
@@ -76,9 +75,7 @@ def _fallback(listener: "Listener", event: str) -> "Callable[..., object] | None
     def as_text(
         serialized: object, messages: "list[list[Any]]", **kwargs: object
     ) -> object:
-        from instrument._messages import messages_text
-
-        return method(serialized, [messages_text(m) for m in messages], **kwargs)
+        return method(serialized, [listener.written(m) for m in messages], **kwargs)
 
     return as_text
 

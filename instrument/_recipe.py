@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from instrument._payload import Chain
+
 
 class Recipe:
     """
@@ -27,9 +29,10 @@ class Recipe:
         kind: str,
         facts: "dict[str, Any] | None" = None,
         outputs: "Any" = None,
+        tells: "Chain | None" = None,
     ) -> None:
         self.name = name
         self.kind = kind
-        self.tells = kind_of(kind)
+        self.tells = tells or kind_of(kind)
         self.facts = facts
         self.outputs = outputs

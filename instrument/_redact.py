@@ -66,8 +66,9 @@ def redacted(value: object, redactors: "tuple[Redactor, ...]", path: "Path") -> 
     Give *value* as handlers may see it.
 
     Args:
-        value: A payload; builtin containers in it are walked, and rebuilt where
-            something changed. The original is never touched.
+        value: A payload; builtin containers and pydantic models in it are walked, and
+            rebuilt (models as dicts) where something changed. The original is never
+            touched.
         redactors: Asked for every value, containers before what they hold.
         path: Where the value stands: ``("inputs", "user", "password")``.
     """
@@ -97,16 +98,21 @@ class _Walk:
 
     def walked(self, value: "Any", path: "Path", depth: int) -> "Any":
         changed = self._redactor(value, path)
-        if changed is not value or not isinstance(value, _CONTAINERS):
+        if changed is not value:
             return changed
-        self._left -= len(value)
+        fields = _fields(value)
+        if fields is None:
+            return value
+        self._left -= len(fields)
         if depth == 0 or self._left < 0:
             return MASK  # too deep or too large to be looked into: not shown
-        if isinstance(value, dict):
-            return {
+        if isinstance(fields, dict):
+            shown = {
                 key: self.walked(item, (*path, key), depth - 1)
-                for key, item in value.items()
+                for key, item in fields.items()
             }
+            same = all(shown[key] is item for key, item in fields.items())
+            return value if same else shown
         items = [
             self.walked(item, (*path, index), depth - 1)
             for index, item in enumerate(value)
@@ -114,6 +120,18 @@ class _Walk:
         if all(new is old for new, old in zip(items, value, strict=True)):
             return value
         return items if isinstance(value, list) else _plain_type(value)(items)
+
+
+def _fields(value: "Any") -> "Any":
+    """
+    Give what *value* holds: a container itself, the fields of a pydantic model as a
+    dict (messages and documents are such models), None for all else.
+    """
+    if isinstance(value, _CONTAINERS):
+        return value
+    if not hasattr(type(value), "__pydantic_fields__"):
+        return None
+    return {**vars(value), **(value.__pydantic_extra__ or {})}
 
 
 _CONTAINERS = (dict, list, tuple, set, frozenset)

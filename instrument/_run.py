@@ -75,6 +75,8 @@ class Run(Telling):
     _metadata: "dict[str, Any] | None" = None
     _answer: "Answer | None" = None
     _entry: "Any" = None
+    _below: "tuple[Plan, tuple[Layer, ...], Plan] | None" = None
+    _open_children = 0  # as far as a framework tells of them
 
     def __init__(
         self,

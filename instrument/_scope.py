@@ -116,6 +116,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         redact: A function ``(value, path) -> value``, or a list of names to mask; for
             every handler below, outer ones included.
         capture: False keeps all payloads from every handler below.
+        hidden: False leaves out runs that a framework marks as its plumbing.
         functions: A function for one event: ``on_llm_new_token=print_token``.
 
     Raises:
@@ -134,11 +135,12 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         sample: float = 1.0,
         redact: "Redactor | Iterable[str] | None" = None,
         capture: bool = True,
+        hidden: bool = True,
         **functions: "Callable[..., Any]",
     ) -> None:
         listeners = []
         for handler in handlers:
-            if handler.__class__ is callbacks:
+            if type(handler) is callbacks:
                 raise TypeError(_NESTED)
             listener = as_listener(handler)
             if listener.local:
@@ -157,6 +159,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         )
         self.redactors = () if redact is None else (as_redactor(redact),)
         self.capture = capture
+        self.hidden = hidden
         self._open: dict[int, Scope] = {}
         self._installed: Layer | None = None
         self._mute = 0
@@ -251,7 +254,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         layer, self._installed = self._installed, None
         if layer is None:
             return
-        PROCESS[:] = [kept for kept in PROCESS if kept is not layer]
+        PROCESS.remove(layer)
         Epoch.end()
         _serve.flush(layer)
 

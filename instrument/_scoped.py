@@ -5,6 +5,7 @@ Functions that run in a scope: ``@callbacks(handler)`` opens a fresh one at each
 
 from instrument._decorate import decorated
 from instrument._follow import FOLLOWED, follow
+from instrument._open import state_in_hand
 from instrument._plan import NOBODY, View
 from instrument._session import Session
 from instrument._state import MUTED, Frame, get_state, leave, set_state
@@ -254,7 +255,7 @@ def bound_iterator(target: "Any") -> "Any":
     Raises:
         TypeError: If it is neither, nor can be called.
     """
-    session = BoundSession(get_state())
+    session = BoundSession(state_in_hand())
     if target.__class__ in FOLLOWED:
         return follow(target, session)
     if hasattr(type(target), "__next__"):

@@ -123,7 +123,7 @@ def answer_of(result: object) -> Answer:
     answer = Answer(
         message=source if message is not None or _is_message(result) else None
     )
-    for holder in (generation, choice, source, result):
+    for holder in (source, generation, choice, result):
         text = _text_of(holder)
         if text:
             answer.text = text

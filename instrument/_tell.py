@@ -120,7 +120,7 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
     kind = run._tells
     run.error = exc
     run.error_origin = _is_origin(exc, run)
-    receivers = run._voices.error
+    receivers = run._heard.receivers(kind.error)
     if not receivers.entries:
         return None
     own = guarded(run, kind.failed) if receivers.typed else None

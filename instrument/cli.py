@@ -16,7 +16,7 @@ from typing import NoReturn
 import instrument
 from instrument._text import printable
 
-COMMANDS = ("demo",)
+COMMANDS = ("demo", "status")
 _USAGE_ERROR = 2
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -84,10 +84,14 @@ class _Parser(argparse.ArgumentParser):
         _say_error(message)
         raise SystemExit(_USAGE_ERROR)
 
+    def _cure_for_words(self) -> str:
+        is_demo = self.prog.endswith(" demo")
+        return "put the question in quotes" if is_demo else f"see {self.prog} --help"
+
     def _refuse(self, unknown: list[str]) -> NoReturn:
         options = [word for word in unknown if word.startswith("-")]
         if not options:
-            self.error(f"unexpected {unknown[0]!r}: put the question in quotes")
+            self.error(f"unexpected {unknown[0]!r}: {self._cure_for_words()}")
 
         name = options[0].partition("=")[0]
         cure = _nearest(name, self._option_string_actions) or f"see {self.prog} --help"
@@ -142,6 +146,15 @@ def _parser() -> _Parser:
         "--tree", action="store_true", help="show the runs as a live tree (needs rich)"
     )
     demo.set_defaults(run=_run_demo)
+
+    status = commands.add_parser(
+        "status",
+        help="show which frameworks are heard, and how",
+        description="Import each framework that is installed, and show what "
+        "instrument.auto hears of it, or why nothing.",
+        allow_abbrev=False,
+    )
+    status.set_defaults(run=_run_status)
     return parser
 
 
@@ -178,6 +191,21 @@ def _run_demo(parser: _Parser, arguments: argparse.Namespace) -> None:
             raise
         parser.error(f"cannot write events to {arguments.events!r}: {exc.strerror}")
     print(f"Events: {printable(arguments.events)}")
+
+
+def _run_status(parser: _Parser, _: argparse.Namespace) -> None:
+    from instrument import auto
+
+    rows = [("framework", "version", "heard through", "what is heard")]
+    for status in auto.status(importing=True):
+        heard = ", ".join(status.hears) or f"nothing: {status.why_not}"
+        rows.append(
+            (status.framework, status.version or "-", status.hook or "-", heard)
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        print(printable("  ".join(cells).rstrip()))
 
 
 def _say_error(message: str) -> None:

@@ -5,8 +5,8 @@ Tasks, ``asyncio.to_thread`` and generators need none of this.
 """
 
 from instrument._decorate import decorated
+from instrument._open import state_in_hand
 from instrument._scoped import Bound, bound_iterator
-from instrument._state import get_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def bind(target: "T") -> "T":
     """
     bound: Any = target
     if callable(bound) and not isinstance(bound, type):
-        return decorated(bound, Bound(get_state()), "bind")  # type: ignore[no-any-return]
+        return decorated(bound, Bound(state_in_hand()), "bind")  # type: ignore[no-any-return]
     return bound_iterator(bound)  # type: ignore[no-any-return]
 
 

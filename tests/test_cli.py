@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import instrument
-from instrument import Event, _demo, cli
+from instrument import Event, _demo, auto, cli
 from instrument._demo import library
 
 FULL_DISK = Path("/dev/full")
@@ -44,9 +44,12 @@ def shell(tmp_path: Path) -> Shell:
 @pytest.mark.parametrize(
     "words, error",
     [
-        ([], "which command? demo (see python -m instrument --help)"),
+        ([], "which command? demo, status (see python -m instrument --help)"),
         (["dmo"], "unknown command 'dmo': did you mean demo?"),
-        (["What is a deque?"], "unknown command 'What is a deque?': there is demo"),
+        (["What is a deque?"], "unknown command 'What is a deque?': there is demo, status"),
+        (["stats"], "unknown command 'stats': did you mean status?"),
+        (["status", "langchain"], "unexpected 'langchain': see python -m instrument status --help"),
+        (["status", "--zzz"], "unknown option '--zzz': see python -m instrument status --help"),
         (["--verison"], "unknown option '--verison': did you mean --version?"),
         (["-x"], "unknown option '-x': see python -m instrument --help"),
         (["demo", "--evnts", "f"], "unknown option '--evnts': did you mean --events?"),
@@ -118,6 +121,39 @@ def test_version(shell: Shell) -> None:
 
     assert done.stdout == f"instrument {instrument.__version__}\n"
     assert done.returncode == 0
+
+
+def test_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    ``status`` prints a line per framework: what is heard of it, or why nothing.
+    """
+    found = [
+        auto.Status("one", "1.2.3", "one.hook", ("chains", "tools"), None),
+        auto.Status("another", None, None, (), "not\x1binstalled"),
+    ]
+    monkeypatch.setattr(auto, "status", lambda *, importing: found)
+
+    code = cli.main(["status"])
+
+    assert code == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "framework  version  heard through  what is heard",
+        "one        1.2.3    one.hook       chains, tools",
+        r"another    -        -              nothing: not\x1binstalled",
+    ]
+
+
+def test_status_as_process(shell: Shell) -> None:
+    """
+    The process names every framework that there is an adapter for.
+    """
+    done = shell("status")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    named = [line.split()[0] for line in done.stdout.splitlines()]
+    assert named == ["framework", *[status.framework for status in auto.status()]]
 
 
 def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from instrument._messages import message_data, messages_text
+from instrument._messages import message_data, written
 
 
 def as_object(value: Any) -> Any:
@@ -69,4 +69,4 @@ def test_conversation_as_text() -> None:
         {"role": "tool", "content": None},
     ]
 
-    assert messages_text(conversation) == "System: Be brief\nUser: Look: here\nTool: "
+    assert written(conversation) == "System: Be brief\nUser: Look: here\nTool: "

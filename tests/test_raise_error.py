@@ -4,6 +4,7 @@
 
 import gc
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from instrument import (
     AsyncCallbackHandler,
     BaseCallbackHandler,
+    bind,
     callbacks,
     emit,
     traced,
@@ -303,3 +305,37 @@ async def test_handler_that_raises_in_a_dropped_coroutine(reports: list[str]) ->
         gc.collect()
 
     assert len([line for line in reports if "late" in line]) == 1
+
+
+@pytest.mark.rule(13, "sync")
+async def test_async_handler_stops_sync_code_in_a_thread() -> None:
+    """
+    In a thread without a loop an async handler of another thread's loop is waited for.
+    """
+    ran: list[str] = []
+
+    async with callbacks(AsyncStopper()):
+        with pytest.raises(PermissionError):
+            await anyio.to_thread.run_sync(traced(lambda: ran.append("body")))
+
+    assert ran == []
+
+
+@pytest.mark.rule(13, "sync")
+async def test_async_handler_of_a_loop_that_is_busy(
+    reports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    If that loop does not serve it in time, perhaps since it waits for the thread, the
+    call goes on, which is said once; nobody waits for that loop again.
+    """
+    monkeypatch.setattr("instrument._lanes.FOREIGN_WAIT_S", 0.01)
+
+    async with callbacks(AsyncStopper()):
+        with ThreadPoolExecutor() as pool:  # whose exit blocks the loop's thread
+            results = [
+                pool.submit(bind(traced(lambda: "ran"))).result() for _ in range(2)
+            ]
+
+    assert results == ["ran", "ran"]
+    assert len([line for line in reports if "cannot stop sync code" in line]) == 1

@@ -1,0 +1,15 @@
+"""
+Where runs come from besides `@traced`: one foreign package per module.
+
+Each is imported when its package is, by `instrument.auto`; its import imports nothing of
+that package. It says
+
+* ``DISTRIBUTION``: what `importlib.metadata` knows the package by;
+* ``TESTED``: the lowest and the highest version that its tests have run with;
+* ``HOOK``: the package's own official way by which it is heard;
+* ``HEARS``: what becomes a run or an event;
+* ``OWNS``: what it leaves in the package while installed;
+* ``load()``: import what it needs; apart, so that nothing is locked meanwhile;
+* ``install()``: start to listen; idempotent, no cost until somebody listens;
+* ``uninstall()``: undo that exactly.
+"""

@@ -1,0 +1,90 @@
+"""
+Our handlers in LangChain's own ``callbacks=[...]``.
+
+LangChain asks each of its handlers for a flag before it tells it anything. Ours answer
+that they are to be skipped, and so make known that they were given here: the bridge,
+which comes last, has them hear the run like any other, and once.
+"""
+
+from contextvars import ContextVar
+from threading import RLock
+
+from instrument import _seen
+from instrument._layer import Layer, Options
+from instrument._listener import Listener, as_listener
+from instrument._state import PROCESS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from uuid import UUID
+
+_lock = RLock()
+_outside: "set[UUID]" = set()
+_LOOK = Layer(Options(), "process")
+"""Hears nothing. While it is there, `@traced` looks who hears where no block is open."""
+
+_asked: "ContextVar[tuple[object, ...]]" = ContextVar("asked", default=())
+
+has_been_asked = _asked.get
+"""Give the handlers that LangChain has asked since the last event here."""
+
+
+def given_here() -> "tuple[Listener, ...]":
+    """
+    Take the handlers that LangChain has asked since the last event here.
+    """
+    asked = _asked.get()
+    if not asked:
+        return ()
+    _asked.set(())
+    return tuple([as_listener(handler) for handler in asked])
+
+
+def forget_asked() -> None:
+    """
+    Forget who was asked for an event that never came: a handler before us stopped it.
+    """
+    if _asked.get():
+        _asked.set(())
+
+
+def hear_outside(id: "UUID") -> None:
+    """
+    Have what is called below a run that began outside of every block be heard too.
+    """
+    with _lock:
+        _outside.add(id)
+        if _LOOK not in PROCESS:
+            PROCESS.append(_LOOK)
+
+
+def ended(id: "UUID") -> None:
+    """
+    Undo `hear_outside` when the last such run has ended.
+    """
+    if id not in _outside:
+        return
+    with _lock:
+        _outside.discard(id)
+        if not _outside and _LOOK in PROCESS:
+            PROCESS.remove(_LOOK)
+
+
+def accept() -> None:
+    """
+    Have those that LangChain asks hear.
+    """
+    _seen.asked = _note
+
+
+def refuse() -> None:
+    """
+    Undo `accept`.
+    """
+    _seen.asked = None
+
+
+def _note(handler: object) -> None:
+    asked = _asked.get()
+    if not any(each is handler for each in asked):
+        _asked.set((*asked, handler))

@@ -1,0 +1,183 @@
+"""
+The open runs that LangChain told of, by its ids.
+"""
+
+import sys
+from _thread import get_ident
+from weakref import ref
+
+from instrument._layer import Layer, Options
+from instrument._loops import running_loop
+from instrument.integrations.langchain._given import ended, hear_outside
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+    from uuid import UUID
+
+    from instrument._run import Run
+
+_MOST = 100_000
+"""LangChain forgets to end some runs: those whose start another handler refused."""
+
+_MOST_ENDED = 4_000
+
+open_runs: "dict[UUID, Run]" = {}
+_ended: "dict[UUID, tuple[UUID, ref[Run]]]" = {}
+"""Whose child an ended run was: a task that it left behind goes on under that."""
+_NOWHERE = None, lambda: None
+_config: "Any" = None
+"""LangChain's own ContextVar, once there is one."""
+
+
+def find(id: "UUID | None") -> "Run | None":
+    """
+    Find the run that LangChain knows by *id*, or what an ended one was called from.
+    """
+    while id is not None:
+        run = open_runs.get(id)
+        if run is not None:
+            return run
+        parent: Callable[[], Run | None]
+        id, parent = _ended.get(id, _NOWHERE)
+        run = parent()
+        if run is not None:
+            return run
+    return None
+
+
+def keep(run: "Run") -> "Run | None":
+    """
+    Remember *run* until it ends.
+
+    Returns:
+        A run to end: the oldest, where there are too many.
+    """
+    open_runs[run.id] = run
+    run.__dict__["_place"] = _place()
+    if run._parent is not None:
+        run._parent._open_children += 1
+    if run._outer.__class__ is list:
+        hear_outside(run.id)
+    oldest = _oldest(open_runs) if len(open_runs) > _MOST else None
+    return None if oldest is None else take(oldest)
+
+
+def stand_in(id: "UUID", run: "Run") -> None:
+    """
+    Have *run* be found as *id*, which itself is not shown.
+    """
+    _ended[id] = run.id, ref(run)
+    oldest = _oldest(_ended) if len(_ended) > _MOST_ENDED else None
+    if oldest is not None:
+        _ended.pop(oldest, None)
+
+
+def take(id: "UUID") -> "Run | None":
+    """
+    Forget a run that ends now; its parent stands for it.
+    """
+    run = open_runs.pop(id, None)
+    if run is None:
+        return None
+    ended(id)
+    if run._parent is not None:
+        run._parent._open_children -= 1
+        stand_in(id, run._parent)
+    return run
+
+
+def forget() -> None:
+    """
+    Forget all that has ended; what is open ends as it would.
+    """
+    _ended.clear()
+
+
+def _oldest(kept: "dict[UUID, Any]") -> "UUID | None":
+    try:
+        return next(iter(kept))
+    except (RuntimeError, StopIteration):  # another thread was here
+        return None
+
+
+def open_below(run: "Run", *, left: bool) -> "list[Run]":
+    """
+    Take the open runs below *run*, the deepest first.
+
+    Args:
+        run: What ends now.
+        left: Take only those whose code is known not to go on.
+    """
+    place = run.__dict__.get("_place") or _place()
+    below = [
+        it
+        for it in list(open_runs.items())
+        if _is_below(it[1], run) and (not left or _is_left(it[1], place))
+    ]
+    below.sort(key=lambda it: -it[1].depth)
+    for id, _ in below:
+        take(id)
+    return [each for _, each in below]
+
+
+def _is_below(link: "Run | None", run: "Run") -> bool:
+    while link is not None:
+        link = link._parent
+        if link is run:
+            return True
+    return False
+
+
+def _place() -> object:
+    """
+    Give the task, or the thread without one, that this is called in.
+    """
+    loop = running_loop()
+    task = None if loop is None else sys.modules["asyncio"].current_task(loop)
+    return get_ident() if task is None else ref(task)
+
+
+def _is_left(run: "Run", place: object) -> bool:
+    """
+    Tell whether the code of *run* goes on no more, where that of *place* is at an end.
+    """
+    own = run.__dict__["_place"]
+    if own == place:
+        return True
+    task = own() if isinstance(own, ref) else None
+    return isinstance(own, ref) and (task is None or task.done())
+
+
+def in_hand() -> "Run | None":
+    """
+    Give the run whose body LangChain is in here.
+
+    It says so in a ContextVar of its own: the configuration for what is called next.
+    """
+    global _config
+    if _config is None:
+        module = sys.modules.get("langchain_core.runnables.config")
+        _config = getattr(module, "var_child_runnable_config", None)
+        if _config is None:
+            return None
+    config = _config.get()
+    if not config:
+        return None
+    manager = config.get("callbacks")
+    run = find(getattr(manager, "parent_run_id", None))
+    if run is not None and "_is_handing_down" not in run.__dict__:
+        run.__dict__["_is_handing_down"] = True
+        _hand_down(run, manager)
+    return run
+
+
+def _hand_down(run: "Run", manager: "Any") -> None:
+    """
+    Have what is called below carry the tags and metadata that LangChain hands down.
+    """
+    tags = tuple(getattr(manager, "inheritable_tags", None) or ())
+    metadata = getattr(manager, "inheritable_metadata", None) or None
+    if tags or metadata:
+        run._extra += (Layer(Options(tags=tags, metadata=metadata), "call"),)

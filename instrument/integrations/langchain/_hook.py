@@ -1,0 +1,133 @@
+"""
+What LangChain asks at every run whether a handler is to be added.
+
+It takes a ContextVar, of which it calls `get` alone. These look at our own, so that
+LangChain has no handler more than it would have where nobody can hear.
+"""
+
+from langchain_core.callbacks.base import BaseCallbackHandler
+from langchain_core.tracers.context import _configure_hooks, register_configure_hook
+
+from instrument import _open, _seen
+from instrument._plan import NOBODY, Audience
+from instrument._state import MUTED, Frame, get_state, live_state
+from instrument.integrations.langchain._bridge import BRIDGE
+from instrument.integrations.langchain._endings import end_below
+from instrument.integrations.langchain._given import accept, forget_asked, refuse
+from instrument.integrations.langchain._heard import forget, in_hand, open_runs
+from instrument.integrations.langchain._late import LATE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+    from uuid import UUID
+
+
+class Tokens(BaseCallbackHandler):
+    """
+    What has LangChain's models stream though they were only invoked; it hears nothing.
+    """
+
+    ignore_llm = True
+    ignore_retry = True
+    ignore_chain = True
+    ignore_agent = True
+    ignore_retriever = True
+    ignore_chat_model = True
+    ignore_custom_event = True
+    run_inline = True
+
+    def tap_output_iter(self, run_id: "UUID", output: "Any") -> "Any":
+        return output
+
+    def tap_output_aiter(self, run_id: "UUID", output: "Any") -> "Any":
+        return output
+
+
+class BridgeHook:
+    """
+    Gives the bridge where somebody listens, or LangChain may have been given a handler.
+    """
+
+    def get(self) -> "Any":
+        """
+        Give the handler to add, or None: asked before each run, so what was noted of
+        the last one, and never taken, is forgotten.
+        """
+        forget_asked()
+        return BRIDGE if get_state() or _seen.alive or open_runs else None
+
+
+class LateHook:
+    """
+    Gives `LATE` where one may have been given that nobody listens with here, or where
+    one that listens may stop the call.
+    """
+
+    def get(self) -> "Any":
+        """
+        Give the handler to add, or None.
+        """
+        known = 0
+        for listener, _ in _audience().listeners:
+            if listener.raises:
+                return LATE
+            known += id(listener.handler) in _seen.alive
+        return LATE if len(_seen.alive) > known else None
+
+
+class TokensHook:
+    """
+    Gives what makes LangChain stream, where a handler that listens here wants tokens.
+    """
+
+    def get(self) -> "Any":
+        """
+        Give the handler to add, or None.
+        """
+        return TOKENS if _audience().wants_tokens else None
+
+
+def _audience() -> Audience:
+    state: Any = get_state()
+    if state.__class__ is not list and state and state._is_gone:
+        state = live_state()
+    if state is MUTED:
+        return _NONE
+    return (state._plan if isinstance(state, Frame) else NOBODY).settle()
+
+
+TOKENS = Tokens()
+_NONE = Audience([], ())
+_HOOKS = {
+    BridgeHook(): True,  # handed down, since LangGraph does not ask again for its nodes
+    TokensHook(): False,
+    LateHook(): False,
+}
+
+
+def register() -> None:
+    """
+    Put our hooks into LangChain's list, if they are not there.
+    """
+    registered = [hook for hook, *_ in _configure_hooks]
+    for hook, is_handed_down in _HOOKS.items():
+        if hook not in registered:
+            register_configure_hook(hook, is_handed_down)  # type: ignore[arg-type]
+    accept()
+    if in_hand not in _open.frameworks:
+        _open.frameworks.append(in_hand)
+        _open.endings.append(end_below)
+
+
+def unregister() -> None:
+    """
+    Undo `register`.
+    """
+    for entry in [it for it in _configure_hooks if it[0] in _HOOKS]:
+        _configure_hooks.remove(entry)
+    refuse()
+    forget()
+    if in_hand in _open.frameworks:
+        _open.frameworks.remove(in_hand)
+        _open.endings.remove(end_below)

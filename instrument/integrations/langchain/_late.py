@@ -1,0 +1,86 @@
+"""
+The handler that LangChain calls last, for those of ours that it asked after the bridge,
+and for what stops a call.
+
+The bridge is handed down to inner runs, since LangGraph asks no hook for its nodes; so
+it stands before what the constructors of inner models and tools were given.
+"""
+
+from langchain_core.callbacks.base import BaseCallbackHandler
+
+from instrument.integrations.langchain._bridge import (
+    Inline,
+    on_chain_start,
+    on_chat_model_start,
+    on_llm_start,
+    on_retriever_start,
+    on_tool_start,
+)
+from instrument.integrations.langchain._event_method import EventMethod
+from instrument.integrations.langchain._given import given_here, has_been_asked
+from instrument.integrations.langchain._starts import is_stopped, stopped
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+    from uuid import UUID
+
+    from instrument.integrations.langchain._event_method import Act
+
+
+def on_chat_model_start_late(
+    serialized: "Any", messages: "list[list[Any]]", *, run_id: "UUID", **told: "Any"
+) -> "Act | None":
+    """
+    Raise what is to stop the model, or have handlers join its run.
+    """
+    exc = stopped(run_id)
+    if exc is not None:
+        return _raise, None, exc
+    return on_chat_model_start(serialized, messages, run_id=run_id, **told)
+
+
+def _raise(exc: Exception) -> None:
+    raise exc
+
+
+class _WhileNothingToDo:
+    """
+    The value of the flags of `Late`.
+    """
+
+    def __get__(self, bridge: object, owner: type) -> bool:
+        return not (has_been_asked() or is_stopped())
+
+
+class Late(BaseCallbackHandler):
+    """
+    Has them join the run that the bridge has just started; deaf where there are none.
+    """
+
+    ignore_llm = _WhileNothingToDo()
+    ignore_retry = _WhileNothingToDo()
+    ignore_chain = _WhileNothingToDo()
+    ignore_agent = _WhileNothingToDo()
+    ignore_retriever = _WhileNothingToDo()
+    ignore_chat_model = _WhileNothingToDo()
+    ignore_custom_event = _WhileNothingToDo()
+
+    run_inline = Inline()
+    raise_error = True
+
+    on_chain_start = EventMethod(on_chain_start)
+    on_llm_start = EventMethod(on_llm_start)
+    on_chat_model_start = EventMethod(on_chat_model_start_late)
+    on_tool_start = EventMethod(on_tool_start)
+    on_retriever_start = EventMethod(on_retriever_start)
+
+    def _forget(self, *args: "Any", **kwargs: "Any") -> None:
+        given_here()  # they hear the run already
+
+    on_chain_end = on_chain_error = on_llm_new_token = on_llm_end = _forget
+    on_llm_error = on_tool_end = on_tool_error = on_custom_event = _forget
+    on_retriever_end = on_retriever_error = on_text = on_retry = _forget
+
+
+LATE = Late()

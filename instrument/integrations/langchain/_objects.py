@@ -1,0 +1,219 @@
+"""
+What handlers written for LangChain are told of runs that are not LangChain's: its own
+messages, results and documents. What is LangChain's already stays as it is.
+"""
+
+from inspect import iscoroutine
+
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages.utils import convert_to_messages, get_buffer_string
+from langchain_core.outputs import (
+    ChatGeneration,
+    ChatGenerationChunk,
+    Generation,
+    GenerationChunk,
+    LLMResult,
+)
+from langchain_core.tracers.stdout import FunctionCallbackHandler
+
+from instrument._messages import get, message_data
+from instrument._shapes import LLMResult as OwnResult
+from instrument._text import safe_repr
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from instrument._run import Run
+
+    Method = Callable[..., Any]
+
+
+def translated(event: str, method: "Method") -> "Method":
+    """
+    Make *method* of a LangChain handler take what our dispatcher gives.
+
+    It is not given ``run``, which LangChain does not know, and would store.
+    """
+    translate = _TRANSLATED.get(event)
+    handler = getattr(method, "__self__", None)
+    if event == "on_chat_model_start":
+        method = _or_as_text(method, handler)
+    if event == "on_tool_start" and isinstance(handler, FunctionCallbackHandler):
+        method = _without_inputs(method)
+
+    def call(*args: "Any", run: "Run | None" = None, **kwargs: "Any") -> "Any":
+        if translate is not None and run is not None:
+            args, kwargs = translate(run, args, kwargs)
+        return method(*args, **kwargs)
+
+    return call
+
+
+def written(messages: "list[Any]") -> str:
+    """
+    Write a conversation as LangChain does for handlers of text models.
+    """
+    return get_buffer_string([_message(each) for each in messages])
+
+
+def _or_as_text(method: "Method", handler: "Any") -> "Method":
+    """
+    Tell a handler that refuses chat models of a text model, as LangChain does.
+    """
+
+    def start(serialized: "Any", messages: "Any", **kwargs: "Any") -> "Any":
+        def as_text() -> "Any":
+            texts = [get_buffer_string(each) for each in messages]
+            return handler.on_llm_start(serialized, texts, **kwargs)
+
+        try:
+            told = method(serialized, messages, **kwargs)
+        except NotImplementedError:
+            return as_text()
+        return _told_or_as_text(told, as_text) if iscoroutine(told) else told
+
+    return start
+
+
+async def _told_or_as_text(told: "Any", as_text: "Callable[[], Any]") -> None:
+    try:
+        await told
+    except NotImplementedError:
+        await as_text()
+
+
+def _without_inputs(method: "Method") -> "Method":
+    """
+    Spare LangChain's console handler a tool's inputs by name: it fails at most of them.
+    """
+
+    def start(*args: "Any", inputs: object = None, **kwargs: "Any") -> "Any":
+        return method(*args, **kwargs)
+
+    return start
+
+
+def _chat_start(run: "Run", args: "Any", kwargs: "Any") -> "Any":
+    serialized, messages = args
+    return (serialized, [[_message(each) for each in messages[0]]]), kwargs
+
+
+def _token(run: "Run", args: "Any", kwargs: "Any") -> "Any":
+    if not isinstance(kwargs.get("chunk"), (GenerationChunk, ChatGenerationChunk)):
+        chunk: GenerationChunk | ChatGenerationChunk = GenerationChunk(text=args[0])
+        if run.kind == "chat_model":
+            chunk = ChatGenerationChunk(message=AIMessageChunk(content=args[0]))
+        kwargs = {**kwargs, "chunk": chunk}
+    return args, kwargs
+
+
+def _llm_end(run: "Run", args: "Any", kwargs: "Any") -> "Any":
+    return (_result(run, args[0]),), kwargs
+
+
+def _llm_error(run: "Run", args: "Any", kwargs: "Any") -> "Any":
+    if "response" in kwargs:
+        kwargs = {**kwargs, "response": _result(run, kwargs["response"])}
+    return args, kwargs
+
+
+def _retriever_end(run: "Run", args: "Any", kwargs: "Any") -> "Any":
+    found = args[0]
+    if isinstance(found, (list, tuple)):
+        found = [_document(each) for each in found]
+    return (found,), kwargs
+
+
+_TRANSLATED: "dict[str, Callable[..., Any]]" = {
+    "on_chat_model_start": _chat_start,
+    "on_llm_new_token": _token,
+    "on_llm_end": _llm_end,
+    "on_llm_error": _llm_error,
+    "on_retriever_end": _retriever_end,
+}
+
+
+def _message(given: object) -> BaseMessage:
+    if isinstance(given, BaseMessage):
+        return given
+    try:
+        return convert_to_messages([given])[0]  # type: ignore[list-item]
+    except Exception:  # of a shape or role that LangChain does not know
+        content = message_data(given)["content"]
+        return HumanMessage(content if isinstance(content, str) else safe_repr(given))
+
+
+def _result(run: "Run", given: "Any") -> "Any":
+    if not isinstance(given, OwnResult):
+        return given
+    generations = [
+        [_generation(run, each) for each in row] for row in given.generations
+    ]
+    return LLMResult(generations=generations, llm_output=_llm_output(run, given))
+
+
+def _llm_output(run: "Run", given: OwnResult) -> "dict[str, Any]":
+    """
+    Count tokens in the words that LangChain has for text models.
+    """
+    used = _usage(run)
+    if used is None:
+        return given.llm_output
+    counts = {
+        "prompt_tokens": used["input_tokens"],
+        "completion_tokens": used["output_tokens"],
+        "total_tokens": used["total_tokens"],
+    }
+    return {**given.llm_output, "token_usage": counts}
+
+
+def _generation(run: "Run", given: "Any") -> Generation:
+    info = given.generation_info
+    if isinstance(given.message, BaseMessage):
+        return ChatGeneration(message=given.message, generation_info=info)
+    if run.kind != "chat_model":
+        return Generation(text=given.text, generation_info=info)
+    told = {"model_name": run.model, "model_provider": run.provider, **(info or {})}
+    message = AIMessage(
+        content=given.text,
+        usage_metadata=_usage(run),
+        response_metadata={name: value for name, value in told.items() if value},
+    )
+    return ChatGeneration(message=message, generation_info=info)
+
+
+def _usage(run: "Run") -> "Any":
+    usage = run.usage
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    read = {
+        "cache_read": usage.cache_read_tokens,
+        "cache_creation": usage.cache_write_tokens,
+    }
+    written = {"reasoning": usage.reasoning_tokens}
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "input_token_details": _known(read),
+        "output_token_details": _known(written),
+    }
+
+
+def _known(counts: "dict[str, int | None]") -> "dict[str, int]":
+    return {name: count for name, count in counts.items() if count is not None}
+
+
+def _document(given: object) -> "Any":
+    if isinstance(given, Document):
+        return given
+    content = get(given, "page_content")
+    if content is None:
+        content = given if isinstance(given, str) else safe_repr(given)
+    metadata = get(given, "metadata")
+    return Document(
+        str(content), metadata=metadata if isinstance(metadata, dict) else {}
+    )

@@ -1,0 +1,108 @@
+"""
+How LangChain's runs start, and how handlers join one that has started already.
+"""
+
+from contextvars import ContextVar
+from copy import copy
+
+from instrument._layer import Layer, Options
+from instrument._lifecycle import astart, start
+from instrument._plan import Audience, linked
+from instrument.integrations.langchain import _heard
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from instrument._lifecycle import Pending
+    from instrument._listener import Listener
+    from instrument._run import Run
+    from instrument.integrations.langchain._event_method import Act
+
+
+def joined(run: "Run", handlers: "tuple[Listener, ...]") -> "Act | None":
+    """
+    Have a run that has started be heard by handlers that were asked since.
+    """
+    known = {listener.key for listener, _ in run._heard.listeners}
+    late = tuple(it for it in handlers if it.key not in known)
+    if not late:
+        return None
+    layer = Layer(Options(late), "call")
+    run._extra = (layer, *run._extra)
+    run._plan = linked(run._plan, (layer,))
+    run._heard = run._plan.settle()
+    run._voices = copy(run._heard.voices(run._tells))
+    run._voices.start = Audience([layer], ()).receivers(run._tells.start)
+    return begin, abegin, run
+
+
+def begin(run: "Run") -> None:
+    """
+    Start *run*, and forget it where a handler has stopped it.
+    """
+    try:
+        start(run)
+    except BaseException as exc:
+        raise _stop(run, exc)  # noqa: B904 - mostly itself
+
+
+def abegin(run: "Run") -> "Pending | None":
+    """
+    The twin of `begin`.
+    """
+    try:
+        pending = astart(run)
+    except BaseException as exc:
+        _raise_last(run, _stop(run, exc))
+        return None
+    return None if pending is None else _begin_later(run, pending)
+
+
+async def _begin_later(run: "Run", pending: "Pending") -> None:
+    try:
+        await pending
+    except BaseException as exc:
+        _raise_last(run, _stop(run, exc))
+
+
+def _stop(run: "Run", exc: BaseException) -> BaseException:
+    """
+    Forget *run*, and give what to raise: LangChain takes one type for a missing method.
+    """
+    _heard.take(run.id)
+    if not isinstance(exc, NotImplementedError):
+        return exc
+    stopped = RuntimeError(f"a handler raised {exc!r}")
+    stopped.__cause__ = exc
+    return stopped
+
+
+def _raise_last(run: "Run", exc: BaseException) -> None:
+    """
+    Raise *exc*, for a chat model when LangChain has told all its other handlers.
+
+    It makes a coroutine for each of them, and would leave the rest un-awaited.
+    """
+    if run._tells.start != "on_chat_model_start" or not isinstance(exc, Exception):
+        raise exc
+    _stopped.set((run.id, exc))
+
+
+def is_stopped() -> bool:
+    """
+    Tell whether there is something to raise.
+    """
+    return _stopped.get() is not None
+
+
+def stopped(id: "UUID") -> Exception | None:
+    """
+    Take what was to be raised of the run *id*.
+    """
+    told, exc = _stopped.get() or (None, None)
+    _stopped.set(None)
+    return exc if told == id else None
+
+
+_stopped: "ContextVar[tuple[UUID, Exception] | None]" = ContextVar("s", default=None)

@@ -1,0 +1,64 @@
+"""
+What tests of adapters share: one is installed for one test, and its runs are checked.
+"""
+
+import gc
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from instrument.testing import Recorder
+
+Whole = Callable[..., None]
+
+
+@pytest.fixture
+def langchain() -> Iterator[None]:
+    """
+    Hear LangChain during the test, at whose end no run is open.
+    """
+    from instrument import auto
+    from instrument.integrations.langchain import _heard
+
+    auto.install()
+    yield
+    if _heard.open_runs:
+        gc.collect()
+    still_open = list(_heard.open_runs.values())
+    _heard.open_runs.clear()
+    auto.uninstall()
+    assert still_open == []
+
+
+@pytest.fixture
+def whole() -> Whole:
+    """
+    Give a check that runs are trees in which every start has exactly one end.
+    """
+    return _check_whole
+
+
+def _check_whole(recorder: Recorder, roots: int = 1) -> None:
+    """
+    Check ids, parents, names, and that the inner ends before the outer.
+
+    Args:
+        recorder: What was heard.
+        roots: How many runs have no parent; all others' parents were heard.
+    """
+    starts: dict[object, int] = {}
+    ends: dict[object, int] = {}
+    for at, event in enumerate(recorder.events):
+        assert event.name
+        assert event.kind
+        if event.event.endswith("_start"):
+            assert starts.setdefault(event.run_id, at) == at
+        elif event.event.endswith(("_end", "_error")):
+            assert ends.setdefault(event.run_id, at) == at
+    assert starts.keys() == ends.keys()
+    for run in recorder.runs:
+        assert starts[run.id] < ends[run.id]
+        if run.parent_id is not None:
+            assert starts[run.parent_id] < starts[run.id]
+            assert ends[run.id] < ends[run.parent_id]
+    assert [run.parent_id for run in recorder.roots] == [None] * roots

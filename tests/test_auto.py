@@ -1,0 +1,362 @@
+"""
+``instrument.auto``: a framework is heard when the program imports it, before or after.
+"""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from textwrap import dedent
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from instrument import auto
+
+ADAPTER = """
+    DISTRIBUTION = "{name}"
+    TESTED = ("1.0", "1.9")
+    HOOK = "{name}.listeners"
+    HEARS = ("calls",)
+
+    def load():
+        global {name}
+        import {name}
+
+    def install():
+        {name}.listeners.append("ours")
+
+    def uninstall():
+        {name}.listeners.remove("ours")
+"""
+
+
+class Framework:
+    """
+    A package and its adapter, both in a folder on ``sys.path``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.name = f"framework_{folder.name.replace('-', '_')}"
+        self.adapter = f"{self.name}_adapter"
+        self.folder = folder
+        self.write(self.name, "listeners = []")
+        self.write(self.adapter, ADAPTER.format(name=self.name))
+
+    def write(self, module: str, code: str) -> None:
+        """
+        Write a module.
+        """
+        (self.folder / f"{module}.py").write_text(dedent(code))
+
+    def have_version(self, version: str) -> None:
+        """
+        Make it known to `importlib.metadata`.
+        """
+        folder = self.folder / f"{self.name}-{version}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Name: {self.name}\nVersion: {version}\n")
+
+    def imported(self) -> Any:
+        """
+        Import it, as the program does.
+        """
+        return import_module(self.name)
+
+
+@pytest.fixture
+def framework(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Framework:
+    """
+    Give a framework that is the only one that `auto` knows.
+    """
+    made = Framework(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(auto, "ADAPTERS", {made.name: made.adapter})
+    monkeypatch.setattr(auto, "DISTRIBUTIONS", {made.adapter: made.name})
+    for name in ("_installed", "_failed"):
+        monkeypatch.setattr(auto, name, {})
+    for name in ("_watched", "_warned"):
+        monkeypatch.setattr(auto, name, set())
+    monkeypatch.setattr(auto, "_on", False)
+    monkeypatch.setattr(auto, "DISABLED", False)
+    return made
+
+
+def test_framework_imported_before(framework: Framework) -> None:
+    """
+    A framework that is in use already is heard at once.
+    """
+    package = framework.imported()
+
+    auto.install()
+
+    assert package.listeners == ["ours"]
+
+
+def test_framework_imported_after(framework: Framework) -> None:
+    """
+    A framework that the program imports later is heard from then on.
+    """
+    auto.install()
+    assert framework.name not in sys.modules
+
+    package = framework.imported()
+
+    assert package.listeners == ["ours"]
+
+
+def test_install_twice(framework: Framework) -> None:
+    """
+    Installing again changes nothing, whatever the framework's import lies between.
+    """
+    auto.install()
+    auto.install()
+    package = framework.imported()
+    auto.install()
+
+    assert package.listeners == ["ours"]
+
+
+def test_uninstall(framework: Framework) -> None:
+    """
+    Uninstalling takes out what was put in; installing again puts it back.
+    """
+    package = framework.imported()
+
+    auto.install()
+    auto.uninstall()
+    auto.uninstall()
+    assert package.listeners == []
+
+    auto.install()
+    assert package.listeners == ["ours"]
+
+
+def test_uninstall_before_the_import(framework: Framework) -> None:
+    """
+    What is uninstalled hears no framework that is imported later.
+    """
+    auto.install()
+    auto.uninstall()
+
+    assert framework.imported().listeners == []
+
+
+def test_install_from_threads(framework: Framework) -> None:
+    """
+    Threads that install and uninstall at once leave at most one listener behind.
+    """
+    package = framework.imported()
+
+    def hammer() -> None:
+        for _ in range(200):
+            auto.install()
+            auto.uninstall()
+
+    threads = [threading.Thread(target=hammer) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert package.listeners == []
+
+    auto.install()
+    assert package.listeners == ["ours"]
+
+
+@pytest.mark.parametrize(
+    "code", ["import missing_module", "raise SyntaxError('odd')", "install = None"]
+)
+def test_adapter_that_fails(
+    framework: Framework, code: str, reports: list[str]
+) -> None:
+    """
+    An adapter that fails is reported once, is told by `status`, and hurts nobody.
+    """
+    framework.write(framework.adapter, code)
+    framework.have_version("1.5")
+    auto.install()
+
+    framework.imported()
+    auto.install()
+
+    (report,) = reports
+    assert f"install failed at hearing {framework.adapter}" in report
+    (status,) = auto.status()
+    assert status.hears == ()
+    assert status.why_not
+    assert status.why_not in report
+
+
+def test_adapter_that_is_mended(framework: Framework, reports: list[str]) -> None:
+    """
+    After `uninstall` an old failure is forgotten.
+    """
+    framework.write(framework.adapter, "raise KeyError")
+    framework.imported()
+    auto.install()
+    auto.uninstall()
+
+    framework.write(framework.adapter, ADAPTER.format(name=framework.name))
+    import_module(framework.adapter)  # past the cache of its folder
+    auto.install()
+
+    assert len(reports) == 1
+    assert framework.imported().listeners == ["ours"]
+    assert auto.status()[0].why_not is None
+
+
+@pytest.mark.parametrize("version", ["0.9.7", "1.10", "2.0rc1"])
+def test_untested_version(
+    framework: Framework, version: str, reports: list[str]
+) -> None:
+    """
+    A version that was never tested is heard, and said once in the log.
+    """
+    framework.have_version(version)
+    package = framework.imported()
+
+    auto.install()
+    auto.uninstall()
+    auto.install()
+
+    assert package.listeners == ["ours"]
+    (report,) = reports
+    assert report.startswith(f"{framework.name} {version} is not among the versions")
+    assert "(1.0 to 1.9); it is heard all the same." in report
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.5.3", "1.9", None])
+def test_tested_version(
+    framework: Framework, version: str | None, reports: list[str]
+) -> None:
+    """
+    Of a version that was tested, or that nobody knows, nothing is said.
+    """
+    if version is not None:
+        framework.have_version(version)
+    framework.imported()
+
+    auto.install()
+
+    assert reports == []
+
+
+def test_status(framework: Framework) -> None:
+    """
+    The status says what is heard, through what, and of which version.
+    """
+    framework.have_version("1.5")
+    framework.imported()
+    auto.install()
+
+    (status,) = auto.status()
+
+    assert (status.framework, status.version) == (framework.adapter, "1.5")
+    assert (status.hook, status.hears) == (f"{framework.name}.listeners", ("calls",))
+    assert status.why_not is None
+    assert repr(status) == f"<{framework.adapter} 1.5: calls>"
+
+
+def test_status_of_silence(
+    framework: Framework, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where nothing is heard, the status says why.
+    """
+    reasons = [auto.status()[0].why_not]
+    framework.have_version("1.5")
+    reasons.append(auto.status()[0].why_not)
+    auto.install()
+    reasons.append(auto.status()[0].why_not)
+    monkeypatch.setattr(auto, "DISABLED", True)
+    reasons.append(auto.status()[0].why_not)
+
+    assert reasons == [
+        "not installed",
+        "auto.uninstall() was called",
+        f"{framework.name} has not been imported yet",
+        "INSTRUMENT_DISABLED is set",
+    ]
+    why = "nothing: INSTRUMENT_DISABLED is set"
+    assert repr(auto.status()[0]) == f"<{framework.adapter} 1.5: {why}>"
+
+
+def test_status_importing(framework: Framework) -> None:
+    """
+    Asked to import what is installed, the status tells what is heard then.
+    """
+    framework.have_version("1.5")
+    auto.install()
+
+    (status,) = auto.status(importing=True)
+
+    assert status.hears == ("calls",)
+
+
+def test_status_of_a_broken_framework(framework: Framework) -> None:
+    """
+    A framework that is installed and cannot be imported is told with its error.
+    """
+    framework.have_version("1.5")
+    framework.write(framework.name, "raise RuntimeError('no licence')")
+    auto.install()
+
+    (status,) = auto.status(importing=True)
+
+    assert status.why_not == "RuntimeError: no licence"
+
+
+def test_disabled(framework: Framework, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    With INSTRUMENT_DISABLED nothing is put anywhere.
+    """
+    monkeypatch.setattr(auto, "DISABLED", True)
+
+    auto.install()
+
+    assert framework.imported().listeners == []
+
+
+def test_import_of_auto_imports_no_framework() -> None:
+    """
+    ``import instrument.auto`` imports no framework, no adapter and no asyncio.
+    """
+    code = "import sys, instrument.auto; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    loaded = done.stdout.split()
+    assert not [
+        name
+        for name in loaded
+        if name.startswith(("langchain", "langgraph", "instrument.integrations"))
+    ]
+
+
+@pytest.fixture(scope="session")
+def adapters() -> list[ModuleType]:
+    """
+    Import the adapters of what is installed here.
+    """
+    names = [status.framework for status in auto.status() if status.version]
+    return [import_module(f"instrument.integrations.{name}") for name in names]
+
+
+def test_contract(adapters: list[ModuleType]) -> None:
+    """
+    Every adapter says what the contract asks for.
+    """
+    said: list[Callable[[ModuleType], bool]] = [
+        lambda it: it.DISTRIBUTION in auto.DISTRIBUTIONS.values(),
+        lambda it: len(it.TESTED) == 2,
+        lambda it: bool(it.HOOK and it.HEARS and it.OWNS),
+        lambda it: callable(it.load) and callable(it.install),
+        lambda it: callable(it.uninstall),
+    ]
+
+    assert all(check(adapter) for adapter in adapters for check in said)
