@@ -8,8 +8,6 @@ method gets ``run`` (the live `Run`) and ``tags``, all but ``on_llm_new_token`` 
 without ``**kwargs`` gets those it names.
 """
 
-import copyreg
-
 from instrument import _seen
 
 TYPE_CHECKING = False
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from instrument._event import Event
 
 
-class BaseCallbackHandler:
+class BaseCallbackHandler(_seen.Seen):
     """
     A handler that hears nothing yet: override the events you want.
 
@@ -43,33 +41,6 @@ class BaseCallbackHandler:
     ignore_retriever: bool = _seen.flag()
     ignore_chat_model: bool = _seen.flag()
     ignore_custom_event: bool = _seen.flag()
-
-    if not TYPE_CHECKING:  # which would take it for the signature of all that have none
-
-        def __new__(cls, *args, **kwargs):
-            if (args or kwargs) and cls.__init__ is object.__init__:
-                message = f"{cls.__name__}() takes no arguments"
-                raise TypeError(message)
-            handler = super().__new__(cls)
-            _seen.born(handler)
-            return handler
-
-    def __init_subclass__(cls, **kwargs: "Any") -> None:
-        super().__init_subclass__(**kwargs)
-        _seen.flags_kept(cls)
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        """
-        The class, as LangChain sees it: one of its own handlers' too.
-        """
-        return _seen.seen_class(type(self))
-
-    def __reduce_ex__(self, protocol: "Any") -> "Any":
-        made = super().__reduce_ex__(max(protocol, 2))  # older ones ask for __class__
-        if isinstance(made, tuple) and made[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
-            return (_seen.made_anew, *made[1:])
-        return made
 
     def on_llm_start(
         self,

@@ -6,6 +6,7 @@ before it tells it anything. Ours pass the check in any process, and answer that
 are to be skipped: once LangChain is heard, they hear from us, once, and with ``run=``.
 """
 
+import copyreg
 import sys
 from weakref import ref
 
@@ -117,6 +118,39 @@ def flag(cls: type[Flag] = Flag) -> bool:
     return cls()  # type: ignore[return-value]
 
 
+class Seen:
+    """
+    The part of our handlers that LangChain meets.
+    """
+
+    if not TYPE_CHECKING:  # which would take it for the signature of all that have none
+
+        def __new__(cls, *args, **kwargs):
+            if (args or kwargs) and cls.__init__ is object.__init__:
+                message = f"{cls.__name__}() takes no arguments"
+                raise TypeError(message)
+            handler = super().__new__(cls)
+            _born(handler)
+            return handler
+
+    def __init_subclass__(cls, **kwargs: "Any") -> None:
+        super().__init_subclass__(**kwargs)
+        _keep_flags(cls)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """
+        The class, as LangChain sees it: one of its own handlers' too.
+        """
+        return _seen_class(type(self))
+
+    def __reduce_ex__(self, protocol: "Any") -> "Any":
+        made = super().__reduce_ex__(max(protocol, 2))  # older ones ask for __class__
+        if isinstance(made, tuple) and made[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
+            return (_made_anew, *made[1:])
+        return made
+
+
 class _Quiet:
     """
     Stands before a handler's class, so that nothing of it is called.
@@ -129,7 +163,7 @@ class _Quiet:
         pass
 
 
-def born(handler: object) -> None:
+def _born(handler: object) -> None:
     """
     Count *handler* among the `alive`.
     """
@@ -137,7 +171,7 @@ def born(handler: object) -> None:
     alive[key] = ref(handler, lambda _: alive.pop(key, None))
 
 
-def flags_kept(cls: type) -> None:
+def _keep_flags(cls: type) -> None:
     """
     Have the flags that *cls* itself defines be asked for as those of its base are.
     """
@@ -151,7 +185,7 @@ def flags_kept(cls: type) -> None:
         cls.run_inline = InlineFlag()  # type: ignore[attr-defined]
 
 
-def seen_class(cls: type) -> type:
+def _seen_class(cls: type) -> type:
     """
     Give *cls* as LangChain is to see it: of its class too, once there is LangChain.
     """
@@ -168,7 +202,7 @@ def seen_class(cls: type) -> type:
     return seen
 
 
-def made_anew(cls: type, *args: "Any") -> object:
+def _made_anew(cls: type, *args: "Any") -> object:
     """
     Do what ``copyreg.__newobj__`` does, whose name has pickle compare classes.
     """
