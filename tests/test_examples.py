@@ -3,6 +3,7 @@ The examples answer a question each, and print what they say they print.
 """
 
 import ast
+import importlib.util
 import os
 import re
 import subprocess
@@ -20,10 +21,22 @@ every_example = pytest.mark.parametrize(
 )
 
 
+def missing(example: Path) -> set[str]:
+    """
+    Name the packages that *example* imports and that are not installed here.
+    """
+    tree = ast.parse(example.read_text("utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    packages = {(node.module or "").partition(".")[0] for node in imports}
+    return {name for name in packages if importlib.util.find_spec(name) is None}
+
+
 def run(example: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """
     Run *example* as a script of its own, every warning an error.
     """
+    if missing(example):
+        pytest.skip(f"needs {', '.join(sorted(missing(example)))}")
     shaping = ("FORCE_COLOR", "INSTRUMENT_DISABLED")
     inherited = {name: v for name, v in os.environ.items() if name not in shaping}
     return subprocess.run(
@@ -39,9 +52,9 @@ def run(example: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_there_are_examples() -> None:
     """
-    The folder is found, and holds one file for each of nine questions.
+    The folder is found, and holds one file for each of twelve questions.
     """
-    assert len(EXAMPLES) == 9
+    assert len(EXAMPLES) == 12
 
 
 @every_example
