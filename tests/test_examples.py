@@ -3,17 +3,18 @@ The examples answer a question each, and print what they say they print.
 """
 
 import ast
-import importlib.util
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 LINES_LIMIT = 60
+Installed = Callable[[str], None]
 PRINTED = re.compile(r"^ *#> ?(.*)$", re.MULTILINE)
 
 every_example = pytest.mark.parametrize(
@@ -21,22 +22,10 @@ every_example = pytest.mark.parametrize(
 )
 
 
-def missing(example: Path) -> set[str]:
-    """
-    Name the packages that *example* imports and that are not installed here.
-    """
-    tree = ast.parse(example.read_text("utf-8"))
-    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    packages = {(node.module or "").partition(".")[0] for node in imports}
-    return {name for name in packages if importlib.util.find_spec(name) is None}
-
-
 def run(example: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """
     Run *example* as a script of its own, every warning an error.
     """
-    if missing(example):
-        pytest.skip(f"needs {', '.join(sorted(missing(example)))}")
     shaping = ("FORCE_COLOR", "INSTRUMENT_DISABLED")
     inherited = {name: v for name, v in os.environ.items() if name not in shaping}
     return subprocess.run(
@@ -58,11 +47,13 @@ def test_there_are_examples() -> None:
 
 
 @every_example
-def test_example_prints(example: Path, tmp_path: Path) -> None:
+def test_example_prints(example: Path, tmp_path: Path, installed: Installed) -> None:
     """
     In a fresh interpreter an example prints the lines that stand behind ``#>``.
     """
-    promised = PRINTED.findall(example.read_text("utf-8"))
+    code = example.read_text("utf-8")
+    installed(code)
+    promised = PRINTED.findall(code)
 
     done = run(example, tmp_path)
 
@@ -71,10 +62,13 @@ def test_example_prints(example: Path, tmp_path: Path) -> None:
 
 
 @every_example
-def test_example_is_silent_on_stderr(example: Path, tmp_path: Path) -> None:
+def test_example_is_silent_on_stderr(
+    example: Path, tmp_path: Path, installed: Installed
+) -> None:
     """
     An example reports nothing, but for the one that shows a handler that fails.
     """
+    installed(example.read_text("utf-8"))
     done = run(example, tmp_path)
 
     clumsy = example.stem == "write_a_handler"
