@@ -28,6 +28,13 @@ def first(value: object) -> "Any":
     return value[0] if isinstance(value, (list, tuple)) and value else None
 
 
+def items(value: object) -> "Any":
+    """
+    Give a list or tuple, and an empty one for anything else.
+    """
+    return value if isinstance(value, (list, tuple)) else ()
+
+
 def content_text(content: object) -> str:
     """
     Give the text of a message's content: a string, or blocks of which some are text.

@@ -162,12 +162,17 @@ class Llm(Chain):
 
     def end_data(self, run: "Run") -> "dict[str, Any]":
         answer = run._answer or Answer()
-        return {
+        data = {
             "text": _shown(run, answer.text, "text"),
             "tool_calls": _shown(run, answer.tool_calls, "tool_calls") or [],
             "model": answer.model or run.model,
             "finish_reason": answer.finish_reason,
         }
+        if answer.reasoning:
+            data["reasoning"] = _shown(run, answer.reasoning, "reasoning")
+        if answer.response_id:
+            data["response_id"] = answer.response_id
+        return data
 
     def failed(self, run: "Run") -> "dict[str, Any]":
         return {"response": _result(run)}

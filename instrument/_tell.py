@@ -162,6 +162,7 @@ def recorded(run: Run, outputs: object) -> object:
         run._answer = guarded(chosen, answer_of) or Answer()
         run._answer.usage, run._answer.model = told.usage, told.model
         run._answer.finish_reason = told.finish_reason
+        run._answer.response_id = told.response_id
     return chosen
 
 

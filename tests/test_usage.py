@@ -89,4 +89,4 @@ def test_odd_usage() -> None:
     """
     usage = usage_of({"usage": {"prompt_tokens": True, "completion_tokens": -1}})
 
-    assert usage == Usage()
+    assert usage is None

@@ -1,0 +1,123 @@
+"""
+Read what a model call consumed, under whatever names its provider tells it.
+"""
+
+from instrument._event import Usage
+from instrument._messages import get
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_PLACES = ("usage_metadata", "usage", "x_groq.usage", "metadata.usage")
+"""Where an answer tells it; Ollama tells it beside the text."""
+
+_NAMES: "dict[str, tuple[str, ...]]" = {
+    "input_tokens": (
+        "prompt_tokens",
+        "input_tokens",
+        "prompt_token_count",
+        "inputTokens",
+        "tokens.input_tokens",
+        "prompt_eval_count",
+    ),
+    "output_tokens": (
+        "completion_tokens",
+        "output_tokens",
+        "candidates_token_count",
+        "outputTokens",
+        "tokens.output_tokens",
+        "eval_count",
+    ),
+    "cache_read_tokens": (
+        "prompt_tokens_details.cached_tokens",
+        "input_tokens_details.cached_tokens",
+        "input_token_details.cache_read",
+        "cache_read_input_tokens",
+        "cached_content_token_count",
+        "cacheReadInputTokens",
+        "cached_tokens",
+        "num_cached_tokens",
+    ),
+    "cache_write_tokens": (
+        "input_token_details.cache_creation",
+        "cache_creation_input_tokens",
+        "cacheWriteInputTokens",
+    ),
+    "reasoning_tokens": (
+        "completion_tokens_details.reasoning_tokens",
+        "output_tokens_details.reasoning_tokens",
+        "output_tokens_details.thinking_tokens",
+        "output_token_details.reasoning",
+        "thoughts_token_count",
+    ),
+}
+"""Of each field of `Usage`, how providers call it; the first that is told counts."""
+
+_APART: "dict[str, tuple[str, ...]]" = {
+    "input_tokens": (
+        "cache_read_input_tokens",
+        "cache_creation_input_tokens",
+        "cacheReadInputTokens",
+        "cacheWriteInputTokens",
+    ),
+    "output_tokens": ("thoughts_token_count",),
+}
+"""What is not counted in the field though it belongs there."""
+
+
+def usage_of(source: object) -> Usage | None:
+    """
+    Read the usage that a result or a chunk tells, or None.
+    """
+    for place in _PLACES:
+        usage = _usage(_at(source, place))
+        if usage is not None:
+            return usage
+    return _usage(source) if get(source, "eval_count") is not None else None
+
+
+def _usage(told: object) -> Usage | None:
+    if told is None:
+        return None
+    fields = _fields(told)
+    counts = {field: _first(fields, names) for field, names in _NAMES.items()}
+    if counts["input_tokens"] is None and counts["output_tokens"] is None:
+        return None
+    for field, names in _APART.items():
+        if counts[field] is not None:
+            counts[field] += sum(_count(fields.get(name)) or 0 for name in names)
+    return Usage(**counts)
+
+
+def _fields(told: object) -> "dict[str, Any]":
+    """
+    Give the fields of an object; to ask a pydantic model for one it lacks costs 1 us.
+    """
+    if isinstance(told, dict):
+        return told
+    extra = getattr(told, "__pydantic_extra__", None) or {}
+    return {**getattr(told, "__dict__", {}), **extra}
+
+
+def _first(fields: "dict[str, Any]", names: "tuple[str, ...]") -> int | None:
+    for name in names:
+        count = _count(fields[name] if name in fields else _at(fields, name))
+        if count is not None:
+            return count
+    return None
+
+
+def _at(value: object, path: str) -> "Any":
+    for name in path.split("."):
+        value = get(value, name)
+        if value is None:
+            return None
+    return value
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, float) and value.is_integer():  # Cohere's are floats
+        value = int(value)
+    known = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return value if known else None  # type: ignore[return-value]
