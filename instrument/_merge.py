@@ -9,7 +9,7 @@ child.
 from instrument._current import current_run
 from instrument._open import nearer, open_parent
 from instrument._redact import redacted
-from instrument._shapes import Answer, answer_of, facts, token_of
+from instrument._shapes import Answer, answer_of, take
 from instrument._state import Frame, get_state
 from instrument._tell import guarded
 
@@ -76,7 +76,7 @@ class Inner:
     Tokens are told on *outer*, unless it yields its own.
     """
 
-    __slots__ = ("_answer", "_outer", "_texts")
+    __slots__ = ("_answer", "_has_items", "_outer")
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Inner:
     ) -> None:
         self._outer = outer
         self._answer = outer._inner = Answer()
-        self._texts: list[str] = []
+        self._has_items = False
         outer.model = outer.model or model
         outer.provider = outer.provider or provider
         if not outer.params and outer._heard.capture:
@@ -103,24 +103,19 @@ class Inner:
         """
         Take a piece of a stream.
         """
-        guarded(chunk, lambda told: facts(self._answer, told))
-        read = guarded(chunk, token_of)
-        if read is None:
-            return
-        if read[1] == "text":
-            self._texts.append(read[0])
+        self._has_items = True
+        tokens = guarded(chunk, lambda told: take(self._answer, told))
         if not self._outer._yields_tokens:
-            self._outer.token(read[0], chunk, read[1])
+            for text, channel in tokens or ():
+                self._outer.token(text, chunk, channel)
 
     def returned(self, value: object) -> None:
         """
-        End with a whole result, or None where it came in pieces.
+        End with a whole result, or with anything where it came in pieces.
         """
-        if value is not None:
-            self._answer = guarded(value, answer_of) or Answer()
-        elif self._texts:
-            self._answer.text = "".join(self._texts)
-        self._outer._inner = self._answer
+        if not self._has_items:
+            self._answer = guarded(value, answer_of) or self._answer
+            self._outer._inner = self._answer
         told = self._answer.usage
         if told is not None and not self._outer._tells.is_model:
             self._outer.usage = self._outer.usage or told

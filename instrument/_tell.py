@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 KEPT = object()
 """Stands for the outputs that a block has set itself."""
 
+_FACTS = ("_calls", "_reasoning", "finish_reason", "model", "response_id", "usage")
 _ORIGIN = "__instrument_origin__"
 _TRACES = 64
 """How many traces one exception object remembers; some are raised for ever."""
@@ -196,8 +197,8 @@ def _complete(answer: Answer, inner: Answer) -> None:
     """
     Add what is known only from the call that was made inside the run.
     """
-    for name in Answer.__slots__:
-        if name not in ("text", "message") and not getattr(answer, name):
+    for name in _FACTS:
+        if not getattr(answer, name):
             setattr(answer, name, getattr(inner, name))
 
 

@@ -160,15 +160,13 @@ class PartOfRun:
     A call of a model inside a model's run.
     """
 
-    __slots__ = ("_has_items", "_inner")
+    __slots__ = ("_inner",)
 
     def __init__(self, inner: Inner) -> None:
         self._inner = inner
-        self._has_items = False
 
     def suspended(self, item: object) -> None:
         if item is not NOTHING:
-            self._has_items = True
             let(self._inner.item, item)
 
     def resumed(self) -> None:
@@ -177,7 +175,7 @@ class PartOfRun:
         """
 
     def returned(self, value: object) -> None:
-        self._inner.returned(None if self._has_items else value)
+        self._inner.returned(value)
 
     def raised(self, exc: BaseException) -> None:
         self._inner.raised(exc)
