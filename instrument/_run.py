@@ -74,6 +74,8 @@ class Run(Telling):
     _extra: "tuple[Layer, ...]" = ()
     _metadata: "dict[str, Any] | None" = None
     _answer: "Answer | None" = None
+    _inner: "Answer | None" = None
+    _yields_tokens = False
     _entry: "Any" = None
 
     def __init__(

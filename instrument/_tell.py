@@ -119,6 +119,9 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
     kind = run._tells
     run.error = exc
     run.error_origin = _is_origin(exc, run)
+    if run._inner is not None and run._answer is None:
+        run._answer = run._inner
+        run.usage = run.usage or run._inner.usage or run.usage
     receivers = run._voices.error
     if not receivers.entries:
         return None
@@ -182,9 +185,20 @@ def _answer(run: Run, outputs: object) -> None:
     answer = run._answer
     if answer is None:
         answer = run._answer = guarded(outputs, answer_of) or Answer()
+    if run._inner is not None:
+        _complete(answer, run._inner)
     if answer.usage is not None and not run.usage:
         run.usage = answer.usage
     run.model = answer.model or run.model
+
+
+def _complete(answer: Answer, inner: Answer) -> None:
+    """
+    Add what is known only from the call that was made inside the run.
+    """
+    for name in Answer.__slots__:
+        if name not in ("text", "message") and not getattr(answer, name):
+            setattr(answer, name, getattr(inner, name))
 
 
 def guarded(value: "Any", read: "Callable[[Any], Any]") -> "Any":

@@ -51,6 +51,8 @@ class RunSession(Session):
         self._starts = starts
         self._yields = yields
         self._is_model = run._tells.is_model
+        if yields and self._is_model:
+            run._yields_tokens = True
         self._read = given.token
         self._keeps = run._heard.capture and given.outputs is not False
         self._items: list[Any] = []

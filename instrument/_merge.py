@@ -1,0 +1,132 @@
+"""
+One run per logical call: a model's call inside a model's run is part of that run.
+
+A framework's model calls a provider's SDK, an SDK calls itself: the first call inside
+adds what it knows to the run that is there, a second one (a retry, a router) opens a
+child.
+"""
+
+from instrument._current import current_run
+from instrument._open import nearer, open_parent
+from instrument._redact import redacted
+from instrument._shapes import Answer, answer_of, facts, token_of
+from instrument._state import Frame, get_state
+from instrument._tell import guarded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from instrument._run import Run
+
+_SORTS = {"chat_model": "text", "llm": "text", "embedding": "vectors"}
+
+
+class Nested:
+    """
+    What becomes of calls inside a model's run; set by ``auto.install(nested=...)``.
+    """
+
+    opens_children = False
+
+
+models: "list[Callable[[], Run | None]]" = []
+"""What tells the open model run whose body a framework is in here."""
+
+
+def place(kind: str) -> "tuple[Run | None, bool]":
+    """
+    Say where a call of a model belongs.
+
+    Returns:
+        The open model run of the same sort that it is made in, if there is one; and
+        whether it is part of that one, or a child.
+    """
+    sort = _SORTS.get(kind)
+    ambient = current_run() or None
+    outer = ambient
+    if models:
+        outer = nearer(_of_framework(), ambient)
+    if sort is None or outer is None or _SORTS.get(outer.kind) != sort:
+        return None, False
+    is_first = outer._inner is None and not Nested.opens_children
+    return outer, is_first and not (outer is ambient and _is_heard_by_more(outer))
+
+
+def _of_framework() -> "Run | None":
+    found = (open_parent(ask()) for ask in models)
+    return next((run for run in found if run is not None), None)
+
+
+def _is_heard_by_more(outer: "Run") -> bool:
+    """
+    Tell whether a block was opened in the run's body, whose handlers it would pass by.
+    """
+    state = get_state()
+    if state is outer or not isinstance(state, Frame):
+        return False
+    return len(state._plan.settle().listeners) > len(outer._heard.listeners)
+
+
+class Inner:
+    """
+    A call that is part of *outer*, which ends by itself, and with its own result.
+
+    Tokens are told on *outer*, unless it yields its own.
+    """
+
+    __slots__ = ("_answer", "_outer", "_texts")
+
+    def __init__(
+        self,
+        outer: "Run",
+        model: str | None,
+        provider: str | None,
+        params: "dict[str, Any]",
+    ) -> None:
+        self._outer = outer
+        self._answer = outer._inner = Answer()
+        self._texts: list[str] = []
+        outer.model = outer.model or model
+        outer.provider = outer.provider or provider
+        if not outer.params and outer._heard.capture:
+            shown = redacted(params, outer._heard.redactors, ("inputs",))
+            outer._params = shown if isinstance(shown, dict) else None
+
+    def streams(self) -> None:
+        """
+        Know that the result comes in pieces.
+        """
+
+    def item(self, chunk: object) -> None:
+        """
+        Take a piece of a stream.
+        """
+        guarded(chunk, lambda told: facts(self._answer, told))
+        read = guarded(chunk, token_of)
+        if read is None:
+            return
+        if read[1] == "text":
+            self._texts.append(read[0])
+        if not self._outer._yields_tokens:
+            self._outer.token(read[0], chunk, read[1])
+
+    def returned(self, value: object) -> None:
+        """
+        End with a whole result, or None where it came in pieces.
+        """
+        if value is not None:
+            self._answer = guarded(value, answer_of) or Answer()
+        elif self._texts:
+            self._answer.text = "".join(self._texts)
+        self._outer._inner = self._answer
+        told = self._answer.usage
+        if told is not None and not self._outer._tells.is_model:
+            self._outer.usage = self._outer.usage or told
+
+    def raised(self, exc: BaseException) -> None:
+        """
+        End with what *outer* sees itself.
+        """
+        self.returned(None)

@@ -1,0 +1,307 @@
+"""
+Hear calls of functions that are not ours, through `sys.monitoring` (Python 3.12).
+
+Local events on the code objects that are armed, and on nothing else; no attribute is
+replaced. Callbacks run on the calling thread, in the caller's Context, and nothing of
+ours gets out of them but what a handler with ``raise_error`` means to.
+"""
+
+import sys
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
+from threading import RLock
+
+from instrument import _report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, FrameType
+    from typing import Any, Protocol
+
+    class Call(Protocol):
+        """
+        One call that is heard, until it has returned or raised.
+        """
+
+        def returned(self, value: Any) -> None: ...
+
+        def raised(self, exc: BaseException) -> None: ...
+
+        def suspended(self, item: Any) -> None:
+            """
+            Leave the body of a generator or coroutine.
+
+            Args:
+                item: What it yields, `NOTHING` where it awaits.
+            """
+
+        def resumed(self) -> None: ...
+
+    class Watch(Protocol):
+        """
+        What a call of an armed code object means.
+        """
+
+        def called(self, frame: FrameType) -> Call | None:
+            """
+            Begin; *frame* holds the arguments. None where nobody listens.
+            """
+
+
+NOTHING: "Any" = object()
+IS_POSSIBLE = hasattr(sys, "monitoring")
+LOCK = RLock()
+"""Held to arm, to disarm, and to switch events that are not local."""
+_SUSPENDS = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
+
+if IS_POSSIBLE:
+    _events = sys.monitoring.events
+    _STEPS = _events.PY_YIELD | _events.PY_RESUME
+    _THROWN = _events.PY_UNWIND | _events.PY_THROW
+    _HEARD = {
+        _events.PY_START: "_on_start",
+        _events.PY_RETURN: "_on_return",
+        _events.PY_YIELD: "_on_yield",
+        _events.PY_RESUME: "_on_resume",
+        _events.PY_THROW: "_on_resume",
+        _events.PY_UNWIND: "_on_unwind",
+    }
+
+
+class Refused(BaseException):
+    """
+    Carries out of a callback what a handler with ``raise_error`` raised.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class _Open:
+    """
+    A frame that runs or is suspended, and the calls that are heard of it.
+    """
+
+    __slots__ = ("calls", "code", "is_suspended")
+
+    def __init__(self, code: "CodeType", calls: "list[Call]") -> None:
+        self.code = code
+        self.calls = calls
+        self.is_suspended = False
+
+
+class _Anchor:
+    """
+    Goes when a suspended frame goes.
+
+    Python 3.13 drops a suspended generator without an event where no ``try`` is
+    around its ``yield``. Frames take no weak reference; but they have ``f_trace``, which
+    is looked at only while a debugger traces, and may be anything that can be called.
+    """
+
+    __slots__ = ("_key", "_monitor", "_open")
+
+    def __init__(self, monitor: "Monitor", key: int, opened: _Open) -> None:
+        self._monitor = monitor
+        self._key = key
+        self._open = opened
+
+    def __call__(self, frame: object, event: str, arg: object) -> None:
+        """
+        Trace nothing.
+        """
+
+    def __del__(self) -> None:
+        # a debugger that puts its own function here does so while the frame runs
+        if self._open.is_suspended:
+            self._monitor.dropped(self._key, self._open)
+
+
+class Monitor:
+    """
+    The one that hears, with one tool id for the process.
+    """
+
+    def __init__(self, tool: int) -> None:
+        self.tool = tool
+        # by id: a code object's hash goes through all its instructions each time
+        self._armed: dict[int, tuple[CodeType, tuple[Watch, ...]]] = {}
+        self._open: dict[int, _Open] = {}
+        self._hears_unwinding = False
+        for event, name in _HEARD.items():
+            callback = getattr(self, name)
+            sys.monitoring.register_callback(tool, event, seen(callback))
+
+    def arm(self, code: "CodeType", watch: "Watch") -> None:
+        _, watches = self._armed.get(id(code), (code, ()))
+        if watch not in watches:
+            self._armed[id(code)] = (code, (*watches, watch))
+        self._hear(code, _events.PY_START | _events.PY_RETURN)
+
+    def disarm(self, code: "CodeType", watch: "Watch") -> None:
+        _, watches = self._armed.get(id(code), _UNARMED)
+        if watch in watches:
+            left = tuple(each for each in watches if each is not watch)
+            self._armed[id(code)] = (code, left)
+            self._settle(code)
+
+    def _settle(self, code: "CodeType") -> None:
+        """
+        Hear no more of *code* than somebody waits for; give the tool id back when idle.
+        """
+        if id(code) not in self._armed or self._armed[id(code)][1]:
+            return
+        if any(it.code is code for it in list(self._open.values())):
+            self._hear(code, _events.PY_RETURN)
+            return
+        del self._armed[id(code)]
+        sys.monitoring.set_local_events(self.tool, code, 0)
+        if not self._armed:
+            self._hear_unwinding(False)
+            for event in _HEARD:
+                sys.monitoring.register_callback(self.tool, event, None)
+            sys.monitoring.free_tool_id(self.tool)
+
+    def _hear(self, code: "CodeType", events: int) -> None:
+        steps = _STEPS if code.co_flags & _SUSPENDS else 0
+        sys.monitoring.set_local_events(self.tool, code, events | steps)
+
+    def _on_start(self, code: "CodeType", offset: int) -> None:
+        _, watches = self._armed.get(id(code), _UNARMED)
+        calls: list[Call] = []
+        refused = None
+        try:
+            frame = frame_of(code)
+            for watch in watches:
+                call = watch.called(frame)
+                if call is not None:
+                    calls.append(call)
+        except Refused as exc:
+            refused = exc.error
+        except Exception as exc:
+            _report.failed(watches[0], "call", exc)
+        if calls:
+            self._opened(frame, _Open(code, calls))
+        if refused is not None:
+            raise refused
+
+    def _opened(self, frame: "FrameType", opened: _Open) -> None:
+        key = id(frame)
+        self._open[key] = opened
+        if opened.code.co_flags & _SUSPENDS and frame.f_trace is None:
+            frame.f_trace = _Anchor(self, key, opened)
+        if not self._hears_unwinding:
+            with LOCK:
+                self._hear_unwinding(True)
+
+    def _on_return(self, code: "CodeType", offset: int, value: "Any") -> None:
+        self._ended(code, "returned", value)
+
+    def _on_unwind(self, code: "CodeType", offset: int, exc: BaseException) -> None:
+        if id(code) in self._armed:
+            self._ended(code, "raised", exc)
+        elif not self._open:
+            with LOCK:
+                # not switched off at the end of each call: that makes the interpreter
+                # look at every function once more, and most calls raise nothing
+                self._hear_unwinding(False)
+                if self._open:
+                    self._hear_unwinding(True)
+
+    def _hear_unwinding(self, on: bool) -> None:
+        """
+        Switch on the events that are not local: they come of every frame.
+        """
+        if self._hears_unwinding != on:
+            self._hears_unwinding = on
+            sys.monitoring.set_events(self.tool, _THROWN if on else 0)
+
+    def _on_yield(self, code: "CodeType", offset: int, value: "Any") -> None:
+        opened = self._open.get(id(frame_of(code)))
+        if opened is None or opened.code is not code:
+            return
+        item = NOTHING
+        if code.co_flags & CO_GENERATOR:
+            item = value
+        elif type(value).__name__ == "async_generator_wrapped_value":
+            from gc import get_referents  # it has no attribute to look at
+
+            (item,) = get_referents(value)
+        try:
+            self._tell(opened, "suspended", item)
+        finally:
+            opened.is_suspended = True
+
+    def _on_resume(
+        self, code: "CodeType", offset: int, exc: BaseException | None = None
+    ) -> None:
+        if id(code) not in self._armed:
+            return
+        opened = self._open.get(id(frame_of(code)))
+        if opened is not None and opened.code is code:
+            opened.is_suspended = False
+            self._tell(opened, "resumed")
+
+    def _ended(self, code: "CodeType", how: str, value: object) -> None:
+        frame = frame_of(code)
+        opened = self._open.get(id(frame))
+        if opened is None or opened.code is not code:
+            return
+        opened.is_suspended = False
+        del self._open[id(frame)]
+        if frame.f_trace.__class__ is _Anchor:
+            frame.f_trace = None  # a traceback may keep the frame
+        try:
+            self._tell(opened, how, value)
+        finally:
+            self._left(code)
+
+    def dropped(self, key: int, opened: _Open) -> None:
+        """
+        End what will take no more step.
+        """
+        if self._open.get(key) is opened:
+            del self._open[key]
+            try:
+                self._tell(opened, "raised", GeneratorExit())
+            finally:
+                self._left(opened.code)
+
+    def _left(self, code: "CodeType") -> None:
+        if not self._armed.get(id(code), _UNARMED)[1]:
+            with LOCK:
+                self._settle(code)
+
+    def _tell(self, opened: _Open, how: str, *args: object) -> None:
+        """
+        Tell each call, whatever another raises.
+        """
+        refused = None
+        for call in opened.calls:
+            try:
+                getattr(call, how)(*args)
+            except Refused as exc:
+                refused = exc.error
+            except Exception as exc:
+                _report.failed(call, how, exc)
+        if refused is not None:
+            raise refused
+
+
+_UNARMED: "tuple[Any, tuple[Watch, ...]]" = (None, ())
+
+
+def frame_of(code: "CodeType") -> "FrameType":
+    """
+    Give the frame of *code* that is nearest below a callback.
+    """
+    frame: Any = sys._getframe(2)
+    while frame.f_code is not code:
+        frame = frame.f_back
+    return frame  # type: ignore[no-any-return]
+
+
+def seen(callback: "Any") -> "Any":
+    """
+    Give what is registered for *callback*: itself.
+    """
+    return callback

@@ -1,0 +1,183 @@
+"""
+Make runs of the calls of any function, which stays as it is: ``auto.watch``.
+"""
+
+from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_VARARGS, CO_VARKEYWORDS
+
+from instrument._lifecycle import fail, finish, start
+from instrument._merge import Inner, place
+from instrument._monitor import NOTHING, Refused
+from instrument._state import get_state, set_state
+from instrument._traced._session import RunSession
+from instrument._traced._spec import Spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
+
+    from instrument._monitor import Call
+    from instrument._run import Run
+    from instrument._traced._given import Given
+
+
+def let(act: "Callable[..., object]", *args: object) -> None:
+    """
+    Do what handlers hear; what one with ``raise_error`` raises reaches the caller.
+
+    Raises:
+        Refused: Around that.
+    """
+    try:
+        act(*args)
+    except BaseException as exc:
+        refused = Refused(exc)
+    else:
+        return
+    raise refused
+
+
+class FunctionWatch:
+    """
+    What a call of one function means: what it would if it were ``@traced``.
+    """
+
+    def __init__(self, function: "Any", given: "Given") -> None:
+        self._given = given
+        self._spec = Spec(function, given)
+        self._spec.function = self._spec.wrapper = function
+
+    def called(self, frame: "FrameType") -> "Call | None":
+        if not get_state():
+            return None
+        args, kwargs = arguments(frame)
+        outer, is_part = place(self._spec.recipe.kind)
+        if outer is not None and is_part:
+            inner = Inner(outer, self._given.model, self._given.provider, {})
+            return PartOfRun(inner)
+        run = self._spec.open(args, kwargs)
+        if run is None:
+            return None
+        if frame.f_code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR):
+            return GeneratorCall(run, self._given)
+        return FunctionCall(run)
+
+
+def arguments(frame: "FrameType") -> "tuple[tuple[Any, ...], dict[str, Any]]":
+    """
+    Give what the function was called with; *frame* has just begun.
+    """
+    code, given = frame.f_code, frame.f_locals
+    count = code.co_argcount
+    named = count + code.co_kwonlyargcount
+    names = code.co_varnames
+    args = tuple([given[name] for name in names[:count]])
+    kwargs = {name: given[name] for name in names[count:named]}
+    if code.co_flags & CO_VARARGS:
+        args += given[names[named]]
+        named += 1
+    if code.co_flags & CO_VARKEYWORDS:
+        kwargs.update(given[names[named]])
+    return args, kwargs
+
+
+class FunctionCall:
+    """
+    A call of a function or coroutine function: its run is current in the body.
+    """
+
+    __slots__ = ("_run",)
+
+    def __init__(self, run: "Run") -> None:
+        self._run = run
+        let(start, run)
+
+    def returned(self, value: object) -> None:
+        let(finish, self._run, value)
+
+    def raised(self, exc: BaseException) -> None:
+        let(fail, self._run, exc)
+
+    def suspended(self, item: object) -> None:
+        """
+        Await: the task that does so is in the same state.
+        """
+
+    def resumed(self) -> None:
+        """
+        Go on in it.
+        """
+
+
+class GeneratorCall:
+    """
+    A generator or async generator: its run is current in the body at each step.
+    """
+
+    __slots__ = ("_is_inside", "_outside", "_session", "_tell")
+
+    def __init__(self, run: "Run", given: "Given") -> None:
+        self._session = RunSession(run, given, starts=True)
+        self._session.is_stepped = self._is_inside = True
+        self._outside = self._session.enter()
+        let(self._session.start)
+        self._session.opened()
+        self._tell = self._session.tell()
+
+    def suspended(self, item: object) -> None:
+        if item is not NOTHING:
+            state = get_state()
+            try:
+                let(self._tell, item)
+            finally:
+                set_state(state)
+        self._session.leave(self._outside)
+        self._is_inside = False
+
+    def resumed(self) -> None:
+        self._outside = self._session.enter()
+        self._is_inside = True
+
+    def returned(self, value: object) -> None:
+        self._end(self._session.returned, value)
+
+    def raised(self, exc: BaseException) -> None:
+        if not self._is_inside:
+            self.resumed()
+        self._end(self._session.failed, exc)
+
+    def _end(self, tell: "Callable[[Any], None]", value: object) -> None:
+        try:
+            let(tell, value)
+        finally:
+            set_state(self._outside)
+            self._session.frame._outer = None
+
+
+class PartOfRun:
+    """
+    A call of a model inside a model's run.
+    """
+
+    __slots__ = ("_has_items", "_inner")
+
+    def __init__(self, inner: Inner) -> None:
+        self._inner = inner
+        self._has_items = False
+
+    def suspended(self, item: object) -> None:
+        if item is not NOTHING:
+            self._has_items = True
+            let(self._inner.item, item)
+
+    def resumed(self) -> None:
+        """
+        Go on; no state is its own.
+        """
+
+    def returned(self, value: object) -> None:
+        self._inner.returned(None if self._has_items else value)
+
+    def raised(self, exc: BaseException) -> None:
+        self._inner.raised(exc)
