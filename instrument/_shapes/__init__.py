@@ -7,7 +7,13 @@ whole answer is read as a stream of one chunk would be.
 
 from instrument._messages import get
 from instrument._shapes import _anthropic, _google, _langchain, _openai, _others
-from instrument._shapes._answer import PLAIN, Answer, Generation, LLMResult
+from instrument._shapes._answer import (
+    PLAIN,
+    Answer,
+    Generation,
+    LLMResult,
+    read_arguments,
+)
 from instrument._shapes._usage import usage_of
 
 TYPE_CHECKING = False
@@ -18,7 +24,7 @@ if TYPE_CHECKING:
 
     Take = Callable[[Answer, object], Sequence[Token]]
 
-__all__ = ["Answer", "Generation", "LLMResult", "answer_of", "take", "usage_of"]
+__all__ = ["Answer", "Generation", "LLMResult", "answer_of", "read_arguments", "take", "usage_of"]
 
 _MOST_TYPES = 500
 _known: "dict[type, Take]" = {}

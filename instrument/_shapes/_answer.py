@@ -119,7 +119,7 @@ class Answer:
             {
                 "id": call["id"],
                 "name": call["name"],
-                "arguments": _arguments(call["arguments"]),
+                "arguments": read_arguments(call["arguments"]),
             }
             for call in self._calls.values()
         ]
@@ -179,19 +179,6 @@ class Answer:
             self.usage = Usage(**{**before, **usage.to_dict()})  # type: ignore[arg-type]
 
 
-def _arguments(told: object) -> object:
-    """
-    Read the arguments of a tool call: pieces of JSON, or what was told as an object.
-    """
-    if not isinstance(told, list):
-        return told
-    text = "".join(told)
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
 def string(value: object) -> str | None:
     """
     Give a text that says something; None for all else. Of an enum, its value.
@@ -199,3 +186,14 @@ def string(value: object) -> str | None:
     if isinstance(value, str) and value:
         return str(getattr(value, "value", value))
     return None
+
+
+def read_arguments(told: object) -> object:
+    """
+    Read the arguments of a tool call: JSON, pieces of JSON, or an object as it is.
+    """
+    text = "".join(told) if isinstance(told, list) else told
+    try:
+        return json.loads(text) if isinstance(text, str) else text
+    except ValueError:
+        return text
