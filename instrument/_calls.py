@@ -83,13 +83,14 @@ class Own:
         self._tell: Callable[[Any], object]
         start(run)
 
-    def streams(self) -> None:
+    def go_on(self, *, in_pieces: bool) -> None:
         """
-        Leave the body; the result comes in pieces.
+        Leave the body; the result comes later, whole or as a stream.
 
-        A stream that is dropped ends when this object goes.
+        One that is dropped ends when this object goes.
         """
-        session = self._session = RunSession(self.run, _PLAIN, starts=False)
+        session = RunSession(self.run, _PLAIN, starts=False, yields=in_pieces)
+        self._session = session
         session.leave(self._outside)
         session.opened()
         self._tell = session.tell()
@@ -108,12 +109,12 @@ class Own:
         """
         End with a whole result, or with None where it came in pieces.
         """
-        if self._session is not None:
-            self._session.returned(None)
-            return
         if self.run.kind == "embedding" and not self.run.usage:
             self.run.usage = guarded(value, usage_of) or self.run.usage
-        finish(self.run, value)
+        if self._session is not None:
+            self._session.returned(value)
+        else:
+            finish(self.run, value)
 
     def raised(self, exc: BaseException) -> None:
         """

@@ -224,9 +224,7 @@ def _event_only(function: "Any") -> "Callable[..., Any]":
     return hear
 
 
-def _for_langchain(
-    event: str, method: "Callable[..., Any]"
-) -> "Callable[..., Any]":
+def _for_langchain(event: str, method: "Callable[..., Any]") -> "Callable[..., Any]":
     """
     Have a LangChain handler hear LangChain's objects, where LangChain is there.
     """

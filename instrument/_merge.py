@@ -94,9 +94,9 @@ class Inner:
             shown = redacted(params, outer._heard.redactors, ("inputs",))
             outer._params = shown if isinstance(shown, dict) else None
 
-    def streams(self) -> None:
+    def go_on(self, *, in_pieces: bool) -> None:
         """
-        Know that the result comes in pieces.
+        Know that the result comes later.
         """
 
     def item(self, chunk: object) -> None:

@@ -48,13 +48,14 @@ if TYPE_CHECKING:
 
 
 NOTHING: "Any" = object()
-IS_POSSIBLE = hasattr(sys, "monitoring")
+MONITORING: "Any" = getattr(sys, "monitoring", None)
+"""PEP 669; None before Python 3.12."""
 LOCK = RLock()
 """Held to arm, to disarm, and to switch events that are not local."""
 _SUSPENDS = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
 
-if IS_POSSIBLE:
-    _events = sys.monitoring.events
+if MONITORING is not None:
+    _events = MONITORING.events
     _STEPS = _events.PY_YIELD | _events.PY_RESUME
     _THROWN = _events.PY_UNWIND | _events.PY_THROW
     _HEARD = {
@@ -128,8 +129,7 @@ class Monitor:
         self._open: dict[int, _Open] = {}
         self._hears_unwinding = False
         for event, name in _HEARD.items():
-            callback = getattr(self, name)
-            sys.monitoring.register_callback(tool, event, seen(callback))
+            MONITORING.register_callback(tool, event, getattr(self, name))
 
     def arm(self, code: "CodeType", watch: "Watch") -> None:
         _, watches = self._armed.get(id(code), (code, ()))
@@ -154,16 +154,16 @@ class Monitor:
             self._hear(code, _events.PY_RETURN)
             return
         del self._armed[id(code)]
-        sys.monitoring.set_local_events(self.tool, code, 0)
+        MONITORING.set_local_events(self.tool, code, 0)
         if not self._armed:
             self._hear_unwinding(False)
             for event in _HEARD:
-                sys.monitoring.register_callback(self.tool, event, None)
-            sys.monitoring.free_tool_id(self.tool)
+                MONITORING.register_callback(self.tool, event, None)
+            MONITORING.free_tool_id(self.tool)
 
     def _hear(self, code: "CodeType", events: int) -> None:
         steps = _STEPS if code.co_flags & _SUSPENDS else 0
-        sys.monitoring.set_local_events(self.tool, code, events | steps)
+        MONITORING.set_local_events(self.tool, code, events | steps)
 
     def _on_start(self, code: "CodeType", offset: int) -> None:
         _, watches = self._armed.get(id(code), _UNARMED)
@@ -200,12 +200,19 @@ class Monitor:
         if id(code) in self._armed:
             self._ended(code, "raised", exc)
         elif not self._open:
-            with LOCK:
-                # not switched off at the end of each call: that makes the interpreter
-                # look at every function once more, and most calls raise nothing
-                self._hear_unwinding(False)
-                if self._open:
-                    self._hear_unwinding(True)
+            self._rest()
+
+    def _rest(self) -> None:
+        """
+        Hear no unwinding while nothing is open.
+
+        Not at the end of each call: switching makes the interpreter look at every
+        function once more, and most calls raise nothing.
+        """
+        with LOCK:
+            self._hear_unwinding(False)
+            if self._open:  # another thread's, since
+                self._hear_unwinding(True)
 
     def _hear_unwinding(self, on: bool) -> None:
         """
@@ -213,7 +220,7 @@ class Monitor:
         """
         if self._hears_unwinding != on:
             self._hears_unwinding = on
-            sys.monitoring.set_events(self.tool, _THROWN if on else 0)
+            MONITORING.set_events(self.tool, _THROWN if on else 0)
 
     def _on_yield(self, code: "CodeType", offset: int, value: "Any") -> None:
         opened = self._open.get(id(frame_of(code)))
@@ -294,14 +301,7 @@ def frame_of(code: "CodeType") -> "FrameType":
     """
     Give the frame of *code* that is nearest below a callback.
     """
-    frame: Any = sys._getframe(2)
+    frame: Any = sys._getframe(2)  # what calls the callback may have a frame, too
     while frame.f_code is not code:
         frame = frame.f_back
     return frame  # type: ignore[no-any-return]
-
-
-def seen(callback: "Any") -> "Any":
-    """
-    Give what is registered for *callback*: itself.
-    """
-    return callback

@@ -6,7 +6,7 @@ One id for the process: Python has six, of which it gives two to nobody in parti
 
 import sys
 
-from instrument._monitor import IS_POSSIBLE, LOCK, Monitor
+from instrument._monitor import LOCK, MONITORING, Monitor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 
 _IDS = (3, 4)
 _ATTRIBUTE = "instrument_monitor"
+TOO_OLD = (
+    "sys.monitoring needs Python 3.12, this is"
+    f" {sys.version_info.major}.{sys.version_info.minor}"
+)
+
+
+class Impossible(RuntimeError):  # noqa: N818 - it says what is the case
+    """
+    Nothing can be heard through `sys.monitoring` here.
+    """
 
 
 class _Name(str):
@@ -24,8 +34,15 @@ class _Name(str):
     copy of this package in the process finds it and shares the id.
     """
 
+    __slots__ = ("instrument_monitor",)
     instrument_monitor: "Monitor"
 
+
+def is_possible() -> bool:
+    """
+    Tell whether this Python has `sys.monitoring`.
+    """
+    return MONITORING is not None
 
 
 def arm(code: "CodeType", watch: "Watch") -> None:
@@ -33,10 +50,10 @@ def arm(code: "CodeType", watch: "Watch") -> None:
     Have *watch* hear the calls of *code*; the first takes a tool id.
 
     Raises:
-        RuntimeError: Saying why that cannot be.
+        Impossible: Saying why that cannot be.
     """
-    if not IS_POSSIBLE:
-        raise RuntimeError(_TOO_OLD)
+    if not is_possible():
+        raise Impossible(TOO_OLD)
     with LOCK:
         (_found() or _taken()).arm(code, watch)
 
@@ -55,7 +72,7 @@ def _found() -> Monitor | None:
     """
     Find the monitor of this process, which may be of another copy of this package.
     """
-    names = [sys.monitoring.get_tool(tool) for tool in _IDS] if IS_POSSIBLE else ()
+    names = [MONITORING.get_tool(tool) for tool in _IDS] if is_possible() else ()
     return next(filter(None, (getattr(n, _ATTRIBUTE, None) for n in names)), None)
 
 
@@ -64,17 +81,11 @@ def _taken() -> Monitor:
     for tool in _IDS:
         name = _Name("instrument")
         try:
-            sys.monitoring.use_tool_id(tool, name)
+            MONITORING.use_tool_id(tool, name)
         except ValueError:
-            users.append(f"{tool} is {sys.monitoring.get_tool(tool)!r}")
+            users.append(f"{tool} is {MONITORING.get_tool(tool)!r}")
             continue
         name.instrument_monitor = Monitor(tool)
         return name.instrument_monitor
     message = f"sys.monitoring has no free tool id: {', '.join(users)}"
-    raise RuntimeError(message)
-
-
-_TOO_OLD = (
-    "sys.monitoring needs Python 3.12, this is"
-    f" {sys.version_info.major}.{sys.version_info.minor}"
-)
+    raise Impossible(message)

@@ -3,6 +3,7 @@ Functions of other packages by their path, heard from when their module is impor
 """
 
 import sys
+from contextlib import suppress
 from types import CodeType
 
 from instrument import _monitoring
@@ -35,6 +36,13 @@ class Target:
         self._error: str | None = None
 
     @property
+    def has_gone(self) -> bool:
+        """
+        Tell whether its module was there, and it was not.
+        """
+        return self._code is None and self._error is not None
+
+    @property
     def why_not(self) -> str | None:
         if self._code is not None:
             return None
@@ -47,7 +55,7 @@ class Target:
         Raises:
             AttributeError: If its module is here, and it is not there.
             TypeError: If it is not written in Python.
-            RuntimeError: If there is no monitoring.
+            Impossible: If there is no monitoring.
         """
         self._is_on = True
         module = sys.modules.get(self._module)
@@ -71,10 +79,9 @@ class Target:
     def _imported(self, module: "ModuleType") -> None:
         if not self._is_on:
             return
-        try:
+        # `why_not` says it; who imports a module must not hear of it
+        with suppress(AttributeError, TypeError, _monitoring.Impossible):
             self._arm(module)
-        except (AttributeError, RuntimeError, TypeError):
-            pass  # `why_not` says it; who imports a module must not hear of it
 
     def _arm(self, module: "ModuleType") -> None:
         if self._code is not None:
@@ -84,7 +91,7 @@ class Target:
             code = code_of(function, self._name, self.path)
             watch = self.watch = self._make(function)
             _monitoring.arm(code, watch)
-        except (AttributeError, RuntimeError, TypeError) as exc:
+        except (AttributeError, TypeError, _monitoring.Impossible) as exc:
             self._error = str(exc)
             raise
         self._code, self._error = code, None

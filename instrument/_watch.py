@@ -8,6 +8,7 @@ from instrument._lifecycle import fail, finish, start
 from instrument._merge import Inner, place
 from instrument._monitor import NOTHING, Refused
 from instrument._state import get_state, set_state
+from instrument._traced import traced
 from instrument._traced._session import RunSession
 from instrument._traced._spec import Spec
 
@@ -15,14 +16,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
-    from typing import Any
+    from typing import Any, TypeVar
 
     from instrument._monitor import Call
     from instrument._run import Run
     from instrument._traced._given import Given
 
+    T = TypeVar("T")
 
-def let(act: "Callable[..., object]", *args: object) -> None:
+
+def let(act: "Callable[..., T]", *args: object) -> "T":
     """
     Do what handlers hear; what one with ``raise_error`` raises reaches the caller.
 
@@ -30,12 +33,35 @@ def let(act: "Callable[..., object]", *args: object) -> None:
         Refused: Around that.
     """
     try:
-        act(*args)
+        return act(*args)
     except BaseException as exc:
         refused = Refused(exc)
-    else:
-        return
     raise refused
+
+
+def maker(path: object, options: "dict[str, Any]") -> "Callable[[Any], FunctionWatch]":
+    """
+    Check what ``auto.watch`` is given.
+
+    Returns:
+        What makes the watch, once the function has been found.
+
+    Raises:
+        TypeError: For what is no string, an option that `traced` does not have.
+        ValueError: For another string than a path.
+    """
+    if not isinstance(path, str):
+        message = f"auto.watch takes {_PATH}, not {path!r}."
+        raise TypeError(message)
+    module, _, name = path.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
+        message = f"auto.watch takes {_PATH}, not {path!r}."
+        raise ValueError(message)
+    given = traced(options.pop("name", None), **{"kind": "chain", **options})._given
+    return lambda function: FunctionWatch(function, given)
+
+
+_PATH = "a path, 'package.module:function' or 'package.module:Class.method'"
 
 
 class FunctionWatch:
@@ -44,6 +70,7 @@ class FunctionWatch:
     """
 
     def __init__(self, function: "Any", given: "Given") -> None:
+        self.kind = given.kind
         self._given = given
         self._spec = Spec(function, given)
         self._spec.function = self._spec.wrapper = function

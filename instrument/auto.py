@@ -6,26 +6,44 @@ framework is met when the program itself imports it, before or after this.
 """
 
 import sys
+from functools import partial
 from importlib import import_module
 
+from instrument._merge import Nested
+from instrument._monitoring import Impossible
 from instrument._state import DISABLED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Literal
 
-__all__ = ["Status", "install", "status", "uninstall"]
+    from instrument._targets import Target
+
+__all__ = ["Status", "install", "status", "uninstall", "unwatch", "watch"]
 
 # the module whose import tells that a framework is in use: the adapter that hears it
 ADAPTERS = {
     "langchain_core.tracers.context": "instrument.integrations.langchain",
+    "openai": "instrument.integrations.openai",
+    "anthropic": "instrument.integrations.anthropic",
+    "groq": "instrument.integrations.groq",
+    "together": "instrument.integrations.together",
 }
-DISTRIBUTIONS = {"instrument.integrations.langchain": "langchain-core"}
+DISTRIBUTIONS = {
+    "instrument.integrations.langchain": "langchain-core",
+    "instrument.integrations.openai": "openai",
+    "instrument.integrations.anthropic": "anthropic",
+    "instrument.integrations.groq": "groq",
+    "instrument.integrations.together": "together",
+}
 
 _on = False
+_has_said_why_not = False
 _watched: "set[str]" = set()
 _installed: "dict[str, Any]" = {}
 _failed: "dict[str, str]" = {}
+_targets: "dict[str, Target]" = {}
+"""What `watch` was asked for, by path."""
 
 
 class Status:
@@ -37,7 +55,7 @@ class Status:
         version: What is installed, or None.
         hook: The framework's own way by which it is heard.
         hears: What becomes runs and events; empty where nothing does.
-        why_not: Why nothing is heard, or None.
+        why_not: Why nothing is heard, or what is not, or None.
     """
 
     __slots__ = ("framework", "hears", "hook", "version", "why_not")
@@ -61,14 +79,25 @@ class Status:
         return f"<{self.framework} {self.version or '-'}: {told}>"
 
 
-def install() -> None:
+def install(*, nested: "Literal['merge', 'child']" = "merge") -> None:
     """
-    Hear every framework that is imported, now or later; idempotent.
+    Hear every framework that is imported, now or later; a later call replaces options.
+
+    Args:
+        nested: What becomes of the call of a model inside a model's run, as when
+            LangChain calls OpenAI's SDK: ``merge``, one run for both, or ``child``.
+
+    Raises:
+        ValueError: For another word.
     """
     global _on
+    if nested not in ("merge", "child"):
+        message = f"auto.install(nested=...) is 'merge' or 'child', not {nested!r}."
+        raise ValueError(message)
     if DISABLED:
         return
     _on = True
+    Nested.opens_children = nested == "child"
     for module, adapter in ADAPTERS.items():
         if module in sys.modules:
             _load(adapter)
@@ -76,7 +105,7 @@ def install() -> None:
             from wrapt import register_post_import_hook
 
             _watched.add(module)
-            register_post_import_hook(lambda _, it=adapter: _on and _load(it), module)
+            register_post_import_hook(partial(_load_if_on, adapter), module)
 
 
 def uninstall() -> None:
@@ -89,13 +118,60 @@ def uninstall() -> None:
         _, adapter = _installed.popitem()
         adapter.uninstall()
     _failed.clear()
+    Nested.opens_children = False
+
+
+def watch(path: str, **options: "Any") -> None:
+    """
+    Hear the calls of any function of any package, as if it were ``@traced``.
+
+    It is heard from when its module is imported; nothing is replaced. Needs Python
+    3.12, and a function that is written in Python. A second call replaces options.
+
+    Args:
+        path: ``package.module:function`` or ``package.module:Class.method``.
+        options: Those of `traced`: ``kind="tool"``, ``name=``, ``tags=``, ...
+
+    Raises:
+        AttributeError: If its module has been imported, and it is not there.
+        RuntimeError: Before Python 3.12, or if other tools have taken all tool ids.
+        TypeError: For a function written in C, an option that does not exist.
+        ValueError: For what is no such path.
+    """
+    from instrument import _monitoring, _watch
+    from instrument._targets import Target
+
+    make = _watch.maker(path, options)
+    if not _monitoring.is_possible():
+        message = f"auto.watch: {_monitoring.TOO_OLD}. Decorate it: @traced."
+        raise RuntimeError(message)
+    unwatch(path)
+    if not DISABLED:
+        target = Target(path, make)
+        target.switch_on()
+        _targets[path] = target
+
+
+def unwatch(path: str) -> None:
+    """
+    Undo `watch`; what is not watched stays so. Calls that have begun are heard on.
+    """
+    target = _targets.pop(path, None)
+    if target is not None:
+        target.switch_off()
 
 
 def status() -> list[Status]:
     """
-    Tell what is heard of each framework, and if nothing, why.
+    Tell what is heard of each framework and each function, and if nothing, why.
     """
-    return [_status(module, adapter) for module, adapter in ADAPTERS.items()]
+    heard = [_status(module, adapter) for module, adapter in ADAPTERS.items()]
+    return heard + [_status_of(target) for target in _targets.values()]
+
+
+def _load_if_on(name: str, _: object) -> None:
+    if _on:
+        _load(name)
 
 
 def _load(name: str) -> None:
@@ -107,6 +183,10 @@ def _load(name: str) -> None:
     try:
         adapter = import_module(name)
         adapter.install()
+    except Impossible as exc:
+        _failed[name] = f"{exc}; wrap(client) works everywhere"
+        _say_why_not(str(exc))
+        return
     except Exception as exc:
         from instrument import _report
 
@@ -115,6 +195,23 @@ def _load(name: str) -> None:
         return
     _installed[name] = adapter
     _warn_of_version(adapter)
+
+
+def _say_why_not(reason: str) -> None:
+    """
+    Say once that SDKs are not heard.
+    """
+    global _has_said_why_not
+    if _has_said_why_not:
+        return
+    _has_said_why_not = True
+    from loguru import logger
+
+    logger.warning(
+        "instrument.auto does not hear the providers' SDKs: {}."
+        " wrap(client) works everywhere.",
+        reason,
+    )
 
 
 def _warn_of_version(adapter: "Any") -> None:
@@ -142,8 +239,16 @@ def _status(module: str, name: str) -> Status:
     version = _version(DISTRIBUTIONS[name])
     adapter = _installed.get(name)
     if adapter is not None:
-        return Status(framework, version, adapter.HOOK, adapter.HEARS, None)
+        gone = adapter.missing() if hasattr(adapter, "missing") else []
+        why_not = f"this version has no {', '.join(gone)}" if gone else None
+        return Status(framework, version, adapter.HOOK, adapter.HEARS, why_not)
     return Status(framework, version, None, (), _why_not(module, name, version))
+
+
+def _status_of(target: "Target") -> Status:
+    why_not = target.why_not
+    hears = () if why_not else (target.watch.kind,)  # type: ignore[union-attr]
+    return Status(target.path, None, "sys.monitoring", hears, why_not)
 
 
 def _why_not(module: str, name: str, version: str | None) -> str:

@@ -55,7 +55,7 @@ class Operation:
         params = {
             name: value
             for name, value in fields.items()
-            if name not in taken and value is not None
+            if name not in taken and type(value).__name__ not in _LEFT_OUT
         }
         model = fields.get(self.model)
         return Request(
@@ -74,6 +74,9 @@ class Operation:
             value = get(value, name)
         return value
 
+
+_LEFT_OUT = ("NoneType", "NotGiven", "Omit")
+"""Types of what stands for an argument that was not given; the SDKs drop it later."""
 
 _FIRST = {"chat_model": "messages", "llm": "prompts", "embedding": "texts"}
 

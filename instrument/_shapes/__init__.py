@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 
     Take = Callable[[Answer, object], Sequence[Token]]
 
-__all__ = ["Answer", "Generation", "LLMResult", "answer_of", "read_arguments", "take", "usage_of"]
+__all__ = [
+    "Answer",
+    "Generation",
+    "LLMResult",
+    "answer_of",
+    "read_arguments",
+    "take",
+    "usage_of",
+]
 
 _MOST_TYPES = 500
 _known: "dict[type, Take]" = {}
