@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     C = TypeVar("C")
 
-STAINLESS = ("openai", "anthropic", "groq", "together")
-
 
 def wrap(client: "C") -> "C":
     """
@@ -32,7 +30,7 @@ def wrap(client: "C") -> "C":
     if isinstance(client, Twin):
         return client
     if not inspect.isclass(client) and not inspect.ismodule(client):
-        if _is_stainless(client):
+        if _stainless.package_of(type(client)):
             return _stainless.wrapped(client)  # type: ignore[no-any-return]
         rule = _methods.rule_of(client)
         if rule is not None:
@@ -40,17 +38,8 @@ def wrap(client: "C") -> "C":
     raise TypeError(_refusal(client))
 
 
-def _is_stainless(client: object) -> bool:
-    """
-    Tell whether this is a client, and not one of its resources.
-    """
-    bases = type(client).__mro__
-    modules = {base.__module__ for base in bases if base.__name__.endswith("APIClient")}
-    return any(module.partition(".")[0] in STAINLESS for module in modules)
-
-
 def _refusal(client: object) -> str:
-    known = ", ".join(sorted({*STAINLESS, *_methods.RULES}))
+    known = ", ".join(sorted({*_stainless.PACKAGES, *_methods.RULES}))
     if inspect.isclass(client):
         name = client.__name__
         return f"wrap() takes a client, not the class {name}. Make one: wrap({name}())."

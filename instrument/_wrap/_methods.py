@@ -15,12 +15,12 @@ from instrument._wrap._twins import Twin, twin_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TypeAlias
 
     from instrument._calls import Own, Request
     from instrument._merge import Inner
 
-    Call = Own | Inner
+    Call: TypeAlias = "Own | Inner"
 
 
 class Rule:
@@ -106,7 +106,8 @@ def wrapped(client: "Any", rule: Rule) -> "Any":
     for name in rule.parts:
         getattr(client, name)  # Mistral's are made when they are first asked for
     parts = {id(getattr(client, name)) for name in rule.parts}
-    made = twin_of(client, _mixin(type(client), rule), is_live=rule.is_live)
+    cls: Any = type(client)
+    made = twin_of(client, _mixin(cls, rule), is_live=rule.is_live)
     for name, value in vars(client).items():
         if id(value) in parts:
             made.__dict__[name] = wrapped(value, rule_of(value))  # type: ignore[arg-type]
@@ -145,7 +146,10 @@ def _heard(
                 given.update(given.pop(each.name, {}))
         if not bound:
             given.pop(next(iter(given)))
-        return guarded(given, lambda given: of_call(provider, name, given))
+        request: Request | None = guarded(
+            given, lambda given: of_call(provider, name, given)
+        )
+        return request
 
     if inspect.iscoroutinefunction(method):
 

@@ -5,6 +5,7 @@ Every resource, helper, raw response and copy of a client posts through its publ
 ``request``: once per logical call, however often that is retried.
 """
 
+import functools
 import inspect
 
 from instrument._calls import abegin, begin
@@ -22,6 +23,21 @@ if TYPE_CHECKING:
     from instrument._merge import Inner
 
     Call = Own | Inner
+
+
+PACKAGES = ("openai", "anthropic", "groq", "together")
+
+
+@functools.lru_cache(maxsize=500)
+def package_of(cls: type) -> str | None:
+    """
+    Give the package that a class of clients comes from; None for any other class.
+    """
+    for base in cls.__mro__:
+        package = base.__module__.partition(".")[0]
+        if package in PACKAGES and base.__name__.endswith("APIClient"):
+            return package
+    return None
 
 
 def wrapped(client: "Any") -> "Any":
@@ -78,16 +94,17 @@ class AsyncClient(Twin):
 def _asked(client: object, options: "Any") -> "Request | None":
     if not get_state():
         return None
-    return guarded((client, options), _read)
+    request: Request | None = guarded((client, options), _read)
+    return request
 
 
 def _read(asked: "tuple[Any, Any]") -> "Request | None":
     client, options = asked
     body = options.json_data
-    if options.extra_json and isinstance(body, dict):
-        body = {**body, **options.extra_json}
-    provider = type(client).__module__.partition(".")[0]
-    return of_body(provider, options.url, body)
+    extra = getattr(options, "extra_json", None)
+    if extra and isinstance(body, dict):
+        body = {**body, **extra}
+    return of_body(package_of(type(client)) or "", options.url, body)
 
 
 _LATER = object()
@@ -109,61 +126,49 @@ def _taken(
         return guarded(http, _json), result
     call.go_on(in_pieces=bool(kwargs.get("stream")))
     is_async = inspect.iscoroutinefunction(type(result).parse)
-    return _LATER, heard_as(result, AsyncRaw if is_async else Raw, call)
+    return _LATER, heard_as(result, _async_raw_over if is_async else _raw_over, call)
 
 
 def _json(http: "Any") -> object:
     return http.json()
 
 
-class Raw:
+def _raw_over(cls: "Any") -> type:
     """
-    Over the class of a raw response whose body is still to be read.
+    Make a class over that of a raw response whose body is still to be read.
     """
 
-    _instrument_call: "Call"
-    http_response: "Any"
+    class Heard(cls):  # type: ignore[misc]
+        def parse(self, **kwargs: "Any") -> "Any":
+            result = super().parse(**kwargs)
+            return (
+                follow(self._instrument_call, result) if is_stream(result) else result
+            )
 
-    def parse(self, **kwargs: "Any") -> "Any":
-        """
-        Give what the body holds; of a stream, hear it.
-        """
-        result = super().parse(**kwargs)  # type: ignore[misc]
-        return follow(self._instrument_call, result) if is_stream(result) else result
-
-    def close(self) -> None:
-        """
-        Close it; what was read of it is the answer.
-        """
-        try:
-            super().close()  # type: ignore[misc]
-        finally:
+        def close(self) -> None:
+            super().close()
             _end(self._instrument_call, self.http_response)
 
+    return Heard
 
-class AsyncRaw:
+
+def _async_raw_over(cls: "Any") -> type:
     """
-    The same of an async client.
+    Make the same of an async client's.
     """
 
-    _instrument_call: "Call"
-    http_response: "Any"
+    class Heard(cls):  # type: ignore[misc]
+        async def parse(self, **kwargs: "Any") -> "Any":
+            result = await super().parse(**kwargs)
+            return (
+                follow(self._instrument_call, result) if is_stream(result) else result
+            )
 
-    async def parse(self, **kwargs: "Any") -> "Any":
-        """
-        Give what the body holds; of a stream, hear it.
-        """
-        result = await super().parse(**kwargs)  # type: ignore[misc]
-        return follow(self._instrument_call, result) if is_stream(result) else result
-
-    async def close(self) -> None:
-        """
-        Close it; what was read of it is the answer.
-        """
-        try:
-            await super().close()  # type: ignore[misc]
-        finally:
+        async def close(self) -> None:
+            await super().close()
             _end(self._instrument_call, self.http_response)
+
+    return Heard
 
 
 def _end(call: "Call", http: "Any") -> None:

@@ -6,20 +6,20 @@ stream stays the object that it is, and only gets a class over its own that hear
 yields. Nothing is read ahead, and nothing is kept back.
 """
 
-import inspect
 from types import AsyncGeneratorType, GeneratorType
 
+from instrument import _report
 from instrument._wrap._twins import class_over
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
-    from typing import Any
+    from collections.abc import AsyncGenerator, Callable, Generator
+    from typing import Any, TypeAlias
 
     from instrument._calls import Own
     from instrument._merge import Inner
 
-    Call = Own | Inner
+    Call: TypeAlias = "Own | Inner"
 
 
 def is_stream(result: object) -> bool:
@@ -42,20 +42,23 @@ def follow(call: "Call", stream: "Any") -> "Any":
     if isinstance(stream, AsyncGeneratorType):
         return _adriven(call, stream)
     cls = type(stream)
-    if hasattr(cls, "__anext__") or hasattr(cls, "__aiter__"):
-        mixin: type = AsyncStream
-    else:
-        mixin = Stream if hasattr(cls, "__next__") else Iterable
-    return heard_as(stream, mixin, call)
+    if hasattr(cls, "__aiter__"):
+        return heard_as(stream, async_stream_over, call)
+    make = stream_over if hasattr(cls, "__next__") else iterable_over
+    return heard_as(stream, make, call)
 
 
-def heard_as(value: "Any", mixin: type, call: "Call") -> "Any":
+def heard_as(value: "Any", make: "Callable[[Any], type]", call: "Call") -> "Any":
     """
-    Put *mixin* over the class of *value*, which the SDK has just made; once.
+    Put a class that *make* makes over that of *value*, which the SDK just made; once.
     """
-    if "_instrument_call" not in value.__dict__:
-        value.__dict__["_instrument_call"] = call
-        value.__class__ = class_over(type(value), mixin)
+    try:
+        if "_instrument_call" not in value.__dict__:
+            value.__dict__["_instrument_call"] = call
+            value.__class__ = class_over(type(value), make)
+    except (AttributeError, TypeError) as exc:  # one that has no room for it
+        _report.failed(heard_as, f"hearing a {type(value).__name__}", exc)
+        call.raised(GeneratorExit())
     return value
 
 
@@ -87,89 +90,75 @@ async def _adriven(
     await call.areturned(None)
 
 
-class Stream:
+def stream_over(cls: "Any") -> type:
     """
-    Over the class of a stream that is its own iterator.
+    Make a class over that of a stream that is its own iterator.
     """
 
-    _instrument_call: "Call"
+    class Heard(cls):  # type: ignore[misc]
+        def __iter__(self) -> "Any":
+            return self
 
-    def __iter__(self) -> "Any":
-        return self
+        def __next__(self) -> "Any":
+            call = self._instrument_call
+            try:
+                item = super().__next__()
+                call.item(item)
+            except StopIteration:
+                call.returned(None)
+                raise
+            except BaseException as exc:
+                call.raised(exc)
+                raise
+            return item
 
-    def __next__(self) -> "Any":
-        call = self._instrument_call
-        try:
-            item = super().__next__()  # type: ignore[misc]
-        except StopIteration:
-            call.returned(None)
-            raise
-        except BaseException as exc:
-            call.raised(exc)
-            raise
-        call.item(item)
-        return item
-
-    def close(self) -> None:
-        """
-        Close it; a stream that was not read to its end was abandoned.
-        """
-        try:
-            super().close()  # type: ignore[misc]
-        finally:
+        def close(self) -> None:
+            super().close()
             self._instrument_call.raised(GeneratorExit())
 
+    return Heard
 
-class Iterable:
+
+def iterable_over(cls: "Any") -> type:
     """
-    Over the class of a stream that makes its iterator.
+    Make a class over that of a stream that makes its iterator.
     """
 
-    _instrument_call: "Call"
+    class Heard(cls):  # type: ignore[misc]
+        def __iter__(self) -> "Any":
+            return _driven(self._instrument_call, super().__iter__())
 
-    def __iter__(self) -> "Any":
-        return _driven(self._instrument_call, super().__iter__())  # type: ignore[misc]
-
-    def close(self) -> None:
-        """
-        The same.
-        """
-        try:
-            super().close()  # type: ignore[misc]
-        finally:
+        def close(self) -> None:
+            super().close()
             self._instrument_call.raised(GeneratorExit())
 
+    return Heard
 
-class AsyncStream:
+
+def async_stream_over(cls: "Any") -> type:
     """
-    Over the class of an async stream.
+    Make a class over that of an async stream.
     """
 
-    _instrument_call: "Call"
+    class Heard(cls):  # type: ignore[misc]
+        def __aiter__(self) -> "Any":
+            return self
 
-    def __aiter__(self) -> "Any":
-        return self
+        async def __anext__(self) -> "Any":
+            call = self._instrument_call
+            try:
+                item = await super().__anext__()
+                await call.aitem(item)
+            except StopAsyncIteration:
+                await call.areturned(None)
+                raise
+            except BaseException as exc:
+                await call.araised(exc)
+                raise
+            return item
 
-    async def __anext__(self) -> "Any":
-        call = self._instrument_call
-        try:
-            item = await super().__anext__()  # type: ignore[misc]
-        except StopAsyncIteration:
-            await call.areturned(None)
-            raise
-        except BaseException as exc:
-            await call.araised(exc)
-            raise
-        await call.aitem(item)
-        return item
-
-    async def close(self) -> None:
-        """
-        The same.
-        """
-        try:
-            closing = super().close()  # type: ignore[misc]
-            if inspect.isawaitable(closing):
-                await closing
-        finally:
+        async def close(self) -> None:
+            await super().close()
             await self._instrument_call.araised(GeneratorExit())
+
+    return Heard

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MOST = 500
-_classes: "dict[tuple[type, type], type]" = {}
+_classes: "dict[tuple[type, Any], type]" = {}
 
 
 class Twin:
@@ -25,7 +25,7 @@ class Twin:
         Close nothing: the connections are the other's, which is kept as long as this.
         """
         if "_instrument_twin_of" not in self.__dict__ and hasattr(super(), "__del__"):
-            super().__del__()  # a copy, which has its own
+            super().__del__()  # type: ignore[misc]  # a copy, which has its own
 
 
 def twin_of(other: "Any", mixin: type, *, is_live: bool = False) -> "Any":
@@ -51,19 +51,20 @@ def twin_of(other: "Any", mixin: type, *, is_live: bool = False) -> "Any":
     return made
 
 
-def class_over(cls: type, mixin: type) -> "Any":
+def class_over(cls: type, over: "Any") -> "Any":
     """
-    Give the class *mixin* over *cls*, which looks like *cls*.
+    Give a class over *cls*, which looks like it.
+
+    Args:
+        over: A mixin, or a function that makes such a class: an object of *cls* can
+            become one of a class that has no other base.
     """
-    key = cls, mixin
+    key = cls, over
     made = _classes.get(key)
     if made is None:
-        names = {
-            "__module__": cls.__module__,
-            "__qualname__": cls.__qualname__,
-            "__doc__": cls.__doc__,
-        }
-        made = type(cls.__name__, (mixin, cls), names)
+        made = type("Heard", (over, cls), {}) if isinstance(over, type) else over(cls)
+        for name in ("__name__", "__qualname__", "__module__", "__doc__"):
+            setattr(made, name, getattr(cls, name))
         if len(_classes) < _MOST:
             _classes[key] = made
     return made
