@@ -5,7 +5,8 @@ Each is called in the same ways under the same names, so that one test states a 
 all of them: ``chat``, ``stream``, ``tools``, ``tools stream``, ``think``, ``embed`` ...
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -57,6 +58,20 @@ class Sdk:
     usage: dict[str, int] = field(default_factory=lambda: FULL)
     stream_usage: dict[str, int] | None = None
     reasons: bool = True
+
+
+@contextmanager
+def closing(client: Any) -> Iterator[Any]:
+    """
+    Close a client in the end, in the way that its SDK has for it.
+    """
+    try:
+        yield client
+    finally:
+        if hasattr(client, "__exit__"):
+            client.__exit__(None, None, None)
+        else:
+            client.close()
 
 
 def _chat(client: Any, **given: Any) -> Any:
@@ -170,9 +185,9 @@ GENAI_AIO = Sdk(
     "google-genai",
     "google.genai",
     _genai,
-    _genai,
+    lambda url: _genai(url).aio,
     {},
-    {name: (lambda c, it=call: it(c.aio)) for name, call in _GENAI.items()},
+    _GENAI,
 )
 
 

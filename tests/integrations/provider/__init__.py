@@ -192,7 +192,7 @@ class Connection(BaseHTTPRequestHandler):
                 return
             yield piece
             if fate == HOLD and number == 3:
-                self.provider.released.wait(LONGEST_S)
+                assert self.provider.released.wait(LONGEST_S), "never released"
 
     def _head(self, status: int, media_type: str, more: dict[str, str]) -> None:
         self.send_response(status)

@@ -89,8 +89,10 @@ def chat_stream(body: Body) -> Iterator[Body]:
         for thought in THOUGHTS:
             yield chunk({"reasoning_content": thought})
     if body.get("tools"):
-        yield chunk({"tool_calls": [{**call_of(""), "index": 0}]})
-        for part in ARGUMENTS:
+        # Mistral's calls come whole
+        begun = call_of("".join(ARGUMENTS) if body.get("told") == "mistral" else "")
+        yield chunk({"tool_calls": [{**begun, "index": 0}]})
+        for part in ARGUMENTS if body.get("told") != "mistral" else ():
             yield chunk({"tool_calls": [{"index": 0, "function": {"arguments": part}}]})
     else:
         for word in words_for(body):
