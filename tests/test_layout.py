@@ -47,6 +47,7 @@ FLOORS = [
     {"_executor"},
     {"_traced", "propagation", "testing"},
     {"_calls", "_watch"},
+    {"_requests", "_targets"},
     {"handlers"},
     {"integrations"},
     {"viewer"},
