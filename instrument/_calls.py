@@ -5,7 +5,7 @@ Whoever hears it, a watcher or a client's wrapper, says when it begins, what com
 how it ends.
 """
 
-from instrument._lifecycle import fail, finish, start
+from instrument._lifecycle import afail, afinish, astart, fail, finish, start
 from instrument._merge import Inner, place
 from instrument._open import open_run
 from instrument._recipe import Recipe
@@ -17,7 +17,7 @@ from instrument._traced._session import RunSession
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from typing import Any
 
     from instrument._run import Run
@@ -57,6 +57,23 @@ def begin(request: Request) -> "Own | Inner | None":
     Raises:
         Exception: What a handler with ``raise_error`` raised; nothing has begun then.
     """
+    call = _opened(request)
+    if isinstance(call, Own):
+        start(call.run)
+    return call
+
+
+async def abegin(request: Request) -> "Own | Inner | None":
+    """
+    The same in async code.
+    """
+    call = _opened(request)
+    if isinstance(call, Own):
+        await _done(astart(call.run))
+    return call
+
+
+def _opened(request: Request) -> "Own | Inner | None":
     outer, is_part = place(request.kind)
     if outer is not None and is_part:
         params = dict(list(request.inputs.items())[1:])
@@ -81,7 +98,6 @@ class Own:
         self._outside = get_state()
         self._session: RunSession | None = None
         self._tell: Callable[[Any], object]
-        start(run)
 
     def go_on(self, *, in_pieces: bool) -> None:
         """
@@ -109,8 +125,7 @@ class Own:
         """
         End with a whole result, or with None where it came in pieces.
         """
-        if self.run.kind == "embedding" and not self.run.usage:
-            self.run.usage = guarded(value, usage_of) or self.run.usage
+        self._learn(value)
         if self._session is not None:
             self._session.returned(value)
         else:
@@ -124,6 +139,41 @@ class Own:
             self._session.failed(exc)
         else:
             fail(self.run, exc)
+
+    async def aitem(self, chunk: object) -> None:
+        """
+        The twin of `item`.
+        """
+        if self._session is not None:
+            await _done(self._session.aitem(chunk))
+
+    async def areturned(self, value: object) -> None:
+        """
+        The twin of `returned`.
+        """
+        self._learn(value)
+        if self._session is not None:
+            await _done(self._session.areturned(value))
+        else:
+            await _done(afinish(self.run, value))
+
+    async def araised(self, exc: BaseException) -> None:
+        """
+        The twin of `raised`.
+        """
+        if self._session is not None:
+            await _done(self._session.afailed(exc))
+        else:
+            await _done(afail(self.run, exc))
+
+    def _learn(self, value: object) -> None:
+        if self.run.kind == "embedding" and not self.run.usage:
+            self.run.usage = guarded(value, usage_of) or self.run.usage
+
+
+async def _done(pending: "Awaitable[None] | None") -> None:
+    if pending is not None:
+        await pending
 
 
 class _Named:

@@ -15,7 +15,7 @@ from instrument._tell import guarded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from instrument._run import Run
@@ -103,11 +103,25 @@ class Inner:
         """
         Take a piece of a stream.
         """
+        for text, channel in self._tokens(chunk):
+            self._outer.token(text, chunk, channel)
+
+    async def aitem(self, chunk: object) -> None:
+        """
+        The same in async code.
+        """
+        for text, channel in self._tokens(chunk):
+            pending = self._outer.atoken(text, chunk, channel)
+            if pending is not None:
+                await pending
+
+    def _tokens(self, chunk: object) -> "Sequence[tuple[str, str]]":
+        """
+        Take what a chunk tells; give what is to be told on *outer*.
+        """
         self._has_items = True
         tokens = guarded(chunk, lambda told: take(self._answer, told))
-        if not self._outer._yields_tokens:
-            for text, channel in tokens or ():
-                self._outer.token(text, chunk, channel)
+        return () if self._outer._yields_tokens else tokens or ()
 
     def returned(self, value: object) -> None:
         """
@@ -123,5 +137,17 @@ class Inner:
     def raised(self, exc: BaseException) -> None:
         """
         End with what *outer* sees itself.
+        """
+        self.returned(None)
+
+    async def areturned(self, value: object) -> None:
+        """
+        The same in async code, where nothing is to be awaited either.
+        """
+        self.returned(value)
+
+    async def araised(self, exc: BaseException) -> None:
+        """
+        The same.
         """
         self.returned(None)

@@ -7,7 +7,7 @@ the payload's own: a handler that changes one changes nothing for the call.
 
 from instrument._messages import document_data, message_data
 from instrument._redact import redacted
-from instrument._shapes import Answer, Generation, LLMResult
+from instrument._shapes import Answer, Generation, LLMResult, vectors_of
 from instrument._text import safe_repr
 
 TYPE_CHECKING = False
@@ -129,7 +129,7 @@ class Embedding(Chain):
         return {"texts": run.inputs}
 
     def end_data(self, run: "Run") -> "dict[str, Any]":
-        return {"vectors": _measured(run.outputs)}
+        return {"vectors": _measured(vectors_of(run.outputs))}
 
 
 class Llm(Chain):

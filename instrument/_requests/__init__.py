@@ -146,5 +146,8 @@ def of_call(provider: str, method: str, fields: "Mapping[str, Any]") -> Request 
     """
     Read the arguments, by name, of a method; None where that is no call of a model.
     """
+    if provider == "mcp":
+        name, arguments = str(fields.get("name")), fields.get("arguments") or {}
+        return Request("tool", name, dict(arguments), provider=provider)
     operation = _METHODS[provider].get(method)
     return None if operation is None else operation.request(provider, fields)

@@ -15,6 +15,7 @@ from instrument._shapes._answer import (
     read_arguments,
 )
 from instrument._shapes._usage import usage_of
+from instrument._shapes._vectors import vectors_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
     "read_arguments",
     "take",
     "usage_of",
+    "vectors_of",
 ]
 
 _MOST_TYPES = 500
@@ -120,8 +122,8 @@ _BY_FIELD: "dict[str, Take]" = {
     "stop_reason": _anthropic.take_message,
     "snapshot": _nothing,  # Anthropic's SDK says these beside the deltas
     "stopReason": _others.take_converse,
-    **dict.fromkeys(_others.CONVERSE_EVENTS, _others.take_converse),
     "output": _openai.take_response,
+    **dict.fromkeys(_others.CONVERSE_EVENTS, _others.take_converse),
     "done": _others.take_ollama,
     "data": _unwrapped,  # Mistral's events hold chunks of OpenAI's shape
     "message": _others.take_around_message,

@@ -9,7 +9,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_PLACES = ("usage_metadata", "usage", "x_groq.usage", "metadata.usage")
+_PLACES = (
+    "usage_metadata",
+    "usage",
+    "x_groq.usage",
+    "metadata.usage",
+    "meta.tokens",
+    "meta.billed_units",
+)
 """Where an answer tells it; Ollama tells it beside the text."""
 
 _NAMES: "dict[str, tuple[str, ...]]" = {
@@ -74,7 +81,7 @@ def usage_of(source: object) -> Usage | None:
         usage = _usage(_at(source, place))
         if usage is not None:
             return usage
-    return _usage(source) if get(source, "eval_count") is not None else None
+    return _usage(source) if get(source, "prompt_eval_count") is not None else None
 
 
 def _usage(told: object) -> Usage | None:
@@ -85,8 +92,10 @@ def _usage(told: object) -> Usage | None:
     if counts["input_tokens"] is None and counts["output_tokens"] is None:
         return None
     for field, names in _APART.items():
-        if counts[field] is not None:
-            counts[field] += sum(_count(fields.get(name)) or 0 for name in names)
+        count = counts[field]
+        if count is not None:
+            apart = (_count(fields.get(name)) or 0 for name in names)
+            counts[field] = count + sum(apart)
     return Usage(**counts)
 
 

@@ -8,6 +8,7 @@ every request as it came, byte for byte. What is to go wrong is said beforehand:
 """
 
 import json
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -72,8 +73,7 @@ class Provider:
         self.released = threading.Event()
         self.stopped = threading.Event()
         handler = type("Connection", (Connection,), {"provider": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = Server(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
@@ -107,6 +107,18 @@ class Provider:
         Give what becomes of one request.
         """
         return self.plan.popleft() if self.plan else self.always
+
+
+class Server(ThreadingHTTPServer):
+    """
+    Says nothing of clients that leave without a word.
+    """
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class Connection(BaseHTTPRequestHandler):

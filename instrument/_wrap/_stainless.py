@@ -1,0 +1,180 @@
+"""
+Clients of OpenAI, Anthropic, Groq and Together, which one generator makes.
+
+Every resource, helper, raw response and copy of a client posts through its public
+``request``: once per logical call, however often that is retried.
+"""
+
+import functools
+import inspect
+
+from instrument._calls import abegin, begin
+from instrument._requests import of_body
+from instrument._state import get_state
+from instrument._tell import guarded
+from instrument._wrap._streams import follow, heard_as, is_stream
+from instrument._wrap._twins import Twin, twin_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from instrument._calls import Own, Request
+    from instrument._merge import Inner
+
+    Call = Own | Inner
+
+
+PACKAGES = ("openai", "anthropic", "groq", "together")
+
+
+@functools.lru_cache(maxsize=500)
+def package_of(cls: type) -> str | None:
+    """
+    Give the package that a class of clients comes from; None for any other class.
+    """
+    for base in cls.__mro__:
+        package = base.__module__.partition(".")[0]
+        if package in PACKAGES and base.__name__.endswith("APIClient"):
+            return package
+    return None
+
+
+def wrapped(client: "Any") -> "Any":
+    """
+    Give a client like this one whose calls are heard.
+    """
+    is_async = inspect.iscoroutinefunction(type(client).request)
+    return twin_of(client, AsyncClient if is_async else Client)
+
+
+class Client(Twin):
+    """
+    Over the class of a client.
+    """
+
+    def request(self, cast_to: "Any", options: "Any", **kwargs: "Any") -> "Any":
+        asked = _asked(self, options)
+        call = None if asked is None else begin(asked)
+        if call is None:
+            return super().request(cast_to, options, **kwargs)  # type: ignore[misc]
+        try:
+            result = super().request(cast_to, options, **kwargs)  # type: ignore[misc]
+        except BaseException as exc:
+            call.raised(exc)
+            raise
+        whole, result = _taken(call, result, kwargs)
+        if whole is not _LATER:
+            call.returned(whole)
+        return result
+
+
+class AsyncClient(Twin):
+    """
+    Over the class of an async client.
+    """
+
+    async def request(self, cast_to: "Any", options: "Any", **kwargs: "Any") -> "Any":
+        asked = _asked(self, options)
+        call = None if asked is None else await abegin(asked)
+        sent = super().request(cast_to, options, **kwargs)  # type: ignore[misc]
+        if call is None:
+            return await sent
+        try:
+            result = await sent
+        except BaseException as exc:
+            await call.araised(exc)
+            raise
+        whole, result = _taken(call, result, kwargs)
+        if whole is not _LATER:
+            await call.areturned(whole)
+        return result
+
+
+def _asked(client: object, options: "Any") -> "Request | None":
+    if not get_state():
+        return None
+    request: Request | None = guarded((client, options), _read)
+    return request
+
+
+def _read(asked: "tuple[Any, Any]") -> "Request | None":
+    client, options = asked
+    body = options.json_data
+    extra = getattr(options, "extra_json", None)
+    if extra and isinstance(body, dict):
+        body = {**body, **extra}
+    return of_body(package_of(type(client)) or "", options.url, body)
+
+
+_LATER = object()
+
+
+def _taken(
+    call: "Call", result: "Any", kwargs: "dict[str, Any]"
+) -> "tuple[object, Any]":
+    """
+    Give the whole answer, or `_LATER`, and what the caller gets.
+    """
+    if is_stream(result):
+        call.go_on(in_pieces=True)
+        return _LATER, follow(call, result)
+    http = getattr(result, "http_response", None)
+    if http is None:
+        return result, result
+    if http.is_closed:  # a raw response whose body has been read
+        return guarded(http, _json), result
+    call.go_on(in_pieces=bool(kwargs.get("stream")))
+    is_async = inspect.iscoroutinefunction(type(result).parse)
+    return _LATER, heard_as(result, _async_raw_over if is_async else _raw_over, call)
+
+
+def _json(http: "Any") -> object:
+    return http.json()
+
+
+def _raw_over(cls: "Any") -> type:
+    """
+    Make a class over that of a raw response whose body is still to be read.
+    """
+
+    class Heard(cls):  # type: ignore[misc]
+        def parse(self, **kwargs: "Any") -> "Any":
+            result = super().parse(**kwargs)
+            return (
+                follow(self._instrument_call, result) if is_stream(result) else result
+            )
+
+        def close(self) -> None:
+            super().close()
+            _end(self._instrument_call, self.http_response)
+
+    return Heard
+
+
+def _async_raw_over(cls: "Any") -> type:
+    """
+    Make the same of an async client's.
+    """
+
+    class Heard(cls):  # type: ignore[misc]
+        async def parse(self, **kwargs: "Any") -> "Any":
+            result = await super().parse(**kwargs)
+            return (
+                follow(self._instrument_call, result) if is_stream(result) else result
+            )
+
+        async def close(self) -> None:
+            await super().close()
+            _end(self._instrument_call, self.http_response)
+
+    return Heard
+
+
+def _end(call: "Call", http: "Any") -> None:
+    if hasattr(http, "_content"):
+        call.returned(guarded(http, _json))
+    elif http.is_stream_consumed:
+        call.returned(None)
+    else:
+        call.raised(GeneratorExit())
