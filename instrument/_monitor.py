@@ -84,9 +84,9 @@ class _Open:
 
     __slots__ = ("calls", "code", "is_suspended")
 
-    def __init__(self, code: "CodeType", calls: "list[Call]") -> None:
+    def __init__(self, code: "CodeType") -> None:
         self.code = code
-        self.calls = calls
+        self.calls: tuple[Call, ...] = ()
         self.is_suspended = False
 
 
@@ -97,24 +97,37 @@ class _Anchor:
     Python 3.13 drops a suspended generator without an event where no ``try`` is
     around its ``yield``. Frames take no weak reference; but they have ``f_trace``, which
     is looked at only while a debugger traces, and may be anything that can be called.
+
+    Args:
+        traced: What a debugger has put there.
     """
 
-    __slots__ = ("_key", "_monitor", "_open")
+    __slots__ = ("_key", "_monitor", "_open", "traced")
 
-    def __init__(self, monitor: "Monitor", key: int, opened: _Open) -> None:
+    def __init__(
+        self, monitor: "Monitor", key: int, opened: _Open, traced: "Any"
+    ) -> None:
         self._monitor = monitor
         self._key = key
         self._open = opened
+        self.traced = traced
 
-    def __call__(self, frame: object, event: str, arg: object) -> None:
-        """
-        Trace nothing.
-        """
+    def __call__(self, *args: object) -> None:
+        if self.traced is not None:
+            self.traced = self.traced(*args) or self.traced
 
     def __del__(self) -> None:
-        # a debugger that puts its own function here does so while the frame runs
-        if self._open.is_suspended:
+        if self._open.is_suspended and not self._is_displaced():
             self._monitor.dropped(self._key, self._open)
+
+    def _is_displaced(self) -> bool:
+        """
+        Tell whether a debugger has just put its own here: it does so on the way in.
+        """
+        frame: Any = sys._getframe()
+        while frame is not None and id(frame) != self._key:
+            frame = frame.f_back
+        return frame is not None
 
 
 class Monitor:
@@ -156,7 +169,7 @@ class Monitor:
         del self._armed[id(code)]
         MONITORING.set_local_events(self.tool, code, 0)
         if not self._armed:
-            self._hear_unwinding(False)
+            MONITORING.set_events(self.tool, 0)
             for event in _HEARD:
                 MONITORING.register_callback(self.tool, event, None)
             MONITORING.free_tool_id(self.tool)
@@ -166,32 +179,27 @@ class Monitor:
         MONITORING.set_local_events(self.tool, code, events | steps)
 
     def _on_start(self, code: "CodeType", offset: int) -> None:
+        frame = frame_of(code)
+        opened = self._open[id(frame)] = _Open(code)
+        # looked at after that: who disarms it meanwhile sees that it is open
         _, watches = self._armed.get(id(code), _UNARMED)
-        calls: list[Call] = []
         refused = None
         try:
-            frame = frame_of(code)
             for watch in watches:
                 call = watch.called(frame)
                 if call is not None:
-                    calls.append(call)
+                    opened.calls += (call,)
         except Refused as exc:
             refused = exc.error
         except Exception as exc:
             _report.failed(watches[0], "call", exc)
-        if calls:
-            self._opened(frame, _Open(code, calls))
+        if not opened.calls:
+            del self._open[id(frame)]
+            self._left(code)
+        elif not self._hears_unwinding:
+            self._hear_unwinding()
         if refused is not None:
             raise refused
-
-    def _opened(self, frame: "FrameType", opened: _Open) -> None:
-        key = id(frame)
-        self._open[key] = opened
-        if opened.code.co_flags & _SUSPENDS and frame.f_trace is None:
-            frame.f_trace = _Anchor(self, key, opened)
-        if not self._hears_unwinding:
-            with LOCK:
-                self._hear_unwinding(True)
 
     def _on_return(self, code: "CodeType", offset: int, value: "Any") -> None:
         self._ended(code, "returned", value)
@@ -210,20 +218,26 @@ class Monitor:
         function once more, and most calls raise nothing.
         """
         with LOCK:
-            self._hear_unwinding(False)
-            if self._open:  # another thread's, since
-                self._hear_unwinding(True)
+            if not self._hears_unwinding:
+                return  # another thread was first
+            self._hears_unwinding = False
+            if self._open:  # since then, by one that may have looked before
+                self._hears_unwinding = True
+            elif self._armed:
+                MONITORING.set_events(self.tool, 0)
 
-    def _hear_unwinding(self, on: bool) -> None:
+    def _hear_unwinding(self) -> None:
         """
         Switch on the events that are not local: they come of every frame.
         """
-        if self._hears_unwinding != on:
-            self._hears_unwinding = on
-            MONITORING.set_events(self.tool, _THROWN if on else 0)
+        with LOCK:
+            if not self._hears_unwinding:
+                MONITORING.set_events(self.tool, _THROWN)
+                self._hears_unwinding = True
 
     def _on_yield(self, code: "CodeType", offset: int, value: "Any") -> None:
-        opened = self._open.get(id(frame_of(code)))
+        frame = frame_of(code)
+        opened = self._open.get(id(frame))
         if opened is None or opened.code is not code:
             return
         item = NOTHING
@@ -236,6 +250,8 @@ class Monitor:
         try:
             self._tell(opened, "suspended", item)
         finally:
+            if frame.f_trace.__class__ is not _Anchor:
+                frame.f_trace = _Anchor(self, id(frame), opened, frame.f_trace)
             opened.is_suspended = True
 
     def _on_resume(
@@ -255,8 +271,8 @@ class Monitor:
             return
         opened.is_suspended = False
         del self._open[id(frame)]
-        if frame.f_trace.__class__ is _Anchor:
-            frame.f_trace = None  # a traceback may keep the frame
+        if frame.f_trace.__class__ is _Anchor:  # a traceback may keep the frame
+            frame.f_trace = frame.f_trace.traced  # type: ignore[union-attr]
         try:
             self._tell(opened, how, value)
         finally:
@@ -291,6 +307,8 @@ class Monitor:
             except Exception as exc:
                 _report.failed(call, how, exc)
         if refused is not None:
+            if how == "raised":
+                (refused.__context__,) = args
             raise refused
 
 

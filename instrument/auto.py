@@ -10,6 +10,7 @@ from functools import partial
 from importlib import import_module
 
 from instrument._merge import Nested
+from instrument._monitor import LOCK
 from instrument._monitoring import Impossible
 from instrument._state import DISABLED
 
@@ -113,12 +114,13 @@ def uninstall() -> None:
     Undo `install`: what it put into frameworks is taken out.
     """
     global _on
-    _on = False
-    while _installed:
-        _, adapter = _installed.popitem()
-        adapter.uninstall()
-    _failed.clear()
-    Nested.opens_children = False
+    with LOCK:
+        _on = False
+        while _installed:
+            _, adapter = _installed.popitem()
+            adapter.uninstall()
+        _failed.clear()
+        Nested.opens_children = False
 
 
 def watch(path: str, **options: "Any") -> None:
@@ -145,20 +147,22 @@ def watch(path: str, **options: "Any") -> None:
     if not _monitoring.is_possible():
         message = f"auto.watch: {_monitoring.TOO_OLD}. Decorate it: @traced."
         raise RuntimeError(message)
-    unwatch(path)
-    if not DISABLED:
-        target = Target(path, make)
-        target.switch_on()
-        _targets[path] = target
+    with LOCK:
+        unwatch(path)
+        if not DISABLED:
+            target = Target(path, make)
+            target.switch_on()
+            _targets[path] = target
 
 
 def unwatch(path: str) -> None:
     """
     Undo `watch`; what is not watched stays so. Calls that have begun are heard on.
     """
-    target = _targets.pop(path, None)
-    if target is not None:
-        target.switch_off()
+    with LOCK:
+        target = _targets.pop(path, None)
+        if target is not None:
+            target.switch_off()
 
 
 def status() -> list[Status]:
@@ -170,6 +174,9 @@ def status() -> list[Status]:
 
 
 def _load_if_on(name: str, _: object) -> None:
+    """
+    Load an adapter when what it hears has been imported.
+    """
     if _on:
         _load(name)
 
@@ -178,11 +185,14 @@ def _load(name: str) -> None:
     """
     Install one adapter; one that fails is reported, and hurts nobody.
     """
-    if name in _installed:
-        return
     try:
+        # not under the lock: another thread may be importing what this one needs
         adapter = import_module(name)
-        adapter.install()
+        with LOCK:
+            if name in _installed or not _on:
+                return
+            adapter.install()
+            _installed[name] = adapter
     except Impossible as exc:
         _failed[name] = f"{exc}; wrap(client) works everywhere"
         _say_why_not(str(exc))
@@ -193,7 +203,6 @@ def _load(name: str) -> None:
         _failed[name] = f"{type(exc).__name__}: {exc}"
         _report.failed(install, f"hearing {name.rpartition('.')[2]}", exc)
         return
-    _installed[name] = adapter
     _warn_of_version(adapter)
 
 

@@ -47,7 +47,7 @@ FLOORS = [
     {"_executor"},
     {"_traced", "propagation", "testing"},
     {"_calls", "_watch"},
-    {"_requests"},
+    {"_requests", "_targets"},
     {"handlers"},
     {"integrations"},
     {"viewer"},
