@@ -70,6 +70,7 @@ class Provider:
     always: int | str = OK
 
     def __post_init__(self) -> None:
+        self.arrived = threading.Event()
         self.released = threading.Event()
         self.stopped = threading.Event()
         handler = type("Connection", (Connection,), {"provider": self})
@@ -138,6 +139,7 @@ class Connection(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request("POST", self.path, headers, body)
         self.provider.requests.append(request)
+        self.provider.arrived.set()
         fate = self.provider.take()
         reply = reply_to(self.path.partition("?")[0], request.json)
         try:

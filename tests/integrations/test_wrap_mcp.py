@@ -1,0 +1,62 @@
+"""
+``wrap(client)`` of an MCP client: each call of a tool is a run.
+"""
+
+from typing import Any
+
+import pytest
+
+from instrument import callbacks, wrap
+from instrument.testing import Recorder
+
+pytest.importorskip("mcp")
+
+from mcp.client.client import Client  # noqa: E402 - only where it is installed
+from mcp.server.mcpserver import MCPServer  # noqa: E402
+
+
+def server() -> MCPServer:
+    """
+    Make a server with one tool.
+    """
+    made = MCPServer("sums")
+
+    @made.tool()
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    return made
+
+
+@pytest.mark.anyio
+async def test_a_tool() -> None:
+    """
+    A tool's run has the tool's name, its arguments, and what it gave.
+    """
+    recorder = Recorder()
+
+    async with wrap(Client(server())) as client:
+        with callbacks(recorder):
+            result: Any = await client.call_tool("add", {"a": 1, "b": 2})
+
+    (run,) = recorder.runs
+    assert (run.kind, run.name, run.provider) == ("tool", "add", "mcp")
+    assert run.inputs == {"a": 1, "b": 2}
+    assert run.outputs is result
+    assert result.content[0].text == "3"
+
+
+@pytest.mark.anyio
+async def test_a_session() -> None:
+    """
+    The session inside a client can be wrapped alone, while it is in use.
+    """
+    recorder = Recorder()
+
+    async with Client(server()) as client:
+        with callbacks(recorder):
+            await wrap(client.session).call_tool("add", {"a": 1, "b": 2})
+            await client.call_tool("add", {"a": 3, "b": 4})
+
+    (run,) = recorder.runs
+    assert run.inputs == {"a": 1, "b": 2}
