@@ -49,7 +49,7 @@ def content_text(content: object) -> str:
 
 def message_data(message: object) -> "dict[str, Any]":
     """
-    Write one message as ``{role, content, tool_calls?}``.
+    Write one message as ``{role, content, tool_calls?, tool_call_id?}``.
     """
     if isinstance(message, str):
         return {"role": "user", "content": message}
@@ -59,12 +59,12 @@ def message_data(message: object) -> "dict[str, Any]":
     if not isinstance(role, str):
         return {"role": "unknown", "content": message}
     data = {"role": _role(role), "content": get(message, "content")}
-    calls = get(message, "tool_calls")
-    return (
-        {**data, "tool_calls": list(calls)}
-        if isinstance(calls, list) and calls
-        else data
-    )
+    calls, answered = get(message, "tool_calls"), get(message, "tool_call_id")
+    if isinstance(calls, list) and calls:
+        data["tool_calls"] = list(calls)
+    if isinstance(answered, str):
+        data["tool_call_id"] = answered
+    return data
 
 
 def document_data(document: object) -> object:

@@ -11,8 +11,8 @@ from instrument.testing import Recorder
 
 pytest.importorskip("mcp")
 
-from mcp.client.client import Client  # noqa: E402 - only where it is installed
-from mcp.server.mcpserver import MCPServer  # noqa: E402
+from mcp.client.client import Client
+from mcp.server.mcpserver import MCPServer
 
 
 def server() -> MCPServer:
