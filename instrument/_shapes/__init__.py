@@ -89,7 +89,7 @@ def _has(value: object, name: str) -> bool:
     """
     Tell whether this is a field of *value*; of a model it counts while it is empty, too.
     """
-    fields = None if isinstance(value, dict) else getattr(value, "model_fields", None)
+    fields = getattr(type(value), "model_fields", None)
     return name in fields if fields else get(value, name) is not None
 
 
