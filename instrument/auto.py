@@ -29,14 +29,16 @@ ADAPTERS = {
     "anthropic": "instrument.integrations.anthropic",
     "groq": "instrument.integrations.groq",
     "together": "instrument.integrations.together",
+    "google.genai": "instrument.integrations.google_genai",
+    "mistralai": "instrument.integrations.mistralai",
+    "cohere": "instrument.integrations.cohere",
+    "ollama": "instrument.integrations.ollama",
+    "huggingface_hub": "instrument.integrations.huggingface_hub",
+    "botocore": "instrument.integrations.botocore",
+    "mcp": "instrument.integrations.mcp",
 }
-DISTRIBUTIONS = {
-    "instrument.integrations.langchain": "langchain-core",
-    "instrument.integrations.openai": "openai",
-    "instrument.integrations.anthropic": "anthropic",
-    "instrument.integrations.groq": "groq",
-    "instrument.integrations.together": "together",
-}
+_DISTRIBUTIONS = {"langchain": "langchain-core", "google_genai": "google-genai"}
+"""Where they have another name than the adapter."""
 
 _on = False
 _has_said_why_not = False
@@ -245,7 +247,7 @@ def _warn_of_version(adapter: "Any") -> None:
 
 def _status(module: str, name: str) -> Status:
     framework = name.rpartition(".")[2]
-    version = _version(DISTRIBUTIONS[name])
+    version = _version(_DISTRIBUTIONS.get(framework, framework))
     adapter = _installed.get(name)
     if adapter is not None:
         gone = adapter.missing() if hasattr(adapter, "missing") else []

@@ -2,7 +2,8 @@
 OpenAI's SDK: chat completions, Responses, completions and embeddings.
 """
 
-from instrument.integrations._stainless import AtReturn, closed, targets
+from instrument.integrations._stainless import targets
+from instrument.integrations._streams import AtReturn, closed
 from instrument.integrations._watched import Watched
 
 DISTRIBUTION = "openai"
