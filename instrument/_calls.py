@@ -74,8 +74,10 @@ async def abegin(request: Request) -> "Own | Inner | None":
 
 
 def _opened(request: Request) -> "Own | Inner | None":
-    outer, is_part = place(request.kind)
-    if outer is not None and is_part:
+    outer, belongs = place(request.kind)
+    if belongs == "nothing":
+        return None
+    if outer is not None and belongs == "part":
         params = dict(list(request.inputs.items())[1:])
         return Inner(outer, request.model, request.provider, params)
     facts = {"model": request.model, "provider": request.provider}
@@ -110,6 +112,19 @@ class Own:
         session.leave(self._outside)
         session.opened()
         self._tell = session.tell()
+
+    def enter(self) -> "Any":
+        """
+        Be in the body of a stream for a step; give the state outside it.
+        """
+        return self._session.enter() if self._session is not None else get_state()
+
+    def leave(self, outside: object) -> None:
+        """
+        Go back to that state.
+        """
+        if self._session is not None:
+            self._session.leave(outside)
 
     def item(self, chunk: object) -> None:
         """

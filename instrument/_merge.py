@@ -8,9 +8,10 @@ child.
 
 from instrument._current import current_run
 from instrument._open import nearer, open_parent
+from instrument._plan import NOBODY, View
 from instrument._redact import redacted
 from instrument._shapes import Answer, answer_of, take
-from instrument._state import Frame, get_state
+from instrument._state import Frame, get_state, leave, set_state
 from instrument._tell import guarded
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from instrument._run import Run
 
-_SORTS = {"chat_model": "text", "llm": "text", "embedding": "vectors"}
+SORTS = {"chat_model": "text", "llm": "text", "embedding": "vectors"}
 
 
 class Nested:
@@ -35,23 +36,33 @@ models: "list[Callable[[], Run | None]]" = []
 """What tells the open model run whose body a framework is in here."""
 
 
-def place(kind: str) -> "tuple[Run | None, bool]":
+class Part(View):
+    """
+    Stands, over what was there, for a call that is part of a run: so are those in it.
+    """
+
+
+def place(kind: str) -> "tuple[Run | None, str]":
     """
     Say where a call of a model belongs.
 
     Returns:
-        The open model run of the same sort that it is made in, if there is one; and
-        whether it is part of that one, or a child.
+        The open model run of the same sort that it is made in, if there is one, and
+        ``run`` if it is one of its own, ``part`` if it is part of that one, ``nothing``
+        if it is inside such a part.
     """
-    sort = _SORTS.get(kind)
+    if get_state().__class__ is Part:
+        return None, "nothing"
+    sort = SORTS.get(kind)
     ambient = current_run() or None
     outer = ambient
     if models:
         outer = nearer(_of_framework(), ambient)
-    if sort is None or outer is None or _SORTS.get(outer.kind) != sort:
-        return None, False
-    is_first = outer._inner is None and not Nested.opens_children
-    return outer, is_first and not (outer is ambient and _is_heard_by_more(outer))
+    if sort is None or outer is None or SORTS.get(outer.kind) != sort:
+        return None, "run"
+    if Nested.opens_children or outer._inner is not None:
+        return outer, "run"
+    return outer, "run" if outer is ambient and _is_heard_by_more(outer) else "part"
 
 
 def _of_framework() -> "Run | None":
@@ -76,7 +87,7 @@ class Inner:
     Tokens are told on *outer*, unless it yields its own.
     """
 
-    __slots__ = ("_answer", "_has_items", "_outer")
+    __slots__ = ("_answer", "_has_items", "_outer", "_part")
 
     def __init__(
         self,
@@ -88,16 +99,35 @@ class Inner:
         self._outer = outer
         self._answer = outer._inner = Answer()
         self._has_items = False
+        self._part = Part(outer._plan, outer)
+        self.enter()
         outer.model = outer.model or model
         outer.provider = outer.provider or provider
         if not outer.params and outer._heard.capture:
             shown = redacted(params, outer._heard.redactors, ("inputs",))
             outer._params = shown if isinstance(shown, dict) else None
 
+    def enter(self) -> "Any":
+        """
+        Be in its body; give the state outside it.
+        """
+        outside: Any = get_state()
+        self._part.outer = outside._plan if isinstance(outside, Frame) else NOBODY
+        self._part._outer = outside
+        set_state(self._part)
+        return outside
+
+    def leave(self, outside: object) -> None:
+        """
+        Go back to that state.
+        """
+        set_state(outside)
+
     def go_on(self, *, in_pieces: bool) -> None:
         """
-        Know that the result comes later.
+        Leave the body; the result comes later.
         """
+        leave(self._part)
 
     def item(self, chunk: object) -> None:
         """
@@ -127,6 +157,7 @@ class Inner:
         """
         End with a whole result, or with anything where it came in pieces.
         """
+        leave(self._part)
         if not self._has_items:
             self._answer = guarded(value, answer_of) or self._answer
             self._outer._inner = self._answer

@@ -5,7 +5,7 @@ Make runs of the calls of any function, which stays as it is: ``auto.watch``.
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_VARARGS, CO_VARKEYWORDS
 
 from instrument._lifecycle import fail, finish, start
-from instrument._merge import Inner, place
+from instrument._merge import SORTS, Inner, place
 from instrument._monitor import NOTHING, Refused
 from instrument._state import get_state, set_state
 from instrument._traced import traced
@@ -79,8 +79,10 @@ class FunctionWatch:
         if not get_state():
             return None
         args, kwargs = arguments(frame)
-        outer, is_part = place(self._spec.recipe.kind)
-        if outer is not None and is_part:
+        outer, belongs = place(self._spec.recipe.kind)
+        if belongs == "nothing" and self._spec.recipe.kind in SORTS:
+            return None
+        if outer is not None and belongs == "part":
             inner = Inner(outer, self._given.model, self._given.provider, {})
             return PartOfRun(inner)
         run = self._spec.open(args, kwargs)

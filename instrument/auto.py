@@ -30,7 +30,7 @@ ADAPTERS = {
     "groq": "instrument.integrations.groq",
     "together": "instrument.integrations.together",
     "google.genai": "instrument.integrations.google_genai",
-    "mistralai": "instrument.integrations.mistralai",
+    "mistralai.client": "instrument.integrations.mistralai",
     "cohere": "instrument.integrations.cohere",
     "ollama": "instrument.integrations.ollama",
     "huggingface_hub": "instrument.integrations.huggingface_hub",

@@ -66,7 +66,14 @@ def _driven(
     call: "Call", inner: "Generator[Any, Any, Any]"
 ) -> "Generator[Any, Any, Any]":
     try:
-        for item in inner:
+        while True:
+            outside = call.enter()
+            try:
+                item = next(inner, _END)
+            finally:
+                call.leave(outside)
+            if item is _END:
+                break
             call.item(item)
             yield item
     except BaseException as exc:
@@ -76,11 +83,21 @@ def _driven(
     call.returned(None)
 
 
+_END: "Any" = object()
+
+
 async def _adriven(
     call: "Call", inner: "AsyncGenerator[Any, Any]"
 ) -> "AsyncGenerator[Any, Any]":
     try:
-        async for item in inner:
+        while True:
+            outside = call.enter()
+            try:
+                item = await anext(inner, _END)
+            finally:
+                call.leave(outside)
+            if item is _END:
+                break
             await call.aitem(item)
             yield item
     except BaseException as exc:

@@ -19,7 +19,7 @@ _watched = Watched(
             ("generate_content", "generate_content_stream", "embed_content"),
         ),
         {
-            "google.genai.models:AsyncModels.generate_content_stream>async_generator": (
+            "google.genai.models:AsyncModels.generate_content_stream>stream_generator": (
                 GENERATOR
             ),
         },

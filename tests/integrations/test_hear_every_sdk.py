@@ -4,11 +4,10 @@
 
 import asyncio
 import gc
-import inspect
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -35,7 +34,9 @@ if sys.version_info < (3, 12):
     pytest.skip("sys.monitoring needs Python 3.12", allow_module_level=True)
 
 SDKS: list[Any] = import_module("sdks").SDKS
+OPENAI: Any = import_module("sdks").OPENAI
 PROVIDER: Any = import_module("provider")
+CLOSING: Any = import_module("sdks").closing
 FACTS: Any = import_module("test_wrap_every_sdk")
 
 SYNC = [(sdk, name) for sdk in SDKS for name in sdk.calls]
@@ -64,13 +65,25 @@ def installed() -> "Iterator[None]":
     assert sys.monitoring.get_tool(3) is None
 
 
+@pytest.fixture
+def make(provider: "Provider") -> "Iterator[Any]":
+    """
+    Make clients of the fake provider, which are closed after the test.
+    """
+    with ExitStack() as stack:
+
+        def made(sdk: Any) -> Any:
+            return stack.enter_context(CLOSING(sdk.make(provider.url)))
+
+        yield made
+
+
 @every_call
-def test_a_call(sdk: Any, name: str, provider: "Provider") -> None:
+def test_a_call(sdk: Any, name: str, make: Any, provider: "Provider") -> None:
     """
     A call is one run, with all that the provider tells, and the same bytes are sent.
     """
-    pytest.importorskip(sdk.module)
-    client = sdk.make(provider.url)
+    client = make(sdk)
     plain = FACTS.read(sdk.calls[name](client))
     recorder = Recorder()
 
@@ -92,24 +105,23 @@ async def test_an_async_call(sdk: Any, name: str, provider: "Provider") -> None:
     An async call is one run, with all that the provider tells.
     """
     pytest.importorskip(sdk.module)
-    client = sdk.amake(provider.url)
     recorder = Recorder()
 
-    with callbacks(recorder):
-        await FACTS.aread(sdk.acalls[name](client))
+    async with sdk.amake(provider.url) as client:
+        with callbacks(recorder):
+            await FACTS.aread(sdk.acalls[name](client))
 
     FACTS.check(recorder, sdk, name)
 
 
 @every_sdk
-def test_a_refused_key(sdk: Any, provider: "Provider") -> None:
+def test_a_refused_key(sdk: Any, make: Any, provider: "Provider") -> None:
     """
     A provider's error ends the run once, and is the SDK's own object.
     """
-    pytest.importorskip(sdk.module)
     provider.will(401)
     recorder = Recorder()
-    client = sdk.make(provider.url)
+    client = make(sdk)
 
     with callbacks(recorder), pytest.raises(Exception) as caught:
         FACTS.read(sdk.calls["chat"](client))
@@ -123,35 +135,39 @@ def test_a_refused_key(sdk: Any, provider: "Provider") -> None:
 
 
 @every_sdk
-def test_a_stream_comes_as_it_is_sent(sdk: Any, provider: "Provider") -> None:
+def test_a_stream_comes_as_it_is_sent(
+    sdk: Any, make: Any, provider: "Provider"
+) -> None:
     """
     A token is heard when it has come, before the rest is sent.
     """
-    pytest.importorskip(sdk.module)
     provider.will(PROVIDER.HOLD)
     heard: list[str] = []
 
     def hear(event: Event) -> None:
-        if event.event == "on_llm_new_token" and not heard:
+        if event.event == "on_llm_new_token":
             provider.release()
         heard.append(event.event)
 
+    client = make(sdk)
     with callbacks(hear):
-        stream = iter(sdk.calls["stream"](sdk.make(provider.url)))
+        stream = iter(sdk.calls["stream"](client))
         while "on_llm_new_token" not in heard:
             next(stream)
+        seen_before_the_end = "on_llm_end" not in heard
+        for _ in stream:
+            pass
 
-    assert "on_llm_end" not in heard
+    assert seen_before_the_end
 
 
 @every_sdk
-def test_a_stream_left_early(sdk: Any, provider: "Provider") -> None:
+def test_a_stream_left_early(sdk: Any, make: Any) -> None:
     """
     A stream that is dropped ends its run as abandoned, with what there was of it.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
-    client = sdk.make(provider.url)
+    client = make(sdk)
 
     with callbacks(recorder):
         stream = iter(sdk.calls["stream"](client))
@@ -166,32 +182,33 @@ def test_a_stream_left_early(sdk: Any, provider: "Provider") -> None:
 
 
 @every_sdk
-def test_a_stream_that_is_never_read(sdk: Any, provider: "Provider") -> None:
+def test_a_stream_that_is_never_read(sdk: Any, make: Any) -> None:
     """
     A stream of which nobody reads a piece ends when it is dropped, if it has begun.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
-    client = sdk.make(provider.url)
+    client = make(sdk)
 
     with callbacks(recorder):
-        sdk.calls["stream"](client)
+        stream = sdk.calls["stream"](client)
+        if hasattr(stream, "close") and sdk.provider == "bedrock":
+            stream.close()  # or its socket goes without being closed
+        del stream
         gc.collect()
 
     assert {run.status for run in recorder.runs} <= {"abandoned"}
 
 
 @every_sdk
-def test_a_stream_cut_off(sdk: Any, provider: "Provider") -> None:
+def test_a_stream_cut_off(sdk: Any, make: Any, provider: "Provider") -> None:
     """
     A connection that breaks in a stream ends the run with the SDK's error.
     """
-    pytest.importorskip(sdk.module)
     if sdk.provider == "bedrock":
         pytest.skip("botocore takes a stream that breaks off for one that ended")
     provider.will(PROVIDER.CUT)
     recorder = Recorder()
-    client = sdk.make(provider.url)
+    client = make(sdk)
 
     with callbacks(recorder), pytest.raises(Exception) as caught:
         FACTS.read(sdk.calls["stream"](client))
@@ -202,13 +219,12 @@ def test_a_stream_cut_off(sdk: Any, provider: "Provider") -> None:
 
 
 @every_sdk
-def test_nobody_listens(sdk: Any, provider: "Provider") -> None:
+def test_nobody_listens(sdk: Any, make: Any) -> None:
     """
     Where nobody listens, or after uninstalling, a call is no run.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
-    client = sdk.make(provider.url)
+    client = make(sdk)
 
     FACTS.read(sdk.calls["stream"](client))
     auto.uninstall()
@@ -219,13 +235,12 @@ def test_nobody_listens(sdk: Any, provider: "Provider") -> None:
 
 
 @every_sdk
-def test_a_client_that_is_wrapped_as_well(sdk: Any, provider: "Provider") -> None:
+def test_a_client_that_is_wrapped_as_well(sdk: Any, make: Any) -> None:
     """
     A wrapped client is heard once, its tokens too.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
-    client = wrap(sdk.make(provider.url))
+    client = wrap(make(sdk))
 
     with callbacks(recorder):
         FACTS.read(sdk.calls["stream"](client))
@@ -234,13 +249,12 @@ def test_a_client_that_is_wrapped_as_well(sdk: Any, provider: "Provider") -> Non
 
 
 @every_sdk
-def test_inside_a_model_of_ones_own(sdk: Any, provider: "Provider") -> None:
+def test_inside_a_model_of_ones_own(sdk: Any, make: Any) -> None:
     """
     Under ``@traced.chat_model`` the two are one run: its result, the SDK's facts.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
-    client = sdk.make(provider.url)
+    client = make(sdk)
 
     @traced.chat_model("mine")
     def ask(question: str) -> str:
@@ -261,13 +275,12 @@ def test_inside_a_model_of_ones_own(sdk: Any, provider: "Provider") -> None:
 
 
 @every_sdk
-def test_nested_runs_as_children(sdk: Any, provider: "Provider") -> None:
+def test_nested_runs_as_children(sdk: Any, make: Any) -> None:
     """
     ``nested="child"`` shows each; so does the second call inside one run.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
-    client = sdk.make(provider.url)
+    client = make(sdk)
 
     @traced.chat_model("mine")
     def ask(times: int) -> None:
@@ -284,13 +297,12 @@ def test_nested_runs_as_children(sdk: Any, provider: "Provider") -> None:
 
 
 @every_sdk
-def test_no_attribute_changes(sdk: Any, provider: "Provider") -> None:
+def test_no_attribute_changes(sdk: Any, make: Any) -> None:
     """
     No attribute of the SDK's modules, classes or functions is another's.
     """
-    pytest.importorskip(sdk.module)
     auto.uninstall()
-    client = sdk.make(provider.url)
+    client = make(sdk)
     for _ in range(3):  # what is made when it is first used has been made
         FACTS.read(sdk.calls["chat"](client))
         snapshot(sdk.module)
@@ -326,12 +338,11 @@ def snapshot(module: str) -> dict[tuple[str, ...], object]:
 
 
 @every_sdk
-def test_a_handler_that_refuses(sdk: Any, provider: "Provider") -> None:
+def test_a_handler_that_refuses(sdk: Any, make: Any, provider: "Provider") -> None:
     """
     A handler with ``raise_error`` stops the call before anything is sent.
     """
-    pytest.importorskip(sdk.module)
-    client = sdk.make(provider.url)
+    client = make(sdk)
 
     class Refusing(BaseCallbackHandler):
         raise_error = True
@@ -346,13 +357,12 @@ def test_a_handler_that_refuses(sdk: Any, provider: "Provider") -> None:
 
 
 @every_sdk
-def test_threads_at_once(sdk: Any, provider: "Provider") -> None:
+def test_threads_at_once(sdk: Any, make: Any) -> None:
     """
     Calls of one client on several threads are as many runs.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
-    client = sdk.make(provider.url)
+    client = make(sdk)
 
     def ask() -> None:
         FACTS.read(sdk.calls["stream"](client))
@@ -366,12 +376,11 @@ def test_threads_at_once(sdk: Any, provider: "Provider") -> None:
     assert texts == ["Hello world"] * 12
 
 
-def test_installed_and_uninstalled_while_calls_run(provider: "Provider") -> None:
+def test_installed_and_uninstalled_while_calls_run(make: Any) -> None:
     """
     Threads that install and uninstall while others call leave no run open.
     """
-    pytest.importorskip("openai")
-    client = import_module("sdks").OPENAI.make(provider.url)
+    client = make(OPENAI)
     recorder = Recorder()
     stop = threading.Event()
     errors: list[BaseException] = []
@@ -386,7 +395,7 @@ def test_installed_and_uninstalled_while_calls_run(provider: "Provider") -> None
         try:
             with callbacks(recorder):
                 while not stop.is_set():
-                    FACTS.read(import_module("sdks").OPENAI.calls["stream"](client))
+                    FACTS.read(OPENAI.calls["stream"](client))
         except BaseException as exc:
             errors.append(exc)
 
@@ -401,12 +410,12 @@ def test_installed_and_uninstalled_while_calls_run(provider: "Provider") -> None
     assert "running" not in {run.status for run in recorder.runs}
 
 
-def test_status(provider: "Provider") -> None:
+def test_status() -> None:
     """
     ``status`` tells which SDKs are heard, and that nothing is missing of them.
     """
-    for sdk in SDKS:
-        pytest.importorskip(sdk.module)
+    for module in {"mcp", *(sdk.module for sdk in SDKS)}:
+        pytest.importorskip(module)
     auto.install()
 
     told = {it.framework: it for it in auto.status()}
@@ -424,16 +433,15 @@ async def test_a_cancelled_call(provider: "Provider") -> None:
     """
     pytest.importorskip("openai")
     provider.will(PROVIDER.HANG)
-    client = import_module("sdks").OPENAI.amake(provider.url)
     recorder = Recorder()
 
-    with callbacks(recorder):
-        task = asyncio.create_task(import_module("sdks").OPENAI.acalls["chat"](client))
-        while not provider.requests:
-            await asyncio.sleep(0.01)
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    async with OPENAI.amake(provider.url) as client:
+        with callbacks(recorder):
+            task = asyncio.create_task(OPENAI.acalls["chat"](client))
+            while not provider.requests:
+                await asyncio.sleep(0.01)  # noqa: ASYNC110 - the provider is a thread
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
     assert recorder.tree() == "chat_model openai.chat.completions: cancelled"
-    assert inspect.iscoroutinefunction(test_a_cancelled_call)
