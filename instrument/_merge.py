@@ -10,7 +10,7 @@ from instrument._current import current_run
 from instrument._open import nearer, open_parent
 from instrument._plan import NOBODY, View
 from instrument._redact import redacted
-from instrument._shapes import Answer, answer_of, take
+from instrument._shapes import Answer, answer_of, take, usage_of
 from instrument._state import Frame, get_state, leave, set_state
 from instrument._tell import guarded
 
@@ -161,9 +161,9 @@ class Inner:
         if not self._has_items:
             self._answer = guarded(value, answer_of) or self._answer
             self._outer._inner = self._answer
-        told = self._answer.usage
-        if told is not None and not self._outer._tells.is_model:
-            self._outer.usage = self._outer.usage or told
+        if not self._outer._tells.is_model:  # vectors, which are no answer
+            told = guarded(value, usage_of)
+            self._outer.usage = self._outer.usage or told or self._outer.usage
 
     def raised(self, exc: BaseException) -> None:
         """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 KEPT = object()
 """Stands for the outputs that a block has set itself."""
 
-_FACTS = ("_calls", "_reasoning", "finish_reason", "model", "response_id", "usage")
+_FACTS = ("_calls", "_reasoning", "finish_reason", "model", "response_id")
 _ORIGIN = "__instrument_origin__"
 _TRACES = 64
 """How many traces one exception object remembers; some are raised for ever."""
@@ -195,8 +195,9 @@ def _answer(run: Run, outputs: object) -> None:
 
 def _complete(answer: Answer, inner: Answer) -> None:
     """
-    Add what is known only from the call that was made inside the run.
+    Add what the call that was made inside the run knows, of its usage better.
     """
+    answer.usage = inner.usage or answer.usage
     for name in _FACTS:
         if not getattr(answer, name):
             setattr(answer, name, getattr(inner, name))

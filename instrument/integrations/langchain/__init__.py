@@ -9,11 +9,12 @@ from contextvars import ContextVar
 
 from langchain_core.tracers.context import _configure_hooks, register_configure_hook
 
-from instrument import _open
+from instrument import _merge, _open
 from instrument.integrations.langchain._bridge import BRIDGE, TOKENS
 from instrument.integrations.langchain._given import accept, refuse
 from instrument.integrations.langchain._heard import in_hand
 from instrument.integrations.langchain._hook import TokensHook
+from instrument.integrations.langchain._models import model_in_hand
 
 DISTRIBUTION = "langchain-core"
 TESTED = ("0.3.0", "1.8.2")
@@ -36,6 +37,7 @@ def install() -> None:
     accept()
     if in_hand not in _open.frameworks:
         _open.frameworks.append(in_hand)
+        _merge.models.append(model_in_hand)
 
 
 def uninstall() -> None:
@@ -46,3 +48,4 @@ def uninstall() -> None:
     refuse()
     if in_hand in _open.frameworks:
         _open.frameworks.remove(in_hand)
+        _merge.models.remove(model_in_hand)

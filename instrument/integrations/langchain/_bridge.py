@@ -152,6 +152,7 @@ def _begin(
     keywords = {k: v for k, v in told.items() if k not in _ALREADY_TOLD}
     run.__dict__["_langchain"] = (serialized, keywords)
     run.__dict__["_texts"] = []
+    run._yields_tokens = True
     lost = _heard.keep(id, run)
     if lost is not None:
         fail(lost, GeneratorExit())
