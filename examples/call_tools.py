@@ -14,13 +14,11 @@ from instrument import Event, callbacks, traced, wrap
 def provider(request: Any) -> Any:  # no network: this answers instead
     body = json.loads(request.content)
     message: dict[str, Any] = {"role": "assistant", "content": "Take a coat."}
-    reason = "stop"
     if body["messages"][-1]["role"] == "user":
         function = {"name": "weather", "arguments": '{"city": "Oslo"}'}
         call = {"id": "call_1", "type": "function", "function": function}
         message = {"role": "assistant", "content": None, "tool_calls": [call]}
-        reason = "tool_calls"
-    choice = {"index": 0, "message": message, "finish_reason": reason}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
     return httpx2.Response(200, json={"model": body["model"], "choices": [choice]})
 
 
