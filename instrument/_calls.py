@@ -50,6 +50,13 @@ class Request:
         self.provider = provider
 
 
+def is_wrapped(client: object) -> bool:
+    """
+    Tell whether ``wrap()`` made this object, which hears its calls itself.
+    """
+    return getattr(type(client), "_instrument_hears", False)
+
+
 def begin(request: Request) -> "Own | Inner | None":
     """
     Start a run of *request*, or join the one in hand; None where nobody listens.

@@ -13,6 +13,7 @@ import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 LINES_LIMIT = 60
+IMPORTED = re.compile(r"^(?:from|import) (\w+)", re.MULTILINE)
 PRINTED = re.compile(r"^ *#> ?(.*)$", re.MULTILINE)
 
 every_example = pytest.mark.parametrize(
@@ -24,6 +25,8 @@ def run(example: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """
     Run *example* as a script of its own, every warning an error.
     """
+    for name in IMPORTED.findall(example.read_text("utf-8")):
+        pytest.importorskip(name)
     shaping = ("FORCE_COLOR", "INSTRUMENT_DISABLED")
     inherited = {name: v for name, v in os.environ.items() if name not in shaping}
     return subprocess.run(
@@ -39,9 +42,9 @@ def run(example: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_there_are_examples() -> None:
     """
-    The folder is found, and holds one file for each of nine questions.
+    The folder is found, and holds one file for each of eleven questions.
     """
-    assert len(EXAMPLES) == 9
+    assert len(EXAMPLES) == 11
 
 
 @every_example

@@ -10,7 +10,7 @@ from instrument._wrap._twins import Twin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     C = TypeVar("C")
 
@@ -30,7 +30,8 @@ def wrap(client: "C") -> "C":
     if isinstance(client, Twin):
         return client
     if not inspect.isclass(client) and not inspect.ismodule(client):
-        if _stainless.package_of(type(client)):
+        cls: Any = type(client)
+        if _stainless.package_of(cls):
             return _stainless.wrapped(client)  # type: ignore[no-any-return]
         rule = _methods.rule_of(client)
         if rule is not None:

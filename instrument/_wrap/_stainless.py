@@ -104,7 +104,8 @@ def _read(asked: "tuple[Any, Any]") -> "Request | None":
     extra = getattr(options, "extra_json", None)
     if extra and isinstance(body, dict):
         body = {**body, **extra}
-    return of_body(package_of(type(client)) or "", options.url, body)
+    cls: Any = type(client)
+    return of_body(package_of(cls) or "", options.url, body)
 
 
 _LATER = object()

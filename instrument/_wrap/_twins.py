@@ -20,6 +20,8 @@ class Twin:
     What marks the class of a twin.
     """
 
+    _instrument_hears = True
+
     def __del__(self) -> None:
         """
         Close nothing: the connections are the other's, which is kept as long as this.

@@ -6,7 +6,7 @@ from functools import partial
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_VARKEYWORDS
 from types import AsyncGeneratorType, GeneratorType
 
-from instrument._calls import begin
+from instrument._calls import begin, is_wrapped
 from instrument._requests import of_call
 from instrument._state import get_state
 from instrument._targets import Target
@@ -69,7 +69,7 @@ class MethodWatch:
         self._defaults.update(function.__kwdefaults__ or {})
 
     def called(self, frame: "FrameType") -> "Call | None":
-        if not get_state():
+        if not get_state() or is_wrapped(frame.f_locals.get("self")):
             return None
         request = guarded(frame, self._request)
         call = None if request is None else let(begin, request)

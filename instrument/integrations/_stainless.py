@@ -8,7 +8,7 @@ is made of it later share.
 
 from functools import partial
 
-from instrument._calls import begin
+from instrument._calls import begin, is_wrapped
 from instrument._current import current_run
 from instrument._requests import of_body
 from instrument._state import get_state
@@ -60,9 +60,9 @@ class RequestWatch:
         self._provider = provider
 
     def called(self, frame: "FrameType") -> "RequestCall | None":
-        if not get_state():
-            return None
         given = frame.f_locals
+        if not get_state() or is_wrapped(given["self"]):
+            return None
         options = given["options"]
         if options.method != "post":
             return None

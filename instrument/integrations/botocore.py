@@ -7,7 +7,7 @@ made; this hears clients that were made before, too.
 
 from functools import partial
 
-from instrument._calls import begin
+from instrument._calls import begin, is_wrapped
 from instrument._requests import of_call
 from instrument._state import get_state
 from instrument._targets import Target
@@ -39,7 +39,10 @@ class ApiWatch:
     """
 
     def called(self, frame: "FrameType") -> "ApiCall | None":
-        if not get_state() or frame.f_locals["operation_name"] not in _METHODS:
+        given = frame.f_locals
+        if not get_state() or given["operation_name"] not in _METHODS:
+            return None
+        if is_wrapped(given["self"]):
             return None
         request = guarded(frame, _request)
         call = None if request is None else let(begin, request)

@@ -21,7 +21,7 @@ def server() -> MCPServer:
     """
     made = MCPServer("sums")
 
-    @made.tool()
+    @made.tool()  # type: ignore[untyped-decorator]
     def add(a: int, b: int) -> int:
         return a + b
 
