@@ -59,7 +59,6 @@ def test_chat_openai(provider: "Provider") -> None:
     assert recorder.runs[0].usage == USAGE
 
 
-@pytest.mark.xfail(reason="LangChain does not tell which model run it is in")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_chat_openai_heard_as_well(provider: "Provider") -> None:
     """
