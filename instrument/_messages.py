@@ -21,6 +21,18 @@ def get(value: object, name: str) -> "Any":
         return None
 
 
+def plain(value: object) -> object:
+    """
+    Give the fields of a pydantic model as a dict; anything else stays as it is.
+
+    To ask a model for a field that it lacks costs 1 us, a dict 0.05.
+    """
+    if "__pydantic_fields__" not in type(value).__dict__:
+        return value
+    extra = value.__pydantic_extra__  # type: ignore[attr-defined]
+    return {**value.__dict__, **extra} if extra else value.__dict__
+
+
 def first(value: object) -> "Any":
     """
     Give the first item of a list or tuple, None of anything else.

@@ -271,8 +271,9 @@ class Monitor:
             return
         opened.is_suspended = False
         del self._open[id(frame)]
-        if frame.f_trace.__class__ is _Anchor:  # a traceback may keep the frame
-            frame.f_trace = frame.f_trace.traced  # type: ignore[union-attr]
+        anchor: Any = frame.f_trace
+        if anchor.__class__ is _Anchor:  # a traceback may keep the frame
+            frame.f_trace = anchor.traced
         try:
             self._tell(opened, how, value)
         finally:
@@ -294,7 +295,7 @@ class Monitor:
             with LOCK:
                 self._settle(code)
 
-    def _tell(self, opened: _Open, how: str, *args: object) -> None:
+    def _tell(self, opened: _Open, how: str, *args: "Any") -> None:
         """
         Tell each call, whatever another raises.
         """

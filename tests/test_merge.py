@@ -10,6 +10,7 @@ import pytest
 from instrument import _merge, callbacks, current_run, traced
 from instrument._calls import Own, Request, abegin, begin
 from instrument._merge import Inner, Nested
+from instrument._state import set_state
 from instrument.testing import Recorder
 
 pytestmark = pytest.mark.anyio
@@ -325,10 +326,10 @@ def test_model_of_a_framework(
     with traced("framework", kind="chat_model") as run:
         asked: list[Any] = [lambda: None, lambda: run]
         monkeypatch.setattr(_merge, "models", asked)
-        _merge.set_state(run._outer)
+        set_state(run._outer)
         call()
         call()
-        _merge.set_state(run)
+        set_state(run)
 
     assert run._inner is not None
     assert [it.parent_id for it in recorder.runs] == [None, run.id]

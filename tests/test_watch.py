@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from instrument import BaseCallbackHandler, Secret, auto, callbacks, current_run, traced
+from instrument import BaseCallbackHandler, auto, callbacks, current_run, traced
 from instrument.testing import Recorder
 
 if sys.version_info < (3, 12):
@@ -189,7 +189,6 @@ def test_nobody_listens(module: Any, recorder: Recorder) -> None:
 
     assert module.add(1) == 3
     with callbacks(recorder):
-        module.fail  # noqa: B018
         module.wait(1).close()
 
     assert recorder.runs == []
@@ -473,7 +472,7 @@ def test_thread_that_opens_a_call_meanwhile(module: Any, recorder: Recorder) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "call", "shown"),
+    "name, call, shown",
     [
         ("Tool.call", lambda m: m.Tool().call("a"), "Tool.call"),
         ("Child.call", lambda m: m.Child().call("a"), "Tool.call"),
@@ -591,7 +590,7 @@ def test_module_imported_later(
 
 
 @pytest.mark.parametrize(
-    ("path", "error", "told"),
+    "path, error, told",
     [
         ("others", ValueError, "not 'others'"),
         ("others:", ValueError, "package.module:function"),
@@ -631,7 +630,7 @@ def test_code_inside_a_function(module: Any) -> None:
 
     assert code_of(wrapper, "decorated>wrapper", "").co_name == "wrapper"
     with pytest.raises(AttributeError, match="others:decorated>other"):
-        Target("others:decorated>other", lambda _: None).switch_on()  # type: ignore[arg-type, return-value]
+        Target("others:decorated>other", lambda _: None).switch_on()  # type: ignore[arg-type]
 
 
 class Refusing(BaseCallbackHandler):
@@ -958,4 +957,3 @@ def test_secrets(module: Any, recorder: Recorder) -> None:
         module.Tool().call("password")
 
     assert "password" not in str(recorder.events[0].data)
-    assert Secret

@@ -5,7 +5,7 @@ Nothing is imported and nothing is guessed: what has no known shape gives nothin
 whole answer is read as a stream of one chunk would be.
 """
 
-from instrument._messages import get
+from instrument._messages import get, plain
 from instrument._shapes import _anthropic, _google, _langchain, _openai, _others
 from instrument._shapes._answer import (
     PLAIN,
@@ -47,7 +47,7 @@ def answer_of(result: object) -> Answer:
     """
     answer = Answer()
     take(answer, result)
-    if answer.message is None and get(result, "content") is not None:
+    if answer.message is None and get(plain(result), "content") is not None:
         answer.message = result
     return answer
 

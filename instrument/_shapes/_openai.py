@@ -3,7 +3,7 @@ OpenAI's shapes: chat completions, which half the providers speak, completions a
 Responses.
 """
 
-from instrument._messages import first, get, items
+from instrument._messages import first, get, items, plain
 from instrument._shapes._usage import usage_of
 
 TYPE_CHECKING = False
@@ -25,13 +25,14 @@ def take_chat(answer: "Answer", value: object) -> "Sequence[Token]":
     """
     Read a chat completion or a completion, or a chunk of one; the first choice counts.
     """
+    value = plain(value)
     answer.told(
         model=get(value, "model"),
         response_id=get(value, "id"),
         usage=usage_of(value),
     )
     tokens: list[Token] = []
-    for choice in items(get(value, "choices")):
+    for choice in map(plain, items(get(value, "choices"))):
         if get(choice, "index"):
             continue
         answer.told(finish_reason=get(choice, "finish_reason"))
@@ -48,6 +49,7 @@ def take_message(answer: "Answer", message: object) -> "Sequence[Token]":
     """
     Read a message, or the delta of one.
     """
+    message = plain(message)
     content = get(message, "content")
     text = get(message, "text") if content is None else content
     return (

@@ -3,7 +3,7 @@ Read what a model call consumed, under whatever names its provider tells it.
 """
 
 from instrument._event import Usage
-from instrument._messages import get
+from instrument._messages import get, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ _PLACES = (
     "meta.billed_units",
 )
 """Where an answer tells it; Ollama tells it beside the text."""
+
+_HEADS = [(place.partition(".")[0], place) for place in _PLACES]
 
 _NAMES: "dict[str, tuple[str, ...]]" = {
     "input_tokens": (
@@ -77,7 +79,10 @@ def usage_of(source: object) -> Usage | None:
     """
     Read the usage that a result or a chunk tells, or None.
     """
-    for place in _PLACES:
+    source = plain(source)
+    for head, place in _HEADS:
+        if isinstance(source, dict) and head not in source:
+            continue
         usage = _usage(_at(source, place))
         if usage is not None:
             return usage
@@ -111,7 +116,11 @@ def _fields(told: object) -> "dict[str, Any]":
 
 def _first(fields: "dict[str, Any]", names: "tuple[str, ...]") -> int | None:
     for name in names:
-        count = _count(fields[name] if name in fields else _at(fields, name))
+        if name in fields:
+            count = _count(fields[name])
+        else:
+            head, _, rest = name.partition(".")
+            count = _count(_at(fields[head], rest)) if head in fields else None
         if count is not None:
             return count
     return None

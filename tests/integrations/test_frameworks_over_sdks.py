@@ -52,7 +52,7 @@ async def _stream(model: Any) -> None:
 
 
 ways = pytest.mark.parametrize(
-    ("call", "tokens"),
+    "call, tokens",
     [
         (lambda model: model.invoke("hi"), 0),
         (lambda model: list(model.stream("hi")), 4),

@@ -84,7 +84,9 @@ def on_end(outputs: "Any", *, run_id: "UUID", **told: "Any") -> "Act | None":
         return None
     if "inputs" in told:  # a stream, whose inputs are known when it has been read
         run._inputs = _shown(run, told["inputs"], "inputs")
-        if run.__dict__["_open_children"]:  # LangChain tells one that was left as a success
+        if run.__dict__[
+            "_open_children"
+        ]:  # LangChain tells one that was left as a success
             run.outputs = outputs
             left = GeneratorExit()
             _abandon_below(run, left)
