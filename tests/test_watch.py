@@ -630,7 +630,7 @@ def test_code_inside_a_function(module: Any) -> None:
 
     assert code_of(wrapper, "decorated>wrapper", "").co_name == "wrapper"
     with pytest.raises(AttributeError, match="others:decorated>other"):
-        Target("others:decorated>other", lambda _: None).switch_on()  # type: ignore[arg-type]
+        Target("others:decorated>other", lambda _: None).switch_on()
 
 
 class Refusing(BaseCallbackHandler):
