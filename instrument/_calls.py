@@ -5,6 +5,7 @@ Whoever hears it, a watcher or a client's wrapper, says when it begins, what com
 how it ends.
 """
 
+from instrument._current import current_run
 from instrument._lifecycle import afail, afinish, astart, fail, finish, start
 from instrument._merge import Inner, place
 from instrument._open import open_run
@@ -82,7 +83,7 @@ async def abegin(request: Request) -> "Own | Inner | None":
 
 def _opened(request: Request) -> "Own | Inner | None":
     outer, belongs = place(request.kind)
-    if belongs == "nothing":
+    if belongs == "nothing" or _is_told(request):
         return None
     if outer is not None and belongs == "part":
         params = dict(list(request.inputs.items())[1:])
@@ -91,6 +92,16 @@ def _opened(request: Request) -> "Own | Inner | None":
     recipe = Recipe(request.name, request.kind, facts)
     run = open_run(recipe, (), (_NAMED, (), request.inputs, None), outer)
     return None if run is None else Own(run)
+
+
+def _is_told(request: Request) -> bool:
+    """
+    Tell whether this is a tool's call that the run in hand is: an SDK calls itself.
+    """
+    run = current_run()
+    if not run or request.kind != "tool" or run.provider != request.provider:
+        return False
+    return (run.kind, run.name, run.inputs) == ("tool", request.name, request.inputs)
 
 
 class Own:

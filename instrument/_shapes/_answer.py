@@ -174,9 +174,11 @@ class Answer:
         self.model = string(model) or self.model
         self.finish_reason = string(finish_reason) or self.finish_reason
         self.response_id = string(response_id) or self.response_id
-        if usage is not None:  # Anthropic tells input first and output at the end
-            before = self.usage.to_dict() if self.usage else {}
-            self.usage = Usage(**{**before, **usage.to_dict()})  # type: ignore[arg-type]
+        if self.usage is None:
+            self.usage = usage
+        elif usage is not None:  # Anthropic tells input first and output at the end
+            both = {**self.usage.to_dict(), **usage.to_dict()}
+            self.usage = Usage(**both)  # type: ignore[arg-type]
 
 
 def string(value: object) -> str | None:

@@ -19,7 +19,16 @@ _PLACES = (
 )
 """Where an answer tells it; Ollama tells it beside the text."""
 
-_HEADS = [(place.partition(".")[0], place) for place in _PLACES]
+
+def _split(path: str) -> "tuple[str, str]":
+    """
+    Part a path at its dot, once for all; empty is what has none.
+    """
+    head, _, rest = path.partition(".")
+    return head, rest
+
+
+_HEADS = [_split(place) for place in _PLACES]
 
 _NAMES: "dict[str, tuple[str, ...]]" = {
     "input_tokens": (
@@ -75,17 +84,20 @@ _APART: "dict[str, tuple[str, ...]]" = {
 """What is not counted in the field though it belongs there."""
 
 
+_SPLIT = {field: [_split(name) for name in names] for field, names in _NAMES.items()}
+
+
 def usage_of(source: object) -> Usage | None:
     """
     Read the usage that a result or a chunk tells, or None.
     """
     source = plain(source)
-    for head, place in _HEADS:
-        if isinstance(source, dict) and head not in source:
-            continue
-        usage = _usage(_at(source, place))
-        if usage is not None:
-            return usage
+    for head, rest in _HEADS:
+        told = get(source, head)
+        if told is not None:
+            usage = _usage(get(told, rest) if rest else told)
+            if usage is not None:
+                return usage
     return _usage(source) if get(source, "prompt_eval_count") is not None else None
 
 
@@ -93,7 +105,7 @@ def _usage(told: object) -> Usage | None:
     if told is None:
         return None
     fields = _fields(told)
-    counts = {field: _first(fields, names) for field, names in _NAMES.items()}
+    counts = {field: _first(fields, names) for field, names in _SPLIT.items()}
     if counts["input_tokens"] is None and counts["output_tokens"] is None:
         return None
     for field, names in _APART.items():
@@ -114,24 +126,14 @@ def _fields(told: object) -> "dict[str, Any]":
     return {**getattr(told, "__dict__", {}), **extra}
 
 
-def _first(fields: "dict[str, Any]", names: "tuple[str, ...]") -> int | None:
-    for name in names:
-        if name in fields:
-            count = _count(fields[name])
-        else:
-            head, _, rest = name.partition(".")
-            count = _count(_at(fields[head], rest)) if head in fields else None
-        if count is not None:
-            return count
+def _first(fields: "dict[str, Any]", names: "list[tuple[str, str]]") -> int | None:
+    for head, rest in names:
+        told = fields.get(head)
+        if told is not None:
+            count = _count(get(told, rest) if rest else told)
+            if count is not None:
+                return count
     return None
-
-
-def _at(value: object, path: str) -> "Any":
-    for name in path.split("."):
-        value = get(value, name)
-        if value is None:
-            return None
-    return value
 
 
 def _count(value: object) -> int | None:

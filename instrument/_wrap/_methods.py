@@ -5,10 +5,10 @@ Clients whose methods are the calls: their names are data.
 import functools
 import inspect
 
-from instrument._calls import abegin, begin
 from instrument._requests import of_call
 from instrument._state import get_state
 from instrument._tell import guarded
+from instrument._wrap._hearing import LATER, aheard, heard
 from instrument._wrap._streams import follow, is_stream
 from instrument._wrap._twins import Twin, twin_of
 
@@ -132,79 +132,62 @@ def _heard(
     """
     Make a function that calls *method*, and has the call heard.
     """
-    signature = inspect.signature(method)
+    asked = _reader(inspect.signature(method), provider, name, skipped=not bound)
 
-    def asked(args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> "Request | None":
+    @functools.wraps(method)
+    def call(*args: "Any", **kwargs: "Any") -> "Any":
+        send = functools.partial(method, *args, **kwargs)
+        return heard(asked(args, kwargs), send, _taken)
+
+    @functools.wraps(method)
+    async def acall(*args: "Any", **kwargs: "Any") -> "Any":
+        send = functools.partial(method, *args, **kwargs)
+        return await aheard(asked(args, kwargs), send, _taken)
+
+    return acall if inspect.iscoroutinefunction(method) else call
+
+
+def _reader(
+    signature: inspect.Signature, provider: str, name: str, *, skipped: bool
+) -> "Callable[[tuple[Any, ...], dict[str, Any]], Request | None]":
+    """
+    Make what reads a call's arguments by their names, ``self`` skipped.
+    """
+    unnamed = [
+        each.name for each in signature.parameters.values() if each.kind is _KEYWORDS
+    ]
+
+    def read(args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> "Request | None":
         if not get_state():
             return None
         try:
             given = signature.bind(*args, **kwargs).arguments
         except TypeError:  # Python's own error comes from the call
             return None
-        for each in signature.parameters.values():
-            if each.kind is each.VAR_KEYWORD:
-                given.update(given.pop(each.name, {}))
-        if not bound:
+        if skipped:
             given.pop(next(iter(given)))
+        for each in unnamed:
+            given.update(given.pop(each, {}))
         request: Request | None = guarded(
             given, lambda given: of_call(provider, name, given)
         )
         return request
 
-    if inspect.iscoroutinefunction(method):
-
-        @functools.wraps(method)
-        async def acall(*args: "Any", **kwargs: "Any") -> "Any":
-            request = asked(args, kwargs)
-            call = None if request is None else await abegin(request)
-            sent = method(*args, **kwargs)
-            return await (sent if call is None else _awaited(call, sent))
-
-        return acall
-
-    @functools.wraps(method)
-    def call_(*args: "Any", **kwargs: "Any") -> "Any":
-        request = asked(args, kwargs)
-        call = None if request is None else begin(request)
-        if call is None:
-            return method(*args, **kwargs)
-        try:
-            result = method(*args, **kwargs)
-        except BaseException as exc:
-            call.raised(exc)
-            raise
-        whole, result = _taken(call, result)
-        if whole is not _LATER:
-            call.returned(whole)
-        return result
-
-    return call_
+    return read
 
 
-async def _awaited(call: "Call", sent: "Any") -> "Any":
-    try:
-        result = await sent
-    except BaseException as exc:
-        await call.araised(exc)
-        raise
-    whole, result = _taken(call, result)
-    if whole is not _LATER:
-        await call.areturned(whole)
-    return result
-
-
-_LATER = object()
+_KEYWORDS = inspect.Parameter.VAR_KEYWORD
 
 
 def _taken(call: "Call", result: "Any") -> "tuple[object, Any]":
     """
-    Give the whole answer, or `_LATER`, and what the caller gets.
+    Give the whole answer, or `LATER`, and what the caller gets.
     """
     stream = result.get("stream") if type(result) is dict else None  # Bedrock's
     if stream is not None:
         call.go_on(in_pieces=True)
-        return _LATER, {**result, "stream": follow(call, stream)}
+        return LATER, {**result, "stream": follow(call, stream)}
     if is_stream(result):
         call.go_on(in_pieces=True)
-        return _LATER, follow(call, result)
+        return LATER, follow(call, result)
     return result, result

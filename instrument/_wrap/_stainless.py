@@ -8,10 +8,10 @@ Every resource, helper, raw response and copy of a client posts through its publ
 import functools
 import inspect
 
-from instrument._calls import abegin, begin
 from instrument._requests import of_body
 from instrument._state import get_state
 from instrument._tell import guarded
+from instrument._wrap._hearing import LATER, aheard, heard
 from instrument._wrap._streams import follow, heard_as, is_stream
 from instrument._wrap._twins import Twin, twin_of
 
@@ -54,19 +54,12 @@ class Client(Twin):
     """
 
     def request(self, cast_to: "Any", options: "Any", **kwargs: "Any") -> "Any":
-        asked = _asked(self, options)
-        call = None if asked is None else begin(asked)
-        if call is None:
-            return super().request(cast_to, options, **kwargs)  # type: ignore[misc]
-        try:
-            result = super().request(cast_to, options, **kwargs)  # type: ignore[misc]
-        except BaseException as exc:
-            call.raised(exc)
-            raise
-        whole, result = _taken(call, result, kwargs)
-        if whole is not _LATER:
-            call.returned(whole)
-        return result
+        request = super().request  # type: ignore[misc]
+        return heard(
+            _asked(self, options),
+            lambda: request(cast_to, options, **kwargs),
+            _streamed if kwargs.get("stream") else _whole,
+        )
 
 
 class AsyncClient(Twin):
@@ -75,20 +68,12 @@ class AsyncClient(Twin):
     """
 
     async def request(self, cast_to: "Any", options: "Any", **kwargs: "Any") -> "Any":
-        asked = _asked(self, options)
-        call = None if asked is None else await abegin(asked)
-        sent = super().request(cast_to, options, **kwargs)  # type: ignore[misc]
-        if call is None:
-            return await sent
-        try:
-            result = await sent
-        except BaseException as exc:
-            await call.araised(exc)
-            raise
-        whole, result = _taken(call, result, kwargs)
-        if whole is not _LATER:
-            await call.areturned(whole)
-        return result
+        request = super().request  # type: ignore[misc]
+        return await aheard(
+            _asked(self, options),
+            lambda: request(cast_to, options, **kwargs),
+            _streamed if kwargs.get("stream") else _whole,
+        )
 
 
 def _asked(client: object, options: "Any") -> "Request | None":
@@ -108,26 +93,29 @@ def _read(asked: "tuple[Any, Any]") -> "Request | None":
     return of_body(package_of(cls) or "", options.url, body)
 
 
-_LATER = object()
+def _streamed(call: "Call", result: "Any") -> "tuple[object, Any]":
+    return _taken(call, result, in_pieces=True)
 
 
-def _taken(
-    call: "Call", result: "Any", kwargs: "dict[str, Any]"
-) -> "tuple[object, Any]":
+def _whole(call: "Call", result: "Any") -> "tuple[object, Any]":
+    return _taken(call, result, in_pieces=False)
+
+
+def _taken(call: "Call", result: "Any", *, in_pieces: bool) -> "tuple[object, Any]":
     """
-    Give the whole answer, or `_LATER`, and what the caller gets.
+    Give the whole answer, or `LATER`, and what the caller gets.
     """
     if is_stream(result):
         call.go_on(in_pieces=True)
-        return _LATER, follow(call, result)
+        return LATER, follow(call, result)
     http = getattr(result, "http_response", None)
     if http is None:
         return result, result
     if http.is_closed:  # a raw response whose body has been read
         return guarded(http, _json), result
-    call.go_on(in_pieces=bool(kwargs.get("stream")))
+    call.go_on(in_pieces=in_pieces)
     is_async = inspect.iscoroutinefunction(type(result).parse)
-    return _LATER, heard_as(result, _async_raw_over if is_async else _raw_over, call)
+    return LATER, heard_as(result, _async_raw_over if is_async else _raw_over, call)
 
 
 def _json(http: "Any") -> object:

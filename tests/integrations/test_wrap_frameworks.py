@@ -64,10 +64,10 @@ def test_chat_openai_heard_as_well(provider: "Provider") -> None:
     """
     Where LangChain is heard too, its run and the wrapped client's are one.
     """
+    model = chat_openai(provider)
     from instrument import auto
 
     recorder = Recorder()
-    model = chat_openai(provider)
     auto.install()
     try:
         with callbacks(recorder):

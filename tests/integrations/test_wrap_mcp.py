@@ -2,6 +2,7 @@
 ``wrap(client)`` of an MCP client: each call of a tool is a run.
 """
 
+import sys
 from typing import Any
 
 import pytest
@@ -44,6 +45,26 @@ async def test_a_tool() -> None:
     assert run.inputs == {"a": 1, "b": 2}
     assert run.outputs is result
     assert result.content[0].text == "3"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring is of 3.12")
+@pytest.mark.anyio
+async def test_beside_auto() -> None:
+    """
+    A wrapped client whose session is heard automatically as well makes one run.
+    """
+    from instrument import auto
+
+    recorder = Recorder()
+    auto.install()
+    try:
+        async with wrap(Client(server())) as client:
+            with callbacks(recorder):
+                await client.call_tool("add", {"a": 1, "b": 2})
+    finally:
+        auto.uninstall()
+
+    assert [run.name for run in recorder.runs] == ["add"]
 
 
 @pytest.mark.anyio
