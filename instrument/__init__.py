@@ -18,6 +18,8 @@ from instrument.propagation import bind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from instrument._wrap import wrap
+
     __version__: str
 
 __all__ = [
@@ -35,10 +37,15 @@ __all__ = [
     "current_run",
     "emit",
     "traced",
+    "wrap",
 ]
 
 
-def __getattr__(name: str) -> str:
+def __getattr__(name: str) -> object:
+    if name == "wrap":  # by most programs never used
+        from instrument._wrap import wrap
+
+        return wrap
     if name == "__version__":
         from importlib.metadata import PackageNotFoundError, version
 

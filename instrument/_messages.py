@@ -21,11 +21,30 @@ def get(value: object, name: str) -> "Any":
         return None
 
 
+def plain(value: object) -> object:
+    """
+    Give the fields of a pydantic model as a dict; anything else stays as it is.
+
+    To ask a model for a field that it lacks costs 1 us, a dict 0.05.
+    """
+    if "__pydantic_fields__" not in type(value).__dict__:
+        return value
+    extra = value.__pydantic_extra__  # type: ignore[attr-defined]
+    return {**value.__dict__, **extra} if extra else value.__dict__
+
+
 def first(value: object) -> "Any":
     """
     Give the first item of a list or tuple, None of anything else.
     """
     return value[0] if isinstance(value, (list, tuple)) and value else None
+
+
+def items(value: object) -> "Any":
+    """
+    Give a list or tuple, and an empty one for anything else.
+    """
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 def content_text(content: object) -> str:
@@ -42,7 +61,7 @@ def content_text(content: object) -> str:
 
 def message_data(message: object) -> "dict[str, Any]":
     """
-    Write one message as ``{role, content, tool_calls?}``.
+    Write one message as ``{role, content, tool_calls?, tool_call_id?}``.
     """
     if isinstance(message, str):
         return {"role": "user", "content": message}
@@ -52,12 +71,12 @@ def message_data(message: object) -> "dict[str, Any]":
     if not isinstance(role, str):
         return {"role": "unknown", "content": message}
     data = {"role": _role(role), "content": get(message, "content")}
-    calls = get(message, "tool_calls")
-    return (
-        {**data, "tool_calls": list(calls)}
-        if isinstance(calls, list) and calls
-        else data
-    )
+    calls, answered = get(message, "tool_calls"), get(message, "tool_call_id")
+    if isinstance(calls, list) and calls:
+        data["tool_calls"] = list(calls)
+    if isinstance(answered, str):
+        data["tool_call_id"] = answered
+    return data
 
 
 def document_data(document: object) -> object:

@@ -7,7 +7,7 @@ the payload's own: a handler that changes one changes nothing for the call.
 
 from instrument._messages import document_data, message_data
 from instrument._redact import redacted
-from instrument._shapes import Answer, Generation, LLMResult
+from instrument._shapes import Answer, Generation, LLMResult, vectors_of
 from instrument._text import safe_repr
 
 TYPE_CHECKING = False
@@ -130,7 +130,7 @@ class Embedding(Chain):
         return {"texts": run.inputs}
 
     def end_data(self, run: "Run") -> "dict[str, Any]":
-        return {"vectors": _measured(run.outputs)}
+        return {"vectors": _measured(vectors_of(run.outputs))}
 
 
 class Llm(Chain):
@@ -163,12 +163,17 @@ class Llm(Chain):
 
     def end_data(self, run: "Run") -> "dict[str, Any]":
         answer = run._answer or Answer()
-        return {
+        data = {
             "text": _shown(run, answer.text, "text"),
             "tool_calls": _shown(run, answer.tool_calls, "tool_calls") or [],
             "model": answer.model or run.model,
             "finish_reason": answer.finish_reason,
         }
+        if answer.reasoning:
+            data["reasoning"] = _shown(run, answer.reasoning, "reasoning")
+        if answer.response_id:
+            data["response_id"] = answer.response_id
+        return data
 
     def failed(self, run: "Run") -> "dict[str, Any]":
         return {"response": _result(run)}

@@ -74,6 +74,8 @@ class Run(Telling):
     _extra: "tuple[Layer, ...]" = ()
     _metadata: "dict[str, Any] | None" = None
     _answer: "Answer | None" = None
+    _inner: "Answer | None" = None
+    _yields_tokens = False
     _entry: "Any" = None
     _below: "tuple[Plan, tuple[Layer, ...], Plan] | None" = None
     _open_children = 0  # as far as a framework tells of them

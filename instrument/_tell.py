@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 KEPT = object()
 """Stands for the outputs that a block has set itself."""
 
+_FACTS = ("_calls", "_reasoning", "finish_reason", "model", "response_id")
 _ORIGIN = "__instrument_origin__"
 _TRACES = 64
 """How many traces one exception object remembers; some are raised for ever."""
@@ -120,6 +121,9 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
     kind = run._tells
     run.error = exc
     run.error_origin = _is_origin(exc, run)
+    if run._inner is not None and run._answer is None:
+        run._answer = run._inner
+        run.usage = run.usage or run._inner.usage or run.usage
     receivers = run._heard.receivers(kind.error)
     if not receivers.entries:
         return None
@@ -160,6 +164,7 @@ def recorded(run: Run, outputs: object) -> object:
         run._answer = guarded(chosen, answer_of) or Answer()
         run._answer.usage, run._answer.model = told.usage, told.model
         run._answer.finish_reason = told.finish_reason
+        run._answer.response_id = told.response_id
     return chosen
 
 
@@ -182,9 +187,21 @@ def _answer(run: Run, outputs: object) -> None:
     answer = run._answer
     if answer is None:
         answer = run._answer = guarded(outputs, answer_of) or Answer()
+    if run._inner is not None:
+        _complete(answer, run._inner)
     if answer.usage is not None and not run.usage:
         run.usage = answer.usage
     run.model = answer.model or run.model
+
+
+def _complete(answer: Answer, inner: Answer) -> None:
+    """
+    Add what the call that was made inside the run knows, of its usage better.
+    """
+    answer.usage = inner.usage or answer.usage
+    for name in _FACTS:
+        if not getattr(answer, name):
+            setattr(answer, name, getattr(inner, name))
 
 
 def guarded(value: "Any", read: "Callable[[Any], Any]") -> "Any":

@@ -6,30 +6,48 @@ framework is met when the program itself imports it, before or after this.
 """
 
 import sys
+from functools import partial
 from importlib import import_module
-from threading import RLock
 
+from instrument._merge import Nested
+from instrument._monitor import LOCK
+from instrument._monitoring import Impossible
 from instrument._state import DISABLED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Literal
 
-__all__ = ["Status", "install", "status", "uninstall"]
+    from instrument._targets import Target
+
+__all__ = ["Status", "install", "status", "uninstall", "unwatch", "watch"]
 
 # The module whose import tells that a framework is in use: the adapter that hears it.
 ADAPTERS = {
     "langchain_core.tracers.context": "instrument.integrations.langchain",
+    "openai": "instrument.integrations.openai",
+    "anthropic": "instrument.integrations.anthropic",
+    "groq": "instrument.integrations.groq",
+    "together": "instrument.integrations.together",
+    "google.genai": "instrument.integrations.google_genai",
+    "mistralai.client": "instrument.integrations.mistralai",
+    "cohere": "instrument.integrations.cohere",
+    "ollama": "instrument.integrations.ollama",
+    "huggingface_hub": "instrument.integrations.huggingface_hub",
+    "botocore": "instrument.integrations.botocore",
+    "mcp": "instrument.integrations.mcp",
 }
-DISTRIBUTIONS = {"instrument.integrations.langchain": "langchain-core"}
+_DISTRIBUTIONS = {"langchain": "langchain-core", "google_genai": "google-genai"}
+"""Where they have another name than the adapter."""
 
 _on = False
-_lock = RLock()  # never held while something is imported
+_has_said_why_not = False
 _watched: "set[str]" = set()
 _installed: "dict[str, Any]" = {}
 _failed: "dict[str, str]" = {}
 _warned: "set[str]" = set()
+_targets: "dict[str, Target]" = {}
+"""What `watch` was asked for, by path."""
 
 
 class Status:
@@ -41,7 +59,7 @@ class Status:
         version: What is installed, or None.
         hook: The framework's own way by which it is heard.
         hears: What becomes runs and events; empty where nothing does.
-        why_not: Why nothing is heard, or None.
+        why_not: Why nothing is heard, or what is not, or None.
     """
 
     __slots__ = ("framework", "hears", "hook", "version", "why_not")
@@ -65,14 +83,25 @@ class Status:
         return f"<{self.framework} {self.version or '-'}: {told}>"
 
 
-def install() -> None:
+def install(*, nested: "Literal['merge', 'child']" = "merge") -> None:
     """
-    Hear every framework that is imported, now or later; idempotent.
+    Hear every framework that is imported, now or later; a later call replaces options.
+
+    Args:
+        nested: What becomes of the call of a model inside a model's run, as when
+            LangChain calls OpenAI's SDK: ``merge``, one run for both, or ``child``.
+
+    Raises:
+        ValueError: For another word.
     """
     global _on
+    if nested not in ("merge", "child"):
+        message = f"auto.install(nested=...) is 'merge' or 'child', not {nested!r}."
+        raise ValueError(message)
     if DISABLED:
         return
     _on = True
+    Nested.opens_children = nested == "child"
     for module, adapter in ADAPTERS.items():
         if module in sys.modules:
             _load(adapter)
@@ -80,7 +109,7 @@ def install() -> None:
             from wrapt import register_post_import_hook
 
             _watched.add(module)
-            register_post_import_hook(_loader(adapter), module)
+            register_post_import_hook(partial(_load_if_on, adapter), module)
 
 
 def uninstall() -> None:
@@ -88,33 +117,77 @@ def uninstall() -> None:
     Undo `install`: what it put into frameworks is taken out.
     """
     global _on
-    with _lock:
+    with LOCK:
         _on = False
         while _installed:
             _, adapter = _installed.popitem()
             adapter.uninstall()
         _failed.clear()
+        Nested.opens_children = False
+
+
+def watch(path: str, **options: "Any") -> None:
+    """
+    Hear the calls of any function of any package, as if it were ``@traced``.
+
+    It is heard from when its module is imported; nothing is replaced. Needs Python
+    3.12, and a function that is written in Python. A second call replaces options.
+
+    Args:
+        path: ``package.module:function`` or ``package.module:Class.method``.
+        options: Those of `traced`: ``kind="tool"``, ``name=``, ``tags=``, ...
+
+    Raises:
+        AttributeError: If its module has been imported, and it is not there.
+        RuntimeError: Before Python 3.12, or if other tools have taken all tool ids.
+        TypeError: For a function written in C, an option that does not exist.
+        ValueError: For what is no such path.
+    """
+    from instrument import _monitoring, _watch
+    from instrument._targets import Target
+
+    make = _watch.maker(path, options)
+    if not _monitoring.is_possible():
+        message = f"auto.watch: {_monitoring.TOO_OLD}. Decorate it: @traced."
+        raise RuntimeError(message)
+    with LOCK:
+        unwatch(path)
+        if not DISABLED:
+            target = Target(path, make)
+            target.switch_on()
+            _targets[path] = target
+
+
+def unwatch(path: str) -> None:
+    """
+    Undo `watch`; what is not watched stays so. Calls that have begun are heard on.
+    """
+    with LOCK:
+        target = _targets.pop(path, None)
+        if target is not None:
+            target.switch_off()
 
 
 def status(*, importing: bool = False) -> list[Status]:
     """
-    Tell what is heard of each framework, and if nothing, why.
+    Tell what is heard of each framework and each function, and if nothing, why.
 
     Args:
         importing: Import those that are installed first, to see how that goes.
     """
-    return [
+    heard = [
         _status(module, adapter, _import_error(module) if importing else None)
         for module, adapter in ADAPTERS.items()
     ]
+    return heard + [_status_of(target) for target in _targets.values()]
 
 
-def _loader(adapter: str) -> "Callable[[object], None]":
-    def load(module: object) -> None:
-        if _on:
-            _load(adapter)
-
-    return load
+def _load_if_on(name: str, _: object) -> None:
+    """
+    Load an adapter when what it hears has been imported.
+    """
+    if _on:
+        _load(name)
 
 
 def _load(name: str) -> None:
@@ -122,19 +195,40 @@ def _load(name: str) -> None:
     Install one adapter; one that fails is reported, and hurts nobody.
     """
     try:
+        # not under the lock: another thread may be importing what this one needs
         adapter = import_module(name)
         adapter.load()
-        with _lock:
-            if not _on or name in _installed:
+        with LOCK:
+            if name in _installed or not _on:
                 return
             adapter.install()
             _installed[name] = adapter
         _warn_of_version(adapter)
+    except Impossible as exc:
+        _failed[name] = f"{exc}; wrap(client) works everywhere"
+        _say_why_not(str(exc))
     except Exception as exc:
         from instrument import _report
 
         _failed[name] = f"{type(exc).__name__}: {exc}"
         _report.failed(install, f"hearing {name.rpartition('.')[2]}", exc)
+
+
+def _say_why_not(reason: str) -> None:
+    """
+    Say once that SDKs are not heard.
+    """
+    global _has_said_why_not
+    if _has_said_why_not:
+        return
+    _has_said_why_not = True
+    from loguru import logger
+
+    logger.warning(
+        "instrument.auto does not hear the providers' SDKs: {}."
+        " wrap(client) works everywhere.",
+        reason,
+    )
 
 
 def _warn_of_version(adapter: "Any") -> None:
@@ -171,13 +265,21 @@ def _import_error(module: str) -> str | None:
 
 def _status(module: str, name: str, error: str | None) -> Status:
     framework = name.rpartition(".")[2]
-    version = _version(DISTRIBUTIONS[name])
+    version = _version(_DISTRIBUTIONS.get(framework, framework))
     adapter = _installed.get(name)
     if adapter is not None:
-        return Status(framework, version, adapter.HOOK, adapter.HEARS, None)
+        gone = adapter.missing() if hasattr(adapter, "missing") else []
+        why_not = f"this version has no {', '.join(gone)}" if gone else None
+        return Status(framework, version, adapter.HOOK, adapter.HEARS, why_not)
     if version is not None and error is not None:
         return Status(framework, version, None, (), error)
     return Status(framework, version, None, (), _why_not(module, name, version))
+
+
+def _status_of(target: "Target") -> Status:
+    why_not = target.why_not
+    hears = () if why_not else (target.watch.kind,)  # type: ignore[union-attr]
+    return Status(target.path, None, "sys.monitoring", hears, why_not)
 
 
 def _why_not(module: str, name: str, version: str | None) -> str:

@@ -26,6 +26,8 @@ def run(example: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """
     Run *example* as a script of its own, every warning an error.
     """
+    for name in IMPORTED.findall(example.read_text("utf-8")):
+        pytest.importorskip(name)
     shaping = ("FORCE_COLOR", "INSTRUMENT_DISABLED")
     inherited = {name: v for name, v in os.environ.items() if name not in shaping}
     return subprocess.run(
@@ -43,7 +45,7 @@ def test_there_are_examples() -> None:
     """
     The folder is found, and holds one file for each question.
     """
-    assert len(EXAMPLES) == 21
+    assert len(EXAMPLES) == 23
 
 
 @every_example

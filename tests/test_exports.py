@@ -36,6 +36,7 @@ PUBLIC = {
     "current_run",
     "emit",
     "traced",
+    "wrap",
 }
 
 # What `import instrument` must not load. Milliseconds of CPU, cold: loguru 111, wrapt

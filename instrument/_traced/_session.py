@@ -6,7 +6,7 @@ from instrument import _ids
 from instrument._lifecycle import afail, afinish, astart, fail, finish, start
 from instrument._serve import stream_closed, stream_opened
 from instrument._session import Session
-from instrument._shapes import Answer, facts, token_of
+from instrument._shapes import Answer, take
 from instrument._state import MUTED, leave, set_state
 from instrument._tell import guarded, recorded
 
@@ -51,6 +51,8 @@ class RunSession(Session):
         self._starts = starts
         self._yields = yields
         self._is_model = run._tells.is_model
+        if yields and self._is_model:
+            run._yields_tokens = True
         self._read = given.token
         self._keeps = run._heard.capture and given.outputs is not False
         self._items: list[Any] = []
@@ -175,10 +177,9 @@ class RunSession(Session):
         answer = self._run._answer
         if answer is None:
             answer = self._run._answer = Answer()
-        if type(chunk) is not str:
-            guarded(chunk, lambda told: facts(answer, told))
+        tokens = guarded(chunk, lambda told: take(answer, told))
         read = (
-            guarded(chunk, token_of)
+            next(iter(tokens or ()), None)
             if self._read is None
             else self._read_by_user(chunk, self._read)
         )

@@ -1,13 +1,23 @@
 """
-What tests of adapters share: one is installed for one test, and its runs are checked.
+What tests of adapters share: one is installed for one test, its runs are checked, and
+a fake provider answers.
 """
 
 import gc
+import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from instrument.testing import Recorder
+
+if TYPE_CHECKING:
+    from tests.integrations.provider import Provider
+
+sys.path.append(str(Path(__file__).parent))  # tests/ is no package
 
 Whole = Callable[..., None]
 
@@ -62,3 +72,12 @@ def _check_whole(recorder: Recorder, roots: int = 1) -> None:
             assert starts[run.parent_id] < starts[run.id]
             assert ends[run.id] < ends[run.parent_id]
     assert [run.parent_id for run in recorder.roots] == [None] * roots
+
+
+@pytest.fixture
+def provider() -> "Iterator[Provider]":
+    """
+    Run a fake provider for one test.
+    """
+    with import_module("provider").Provider() as provider:
+        yield provider

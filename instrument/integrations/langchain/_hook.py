@@ -8,7 +8,7 @@ LangChain has no handler more than it would have where nobody can hear.
 from langchain_core.callbacks.base import BaseCallbackHandler
 from langchain_core.tracers.context import _configure_hooks, register_configure_hook
 
-from instrument import _open, _seen
+from instrument import _merge, _open, _seen
 from instrument._plan import NOBODY, Audience
 from instrument._state import MUTED, Frame, get_state, live_state
 from instrument.integrations.langchain._bridge import BRIDGE
@@ -16,6 +16,7 @@ from instrument.integrations.langchain._endings import end_below
 from instrument.integrations.langchain._given import accept, forget_asked, refuse
 from instrument.integrations.langchain._heard import forget, in_hand, open_runs
 from instrument.integrations.langchain._late import LATE
+from instrument.integrations.langchain._models import model_in_hand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def register() -> None:
     if in_hand not in _open.frameworks:
         _open.frameworks.append(in_hand)
         _open.endings.append(end_below)
+        _merge.models.append(model_in_hand)
 
 
 def unregister() -> None:
@@ -131,3 +133,4 @@ def unregister() -> None:
     if in_hand in _open.frameworks:
         _open.frameworks.remove(in_hand)
         _open.endings.remove(end_below)
+        _merge.models.remove(model_in_hand)

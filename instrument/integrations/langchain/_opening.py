@@ -63,6 +63,7 @@ def opened(
     if metadata:
         _describe(run, metadata)
     run._inputs = shown(run, inputs, "inputs")
+    run._yields_tokens = True
     if run._tells is not CHAIN:
         _keep_original(run, serialized, keywords)
     lost = _heard.keep(run)

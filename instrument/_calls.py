@@ -1,0 +1,227 @@
+"""
+A call of a provider: a run of its own, or part of the run that it is made in.
+
+Whoever hears it, a watcher or a client's wrapper, says when it begins, what comes, and
+how it ends.
+"""
+
+from instrument._current import current_run
+from instrument._lifecycle import afail, afinish, astart, fail, finish, start
+from instrument._merge import Inner, place
+from instrument._open import open_run
+from instrument._recipe import Recipe
+from instrument._shapes import usage_of
+from instrument._state import get_state, set_state
+from instrument._tell import guarded
+from instrument._traced._given import Given
+from instrument._traced._session import RunSession
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Any
+
+    from instrument._run import Run
+
+
+class Request:
+    """
+    What a provider is asked for.
+
+    Attributes:
+        inputs: The messages, prompts or texts first, under any name; then the other
+            parameters of the request.
+    """
+
+    __slots__ = ("inputs", "kind", "model", "name", "provider")
+
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        inputs: "dict[str, Any]",
+        *,
+        model: str | None = None,
+        provider: str | None = None,
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self.inputs = inputs
+        self.model = model
+        self.provider = provider
+
+
+def is_wrapped(client: object) -> bool:
+    """
+    Tell whether ``wrap()`` made this object, which hears its calls itself.
+    """
+    return getattr(type(client), "_instrument_hears", False)
+
+
+def begin(request: Request) -> "Own | Inner | None":
+    """
+    Start a run of *request*, or join the one in hand; None where nobody listens.
+
+    Raises:
+        Exception: What a handler with ``raise_error`` raised; nothing has begun then.
+    """
+    call = _opened(request)
+    if isinstance(call, Own):
+        start(call.run)
+    return call
+
+
+async def abegin(request: Request) -> "Own | Inner | None":
+    """
+    The same in async code.
+    """
+    call = _opened(request)
+    if isinstance(call, Own):
+        await _done(astart(call.run))
+    return call
+
+
+def _opened(request: Request) -> "Own | Inner | None":
+    outer, belongs = place(request.kind)
+    if belongs == "nothing" or _is_told(request):
+        return None
+    if outer is not None and belongs == "part":
+        params = dict(list(request.inputs.items())[1:])
+        return Inner(outer, request.model, request.provider, params)
+    facts = {"model": request.model, "provider": request.provider}
+    recipe = Recipe(request.name, request.kind, facts)
+    run = open_run(recipe, (), (_NAMED, (), request.inputs, None), outer)
+    return None if run is None else Own(run)
+
+
+def _is_told(request: Request) -> bool:
+    """
+    Tell whether this is a tool's call that the run in hand is: an SDK calls itself.
+    """
+    run = current_run()
+    if not run or request.kind != "tool" or run.provider != request.provider:
+        return False
+    return (run.kind, run.name, run.inputs) == ("tool", request.name, request.inputs)
+
+
+class Own:
+    """
+    A call that is a run; current in its body, but not while it streams.
+
+    Each method raises what a handler with ``raise_error`` raised.
+    """
+
+    __slots__ = ("_outside", "_session", "_tell", "run")
+
+    def __init__(self, run: "Run") -> None:
+        self.run = run
+        self._outside = get_state()
+        self._session: RunSession | None = None
+        self._tell: Callable[[Any], object]
+
+    def go_on(self, *, in_pieces: bool) -> None:
+        """
+        Leave the body; the result comes later, whole or as a stream.
+
+        One that is dropped ends when this object goes.
+        """
+        session = RunSession(self.run, _PLAIN, starts=False, yields=in_pieces)
+        self._session = session
+        session.leave(self._outside)
+        session.opened()
+        self._tell = session.tell()
+
+    def enter(self) -> "Any":
+        """
+        Be in the body of a stream for a step; give the state outside it.
+        """
+        return self._session.enter() if self._session is not None else get_state()
+
+    def leave(self, outside: object) -> None:
+        """
+        Go back to that state.
+        """
+        if self._session is not None:
+            self._session.leave(outside)
+
+    def item(self, chunk: object) -> None:
+        """
+        Take a piece of a stream.
+        """
+        state = get_state()
+        try:
+            self._tell(chunk)
+        finally:
+            set_state(state)
+
+    def returned(self, value: object) -> None:
+        """
+        End with a whole result, or with None where it came in pieces.
+        """
+        self._learn(value)
+        if self._session is not None:
+            self._session.returned(value)
+        else:
+            finish(self.run, value)
+
+    def raised(self, exc: BaseException) -> None:
+        """
+        End with what was raised; with GeneratorExit where a stream was left.
+        """
+        if self._session is not None:
+            self._session.failed(exc)
+        else:
+            fail(self.run, exc)
+
+    async def aitem(self, chunk: object) -> None:
+        """
+        The twin of `item`.
+        """
+        if self._session is not None:
+            await _done(self._session.aitem(chunk))
+
+    async def areturned(self, value: object) -> None:
+        """
+        The twin of `returned`.
+        """
+        self._learn(value)
+        if self._session is not None:
+            await _done(self._session.areturned(value))
+        else:
+            await _done(afinish(self.run, value))
+
+    async def araised(self, exc: BaseException) -> None:
+        """
+        The twin of `raised`.
+        """
+        if self._session is not None:
+            await _done(self._session.afailed(exc))
+        else:
+            await _done(afail(self.run, exc))
+
+    def _learn(self, value: object) -> None:
+        if self.run.kind == "embedding" and not self.run.usage:
+            self.run.usage = guarded(value, usage_of) or self.run.usage
+
+
+async def _done(pending: "Awaitable[None] | None") -> None:
+    if pending is not None:
+        await pending
+
+
+class _Named:
+    """
+    Binds what has its names already.
+    """
+
+    keyed = False
+    quick: "dict[object, Callable[..., dict[str, Any]]]" = {None: dict}  # noqa: RUF012
+
+    def bound(
+        self, args: "tuple[Any, ...]", kwargs: "dict[str, Any]", instance: object
+    ) -> "dict[str, Any]":
+        return kwargs
+
+
+_NAMED = _Named()
+_PLAIN = Given()

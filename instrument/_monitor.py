@@ -1,0 +1,326 @@
+"""
+Hear calls of functions that are not ours, through `sys.monitoring` (Python 3.12).
+
+Local events on the code objects that are armed, and on nothing else; no attribute is
+replaced. Callbacks run on the calling thread, in the caller's Context, and nothing of
+ours gets out of them but what a handler with ``raise_error`` means to.
+"""
+
+import sys
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
+from threading import RLock
+
+from instrument import _report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, FrameType
+    from typing import Any, Protocol
+
+    class Call(Protocol):
+        """
+        One call that is heard, until it has returned or raised.
+        """
+
+        def returned(self, value: Any) -> None: ...
+
+        def raised(self, exc: BaseException) -> None: ...
+
+        def suspended(self, item: Any) -> None:
+            """
+            Leave the body of a generator or coroutine.
+
+            Args:
+                item: What it yields, `NOTHING` where it awaits.
+            """
+
+        def resumed(self) -> None: ...
+
+    class Watch(Protocol):
+        """
+        What a call of an armed code object means.
+        """
+
+        def called(self, frame: FrameType) -> Call | None:
+            """
+            Begin; *frame* holds the arguments. None where nobody listens.
+            """
+
+
+NOTHING: "Any" = object()
+MONITORING: "Any" = getattr(sys, "monitoring", None)
+"""PEP 669; None before Python 3.12."""
+LOCK = RLock()
+"""Held to arm, to disarm, and to switch events that are not local."""
+_SUSPENDS = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
+
+if MONITORING is not None:
+    _events = MONITORING.events
+    _STEPS = _events.PY_YIELD | _events.PY_RESUME
+    _THROWN = _events.PY_UNWIND | _events.PY_THROW
+    _HEARD = {
+        _events.PY_START: "_on_start",
+        _events.PY_RETURN: "_on_return",
+        _events.PY_YIELD: "_on_yield",
+        _events.PY_RESUME: "_on_resume",
+        _events.PY_THROW: "_on_resume",
+        _events.PY_UNWIND: "_on_unwind",
+    }
+
+
+class Refused(BaseException):
+    """
+    Carries out of a callback what a handler with ``raise_error`` raised.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class _Open:
+    """
+    A frame that runs or is suspended, and the calls that are heard of it.
+    """
+
+    __slots__ = ("calls", "code", "is_suspended")
+
+    def __init__(self, code: "CodeType") -> None:
+        self.code = code
+        self.calls: tuple[Call, ...] = ()
+        self.is_suspended = False
+
+
+class _Anchor:
+    """
+    Goes when a suspended frame goes.
+
+    Python 3.13 drops a suspended generator without an event where no ``try`` is
+    around its ``yield``. Frames take no weak reference; but they have ``f_trace``, which
+    is looked at only while a debugger traces, and may be anything that can be called.
+
+    Args:
+        traced: What a debugger has put there.
+    """
+
+    __slots__ = ("_key", "_monitor", "_open", "traced")
+
+    def __init__(
+        self, monitor: "Monitor", key: int, opened: _Open, traced: "Any"
+    ) -> None:
+        self._monitor = monitor
+        self._key = key
+        self._open = opened
+        self.traced = traced
+
+    def __call__(self, *args: object) -> None:
+        if self.traced is not None:
+            self.traced = self.traced(*args) or self.traced
+
+    def __del__(self) -> None:
+        if self._open.is_suspended and not self._is_displaced():
+            self._monitor.dropped(self._key, self._open)
+
+    def _is_displaced(self) -> bool:
+        """
+        Tell whether a debugger has just put its own here: it does so on the way in.
+        """
+        frame: Any = sys._getframe()
+        while frame is not None and id(frame) != self._key:
+            frame = frame.f_back
+        return frame is not None
+
+
+class Monitor:
+    """
+    The one that hears, with one tool id for the process.
+    """
+
+    def __init__(self, tool: int) -> None:
+        self.tool = tool
+        # by id: a code object's hash goes through all its instructions each time
+        self._armed: dict[int, tuple[CodeType, tuple[Watch, ...]]] = {}
+        self._open: dict[int, _Open] = {}
+        self._hears_unwinding = False
+        for event, name in _HEARD.items():
+            MONITORING.register_callback(tool, event, getattr(self, name))
+
+    def arm(self, code: "CodeType", watch: "Watch") -> None:
+        _, watches = self._armed.get(id(code), (code, ()))
+        if watch not in watches:
+            self._armed[id(code)] = (code, (*watches, watch))
+        self._hear(code, _events.PY_START | _events.PY_RETURN)
+
+    def disarm(self, code: "CodeType", watch: "Watch") -> None:
+        _, watches = self._armed.get(id(code), _UNARMED)
+        if watch in watches:
+            left = tuple(each for each in watches if each is not watch)
+            self._armed[id(code)] = (code, left)
+            self._settle(code)
+
+    def _settle(self, code: "CodeType") -> None:
+        """
+        Hear no more of *code* than somebody waits for; give the tool id back when idle.
+        """
+        if id(code) not in self._armed or self._armed[id(code)][1]:
+            return
+        if any(it.code is code for it in list(self._open.values())):
+            self._hear(code, _events.PY_RETURN)
+            return
+        del self._armed[id(code)]
+        MONITORING.set_local_events(self.tool, code, 0)
+        if not self._armed:
+            MONITORING.set_events(self.tool, 0)
+            for event in _HEARD:
+                MONITORING.register_callback(self.tool, event, None)
+            MONITORING.free_tool_id(self.tool)
+
+    def _hear(self, code: "CodeType", events: int) -> None:
+        steps = _STEPS if code.co_flags & _SUSPENDS else 0
+        MONITORING.set_local_events(self.tool, code, events | steps)
+
+    def _on_start(self, code: "CodeType", offset: int) -> None:
+        frame = frame_of(code)
+        opened = self._open[id(frame)] = _Open(code)
+        # looked at after that: who disarms it meanwhile sees that it is open
+        _, watches = self._armed.get(id(code), _UNARMED)
+        refused = None
+        try:
+            for watch in watches:
+                call = watch.called(frame)
+                if call is not None:
+                    opened.calls += (call,)
+        except Refused as exc:
+            refused = exc.error
+        except Exception as exc:
+            _report.failed(watches[0], "call", exc)
+        if not opened.calls:
+            del self._open[id(frame)]
+            self._left(code)
+        elif not self._hears_unwinding:
+            self._hear_unwinding()
+        if refused is not None:
+            raise refused
+
+    def _on_return(self, code: "CodeType", offset: int, value: "Any") -> None:
+        self._ended(code, "returned", value)
+
+    def _on_unwind(self, code: "CodeType", offset: int, exc: BaseException) -> None:
+        if id(code) in self._armed:
+            self._ended(code, "raised", exc)
+        elif not self._open:
+            self._rest()
+
+    def _rest(self) -> None:
+        """
+        Hear no unwinding while nothing is open.
+
+        Not at the end of each call: switching makes the interpreter look at every
+        function once more, and most calls raise nothing.
+        """
+        with LOCK:
+            if not self._hears_unwinding:
+                return  # another thread was first
+            self._hears_unwinding = False
+            if self._open:  # since then, by one that may have looked before
+                self._hears_unwinding = True
+            elif self._armed:
+                MONITORING.set_events(self.tool, 0)
+
+    def _hear_unwinding(self) -> None:
+        """
+        Switch on the events that are not local: they come of every frame.
+        """
+        with LOCK:
+            if not self._hears_unwinding:
+                MONITORING.set_events(self.tool, _THROWN)
+                self._hears_unwinding = True
+
+    def _on_yield(self, code: "CodeType", offset: int, value: "Any") -> None:
+        frame = frame_of(code)
+        opened = self._open.get(id(frame))
+        if opened is None or opened.code is not code:
+            return
+        item = NOTHING
+        if code.co_flags & CO_GENERATOR:
+            item = value
+        elif type(value).__name__ == "async_generator_wrapped_value":
+            from gc import get_referents  # it has no attribute to look at
+
+            (item,) = get_referents(value)
+        try:
+            self._tell(opened, "suspended", item)
+        finally:
+            if frame.f_trace.__class__ is not _Anchor:
+                frame.f_trace = _Anchor(self, id(frame), opened, frame.f_trace)
+            opened.is_suspended = True
+
+    def _on_resume(
+        self, code: "CodeType", offset: int, exc: BaseException | None = None
+    ) -> None:
+        if id(code) not in self._armed:
+            return
+        opened = self._open.get(id(frame_of(code)))
+        if opened is not None and opened.code is code:
+            opened.is_suspended = False
+            self._tell(opened, "resumed")
+
+    def _ended(self, code: "CodeType", how: str, value: object) -> None:
+        frame = frame_of(code)
+        opened = self._open.get(id(frame))
+        if opened is None or opened.code is not code:
+            return
+        opened.is_suspended = False
+        del self._open[id(frame)]
+        anchor: Any = frame.f_trace
+        if anchor.__class__ is _Anchor:  # a traceback may keep the frame
+            frame.f_trace = anchor.traced
+        try:
+            self._tell(opened, how, value)
+        finally:
+            self._left(code)
+
+    def dropped(self, key: int, opened: _Open) -> None:
+        """
+        End what will take no more step.
+        """
+        if self._open.get(key) is opened:
+            del self._open[key]
+            try:
+                self._tell(opened, "raised", GeneratorExit())
+            finally:
+                self._left(opened.code)
+
+    def _left(self, code: "CodeType") -> None:
+        if not self._armed.get(id(code), _UNARMED)[1]:
+            with LOCK:
+                self._settle(code)
+
+    def _tell(self, opened: _Open, how: str, *args: "Any") -> None:
+        """
+        Tell each call, whatever another raises.
+        """
+        refused = None
+        for call in opened.calls:
+            try:
+                getattr(call, how)(*args)
+            except Refused as exc:
+                refused = exc.error
+            except Exception as exc:
+                _report.failed(call, how, exc)
+        if refused is not None:
+            if how == "raised":
+                (refused.__context__,) = args
+            raise refused
+
+
+_UNARMED: "tuple[Any, tuple[Watch, ...]]" = (None, ())
+
+
+def frame_of(code: "CodeType") -> "FrameType":
+    """
+    Give the frame of *code* that is nearest below a callback.
+    """
+    frame: Any = sys._getframe(2)  # what calls the callback may have a frame, too
+    while frame.f_code is not code:
+        frame = frame.f_back
+    return frame  # type: ignore[no-any-return]

@@ -1,0 +1,153 @@
+"""
+What the request of an SDK's call means: the kind of run, its messages, its parameters.
+
+Which field holds what is data, per operation; what is left of a request are the
+parameters, as they were given.
+"""
+
+from instrument._calls import Request
+from instrument._messages import get
+from instrument._requests._messages import messages_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+__all__ = ["Operation", "of_body", "of_call"]
+
+
+class Operation:
+    """
+    One thing that an SDK can be asked for.
+
+    Attributes:
+        name: Of the run, after the SDK's.
+        given: The field with the messages, prompts or texts.
+        system: The field with the system prompt, if that is apart; ``a.b`` is inside.
+        model: The field with the model's name.
+    """
+
+    __slots__ = ("given", "kind", "model", "name", "system")
+
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        given: str,
+        system: str | None = None,
+        model: str = "model",
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self.given = given
+        self.system = system
+        self.model = model
+
+    def request(self, provider: str, fields: "Mapping[str, Any]") -> Request:
+        """
+        Read a request of this operation.
+        """
+        inputs = fields.get(self.given)
+        if self.kind == "chat_model":
+            inputs = messages_of(inputs, self._system(fields))
+        taken = (self.given, self.model, self.system)
+        params = {
+            name: value
+            for name, value in fields.items()
+            if name not in taken and type(value).__name__ not in _LEFT_OUT
+        }
+        model = fields.get(self.model)
+        return Request(
+            self.kind,
+            f"{provider}.{self.name}",
+            {_FIRST[self.kind]: inputs, **params},
+            model=model if isinstance(model, str) else None,
+            provider=provider,
+        )
+
+    def _system(self, fields: "Mapping[str, Any]") -> object:
+        if self.system is None:
+            return None
+        value: object = fields
+        for name in self.system.split("."):
+            value = get(value, name)
+        return value
+
+
+_LEFT_OUT = ("NoneType", "NotGiven", "Omit")
+"""Types of what stands for an argument that was not given; the SDKs drop it later."""
+
+_FIRST = {"chat_model": "messages", "llm": "prompts", "embedding": "texts"}
+
+_CHAT = Operation("chat_model", "chat", "messages")
+_PATHS = {
+    "/chat/completions": Operation("chat_model", "chat.completions", "messages"),
+    "/responses": Operation("chat_model", "responses", "input", "instructions"),
+    "/completions": Operation("llm", "completions", "prompt"),
+    "/embeddings": Operation("embedding", "embeddings", "input"),
+    "/v1/messages": Operation("chat_model", "messages", "messages", "system"),
+    "/v1/complete": Operation("llm", "completions", "prompt"),
+}
+"""The operations of the SDKs that are made by one generator, by where they post to."""
+
+_METHODS: "dict[str, dict[str, Operation]]" = {
+    "google_genai": {
+        name: Operation(
+            "chat_model", "generate_content", "contents", "config.system_instruction"
+        )
+        for name in ("generate_content", "generate_content_stream")
+    }
+    | {"embed_content": Operation("embedding", "embed_content", "contents")},
+    "mistralai": {
+        **dict.fromkeys(
+            ("complete", "complete_async", "stream", "stream_async", "parse"), _CHAT
+        ),
+        **dict.fromkeys(
+            ("create", "create_async"), Operation("embedding", "embeddings", "inputs")
+        ),
+    },
+    "cohere": {
+        **dict.fromkeys(("chat", "chat_stream"), _CHAT),
+        "embed": Operation("embedding", "embed", "texts"),
+    },
+    "ollama": {
+        "chat": _CHAT,
+        "generate": Operation("llm", "generate", "prompt"),
+        "embed": Operation("embedding", "embed", "input"),
+    },
+    "huggingface_hub": {
+        "chat_completion": Operation("chat_model", "chat_completion", "messages"),
+        "text_generation": Operation("llm", "text_generation", "prompt"),
+        "feature_extraction": Operation("embedding", "feature_extraction", "text"),
+    },
+    "bedrock": dict.fromkeys(
+        ("converse", "converse_stream"),
+        Operation("chat_model", "converse", "messages", "system", "modelId"),
+    ),
+}
+"""The operations of the other SDKs, by the method that is called."""
+
+
+def of_body(provider: str, path: str, body: object) -> Request | None:
+    """
+    Read what is posted to *path*; None where that is no call of a model.
+    """
+    if not isinstance(body, dict):
+        return None
+    path = path.partition("?")[0]
+    for end, operation in _PATHS.items():
+        if path.endswith(end):
+            return operation.request(provider, body)
+    return None
+
+
+def of_call(provider: str, method: str, fields: "Mapping[str, Any]") -> Request | None:
+    """
+    Read the arguments, by name, of a method; None where that is no call of a model.
+    """
+    if provider == "mcp":
+        name, arguments = str(fields.get("name")), fields.get("arguments") or {}
+        return Request("tool", name, dict(arguments), provider=provider)
+    operation = _METHODS[provider].get(method)
+    return None if operation is None else operation.request(provider, fields)

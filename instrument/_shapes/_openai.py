@@ -1,0 +1,144 @@
+"""
+OpenAI's shapes: chat completions, which half the providers speak, completions and
+Responses.
+"""
+
+from instrument._messages import first, get, items, plain
+from instrument._shapes._usage import usage_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from instrument._shapes._answer import Answer, Token
+
+_DELTAS = {
+    "response.output_text.delta": "text",
+    "response.refusal.delta": "text",
+    "response.reasoning_text.delta": "reasoning",
+    "response.reasoning_summary_text.delta": "reasoning",
+}
+_WHOLE = ("response.completed", "response.incomplete", "response.failed")
+
+
+def take_chat(answer: "Answer", value: object) -> "Sequence[Token]":
+    """
+    Read a chat completion or a completion, or a chunk of one; the first choice counts.
+    """
+    value = plain(value)
+    answer.told(
+        model=get(value, "model"),
+        response_id=get(value, "id"),
+        usage=usage_of(value),
+    )
+    tokens: list[Token] = []
+    for choice in map(plain, items(get(value, "choices"))):
+        if get(choice, "index"):
+            continue
+        answer.told(finish_reason=get(choice, "finish_reason"))
+        message = get(choice, "message")
+        if message is not None:
+            answer.message = message
+        else:
+            message = get(choice, "delta")
+        tokens += take_message(answer, choice if message is None else message)
+    return tokens
+
+
+def take_message(answer: "Answer", message: object) -> "Sequence[Token]":
+    """
+    Read a message, or the delta of one.
+    """
+    message = plain(message)
+    content = get(message, "content")
+    text = get(message, "text") if content is None else content
+    return (
+        *_reasoning(answer, message),
+        *_content(answer, text),
+        *answer.said(get(message, "refusal")),
+        *_calls(answer, get(message, "tool_calls")),
+    )
+
+
+def take_response(answer: "Answer", response: object) -> "Sequence[Token]":
+    """
+    Read a whole response.
+    """
+    _told(answer, response)
+    tokens: list[Token] = []
+    for item in items(get(response, "output")):
+        kind = get(item, "type")
+        if kind == "message":
+            tokens += _content(answer, get(item, "content"))
+        elif kind == "reasoning":
+            for part in items(get(item, "summary") or get(item, "content")):
+                tokens += answer.said(get(part, "text"), "reasoning")
+        elif kind == "function_call":
+            tokens += answer.called(
+                get(item, "call_id"), get(item, "name"), get(item, "arguments")
+            )
+    return tokens
+
+
+def take_event(answer: "Answer", event: object) -> "Sequence[Token]":
+    """
+    Read an event of a streamed response.
+    """
+    kind = get(event, "type")
+    channel = _DELTAS.get(kind)
+    if channel is not None:
+        return answer.said(get(event, "delta"), channel)
+    at = get(event, "output_index")
+    if kind == "response.function_call_arguments.delta":
+        return answer.called(arguments=get(event, "delta"), at=at)
+    item = get(event, "item")
+    if kind == "response.output_item.added" and get(item, "type") == "function_call":
+        return answer.called(get(item, "call_id"), get(item, "name"), at=at)
+    if kind in _WHOLE or kind == "response.created":
+        _told(answer, get(event, "response"))
+    return ()
+
+
+def _told(answer: "Answer", response: object) -> None:
+    status = get(response, "status")
+    reason = get(get(response, "incomplete_details"), "reason")
+    answer.told(
+        model=get(response, "model"),
+        response_id=get(response, "id"),
+        finish_reason=reason or (status if status != "in_progress" else None),
+        usage=usage_of(response),
+    )
+
+
+def _reasoning(answer: "Answer", message: object) -> "Sequence[Token]":
+    for name in ("reasoning_content", "reasoning", "thinking"):
+        tokens = answer.said(get(message, name), "reasoning")
+        if tokens:
+            return tokens
+    return ()
+
+
+def _content(answer: "Answer", content: object) -> "Sequence[Token]":
+    if isinstance(content, str):
+        return answer.said(content)
+    tokens: list[Token] = []
+    for block in items(content) or (content,):
+        thinking = get(block, "thinking")
+        if isinstance(thinking, (list, tuple)):  # Mistral's, in blocks of its own
+            thinking = get(first(thinking), "text")
+        text = block if isinstance(block, str) else get(block, "text")
+        tokens += answer.said(thinking, "reasoning") or answer.said(text)
+        tokens += answer.said(get(block, "refusal"))
+    return tokens
+
+
+def _calls(answer: "Answer", calls: object) -> "Sequence[Token]":
+    tokens: list[Token] = []
+    for call in items(calls):
+        function = get(call, "function")
+        if function is not None:
+            given = get(function, "arguments")
+            tokens += answer.called(
+                get(call, "id"), get(function, "name"), given, at=get(call, "index")
+            )
+    return tokens

@@ -1,0 +1,169 @@
+"""
+Clients of OpenAI, Anthropic, Groq and Together, which one generator makes.
+
+Every resource, helper, raw response and copy of a client posts through its public
+``request``: once per logical call, however often that is retried.
+"""
+
+import functools
+import inspect
+
+from instrument._requests import of_body
+from instrument._state import get_state
+from instrument._tell import guarded
+from instrument._wrap._hearing import LATER, aheard, heard
+from instrument._wrap._streams import follow, heard_as, is_stream
+from instrument._wrap._twins import Twin, twin_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from instrument._calls import Own, Request
+    from instrument._merge import Inner
+
+    Call = Own | Inner
+
+
+PACKAGES = ("openai", "anthropic", "groq", "together")
+
+
+@functools.lru_cache(maxsize=500)
+def package_of(cls: type) -> str | None:
+    """
+    Give the package that a class of clients comes from; None for any other class.
+    """
+    for base in cls.__mro__:
+        package = base.__module__.partition(".")[0]
+        if package in PACKAGES and base.__name__.endswith("APIClient"):
+            return package
+    return None
+
+
+def wrapped(client: "Any") -> "Any":
+    """
+    Give a client like this one whose calls are heard.
+    """
+    is_async = inspect.iscoroutinefunction(type(client).request)
+    return twin_of(client, AsyncClient if is_async else Client)
+
+
+class Client(Twin):
+    """
+    Over the class of a client.
+    """
+
+    def request(self, cast_to: "Any", options: "Any", **kwargs: "Any") -> "Any":
+        request = super().request  # type: ignore[misc]
+        return heard(
+            _asked(self, options),
+            lambda: request(cast_to, options, **kwargs),
+            _streamed if kwargs.get("stream") else _whole,
+        )
+
+
+class AsyncClient(Twin):
+    """
+    Over the class of an async client.
+    """
+
+    async def request(self, cast_to: "Any", options: "Any", **kwargs: "Any") -> "Any":
+        request = super().request  # type: ignore[misc]
+        return await aheard(
+            _asked(self, options),
+            lambda: request(cast_to, options, **kwargs),
+            _streamed if kwargs.get("stream") else _whole,
+        )
+
+
+def _asked(client: object, options: "Any") -> "Request | None":
+    if not get_state():
+        return None
+    request: Request | None = guarded((client, options), _read)
+    return request
+
+
+def _read(asked: "tuple[Any, Any]") -> "Request | None":
+    client, options = asked
+    body = options.json_data
+    extra = getattr(options, "extra_json", None)
+    if extra and isinstance(body, dict):
+        body = {**body, **extra}
+    cls: Any = type(client)
+    return of_body(package_of(cls) or "", options.url, body)
+
+
+def _streamed(call: "Call", result: "Any") -> "tuple[object, Any]":
+    return _taken(call, result, in_pieces=True)
+
+
+def _whole(call: "Call", result: "Any") -> "tuple[object, Any]":
+    return _taken(call, result, in_pieces=False)
+
+
+def _taken(call: "Call", result: "Any", *, in_pieces: bool) -> "tuple[object, Any]":
+    """
+    Give the whole answer, or `LATER`, and what the caller gets.
+    """
+    if is_stream(result):
+        call.go_on(in_pieces=True)
+        return LATER, follow(call, result)
+    http = getattr(result, "http_response", None)
+    if http is None:
+        return result, result
+    if http.is_closed:  # a raw response whose body has been read
+        return guarded(http, _json), result
+    call.go_on(in_pieces=in_pieces)
+    is_async = inspect.iscoroutinefunction(type(result).parse)
+    return LATER, heard_as(result, _async_raw_over if is_async else _raw_over, call)
+
+
+def _json(http: "Any") -> object:
+    return http.json()
+
+
+def _raw_over(cls: "Any") -> type:
+    """
+    Make a class over that of a raw response whose body is still to be read.
+    """
+
+    class Heard(cls):  # type: ignore[misc]
+        def parse(self, **kwargs: "Any") -> "Any":
+            result = super().parse(**kwargs)
+            return (
+                follow(self._instrument_call, result) if is_stream(result) else result
+            )
+
+        def close(self) -> None:
+            super().close()
+            _end(self._instrument_call, self.http_response)
+
+    return Heard
+
+
+def _async_raw_over(cls: "Any") -> type:
+    """
+    Make the same of an async client's.
+    """
+
+    class Heard(cls):  # type: ignore[misc]
+        async def parse(self, **kwargs: "Any") -> "Any":
+            result = await super().parse(**kwargs)
+            return (
+                follow(self._instrument_call, result) if is_stream(result) else result
+            )
+
+        async def close(self) -> None:
+            await super().close()
+            _end(self._instrument_call, self.http_response)
+
+    return Heard
+
+
+def _end(call: "Call", http: "Any") -> None:
+    if hasattr(http, "_content"):
+        call.returned(guarded(http, _json))
+    elif http.is_stream_consumed:
+        call.returned(None)
+    else:
+        call.raised(GeneratorExit())

@@ -1,0 +1,181 @@
+"""
+Follow what an SDK gave back until it is finished.
+
+A whole answer ends the call at once. A generator is driven by one of ours; any other
+stream stays the object that it is, and only gets a class over its own that hears what it
+yields. Nothing is read ahead, and nothing is kept back.
+"""
+
+from types import AsyncGeneratorType, GeneratorType
+
+from instrument import _report
+from instrument._wrap._twins import class_over
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Generator
+    from typing import Any, TypeAlias
+
+    from instrument._calls import Own
+    from instrument._merge import Inner
+
+    Call: TypeAlias = "Own | Inner"
+
+
+def is_stream(result: object) -> bool:
+    """
+    Tell whether *result* is still to be read, piece by piece.
+    """
+    if isinstance(result, (dict, list, tuple, str, bytes)) or hasattr(
+        type(result), "model_fields"
+    ):
+        return False
+    return hasattr(type(result), "__iter__") or hasattr(type(result), "__aiter__")
+
+
+def follow(call: "Call", stream: "Any") -> "Any":
+    """
+    Hear *stream*, for which *call* goes on; give what is to be read instead of it.
+    """
+    if isinstance(stream, GeneratorType):
+        return _driven(call, stream)
+    if isinstance(stream, AsyncGeneratorType):
+        return _adriven(call, stream)
+    cls = type(stream)
+    if hasattr(cls, "__aiter__"):
+        return heard_as(stream, async_stream_over, call)
+    make = stream_over if hasattr(cls, "__next__") else iterable_over
+    return heard_as(stream, make, call)
+
+
+def heard_as(value: "Any", make: "Callable[[Any], type]", call: "Call") -> "Any":
+    """
+    Put a class that *make* makes over that of *value*, which the SDK just made; once.
+    """
+    try:
+        if "_instrument_call" not in value.__dict__:
+            value.__dict__["_instrument_call"] = call
+            value.__class__ = class_over(type(value), make)
+    except (AttributeError, TypeError) as exc:  # one that has no room for it
+        _report.failed(heard_as, f"hearing a {type(value).__name__}", exc)
+        call.raised(GeneratorExit())
+    return value
+
+
+def _driven(
+    call: "Call", inner: "Generator[Any, Any, Any]"
+) -> "Generator[Any, Any, Any]":
+    try:
+        while True:
+            outside = call.enter()
+            try:
+                item = next(inner, _END)
+            finally:
+                call.leave(outside)
+            if item is _END:
+                break
+            call.item(item)
+            yield item
+    except BaseException as exc:
+        inner.close()
+        call.raised(exc)
+        raise
+    call.returned(None)
+
+
+_END: "Any" = object()
+
+
+async def _adriven(
+    call: "Call", inner: "AsyncGenerator[Any, Any]"
+) -> "AsyncGenerator[Any, Any]":
+    try:
+        while True:
+            outside = call.enter()
+            try:
+                item = await anext(inner, _END)
+            finally:
+                call.leave(outside)
+            if item is _END:
+                break
+            await call.aitem(item)
+            yield item
+    except BaseException as exc:
+        await inner.aclose()
+        await call.araised(exc)
+        raise
+    await call.areturned(None)
+
+
+def stream_over(cls: "Any") -> type:
+    """
+    Make a class over that of a stream that is its own iterator.
+    """
+
+    class Heard(cls):  # type: ignore[misc]
+        def __iter__(self) -> "Any":
+            return self
+
+        def __next__(self) -> "Any":
+            call = self._instrument_call
+            try:
+                item = super().__next__()
+                call.item(item)
+            except StopIteration:
+                call.returned(None)
+                raise
+            except BaseException as exc:
+                call.raised(exc)
+                raise
+            return item
+
+        def close(self) -> None:
+            super().close()
+            self._instrument_call.raised(GeneratorExit())
+
+    return Heard
+
+
+def iterable_over(cls: "Any") -> type:
+    """
+    Make a class over that of a stream that makes its iterator.
+    """
+
+    class Heard(cls):  # type: ignore[misc]
+        def __iter__(self) -> "Any":
+            return _driven(self._instrument_call, super().__iter__())
+
+        def close(self) -> None:
+            super().close()
+            self._instrument_call.raised(GeneratorExit())
+
+    return Heard
+
+
+def async_stream_over(cls: "Any") -> type:
+    """
+    Make a class over that of an async stream.
+    """
+
+    class Heard(cls):  # type: ignore[misc]
+        def __aiter__(self) -> "Any":
+            return self
+
+        async def __anext__(self) -> "Any":
+            call = self._instrument_call
+            try:
+                item = await super().__anext__()
+                await call.aitem(item)
+            except StopAsyncIteration:
+                await call.areturned(None)
+                raise
+            except BaseException as exc:
+                await call.araised(exc)
+                raise
+            return item
+
+        async def close(self) -> None:
+            await super().close()
+            await self._instrument_call.araised(GeneratorExit())
+
+    return Heard

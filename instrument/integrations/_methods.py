@@ -1,0 +1,132 @@
+"""
+SDKs whose methods are the calls: what is read of their arguments, and what they give.
+"""
+
+from functools import partial
+from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_VARKEYWORDS
+from types import AsyncGeneratorType, GeneratorType
+
+from instrument._calls import begin, is_wrapped
+from instrument._requests import of_call
+from instrument._state import get_state
+from instrument._targets import Target
+from instrument._tell import guarded
+from instrument._watch import let
+from instrument.integrations._streams import StreamCall, StreamWatch, keep
+from instrument.integrations._watched import same
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
+
+    from instrument._calls import Own
+    from instrument._merge import Inner
+    from instrument._monitor import Call
+
+
+def methods(
+    provider: str,
+    names: "dict[str, tuple[str, ...]]",
+    streams: "dict[str, StreamWatch] | None" = None,
+) -> "list[Target]":
+    """
+    Give what is to be heard of a package.
+
+    Args:
+        provider: As its operations are known by.
+        names: The methods that are calls, by ``module:Class``.
+        streams: What gives the pieces of streams, by path.
+    """
+    heard = [
+        Target(f"{cls}.{name}", partial(MethodWatch, provider, name))
+        for cls, several in names.items()
+        for name in several
+    ]
+    return heard + [
+        Target(path, partial(same, watch)) for path, watch in (streams or {}).items()
+    ]
+
+
+GENERATOR = StreamWatch(lambda frame: frame)
+"""A generator that the call has returned."""
+
+
+class MethodWatch:
+    """
+    One method.
+    """
+
+    def __init__(self, provider: str, name: str, function: "Any") -> None:
+        code = function.__code__
+        given = code.co_varnames[: code.co_argcount]
+        defaults = function.__defaults__ or ()
+        self._provider = provider
+        self._name = name
+        self._defaults = dict(
+            zip(given[len(given) - len(defaults) :], defaults, strict=True)
+        )
+        self._defaults.update(function.__kwdefaults__ or {})
+
+    def called(self, frame: "FrameType") -> "Call | None":
+        if not get_state() or is_wrapped(frame.f_locals.get("self")):
+            return None
+        request = guarded(frame, self._request)
+        call = None if request is None else let(begin, request)
+        if call is None:
+            return None
+        if frame.f_code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR):
+            call.go_on(in_pieces=True)
+            return StreamCall(call, 0)
+        return MethodCall(call)
+
+    def _request(self, frame: "FrameType") -> "Any":
+        return of_call(self._provider, self._name, self._fields(frame))
+
+    def _fields(self, frame: "FrameType") -> "dict[str, Any]":
+        """
+        Give the arguments that were given, by name, without the object itself.
+        """
+        code, given = frame.f_code, frame.f_locals
+        count = code.co_argcount + code.co_kwonlyargcount
+        fields = {
+            name: given[name]
+            for name in code.co_varnames[1:count]
+            if name not in self._defaults or given[name] is not self._defaults[name]
+        }
+        if code.co_flags & CO_VARKEYWORDS:
+            fields.update(given[code.co_varnames[count]])
+        return fields
+
+
+class MethodCall:
+    """
+    One call of a method; its run is current in the body.
+    """
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: "Own | Inner") -> None:
+        self._call = call
+
+    def returned(self, value: "Any") -> None:
+        generator = getattr(value, "generator", value)  # Mistral's streams have one
+        if isinstance(generator, GeneratorType):
+            keep(generator, self._call, key=generator.gi_frame)
+        elif isinstance(generator, AsyncGeneratorType):
+            keep(generator, self._call, key=generator.ag_frame)
+        else:
+            let(self._call.returned, value)
+
+    def raised(self, exc: BaseException) -> None:
+        let(self._call.raised, exc)
+
+    def suspended(self, item: object) -> None:
+        """
+        Wait; the task that does so is in the same state.
+        """
+
+    def resumed(self) -> None:
+        """
+        Go on in it.
+        """

@@ -1,0 +1,132 @@
+"""
+The SDKs that Stainless makes: OpenAI's, Anthropic's, Groq's, Together's.
+
+All their calls go through ``request`` of one base class, whose ``options`` hold what is
+sent. A stream is known by its HTTP response, which the raw response and the stream that
+is made of it later share.
+"""
+
+from functools import partial
+
+from instrument._calls import begin, is_wrapped
+from instrument._current import current_run
+from instrument._requests import of_body
+from instrument._state import get_state
+from instrument._targets import Target
+from instrument._tell import guarded
+from instrument._watch import let
+from instrument.integrations._streams import AtReturn, StreamWatch, closed, keep, parsed
+from instrument.integrations._watched import same
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
+
+    from instrument._calls import Own
+    from instrument._merge import Inner
+    from instrument._monitor import Watch
+
+
+def targets(package: str, more: "dict[str, Any] | None" = None) -> "list[Target]":
+    """
+    Give what is to be heard of *package*, after which its provider is called.
+
+    Args:
+        more: Paths of further functions, and what watches them.
+    """
+    request = RequestWatch(package)
+    watches: dict[str, Watch] = {
+        f"{package}._base_client:SyncAPIClient.request": request,
+        f"{package}._base_client:AsyncAPIClient.request": request,
+        f"{package}._base_client:SyncAPIClient._sleep_for_retry": RETRY,
+        f"{package}._base_client:AsyncAPIClient._sleep_for_retry": RETRY,
+        f"{package}._response:BaseAPIResponse._parse": PARSED,
+        f"{package}._streaming:Stream.__stream__": STREAM,
+        f"{package}._streaming:Stream.close": CLOSE,
+        f"{package}._streaming:AsyncStream.__stream__": STREAM,
+        f"{package}._streaming:AsyncStream.close": CLOSE,
+        **(more or {}),
+    }
+    return [Target(path, partial(same, watch)) for path, watch in watches.items()]
+
+
+class RequestWatch:
+    """
+    A request: a call of a model, if its path says so.
+    """
+
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
+
+    def called(self, frame: "FrameType") -> "RequestCall | None":
+        given = frame.f_locals
+        if not get_state() or is_wrapped(given["self"]):
+            return None
+        options = given["options"]
+        if options.method != "post":
+            return None
+        body = options.json_data
+        if options.extra_json and isinstance(body, dict):
+            body = {**body, **options.extra_json}
+        request = of_body(self._provider, options.url, body)
+        if request is None:
+            return None
+        call = let(begin, request)
+        return None if call is None else RequestCall(call, is_stream=given["stream"])
+
+
+class RequestCall:
+    """
+    One request, until its answer has come or begins to come.
+    """
+
+    __slots__ = ("_call", "_is_stream")
+
+    def __init__(self, call: "Own | Inner", *, is_stream: bool) -> None:
+        self._call = call
+        self._is_stream = is_stream
+
+    def returned(self, value: "Any") -> None:
+        raw = getattr(value, "http_response", None)
+        response = getattr(value, "response", None) if raw is None else raw
+        if self._is_stream and response is not None:
+            keep(response, self._call)
+        elif raw is not None and not raw.is_closed:
+            keep(response, self._call, in_pieces=False)
+        else:
+            let(self._call.returned, value if raw is None else guarded(raw, _json))
+
+    def raised(self, exc: BaseException) -> None:
+        let(self._call.raised, exc)
+
+    def suspended(self, item: object) -> None:
+        """
+        Wait; the task that does so is in the same state.
+        """
+
+    def resumed(self) -> None:
+        """
+        Go on in it.
+        """
+
+
+def _json(response: "Any") -> object:
+    return response.json()
+
+
+class RetryWatch:
+    """
+    The pause before a request is sent again.
+    """
+
+    def called(self, frame: "FrameType") -> None:
+        run = current_run()
+        if run:
+            let(run.retry, frame.f_locals["retries_taken"] + 1)
+
+
+RETRY = RetryWatch()
+STREAM = StreamWatch(lambda frame: frame.f_locals["self"].response)
+CLOSE = AtReturn(lambda stream: stream.response, closed)
+PARSED = AtReturn(lambda raw: raw.http_response, parsed)

@@ -1,0 +1,180 @@
+"""
+Answers that are still to be read when the call has returned: streams, raw responses.
+
+Such a call is kept by an object that its answer has and whoever reads it has too: an
+HTTP response, the stream, a generator's frame. When that goes unread, so does the call,
+and its run ends as abandoned.
+"""
+
+import weakref
+
+from instrument._monitor import NOTHING
+from instrument._watch import let
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
+
+    from instrument._calls import Own
+    from instrument._merge import Inner
+
+
+class Kept:
+    """
+    A call whose answer is still to be read.
+
+    Attributes:
+        in_pieces: Whether it is a stream.
+    """
+
+    __slots__ = ("_holder", "call", "in_pieces")
+
+    def __init__(
+        self, key: int, holder: object, call: "Own | Inner", *, in_pieces: bool
+    ) -> None:
+        self._holder = weakref.ref(holder, lambda _: _kept.pop(key, None))
+        self.call = call
+        self.in_pieces = in_pieces
+
+
+_kept: "dict[int, Kept]" = {}
+"""By the id of what the reader has; none is reused while its holder lives."""
+
+
+def keep(
+    holder: object,
+    call: "Own | Inner",
+    *,
+    in_pieces: bool = True,
+    key: object = None,
+) -> None:
+    """
+    Let *call* go on until its answer has been read, was closed, or is dropped.
+
+    Args:
+        holder: What goes when nobody can read the answer any more.
+        key: What its reader has; else it has *holder*.
+    """
+    call.go_on(in_pieces=in_pieces)
+    id_ = id(holder if key is None else key)
+    _kept[id_] = Kept(id_, holder, call, in_pieces=in_pieces)
+
+
+def kept_of(key: object) -> Kept | None:
+    """
+    Give the call whose answer the reader that has *key* reads.
+    """
+    return _kept.get(id(key))
+
+
+class StreamWatch:
+    """
+    The generator that gives the pieces.
+
+    Args:
+        key: Finds in its frame what the call is kept by.
+    """
+
+    def __init__(self, key: "Callable[[FrameType], object]") -> None:
+        self._key = key
+
+    def called(self, frame: "FrameType") -> "StreamCall | None":
+        if not _kept:
+            return None
+        key = self._key(frame)
+        kept = kept_of(key)
+        return None if kept is None else StreamCall(kept.call, id(key))
+
+
+class StreamCall:
+    """
+    One stream, from its first piece on. No state is changed while it is read.
+    """
+
+    __slots__ = ("_call", "_key")
+
+    def __init__(self, call: "Own | Inner", key: int) -> None:
+        self._call = call
+        self._key = key
+
+    def suspended(self, item: object) -> None:
+        if item is not NOTHING:
+            let(self._call.item, item)
+
+    def resumed(self) -> None:
+        """
+        Go on.
+        """
+
+    def returned(self, value: object) -> None:
+        _kept.pop(self._key, None)
+        let(self._call.returned, None)
+
+    def raised(self, exc: BaseException) -> None:
+        _kept.pop(self._key, None)
+        let(self._call.raised, exc)
+
+
+class AtReturn:
+    """
+    A method that, when it returns, ends a call whose answer is kept.
+
+    Args:
+        key: Finds, from the method's object, what the call is kept by.
+        end: Takes it, and what was returned.
+    """
+
+    def __init__(
+        self, key: "Callable[[Any], object]", end: "Callable[[Kept, Any], None]"
+    ) -> None:
+        self._key = key
+        self._end = end
+
+    def called(self, frame: "FrameType") -> "Ending | None":
+        kept = kept_of(self._key(frame.f_locals["self"])) if _kept else None
+        return None if kept is None else Ending(self._end, kept)
+
+
+class Ending:
+    """
+    One call of such a method.
+    """
+
+    __slots__ = ("_end", "_kept")
+
+    def __init__(self, end: "Callable[[Kept, Any], None]", kept: Kept) -> None:
+        self._end = end
+        self._kept = kept
+
+    def returned(self, value: object) -> None:
+        self._end(self._kept, value)
+
+    def raised(self, exc: BaseException) -> None:
+        let(self._kept.call.raised, exc)
+
+    def suspended(self, item: object) -> None:
+        """
+        Wait.
+        """
+
+    def resumed(self) -> None:
+        """
+        Go on.
+        """
+
+
+def parsed(kept: Kept, value: object) -> None:
+    """
+    End a call with its whole answer; a stream goes on.
+    """
+    if not kept.in_pieces:
+        let(kept.call.returned, value)
+
+
+def closed(kept: Kept, _: object) -> None:
+    """
+    End a stream that was left early; nothing happens to one that has ended.
+    """
+    let(kept.call.raised, GeneratorExit())

@@ -1,0 +1,16 @@
+"""
+Anthropic's SDK: messages, those of its beta, and completions.
+"""
+
+from instrument.integrations._stainless import targets
+from instrument.integrations._watched import Watched
+
+DISTRIBUTION = "anthropic"
+TESTED = ("2.12.0", "2.12.0")
+HOOK = "sys.monitoring"
+HEARS = ("messages", "completions", "tokens")
+OWNS = "nothing"
+
+_watched = Watched(targets("anthropic"))
+load, install = _watched.load, _watched.install
+uninstall, missing = _watched.uninstall, _watched.missing

@@ -1,0 +1,82 @@
+"""
+Models on Amazon Bedrock through boto3: Converse, whole and as a stream.
+
+botocore has events of its own, but a client takes them from its session when it is
+made; this hears clients that were made before, too.
+"""
+
+from functools import partial
+
+from instrument._calls import begin, is_wrapped
+from instrument._requests import of_call
+from instrument._state import get_state
+from instrument._targets import Target
+from instrument._tell import guarded
+from instrument._watch import let
+from instrument.integrations._methods import MethodCall
+from instrument.integrations._streams import StreamWatch, keep
+from instrument.integrations._watched import Watched, same
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
+
+    from instrument._calls import Request
+
+DISTRIBUTION = "botocore"
+TESTED = ("1.44.5", "1.44.5")
+HOOK = "sys.monitoring"
+HEARS = ("converse", "tokens")
+OWNS = "nothing"
+
+_METHODS = {"Converse": "converse", "ConverseStream": "converse_stream"}
+
+
+class ApiWatch:
+    """
+    A call of any service: one of a model, if its operation says so.
+    """
+
+    def called(self, frame: "FrameType") -> "ApiCall | None":
+        given = frame.f_locals
+        if not get_state() or given["operation_name"] not in _METHODS:
+            return None
+        if is_wrapped(given["self"]):
+            return None
+        request = guarded(frame, _request)
+        call = None if request is None else let(begin, request)
+        return None if call is None else ApiCall(call)
+
+
+def _request(frame: "FrameType") -> "Request | None":
+    given = frame.f_locals
+    return of_call("bedrock", _METHODS[given["operation_name"]], given["api_params"])
+
+
+class ApiCall(MethodCall):
+    """
+    One such call.
+    """
+
+    __slots__ = ()
+
+    def returned(self, value: "Any") -> None:
+        stream = value.get("stream")
+        if stream is None:
+            super().returned(value)
+        else:
+            keep(stream, self._call)
+
+
+_watched = Watched(
+    [
+        Target("botocore.client:BaseClient._make_api_call", partial(same, ApiWatch())),
+        Target(
+            "botocore.eventstream:EventStream.__iter__",
+            partial(same, StreamWatch(lambda frame: frame.f_locals["self"])),
+        ),
+    ]
+)
+load, install = _watched.load, _watched.install
+uninstall, missing = _watched.uninstall, _watched.missing

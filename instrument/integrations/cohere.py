@@ -1,0 +1,24 @@
+"""
+Cohere's SDK, version 2 of its API: chats and embeddings.
+"""
+
+from instrument.integrations._methods import methods
+from instrument.integrations._watched import Watched
+
+DISTRIBUTION = "cohere"
+TESTED = ("7.3.1", "7.3.1")
+HOOK = "sys.monitoring"
+HEARS = ("chats", "embeddings", "tokens")
+OWNS = "nothing"
+
+_watched = Watched(
+    methods(
+        "cohere",
+        dict.fromkeys(
+            ("cohere.v2.client:V2Client", "cohere.v2.client:AsyncV2Client"),
+            ("chat", "chat_stream", "embed"),
+        ),
+    )
+)
+load, install = _watched.load, _watched.install
+uninstall, missing = _watched.uninstall, _watched.missing

@@ -1,0 +1,16 @@
+"""
+Groq's SDK: chat completions, and what else of OpenAI's protocol it speaks.
+"""
+
+from instrument.integrations._stainless import targets
+from instrument.integrations._watched import Watched
+
+DISTRIBUTION = "groq"
+TESTED = ("1.7.0", "1.7.0")
+HOOK = "sys.monitoring"
+HEARS = ("chat completions", "completions", "embeddings", "tokens")
+OWNS = "nothing"
+
+_watched = Watched(targets("groq"))
+load, install = _watched.load, _watched.install
+uninstall, missing = _watched.uninstall, _watched.missing

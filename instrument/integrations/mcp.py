@@ -1,0 +1,16 @@
+"""
+The client of the Model Context Protocol: calls of a server's tools.
+"""
+
+from instrument.integrations._methods import methods
+from instrument.integrations._watched import Watched
+
+DISTRIBUTION = "mcp"
+TESTED = ("2.3.0", "2.3.0")
+HOOK = "sys.monitoring"
+HEARS = ("tools",)
+OWNS = "nothing"
+
+_watched = Watched(methods("mcp", {"mcp.client.session:ClientSession": ("call_tool",)}))
+load, install = _watched.load, _watched.install
+uninstall, missing = _watched.uninstall, _watched.missing

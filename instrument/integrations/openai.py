@@ -1,0 +1,30 @@
+"""
+OpenAI's SDK: chat completions, Responses, completions and embeddings.
+"""
+
+from instrument.integrations._stainless import targets
+from instrument.integrations._streams import AtReturn, closed
+from instrument.integrations._watched import Watched
+
+DISTRIBUTION = "openai"
+TESTED = ("2.0.0", "3.54.0")
+HOOK = "sys.monitoring"
+HEARS = ("chat completions", "responses", "completions", "embeddings", "tokens")
+OWNS = "nothing"
+
+_CLOSE = AtReturn(lambda stream: stream._response, closed)
+_HELPERS = "openai.lib.streaming"
+
+_watched = Watched(
+    targets(
+        "openai",
+        {
+            f"{_HELPERS}.chat._completions:ChatCompletionStream.close": _CLOSE,
+            f"{_HELPERS}.chat._completions:AsyncChatCompletionStream.close": _CLOSE,
+            f"{_HELPERS}.responses._responses:ResponseStream.close": _CLOSE,
+            f"{_HELPERS}.responses._responses:AsyncResponseStream.close": _CLOSE,
+        },
+    )
+)
+load, install = _watched.load, _watched.install
+uninstall, missing = _watched.uninstall, _watched.missing

@@ -1,0 +1,16 @@
+"""
+Together's SDK: chat completions, and what else of OpenAI's protocol it speaks.
+"""
+
+from instrument.integrations._stainless import targets
+from instrument.integrations._watched import Watched
+
+DISTRIBUTION = "together"
+TESTED = ("3.1.1", "3.1.1")
+HOOK = "sys.monitoring"
+HEARS = ("chat completions", "completions", "embeddings", "tokens")
+OWNS = "nothing"
+
+_watched = Watched(targets("together"))
+load, install = _watched.load, _watched.install
+uninstall, missing = _watched.uninstall, _watched.missing

@@ -1,0 +1,207 @@
+"""
+Frameworks that call a provider's SDK: one run per logical call.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from instrument import auto, callbacks
+from instrument.testing import Recorder
+
+if TYPE_CHECKING:
+    from tests.integrations.provider import Provider
+
+if sys.version_info < (3, 12):
+    pytest.skip("sys.monitoring needs Python 3.12", allow_module_level=True)
+
+for name in ("langchain_openai", "langchain_anthropic", "instructor", "litellm"):
+    pytest.importorskip(name, exc_type=ImportError)
+
+pytestmark = pytest.mark.filterwarnings("default")  # what these say is not ours
+
+SDKS: Any = import_module("sdks")
+
+
+@pytest.fixture(autouse=True)
+def installed() -> Iterator[None]:
+    """
+    Hear all in each test.
+    """
+    auto.install()
+    yield
+    auto.uninstall()
+
+
+@pytest.fixture
+def chat(provider: "Provider") -> Any:
+    """
+    Give LangChain's model over OpenAI's SDK.
+    """
+    model = import_module("langchain_openai").ChatOpenAI
+    return model(model="m", api_key="k", base_url=f"{provider.url}/v1")
+
+
+async def _stream(model: Any) -> None:
+    async for _ in model.astream("hi"):
+        pass
+
+
+ways = pytest.mark.parametrize(
+    "call, tokens",
+    [
+        (lambda model: model.invoke("hi"), 0),
+        (lambda model: list(model.stream("hi")), 4),
+        (lambda model: asyncio.run(model.ainvoke("hi")), 0),
+        (lambda model: asyncio.run(_stream(model)), 4),
+    ],
+    ids=["invoke", "stream", "ainvoke", "astream"],
+)
+
+
+@ways
+def test_langchain_over_openai(
+    chat: Any, call: Callable[[Any], object], tokens: int
+) -> None:
+    """
+    A model of LangChain's is one run, with the SDK's usage, id and model; tokens once.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        call(chat)
+
+    assert recorder.tree() == "chat_model ChatOpenAI: ok"
+    last = recorder.events[-1].data
+    assert last["response_id"] == "chatcmpl-1"
+    assert (last["model"], last["finish_reason"]) == ("m", "stop")
+    assert len(_tokens(recorder)) == tokens
+
+
+@ways
+def test_langchain_over_anthropic(
+    provider: "Provider", call: Callable[[Any], object], tokens: int
+) -> None:
+    """
+    The same over Anthropic's; its usage is the SDK's, cached tokens included.
+    """
+    model = import_module("langchain_anthropic").ChatAnthropic
+    chat = model(model="m", api_key="k", base_url=provider.url)
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        call(chat)
+
+    assert recorder.tree() == "chat_model ChatAnthropic: ok"
+    assert recorder.runs[0].usage.to_dict() == SDKS.COUNTED_APART
+    assert len(_tokens(recorder)) == tokens
+
+
+def test_several_prompts(chat: Any) -> None:
+    """
+    Each of several prompts is a run that has its own call in it.
+    """
+    message = import_module("langchain_core.messages").HumanMessage
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        chat.generate([[message("a")], [message("b")]])
+        chat.batch(["c", "d"])
+
+    assert recorder.tree() == "\n".join(["chat_model ChatOpenAI: ok"] * 4)
+    assert [run.usage.input_tokens for run in recorder.runs] == [11] * 4
+
+
+def test_call_of_a_streams_consumer(chat: Any, provider: "Provider") -> None:
+    """
+    What calls the SDK between the tokens of a stream is no part of that stream.
+    """
+    client = SDKS.OPENAI.make(provider.url)
+    recorder = Recorder()
+
+    with callbacks(recorder), client:
+        for _ in chat.stream("hi"):
+            SDKS.OPENAI.calls["chat"](client)
+            break
+
+    names = [(run.name, run.depth) for run in recorder.runs]
+    assert names == [("ChatOpenAI", 0), ("openai.chat.completions", 0)]
+
+
+def test_shown_as_children(chat: Any) -> None:
+    """
+    ``nested="child"`` shows both.
+    """
+    auto.install(nested="child")
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        chat.invoke("hi")
+
+    assert recorder.tree() == (
+        "chat_model ChatOpenAI: ok\n  chat_model openai.chat.completions: ok"
+    )
+
+
+def test_model_in_a_chain(chat: Any) -> None:
+    """
+    In a chain the model is below it, and the SDK's call is part of the model.
+    """
+    identity = import_module("langchain_core.runnables").RunnableLambda(lambda x: x)
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        (identity | chat).invoke("hi")
+
+    assert recorder.tree() == (
+        "chain RunnableSequence: ok\n"
+        "  chain RunnableLambda: ok\n"
+        "  chat_model ChatOpenAI: ok"
+    )
+
+
+def test_instructor(provider: "Provider") -> None:
+    """
+    Each attempt of instructor's is a run, also that whose answer it refuses.
+    """
+    pydantic = import_module("pydantic")
+    instructor = import_module("instructor")
+    person = pydantic.create_model("Person", name=(int, ...))
+    recorder = Recorder()
+
+    with callbacks(recorder), SDKS.OPENAI.make(provider.url) as client:
+        asked = instructor.from_openai(client, mode=instructor.Mode.JSON)
+        with pytest.raises(Exception, match="name"):
+            asked.chat.completions.create(
+                model="m", messages=SDKS.HELLO, response_model=person, max_retries=2
+            )
+
+    assert {run.name for run in recorder.runs} == {"openai.chat.completions"}
+    assert len(recorder.runs) == len(provider.requests) > 1
+
+
+def test_litellm_over_openai(provider: "Provider") -> None:
+    """
+    litellm over OpenAI's SDK is one run.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        import_module("litellm").completion(
+            model="openai/m",
+            messages=SDKS.HELLO,
+            api_key="k",
+            api_base=f"{provider.url}/v1",
+        )
+
+    assert recorder.tree() == "chat_model openai.chat.completions: ok"
+    assert recorder.runs[0].usage.to_dict() == SDKS.FULL
+
+
+def _tokens(recorder: Recorder) -> list[str]:
+    told = [e for e in recorder.events if e.event == "on_llm_new_token"]
+    return [event.data["token"] for event in told]

@@ -1,0 +1,448 @@
+"""
+``instrument.auto``: the same facts of the SDKs' clients as they are, sync and async.
+"""
+
+import asyncio
+import gc
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from importlib import import_module
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from instrument import (
+    BaseCallbackHandler,
+    Event,
+    auto,
+    bind,
+    callbacks,
+    traced,
+    wrap,
+)
+from instrument.testing import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.integrations.provider import Provider
+
+if sys.version_info < (3, 12):
+    pytest.skip("sys.monitoring needs Python 3.12", allow_module_level=True)
+
+SDKS: list[Any] = import_module("sdks").SDKS
+OPENAI: Any = import_module("sdks").OPENAI
+PROVIDER: Any = import_module("provider")
+CLOSING: Any = import_module("sdks").closing
+FACTS: Any = import_module("test_wrap_every_sdk")
+
+SYNC = [(sdk, name) for sdk in SDKS for name in sdk.calls]
+ASYNC = [(sdk, name) for sdk in SDKS if sdk.amake for name in sdk.acalls]
+
+every_call = pytest.mark.parametrize(
+    "sdk, name", SYNC, ids=[f"{sdk.provider}-{name}" for sdk, name in SYNC]
+)
+every_async_call = pytest.mark.parametrize(
+    "sdk, name", ASYNC, ids=[f"{sdk.provider}-{name}" for sdk, name in ASYNC]
+)
+every_sdk = pytest.mark.parametrize(
+    "sdk", [it for it in SDKS if it.calls], ids=lambda it: it.provider
+)
+
+
+@pytest.fixture(autouse=True)
+def installed() -> "Iterator[None]":
+    """
+    Hear SDKs in each test, and check that nothing is heard after it.
+    """
+    auto.install()
+    yield
+    gc.collect()
+    auto.uninstall()
+    assert sys.monitoring.get_tool(3) is None
+
+
+@pytest.fixture
+def make(provider: "Provider") -> "Iterator[Any]":
+    """
+    Make clients of the fake provider, which are closed after the test.
+    """
+    with ExitStack() as stack:
+
+        def made(sdk: Any) -> Any:
+            pytest.importorskip(sdk.module)
+            return stack.enter_context(CLOSING(sdk.make(provider.url)))
+
+        yield made
+
+
+@every_call
+def test_a_call(sdk: Any, name: str, make: Any, provider: "Provider") -> None:
+    """
+    A call is one run, with all that the provider tells, and the same bytes are sent.
+    """
+    client = make(sdk)
+    plain = FACTS.read(sdk.calls[name](client))
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        heard = FACTS.read(sdk.calls[name](client))
+
+    FACTS.check(recorder, sdk, name)
+    assert [type(item) for item in heard] == [type(item) for item in plain]
+    before, after = provider.requests
+    assert after.path == before.path
+    assert after.body == before.body
+    assert FACTS.stable(after.headers) == FACTS.stable(before.headers)
+
+
+@every_async_call
+@pytest.mark.anyio
+async def test_an_async_call(sdk: Any, name: str, provider: "Provider") -> None:
+    """
+    An async call is one run, with all that the provider tells.
+    """
+    pytest.importorskip(sdk.module)
+    recorder = Recorder()
+
+    async with sdk.amake(provider.url) as client:
+        with callbacks(recorder):
+            await FACTS.aread(sdk.acalls[name](client))
+
+    FACTS.check(recorder, sdk, name)
+
+
+@every_sdk
+def test_a_refused_key(sdk: Any, make: Any, provider: "Provider") -> None:
+    """
+    A provider's error ends the run once, and is the SDK's own object.
+    """
+    provider.will(401)
+    recorder = Recorder()
+    client = make(sdk)
+
+    with callbacks(recorder), pytest.raises(Exception) as caught:
+        FACTS.read(sdk.calls["chat"](client))
+
+    (run,) = recorder.runs
+    assert run.error is caught.value
+    assert [event.event for event in recorder.events] == [
+        "on_chat_model_start",
+        "on_llm_error",
+    ]
+
+
+@every_sdk
+def test_a_stream_comes_as_it_is_sent(
+    sdk: Any, make: Any, provider: "Provider"
+) -> None:
+    """
+    A token is heard when it has come, before the rest is sent.
+    """
+    provider.will(PROVIDER.HOLD)
+    heard: list[str] = []
+
+    def hear(event: Event) -> None:
+        if event.event == "on_llm_new_token":
+            provider.release()
+        heard.append(event.event)
+
+    client = make(sdk)
+    with callbacks(hear):
+        stream = iter(sdk.calls["stream"](client))
+        while "on_llm_new_token" not in heard:
+            next(stream)
+        seen_before_the_end = "on_llm_end" not in heard
+        for _ in stream:
+            pass
+
+    assert seen_before_the_end
+
+
+@every_sdk
+def test_a_stream_left_early(sdk: Any, make: Any) -> None:
+    """
+    A stream that is dropped ends its run as abandoned, with what there was of it.
+    """
+    recorder = Recorder()
+    client = make(sdk)
+
+    with callbacks(recorder):
+        stream = iter(sdk.calls["stream"](client))
+        while not any(event.event == "on_llm_new_token" for event in recorder.events):
+            next(stream)
+        del stream
+        gc.collect()
+
+    (run,) = recorder.runs
+    assert run.status == "abandoned"
+    assert recorder.events[-1].data["text"] == "Hel"
+
+
+@every_sdk
+def test_a_stream_that_is_never_read(sdk: Any, make: Any) -> None:
+    """
+    A stream of which nobody reads a piece ends when it is dropped, if it has begun.
+    """
+    recorder = Recorder()
+    client = make(sdk)
+
+    with callbacks(recorder):
+        stream = sdk.calls["stream"](client)
+        if hasattr(stream, "close") and sdk.provider == "bedrock":
+            stream.close()  # or its socket goes without being closed
+        del stream
+        gc.collect()
+
+    assert {run.status for run in recorder.runs} <= {"abandoned"}
+
+
+@every_sdk
+def test_a_stream_cut_off(sdk: Any, make: Any, provider: "Provider") -> None:
+    """
+    A connection that breaks in a stream ends the run with the SDK's error.
+    """
+    if sdk.provider == "bedrock":
+        pytest.skip("botocore takes a stream that breaks off for one that ended")
+    provider.will(PROVIDER.CUT)
+    recorder = Recorder()
+    client = make(sdk)
+
+    with callbacks(recorder), pytest.raises(Exception) as caught:
+        FACTS.read(sdk.calls["stream"](client))
+
+    (run,) = recorder.runs
+    assert run.status == "error"
+    assert run.error is caught.value
+
+
+@every_sdk
+def test_nobody_listens(sdk: Any, make: Any) -> None:
+    """
+    Where nobody listens, or after uninstalling, a call is no run.
+    """
+    recorder = Recorder()
+    client = make(sdk)
+
+    FACTS.read(sdk.calls["stream"](client))
+    auto.uninstall()
+    with callbacks(recorder):
+        FACTS.read(sdk.calls["stream"](client))
+
+    assert recorder.events == []
+
+
+@every_sdk
+def test_a_client_that_is_wrapped_as_well(sdk: Any, make: Any) -> None:
+    """
+    A wrapped client is heard once, its tokens too.
+    """
+    recorder = Recorder()
+    client = wrap(make(sdk))
+
+    with callbacks(recorder):
+        FACTS.read(sdk.calls["stream"](client))
+
+    FACTS.check(recorder, sdk, "stream")
+
+
+@every_sdk
+def test_inside_a_model_of_ones_own(sdk: Any, make: Any) -> None:
+    """
+    Under ``@traced.chat_model`` the two are one run: its result, the SDK's facts.
+    """
+    recorder = Recorder()
+    client = make(sdk)
+
+    @traced.chat_model("mine")
+    def ask(question: str) -> str:
+        FACTS.read(sdk.calls["stream"](client))
+        return "my answer"
+
+    with callbacks(recorder):
+        ask("hi")
+
+    (run,) = recorder.runs
+    last = recorder.events[-1].data
+    tokens = [e for e in recorder.events if e.event == "on_llm_new_token"]
+    assert (run.name, run.model, run.provider) == ("mine", "m", sdk.provider)
+    assert last["text"] == "my answer"
+    assert last["finish_reason"]
+    assert run.usage.to_dict() == sdk.usage
+    assert [e.data["token"] for e in tokens] == FACTS.WORDS
+
+
+@every_sdk
+def test_nested_runs_as_children(sdk: Any, make: Any) -> None:
+    """
+    ``nested="child"`` shows each; so does the second call inside one run.
+    """
+    recorder = Recorder()
+    client = make(sdk)
+
+    @traced.chat_model("mine")
+    def ask(times: int) -> None:
+        for _ in range(times):
+            sdk.calls["chat"](client)
+
+    with callbacks(recorder):
+        ask(2)
+        auto.install(nested="child")
+        ask(1)
+
+    assert [run.depth for run in recorder.runs] == [0, 1, 0, 1]
+    assert [run.name == "mine" for run in recorder.runs] == [True, False] * 2
+
+
+@every_sdk
+def test_no_attribute_changes(sdk: Any, make: Any) -> None:
+    """
+    No attribute of the SDK's modules, classes or functions is another's.
+    """
+    auto.uninstall()
+    client = make(sdk)
+    for _ in range(3):  # what is made when it is first used has been made
+        FACTS.read(sdk.calls["chat"](client))
+        snapshot(sdk.module)
+    before = snapshot(sdk.module)
+
+    auto.install()
+    with callbacks(Recorder()):
+        FACTS.read(sdk.calls["chat"](client))
+    during = snapshot(sdk.module)
+
+    assert {k: v for k, v in during.items() if before.get(k) != v} == {}
+
+
+def snapshot(module: str) -> dict[tuple[str, ...], object]:
+    """
+    Give the identity of every attribute, and what functions do.
+    """
+    package = module.partition(".")[0]
+    found: dict[tuple[str, ...], object] = {}
+    for name, held in list(sys.modules.items()):
+        if name.partition(".")[0] != package or not isinstance(held, ModuleType):
+            continue
+        for key, value in list(vars(held).items()):
+            found[name, key] = id(value)
+            if isinstance(value, type):
+                for attribute, inner in list(vars(value).items()):
+                    code = inner.__code__ if isinstance(inner, FunctionType) else None
+                    found[name, key, attribute] = (
+                        id(inner),
+                        code and (id(code), code.co_code),
+                    )
+    return found
+
+
+@every_sdk
+def test_a_handler_that_refuses(sdk: Any, make: Any, provider: "Provider") -> None:
+    """
+    A handler with ``raise_error`` stops the call before anything is sent.
+    """
+    client = make(sdk)
+
+    class Refusing(BaseCallbackHandler):
+        raise_error = True
+
+        def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+            raise PermissionError
+
+    with callbacks(Refusing()), pytest.raises(PermissionError):
+        FACTS.read(sdk.calls["chat"](client))
+
+    assert provider.requests == []
+
+
+@every_sdk
+def test_threads_at_once(sdk: Any, make: Any) -> None:
+    """
+    Calls of one client on several threads are as many runs.
+    """
+    recorder = Recorder()
+    client = make(sdk)
+
+    def ask() -> None:
+        FACTS.read(sdk.calls["stream"](client))
+
+    with callbacks(recorder), ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(bind(ask)) for _ in range(12)]:
+            done.result()
+
+    assert [run.status for run in recorder.runs] == ["ok"] * 12
+    texts = [e.data["text"] for e in recorder.events if e.event == "on_llm_end"]
+    assert texts == ["Hello world"] * 12
+
+
+def test_installed_and_uninstalled_while_calls_run(make: Any) -> None:
+    """
+    Threads that install and uninstall while others call leave no run open.
+    """
+    client = make(OPENAI)
+    recorder = Recorder()
+    stop = threading.Event()
+    errors: list[BaseException] = []
+
+    def toggle() -> None:
+        for _ in range(50):
+            auto.uninstall()
+            auto.install()
+        stop.set()
+
+    def call() -> None:
+        try:
+            with callbacks(recorder):
+                while not stop.is_set():
+                    FACTS.read(OPENAI.calls["stream"](client))
+        except BaseException as exc:
+            errors.append(exc)
+
+    threads = [threading.Thread(target=it) for it in (toggle, toggle, call, call)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    gc.collect()
+
+    assert errors == []
+    assert "running" not in {run.status for run in recorder.runs}
+
+
+def test_status() -> None:
+    """
+    ``status`` tells which SDKs are heard, and that nothing is missing of them.
+    """
+    for module in {"mcp", *(sdk.module for sdk in SDKS)}:
+        pytest.importorskip(module)
+    auto.install()
+
+    told = {it.framework: it for it in auto.status()}
+
+    for name in ("openai", "anthropic", "google_genai", "botocore", "mcp"):
+        assert told[name].hears
+        assert told[name].why_not is None
+        assert told[name].hook == "sys.monitoring"
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_call(provider: "Provider") -> None:
+    """
+    A task that is cancelled while it waits for the answer ends its run as cancelled.
+    """
+    pytest.importorskip("openai")
+    provider.will(PROVIDER.HANG)
+    recorder = Recorder()
+
+    async with OPENAI.amake(provider.url) as client:
+        with callbacks(recorder):
+            task = asyncio.create_task(OPENAI.acalls["chat"](client))
+            while not provider.requests:  # noqa: ASYNC110 - another thread's
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    assert recorder.tree() == "chat_model openai.chat.completions: cancelled"

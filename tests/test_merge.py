@@ -1,0 +1,420 @@
+"""
+One run per logical call: rule 12, with models of one's own.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from instrument import _merge, callbacks, current_run, traced
+from instrument._calls import Own, Request, abegin, begin
+from instrument._merge import Inner, Nested
+from instrument._state import set_state
+from instrument.testing import Recorder
+
+pytestmark = pytest.mark.anyio
+
+ANSWER = {
+    "id": "r1",
+    "model": "m-2026",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "inner"},
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 2},
+}
+VECTORS = {
+    "data": [{"embedding": [0.1, 0.2]}],
+    "usage": {"prompt_tokens": 3, "total_tokens": 3},
+}
+
+
+def chunk(text: str) -> dict[str, Any]:
+    """
+    Make a piece of a stream.
+    """
+    return {"choices": [{"index": 0, "delta": {"content": text}}]}
+
+
+def request(kind: str = "chat_model") -> Request:
+    """
+    Make what a provider is asked for.
+    """
+    given: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}], "n": 1}
+    return Request(kind, "sdk.chat", given, model="m", provider="sdk")
+
+
+def call(kind: str = "chat_model", answer: object = ANSWER) -> None:
+    """
+    Call a provider, as an SDK would.
+    """
+    heard = begin(request(kind))
+    if heard is not None:
+        heard.returned(answer)
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    """
+    Hear what a test does.
+    """
+    recorder = Recorder()
+    with callbacks(recorder):
+        yield recorder
+
+
+@pytest.mark.rule(12, "sync")
+def test_call_alone(recorder: Recorder) -> None:
+    """
+    A call under no model is a run of its own; so is one under a tool.
+    """
+    call()
+    with traced("tool", kind="tool"):
+        call()
+
+    assert recorder.tree() == (
+        "chat_model sdk.chat: ok\ntool tool: ok\n  chat_model sdk.chat: ok"
+    )
+    run = recorder.runs[0]
+    assert (run.model, run.provider, run.params) == ("m-2026", "sdk", {"n": 1})
+    assert run.inputs == [{"role": "user", "content": "hi"}]
+
+
+async def test_nobody_listens() -> None:
+    """
+    Where nobody listens there is no call to follow.
+    """
+    assert begin(request()) is None
+    assert await abegin(request()) is None
+
+
+def test_call_that_fails(recorder: Recorder) -> None:
+    """
+    A call that fails ends its run with what was raised.
+    """
+    heard = begin(request())
+    assert heard is not None
+    heard.raised(LookupError())
+
+    assert recorder.tree() == "chat_model sdk.chat: error LookupError"
+
+
+@pytest.mark.rule(12, "sync")
+def test_first_call_inside_a_model(recorder: Recorder) -> None:
+    """
+    The first call inside a model's run is part of it, and tells what it knows better.
+    """
+
+    @traced.chat_model("mine")
+    def ask(question: str) -> str:
+        call()
+        assert current_run().name == "mine"
+        return "outer"
+
+    ask("hi")
+
+    (run,) = recorder.runs
+    last = recorder.events[-1].data
+    assert (run.model, run.provider, run.params) == ("m-2026", "sdk", {"n": 1})
+    assert (last["text"], last["finish_reason"]) == ("outer", "stop")
+    assert last["response_id"] == "r1"
+    assert last["usage"] == {"input_tokens": 3, "output_tokens": 2}
+
+
+@pytest.mark.rule(12, "sync")
+def test_second_call_inside_a_model(recorder: Recorder) -> None:
+    """
+    A second call, as of a retry, is a child.
+    """
+
+    @traced.llm("mine")
+    def ask() -> None:
+        call()
+        call()
+
+    ask()
+
+    assert recorder.tree() == "llm mine: ok\n  chat_model sdk.chat: ok"
+
+
+def test_what_the_body_tells_itself(recorder: Recorder) -> None:
+    """
+    Usage and parameters that the body has told are kept.
+    """
+
+    @traced.chat_model("mine", model="named")
+    def ask(question: str, temperature: float) -> str:
+        call()
+        current_run().record_usage(input_tokens=7)
+        return "outer"
+
+    ask("hi", 0.5)
+
+    (run,) = recorder.runs
+    assert run.usage.to_dict() == {"input_tokens": 7}
+    assert run.params == {"temperature": 0.5}
+
+
+def test_model_that_fails(recorder: Recorder) -> None:
+    """
+    A model that fails after its call has returned tells what that has used.
+    """
+
+    @traced.chat_model("mine")
+    def ask() -> None:
+        call()
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        ask()
+
+    (run,) = recorder.runs
+    assert run.status == "error"
+    assert run.usage.input_tokens == 3
+
+
+def test_call_that_fails_inside(recorder: Recorder) -> None:
+    """
+    A call inside that fails ends nothing: its model may go on.
+    """
+
+    @traced.chat_model("mine")
+    def ask() -> str:
+        heard = begin(request())
+        assert isinstance(heard, Inner)
+        heard.raised(LookupError())
+        return "all the same"
+
+    ask()
+
+    assert recorder.tree() == "chat_model mine: ok"
+
+
+def test_stream_inside_a_model(recorder: Recorder) -> None:
+    """
+    Tokens of the call inside are the model's, where it yields none of its own.
+    """
+
+    @traced.chat_model("mine")
+    def ask() -> str:
+        heard = begin(request())
+        assert heard is not None
+        heard.go_on(in_pieces=True)
+        for text in ("a", "b"):
+            outside = heard.enter()
+            heard.leave(outside)
+            heard.item(chunk(text))
+        heard.returned(None)
+        return "ab"
+
+    ask()
+
+    tokens = [e.data["token"] for e in recorder.events if "token" in e.event]
+    assert tokens == ["a", "b"]
+    assert recorder.tree() == "chat_model mine: ok"
+
+
+def test_stream_inside_a_generator(recorder: Recorder) -> None:
+    """
+    A model that yields its own tokens is heard by those alone.
+    """
+
+    @traced.chat_model("mine")
+    def ask() -> Iterator[str]:
+        heard = begin(request())
+        assert heard is not None
+        heard.go_on(in_pieces=True)
+        heard.item(chunk("inner"))
+        heard.returned(None)
+        yield "outer"
+
+    list(ask())
+
+    tokens = [e.data["token"] for e in recorder.events if "token" in e.event]
+    assert tokens == ["outer"]
+
+
+def test_call_inside_the_part(recorder: Recorder) -> None:
+    """
+    What the call inside calls itself is part of the same run.
+    """
+
+    @traced.chat_model("mine")
+    def ask() -> None:
+        heard = begin(request())
+        assert begin(request()) is None
+        assert heard is not None
+        heard.returned(ANSWER)
+
+    ask()
+
+    assert recorder.tree() == "chat_model mine: ok"
+
+
+def test_other_sorts(recorder: Recorder) -> None:
+    """
+    An embedding inside a chat model is a child; inside an embedding it is part of it.
+    """
+
+    @traced.chat_model("mine")
+    def ask() -> None:
+        call("embedding", VECTORS)
+
+    @traced.embedding("vectors")
+    def embed() -> None:
+        call("embedding", VECTORS)
+
+    ask()
+    embed()
+
+    assert recorder.tree() == (
+        "chat_model mine: ok\n  embedding sdk.chat: ok\nembedding vectors: ok"
+    )
+    assert [run.usage.input_tokens for run in recorder.runs] == [None, 3, 3]
+
+
+def test_block_in_the_body(recorder: Recorder) -> None:
+    """
+    Handlers of a block that is opened in the model's body hear the call, as a child.
+    """
+    inner = Recorder()
+
+    @traced.chat_model("mine")
+    def ask() -> None:
+        with callbacks(inner):
+            call()
+
+    @traced.chat_model("again")
+    def ask_again() -> None:
+        with callbacks(tags=["t"]):
+            call()
+
+    ask()
+    ask_again()
+
+    assert inner.tree() == "chat_model sdk.chat: ok"
+    assert recorder.tree() == (
+        "chat_model mine: ok\n  chat_model sdk.chat: ok\nchat_model again: ok"
+    )
+
+
+def test_children(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where children are asked for, each call is one.
+    """
+    monkeypatch.setattr(Nested, "opens_children", True)
+
+    @traced.chat_model("mine")
+    def ask() -> None:
+        call()
+
+    ask()
+
+    assert recorder.tree() == "chat_model mine: ok\n  chat_model sdk.chat: ok"
+
+
+def test_model_of_a_framework(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A call in the model that a framework has in hand is part of that, or its child.
+    """
+    with traced("framework", kind="chat_model") as run:
+        asked: list[Any] = [lambda: None, lambda: run]
+        monkeypatch.setattr(_merge, "models", asked)
+        set_state(run._outer)
+        call()
+        call()
+        set_state(run)
+
+    assert run._inner is not None
+    assert [it.parent_id for it in recorder.runs] == [None, run.id]
+
+
+def test_secrets_of_the_call_inside() -> None:
+    """
+    Parameters of the call inside are redacted, or left out, as the model's own.
+    """
+    recorder = Recorder()
+
+    @traced.chat_model("mine")
+    def ask() -> None:
+        call()
+
+    with callbacks(recorder, redact=["n"]):
+        ask()
+    with callbacks(recorder, capture=False):
+        ask()
+
+    hidden, left_out = (run.params for run in recorder.runs)
+    assert hidden["n"] != 1
+    assert left_out == {}
+
+
+def test_result_that_comes_later(recorder: Recorder) -> None:
+    """
+    A call whose whole result is read later is not current meanwhile.
+    """
+    heard = begin(request())
+    assert isinstance(heard, Own)
+    assert heard.enter() is heard.run
+    heard.leave(None)
+    heard.go_on(in_pieces=False)
+
+    assert not current_run()
+    outside = heard.enter()
+    assert current_run() is heard.run
+    heard.leave(outside)
+    heard.returned(ANSWER)
+
+    assert recorder.events[-1].data["text"] == "inner"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_in_async_code(recorder: Recorder, fails: bool) -> None:
+    """
+    The twins do the same in async code, for a call alone and for one inside.
+    """
+
+    async def ask(*, in_pieces: bool) -> None:
+        heard = await abegin(request())
+        assert heard is not None
+        if in_pieces:
+            heard.go_on(in_pieces=True)
+            await heard.aitem(chunk("a"))
+        if fails:
+            await heard.araised(LookupError())
+        else:
+            await heard.areturned(None if in_pieces else ANSWER)
+
+    for in_pieces in (False, True):
+        await ask(in_pieces=in_pieces)
+        async with traced("mine", kind="chat_model"):
+            await ask(in_pieces=in_pieces)
+
+    assert [run.name for run in recorder.runs] == ["sdk.chat", "mine"] * 2
+    tokens = [e.data["token"] for e in recorder.events if "token" in e.event]
+    assert tokens == ["a", "a"]
+
+
+def test_stream_that_fails(recorder: Recorder) -> None:
+    """
+    A stream that fails or is dropped ends with what there was of it.
+    """
+    for drop in (False, True):
+        heard = begin(request())
+        assert heard is not None
+        heard.go_on(in_pieces=True)
+        heard.item(chunk("a"))
+        if not drop:
+            heard.raised(LookupError())
+            heard.returned(None)  # which says nothing more
+        del heard
+
+    assert [run.status for run in recorder.runs] == ["error", "abandoned"]
+    ends = [e.data["text"] for e in recorder.events if e.event == "on_llm_error"]
+    assert ends == ["a", "a"]

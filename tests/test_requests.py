@@ -1,0 +1,252 @@
+"""
+What a request means, per provider: messages in one shape, the exact parameters.
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from instrument._requests import of_body, of_call
+
+HI = {"role": "user", "content": "hi"}
+CALL = {"id": "1", "name": "clock", "arguments": {"zone": "UTC"}}
+ASKS = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+ANSWER = {"role": "tool", "content": "12:00", "tool_call_id": "1"}
+BE_BRIEF = {"role": "system", "content": "Be brief."}
+PICTURE = {"type": "image_url", "image_url": {"url": "x"}}
+
+
+def messages(provider: str, where: str, **fields: Any) -> Any:
+    """
+    Read the messages of a request.
+    """
+    read = of_body if where.startswith("/") else of_call
+    request = read(provider, where, {"model": "m", **fields})
+    assert request is not None
+    assert request.kind == "chat_model"
+    return request.inputs["messages"]
+
+
+FUNCTION = {"id": "1", "function": {"name": "clock", "arguments": '{"zone": "UTC"}'}}
+CHATS = {
+    "text": ([HI], [HI]),
+    "blocks of text": (
+        [{"role": "user", "content": [{"type": "text", "text": "hi"}]}],
+        [HI],
+    ),
+    "a picture": (
+        [{"role": "user", "content": [{"type": "text", "text": "a"}, PICTURE]}],
+        [{"role": "user", "content": [{"type": "text", "text": "a"}, PICTURE]}],
+    ),
+    "a tool": (
+        [
+            {"role": "system", "content": "Be brief."},
+            {"role": "assistant", "content": None, "tool_calls": [FUNCTION]},
+            {"role": "tool", "tool_call_id": "1", "content": "12:00"},
+        ],
+        [BE_BRIEF, ASKS, ANSWER],
+    ),
+    "objects": ([SimpleNamespace(role="user", content="hi")], [HI]),
+    "nothing": ([], []),
+    "no message": (
+        [{"anything": 1}],
+        [{"role": "unknown", "content": {"anything": 1}}],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(CHATS))
+@pytest.mark.parametrize(
+    "provider, where",
+    [
+        ("openai", "/chat/completions"),
+        ("groq", "/openai/v1/chat/completions"),
+        ("mistralai", "complete"),
+        ("cohere", "chat"),
+        ("ollama", "chat"),
+        ("huggingface_hub", "chat_completion"),
+    ],
+)
+def test_chats(provider: str, where: str, name: str) -> None:
+    """
+    Chat messages are ``{role, content, tool_calls?, tool_call_id?}``.
+    """
+    given, shown = CHATS[name]
+
+    assert messages(provider, where, messages=given) == shown
+
+
+def test_responses() -> None:
+    """
+    A response's input is text or items; its instructions come first.
+    """
+    items = [
+        {"type": "message", "role": "user", "content": "hi"},
+        {"type": "reasoning", "summary": []},
+        {
+            "type": "function_call",
+            "call_id": "1",
+            "name": "clock",
+            "arguments": '{"zone": "UTC"}',
+        },
+        {"type": "function_call_output", "call_id": "1", "output": "12:00"},
+    ]
+
+    text = messages("openai", "/responses", input="hi", instructions="Be brief.")
+    whole = messages("openai", "/responses", input=items)
+
+    assert text == [BE_BRIEF, HI]
+    assert whole == [
+        HI,
+        {"role": "reasoning", "content": {"type": "reasoning", "summary": []}},
+        ASKS,
+        ANSWER,
+    ]
+
+
+def test_anthropic() -> None:
+    """
+    Anthropic's calls of tools and their results are blocks of the content.
+    """
+    use = {"type": "tool_use", "id": "1", "name": "clock", "input": {"zone": "UTC"}}
+    result = {"type": "tool_result", "tool_use_id": "1", "content": "12:00"}
+    given = [
+        HI,
+        {"role": "assistant", "content": [use]},
+        {"role": "user", "content": [result]},
+    ]
+
+    shown = messages("anthropic", "/v1/messages", messages=given, system="Be brief.")
+
+    assert shown == [BE_BRIEF, HI, ASKS, ANSWER]
+
+
+def test_gemini() -> None:
+    """
+    Gemini's contents are text, parts, or contents with parts; its model is an assistant.
+    """
+    call = {"function_call": {"id": "1", "name": "clock", "args": {"zone": "UTC"}}}
+    result = {"function_response": {"id": "1", "response": {"time": "12:00"}}}
+    config = {"system_instruction": {"parts": [{"text": "Be brief."}]}}
+    given = [
+        "hi",
+        {"text": "hi"},
+        {"role": "model", "parts": [call]},
+        {"role": "user", "parts": [result]},
+    ]
+
+    shown = messages("google_genai", "generate_content", contents=given, config=config)
+
+    answer = {**ANSWER, "content": [{"time": "12:00"}]}
+    assert shown == [BE_BRIEF, HI, HI, ASKS, answer]
+
+
+def test_bedrock() -> None:
+    """
+    Bedrock's blocks have names of their own, and its model is called modelId.
+    """
+    call = {"toolUse": {"toolUseId": "1", "name": "clock", "input": {"zone": "UTC"}}}
+    result = {"toolResult": {"toolUseId": "1", "content": [{"text": "12:00"}]}}
+    request = of_call(
+        "bedrock",
+        "converse",
+        {
+            "modelId": "m",
+            "system": [{"text": "Be brief."}],
+            "messages": [
+                {"role": "user", "content": [{"text": "hi"}]},
+                {"role": "assistant", "content": [call]},
+                {"role": "user", "content": [result]},
+            ],
+            "inferenceConfig": {"maxTokens": 5},
+        },
+    )
+
+    assert request is not None
+    assert request.model == "m"
+    assert request.inputs == {
+        "messages": [BE_BRIEF, HI, ASKS, ANSWER],
+        "inferenceConfig": {"maxTokens": 5},
+    }
+
+
+def test_parameters() -> None:
+    """
+    What is no message is a parameter, as it was given; what is None was not given.
+    """
+    body = {"model": "m", "messages": [HI], "temperature": 0, "stop": None}
+
+    request = of_body("openai", "/chat/completions", body)
+
+    assert request is not None
+    assert request.name == "openai.chat.completions"
+    assert request.model == "m"
+    assert dict(request.inputs) == {"messages": [HI], "temperature": 0}
+
+
+@pytest.mark.parametrize(
+    "provider, where, fields, kind, first",
+    [
+        ("openai", "/completions", {"prompt": "hi"}, "llm", {"prompts": "hi"}),
+        ("openai", "/embeddings", {"input": ["a"]}, "embedding", {"texts": ["a"]}),
+        ("ollama", "generate", {"prompt": "hi"}, "llm", {"prompts": "hi"}),
+        ("cohere", "embed", {"texts": ["a"]}, "embedding", {"texts": ["a"]}),
+        ("mcp", "call_tool", {"name": "t", "arguments": {"a": 1}}, "tool", {"a": 1}),
+        ("mcp", "call_tool", {"name": "t"}, "tool", {}),
+    ],
+)
+def test_other_kinds(
+    provider: str, where: str, fields: Any, kind: str, first: Any
+) -> None:
+    """
+    Completions, embeddings and tools are runs of their own kinds.
+    """
+    read = of_body if where.startswith("/") else of_call
+
+    request = read(provider, where, fields)
+
+    assert request is not None
+    assert request.kind == kind
+    assert request.inputs == first
+
+
+@pytest.mark.parametrize(
+    "path, body",
+    [
+        ("/files", {"model": "m"}),
+        ("/v1/messages/count_tokens", {"model": "m"}),
+        ("/chat/completions", None),
+        ("/responses/resp_1/cancel", {}),
+    ],
+)
+def test_what_is_no_call_of_a_model(path: str, body: Any) -> None:
+    """
+    Files, counts and cancellations are no runs.
+    """
+    assert of_body("openai", path, body) is None
+
+
+def test_a_method_that_is_no_call() -> None:
+    """
+    A method that has no entry is no run.
+    """
+    assert of_call("cohere", "rerank", {}) is None
+
+
+def test_hostile_messages() -> None:
+    """
+    Whatever stands where messages should is shown as it is.
+    """
+    endless: list[Any] = []
+    endless.append(endless)
+
+    class Hostile:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError
+
+    hostile = Hostile()
+    shown = messages("openai", "/chat/completions", messages=[3, hostile, endless])
+
+    assert [message["role"] for message in shown] == ["unknown"] * 3
+    assert shown[1]["content"] is hostile

@@ -1,0 +1,635 @@
+"""
+``wrap(client)`` without any SDK: look-alikes of their classes state the rules.
+"""
+
+import asyncio
+import gc
+import sys
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any, Self
+
+import pytest
+
+from instrument import BaseCallbackHandler, Usage, callbacks, current_run, wrap
+from instrument.testing import Recorder
+
+HI = [{"role": "user", "content": "hi"}]
+USAGE = {"prompt_tokens": 3, "completion_tokens": 2}
+
+
+def chunk(text: str) -> dict[str, Any]:
+    """
+    Make a chunk of a chat completion.
+    """
+    return {"id": "c1", "choices": [{"index": 0, "delta": {"content": text}}]}
+
+
+def answer(text: str) -> dict[str, Any]:
+    """
+    Make a chat completion.
+    """
+    message = {"role": "assistant", "content": text}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return {"id": "c1", "model": "m", "choices": [choice], "usage": USAGE}
+
+
+class Stream:
+    """
+    Two chunks, and whether it was closed.
+    """
+
+    def __init__(self) -> None:
+        self.chunks = iter([chunk("H"), chunk("i")])
+        self.is_closed = False
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self.chunks)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class AsyncStream:
+    """
+    The same for async code.
+    """
+
+    def __init__(self) -> None:
+        self.chunks = iter([chunk("H"), chunk("i")])
+        self.is_closed = False
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        for each in self.chunks:
+            return each
+        raise StopAsyncIteration
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+class Slotted:
+    """
+    A stream that has no room for anything.
+    """
+
+    __slots__ = ("chunks",)
+
+    def __init__(self) -> None:
+        self.chunks = iter([chunk("H")])
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.chunks
+
+
+class Http:
+    """
+    The HTTP response under a raw one.
+    """
+
+    def __init__(self, *, is_closed: bool = False, is_consumed: bool = False) -> None:
+        self.is_closed = is_closed
+        self.is_stream_consumed = is_consumed
+
+    def json(self) -> Any:
+        return answer("Hi")
+
+
+class Raw:
+    """
+    A raw response.
+    """
+
+    def __init__(self, http: Http, parsed: Any = None) -> None:
+        self.http_response = http
+        self.parsed = parsed
+
+    def parse(self, **kwargs: Any) -> Any:
+        return self.parsed
+
+    def close(self) -> None:
+        self.http_response.is_closed = True
+
+
+class AsyncRaw(Raw):
+    """
+    The same for async code.
+    """
+
+    async def parse(self, **kwargs: Any) -> Any:
+        return self.parsed
+
+    async def close(self) -> None:  # type: ignore[override]
+        self.http_response.is_closed = True
+
+
+def options(**more: Any) -> Any:
+    """
+    Make what the SDKs pass to ``request``.
+    """
+    body = {"model": "m", "messages": HI}
+    given = {"url": "/chat/completions", "json_data": body, "extra_json": None}
+    return SimpleNamespace(**{**given, **more})
+
+
+class SyncAPIClient:
+    """
+    What the SDKs' clients inherit from.
+    """
+
+    def __init__(self, result: Any = None) -> None:
+        self.result = result
+        self.seen: list[Any] = []
+
+    def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
+        self.seen.append((options, kwargs, current_run().kind))
+        if isinstance(self.result, BaseException):
+            raise self.result
+        return self.result
+
+
+class AsyncAPIClient(SyncAPIClient):
+    """
+    The same for async code.
+    """
+
+    async def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
+        return SyncAPIClient.request(self, cast_to, options, **kwargs)
+
+
+SyncAPIClient.__module__ = AsyncAPIClient.__module__ = "openai._base_client"
+
+
+def ask(result: Any, *, options: Any = options(), **kwargs: Any) -> Any:  # noqa: B008
+    """
+    Ask a wrapped client that gives *result*.
+    """
+    return wrap(SyncAPIClient(result)).request(dict, options, **kwargs)
+
+
+async def aask(result: Any, **kwargs: Any) -> Any:
+    """
+    Ask a wrapped async client.
+    """
+    return await wrap(AsyncAPIClient(result)).request(dict, options(), **kwargs)
+
+
+def statuses(recorder: Recorder) -> list[str]:
+    """
+    Give how the runs ended.
+    """
+    return [run.status for run in recorder.runs]
+
+
+def texts(recorder: Recorder) -> list[str]:
+    """
+    Give the texts of the answers.
+    """
+    return [e.data["text"] for e in recorder.events if e.event == "on_llm_end"]
+
+
+def test_a_whole_answer() -> None:
+    """
+    A call's answer is the run's, which is current while it is made.
+    """
+    recorder = Recorder()
+    client = SyncAPIClient(answer("Hi"))
+
+    with callbacks(recorder):
+        result = wrap(client).request(dict, options(extra_json={"top_k": 1}))
+        assert not current_run()
+
+    assert result is client.result
+    assert client.seen[0][2] == "chat_model"
+    assert recorder.runs[0].params == {"top_k": 1}
+    assert recorder.runs[0].usage == Usage(3, 2)
+    assert texts(recorder) == ["Hi"]
+
+
+@pytest.mark.anyio
+async def test_a_whole_answer_in_async_code() -> None:
+    """
+    The same of an async client; unheard, it is only called.
+    """
+    recorder = Recorder()
+
+    assert await aask(answer("Hi")) == answer("Hi")
+    with callbacks(recorder):
+        await aask(answer("Hi"))
+
+    assert texts(recorder) == ["Hi"]
+
+
+@pytest.mark.parametrize("other", [options(url="/files"), options(json_data=None)])
+def test_what_is_no_call_of_a_model(other: Any) -> None:
+    """
+    What else a client sends is no run.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        assert ask("file", options=other) == "file"
+
+    assert recorder.events == []
+
+
+def test_what_cannot_be_read() -> None:
+    """
+    Options of no known shape are reported, and the call goes on unheard.
+    """
+    with callbacks(Recorder()):
+        assert ask("answer", options=object()) == "answer"
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt()])
+def test_an_error(error: BaseException) -> None:
+    """
+    What the SDK raises ends the run, and reaches the caller.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder), pytest.raises(type(error)) as caught:
+        ask(error)
+
+    assert caught.value is error
+    assert statuses(recorder) == ["error"]
+
+
+def test_a_stream() -> None:
+    """
+    A stream stays the object that it is, and a second wrap hears it no second time.
+    """
+    recorder = Recorder()
+    stream = Stream()
+
+    with callbacks(recorder):
+        heard = ask(stream)
+        items = list(heard)
+
+    assert heard is stream
+    assert isinstance(heard, Stream)
+    assert type(heard).__name__ == "Stream"
+    assert items == [chunk("H"), chunk("i")]
+    assert texts(recorder) == ["Hi"]
+
+
+def test_a_stream_closed() -> None:
+    """
+    A stream that is closed early is abandoned, with what it said.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder), ask(Stream()) as stream:
+        next(stream)
+
+    assert stream.is_closed
+    assert statuses(recorder) == ["abandoned"]
+    assert recorder.events[-1].data["text"] == "H"
+
+
+def test_a_stream_that_fails() -> None:
+    """
+    An error in a stream ends the run.
+    """
+    recorder = Recorder()
+    stream = Stream()
+    error = OSError("cut")
+
+    def chunks() -> Iterator[Any]:
+        yield chunk("H")
+        raise error
+
+    stream.chunks = chunks()
+
+    with callbacks(recorder), pytest.raises(OSError, match="cut"):
+        list(ask(stream))
+
+    assert recorder.runs[0].error is error
+
+
+@pytest.mark.anyio
+async def test_an_async_stream() -> None:
+    """
+    Async streams are heard to their end, or abandoned where they are closed.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        whole = await aask(AsyncStream())
+        assert len([each async for each in whole]) == 2
+        early = await aask(AsyncStream())
+        async for _ in early:
+            break
+        await early.close()
+
+    assert early.is_closed
+    assert statuses(recorder) == ["ok", "abandoned"]
+
+
+@pytest.mark.anyio
+async def test_an_async_stream_that_fails() -> None:
+    """
+    An error in an async stream ends the run.
+    """
+    recorder = Recorder()
+    stream = AsyncStream()
+
+    def chunks() -> Iterator[Any]:
+        yield chunk("H")
+        raise OSError("cut")
+
+    stream.chunks = chunks()
+
+    with callbacks(recorder):
+        heard = await aask(stream)
+        with pytest.raises(OSError, match="cut"):
+            assert [each async for each in heard]
+
+    assert statuses(recorder) == ["error"]
+
+
+@pytest.mark.anyio
+async def test_async_errors() -> None:
+    """
+    What an async client raises ends the run.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder), pytest.raises(ValueError, match="x"):
+        await aask(ValueError("x"))
+
+    assert statuses(recorder) == ["error"]
+
+
+def test_a_stream_without_room(reports: list[str]) -> None:
+    """
+    A stream that cannot be heard is given as it is, with a report.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        assert list(ask(Slotted())) == [chunk("H")]
+
+    assert statuses(recorder) == ["abandoned"]
+    assert any("hearing a Slotted" in report for report in reports)
+
+
+def test_raw_responses() -> None:
+    """
+    A raw response ends with what was read of it: at once, when parsed, or when closed.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        ask(Raw(Http(is_closed=True)))
+        parsed = ask(Raw(Http(), Stream()), stream=True)
+        assert list(parsed.parse()) == [chunk("H"), chunk("i")]
+        assert list(parsed.parse()) == []
+        whole = ask(Raw(Http(), "object"))
+        assert whole.parse() == "object"
+        whole.http_response._content = b"read"
+        whole.close()
+        ask(Raw(Http(is_consumed=True))).close()
+        ask(Raw(Http())).close()
+
+    assert statuses(recorder) == ["ok", "ok", "ok", "ok", "abandoned"]
+    assert texts(recorder) == ["Hi", "Hi", "Hi", ""]
+
+
+@pytest.mark.anyio
+async def test_async_raw_responses() -> None:
+    """
+    The same of an async client's.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        raw = await aask(AsyncRaw(Http(), AsyncStream()), stream=True)
+        assert len([each async for each in await raw.parse()]) == 2
+        raw = await aask(AsyncRaw(Http(), "object"))
+        assert await raw.parse() == "object"
+        await raw.close()
+
+    assert statuses(recorder) == ["ok", "abandoned"]
+
+
+def test_raise_error() -> None:
+    """
+    A handler with ``raise_error`` stops the call, and a stream at its token.
+    """
+
+    class Strict(BaseCallbackHandler):
+        raise_error = True
+
+        def __init__(self, event: str) -> None:
+            setattr(self, event, self.refuse)
+
+        def refuse(self, *args: Any, **kwargs: Any) -> None:
+            raise ValueError("no")
+
+    client = SyncAPIClient(Stream())
+    refused = pytest.raises(ValueError, match="no")
+    with callbacks(Strict("on_chat_model_start")), refused:
+        wrap(client).request(dict, options())
+    assert client.seen == []
+    recorder = Recorder()
+    refused = pytest.raises(ValueError, match="no")
+    with callbacks(Strict("on_llm_new_token"), recorder), refused:
+        list(wrap(client).request(dict, options()))
+
+    assert statuses(recorder) == ["error"]
+
+
+class Methods:
+    """
+    A client whose methods are the calls, as Cohere's.
+    """
+
+    def __init__(self) -> None:
+        self.embed = lambda *, texts: {"embeddings": [[1.0] for _ in texts]}
+        self.chats: list[Any] = []
+
+    def chat(self, *, messages: Any, stream: bool = False, **more: Any) -> Any:
+        self.chats.append(messages)
+        return self._chunks() if stream else answer("Hi")
+
+    def _chunks(self) -> Iterator[Any]:
+        yield chunk("H")
+        yield chunk("i")
+
+    async def chat_stream(self, *, messages: Any) -> Any:
+        if messages is None:
+            raise ValueError("none")
+        return self._achunks() if messages else answer("Hi")
+
+    async def _achunks(self) -> AsyncIterator[Any]:
+        yield chunk("H")
+        yield chunk("i")
+
+    def __del__(self) -> None:
+        closed.append(self)
+
+
+closed: list[Any] = []
+Methods.__module__, Methods.__name__ = "cohere.client_v2", "ClientV2"
+
+
+def test_methods() -> None:
+    """
+    Methods of the class and of the object are heard, by the names of their arguments.
+    """
+    recorder = Recorder()
+    client = wrap(Methods())
+
+    assert client.chat(messages=HI) == answer("Hi")
+    with callbacks(recorder):
+        client.chat(messages=HI, temperature=0)
+        assert list(client.chat(messages=HI, stream=True)) == [chunk("H"), chunk("i")]
+        client.embed(texts=["a"])  # type: ignore[no-untyped-call]
+        with pytest.raises(TypeError, match="messages"):
+            client.chat()  # type: ignore[call-arg]
+
+    chat, stream, embed = recorder.runs
+    assert (chat.name, chat.inputs, chat.params) == (
+        "cohere.chat",
+        HI,
+        {"temperature": 0},
+    )
+    assert stream.params == {"stream": True}
+    assert recorder.events[-1].data["vectors"] == {"count": 1, "size": 1}
+    assert embed.kind == "embedding"
+
+
+def test_a_generator_left_early() -> None:
+    """
+    A generator that is dropped, before its first step or later, is abandoned.
+    """
+    recorder = Recorder()
+    client = wrap(Methods())
+
+    with callbacks(recorder):
+        client.chat(messages=HI, stream=True)
+        stream = client.chat(messages=HI, stream=True)
+        next(stream)
+        del stream
+        gc.collect()
+
+    assert statuses(recorder) == ["abandoned", "abandoned"]
+
+
+@pytest.mark.anyio
+async def test_async_methods() -> None:
+    """
+    Async methods are heard: whole, as async generators, and when they fail.
+    """
+    recorder = Recorder()
+    client = wrap(Methods())
+
+    assert await client.chat_stream(messages=[]) == answer("Hi")
+    with callbacks(recorder):
+        await client.chat_stream(messages=[])
+        stream = await client.chat_stream(messages=HI)
+        assert len([each async for each in stream]) == 2
+        early = await client.chat_stream(messages=HI)
+        async for _ in early:
+            break
+        await early.aclose()
+        with pytest.raises(ValueError, match="none"):
+            await client.chat_stream(messages=None)
+
+    assert statuses(recorder) == ["ok", "ok", "abandoned", "error"]
+
+
+def test_who_closes_connections() -> None:
+    """
+    A twin never closes what is the other's, which lives as long as the twin.
+    """
+    gc.collect()
+    closed.clear()
+    client = wrap(Methods())
+    gc.collect()
+    assert closed == []
+
+    del client
+    gc.collect()
+
+    assert [type(each).__name__ for each in closed] == ["ClientV2"]
+    closed.clear()
+
+
+@pytest.mark.parametrize("unknown", [3, None, sys, SimpleNamespace(request=1, post=2)])
+def test_unknown_clients(unknown: Any) -> None:
+    """
+    What is no known client is refused, with the names of those that are.
+    """
+    with pytest.raises(
+        TypeError, match="takes a client of anthropic, botocore, cohere"
+    ):
+        wrap(unknown)
+
+
+def test_a_class() -> None:
+    """
+    A class is refused with the cure.
+    """
+    with pytest.raises(TypeError, match=r"Make one: wrap\(SyncAPIClient\(\)\)"):
+        wrap(SyncAPIClient)
+
+
+def test_wrapped_twice() -> None:
+    """
+    A wrapped client comes back itself.
+    """
+    client = wrap(SyncAPIClient())
+
+    assert wrap(client) is client
+    assert isinstance(client, SyncAPIClient)
+
+
+def test_many_threads() -> None:
+    """
+    10,000 calls over 50 threads are 10,000 runs.
+    """
+    recorder = Recorder()
+    client = wrap(SyncAPIClient(answer("Hi")))
+
+    def call(_: int) -> None:
+        with callbacks(recorder):
+            client.request(dict, options())
+
+    with ThreadPoolExecutor(50) as pool:
+        list(pool.map(call, range(10_000)))
+
+    assert len(recorder.runs) == 10_000
+    assert set(statuses(recorder)) == {"ok"}
+
+
+@pytest.mark.anyio
+async def test_many_tasks() -> None:
+    """
+    500 streams at once are 500 runs, each with its own text.
+    """
+    recorder = Recorder()
+
+    async def read() -> None:
+        async for _ in await aask(AsyncStream()):
+            await asyncio.sleep(0)
+
+    with callbacks(recorder):
+        await asyncio.gather(*(read() for _ in range(500)))
+
+    assert statuses(recorder) == ["ok"] * 500
+    assert set(texts(recorder)) == {"Hi"}
