@@ -3,11 +3,13 @@ What all tests share: async tests run on asyncio unless they ask for more, and a
 a rule runs in each mode that its marker names.
 """
 
+import ast
 import gc
 import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -72,6 +74,27 @@ def everything() -> Everything:
     Give a handler that keeps all it is told as `text`.
     """
     return Everything()
+
+
+@pytest.fixture
+def installed() -> Callable[[str], None]:
+    """
+    Give a function that skips the test where its code imports what is not installed.
+    """
+    return _skip_without_packages
+
+
+def _skip_without_packages(code: str) -> None:
+    modules = []
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom):
+            modules.append(node.module or "")
+        elif isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+    packages = {module.partition(".")[0] for module in modules}
+    missing = sorted(name for name in packages if find_spec(name) is None)
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
 
 
 @pytest.fixture

@@ -7,12 +7,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 LINES_LIMIT = 60
+Installed = Callable[[str], None]
 PRINTED = re.compile(r"^ *#> ?(.*)$", re.MULTILINE)
 
 every_example = pytest.mark.parametrize(
@@ -39,17 +41,19 @@ def run(example: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_there_are_examples() -> None:
     """
-    The folder is found, and holds one file for each of nine questions.
+    The folder is found, and holds one file for each of twelve questions.
     """
-    assert len(EXAMPLES) == 9
+    assert len(EXAMPLES) == 12
 
 
 @every_example
-def test_example_prints(example: Path, tmp_path: Path) -> None:
+def test_example_prints(example: Path, tmp_path: Path, installed: Installed) -> None:
     """
     In a fresh interpreter an example prints the lines that stand behind ``#>``.
     """
-    promised = PRINTED.findall(example.read_text("utf-8"))
+    code = example.read_text("utf-8")
+    installed(code)
+    promised = PRINTED.findall(code)
 
     done = run(example, tmp_path)
 
@@ -58,10 +62,13 @@ def test_example_prints(example: Path, tmp_path: Path) -> None:
 
 
 @every_example
-def test_example_is_silent_on_stderr(example: Path, tmp_path: Path) -> None:
+def test_example_is_silent_on_stderr(
+    example: Path, tmp_path: Path, installed: Installed
+) -> None:
     """
     An example reports nothing, but for the one that shows a handler that fails.
     """
+    installed(example.read_text("utf-8"))
     done = run(example, tmp_path)
 
     clumsy = example.stem == "write_a_handler"

@@ -635,6 +635,24 @@ async def test_typed_methods() -> None:
     assert told == ["hi", ("HI", "shout")] * 2
 
 
+async def test_text_is_told_twice() -> None:
+    """
+    What a chain says LangChain tells without asking, so by itself too, without ``run``.
+    """
+    told: list[bool] = []
+
+    class Reader(BaseCallbackHandler):
+        def on_text(self, text: str, **kwargs: Any) -> None:
+            told.append("run" in kwargs)
+
+    given: Any = [Reader()]
+    manager = CallbackManager.configure(given).on_chain_start(None, {})
+    manager.on_text("so be it")
+    manager.on_chain_end({})
+
+    assert sorted(told) == [False, True]
+
+
 def test_copies() -> None:
     """
     Copies and pickles of a handler are handlers of the same class.
