@@ -47,12 +47,7 @@ class BaseCallbackHandler:
     if not TYPE_CHECKING:  # which would take it for the signature of all that have none
 
         def __new__(cls, *args, **kwargs):
-            if (args or kwargs) and cls.__init__ is object.__init__:
-                message = f"{cls.__name__}() takes no arguments"
-                raise TypeError(message)
-            handler = super().__new__(cls)
-            _seen.born(handler)
-            return handler
+            return _seen.born(super().__new__(cls), args, kwargs)
 
     def __init_subclass__(cls, **kwargs: "Any") -> None:
         super().__init_subclass__(**kwargs)

@@ -129,12 +129,16 @@ class _Quiet:
         pass
 
 
-def born(handler: object) -> None:
+def born(handler: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> object:
     """
-    Count *handler* among the `alive`.
+    Count *handler*, made with these arguments, among the `alive`.
     """
+    if (args or kwargs) and type(handler).__init__ is object.__init__:
+        message = f"{type(handler).__name__}() takes no arguments"
+        raise TypeError(message)
     key = id(handler)
     alive[key] = ref(handler, lambda _: alive.pop(key, None))
+    return handler
 
 
 def flags_kept(cls: type) -> None:
