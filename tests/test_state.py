@@ -1,0 +1,28 @@
+"""
+The one ContextVar, where Python itself needs help.
+"""
+
+import gc
+import sys
+
+import pytest
+
+from instrument import _state, callbacks
+from instrument.testing import Recorder
+
+
+@pytest.mark.skipif(
+    sys.version_info >= (3, 12), reason="collections wait for a safe place"
+)
+@pytest.mark.rule(3, "generator")
+def test_collection_holds_the_context() -> None:
+    """
+    Where ``ContextVar.set`` may be interrupted by a collection, the map of variables on
+    which it works outlives it: handlers went deaf, or the interpreter crashed.
+    """
+    with callbacks(Recorder()) as scope:
+        gc.collect()
+
+    assert _state._held[_state.STATE] is scope
+    gc.collect()
+    assert _state._held.get(_state.STATE) is not scope
