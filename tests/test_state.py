@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from instrument import _state, callbacks
+from instrument._entries import place
 from instrument.testing import Recorder
 
 
@@ -26,3 +27,10 @@ def test_collection_holds_the_context() -> None:
     assert _state._held[_state.STATE] is scope
     gc.collect()
     assert _state._held.get(_state.STATE) is not scope
+
+
+def test_place_without_a_caller() -> None:
+    """
+    Where nobody stands that far up the stack, there is no place.
+    """
+    assert place(100_000) == ()
