@@ -279,7 +279,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         self._open.pop(id(scope), None)
         try:
             STATE.reset(scope._token)
-        except (ValueError, RuntimeError):  # entered in another Context
+        except (LookupError, RuntimeError, ValueError):  # entered in another Context
             _close(scope)
         else:
             if frame is state and frame is scope:

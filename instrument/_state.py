@@ -7,8 +7,10 @@ process-wide layers, empty until ``callbacks(...).install()``; and `MUTED`, whil
 handler is being served.
 """
 
+import gc
 import os
-from contextvars import ContextVar
+import sys
+from contextvars import ContextVar, copy_context
 from itertools import takewhile
 
 TYPE_CHECKING = False
@@ -76,6 +78,24 @@ STATE: "ContextVar[Any]" = ContextVar("instrument", default=PROCESS)
 
 get_state = STATE.get
 set_state = STATE.set
+
+_held: "Any" = None
+
+
+def _hold_context(phase: str, info: object) -> None:
+    """
+    Keep the Context's map of variables alive from one collection to the next.
+
+    Before 3.12 a collection may begin in the middle of ``ContextVar.set``; a generator
+    of ours that it collects sets the variable too, and freed the map at work there.
+    """
+    global _held
+    if phase == "start":
+        _held = copy_context()
+
+
+if sys.version_info < (3, 12):
+    gc.callbacks.append(_hold_context)
 
 
 def live_state() -> "Any":

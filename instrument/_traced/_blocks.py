@@ -148,7 +148,7 @@ def _is_home(run: "Run") -> bool:
         STATE.reset(run._entry[0])
     except ValueError:
         return False
-    except RuntimeError:  # left twice: the token has been used, here
+    except (LookupError, RuntimeError):  # left twice: the token has been used, here
         return True
     set_state(state)
     return True

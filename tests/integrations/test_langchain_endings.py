@@ -160,6 +160,25 @@ def test_interrupted_from_the_keyboard(whole: Callable[..., None]) -> None:
     assert [run.status for run in recorder.runs] == ["error", "ok", "error"]
 
 
+def test_handler_interrupted_from_the_keyboard(whole: Callable[..., None]) -> None:
+    """
+    Ctrl-C while a handler is at work ends the run, in async code too.
+    """
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    recorder, app = Recorder(), RunnableLambda(str)
+    with callbacks(recorder, on_chain_start=interrupt):
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(app.ainvoke(1))
+        with pytest.raises(KeyboardInterrupt):
+            app.invoke(1)
+
+    whole(recorder, roots=2)
+    assert [run.status for run in recorder.runs] == ["error", "error"]
+
+
 def test_one_of_a_batch_fails(whole: Callable[..., None]) -> None:
     """
     Of a batch that gives its exceptions back, one fails and the others do not.

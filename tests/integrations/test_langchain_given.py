@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from functools import singledispatch
 from textwrap import dedent
 from typing import Any
@@ -39,6 +40,7 @@ from instrument import (
 )
 from instrument._state import get_state
 from instrument.handlers import FileCallbackHandler
+from instrument.integrations.langchain import _heard
 from instrument.testing import Recorder
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("langchain")]
@@ -461,6 +463,52 @@ async def test_raise_error(call: Any) -> None:
     assert names(heard) == WHOLE
     assert [run.status for run in heard.recorder.runs] == ["error", "ok", "error"]
     assert heard.recorder.runs[2].error_origin
+
+
+@every_call
+async def test_base_exception(call: Any) -> None:
+    """
+    What is no `Exception` goes through at once, and the run has ended.
+    """
+
+    class Halt(BaseException):
+        pass
+
+    class Halting(BaseCallbackHandler):
+        def on_chain_start(self, *args: Any, **kwargs: Any) -> None:
+            raise Halt
+
+    heard = Ours()
+    step = RunnableLambda(shouted, name="shout")
+
+    with pytest.raises(Halt):
+        await call(step, {"callbacks": [heard, Halting()]})
+
+    assert [run.status for run in heard.recorder.runs] == ["error"]
+
+
+async def test_block_closed_elsewhere() -> None:
+    """
+    A block that was closed from another Context hears no call of LangChain here.
+    """
+    ours = Ours()
+    block = callbacks(ours)
+    block.__enter__()
+    Context().run(block.__exit__, None, None, None)
+
+    await invoke(chain(), None)
+
+    assert ours.told == []
+
+
+def test_no_configuration_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where LangChain has not imported its configuration, nothing of it is in hand.
+    """
+    monkeypatch.setattr(_heard, "_config", None)
+    monkeypatch.delitem(sys.modules, "langchain_core.runnables.config")
+
+    assert _heard.in_hand() is None
 
 
 async def test_handler_that_fails(reports: list[str]) -> None:

@@ -47,6 +47,7 @@ from langchain_core.tracers.stdout import (
 )
 
 from instrument import callbacks, current_run, traced
+from instrument.integrations.langchain._answers import answer_of
 
 pytestmark = [
     pytest.mark.anyio,
@@ -226,6 +227,46 @@ def test_results() -> None:
     }
     assert text_result.generations[0][0].text == "of course"
     assert text_result.llm_output == {"model_name": "fake-2"}
+
+
+def test_message_of_langchain() -> None:
+    """
+    A message of LangChain that a function of ours returns stays that message.
+    """
+    told = Told()
+    reply = AIMessage("Paris.")
+
+    with callbacks(told):
+        traced.chat_model(lambda messages: reply)("Where?")
+
+    (((result,), _),) = told.of("on_llm_end")
+    assert result.generations[0][0].message is reply
+
+
+def test_text_models_only() -> None:
+    """
+    A handler that knows text models alone hears chat models as text.
+    """
+    told: list[list[str]] = []
+
+    class Old(BaseCallbackHandler):
+        def on_llm_start(self, serialized: Any, prompts: Any, **kwargs: Any) -> None:
+            told.append(prompts)
+
+    with callbacks(Old()):
+        chat([{"role": "user", "content": "Where?"}])
+
+    assert told == [["Human: Where?"]]
+
+
+@pytest.mark.parametrize("generations", [[], [[]]])
+def test_nothing_answered(generations: list[Any]) -> None:
+    """
+    A result without an answer is read as an empty one.
+    """
+    answer = answer_of(LLMResult(generations=generations))
+
+    assert (answer.text, answer.usage, answer.model) == ("", None, None)
 
 
 def test_tokens() -> None:

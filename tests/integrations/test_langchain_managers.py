@@ -4,6 +4,7 @@ What LangChain's own managers tell, and handlers that join a run late: a constru
 
 import asyncio
 import copy
+import sys
 from collections.abc import Callable
 from contextvars import Context
 from threading import Event
@@ -16,6 +17,7 @@ pytest.importorskip("langchain_core")
 
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.outputs import LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
 from instrument import (
@@ -24,6 +26,7 @@ from instrument import (
     bind,
     callbacks,
 )
+from instrument.integrations.langchain import _heard
 from instrument.integrations.langchain._bridge import BRIDGE
 from instrument.testing import Recorder
 
@@ -71,6 +74,32 @@ async def test_what_old_chains_tell_in_async_code(whole: Callable[..., None]) ->
         "on_chain_end",
     ]
     assert recorder.runs[0].name == "chain"
+
+
+def test_results_that_hold_nothing(whole: Callable[..., None]) -> None:
+    """
+    A model that gives no generation, and a chain of which nothing is said, are runs.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        manager = CallbackManager.configure()
+        manager.on_llm_start({}, ["q"])[0].on_llm_end(LLMResult(generations=[]))
+        manager.on_chain_start(None, {}).on_chain_end({})
+
+    whole(recorder, roots=2)
+    assert [run.name for run in recorder.runs] == ["llm", "chain"]
+    assert recorder.runs[0].outputs.generations == []
+
+
+def test_before_any_runnable_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where LangChain's runnables have not been imported, it has no run in hand.
+    """
+    monkeypatch.setattr(_heard, "_config", None)
+    monkeypatch.setitem(sys.modules, "langchain_core.runnables.config", None)
+
+    assert _heard.in_hand() is None
 
 
 def test_unknown_runs_are_ignored() -> None:

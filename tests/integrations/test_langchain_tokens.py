@@ -4,6 +4,8 @@ Tokens on demand: a handler with ``wants_tokens`` has models stream that were in
 
 import asyncio
 from collections.abc import Callable
+from contextvars import copy_context
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -159,6 +161,24 @@ def test_process_wide() -> None:
         FakeListChatModel(responses=["abc"]).invoke("q")
 
     assert wants.tokens == list("abc")
+
+
+def test_block_left_from_elsewhere() -> None:
+    """
+    A block that another thread has left wants nothing any more.
+    """
+    model, block = Counting(responses=["abc"]), callbacks(Wants())
+
+    def inside() -> None:
+        block.__enter__()
+        leaving = Thread(target=block.__exit__, args=(None, None, None))
+        leaving.start()
+        leaving.join()
+        model.invoke("q")
+
+    copy_context().run(inside)
+
+    assert model.streamed == 0
 
 
 def test_model_that_cannot_stream() -> None:

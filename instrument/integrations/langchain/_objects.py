@@ -115,9 +115,7 @@ def _llm_end(run: "Run", args: "Any", kwargs: "Any") -> "Any":
 
 
 def _llm_error(run: "Run", args: "Any", kwargs: "Any") -> "Any":
-    if "response" in kwargs:
-        kwargs = {**kwargs, "response": _result(run, kwargs["response"])}
-    return args, kwargs
+    return args, {**kwargs, "response": _result(run, kwargs.get("response"))}
 
 
 def _retriever_end(run: "Run", args: "Any", kwargs: "Any") -> "Any":

@@ -54,8 +54,7 @@ def abegin(run: "Run") -> "Pending | None":
     try:
         pending = astart(run)
     except BaseException as exc:
-        _raise_last(run, _stop(run, exc))
-        return None
+        raise _stop(run, exc)  # noqa: B904 - mostly itself
     return None if pending is None else _begin_later(run, pending)
 
 
