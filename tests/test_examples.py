@@ -26,8 +26,6 @@ def run(example: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """
     Run *example* as a script of its own, every warning an error.
     """
-    for name in IMPORTED.findall(example.read_text("utf-8")):
-        pytest.importorskip(name)
     shaping = ("FORCE_COLOR", "INSTRUMENT_DISABLED")
     inherited = {name: v for name, v in os.environ.items() if name not in shaping}
     return subprocess.run(

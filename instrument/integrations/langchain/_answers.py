@@ -37,7 +37,8 @@ def answer_of(result: "LLMResult") -> Answer:
         if not isinstance(message.content, str):  # of blocks, old versions take one
             answer.text = content_text(message.content)
         used = getattr(message, "usage_metadata", None)
-        answer.tool_calls = list(getattr(message, "tool_calls", None) or ())
+        for call in getattr(message, "tool_calls", None) or ():
+            answer.called(call["id"], call["name"], call["args"])
     used = used or _first((output, told), ("token_usage", "usage"))
     answer.usage = usage_of({"usage": used}) if used else None
     answer.model = _string(_first((told, output), ("model_name", "model")))

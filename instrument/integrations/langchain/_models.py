@@ -29,7 +29,8 @@ def model_in_hand() -> "Run | None":
     frame: Any = sys._getframe(1)
     for _ in range(_DEEPEST):
         if _NAME in frame.f_code.co_varnames:
-            run = open_runs.get(getattr(frame.f_locals.get(_NAME), "run_id", None))
+            manager: Any = frame.f_locals.get(_NAME)
+            run = open_runs.get(getattr(manager, "run_id", None))  # type: ignore[arg-type]
             if run is not None and run._tells.is_model:
                 return run
         frame = frame.f_back
