@@ -2,7 +2,7 @@
 One run per logical call: rule 12, with models of one's own.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -218,6 +218,7 @@ def test_stream_inside_a_model(recorder: Recorder) -> None:
     assert recorder.tree() == "chat_model mine: ok"
 
 
+@pytest.mark.rule(12, "generator")
 def test_stream_inside_a_generator(recorder: Recorder) -> None:
     """
     A model that yields its own tokens is heard by those alone.
@@ -236,6 +237,28 @@ def test_stream_inside_a_generator(recorder: Recorder) -> None:
 
     tokens = [e.data["token"] for e in recorder.events if "token" in e.event]
     assert tokens == ["outer"]
+
+
+@pytest.mark.rule(12, "async generator")
+async def test_stream_inside_an_async_generator(recorder: Recorder) -> None:
+    """
+    So is one that yields them in async code.
+    """
+
+    @traced.chat_model("mine")
+    async def ask() -> AsyncIterator[str]:
+        heard = await abegin(request())
+        assert heard is not None
+        heard.go_on(in_pieces=True)
+        await heard.aitem(chunk("inner"))
+        await heard.areturned(None)
+        yield "outer"
+
+    assert [piece async for piece in ask()] == ["outer"]
+
+    tokens = [e.data["token"] for e in recorder.events if "token" in e.event]
+    assert tokens == ["outer"]
+    assert recorder.tree() == "chat_model mine: ok"
 
 
 def test_call_inside_the_part(recorder: Recorder) -> None:
@@ -374,6 +397,7 @@ def test_result_that_comes_later(recorder: Recorder) -> None:
     assert recorder.events[-1].data["text"] == "inner"
 
 
+@pytest.mark.rule(12, "async")
 @pytest.mark.parametrize("fails", [False, True])
 async def test_in_async_code(recorder: Recorder, fails: bool) -> None:
     """

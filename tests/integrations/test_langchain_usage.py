@@ -149,7 +149,7 @@ def test_tool_calls() -> None:
 
     _, end, _ = told(Provider(responses=[AIMessage("", tool_calls=[call])]))
 
-    assert end["tool_calls"] == [call]
+    assert end["tool_calls"] == [{"id": "1", "name": "f", "arguments": {"a": 1}}]
 
 
 def test_unknown_is_not_guessed() -> None:
