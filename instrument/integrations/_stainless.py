@@ -10,6 +10,7 @@ from functools import partial
 
 from instrument._calls import begin, is_wrapped
 from instrument._current import current_run
+from instrument._monitor import Call
 from instrument._requests import of_body
 from instrument._state import get_state
 from instrument._targets import Target
@@ -59,9 +60,11 @@ class RequestWatch:
     def __init__(self, provider: str) -> None:
         self._provider = provider
 
+    listens = staticmethod(get_state)
+
     def called(self, frame: "FrameType") -> "RequestCall | None":
         given = frame.f_locals
-        if not get_state() or is_wrapped(given["self"]):
+        if is_wrapped(given["self"]):
             return None
         options = given["options"]
         if options.method != "post":
@@ -76,7 +79,7 @@ class RequestWatch:
         return None if call is None else RequestCall(call, is_stream=given["stream"])
 
 
-class RequestCall:
+class RequestCall(Call):
     """
     One request, until its answer has come or begins to come.
     """
@@ -100,16 +103,6 @@ class RequestCall:
     def raised(self, exc: BaseException) -> None:
         let(self._call.raised, exc)
 
-    def suspended(self, item: object) -> None:
-        """
-        Wait; the task that does so is in the same state.
-        """
-
-    def resumed(self) -> None:
-        """
-        Go on in it.
-        """
-
 
 def _json(response: "Any") -> object:
     return response.json()
@@ -119,6 +112,8 @@ class RetryWatch:
     """
     The pause before a request is sent again.
     """
+
+    listens = staticmethod(get_state)
 
     def called(self, frame: "FrameType") -> None:
         run = current_run()
