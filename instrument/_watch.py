@@ -82,7 +82,7 @@ class FunctionWatch:
         if belongs == "nothing" and self._spec.recipe.kind in SORTS:
             return None
         if outer is not None and belongs == "part":
-            inner = Inner(outer, self._given.model, self._given.provider, {})
+            inner = Inner(outer, self._given.model, self._given.provider, dict)
             return PartOfRun(inner)
         run = self._spec.open(args, kwargs)
         if run is None:
