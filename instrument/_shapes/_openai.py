@@ -9,6 +9,7 @@ from instrument._shapes._usage import usage_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from instrument._shapes._answer import Answer, Token
 
@@ -25,8 +26,13 @@ def take_chat(answer: "Answer", value: object) -> "Sequence[Token]":
     """
     Read a chat completion or a completion, or a chunk of one; the first choice counts.
     """
+    text = _only_text(answer, value)
+    if text is not None:
+        return answer.said(text)
     read = reader(value)
-    answer.told(model=read("model"), response_id=read("id"), usage=usage_of(value))
+    model, response_id, usage = read("model"), read("id"), usage_of(value)
+    if model != answer.model or response_id != answer.response_id or usage is not None:
+        answer.told(model=model, response_id=response_id, usage=usage)
     tokens: list[Token] = []
     for choice in items(read("choices")):
         read = reader(choice)
@@ -42,6 +48,28 @@ def take_chat(answer: "Answer", value: object) -> "Sequence[Token]":
             message = read("delta")
         tokens += take_message(answer, choice if message is None else message)
     return tokens
+
+
+def _only_text(answer: "Answer", chunk: "Any") -> str | None:
+    """
+    Give the text of a chunk that tells no more than that, as most do; None of any other.
+
+    That takes 0.7 us; to look for all that could be told, 3.
+    """
+    try:
+        (choice,) = chunk.choices
+        delta = choice.__dict__["delta"]
+        if chunk.__pydantic_extra__ or delta.__pydantic_extra__:
+            return None
+        if chunk.usage is not None or chunk.id != answer.response_id:
+            return None
+        if choice.index or choice.finish_reason is not None:
+            return None
+        content = delta.content
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    told = [value for value in delta.__dict__.values() if value is not None]
+    return content if told == [content] and content.__class__ is str else None
 
 
 def take_message(answer: "Answer", message: object) -> "Sequence[Token]":
