@@ -81,6 +81,7 @@ class StreamWatch:
         self._key = key
 
     listens = staticmethod(_kept.__len__)
+    is_stepped = False
 
     def called(self, frame: "FrameType") -> "StreamCall | None":
         key = self._key(frame)
@@ -129,6 +130,7 @@ class AtReturn:
         self._end = end
 
     listens = staticmethod(_kept.__len__)
+    is_stepped = False
 
     def called(self, frame: "FrameType") -> "Ending | None":
         kept = kept_of(self._key(frame.f_locals["self"]))
