@@ -5,9 +5,11 @@ A payload is made only when somebody who hears that event is there. Containers a
 the payload's own: a handler that changes one changes nothing for the call.
 """
 
+from functools import partial
+
 from instrument._messages import document_data, has, message_data
 from instrument._redact import redacted
-from instrument._shapes import Answer, Generation, LLMResult, vectors_of
+from instrument._shapes import Answer, Generation, LLMResult, UnreadResult, vectors_of
 from instrument._text import safe_repr
 
 TYPE_CHECKING = False
@@ -158,6 +160,8 @@ class Llm(Chain):
         """
         Give the end event's argument.
         """
+        if run._is_unread:
+            return UnreadResult(partial(_result, run))
         whole = has(run.outputs, "generations") and run._heard.shows_all
         return run.outputs if whole else _result(run)
 

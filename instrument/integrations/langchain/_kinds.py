@@ -92,7 +92,7 @@ def _model_facts(metadata: "Given", keywords: "Given") -> "Given":
     params = keywords.get("invocation_params") or {}
     model = next((params[key] for key in _MODEL_KEYS if params.get(key)), None)
     return {
-        "model": _string(model) or _string(metadata.get("ls_model_name")),
+        "_model": _string(model) or _string(metadata.get("ls_model_name")),
         "provider": _string(metadata.get("ls_provider")),
         "_params": dict(params),
     }
