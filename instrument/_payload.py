@@ -150,8 +150,12 @@ class Llm(Chain):
         return _listed(next(iter(inputs.values()), ()))
 
     def started(self, run: "Run") -> "Args":
-        params = {**run.params, "model": run.model} if run.model else run.params
-        return ({"name": run.name}, run.inputs), {"invocation_params": params}
+        if run._call is not None:
+            run._take()
+        params = run._params or {}
+        if run.model:
+            params = {**params, "model": run.model}
+        return ({"name": run.name}, run._inputs), {"invocation_params": params}
 
     def start_data(self, run: "Run") -> "dict[str, Any]":
         return {"prompts": run.inputs, **_model_data(run)}
@@ -199,7 +203,8 @@ class ChatModel(Llm):
                 break
             given = given[0]
         if isinstance(given, (list, tuple)):
-            return [_own(message) for message in given]
+            # as `_own` does, for which a call each would cost as much again
+            return [dict(it) if type(it) is dict else it for it in given]
         return [_own(given)]
 
     def started(self, run: "Run") -> "Args":

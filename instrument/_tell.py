@@ -36,9 +36,10 @@ def starting(run: Run) -> Delivery | None:
     receivers = run._voices.start
     if not receivers.entries:
         return None
-    kind = run._tells
-    if receivers.native or not kind.is_plain:
+    if receivers.native:
         return _start_in_full(run, receivers)
+    if not run._tells.is_plain:
+        return _start_of_kind(run, receivers)
     if run._call is not None:
         run._take()
     inputs = run._inputs
@@ -64,14 +65,38 @@ def starting(run: Run) -> Delivery | None:
     return None
 
 
+def _start_of_kind(run: Run, receivers: "Receivers") -> Delivery | None:
+    """
+    Tell it to handlers that take no events, of what is told as a kind of its own.
+    """
+    args, kwargs = _started(run)
+    count = 0
+    try:
+        for method in receivers.methods:
+            count += 1
+            result = method(*args, **kwargs)
+            if result is not None:
+                return _start_in_full(run, receivers).after(count, result)
+    except (Exception, SystemExit) as exc:
+        return _start_in_full(run, receivers).after(count, None, exc)
+    return None
+
+
 def _start_in_full(run: Run, receivers: "Receivers") -> Delivery:
     kind = run._tells
-    args: tuple[Any, ...] = ()
-    own = None
-    if receivers.typed:
-        args, own = guarded(run, kind.started) or (({"name": run.name}, None), None)
-    kwargs = None if own is None else {**keywords(run), **own}
+    args, kwargs = _started(run) if receivers.typed else ((), None)
     return Delivery(run, kind.start, receivers, args, kind.start_data, kwargs)
+
+
+def _started(run: Run) -> "tuple[tuple[Any, ...], dict[str, Any]]":
+    """
+    Give the arguments and keywords of a start event.
+    """
+    args, own = guarded(run, run._tells.started) or (({"name": run.name}, None), None)
+    kwargs = keywords(run)
+    if own is not None:
+        kwargs.update(own)
+    return args, kwargs
 
 
 def returning(run: Run, outputs: object) -> Delivery | None:
