@@ -305,11 +305,11 @@ def _version(distribution: str) -> str | None:
 
 def _ordered(version: str) -> tuple[int, ...]:
     """
-    Give the numbers of a version, which sort as they should.
+    Give the first two numbers of a version; releases that mend one differ in the third.
     """
     import re
 
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
 
 
 install()

@@ -6,7 +6,7 @@ from instrument.integrations._methods import GENERATOR, methods
 from instrument.integrations._watched import Watched
 
 DISTRIBUTION = "google-genai"
-TESTED = ("3.4.0", "3.4.0")
+TESTED = ("2.12.0", "3.4.0")
 HOOK = "sys.monitoring"
 HEARS = ("content", "embeddings", "tokens")
 OWNS = "nothing"
