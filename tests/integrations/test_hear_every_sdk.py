@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 if sys.version_info < (3, 12):
     pytest.skip("sys.monitoring needs Python 3.12", allow_module_level=True)
 
+# Google's SDK takes aiohttp where that is installed
+pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession")
+
 SDKS: list[Any] = import_module("sdks").SDKS
 OPENAI: Any = import_module("sdks").OPENAI
 PROVIDER: Any = import_module("provider")

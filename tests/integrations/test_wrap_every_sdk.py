@@ -15,6 +15,9 @@ from instrument.testing import Recorder
 if TYPE_CHECKING:
     from tests.integrations.provider import Provider
 
+# Google's SDK takes aiohttp where that is installed
+pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession")
+
 SDKS: list[Any] = import_module("sdks").SDKS
 closing: Any = import_module("sdks").closing
 PROVIDER: Any = import_module("provider")
