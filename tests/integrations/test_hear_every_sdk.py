@@ -167,6 +167,7 @@ def test_a_stream_comes_as_it_is_sent(
     assert seen_before_the_end
 
 
+@pytest.mark.filterwarnings("ignore:unclosed")  # the SDK drops its connection, too
 @every_sdk
 def test_a_stream_left_early(sdk: Any, make: Any) -> None:
     """
@@ -187,6 +188,7 @@ def test_a_stream_left_early(sdk: Any, make: Any) -> None:
     assert recorder.events[-1].data["text"] == "Hel"
 
 
+@pytest.mark.filterwarnings("ignore:unclosed")  # the SDK drops its connection, too
 @every_sdk
 def test_a_stream_that_is_never_read(sdk: Any, make: Any) -> None:
     """

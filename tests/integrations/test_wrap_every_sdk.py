@@ -234,6 +234,7 @@ def test_a_stream_comes_as_it_is_sent(sdk: Any, provider: "Provider") -> None:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # of the SDK's own socket
+@pytest.mark.filterwarnings("ignore:unclosed")  # the SDK drops its connection, too
 @every_sdk
 def test_a_stream_left_early(sdk: Any, provider: "Provider") -> None:
     """
