@@ -9,7 +9,7 @@ from langchain_core.callbacks.base import BaseCallbackHandler
 from langchain_core.tracers.context import _configure_hooks, register_configure_hook
 
 from instrument import _open, _seen
-from instrument._plan import NOBODY, Audience
+from instrument._plan import NOBODY, UNSETTLED, Audience
 from instrument._state import MUTED, Frame, get_state, live_state
 from instrument.integrations.langchain._bridge import BRIDGE
 from instrument.integrations.langchain._endings import end_below
@@ -93,12 +93,11 @@ def _audience() -> Audience:
     if state.__class__ is not list and state and state._is_gone:
         state = live_state()
     if state is MUTED:
-        return _NONE
+        return UNSETTLED
     return (state._plan if isinstance(state, Frame) else NOBODY).settle()
 
 
 TOKENS = Tokens()
-_NONE = Audience([], ())
 _HOOKS = {
     BridgeHook(): True,  # handed down, since LangGraph does not ask again for its nodes
     TokensHook(): False,
