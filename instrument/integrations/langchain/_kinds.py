@@ -4,6 +4,7 @@ What LangChain's runs tell: as our own, with LangChain's objects and keywords un
 
 from instrument import _payload
 from instrument._recipe import Recipe
+from instrument.integrations.langchain._heard import told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class _Original(_payload.Chain):
         (named, *rest), own = super().started(run)
         if not run._heard.shows_all:
             return (named, *rest), own
-        serialized, keywords = run.__dict__["_langchain"]
+        serialized, keywords = told(run).original
         return (serialized or named, *rest), {**(own or {}), **keywords}
 
 
@@ -48,7 +49,7 @@ class _Tool(_Original, _payload.Tool):
     def started(self, run: "Run") -> "Args":
         (serialized, text), own = super().started(run)
         if run._heard.shows_all:
-            text = run.__dict__["_input_str"]
+            text = told(run).input_str
         return (serialized, text), own
 
 
@@ -59,6 +60,12 @@ _KINDS = {
     "tool": _Tool(),
 }
 _CHAIN = _Original()
+
+_NAMES = 1_000
+"""Names may come from outside, and without end."""
+
+_plain: "dict[tuple[str, str | None], Recipe]" = {}
+"""The recipes of chains of which no more is told than a name, as of most."""
 
 
 def recipe(
@@ -78,11 +85,16 @@ def recipe(
         metadata: Where LangChain keeps what it knows of a model.
         keywords: What else LangChain tells at its start.
     """
+    is_bare = serialized is None and not keywords and name.__class__ is str
+    if is_bare and (kind, name) in _plain:
+        return _plain[kind, name]
     named = str(name or _name_of(serialized) or kind)
     tells = _KINDS.get(kind)
     if tells is None:
-        plain = serialized is None and not keywords
-        return Recipe(named, kind, tells=_payload.CHAIN if plain else _CHAIN)
+        made = Recipe(named, kind, tells=_payload.CHAIN if is_bare else _CHAIN)
+        if is_bare and len(_plain) < _NAMES:
+            _plain[kind, name] = made
+        return made
     if not tells.is_model:
         return Recipe(named, kind, tells=tells)
     return Recipe(named, kind, _model_facts(metadata or {}, keywords), tells=tells)

@@ -3,7 +3,6 @@ How LangChain's runs come about: who hears them, whose children they are, what i
 """
 
 from instrument._layer import Layer, Options
-from instrument._lifecycle import fail
 from instrument._open import open_run
 from instrument._payload import CHAIN
 from instrument._redact import redacted
@@ -32,30 +31,36 @@ def opened(
     kind: str,
     serialized: "Any",
     inputs: "Any",
+    /,
     *,
     run_id: "UUID",
-    handlers: "tuple[Listener, ...]",
+    handlers: "tuple[Listener, ...]" = (),
     parent_run_id: "UUID | None" = None,
     name: str | None = None,
     tags: "Tags" = None,
     metadata: "Metadata" = None,
+    run_type: str | None = None,
     **keywords: "Any",
 ) -> "Act | None":
     """
     Make a run; None where nobody listens, or it is plumbing that nobody wants to see.
+
+    Args:
+        kind: What LangChain calls it, unless it tells a type of run.
+        inputs: What is told at the start, as LangChain has it.
+        handlers: Whom LangChain was given itself.
     """
     if run_id in _heard.open_runs:
         return joined(_heard.open_runs[run_id], handlers)
-    parent = _heard.find(parent_run_id)
+    parent = None if parent_run_id is None else _heard.find(parent_run_id)
     own = _own(handlers, parent) if handlers else ()
-    made = recipe(kind, serialized, name, metadata, keywords)
+    made = recipe(run_type or kind, serialized, name, metadata, keywords)
     run = open_run(made, own, None, parent, run_id)
     if run is None:
         return None
-    if not run._heard.hidden and _is_plumbing(run.name, tags, metadata):
-        if run._parent is not None:
-            _heard.stand_in(run_id, run._parent)
+    if not run._heard.hidden and _is_plumbing(run, tags, metadata):
         return None
+    run._entry = _heard.Told()
     if own or (run._parent is not None and run._parent._extra):
         _inherit(run, own)
     if tags:
@@ -65,9 +70,7 @@ def opened(
     run._inputs = shown(run, inputs, "inputs")
     if run._tells is not CHAIN:
         _keep_original(run, serialized, keywords)
-    lost = _heard.keep(run)
-    if lost is not None:
-        fail(lost, GeneratorExit())
+    _heard.keep(run)
     return begin, abegin, run
 
 
@@ -120,20 +123,26 @@ def _keep_original(run: "Run", serialized: "Any", keywords: "dict[str, Any]") ->
     Keep what only LangChain knows, for handlers written for it.
     """
     if run._tells.is_model:
-        run.__dict__["_texts"] = []
+        run._entry.texts = []
     if run._heard.shows_all:
-        run.__dict__["_langchain"] = serialized, keywords
+        run._entry.original = serialized, keywords
     elif run._params:
         params = shown(run, run._params, "params")
         run._params = params if isinstance(params, dict) else None
 
 
-def _is_plumbing(name: str, tags: "Tags", metadata: "Metadata") -> bool:
+def _is_plumbing(run: "Run", tags: "Tags", metadata: "Metadata") -> bool:
     """
-    Tell whether a run is none of the user's: tagged so, or one of LangGraph's own steps,
-    which its versions before 0.3 do not all tag.
+    Tell whether a run is none of the user's, and have its parent stand for it then.
+
+    It is tagged so, or one of LangGraph's own steps, which its versions before 0.3 do
+    not all tag.
     """
-    if tags and _HIDDEN in tags:
-        return True
     of_graph = metadata is not None and "langgraph_step" in metadata
-    return of_graph and name.startswith(_STEPS)
+    if not (tags and _HIDDEN in tags) and not (
+        of_graph and run.name.startswith(_STEPS)
+    ):
+        return False
+    if run._parent is not None:
+        _heard.stand_in(run.id, run._parent)
+    return True
