@@ -37,32 +37,9 @@ if TYPE_CHECKING:
 
 
 on_chain_start = partial(opened, "chain")
-"""Begin a chain, or what LangChain calls another type of run."""
-
-
-def on_llm_start(serialized: "Any", prompts: list[str], **told: "Any") -> "Act | None":
-    """
-    Begin a text completion.
-    """
-    return opened("llm", serialized, list(prompts), **told)
-
-
-def on_chat_model_start(
-    serialized: "Any", messages: "list[list[Any]]", **told: "Any"
-) -> "Act | None":
-    """
-    Begin a chat model; LangChain tells one conversation at a time.
-    """
-    return opened(
-        "chat_model", serialized, list(messages[0]) if messages else [], **told
-    )
-
-
-def on_retriever_start(serialized: "Any", query: str, **told: "Any") -> "Act | None":
-    """
-    Begin a retriever.
-    """
-    return opened("retriever", serialized, query, **told)
+on_llm_start = partial(opened, "llm")
+on_chat_model_start = partial(opened, "chat_model")
+on_retriever_start = partial(opened, "retriever")
 
 
 def on_tool_start(

@@ -8,7 +8,7 @@ from instrument._payload import CHAIN
 from instrument._redact import redacted
 from instrument._telling import contained
 from instrument.integrations.langchain import _heard
-from instrument.integrations.langchain._kinds import recipe
+from instrument.integrations.langchain._kinds import describe_model, recipe
 from instrument.integrations.langchain._starts import abegin, begin, joined
 
 TYPE_CHECKING = False
@@ -54,7 +54,8 @@ def opened(
         return joined(_heard.open_runs[run_id], handlers)
     parent = None if parent_run_id is None else _heard.find(parent_run_id)
     own = _own(handlers, parent) if handlers else ()
-    made = recipe(run_type or kind, serialized, name, metadata, keywords)
+    is_bare = serialized is None and not keywords
+    made = recipe(run_type or kind, serialized, name, is_bare=is_bare)
     run = open_run(made, own, None, parent, run_id)
     if run is None:
         return None
@@ -67,9 +68,9 @@ def opened(
         run._added, run._tagged = tuple(tags), True
     if metadata:
         _describe(run, metadata)
-    run._inputs = shown(run, inputs, "inputs")
     if run._tells is not CHAIN:
-        _keep_original(run, serialized, keywords)
+        inputs = _keep_original(run, serialized, inputs, metadata, keywords)
+    run._inputs = shown(run, inputs, "inputs")
     _heard.keep(run)
     return begin, abegin, run
 
@@ -118,17 +119,25 @@ def _describe(run: "Run", metadata: "dict[str, Any]") -> None:
         run._described = True
 
 
-def _keep_original(run: "Run", serialized: "Any", keywords: "dict[str, Any]") -> None:
+def _keep_original(
+    run: "Run",
+    serialized: "Any",
+    inputs: "Any",
+    metadata: "Metadata",
+    keywords: "dict[str, Any]",
+) -> "Any":
     """
-    Keep what only LangChain knows, for handlers written for it.
+    Keep what only LangChain knows, for handlers written for it; give the inputs.
     """
     if run._tells.is_model:
+        describe_model(run, metadata or {}, keywords)
         run._entry.texts = []
     if run._heard.shows_all:
         run._entry.original = serialized, keywords
     elif run._params:
         params = shown(run, run._params, "params")
         run._params = params if isinstance(params, dict) else None
+    return run._tells.taken(inputs)  # type: ignore[attr-defined]
 
 
 def _is_plumbing(run: "Run", tags: "Tags", metadata: "Metadata") -> bool:
