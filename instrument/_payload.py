@@ -149,7 +149,13 @@ class Llm(Chain):
 
     def started(self, run: "Run") -> "Args":
         params = {**run.params, "model": run.model} if run.model else run.params
-        return ({"name": run.name}, run.inputs), {"invocation_params": params}
+        return ({"name": run.name}, self.said(run)), {"invocation_params": params}
+
+    def said(self, run: "Run") -> "Any":
+        """
+        Give what is said to the model, as its start event has it.
+        """
+        return run.inputs
 
     def start_data(self, run: "Run") -> "dict[str, Any]":
         return {"prompts": run.inputs, **_model_data(run)}
@@ -198,9 +204,8 @@ class ChatModel(Llm):
             return [_own(message) for message in given]
         return [_own(given)]
 
-    def started(self, run: "Run") -> "Args":
-        (serialized, messages), kwargs = super().started(run)
-        return (serialized, [messages]), kwargs
+    def said(self, run: "Run") -> "Any":
+        return [run.inputs]
 
     def start_data(self, run: "Run") -> "dict[str, Any]":
         messages = run.inputs

@@ -87,6 +87,7 @@ class Run(Telling):
         plan: Plan,
         heard: "Audience",
         outer: object,
+        id: "UUID | None" = None,
     ) -> None:
         self.name = recipe.name
         self.kind = recipe.kind
@@ -112,7 +113,7 @@ class Run(Telling):
             self.parent_id = parent.id
             self.depth = parent.depth + 1
         self.started_at = started_at = _ids.wall_ns()
-        self.id = _ids.mint(started_at)
+        self.id = _ids.mint(started_at) if id is None else id
         self._started_ns = _ids.clock_ns()
 
     if TYPE_CHECKING:
