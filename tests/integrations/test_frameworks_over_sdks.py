@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 if sys.version_info < (3, 12):
     pytest.skip("sys.monitoring needs Python 3.12", allow_module_level=True)
 
-for name in ("langchain_openai", "langchain_anthropic", "instructor", "litellm"):
+for name in ("langchain_openai", "langchain_anthropic", "instructor"):
     pytest.importorskip(name, exc_type=ImportError)
 
 pytestmark = pytest.mark.filterwarnings("default")  # what these say is not ours
@@ -208,24 +208,6 @@ def test_instructor(provider: "Provider") -> None:
 
     assert {run.name for run in recorder.runs} == {"openai.chat.completions"}
     assert len(recorder.runs) == len(provider.requests) > 1
-
-
-def test_litellm_over_openai(provider: "Provider") -> None:
-    """
-    litellm over OpenAI's SDK is one run.
-    """
-    recorder = Recorder()
-
-    with callbacks(recorder):
-        import_module("litellm").completion(
-            model="openai/m",
-            messages=CALLS.HELLO,
-            api_key="k",
-            api_base=f"{provider.url}/v1",
-        )
-
-    assert recorder.tree() == "chat_model openai.chat.completions: ok"
-    assert recorder.runs[0].usage.to_dict() == CALLS.FULL
 
 
 def _tokens(recorder: Recorder) -> list[str]:
