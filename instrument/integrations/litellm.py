@@ -17,6 +17,7 @@ from instrument._targets import Target
 from instrument._tell import guarded
 from instrument._watch import let
 from instrument.integrations._methods import MethodCall
+from instrument.integrations._retries import tenacity
 from instrument.integrations._streams import AtReturn, StepWatch, closed, keep
 from instrument.integrations._watched import Watched, same
 
@@ -134,7 +135,10 @@ _heard: "dict[str, Watch]" = {
     **{f"{cls}.{step}": _STEP for cls, steps in _STREAMS.items() for step in steps},
 }
 _watched = Watched(
-    [Target(path, partial(same, watch)) for path, watch in _heard.items()]
+    [
+        *(Target(path, partial(same, watch)) for path, watch in _heard.items()),
+        tenacity("litellm"),
+    ]
 )
 load, install = _watched.load, _watched.install
 uninstall, missing = _watched.uninstall, _watched.missing
