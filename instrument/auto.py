@@ -37,6 +37,7 @@ ADAPTERS = {
     "botocore": "instrument.integrations.botocore",
     "mcp": "instrument.integrations.mcp",
     "litellm": "instrument.integrations.litellm",
+    "instructor": "instrument.integrations.instructor",
 }
 _DISTRIBUTIONS = {"langchain": "langchain-core", "google_genai": "google-genai"}
 """Where they have another name than the adapter."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 if sys.version_info < (3, 12):
     pytest.skip("sys.monitoring needs Python 3.12", allow_module_level=True)
 
-for name in ("langchain_openai", "langchain_anthropic", "instructor"):
+for name in ("langchain_openai", "langchain_anthropic"):
     pytest.importorskip(name, exc_type=ImportError)
 
 pytestmark = pytest.mark.filterwarnings("default")  # what these say is not ours
@@ -188,26 +188,6 @@ def test_model_in_a_chain(chat: Any) -> None:
         "  chain RunnableLambda: ok\n"
         "  chat_model ChatOpenAI: ok"
     )
-
-
-def test_instructor(provider: "Provider") -> None:
-    """
-    Each attempt of instructor's is a run, also that whose answer it refuses.
-    """
-    pydantic = import_module("pydantic")
-    instructor = import_module("instructor")
-    person = pydantic.create_model("Person", name=(int, ...))
-    recorder = Recorder()
-
-    with callbacks(recorder), CALLS.OPENAI.make(provider.url) as client:
-        asked = instructor.from_openai(client, mode=instructor.Mode.JSON)
-        with pytest.raises(Exception, match="name"):
-            asked.chat.completions.create(
-                model="m", messages=CALLS.HELLO, response_model=person, max_retries=2
-            )
-
-    assert {run.name for run in recorder.runs} == {"openai.chat.completions"}
-    assert len(recorder.runs) == len(provider.requests) > 1
 
 
 def _tokens(recorder: Recorder) -> list[str]:
