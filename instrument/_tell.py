@@ -207,8 +207,11 @@ def _answer(run: Run, outputs: object) -> None:
 def _complete(answer: Answer, inner: Answer) -> None:
     """
     Add what the call that was made inside the run knows, of its usage better.
+
+    Of several, the others are children, which tell what they used: with what the run's
+    own result tells, it would be counted twice.
     """
-    answer.usage = inner.usage or answer.usage
+    answer.usage = inner.usage or (None if inner.is_first else answer.usage)
     for name in _FACTS:
         if not getattr(answer, name):
             setattr(answer, name, getattr(inner, name))

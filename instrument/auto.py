@@ -36,6 +36,8 @@ ADAPTERS = {
     "huggingface_hub": "instrument.integrations.huggingface_hub",
     "botocore": "instrument.integrations.botocore",
     "mcp": "instrument.integrations.mcp",
+    "litellm": "instrument.integrations.litellm",
+    "instructor": "instrument.integrations.instructor",
 }
 _DISTRIBUTIONS = {"langchain": "langchain-core", "google_genai": "google-genai"}
 """Where they have another name than the adapter."""

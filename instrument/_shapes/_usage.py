@@ -106,11 +106,12 @@ def _usage(told: object) -> Usage | None:
         return None
     fields = _fields(told)
     counts = {field: _first(fields, names) for field, names in _SPLIT.items()}
-    if counts["input_tokens"] is None and counts["output_tokens"] is None:
-        return None
+    if not (counts["input_tokens"] or counts["output_tokens"]):
+        return None  # also where both are 0: litellm's way to say that it knows none
     for field, names in _APART.items():
         count = counts[field]
-        if count is not None:
+        # litellm tells Anthropic's names beside OpenAI's, which count everything
+        if count is not None and fields.get("prompt_tokens") is None:
             apart = (_count(fields.get(name)) or 0 for name in names)
             counts[field] = count + sum(apart)
     return Usage(**counts)

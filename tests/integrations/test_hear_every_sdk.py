@@ -38,6 +38,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientS
 
 SDKS: list[Any] = import_module("sdks").SDKS
 OPENAI: Any = import_module("sdks").OPENAI
+GENAI: Any = import_module("sdks").GENAI_AIO
 PROVIDER: Any = import_module("provider")
 CLOSING: Any = import_module("sdks").closing
 FACTS: Any = import_module("test_wrap_every_sdk")
@@ -138,6 +139,66 @@ def test_a_refused_key(sdk: Any, make: Any, provider: "Provider") -> None:
         "on_chat_model_start",
         "on_llm_error",
     ]
+
+
+@FACTS.every_sdk_that_retries
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_a_retry(sdk: Any, is_wrapped: bool, make: Any, provider: "Provider") -> None:
+    """
+    A call that the SDK tries three times is one run, which tells each time, once.
+    """
+    provider.will(429, 429, PROVIDER.OK)
+    recorder = Recorder()
+    client = make(sdk)
+
+    with callbacks(recorder):
+        sdk.calls["chat"](wrap(client) if is_wrapped else client)
+
+    FACTS.check(recorder, sdk, "chat")
+    assert FACTS.retries(recorder) == [1, 2]
+    assert len(provider.requests) == 3
+
+
+@FACTS.every_sdk_that_retries
+@pytest.mark.anyio
+async def test_an_async_retry(sdk: Any, provider: "Provider") -> None:
+    """
+    The same of an async client, in a stream.
+    """
+    pytest.importorskip(sdk.module)
+    provider.will(429, PROVIDER.OK)
+    recorder = Recorder()
+
+    async with sdk.amake(provider.url) as client:
+        with callbacks(recorder):
+            await FACTS.aread(sdk.acalls["stream"](client))
+
+    FACTS.check(recorder, sdk, "stream")
+    assert FACTS.retries(recorder) == [1]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.anyio
+async def test_a_retry_by_tenacity(is_async: bool, provider: "Provider") -> None:
+    """
+    Gemini's SDK has tenacity try again: that is told with tenacity's state.
+    """
+    genai = pytest.importorskip("google.genai")
+    provider.will(429, PROVIDER.OK)
+    recorder = Recorder()
+    again = {"attempts": 3, "initial_delay": 0.001, "max_delay": 0.001, "jitter": 0}
+    options = {"base_url": provider.url, "retry_options": again}
+
+    with callbacks(recorder), genai.Client(api_key="k", http_options=options) as client:
+        if is_async:
+            await GENAI.acalls["chat"](client.aio)
+            await client.aio.aclose()
+        else:
+            GENAI.acalls["chat"](client)
+
+    FACTS.check(recorder, GENAI, "chat")
+    told = [e.data for e in recorder.events if e.event == "on_retry"]
+    assert [(data["attempt"], data["type"]) for data in told] == [(1, "ClientError")]
 
 
 @every_sdk

@@ -40,6 +40,11 @@ every_sdk = pytest.mark.parametrize("sdk", CALLED, ids=lambda it: it.provider)
 every_sdk_but_bedrock = pytest.mark.parametrize(
     "sdk", [it for it in CALLED if it.provider != "bedrock"], ids=lambda it: it.provider
 )
+every_sdk_that_retries = pytest.mark.parametrize(
+    "sdk",
+    [it for it in SDKS if it.provider in ("openai", "anthropic", "groq", "together")],
+    ids=lambda it: it.provider,
+)
 
 
 def check(recorder: Recorder, sdk: Any, name: str) -> None:
@@ -206,6 +211,48 @@ def test_a_refused_key(sdk: Any, provider: "Provider") -> None:
         "on_llm_error",
     ]
     assert type(caught.value).__module__.partition(".")[0] != "instrument"
+
+
+@every_sdk_that_retries
+def test_a_retry(sdk: Any, provider: "Provider") -> None:
+    """
+    A call that the SDK tries three times is one run, which tells each time.
+    """
+    pytest.importorskip(sdk.module)
+    provider.will(429, 429, PROVIDER.OK)
+    recorder = Recorder()
+
+    with closing(wrap(sdk.make(provider.url))) as client, callbacks(recorder):
+        sdk.calls["chat"](client)
+
+    check(recorder, sdk, "chat")
+    assert retries(recorder) == [1, 2]
+    assert len(provider.requests) == 3
+
+
+@every_sdk_that_retries
+@pytest.mark.anyio
+async def test_an_async_retry(sdk: Any, provider: "Provider") -> None:
+    """
+    The same of an async client, in a stream.
+    """
+    pytest.importorskip(sdk.module)
+    provider.will(429, PROVIDER.OK)
+    recorder = Recorder()
+
+    async with wrap(sdk.amake(provider.url)) as client:
+        with callbacks(recorder):
+            await aread(sdk.acalls["stream"](client))
+
+    check(recorder, sdk, "stream")
+    assert retries(recorder) == [1]
+
+
+def retries(recorder: Recorder) -> list[int]:
+    """
+    Give the attempts that were told to have failed.
+    """
+    return [e.data["attempt"] for e in recorder.events if e.event == "on_retry"]
 
 
 @every_sdk

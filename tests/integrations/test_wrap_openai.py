@@ -224,20 +224,6 @@ def test_what_a_response_tells(client: Any) -> None:
     assert recorder.runs[0].usage == USAGE
 
 
-def test_retries_are_one_call(client: Any, provider: "Provider") -> None:
-    """
-    A call that the SDK tries three times is one run.
-    """
-    provider.will(429, 500, PROVIDER.OK)
-    recorder = Recorder()
-
-    with callbacks(recorder):
-        client.chat.completions.create(**ASKED)
-
-    assert told(recorder) == ["on_chat_model_start", "on_llm_end"]
-    assert len(provider.requests) == 3
-
-
 BROKEN = [
     (401, ["AuthenticationError"]),
     (429, ["RateLimitError"]),
