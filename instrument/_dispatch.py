@@ -29,8 +29,8 @@ def keywords(run: "Run") -> "dict[str, Any]":
     return {
         "run_id": run.id,
         "parent_run_id": run.parent_id,
-        "tags": list(run.tags),
-        "metadata": run.metadata.copy(),
+        "tags": list(run.tags) if run._tagged else [],
+        "metadata": run.metadata.copy() if run._described else {},
         "name": run.name,
         "run": run,
     }

@@ -5,7 +5,7 @@ A payload is made only when somebody who hears that event is there. Containers a
 the payload's own: a handler that changes one changes nothing for the call.
 """
 
-from instrument._messages import document_data, message_data
+from instrument._messages import document_data, has, message_data
 from instrument._redact import redacted
 from instrument._shapes import Answer, Generation, LLMResult, vectors_of
 from instrument._text import safe_repr
@@ -164,7 +164,7 @@ class Llm(Chain):
         """
         Give the end event's argument.
         """
-        whole = hasattr(run.outputs, "generations") and run._heard.shows_all
+        whole = has(run.outputs, "generations") and run._heard.shows_all
         return run.outputs if whole else _result(run)
 
     def end_data(self, run: "Run") -> "dict[str, Any]":

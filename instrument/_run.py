@@ -2,7 +2,7 @@
 `Run`: one timed call, its facts, and what its body may tell while it runs.
 """
 
-from itertools import count
+from itertools import count, islice
 
 from instrument import _ids, _report
 from instrument._event import Usage
@@ -277,7 +277,7 @@ class Run(Telling):
         kind = self._tells
         if not kind.is_plain:
             if kind.is_model:
-                self._params = dict(list(inputs.items())[1:])
+                self._params = dict(islice(inputs.items(), 1, None))
             try:
                 inputs = kind.recorded(inputs)
             except (Exception, SystemExit) as exc:  # a payload's own code may raise
