@@ -307,25 +307,3 @@ def _settle_layout() -> None:
 
 
 _settle_layout()
-
-
-class InertRun(Run):
-    """
-    What `current_run` gives outside any run: false, silent, of the right types.
-    """
-
-    def __init__(self) -> None:
-        nothing = Recipe("none", "chain")
-        super().__init__(nothing, None, NOBODY, NOBODY.settle(), None)
-        self._ended_ns = self._started_ns
-        self.__dict__["_is_sealed"] = True
-
-    def __bool__(self) -> bool:
-        return False
-
-    def __repr__(self) -> str:
-        return "<no run>"
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if "_is_sealed" not in self.__dict__:
-            super().__setattr__(name, value)
