@@ -91,7 +91,8 @@ def returning(run: Run, outputs: object) -> Delivery | None:
         if kind.is_model:
             _answer(run, outputs)
     else:
-        outputs = recorded(run, outputs)
+        if kind.is_model or run._spec_outputs is not None:
+            outputs = recorded(run, outputs)
         if run._heard.shows_all and outputs.__class__ not in CONTAINERS:
             run._outputs = outputs
         else:
