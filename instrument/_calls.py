@@ -5,6 +5,9 @@ Whoever hears it, a watcher or a client's wrapper, says when it begins, what com
 how it ends.
 """
 
+from functools import lru_cache
+from itertools import islice
+
 from instrument._current import current_run
 from instrument._lifecycle import afail, afinish, astart, fail, finish, start
 from instrument._merge import Inner, place
@@ -28,27 +31,44 @@ class Request:
     """
     What a provider is asked for.
 
-    Attributes:
-        inputs: The messages, prompts or texts first, under any name; then the other
-            parameters of the request.
+    Args:
+        read: Gives the `inputs`, in containers of their own.
     """
 
-    __slots__ = ("inputs", "kind", "model", "name", "provider")
+    __slots__ = ("_read", "kind", "model", "name", "provider")
 
     def __init__(
         self,
         kind: str,
         name: str,
-        inputs: "dict[str, Any]",
+        read: "Callable[[], dict[str, Any]]",
         *,
         model: str | None = None,
         provider: str | None = None,
     ) -> None:
         self.kind = kind
         self.name = name
-        self.inputs = inputs
+        self._read = read
         self.model = model
         self.provider = provider
+
+    @property
+    def inputs(self) -> "dict[str, Any]":
+        """
+        The messages, prompts or texts first, under any name; then the other parameters
+        of the request. Read when they are asked for: many handlers never do.
+        """
+        return guarded(self, _read) or {}
+
+    def params(self) -> "dict[str, Any]":
+        """
+        Read those other parameters.
+        """
+        return dict(islice(self.inputs.items(), 1, None))
+
+
+def _read(request: Request) -> "dict[str, Any]":
+    return request._read()
 
 
 def is_wrapped(client: object) -> bool:
@@ -86,20 +106,26 @@ def _opened(request: Request) -> "Own | Inner | None":
     if belongs == "nothing" or _is_told(request):
         return None
     if outer is not None and belongs == "part":
-        params = dict(list(request.inputs.items())[1:])
-        return Inner(outer, request.model, request.provider, params)
-    facts = {"model": request.model, "provider": request.provider}
-    recipe = Recipe(request.name, request.kind, facts)
-    run = open_run(recipe, (), (_NAMED, (), request.inputs, None), outer)
-    return None if run is None else Own(run)
+        return Inner(outer, request.model, request.provider, request.params)
+    recipe = _recipe(request.name, request.kind)
+    run = open_run(recipe, (), (_ASKED, (request,), _NO_KEYWORDS, None), outer)
+    if run is None:
+        return None
+    run.model, run.provider = request.model, request.provider
+    return Own(run)
+
+
+_recipe = lru_cache(maxsize=500)(Recipe)
 
 
 def _is_told(request: Request) -> bool:
     """
     Tell whether this is a tool's call that the run in hand is: an SDK calls itself.
     """
+    if request.kind != "tool":
+        return False
     run = current_run()
-    if not run or request.kind != "tool" or run.provider != request.provider:
+    if not run or run.provider != request.provider:
         return False
     return (run.kind, run.name, run.inputs) == ("tool", request.name, request.inputs)
 
@@ -209,19 +235,23 @@ async def _done(pending: "Awaitable[None] | None") -> None:
         await pending
 
 
-class _Named:
+class _Asked:
     """
     Binds what has its names already.
     """
 
     keyed = False
-    quick: "dict[object, Callable[..., dict[str, Any]]]" = {None: dict}  # noqa: RUF012
+    quick: "dict[object, Callable[..., dict[str, Any]]]" = {  # noqa: RUF012
+        None: lambda request: request.inputs
+    }
 
-    def bound(
-        self, args: "tuple[Any, ...]", kwargs: "dict[str, Any]", instance: object
-    ) -> "dict[str, Any]":
-        return kwargs
+    if TYPE_CHECKING:  # what is quick never fails
+
+        def bound(
+            self, args: tuple[Any, ...], kwargs: dict[str, Any], instance: object
+        ) -> dict[str, Any]: ...
 
 
-_NAMED = _Named()
+_ASKED = _Asked()
+_NO_KEYWORDS: "dict[str, Any]" = {}
 _PLAIN = Given()

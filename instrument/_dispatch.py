@@ -29,8 +29,8 @@ def keywords(run: "Run") -> "dict[str, Any]":
     return {
         "run_id": run.id,
         "parent_run_id": run.parent_id,
-        "tags": list(run.tags),
-        "metadata": run.metadata.copy(),
+        "tags": list(run.tags) if run._tagged else [],
+        "metadata": run.metadata.copy() if run._described else {},
         "name": run.name,
         "run": run,
     }
@@ -176,6 +176,35 @@ class Delivery:
         if self._record is None:
             self._record = recorded(self._run, self._event, self._data(self._run))
         return self._record
+
+
+def told(
+    run: "Run",
+    event: str,
+    receivers: "Receivers",
+    args: "tuple[Any, ...]",
+    data: "Callable[[Run], dict[str, Any]]",
+    kwargs: "dict[str, Any]",
+) -> Delivery | None:
+    """
+    Tell an event to those who answer at once; give what is left to do.
+
+    A `Delivery` does the same, and costs 1 us more.
+    """
+    if receivers.native:
+        return Delivery(run, event, receivers, args, data, kwargs)
+    count = 0
+    try:
+        for method in receivers.methods:
+            count += 1
+            result = method(*args, **kwargs)
+            if result is not None:
+                rest = Delivery(run, event, receivers, args, data, kwargs)
+                return rest.after(count, result)
+    except (Exception, SystemExit) as exc:
+        rest = Delivery(run, event, receivers, args, data, kwargs)
+        return rest.after(count, None, exc)
+    return None
 
 
 def recorded(run: "Run", event: str, data: "dict[str, Any]") -> Event:

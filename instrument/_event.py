@@ -84,8 +84,8 @@ class Usage:
             reasoning_tokens,
             cost_usd,
         )
-        for name, value in zip(_USAGE, values, strict=True):
-            object.__setattr__(self, name, _counted(name, value))
+        for name, put, value in zip(_USAGE, _PUT, values, strict=True):
+            put(self, value if value is None else _counted(name, value))
 
     def __add__(self, other: "Usage") -> "Usage":
         if not isinstance(other, Usage):
@@ -94,7 +94,7 @@ class Usage:
         return Usage(*(a if b is None else b if a is None else a + b for a, b in pairs))
 
     def __bool__(self) -> bool:
-        return any(getattr(self, name) is not None for name in _USAGE)
+        return bool(self.to_dict())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Usage) and self.to_dict() == other.to_dict()
@@ -117,8 +117,13 @@ class Usage:
         """
         Give the fields that are known, by name.
         """
-        values = ((name, getattr(self, name)) for name in _USAGE)
-        return {name: value for name, value in values if value is not None}
+        return {
+            name: value for name in _USAGE if (value := getattr(self, name)) is not None
+        }
+
+
+_PUT = [vars(Usage)[name].__set__ for name in _USAGE]
+"""The slots' own setters: half the cost of ``object.__setattr__``."""
 
 
 class Event:

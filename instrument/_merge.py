@@ -97,7 +97,7 @@ class Inner:
         outer: "Run",
         model: str | None,
         provider: str | None,
-        params: "dict[str, Any]",
+        params: "Callable[[], dict[str, Any]]",
     ) -> None:
         self._outer = outer
         self._answer = outer._inner = Answer()
@@ -107,7 +107,7 @@ class Inner:
         outer.model = outer.model or model
         outer.provider = outer.provider or provider
         if not outer.params and outer._heard.capture:
-            shown = redacted(params, outer._heard.redactors, ("inputs",))
+            shown = redacted(params(), outer._heard.redactors, ("inputs",))
             outer._params = shown if isinstance(shown, dict) else None
 
     def enter(self) -> "Any":

@@ -2,8 +2,11 @@
 Read messages: roles, text and tool calls, of objects or dicts of any provider.
 """
 
+from functools import partial
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
@@ -19,6 +22,22 @@ def get(value: object, name: str) -> "Any":
         return getattr(value, name, None)
     except Exception:
         return None
+
+
+def reader(value: object) -> "Callable[[str], Any]":
+    """
+    Give what reads the fields of *value* by name, as `get` does, a fifth as dear.
+    """
+    fields = plain(value)
+    return fields.get if isinstance(fields, dict) else partial(get, value)
+
+
+def has(value: object, name: str) -> bool:
+    """
+    Tell whether *value* has that attribute; of a pydantic model, whether it is a field.
+    """
+    fields = plain(value)
+    return hasattr(value, name) if fields is value else name in fields  # type: ignore[operator]
 
 
 def plain(value: object) -> object:

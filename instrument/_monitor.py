@@ -11,16 +11,44 @@ from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from threading import RLock
 
 from instrument import _report
+from instrument._frames import Anchor, Open, frame_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType, FrameType
     from typing import Any, Protocol
 
-    class Call(Protocol):
+    class Watch(Protocol):
         """
-        One call that is heard, until it has returned or raised.
+        What a call of an armed code object means.
         """
+
+        def listens(self) -> object:
+            """
+            Give something true if a call could be heard here and now; called at every
+            call, so that it has to be quick.
+            """
+
+        def called(self, frame: FrameType) -> "Call | None":
+            """
+            Begin; *frame* holds the arguments. None where nobody listens.
+            """
+
+
+class Call:
+    """
+    One call that is heard, until it has returned or raised.
+
+    Attributes:
+        takes_items: Whether it is to be told when the body of a generator or coroutine
+            is left: `suspended`.
+        is_stepped: Whether it is to be told when that goes on: `resumed`.
+    """
+
+    __slots__ = ()
+    takes_items = is_stepped = False
+
+    if TYPE_CHECKING:
 
         def returned(self, value: Any) -> None: ...
 
@@ -36,22 +64,18 @@ if TYPE_CHECKING:
 
         def resumed(self) -> None: ...
 
-    class Watch(Protocol):
-        """
-        What a call of an armed code object means.
-        """
-
-        def called(self, frame: FrameType) -> Call | None:
-            """
-            Begin; *frame* holds the arguments. None where nobody listens.
-            """
-
 
 NOTHING: "Any" = object()
 MONITORING: "Any" = getattr(sys, "monitoring", None)
 """PEP 669; None before Python 3.12."""
 LOCK = RLock()
 """Held to arm, to disarm, and to switch events that are not local."""
+_IDLE = 1_000
+"""
+How many exceptions are heard for nothing until none is.
+
+Each costs 0.2 us. To switch costs 100: the interpreter looks at every function once more.
+"""
 _SUSPENDS = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
 
 if MONITORING is not None:
@@ -77,59 +101,6 @@ class Refused(BaseException):
         self.error = error
 
 
-class _Open:
-    """
-    A frame that runs or is suspended, and the calls that are heard of it.
-    """
-
-    __slots__ = ("calls", "code", "is_suspended")
-
-    def __init__(self, code: "CodeType") -> None:
-        self.code = code
-        self.calls: tuple[Call, ...] = ()
-        self.is_suspended = False
-
-
-class _Anchor:
-    """
-    Goes when a suspended frame goes.
-
-    Python 3.13 drops a suspended generator without an event where no ``try`` is
-    around its ``yield``. Frames take no weak reference; but they have ``f_trace``, which
-    is looked at only while a debugger traces, and may be anything that can be called.
-
-    Args:
-        traced: What a debugger has put there.
-    """
-
-    __slots__ = ("_key", "_monitor", "_open", "traced")
-
-    def __init__(
-        self, monitor: "Monitor", key: int, opened: _Open, traced: "Any"
-    ) -> None:
-        self._monitor = monitor
-        self._key = key
-        self._open = opened
-        self.traced = traced
-
-    def __call__(self, *args: object) -> None:
-        if self.traced is not None:
-            self.traced = self.traced(*args) or self.traced
-
-    def __del__(self) -> None:
-        if self._open.is_suspended and not self._is_displaced():
-            self._monitor.dropped(self._key, self._open)
-
-    def _is_displaced(self) -> bool:
-        """
-        Tell whether a debugger has just put its own here: it does so on the way in.
-        """
-        frame: Any = sys._getframe()
-        while frame is not None and id(frame) != self._key:
-            frame = frame.f_back
-        return frame is not None
-
-
 class Monitor:
     """
     The one that hears, with one tool id for the process.
@@ -139,8 +110,9 @@ class Monitor:
         self.tool = tool
         # by id: a code object's hash goes through all its instructions each time
         self._armed: dict[int, tuple[CodeType, tuple[Watch, ...]]] = {}
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, Open] = {}
         self._hears_unwinding = False
+        self._idle = 0
         for event, name in _HEARD.items():
             MONITORING.register_callback(tool, event, getattr(self, name))
 
@@ -179,8 +151,14 @@ class Monitor:
         MONITORING.set_local_events(self.tool, code, events | steps)
 
     def _on_start(self, code: "CodeType", offset: int) -> None:
+        # most calls are heard by nobody: they pay for this, and half of that at the end
+        for watch in self._armed.get(id(code), _UNARMED)[1]:
+            if watch.listens():
+                break
+        else:
+            return
         frame = frame_of(code)
-        opened = self._open[id(frame)] = _Open(code)
+        opened = self._open[id(frame)] = Open(code)
         # looked at after that: who disarms it meanwhile sees that it is open
         _, watches = self._armed.get(id(code), _UNARMED)
         refused = None
@@ -188,7 +166,7 @@ class Monitor:
             for watch in watches:
                 call = watch.called(frame)
                 if call is not None:
-                    opened.calls += (call,)
+                    opened.hear(call)
         except Refused as exc:
             refused = exc.error
         except Exception as exc:
@@ -202,20 +180,20 @@ class Monitor:
             raise refused
 
     def _on_return(self, code: "CodeType", offset: int, value: "Any") -> None:
-        self._ended(code, "returned", value)
+        if self._open:
+            self._ended(code, "returned", value)
 
     def _on_unwind(self, code: "CodeType", offset: int, exc: BaseException) -> None:
         if id(code) in self._armed:
             self._ended(code, "raised", exc)
         elif not self._open:
-            self._rest()
+            self._idle += 1
+            if self._idle > _IDLE:
+                self._rest()
 
     def _rest(self) -> None:
         """
         Hear no unwinding while nothing is open.
-
-        Not at the end of each call: switching makes the interpreter look at every
-        function once more, and most calls raise nothing.
         """
         with LOCK:
             if not self._hears_unwinding:
@@ -234,35 +212,33 @@ class Monitor:
             if not self._hears_unwinding:
                 MONITORING.set_events(self.tool, _THROWN)
                 self._hears_unwinding = True
+                self._idle = 0
 
     def _on_yield(self, code: "CodeType", offset: int, value: "Any") -> None:
+        if not self._open:
+            return
         frame = frame_of(code)
         opened = self._open.get(id(frame))
         if opened is None or opened.code is not code:
             return
-        item = NOTHING
-        if code.co_flags & CO_GENERATOR:
-            item = value
-        elif type(value).__name__ == "async_generator_wrapped_value":
-            from gc import get_referents  # it has no attribute to look at
-
-            (item,) = get_referents(value)
         try:
-            self._tell(opened, "suspended", item)
+            if opened.takes_items:
+                self._tell(opened, "suspended", _item(code, value))
         finally:
-            if frame.f_trace.__class__ is not _Anchor:
-                frame.f_trace = _Anchor(self, id(frame), opened, frame.f_trace)
+            if frame.f_trace.__class__ is not Anchor:
+                frame.f_trace = Anchor(id(frame), opened, frame.f_trace, self.dropped)
             opened.is_suspended = True
 
     def _on_resume(
         self, code: "CodeType", offset: int, exc: BaseException | None = None
     ) -> None:
-        if id(code) not in self._armed:
+        if not self._open or id(code) not in self._armed:
             return
         opened = self._open.get(id(frame_of(code)))
         if opened is not None and opened.code is code:
             opened.is_suspended = False
-            self._tell(opened, "resumed")
+            if opened.is_stepped:
+                self._tell(opened, "resumed")
 
     def _ended(self, code: "CodeType", how: str, value: object) -> None:
         frame = frame_of(code)
@@ -272,14 +248,14 @@ class Monitor:
         opened.is_suspended = False
         del self._open[id(frame)]
         anchor: Any = frame.f_trace
-        if anchor.__class__ is _Anchor:  # a traceback may keep the frame
+        if anchor.__class__ is Anchor:  # a traceback may keep the frame
             frame.f_trace = anchor.traced
         try:
             self._tell(opened, how, value)
         finally:
             self._left(code)
 
-    def dropped(self, key: int, opened: _Open) -> None:
+    def dropped(self, key: int, opened: Open) -> None:
         """
         End what will take no more step.
         """
@@ -295,7 +271,7 @@ class Monitor:
             with LOCK:
                 self._settle(code)
 
-    def _tell(self, opened: _Open, how: str, *args: "Any") -> None:
+    def _tell(self, opened: Open, how: str, *args: "Any") -> None:
         """
         Tell each call, whatever another raises.
         """
@@ -316,11 +292,14 @@ class Monitor:
 _UNARMED: "tuple[Any, tuple[Watch, ...]]" = (None, ())
 
 
-def frame_of(code: "CodeType") -> "FrameType":
+def _item(code: "CodeType", value: object) -> object:
     """
-    Give the frame of *code* that is nearest below a callback.
+    Give what a generator yields, `NOTHING` of what awaits.
     """
-    frame: Any = sys._getframe(2)  # what calls the callback may have a frame, too
-    while frame.f_code is not code:
-        frame = frame.f_back
-    return frame  # type: ignore[no-any-return]
+    if code.co_flags & CO_GENERATOR:
+        return value
+    if type(value).__name__ != "async_generator_wrapped_value":
+        return NOTHING
+    from gc import get_referents  # it has no attribute to look at
+
+    return get_referents(value)[0]

@@ -5,7 +5,7 @@ A payload is made only when somebody who hears that event is there. Containers a
 the payload's own: a handler that changes one changes nothing for the call.
 """
 
-from instrument._messages import document_data, message_data
+from instrument._messages import document_data, has, message_data
 from instrument._redact import redacted
 from instrument._shapes import Answer, Generation, LLMResult, vectors_of
 from instrument._text import safe_repr
@@ -149,7 +149,13 @@ class Llm(Chain):
 
     def started(self, run: "Run") -> "Args":
         params = {**run.params, "model": run.model} if run.model else run.params
-        return ({"name": run.name}, run.inputs), {"invocation_params": params}
+        return ({"name": run.name}, self.said(run)), {"invocation_params": params}
+
+    def said(self, run: "Run") -> "Any":
+        """
+        Give what is said to the model, as its start event has it.
+        """
+        return run.inputs
 
     def start_data(self, run: "Run") -> "dict[str, Any]":
         return {"prompts": run.inputs, **_model_data(run)}
@@ -158,7 +164,7 @@ class Llm(Chain):
         """
         Give the end event's argument.
         """
-        whole = hasattr(run.outputs, "generations") and run._heard.shows_all
+        whole = has(run.outputs, "generations") and run._heard.shows_all
         return run.outputs if whole else _result(run)
 
     def end_data(self, run: "Run") -> "dict[str, Any]":
@@ -198,9 +204,8 @@ class ChatModel(Llm):
             return [_own(message) for message in given]
         return [_own(given)]
 
-    def started(self, run: "Run") -> "Args":
-        (serialized, messages), kwargs = super().started(run)
-        return (serialized, [messages]), kwargs
+    def said(self, run: "Run") -> "Any":
+        return [run.inputs]
 
     def start_data(self, run: "Run") -> "dict[str, Any]":
         messages = run.inputs

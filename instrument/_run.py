@@ -2,7 +2,7 @@
 `Run`: one timed call, its facts, and what its body may tell while it runs.
 """
 
-from itertools import count
+from itertools import count, islice
 
 from instrument import _ids, _report
 from instrument._event import Usage
@@ -87,6 +87,7 @@ class Run(Telling):
         plan: Plan,
         heard: "Audience",
         outer: object,
+        id: "UUID | None" = None,
     ) -> None:
         self.name = recipe.name
         self.kind = recipe.kind
@@ -112,7 +113,7 @@ class Run(Telling):
             self.parent_id = parent.id
             self.depth = parent.depth + 1
         self.started_at = started_at = _ids.wall_ns()
-        self.id = _ids.mint(started_at)
+        self.id = _ids.mint(started_at) if id is None else id
         self._started_ns = _ids.clock_ns()
 
     if TYPE_CHECKING:
@@ -276,7 +277,7 @@ class Run(Telling):
         kind = self._tells
         if not kind.is_plain:
             if kind.is_model:
-                self._params = dict(list(inputs.items())[1:])
+                self._params = dict(islice(inputs.items(), 1, None))
             try:
                 inputs = kind.recorded(inputs)
             except (Exception, SystemExit) as exc:  # a payload's own code may raise

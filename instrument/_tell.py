@@ -3,7 +3,7 @@ What a run tells when it starts, returns or fails: a `Delivery`, ready to go.
 """
 
 from instrument import _report
-from instrument._dispatch import Delivery, keywords
+from instrument._dispatch import Delivery, keywords, told
 from instrument._run import Run
 from instrument._shapes import Answer, answer_of
 from instrument._state import MUTED, get_state, set_state
@@ -35,7 +35,8 @@ def starting(run: Run) -> Delivery | None:
         return None
     kind = run._tells
     if receivers.native or not kind.is_plain:
-        return _start_in_full(run, receivers)
+        args, kwargs = _start_of(run, receivers)
+        return told(run, kind.start, receivers, args, kind.start_data, kwargs)
     if run._call is not None:
         run._take()
     inputs = run._inputs
@@ -55,20 +56,29 @@ def starting(run: Run) -> Delivery | None:
                 run=run,
             )
             if result is not None:
-                return _start_in_full(run, receivers).after(count, result)
+                return _rest_of_start(run, receivers).after(count, result)
     except (Exception, SystemExit) as exc:
-        return _start_in_full(run, receivers).after(count, None, exc)
+        return _rest_of_start(run, receivers).after(count, None, exc)
     return None
 
 
-def _start_in_full(run: Run, receivers: "Receivers") -> Delivery:
-    kind = run._tells
+def _start_of(run: Run, receivers: "Receivers") -> "tuple[Any, dict[str, Any]]":
+    """
+    Give the start event's arguments, to those who take any.
+    """
     args: tuple[Any, ...] = ()
     own = None
     if receivers.typed:
-        args, own = guarded(run, kind.started) or (({"name": run.name}, None), None)
-    kwargs = None if own is None else {**keywords(run), **own}
-    return Delivery(run, kind.start, receivers, args, kind.start_data, kwargs)
+        given = guarded(run, run._tells.started)
+        args, own = given or (({"name": run.name}, None), None)
+    kwargs = keywords(run)
+    return args, {**kwargs, **own} if own else kwargs
+
+
+def _rest_of_start(run: Run, receivers: "Receivers") -> Delivery:
+    kind = run._tells
+    args, _ = kind.started(run)
+    return Delivery(run, kind.start, receivers, args, kind.start_data)
 
 
 def returning(run: Run, outputs: object) -> Delivery | None:
@@ -128,8 +138,8 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
     if not receivers.entries:
         return None
     own = guarded(run, kind.failed) if receivers.typed else None
-    kwargs = {**keywords(run), **own} if own else None
-    return Delivery(run, kind.error, receivers, (exc,), _error_data, kwargs)
+    kwargs = {**keywords(run), **own} if own else keywords(run)
+    return told(run, kind.error, receivers, (exc,), _error_data, kwargs)
 
 
 def _is_origin(exc: BaseException, run: Run) -> bool:

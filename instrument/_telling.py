@@ -59,7 +59,12 @@ class Telling(Frame):
             set_state(state)
 
     def token_after(
-        self, count: int, answer: object, text: str, exc: BaseException | None = None
+        self,
+        count: int,
+        answer: object,
+        text: str,
+        chunk: object,
+        exc: BaseException | None = None,
     ) -> None:
         """
         Go on with a token behind the first *count* handlers, who have heard it.
@@ -68,7 +73,7 @@ class Telling(Frame):
             answer: What the last of them returned, or
             exc: what it raised.
         """
-        self._told(text, text, "text").after(count, answer, exc).now()
+        self._told(text, chunk, "text").after(count, answer, exc).now()
 
     def atoken(
         self, text: str, chunk: object = None, channel: str = "text"

@@ -6,7 +6,7 @@ from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_VARARGS, CO_VARKEYWORDS
 
 from instrument._lifecycle import fail, finish, start
 from instrument._merge import SORTS, Inner, place
-from instrument._monitor import NOTHING, Refused
+from instrument._monitor import NOTHING, Call, Refused
 from instrument._state import get_state, set_state
 from instrument._traced import traced
 from instrument._traced._session import RunSession
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any, TypeVar
 
-    from instrument._monitor import Call
     from instrument._run import Run
     from instrument._traced._given import Given
 
@@ -75,15 +74,15 @@ class FunctionWatch:
         self._spec = Spec(function, given)
         self._spec.function = self._spec.wrapper = function
 
+    listens = staticmethod(get_state)
+
     def called(self, frame: "FrameType") -> "Call | None":
-        if not get_state():
-            return None
         args, kwargs = arguments(frame)
         outer, belongs = place(self._spec.recipe.kind)
         if belongs == "nothing" and self._spec.recipe.kind in SORTS:
             return None
         if outer is not None and belongs == "part":
-            inner = Inner(outer, self._given.model, self._given.provider, {})
+            inner = Inner(outer, self._given.model, self._given.provider, dict)
             return PartOfRun(inner)
         run = self._spec.open(args, kwargs)
         if run is None:
@@ -111,7 +110,7 @@ def arguments(frame: "FrameType") -> "tuple[tuple[Any, ...], dict[str, Any]]":
     return args, kwargs
 
 
-class FunctionCall:
+class FunctionCall(Call):
     """
     A call of a function or coroutine function: its run is current in the body.
     """
@@ -128,23 +127,14 @@ class FunctionCall:
     def raised(self, exc: BaseException) -> None:
         let(fail, self._run, exc)
 
-    def suspended(self, item: object) -> None:
-        """
-        Await: the task that does so is in the same state.
-        """
 
-    def resumed(self) -> None:
-        """
-        Go on in it.
-        """
-
-
-class GeneratorCall:
+class GeneratorCall(Call):
     """
     A generator or async generator: its run is current in the body at each step.
     """
 
     __slots__ = ("_is_inside", "_outside", "_session", "_tell")
+    takes_items = is_stepped = True
 
     def __init__(self, run: "Run", given: "Given") -> None:
         self._session = RunSession(run, given, starts=True)
@@ -184,12 +174,13 @@ class GeneratorCall:
             self._session.frame._outer = None
 
 
-class PartOfRun:
+class PartOfRun(Call):
     """
     A call of a model inside a model's run.
     """
 
     __slots__ = ("_inner",)
+    takes_items = True
 
     def __init__(self, inner: Inner) -> None:
         self._inner = inner
@@ -197,11 +188,6 @@ class PartOfRun:
     def suspended(self, item: object) -> None:
         if item is not NOTHING:
             let(self._inner.item, item)
-
-    def resumed(self) -> None:
-        """
-        Go on; no state is its own.
-        """
 
     def returned(self, value: object) -> None:
         self._inner.returned(value)

@@ -45,7 +45,7 @@ def request(kind: str = "chat_model") -> Request:
     Make what a provider is asked for.
     """
     given: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}], "n": 1}
-    return Request(kind, "sdk.chat", given, model="m", provider="sdk")
+    return Request(kind, "sdk.chat", lambda: given, model="m", provider="sdk")
 
 
 def call(kind: str = "chat_model", answer: object = ANSWER) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from instrument import BaseCallbackHandler, auto, callbacks, current_run, traced
+from instrument._monitor import Call
 from instrument.testing import Recorder
 
 if sys.version_info < (3, 12):
@@ -441,11 +442,14 @@ def test_exception_that_is_caught(module: Any, recorder: Recorder) -> None:
 
 def test_exceptions_elsewhere(module: Any, recorder: Recorder) -> None:
     """
-    Unwinding is heard while a call is open, and after that at most once more.
+    Unwinding is heard while a call is open, and a thousand times after that.
     """
     watched("add")
     with callbacks(recorder):
         module.add(1)
+    for _ in range(1_000):
+        with suppress(KeyError):
+            module.fail(KeyError())
     heard_after_call = sys.monitoring.get_events(3)
 
     with suppress(KeyError):
@@ -739,13 +743,16 @@ def test_two_watches_of_one_function(module: Any, recorder: Recorder) -> None:
     )
 
 
-class Broken:
+class Broken(Call):
     """
     A watch with a bug.
     """
 
     def __init__(self, call: object) -> None:
         self.call = call
+
+    def listens(self) -> bool:
+        return True
 
     def called(self, frame: object) -> Any:
         if self.call is None:

@@ -5,6 +5,8 @@ Which field holds what is data, per operation; what is left of a request are the
 parameters, as they were given.
 """
 
+from functools import partial
+
 from instrument._calls import Request
 from instrument._messages import get
 from instrument._requests._messages import messages_of
@@ -48,23 +50,26 @@ class Operation:
         """
         Read a request of this operation.
         """
-        inputs = fields.get(self.given)
+        model = fields.get(self.model)
+        return Request(
+            self.kind,
+            f"{provider}.{self.name}",
+            partial(self._inputs, fields),
+            model=model if isinstance(model, str) else None,
+            provider=provider,
+        )
+
+    def _inputs(self, fields: "Mapping[str, Any]") -> "dict[str, Any]":
+        given = fields.get(self.given)
         if self.kind == "chat_model":
-            inputs = messages_of(inputs, self._system(fields))
+            given = messages_of(given, self._system(fields))
         taken = (self.given, self.model, self.system)
         params = {
             name: value
             for name, value in fields.items()
             if name not in taken and type(value).__name__ not in _LEFT_OUT
         }
-        model = fields.get(self.model)
-        return Request(
-            self.kind,
-            f"{provider}.{self.name}",
-            {_FIRST[self.kind]: inputs, **params},
-            model=model if isinstance(model, str) else None,
-            provider=provider,
-        )
+        return {_FIRST[self.kind]: given, **params}
 
     def _system(self, fields: "Mapping[str, Any]") -> object:
         if self.system is None:
@@ -155,6 +160,6 @@ def of_call(provider: str, method: str, fields: "Mapping[str, Any]") -> Request 
     """
     if provider == "mcp":
         name, arguments = str(fields.get("name")), fields.get("arguments") or {}
-        return Request("tool", name, dict(arguments), provider=provider)
+        return Request("tool", name, partial(dict, arguments), provider=provider)
     operation = _METHODS[provider].get(method)
     return None if operation is None else operation.request(provider, fields)

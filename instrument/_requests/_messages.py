@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     Message = dict[str, Any]
 
+_PLAIN = ("role", "content")
 _ROLES = {"model": "assistant", "human": "user", "ai": "assistant"}
 _TEXTS = ("text", "input_text", "output_text", None)
 
@@ -33,10 +34,15 @@ def messages_of(given: object, system: object = None) -> "list[Message]":
     """
     Write a conversation: text, one message, or a list of them, under a system prompt.
     """
-    before = [{"role": "system", "content": _content(system)}] if system else []
-    if not isinstance(given, (list, tuple)):
-        given = [given]
-    return before + [turn for message in given for turn in _turns(message)]
+    turns = [{"role": "system", "content": _content(system)}] if system else []
+    for message in given if isinstance(given, (list, tuple)) else [given]:
+        if message.__class__ is dict and len(message) == len(_PLAIN):
+            role, content = map(message.get, _PLAIN)
+            if role.__class__ is content.__class__ is str:  # as most are
+                turns.append({"role": _ROLES.get(role, role), "content": content})
+                continue
+        turns += _turns(message)
+    return turns
 
 
 def _turns(message: object) -> "list[Message]":

@@ -174,9 +174,12 @@ class Answer:
         """
         Take facts; the last that is told counts.
         """
-        self.model = string(model) or self.model
-        self.finish_reason = string(finish_reason) or self.finish_reason
-        self.response_id = string(response_id) or self.response_id
+        if model is not None:
+            self.model = string(model) or self.model
+        if finish_reason is not None:
+            self.finish_reason = string(finish_reason) or self.finish_reason
+        if response_id is not None:
+            self.response_id = string(response_id) or self.response_id
         if self.usage is None:
             self.usage = usage
         elif usage is not None:  # Anthropic tells input first and output at the end
@@ -188,6 +191,8 @@ def string(value: object) -> str | None:
     """
     Give a text that says something; None for all else. Of an enum, its value.
     """
+    if value.__class__ is str:
+        return value or None
     if isinstance(value, str) and value:
         return str(getattr(value, "value", value))
     return None

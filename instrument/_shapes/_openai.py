@@ -3,12 +3,13 @@ OpenAI's shapes: chat completions, which half the providers speak, completions a
 Responses.
 """
 
-from instrument._messages import first, get, items, plain
+from instrument._messages import first, get, items, reader
 from instrument._shapes._usage import usage_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
     from instrument._shapes._answer import Answer, Token
 
@@ -25,38 +26,64 @@ def take_chat(answer: "Answer", value: object) -> "Sequence[Token]":
     """
     Read a chat completion or a completion, or a chunk of one; the first choice counts.
     """
-    value = plain(value)
-    answer.told(
-        model=get(value, "model"),
-        response_id=get(value, "id"),
-        usage=usage_of(value),
-    )
+    text = _only_text(answer, value)
+    if text is not None:
+        return answer.said(text)
+    read = reader(value)
+    model, response_id, usage = read("model"), read("id"), usage_of(value)
+    if model != answer.model or response_id != answer.response_id or usage is not None:
+        answer.told(model=model, response_id=response_id, usage=usage)
     tokens: list[Token] = []
-    for choice in map(plain, items(get(value, "choices"))):
-        if get(choice, "index"):
+    for choice in items(read("choices")):
+        read = reader(choice)
+        if read("index"):
             continue
-        answer.told(finish_reason=get(choice, "finish_reason"))
-        message = get(choice, "message")
+        reason = read("finish_reason")
+        if reason is not None:
+            answer.told(finish_reason=reason)
+        message = read("message")
         if message is not None:
             answer.message = message
         else:
-            message = get(choice, "delta")
+            message = read("delta")
         tokens += take_message(answer, choice if message is None else message)
     return tokens
+
+
+def _only_text(answer: "Answer", chunk: "Any") -> str | None:
+    """
+    Give the text of a chunk that tells no more than that, as most do; None of any other.
+
+    That takes 0.7 us; to look for all that could be told, 3.
+    """
+    try:
+        (choice,) = chunk.choices
+        delta = choice.__dict__["delta"]
+        if chunk.__pydantic_extra__ or delta.__pydantic_extra__:
+            return None
+        if chunk.usage is not None or chunk.id != answer.response_id:
+            return None
+        if choice.index or choice.finish_reason is not None:
+            return None
+        content = delta.content
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    told = [value for value in delta.__dict__.values() if value is not None]
+    return content if told == [content] and content.__class__ is str else None
 
 
 def take_message(answer: "Answer", message: object) -> "Sequence[Token]":
     """
     Read a message, or the delta of one.
     """
-    message = plain(message)
-    content = get(message, "content")
-    text = get(message, "text") if content is None else content
+    read = reader(message)
+    content, calls = read("content"), read("tool_calls")
+    text = read("text") if content is None else content
     return (
-        *_reasoning(answer, message),
+        *_reasoning(answer, read),
         *_content(answer, text),
-        *answer.said(get(message, "refusal")),
-        *_calls(answer, get(message, "tool_calls")),
+        *answer.said(read("refusal")),
+        *(_calls(answer, calls) if calls else ()),
     )
 
 
@@ -110,16 +137,18 @@ def _told(answer: "Answer", response: object) -> None:
     )
 
 
-def _reasoning(answer: "Answer", message: object) -> "Sequence[Token]":
+def _reasoning(answer: "Answer", read: "Callable[[str], object]") -> "Sequence[Token]":
     for name in ("reasoning_content", "reasoning", "thinking"):
-        tokens = answer.said(get(message, name), "reasoning")
-        if tokens:
-            return tokens
+        text = read(name)
+        if text is not None:
+            tokens = answer.said(text, "reasoning")
+            if tokens:
+                return tokens
     return ()
 
 
 def _content(answer: "Answer", content: object) -> "Sequence[Token]":
-    if isinstance(content, str):
+    if content is None or isinstance(content, str):
         return answer.said(content)
     tokens: list[Token] = []
     for block in items(content) or (content,):

@@ -3,10 +3,11 @@ Read what a model call consumed, under whatever names its provider tells it.
 """
 
 from instrument._event import Usage
-from instrument._messages import get, plain
+from instrument._messages import get, plain, reader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
 _PLACES = (
@@ -84,47 +85,86 @@ _APART: "dict[str, tuple[str, ...]]" = {
 """What is not counted in the field though it belongs there."""
 
 
-_SPLIT = {field: [_split(name) for name in names] for field, names in _NAMES.items()}
+class _Plan:
+    """
+    Where the counts are in what has certain fields.
+
+    Attributes:
+        places: Of each field of `Usage`, in its order, where it may be told.
+        apart: What is to be added to the first two.
+    """
+
+    __slots__ = ("apart", "places")
+
+    def __init__(self, fields: "Collection[str] | None" = None) -> None:
+        """
+        Args:
+            fields: Their names; None for those of any object.
+        """
+        split = [[_split(name) for name in names] for names in _NAMES.values()]
+        self.places = [
+            [(head, rest) for head, rest in names if fields is None or head in fields]
+            for names in split
+        ]
+        self.apart = [
+            (list(_NAMES).index(field), name)
+            for field, names in _APART.items()
+            for name in names
+            if fields is None or name in fields
+        ]
+
+
+_ANY = _Plan()
+_MOST_TYPES = 500
+_plans: "dict[type, _Plan]" = {}
+"""Of the types of pydantic models; to look for all names costs 3 us."""
 
 
 def usage_of(source: object) -> Usage | None:
     """
     Read the usage that a result or a chunk tells, or None.
     """
-    source = plain(source)
+    read = reader(source)
     for head, rest in _HEADS:
-        told = get(source, head)
+        told = read(head)
         if told is not None:
             usage = _usage(get(told, rest) if rest else told)
             if usage is not None:
                 return usage
-    return _usage(source) if get(source, "prompt_eval_count") is not None else None
+    return _usage(source) if read("prompt_eval_count") is not None else None
 
 
 def _usage(told: object) -> Usage | None:
     if told is None:
         return None
-    fields = _fields(told)
-    counts = {field: _first(fields, names) for field, names in _SPLIT.items()}
-    if not (counts["input_tokens"] or counts["output_tokens"]):
+    fields, plan = _fields(told)
+    counts = [_first(fields, names) if names else None for names in plan.places]
+    if not (counts[0] or counts[1]):
         return None  # also where both are 0: litellm's way to say that it knows none
-    for field, names in _APART.items():
-        count = counts[field]
-        # litellm tells Anthropic's names beside OpenAI's, which count everything
-        if count is not None and fields.get("prompt_tokens") is None:
-            apart = (_count(fields.get(name)) or 0 for name in names)
-            counts[field] = count + sum(apart)
-    return Usage(**counts)
+    # litellm tells Anthropic's names beside OpenAI's, which count everything
+    for index, name in plan.apart if fields.get("prompt_tokens") is None else ():
+        count = counts[index]
+        if count is not None:
+            counts[index] = count + (_count(fields.get(name)) or 0)
+    return Usage(*counts)
 
 
-def _fields(told: object) -> "dict[str, Any]":
+def _fields(told: object) -> "tuple[dict[str, Any], _Plan]":
     """
     Give the fields of an object; to ask a pydantic model for one it lacks costs 1 us.
     """
-    if isinstance(told, dict):
-        return told
-    extra = getattr(told, "__pydantic_extra__", None) or {}
-    return {**getattr(told, "__dict__", {}), **extra}
+    fields: Any = plain(told)
+    if fields is told:
+        if not isinstance(told, dict):
+            extra = getattr(told, "__pydantic_extra__", None) or {}
+            fields = {**getattr(told, "__dict__", {}), **extra}
+        return fields, _ANY
+    plan = _plans.get(type(told))
+    if plan is None:
+        plan = _Plan(type(told).model_fields)  # type: ignore[attr-defined]
+        if len(_plans) < _MOST_TYPES:
+            _plans[type(told)] = plan
+    return fields, plan if fields is told.__dict__ else _ANY
 
 
 def _first(fields: "dict[str, Any]", names: "list[tuple[str, str]]") -> int | None:
@@ -138,6 +178,8 @@ def _first(fields: "dict[str, Any]", names: "list[tuple[str, str]]") -> int | No
 
 
 def _count(value: object) -> int | None:
+    if value.__class__ is int:
+        return value if value >= 0 else None
     if isinstance(value, float) and value.is_integer():  # Cohere's are floats
         value = int(value)
     known = isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -7,6 +7,7 @@ from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_VARKEYWORDS
 from types import AsyncGeneratorType, GeneratorType
 
 from instrument._calls import begin, is_wrapped
+from instrument._monitor import Call
 from instrument._requests import of_call
 from instrument._state import get_state
 from instrument._targets import Target
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from instrument._calls import Own
     from instrument._merge import Inner
-    from instrument._monitor import Call
 
 
 def methods(
@@ -68,8 +68,10 @@ class MethodWatch:
         )
         self._defaults.update(function.__kwdefaults__ or {})
 
+    listens = staticmethod(get_state)
+
     def called(self, frame: "FrameType") -> "Call | None":
-        if not get_state() or is_wrapped(frame.f_locals.get("self")):
+        if is_wrapped(frame.f_locals.get("self")):
             return None
         request = guarded(frame, self._request)
         call = None if request is None else let(begin, request)
@@ -99,7 +101,7 @@ class MethodWatch:
         return fields
 
 
-class MethodCall:
+class MethodCall(Call):
     """
     One call of a method; its run is current in the body.
     """
@@ -120,13 +122,3 @@ class MethodCall:
 
     def raised(self, exc: BaseException) -> None:
         let(self._call.raised, exc)
-
-    def suspended(self, item: object) -> None:
-        """
-        Wait; the task that does so is in the same state.
-        """
-
-    def resumed(self) -> None:
-        """
-        Go on in it.
-        """

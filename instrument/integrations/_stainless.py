@@ -9,6 +9,7 @@ is made of it later share.
 from functools import partial
 
 from instrument._calls import begin, is_wrapped
+from instrument._monitor import Call
 from instrument._requests import of_body
 from instrument._state import get_state
 from instrument._targets import Target
@@ -59,9 +60,11 @@ class RequestWatch:
     def __init__(self, provider: str) -> None:
         self._provider = provider
 
+    listens = staticmethod(get_state)
+
     def called(self, frame: "FrameType") -> "RequestCall | None":
         given = frame.f_locals
-        if not get_state() or is_wrapped(given["self"]):
+        if is_wrapped(given["self"]):
             return None
         options = given["options"]
         if options.method != "post":
@@ -76,7 +79,7 @@ class RequestWatch:
         return None if call is None else RequestCall(call, is_stream=given["stream"])
 
 
-class RequestCall:
+class RequestCall(Call):
     """
     One request, until its answer has come or begins to come.
     """
@@ -88,8 +91,10 @@ class RequestCall:
         self._is_stream = is_stream
 
     def returned(self, value: "Any") -> None:
-        raw = getattr(value, "http_response", None)
-        response = getattr(value, "response", None) if raw is None else raw
+        # to ask a pydantic model for what it lacks costs 2 us
+        fields = getattr(value, "__dict__", _NO_FIELDS)
+        raw = fields.get("http_response")
+        response = fields.get("response") if raw is None else raw
         if self._is_stream and response is not None:
             keep(response, self._call)
         elif raw is not None and not raw.is_closed:
@@ -100,15 +105,8 @@ class RequestCall:
     def raised(self, exc: BaseException) -> None:
         let(self._call.raised, exc)
 
-    def suspended(self, item: object) -> None:
-        """
-        Wait; the task that does so is in the same state.
-        """
 
-    def resumed(self) -> None:
-        """
-        Go on in it.
-        """
+_NO_FIELDS: "dict[str, Any]" = {}
 
 
 def _json(response: "Any") -> object:

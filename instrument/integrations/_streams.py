@@ -8,7 +8,7 @@ and its run ends as abandoned.
 
 import weakref
 
-from instrument._monitor import NOTHING
+from instrument._monitor import NOTHING, Call
 from instrument._watch import let
 
 TYPE_CHECKING = False
@@ -80,20 +80,21 @@ class StreamWatch:
     def __init__(self, key: "Callable[[FrameType], object]") -> None:
         self._key = key
 
+    listens = staticmethod(_kept.__len__)
+
     def called(self, frame: "FrameType") -> "StreamCall | None":
-        if not _kept:
-            return None
         key = self._key(frame)
         kept = kept_of(key)
         return None if kept is None else StreamCall(kept.call, id(key))
 
 
-class StreamCall:
+class StreamCall(Call):
     """
     One stream, from its first piece on. No state is changed while it is read.
     """
 
     __slots__ = ("_call", "_key")
+    takes_items = True
 
     def __init__(self, call: "Own | Inner", key: int) -> None:
         self._call = call
@@ -102,11 +103,6 @@ class StreamCall:
     def suspended(self, item: object) -> None:
         if item is not NOTHING:
             let(self._call.item, item)
-
-    def resumed(self) -> None:
-        """
-        Go on.
-        """
 
     def returned(self, value: object) -> None:
         _kept.pop(self._key, None)
@@ -170,12 +166,14 @@ class AtReturn:
         self._key = key
         self._end = end
 
+    listens = staticmethod(_kept.__len__)
+
     def called(self, frame: "FrameType") -> "Ending | None":
-        kept = kept_of(self._key(frame.f_locals["self"])) if _kept else None
+        kept = kept_of(self._key(frame.f_locals["self"]))
         return None if kept is None else Ending(self._end, kept)
 
 
-class Ending:
+class Ending(Call):
     """
     One call of such a method.
     """
@@ -191,16 +189,6 @@ class Ending:
 
     def raised(self, exc: BaseException) -> None:
         let(self._kept.call.raised, exc)
-
-    def suspended(self, item: object) -> None:
-        """
-        Wait.
-        """
-
-    def resumed(self) -> None:
-        """
-        Go on.
-        """
 
 
 def parsed(kept: Kept, value: object) -> None:

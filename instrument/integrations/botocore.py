@@ -38,11 +38,11 @@ class ApiWatch:
     A call of any service: one of a model, if its operation says so.
     """
 
+    listens = staticmethod(get_state)
+
     def called(self, frame: "FrameType") -> "ApiCall | None":
         given = frame.f_locals
-        if not get_state() or given["operation_name"] not in _METHODS:
-            return None
-        if is_wrapped(given["self"]):
+        if given["operation_name"] not in _METHODS or is_wrapped(given["self"]):
             return None
         request = guarded(frame, _request)
         call = None if request is None else let(begin, request)

@@ -5,6 +5,7 @@ a fake provider answers.
 
 import gc
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib import import_module
@@ -28,10 +29,13 @@ def light_heap(request: pytest.FixtureRequest) -> Iterator[None]:
     """
     Spare each collection of garbage a look at what the SDKs are made of: 0.4 s.
     """
-    for sdk in getattr(request.module, "SDKS", ()):
+    named = getattr(request.module, "SDKS", ())
+    for sdk in named if isinstance(named, list) else ():
         with suppress(ImportError):
             import_module(sdk.module)
-    gc.collect()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what SDKs left open in another module
+        gc.collect()
     gc.freeze()
     yield
     gc.unfreeze()

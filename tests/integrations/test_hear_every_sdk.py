@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 if sys.version_info < (3, 12):
     pytest.skip("sys.monitoring needs Python 3.12", allow_module_level=True)
 
+# Google's SDK takes aiohttp where that is installed
+pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession")
+
 SDKS: list[Any] = import_module("sdks").SDKS
 OPENAI: Any = import_module("sdks").OPENAI
 GENAI: Any = import_module("sdks").GENAI_AIO
@@ -225,6 +228,7 @@ def test_a_stream_comes_as_it_is_sent(
     assert seen_before_the_end
 
 
+@pytest.mark.filterwarnings("ignore:unclosed")  # the SDK drops its connection, too
 @every_sdk
 def test_a_stream_left_early(sdk: Any, make: Any) -> None:
     """
@@ -245,6 +249,7 @@ def test_a_stream_left_early(sdk: Any, make: Any) -> None:
     assert recorder.events[-1].data["text"] == "Hel"
 
 
+@pytest.mark.filterwarnings("ignore:unclosed")  # the SDK drops its connection, too
 @every_sdk
 def test_a_stream_that_is_never_read(sdk: Any, make: Any) -> None:
     """

@@ -15,6 +15,9 @@ from instrument.testing import Recorder
 if TYPE_CHECKING:
     from tests.integrations.provider import Provider
 
+# Google's SDK takes aiohttp where that is installed
+pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession")
+
 SDKS: list[Any] = import_module("sdks").SDKS
 closing: Any = import_module("sdks").closing
 PROVIDER: Any = import_module("provider")
@@ -278,6 +281,7 @@ def test_a_stream_comes_as_it_is_sent(sdk: Any, provider: "Provider") -> None:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # of the SDK's own socket
+@pytest.mark.filterwarnings("ignore:unclosed")  # the SDK drops its connection, too
 @every_sdk
 def test_a_stream_left_early(sdk: Any, provider: "Provider") -> None:
     """

@@ -67,7 +67,7 @@ def take_partial(run: "Run", response: "Any") -> None:
     Keep what a model had said until it failed; LangChain may lack the last token.
     """
     run._answer = Answer() if response is None else answer_of(response)
-    text = "".join(run.__dict__["_texts"])
+    text = "".join(_heard.told(run).texts)
     if len(text) > len(run._answer.text):
         run._answer.text = text
     run.outputs = run._answer.text or None
