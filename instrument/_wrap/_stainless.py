@@ -136,7 +136,7 @@ def _taken(call: "Call", result: "Any", *, in_pieces: bool) -> "tuple[object, An
     if http.is_closed:  # a raw response whose body has been read
         return guarded(http, _json), result
     call.go_on(in_pieces=in_pieces)
-    is_async = inspect.iscoroutinefunction(type(result).parse)
+    is_async = inspect.iscoroutinefunction(result.parse)
     return LATER, heard_as(result, _async_raw_over if is_async else _raw_over, call)
 
 

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from wrapt import ObjectProxy
 
 import instrument
 from instrument import callbacks, traced, wrap
@@ -373,6 +374,25 @@ def test_a_subclass_of_the_users(provider: "Provider") -> None:
     assert isinstance(wrapped, Own)
     assert urls == ["/chat/completions"]
     assert recorder.runs[0].provider == "openai"
+
+
+@pytest.mark.parametrize("call", [in_a_block, raw_stream, response, raw])
+def test_results_in_a_proxy(call: Any, provider: "Provider") -> None:
+    """
+    What a tracer that patches the SDK has put a proxy around is heard behind it.
+    """
+    recorder = Recorder()
+
+    class Patched(openai.OpenAI):  # type: ignore[misc, name-defined]
+        def request(self, *args: Any, **kwargs: Any) -> Any:
+            return ObjectProxy(super().request(*args, **kwargs))
+
+    client = Patched(api_key="k", base_url=f"{provider.url}/v1")
+    with client, callbacks(recorder):
+        call(wrap(client))
+
+    assert told(recorder)[1:] == ["on_llm_end"]
+    assert recorder.events[-1].data["text"] == "Hello world"
 
 
 def test_azure(provider: "Provider") -> None:
