@@ -24,7 +24,11 @@ def follow(inner: "Any", session: "Session") -> "Any":
     The driver alone holds *session*, which is told when it is dropped.
     """
     if type(inner) is GeneratorType:
-        driver: Any = steps(inner, session)
+        driver: Any = steps(inner, session, is_begun=inner.gi_suspended)
+        if inner.gi_suspended:
+            next(
+                driver
+            )  # from Python 3.12 on, close() passes over what was not stepped
     elif type(inner) is AsyncGeneratorType:
         driver = asteps(inner, session)
     else:

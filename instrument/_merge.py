@@ -60,7 +60,10 @@ def place(kind: str) -> "tuple[Run | None, str]":
         outer = nearer(_of_framework(), ambient)
     if sort is None or outer is None or SORTS.get(outer.kind) != sort:
         return None, "run"
-    if Nested.opens_children or outer._inner is not None:
+    if outer._inner is not None:
+        outer._inner.is_first = True
+        return outer, "run"
+    if Nested.opens_children:
         return outer, "run"
     return outer, "run" if outer is ambient and _is_heard_by_more(outer) else "part"
 

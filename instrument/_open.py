@@ -67,13 +67,12 @@ def open_run(
         plan = _below(ambient, plan)
     if layers:
         plan = linked(plan, layers)
-    heard = plan.audience if plan.epoch == Epoch.now else plan.settle()
+    if (heard := plan.audience).epoch != Epoch.now:
+        heard = plan.settle()
     if not heard.listeners:
         return None
-    run = Run(recipe, ambient, plan, heard, state)
+    run = Run(recipe, ambient, plan, heard, state, id)
     run._call = call
-    if id is not None:
-        run.id = id
     if layers or heard.undecided:
         _refine(run, layers)
     return run

@@ -162,7 +162,13 @@ class Llm(Chain):
         params = run._params or {}
         if run.model:
             params = {**params, "model": run.model}
-        return ({"name": run.name}, run._inputs), {"invocation_params": params}
+        return ({"name": run.name}, self.said(run)), {"invocation_params": params}
+
+    def said(self, run: "Run") -> "Any":
+        """
+        Give what is said to the model, as its start event has it.
+        """
+        return run._inputs
 
     def start_data(self, run: "Run") -> "dict[str, Any]":
         return {"prompts": run.inputs, **_model_data(run)}
@@ -214,9 +220,8 @@ class ChatModel(Llm):
             return [dict(it) if type(it) is dict else it for it in given]
         return [_own(given)]
 
-    def started(self, run: "Run") -> "Args":
-        (serialized, messages), kwargs = super().started(run)
-        return (serialized, [messages]), kwargs
+    def said(self, run: "Run") -> "Any":
+        return [run._inputs]
 
     def start_data(self, run: "Run") -> "dict[str, Any]":
         messages = run.inputs

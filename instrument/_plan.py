@@ -44,14 +44,13 @@ class Plan:
 
     Attributes:
         own: The layers of the very run that this is the plan of.
-        audience: Who hears, as of `epoch`.
+        audience: Who hears, as of its epoch.
     """
 
     outer: "Plan | None"
     layer: "Layer | None"
     own: "tuple[Layer, ...]" = ()
     audience: "Audience"
-    epoch = -1
 
     def __init__(
         self,
@@ -67,11 +66,18 @@ class Plan:
         """
         Give who hears now; cheap where nothing has changed since the last time.
         """
-        if self.epoch != Epoch.now:
+        audience = self.audience
+        if audience.epoch != Epoch.now:
             epoch = Epoch.now
-            self.audience = Audience(self._gathered(), self.own)
-            self.epoch = epoch
-        return self.audience
+            audience = Audience(self._gathered(), self.own, epoch)
+            self.audience = audience
+        return audience
+
+    def unsettle(self) -> None:
+        """
+        Let go of who hears: they hold the layer that this may itself be.
+        """
+        self.audience = UNSETTLED
 
     def without(self, layers: "tuple[Layer, ...]") -> "Plan":
         """
@@ -153,6 +159,7 @@ class Audience:
     Who hears, and with what tags, metadata and redactors: a snapshot, never changed.
 
     Attributes:
+        epoch: Until when it holds.
         layers: What it was settled from, without what ``inherit=False`` cut off.
         listeners: Each with its layer, in the order in which they hear.
         hidden: True where runs are heard that a framework means to hide.
@@ -168,6 +175,7 @@ class Audience:
     __slots__ = (
         "_receivers",
         "capture",
+        "epoch",
         "hidden",
         "is_described",
         "is_tagged",
@@ -183,7 +191,10 @@ class Audience:
         "wants_tokens",
     )
 
-    def __init__(self, layers: "list[Layer]", own: "tuple[Layer, ...]") -> None:
+    def __init__(
+        self, layers: "list[Layer]", own: "tuple[Layer, ...]", epoch: int = -1
+    ) -> None:
+        self.epoch = epoch
         self._receivers: dict[str, Receivers] = {}
         self.voices_of: dict[str, Voices] = {}
         self.undecided = False
@@ -269,6 +280,9 @@ def _drawn(trace_id: "UUID") -> float:
     mixed = (mixed ^ mixed >> 32) * 0xD6E8FEB86659FD93 & (1 << 64) - 1
     return (mixed ^ mixed >> 32) / (1 << 64)
 
+
+UNSETTLED = Plan.audience = Audience([], ())
+"""What stands for who hears while that has not been looked for; it never holds."""
 
 NOBODY = Plan(None, None)
 """The plan outside every block: process-wide handlers only."""

@@ -81,6 +81,7 @@ class Run(Facts):
         plan: Plan,
         heard: "Audience",
         outer: object,
+        id: "UUID | None" = None,
     ) -> None:
         self.name = recipe.name
         self.kind = recipe.kind
@@ -106,7 +107,7 @@ class Run(Facts):
             self.parent_id = parent.id
             self.depth = parent.depth + 1
         self.started_at = started_at = _ids.wall_ns()
-        self.id = _ids.mint(started_at)
+        self.id = _ids.mint(started_at) if id is None else id
         self._started_ns = _ids.clock_ns()
 
     if TYPE_CHECKING:
@@ -300,25 +301,3 @@ def _settle_layout() -> None:
 
 
 _settle_layout()
-
-
-class InertRun(Run):
-    """
-    What `current_run` gives outside any run: false, silent, of the right types.
-    """
-
-    def __init__(self) -> None:
-        nothing = Recipe("none", "chain")
-        super().__init__(nothing, None, NOBODY, NOBODY.settle(), None)
-        self._ended_ns = self._started_ns
-        self.__dict__["_is_sealed"] = True
-
-    def __bool__(self) -> bool:
-        return False
-
-    def __repr__(self) -> str:
-        return "<no run>"
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if "_is_sealed" not in self.__dict__:
-            super().__setattr__(name, value)

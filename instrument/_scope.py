@@ -277,6 +277,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             return self._leave_from_elsewhere()
         scope = frame.layer
         self._open.pop(id(scope), None)
+        scope.unsettle()
         try:
             STATE.reset(scope._token)
         except (LookupError, RuntimeError, ValueError):  # entered in another Context
@@ -312,6 +313,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
 def _close(scope: Scope) -> None:
     scope.closed = scope._is_gone = True
     Epoch.end()
+    scope.unsettle()
 
 
 def _names(options: Options) -> "list[str]":

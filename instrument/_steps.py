@@ -20,15 +20,24 @@ if TYPE_CHECKING:
 
 
 def steps(
-    inner: "Generator[Any, Any, Any]", session: "Session"
+    inner: "Generator[Any, Any, Any]", session: "Session", *, is_begun: bool
 ) -> "Generator[Any, Any, Any]":
     """
     Be *inner*, with `send`, `throw`, `close` and return value.
+
+    Args:
+        is_begun: True where *inner* has been stepped: it waits, as *inner* does, to be
+            stepped on, after a first step that gives None.
     """
+    resume: Callable[[Any], Any] = inner.send
+    send, value = resume, None
+    if is_begun:
+        try:
+            value = yield
+        except BaseException as exc:
+            resume, value = inner.throw, _less_one(exc)
     outside = _start(inner, session)
     frame, tell = session.frame, session.tell()
-    send: Callable[[Any], Any] = inner.send
-    resume, value = send, None
     while True:
         try:
             item = resume(value)
@@ -46,20 +55,21 @@ def steps(
             tell(item)
         except BaseException as exc:
             set_state(state)
-            _close(inner)
-            _finish(session, outside, exc)
+            _stop(inner, session, outside, exc)
             raise
         set_state(outside)
         frame._outer = None
+        resume = send
         try:
             value = yield item
         except BaseException as exc:
-            exc.with_traceback(less_one(exc.__traceback__))
-            resume, value = inner.throw, exc
-        else:
-            resume = send
+            resume, value = inner.throw, _less_one(exc)
         frame._outer = outside = get_state()
         set_state(state)
+
+
+def _less_one(exc: BaseException) -> BaseException:
+    return exc.with_traceback(less_one(exc.__traceback__))
 
 
 def _start(inner: "Generator[Any, Any, Any]", session: "Session") -> "Any":
@@ -94,6 +104,9 @@ def _finish(
         session.frame._outer = None
 
 
-def _close(inner: "Generator[Any, Any, Any]") -> None:
+def _stop(
+    inner: "Generator[Any, Any, Any]", session: "Session", outside: object, exc: object
+) -> None:
     with suppress(RuntimeError):  # it yields on; what is raised already counts more
         inner.close()
+    _finish(session, outside, exc)

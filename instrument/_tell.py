@@ -5,7 +5,7 @@ What a run tells when it starts, returns or fails: a `Delivery`, ready to go.
 from functools import partial
 
 from instrument import _report
-from instrument._dispatch import Delivery, keywords
+from instrument._dispatch import Delivery, keywords, told
 from instrument._messages import plain
 from instrument._run import Run
 from instrument._shapes import Answer, LLMResult, Unread, answer_of
@@ -36,10 +36,10 @@ def starting(run: Run) -> Delivery | None:
     receivers = run._voices.start
     if not receivers.entries:
         return None
-    if receivers.native:
-        return _start_in_full(run, receivers)
-    if not run._tells.is_plain:
-        return _start_of_kind(run, receivers)
+    kind = run._tells
+    if receivers.native or not kind.is_plain:
+        args, kwargs = _started(run) if receivers.typed else ((), keywords(run))
+        return told(run, kind.start, receivers, args, kind.start_data, kwargs)
     if run._call is not None:
         run._take()
     inputs = run._inputs
@@ -59,33 +59,16 @@ def starting(run: Run) -> Delivery | None:
                 run=run,
             )
             if result is not None:
-                return _start_in_full(run, receivers).after(count, result)
+                return _rest_of_start(run, receivers).after(count, result)
     except (Exception, SystemExit) as exc:
-        return _start_in_full(run, receivers).after(count, None, exc)
+        return _rest_of_start(run, receivers).after(count, None, exc)
     return None
 
 
-def _start_of_kind(run: Run, receivers: "Receivers") -> Delivery | None:
-    """
-    Tell it to handlers that take no events, of what is told as a kind of its own.
-    """
-    args, kwargs = _started(run)
-    count = 0
-    try:
-        for method in receivers.methods:
-            count += 1
-            result = method(*args, **kwargs)
-            if result is not None:
-                return _start_in_full(run, receivers).after(count, result)
-    except (Exception, SystemExit) as exc:
-        return _start_in_full(run, receivers).after(count, None, exc)
-    return None
-
-
-def _start_in_full(run: Run, receivers: "Receivers") -> Delivery:
+def _rest_of_start(run: Run, receivers: "Receivers") -> Delivery:
     kind = run._tells
-    args, kwargs = _started(run) if receivers.typed else ((), None)
-    return Delivery(run, kind.start, receivers, args, kind.start_data, kwargs)
+    args, _ = kind.started(run)
+    return Delivery(run, kind.start, receivers, args, kind.start_data)
 
 
 def _started(run: Run) -> "tuple[tuple[Any, ...], dict[str, Any]]":
@@ -109,7 +92,8 @@ def returning(run: Run, outputs: object) -> Delivery | None:
         if kind.is_model:
             _answer(run, outputs)
     else:
-        outputs = recorded(run, outputs)
+        if kind.is_model or run._spec_outputs is not None:
+            outputs = recorded(run, outputs)
         if run._heard.shows_all and outputs.__class__ not in CONTAINERS:
             run._outputs = outputs
         else:
@@ -160,8 +144,8 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
     if not receivers.entries:
         return None
     own = guarded(run, kind.failed) if receivers.typed else None
-    kwargs = {**keywords(run), **own} if own else None
-    return Delivery(run, kind.error, receivers, (exc,), _error_data, kwargs)
+    kwargs = {**keywords(run), **own} if own else keywords(run)
+    return told(run, kind.error, receivers, (exc,), _error_data, kwargs)
 
 
 def _is_origin(exc: BaseException, run: Run) -> bool:
@@ -244,8 +228,11 @@ def _is_read_later(run: Run, outputs: object) -> bool:
 def _complete(answer: Answer, inner: Answer) -> None:
     """
     Add what the call that was made inside the run knows, of its usage better.
+
+    Of several, the others are children, which tell what they used: with what the run's
+    own result tells, it would be counted twice.
     """
-    answer.usage = inner.usage or answer.usage
+    answer.usage = inner.usage or (None if inner.is_first else answer.usage)
     for name in _FACTS:
         if not getattr(answer, name):
             setattr(answer, name, getattr(inner, name))

@@ -8,6 +8,7 @@ from instrument import _ids
 from instrument._dispatch import Delivery, keywords
 from instrument._redact import redacted
 from instrument._state import MUTED, Frame, get_state, set_state
+from instrument._text import safe_str
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,8 +105,12 @@ class Telling(Frame):
         Tell that it tries again: ``on_retry``, with tenacity's state or a number.
         """
         shown = state if isinstance(state, int) else self._own(state, "retry")
-        number = getattr(state, "attempt_number", shown)
-        self._tell("on_retry", (shown,), {"attempt": number})
+        data = {"attempt": getattr(state, "attempt_number", shown)}
+        exc = _failure_of(state)
+        if exc is not None:
+            data["type"] = type(exc).__qualname__
+            data["message"] = self._own(safe_str(exc), "error")
+        self._tell("on_retry", (shown,), data)
 
     def emit(
         self, name: str, data: object = None, heard: "Audience | None" = None
@@ -186,6 +191,19 @@ class Telling(Frame):
             Delivery(self._run(), event, receivers, args, lambda _: data, kwargs).now()
         finally:
             set_state(state)
+
+
+def _failure_of(state: object) -> BaseException | None:
+    """
+    Give what the last attempt raised, where that is told.
+    """
+    outcome = getattr(state, "outcome", None)
+    if outcome is None:
+        return None
+    from concurrent.futures import Future
+
+    is_done = isinstance(outcome, Future) and outcome.done() and not outcome.cancelled()
+    return outcome.exception() if is_done else None
 
 
 def contained(value: "Any") -> "Any":

@@ -36,6 +36,8 @@ ADAPTERS = {
     "huggingface_hub": "instrument.integrations.huggingface_hub",
     "botocore": "instrument.integrations.botocore",
     "mcp": "instrument.integrations.mcp",
+    "litellm": "instrument.integrations.litellm",
+    "instructor": "instrument.integrations.instructor",
 }
 _DISTRIBUTIONS = {"langchain": "langchain-core", "google_genai": "google-genai"}
 """Where they have another name than the adapter."""
@@ -305,11 +307,11 @@ def _version(distribution: str) -> str | None:
 
 def _ordered(version: str) -> tuple[int, ...]:
     """
-    Give the numbers of a version, which sort as they should.
+    Give the first two numbers of a version; releases that mend one differ in the third.
     """
     import re
 
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
 
 
 install()

@@ -198,3 +198,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         for mode in mark.args[1:]
     }
     print(f"\nRULES {json.dumps(sorted(rules))}")  # noqa: T201
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """
+    Where ``INSTRUMENT_SKIP_NOTHING`` is set, a test that is skipped is a failure.
+
+    Before Python 3.12 something always is.
+    """
+    reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", ())
+    allowed = sys.version_info < (3, 12) or "INSTRUMENT_SKIP_NOTHING" not in os.environ
+    if skipped and not allowed:
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED

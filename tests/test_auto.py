@@ -230,7 +230,7 @@ def test_untested_version(
     assert "(1.0 to 1.9); it is heard all the same." in report
 
 
-@pytest.mark.parametrize("version", ["1.0", "1.5.3", "1.9", None])
+@pytest.mark.parametrize("version", ["1.0", "1.5.3", "1.9", "1.9.1", None])
 def test_tested_version(
     framework: Framework, version: str | None, reports: list[str]
 ) -> None:

@@ -43,7 +43,7 @@ def test_there_are_examples() -> None:
     """
     The folder is found, and holds one file for each question.
     """
-    assert len(EXAMPLES) == 23
+    assert len(EXAMPLES) == 24
 
 
 @every_example

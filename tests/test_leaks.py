@@ -174,19 +174,24 @@ async def test_successors_do_not_pile_up() -> None:
     assert depths[-1] < 20
 
 
-@pytest.mark.rule(6, "sync")
-def test_handler_is_freed_with_its_block() -> None:
+@pytest.mark.rule(6, *every_mode)
+async def test_handler_is_freed_with_its_block(called: Called) -> None:
     """
-    A handler is collected with its block, without waiting for the cycle collector.
+    A handler goes with its block, without waiting for the cycle collector.
     """
-    recorder = Recorder()
-    freed = weakref.ref(recorder)
 
+    class Hears:
+        def on_chain_start(self, *args: object, **kwargs: object) -> None: ...
+
+    handler = Hears()
+    freed = weakref.ref(handler)
+
+    gc.collect()
     gc.disable()
     try:
-        with callbacks(recorder):
-            pass
-        del recorder
+        with callbacks(handler):
+            await called(traced("x"))
+        del handler
         assert freed() is None
     finally:
         gc.enable()

@@ -194,6 +194,25 @@ def test_call_that_fails_inside(recorder: Recorder) -> None:
     assert recorder.tree() == "chat_model mine: ok"
 
 
+def test_usage_of_several_calls_inside(recorder: Recorder) -> None:
+    """
+    What a second call used is its own run's alone: a handler that adds up counts it once.
+    """
+
+    @traced.chat_model("mine")
+    def ask() -> dict[str, Any]:
+        heard = begin(request())
+        assert heard is not None
+        heard.raised(LookupError())
+        call()
+        return ANSWER
+
+    ask()
+
+    assert recorder.tree() == "chat_model mine: ok\n  chat_model sdk.chat: ok"
+    assert [run.usage.input_tokens for run in recorder.runs] == [None, 3]
+
+
 def test_stream_inside_a_model(recorder: Recorder) -> None:
     """
     Tokens of the call inside are the model's, where it yields none of its own.

@@ -2,6 +2,7 @@
 `Run`: its facts, and the inert one that stands where no run is.
 """
 
+from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -173,6 +174,33 @@ def test_retry(state: Any) -> None:
 
     assert recorder.events[1].event == "on_retry"
     assert recorder.events[1].data == {"attempt": 2}
+
+
+def outcome(how: str) -> Any:
+    """
+    Make the outcome of an attempt.
+    """
+    made: Future[None] = Future()
+    if how == "failed":
+        made.set_exception(ValueError("no"))
+    if how == "cancelled":
+        made.cancel()
+    return made if how != "another" else how
+
+
+@pytest.mark.parametrize("how", ["failed", "pending", "cancelled", "another"])
+def test_retry_after_a_failure(how: str) -> None:
+    """
+    A retry tells what the attempt before it raised, if that is known; waits for nothing.
+    """
+    recorder = Recorder()
+    state = SimpleNamespace(attempt_number=2, outcome=outcome(how))
+    failure = {"type": "ValueError", "message": "no"} if how == "failed" else {}
+
+    with callbacks(recorder), traced("run") as run:
+        run.retry(state)
+
+    assert recorder.events[1].data == {"attempt": 2, **failure}
 
 
 @pytest.mark.parametrize("channel", ["text", "reasoning", "tool_call"])

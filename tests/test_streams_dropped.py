@@ -118,6 +118,51 @@ async def test_unstarted_stream(mode: str, how: str) -> None:
     assert len(recorder.events) == 2
 
 
+def echo() -> Any:
+    """
+    Yield what was sent.
+    """
+    sent = None
+    while True:
+        sent = yield sent
+
+
+@pytest.mark.rule(7, "generator")
+def test_close_of_returned_stream_in_midst() -> None:
+    """
+    What was stepped before it was returned ends when it is closed, though it is still held.
+    """
+    recorder = Recorder()
+    inner = echo()
+    next(inner)
+    with callbacks(recorder):
+        held = traced("x")(lambda: inner)()
+
+    held.close()
+
+    assert ends(recorder) == [("abandoned", [])]
+    assert inner.gi_frame is None
+
+
+@pytest.mark.rule(9, "generator")
+def test_send_to_returned_stream_in_midst() -> None:
+    """
+    What was stepped before it was returned can be sent to, or thrown into, at once.
+    """
+    recorder = Recorder()
+    inner, failing = echo(), echo()
+    next(inner), next(failing)
+    with callbacks(recorder):
+        held, thrown = [traced("x")(lambda it=it: it)() for it in (inner, failing)]
+
+    assert held.send(1) == 1
+    with pytest.raises(ZeroDivisionError) as caught:
+        thrown.throw(ZeroDivisionError)
+
+    assert [run.status for run in recorder.runs] == ["running", "error"]
+    assert len(caught.traceback) == 3  # here, the driver, the body
+
+
 @pytest.mark.rule(7, "generator")
 def test_unstarted_cycle_through_body() -> None:
     """

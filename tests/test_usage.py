@@ -74,6 +74,7 @@ def test_usage_refuses_negative_numbers(value: Any) -> None:
         {"usage": None},
         {"usage": 3},
         {"usage": {"prompt_tokens": None}},
+        {"usage": {"prompt_tokens": 0, "completion_tokens": 0}},
     ],
 )
 def test_no_usage(source: Any) -> None:
@@ -81,6 +82,15 @@ def test_no_usage(source: Any) -> None:
     What tells no usage has none: nothing is guessed.
     """
     assert usage_of(source) is None
+
+
+def test_usage_of_litellm() -> None:
+    """
+    litellm tells Anthropic's cached tokens beside a count that has them: no 21 of 11.
+    """
+    told = {"prompt_tokens": 11, "completion_tokens": 4, "cache_read_input_tokens": 10}
+
+    assert usage_of({"usage": told}) == Usage(11, 4, 10)
 
 
 def test_odd_usage() -> None:

@@ -126,6 +126,13 @@ _METHODS: "dict[str, dict[str, Operation]]" = {
         "text_generation": Operation("llm", "text_generation", "prompt"),
         "feature_extraction": Operation("embedding", "feature_extraction", "text"),
     },
+    "instructor": {"create": Operation("chat_model", "create", "messages", "system")},
+    "litellm": {
+        "completion": Operation("chat_model", "completion", "messages"),
+        "text_completion": Operation("llm", "text_completion", "prompt"),
+        "responses": Operation("chat_model", "responses", "input", "instructions"),
+        "embedding": Operation("embedding", "embedding", "input"),
+    },
     "bedrock": dict.fromkeys(
         ("converse", "converse_stream"),
         Operation("chat_model", "converse", "messages", "system", "modelId"),

@@ -95,6 +95,7 @@ class Answer:
     Attributes:
         message: The provider's own message, of a whole result.
         model, finish_reason, response_id, usage: None where the provider tells none.
+        is_first: Whether other calls were made after it, inside the same run.
     """
 
     __slots__ = (
@@ -102,6 +103,7 @@ class Answer:
         "_reasoning",
         "_text",
         "finish_reason",
+        "is_first",
         "message",
         "model",
         "response_id",
@@ -113,6 +115,7 @@ class Answer:
         self._reasoning: list[str] = []
         self._calls: dict[object, dict[str, Any]] = {}
         self.message = message
+        self.is_first = False
         self.model: str | None = None
         self.finish_reason: str | None = None
         self.response_id: str | None = None

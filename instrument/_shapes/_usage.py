@@ -139,9 +139,10 @@ def _usage(told: object) -> Usage | None:
         return None
     fields, plan = _fields(told)
     counts = [_first(fields, names) if names else None for names in plan.places]
-    if counts[0] is None and counts[1] is None:
-        return None
-    for index, name in plan.apart:
+    if not (counts[0] or counts[1]):
+        return None  # also where both are 0: litellm's way to say that it knows none
+    # litellm tells Anthropic's names beside OpenAI's, which count everything
+    for index, name in plan.apart if fields.get("prompt_tokens") is None else ():
         count = counts[index]
         if count is not None:
             counts[index] = count + (_count(fields.get(name)) or 0)

@@ -8,6 +8,8 @@ Every resource, helper, raw response and copy of a client posts through its publ
 import functools
 import inspect
 
+from instrument._current import current_run
+from instrument._merge import SORTS
 from instrument._requests import of_body
 from instrument._state import get_state
 from instrument._tell import guarded
@@ -61,6 +63,10 @@ class Client(Twin):
             _streamed if kwargs.get("stream") else _whole,
         )
 
+    def _prepare_request(self, request: "Any") -> None:
+        super()._prepare_request(request)  # type: ignore[misc]
+        _tell_retry(request)
+
 
 class AsyncClient(Twin):
     """
@@ -74,6 +80,22 @@ class AsyncClient(Twin):
             lambda: request(cast_to, options, **kwargs),
             _streamed if kwargs.get("stream") else _whole,
         )
+
+    async def _prepare_request(self, request: "Any") -> None:
+        await super()._prepare_request(request)  # type: ignore[misc]
+        _tell_retry(request)
+
+
+def _tell_retry(request: "Any") -> None:
+    """
+    Tell that a request is sent once more: the SDK counts in a header how often it was.
+
+    Called by what the SDKs call for each HTTP request, for subclasses to override.
+    """
+    count = request.headers.get("x-stainless-retry-count", "")
+    run = current_run()
+    if run and run.kind in SORTS and count.isdecimal() and int(count):
+        run.retry(int(count))
 
 
 def _asked(client: object, options: "Any") -> "Request | None":
@@ -114,7 +136,7 @@ def _taken(call: "Call", result: "Any", *, in_pieces: bool) -> "tuple[object, An
     if http.is_closed:  # a raw response whose body has been read
         return guarded(http, _json), result
     call.go_on(in_pieces=in_pieces)
-    is_async = inspect.iscoroutinefunction(type(result).parse)
+    is_async = inspect.iscoroutinefunction(result.parse)
     return LATER, heard_as(result, _async_raw_over if is_async else _raw_over, call)
 
 

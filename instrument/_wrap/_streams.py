@@ -26,11 +26,19 @@ def is_stream(result: object) -> bool:
     """
     Tell whether *result* is still to be read, piece by piece.
     """
-    if isinstance(result, (dict, list, tuple, str, bytes)) or hasattr(
-        type(result), "model_fields"
-    ):
+    cls = type(_behind(result))
+    if issubclass(cls, (dict, list, tuple, str, bytes)) or hasattr(cls, "model_fields"):
         return False
-    return hasattr(type(result), "__iter__") or hasattr(type(result), "__aiter__")
+    return hasattr(cls, "__iter__") or hasattr(cls, "__aiter__")
+
+
+def _behind(value: "Any") -> "Any":
+    """
+    Give what is behind the proxies that a tracer which patches the SDK puts around it.
+    """
+    while type(value) is not value.__class__ and hasattr(value, "__wrapped__"):
+        value = value.__wrapped__
+    return value
 
 
 def follow(call: "Call", stream: "Any") -> "Any":
@@ -41,7 +49,7 @@ def follow(call: "Call", stream: "Any") -> "Any":
         return _driven(call, stream)
     if isinstance(stream, AsyncGeneratorType):
         return _adriven(call, stream)
-    cls = type(stream)
+    cls = type(_behind(stream))
     if hasattr(cls, "__aiter__"):
         return heard_as(stream, async_stream_over, call)
     make = stream_over if hasattr(cls, "__next__") else iterable_over
@@ -52,12 +60,13 @@ def heard_as(value: "Any", make: "Callable[[Any], type]", call: "Call") -> "Any"
     """
     Put a class that *make* makes over that of *value*, which the SDK just made; once.
     """
+    made = _behind(value)
     try:
-        if "_instrument_call" not in value.__dict__:
-            value.__dict__["_instrument_call"] = call
-            value.__class__ = class_over(type(value), make)
+        if "_instrument_call" not in made.__dict__:
+            made.__dict__["_instrument_call"] = call
+            made.__class__ = class_over(type(made), make)
     except (AttributeError, TypeError) as exc:  # one that has no room for it
-        _report.failed(heard_as, f"hearing a {type(value).__name__}", exc)
+        _report.failed(heard_as, f"hearing a {type(made).__name__}", exc)
         call.raised(GeneratorExit())
     return value
 

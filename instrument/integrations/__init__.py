@@ -5,7 +5,8 @@ Each is imported when its package is, by `instrument.auto`; its import imports n
 that package. It says
 
 * ``DISTRIBUTION``: what `importlib.metadata` knows the package by;
-* ``TESTED``: the lowest and the highest version that its tests have run with;
+* ``TESTED``: the lowest and the highest version that its tests have run with; the third
+  number counts for nothing;
 * ``HOOK``: the package's own official way by which it is heard;
 * ``HEARS``: what becomes a run or an event;
 * ``OWNS``: what it leaves in the package while installed;

@@ -9,13 +9,13 @@ is made of it later share.
 from functools import partial
 
 from instrument._calls import begin, is_wrapped
-from instrument._current import current_run
 from instrument._monitor import Call
 from instrument._requests import of_body
 from instrument._state import get_state
 from instrument._targets import Target
 from instrument._tell import guarded
 from instrument._watch import let
+from instrument.integrations._retries import PAUSE
 from instrument.integrations._streams import AtReturn, StreamWatch, closed, keep, parsed
 from instrument.integrations._watched import same
 
@@ -46,8 +46,8 @@ def targets(package: str, more: "dict[str, Any] | None" = None) -> "list[Target]
     watches: dict[str, Watch] = {
         f"{package}._base_client:SyncAPIClient.request": request,
         f"{package}._base_client:AsyncAPIClient.request": request,
-        f"{package}._base_client:SyncAPIClient._sleep_for_retry": RETRY,
-        f"{package}._base_client:AsyncAPIClient._sleep_for_retry": RETRY,
+        f"{package}._base_client:SyncAPIClient._sleep_for_retry": PAUSE,
+        f"{package}._base_client:AsyncAPIClient._sleep_for_retry": PAUSE,
         f"{package}._streaming:Stream.__stream__": STREAM,
         f"{package}._streaming:Stream.close": CLOSE,
         f"{package}._streaming:AsyncStream.__stream__": STREAM,
@@ -125,21 +125,6 @@ def _json(response: "Any") -> object:
     return response.json()
 
 
-class RetryWatch:
-    """
-    The pause before a request is sent again.
-    """
-
-    listens = staticmethod(get_state)
-    is_stepped = False
-
-    def called(self, frame: "FrameType") -> None:
-        run = current_run()
-        if run:
-            let(run.retry, frame.f_locals["retries_taken"] + 1)
-
-
-RETRY = RetryWatch()
 STREAM = StreamWatch(lambda frame: frame.f_locals["self"].response)
 CLOSE = AtReturn(lambda stream: stream.response, closed)
 PARSED = AtReturn(lambda raw: raw.http_response, parsed)

@@ -114,6 +114,45 @@ class StreamCall(Call):
         let(self._call.raised, exc)
 
 
+class StepWatch:
+    """
+    A method that gives one piece each time it is called, of a stream that is its object.
+
+    Its call goes on in the method's body: some send their request there.
+    """
+
+    listens = staticmethod(_kept.__len__)
+    is_stepped = False
+
+    def called(self, frame: "FrameType") -> "StreamStep | None":
+        stream = frame.f_locals["self"]
+        kept = kept_of(stream)
+        return None if kept is None else StreamStep(kept.call, id(stream))
+
+
+class StreamStep(StreamCall):
+    """
+    One call of such a method.
+    """
+
+    __slots__ = ("_outside",)
+
+    def __init__(self, call: "Own | Inner", key: int) -> None:
+        super().__init__(call, key)
+        self._outside = call.enter()
+
+    def returned(self, value: object) -> None:
+        self._call.leave(self._outside)
+        let(self._call.item, value)
+
+    def raised(self, exc: BaseException) -> None:
+        self._call.leave(self._outside)
+        if isinstance(exc, (StopIteration, StopAsyncIteration)):
+            super().returned(None)
+        else:
+            super().raised(exc)
+
+
 class AtReturn:
     """
     A method that, when it returns, ends a call whose answer is kept.

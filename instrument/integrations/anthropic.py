@@ -6,7 +6,7 @@ from instrument.integrations._stainless import targets
 from instrument.integrations._watched import Watched
 
 DISTRIBUTION = "anthropic"
-TESTED = ("2.12.0", "2.12.0")
+TESTED = ("1.0.0", "2.12.0")
 HOOK = "sys.monitoring"
 HEARS = ("messages", "completions", "tokens")
 OWNS = "nothing"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from instrument._calls import Request
 
 DISTRIBUTION = "botocore"
-TESTED = ("1.44.5", "1.44.5")
+TESTED = ("1.42.0", "1.44.5")
 HOOK = "sys.monitoring"
 HEARS = ("converse", "tokens")
 OWNS = "nothing"

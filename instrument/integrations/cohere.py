@@ -6,7 +6,7 @@ from instrument.integrations._methods import methods
 from instrument.integrations._watched import Watched
 
 DISTRIBUTION = "cohere"
-TESTED = ("7.3.1", "7.3.1")
+TESTED = ("6.0.0", "7.3.1")
 HOOK = "sys.monitoring"
 HEARS = ("chats", "embeddings", "tokens")
 OWNS = "nothing"

@@ -3,27 +3,27 @@ Google's SDK: what its models generate, chats included, and embeddings.
 """
 
 from instrument.integrations._methods import GENERATOR, methods
+from instrument.integrations._retries import tenacity
 from instrument.integrations._watched import Watched
 
 DISTRIBUTION = "google-genai"
-TESTED = ("3.4.0", "3.4.0")
+TESTED = ("2.12.0", "3.4.0")
 HOOK = "sys.monitoring"
 HEARS = ("content", "embeddings", "tokens")
 OWNS = "nothing"
 
-_watched = Watched(
-    methods(
-        "google_genai",
-        dict.fromkeys(
-            ("google.genai.models:Models", "google.genai.models:AsyncModels"),
-            ("generate_content", "generate_content_stream", "embed_content"),
+_heard = methods(
+    "google_genai",
+    dict.fromkeys(
+        ("google.genai.models:Models", "google.genai.models:AsyncModels"),
+        ("generate_content", "generate_content_stream", "embed_content"),
+    ),
+    {
+        "google.genai.models:AsyncModels.generate_content_stream>stream_generator": (
+            GENERATOR
         ),
-        {
-            "google.genai.models:AsyncModels.generate_content_stream>stream_generator": (
-                GENERATOR
-            ),
-        },
-    )
+    },
 )
+_watched = Watched([*_heard, tenacity("google.genai")])
 load, install = _watched.load, _watched.install
 uninstall, missing = _watched.uninstall, _watched.missing

@@ -6,7 +6,7 @@ from instrument.integrations._stainless import targets
 from instrument.integrations._watched import Watched
 
 DISTRIBUTION = "groq"
-TESTED = ("1.7.0", "1.7.0")
+TESTED = ("1.0.0", "1.7.0")
 HOOK = "sys.monitoring"
 HEARS = ("chat completions", "completions", "embeddings", "tokens")
 OWNS = "nothing"

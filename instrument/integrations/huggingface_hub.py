@@ -6,7 +6,7 @@ from instrument.integrations._methods import GENERATOR, methods
 from instrument.integrations._watched import Watched
 
 DISTRIBUTION = "huggingface_hub"
-TESTED = ("2.4.0", "2.4.0")
+TESTED = ("1.10.0", "2.4.0")
 HOOK = "sys.monitoring"
 HEARS = ("chat completions", "texts", "embeddings", "tokens")
 OWNS = "nothing"

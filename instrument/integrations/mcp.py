@@ -6,7 +6,7 @@ from instrument.integrations._methods import methods
 from instrument.integrations._watched import Watched
 
 DISTRIBUTION = "mcp"
-TESTED = ("2.3.0", "2.3.0")
+TESTED = ("2.0.0", "2.3.0")
 HOOK = "sys.monitoring"
 HEARS = ("tools",)
 OWNS = "nothing"

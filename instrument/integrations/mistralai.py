@@ -6,7 +6,7 @@ from instrument.integrations._methods import GENERATOR, methods
 from instrument.integrations._watched import Watched
 
 DISTRIBUTION = "mistralai"
-TESTED = ("3.7.0", "3.7.0")
+TESTED = ("2.0.0", "3.7.0")
 HOOK = "sys.monitoring"
 HEARS = ("chat completions", "embeddings", "tokens")
 OWNS = "nothing"

@@ -6,7 +6,7 @@ from instrument.integrations._methods import GENERATOR, methods
 from instrument.integrations._watched import Watched
 
 DISTRIBUTION = "ollama"
-TESTED = ("0.6.3", "0.6.3")
+TESTED = ("0.6.2", "0.6.3")
 HOOK = "sys.monitoring"
 HEARS = ("chats", "texts", "embeddings", "tokens")
 OWNS = "nothing"

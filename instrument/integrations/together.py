@@ -6,7 +6,7 @@ from instrument.integrations._stainless import targets
 from instrument.integrations._watched import Watched
 
 DISTRIBUTION = "together"
-TESTED = ("3.1.1", "3.1.1")
+TESTED = ("2.0.0", "3.1.1")
 HOOK = "sys.monitoring"
 HEARS = ("chat completions", "completions", "embeddings", "tokens")
 OWNS = "nothing"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from instrument import auto, callbacks
+from instrument import BaseCallbackHandler, auto, callbacks
 from instrument.testing import Recorder
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 if sys.version_info < (3, 12):
     pytest.skip("sys.monitoring needs Python 3.12", allow_module_level=True)
 
-for name in ("langchain_openai", "langchain_anthropic", "instructor", "litellm"):
+for name in ("langchain_openai", "langchain_anthropic"):
     pytest.importorskip(name, exc_type=ImportError)
 
 pytestmark = pytest.mark.filterwarnings("default")  # what these say is not ours
 
-SDKS: Any = import_module("sdks")
+CALLS: Any = import_module("sdks")
 
 
 @pytest.fixture(autouse=True)
@@ -97,8 +97,34 @@ def test_langchain_over_anthropic(
         call(chat)
 
     assert recorder.tree() == "chat_model ChatAnthropic: ok"
-    assert recorder.runs[0].usage.to_dict() == SDKS.COUNTED_APART
+    assert recorder.runs[0].usage.to_dict() == CALLS.COUNTED_APART
     assert len(_tokens(recorder)) == tokens
+
+
+@ways
+@pytest.mark.parametrize("vendor", ["openai", "anthropic"])
+def test_handler_that_wants_tokens(
+    provider: "Provider", vendor: str, call: Callable[[Any], object], tokens: int
+) -> None:
+    """
+    A handler that wants tokens has LangChain stream: it hears each token once.
+    """
+    name = {"openai": "ChatOpenAI", "anthropic": "ChatAnthropic"}[vendor]
+    path = "/v1" if vendor == "openai" else ""
+    make = getattr(import_module(f"langchain_{vendor}"), name)
+    heard: list[str] = []
+
+    class Wants(BaseCallbackHandler):
+        wants_tokens = True
+
+        def on_llm_new_token(self, token: Any, **_: Any) -> None:
+            heard.append(token)
+
+    with callbacks(Wants()):
+        call(make(model="m", api_key="k", base_url=provider.url + path))
+
+    assert provider.requests[0].json["stream"] is True
+    assert heard == ["Hel", "lo ", "wor", "ld"]
 
 
 def test_several_prompts(chat: Any) -> None:
@@ -120,12 +146,12 @@ def test_call_of_a_streams_consumer(chat: Any, provider: "Provider") -> None:
     """
     What calls the SDK between the tokens of a stream is no part of that stream.
     """
-    client = SDKS.OPENAI.make(provider.url)
+    client = CALLS.OPENAI.make(provider.url)
     recorder = Recorder()
 
     with callbacks(recorder), client:
         for _ in chat.stream("hi"):
-            SDKS.OPENAI.calls["chat"](client)
+            CALLS.OPENAI.calls["chat"](client)
             break
 
     names = [(run.name, run.depth) for run in recorder.runs]
@@ -162,44 +188,6 @@ def test_model_in_a_chain(chat: Any) -> None:
         "  chain RunnableLambda: ok\n"
         "  chat_model ChatOpenAI: ok"
     )
-
-
-def test_instructor(provider: "Provider") -> None:
-    """
-    Each attempt of instructor's is a run, also that whose answer it refuses.
-    """
-    pydantic = import_module("pydantic")
-    instructor = import_module("instructor")
-    person = pydantic.create_model("Person", name=(int, ...))
-    recorder = Recorder()
-
-    with callbacks(recorder), SDKS.OPENAI.make(provider.url) as client:
-        asked = instructor.from_openai(client, mode=instructor.Mode.JSON)
-        with pytest.raises(Exception, match="name"):
-            asked.chat.completions.create(
-                model="m", messages=SDKS.HELLO, response_model=person, max_retries=2
-            )
-
-    assert {run.name for run in recorder.runs} == {"openai.chat.completions"}
-    assert len(recorder.runs) == len(provider.requests) > 1
-
-
-def test_litellm_over_openai(provider: "Provider") -> None:
-    """
-    litellm over OpenAI's SDK is one run.
-    """
-    recorder = Recorder()
-
-    with callbacks(recorder):
-        import_module("litellm").completion(
-            model="openai/m",
-            messages=SDKS.HELLO,
-            api_key="k",
-            api_base=f"{provider.url}/v1",
-        )
-
-    assert recorder.tree() == "chat_model openai.chat.completions: ok"
-    assert recorder.runs[0].usage.to_dict() == SDKS.FULL
 
 
 def _tokens(recorder: Recorder) -> list[str]:

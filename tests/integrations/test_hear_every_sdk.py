@@ -33,8 +33,12 @@ if TYPE_CHECKING:
 if sys.version_info < (3, 12):
     pytest.skip("sys.monitoring needs Python 3.12", allow_module_level=True)
 
+# Google's SDK takes aiohttp where that is installed
+pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession")
+
 SDKS: list[Any] = import_module("sdks").SDKS
 OPENAI: Any = import_module("sdks").OPENAI
+GENAI: Any = import_module("sdks").GENAI_AIO
 PROVIDER: Any = import_module("provider")
 CLOSING: Any = import_module("sdks").closing
 FACTS: Any = import_module("test_wrap_every_sdk")
@@ -48,8 +52,10 @@ every_call = pytest.mark.parametrize(
 every_async_call = pytest.mark.parametrize(
     "sdk, name", ASYNC, ids=[f"{sdk.provider}-{name}" for sdk, name in ASYNC]
 )
-every_sdk = pytest.mark.parametrize(
-    "sdk", [it for it in SDKS if it.calls], ids=lambda it: it.provider
+CALLED = [it for it in SDKS if it.calls]
+every_sdk = pytest.mark.parametrize("sdk", CALLED, ids=lambda it: it.provider)
+every_sdk_but_bedrock = pytest.mark.parametrize(
+    "sdk", [it for it in CALLED if it.provider != "bedrock"], ids=lambda it: it.provider
 )
 
 
@@ -135,6 +141,66 @@ def test_a_refused_key(sdk: Any, make: Any, provider: "Provider") -> None:
     ]
 
 
+@FACTS.every_sdk_that_retries
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_a_retry(sdk: Any, is_wrapped: bool, make: Any, provider: "Provider") -> None:
+    """
+    A call that the SDK tries three times is one run, which tells each time, once.
+    """
+    provider.will(429, 429, PROVIDER.OK)
+    recorder = Recorder()
+    client = make(sdk)
+
+    with callbacks(recorder):
+        sdk.calls["chat"](wrap(client) if is_wrapped else client)
+
+    FACTS.check(recorder, sdk, "chat")
+    assert FACTS.retries(recorder) == [1, 2]
+    assert len(provider.requests) == 3
+
+
+@FACTS.every_sdk_that_retries
+@pytest.mark.anyio
+async def test_an_async_retry(sdk: Any, provider: "Provider") -> None:
+    """
+    The same of an async client, in a stream.
+    """
+    pytest.importorskip(sdk.module)
+    provider.will(429, PROVIDER.OK)
+    recorder = Recorder()
+
+    async with sdk.amake(provider.url) as client:
+        with callbacks(recorder):
+            await FACTS.aread(sdk.acalls["stream"](client))
+
+    FACTS.check(recorder, sdk, "stream")
+    assert FACTS.retries(recorder) == [1]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.anyio
+async def test_a_retry_by_tenacity(is_async: bool, provider: "Provider") -> None:
+    """
+    Gemini's SDK has tenacity try again: that is told with tenacity's state.
+    """
+    genai = pytest.importorskip("google.genai")
+    provider.will(429, PROVIDER.OK)
+    recorder = Recorder()
+    again = {"attempts": 3, "initial_delay": 0.001, "max_delay": 0.001, "jitter": 0}
+    options = {"base_url": provider.url, "retry_options": again}
+
+    with callbacks(recorder), genai.Client(api_key="k", http_options=options) as client:
+        if is_async:
+            await GENAI.acalls["chat"](client.aio)
+            await client.aio.aclose()
+        else:
+            GENAI.acalls["chat"](client)
+
+    FACTS.check(recorder, GENAI, "chat")
+    told = [e.data for e in recorder.events if e.event == "on_retry"]
+    assert [(data["attempt"], data["type"]) for data in told] == [(1, "ClientError")]
+
+
 @every_sdk
 def test_a_stream_comes_as_it_is_sent(
     sdk: Any, make: Any, provider: "Provider"
@@ -162,6 +228,7 @@ def test_a_stream_comes_as_it_is_sent(
     assert seen_before_the_end
 
 
+@pytest.mark.filterwarnings("ignore:unclosed")  # the SDK drops its connection, too
 @every_sdk
 def test_a_stream_left_early(sdk: Any, make: Any) -> None:
     """
@@ -182,6 +249,7 @@ def test_a_stream_left_early(sdk: Any, make: Any) -> None:
     assert recorder.events[-1].data["text"] == "Hel"
 
 
+@pytest.mark.filterwarnings("ignore:unclosed")  # the SDK drops its connection, too
 @every_sdk
 def test_a_stream_that_is_never_read(sdk: Any, make: Any) -> None:
     """
@@ -200,13 +268,11 @@ def test_a_stream_that_is_never_read(sdk: Any, make: Any) -> None:
     assert {run.status for run in recorder.runs} <= {"abandoned"}
 
 
-@every_sdk
+@every_sdk_but_bedrock  # botocore takes a stream that breaks off for one that ended
 def test_a_stream_cut_off(sdk: Any, make: Any, provider: "Provider") -> None:
     """
     A connection that breaks in a stream ends the run with the SDK's error.
     """
-    if sdk.provider == "bedrock":
-        pytest.skip("botocore takes a stream that breaks off for one that ended")
     provider.will(PROVIDER.CUT)
     recorder = Recorder()
     client = make(sdk)

@@ -15,6 +15,9 @@ from instrument.testing import Recorder
 if TYPE_CHECKING:
     from tests.integrations.provider import Provider
 
+# Google's SDK takes aiohttp where that is installed
+pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession")
+
 SDKS: list[Any] = import_module("sdks").SDKS
 closing: Any = import_module("sdks").closing
 PROVIDER: Any = import_module("provider")
@@ -32,8 +35,15 @@ every_call = pytest.mark.parametrize(
 every_async_call = pytest.mark.parametrize(
     "sdk, name", ASYNC, ids=[f"{sdk.provider}-{name}" for sdk, name in ASYNC]
 )
-every_sdk = pytest.mark.parametrize(
-    "sdk", [it for it in SDKS if it.calls], ids=lambda it: it.provider
+CALLED = [it for it in SDKS if it.calls]
+every_sdk = pytest.mark.parametrize("sdk", CALLED, ids=lambda it: it.provider)
+every_sdk_but_bedrock = pytest.mark.parametrize(
+    "sdk", [it for it in CALLED if it.provider != "bedrock"], ids=lambda it: it.provider
+)
+every_sdk_that_retries = pytest.mark.parametrize(
+    "sdk",
+    [it for it in SDKS if it.provider in ("openai", "anthropic", "groq", "together")],
+    ids=lambda it: it.provider,
 )
 
 
@@ -203,6 +213,48 @@ def test_a_refused_key(sdk: Any, provider: "Provider") -> None:
     assert type(caught.value).__module__.partition(".")[0] != "instrument"
 
 
+@every_sdk_that_retries
+def test_a_retry(sdk: Any, provider: "Provider") -> None:
+    """
+    A call that the SDK tries three times is one run, which tells each time.
+    """
+    pytest.importorskip(sdk.module)
+    provider.will(429, 429, PROVIDER.OK)
+    recorder = Recorder()
+
+    with closing(wrap(sdk.make(provider.url))) as client, callbacks(recorder):
+        sdk.calls["chat"](client)
+
+    check(recorder, sdk, "chat")
+    assert retries(recorder) == [1, 2]
+    assert len(provider.requests) == 3
+
+
+@every_sdk_that_retries
+@pytest.mark.anyio
+async def test_an_async_retry(sdk: Any, provider: "Provider") -> None:
+    """
+    The same of an async client, in a stream.
+    """
+    pytest.importorskip(sdk.module)
+    provider.will(429, PROVIDER.OK)
+    recorder = Recorder()
+
+    async with wrap(sdk.amake(provider.url)) as client:
+        with callbacks(recorder):
+            await aread(sdk.acalls["stream"](client))
+
+    check(recorder, sdk, "stream")
+    assert retries(recorder) == [1]
+
+
+def retries(recorder: Recorder) -> list[int]:
+    """
+    Give the attempts that were told to have failed.
+    """
+    return [e.data["attempt"] for e in recorder.events if e.event == "on_retry"]
+
+
 @every_sdk
 def test_a_stream_comes_as_it_is_sent(sdk: Any, provider: "Provider") -> None:
     """
@@ -229,6 +281,7 @@ def test_a_stream_comes_as_it_is_sent(sdk: Any, provider: "Provider") -> None:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # of the SDK's own socket
+@pytest.mark.filterwarnings("ignore:unclosed")  # the SDK drops its connection, too
 @every_sdk
 def test_a_stream_left_early(sdk: Any, provider: "Provider") -> None:
     """
@@ -249,14 +302,12 @@ def test_a_stream_left_early(sdk: Any, provider: "Provider") -> None:
     assert recorder.events[-1].data["text"] == "Hel"
 
 
-@every_sdk
+@every_sdk_but_bedrock  # botocore takes a stream that breaks off for one that ended
 def test_a_stream_cut_off(sdk: Any, provider: "Provider") -> None:
     """
     A connection that breaks in a stream ends the run with the SDK's error.
     """
     pytest.importorskip(sdk.module)
-    if sdk.provider == "bedrock":
-        pytest.skip("botocore takes a stream that breaks off for one that ended")
     provider.will(PROVIDER.CUT)
     recorder = Recorder()
 

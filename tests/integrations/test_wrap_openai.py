@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from wrapt import ObjectProxy
 
 import instrument
 from instrument import callbacks, traced, wrap
@@ -224,20 +225,6 @@ def test_what_a_response_tells(client: Any) -> None:
     assert recorder.runs[0].usage == USAGE
 
 
-def test_retries_are_one_call(client: Any, provider: "Provider") -> None:
-    """
-    A call that the SDK tries three times is one run.
-    """
-    provider.will(429, 500, PROVIDER.OK)
-    recorder = Recorder()
-
-    with callbacks(recorder):
-        client.chat.completions.create(**ASKED)
-
-    assert told(recorder) == ["on_chat_model_start", "on_llm_end"]
-    assert len(provider.requests) == 3
-
-
 BROKEN = [
     (401, ["AuthenticationError"]),
     (429, ["RateLimitError"]),
@@ -387,6 +374,25 @@ def test_a_subclass_of_the_users(provider: "Provider") -> None:
     assert isinstance(wrapped, Own)
     assert urls == ["/chat/completions"]
     assert recorder.runs[0].provider == "openai"
+
+
+@pytest.mark.parametrize("call", [in_a_block, raw_stream, response, raw])
+def test_results_in_a_proxy(call: Any, provider: "Provider") -> None:
+    """
+    What a tracer that patches the SDK has put a proxy around is heard behind it.
+    """
+    recorder = Recorder()
+
+    class Patched(openai.OpenAI):  # type: ignore[misc, name-defined]
+        def request(self, *args: Any, **kwargs: Any) -> Any:
+            return ObjectProxy(super().request(*args, **kwargs))
+
+    client = Patched(api_key="k", base_url=f"{provider.url}/v1")
+    with client, callbacks(recorder):
+        call(wrap(client))
+
+    assert told(recorder)[1:] == ["on_llm_end"]
+    assert recorder.events[-1].data["text"] == "Hello world"
 
 
 def test_azure(provider: "Provider") -> None:

@@ -49,9 +49,10 @@ def answer_of(result: "LLMResult") -> Answer:
 
 def _first(holders: "tuple[Mapping[str, Any], ...]", names: tuple[str, ...]) -> "Any":
     for holder in holders:
-        for name in names:
-            if holder.get(name):
-                return holder[name]
+        if holder:
+            for name in names:
+                if holder.get(name):
+                    return holder[name]
     return None
 
 

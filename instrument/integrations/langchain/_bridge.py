@@ -6,24 +6,24 @@ Nothing is made current here: LangChain tells ends in other Contexts than starts
 """
 
 import sys
+from functools import partial
 
 from langchain_core.callbacks.base import BaseCallbackHandler
 
-from instrument._lifecycle import afail, fail
+from instrument import _seen
+from instrument._lifecycle import afail, afinish, fail, finish
 from instrument._messages import content_text
 from instrument._state import get_state
 from instrument._tell import guarded
 from instrument.integrations.langchain import _heard
 from instrument.integrations.langchain._answers import answer_of
 from instrument.integrations.langchain._endings import (
-    aend,
-    end,
     end_below,
     finish_stream,
     take_partial,
 )
 from instrument.integrations.langchain._event_method import EventMethod
-from instrument.integrations.langchain._given import has_been_asked
+from instrument.integrations.langchain._given import found_behind, has_been_asked
 from instrument.integrations.langchain._opening import opened, shown
 
 TYPE_CHECKING = False
@@ -34,38 +34,10 @@ if TYPE_CHECKING:
     from instrument.integrations.langchain._event_method import Act
 
 
-def on_chain_start(
-    serialized: "Any", inputs: "Any", *, run_type: str | None = None, **told: "Any"
-) -> "Act | None":
-    """
-    Begin a chain, or what LangChain calls another type of run.
-    """
-    return opened(run_type or "chain", serialized, inputs, **told)
-
-
-def on_llm_start(serialized: "Any", prompts: list[str], **told: "Any") -> "Act | None":
-    """
-    Begin a text completion.
-    """
-    return opened("llm", serialized, list(prompts), **told)
-
-
-def on_chat_model_start(
-    serialized: "Any", messages: "list[list[Any]]", **told: "Any"
-) -> "Act | None":
-    """
-    Begin a chat model; LangChain tells one conversation at a time.
-    """
-    return opened(
-        "chat_model", serialized, list(messages[0]) if messages else [], **told
-    )
-
-
-def on_retriever_start(serialized: "Any", query: str, **told: "Any") -> "Act | None":
-    """
-    Begin a retriever.
-    """
-    return opened("retriever", serialized, query, **told)
+on_chain_start = partial(opened, "chain")
+on_llm_start = partial(opened, "llm")
+on_chat_model_start = partial(opened, "chat_model")
+on_retriever_start = partial(opened, "retriever")
 
 
 def on_tool_start(
@@ -81,7 +53,7 @@ def on_tool_start(
     named = inputs if isinstance(inputs, dict) else {"input": input_str}
     act = opened("tool", serialized, named, **told)
     if act is not None and act[2]._heard.shows_all:
-        act[2].__dict__["_input_str"] = input_str
+        _heard.told(act[2]).input_str = input_str
     return act
 
 
@@ -96,7 +68,7 @@ def on_llm_new_token(
     if run is None or not text:
         return None
     if run._heard.shows_all:
-        run.__dict__["_texts"].append(text)
+        _heard.told(run).texts.append(text)
     return run.token, run.atoken, text, chunk
 
 
@@ -109,10 +81,10 @@ def on_end(outputs: "Any", *, run_id: "UUID", **told: "Any") -> "Act | None":
         return None
     if "inputs" in told:  # a stream, whose inputs are known when it has been read
         run._inputs = shown(run, told["inputs"], "inputs")
-        return finish_stream, aend, run, outputs
+        return finish_stream, afinish, run, outputs
     if run._tells.is_model:
         run._answer = guarded(outputs, answer_of)
-    return end, aend, run, outputs
+    return finish, afinish, run, outputs
 
 
 def on_error(
@@ -165,7 +137,7 @@ class _WhileIdle:
     """
 
     def __get__(self, bridge: object, owner: type) -> bool:
-        return _is_idle()
+        return not (get_state() or has_been_asked() or _heard.open_runs)
 
 
 class Inline:
@@ -176,17 +148,13 @@ class Inline:
     starts, if others are: https://github.com/langchain-ai/langchain/issues/39633
     """
 
-    def __get__(self, bridge: object, owner: type) -> bool:
-        if not _is_idle():
+    def __get__(self, bridge: "Any", owner: type) -> bool:
+        if not bridge.ignore_llm:
             return True
         asks: Any = sys._getframe(1)
         if asks.f_code.co_name == "<listcomp>":  # a frame of its own up to Python 3.11
             asks = asks.f_back
         return asks.f_code.co_name != "on_llm_start"  # type: ignore[no-any-return]
-
-
-def _is_idle() -> bool:
-    return not (get_state() or has_been_asked() or _heard.open_runs)
 
 
 class Bridge(BaseCallbackHandler):
@@ -222,6 +190,20 @@ class Bridge(BaseCallbackHandler):
     on_text = EventMethod(on_text)
     on_retry = EventMethod(on_retry)
     on_custom_event = EventMethod(on_custom_event)
+
+    def __eq__(self, other: object) -> bool:
+        """
+        Meet *other*: LangChain compares what it adds with each handler before it.
+        """
+        if self is other:
+            return True
+        if id(other) in _seen.alive:
+            adds = sys._getframe(1).f_locals.get("handler")
+            if adds is not self:
+                found_behind(other)
+        return False
+
+    __hash__ = BaseCallbackHandler.__hash__
 
     def __copy__(self) -> "Bridge":
         return self

@@ -3,11 +3,12 @@ Our handlers in LangChain's own ``callbacks=[...]``.
 
 LangChain asks each of its handlers for a flag before it tells it anything. Ours answer
 that they are to be skipped, and so make known that they were given here: the bridge,
-which comes last, has them hear the run like any other, and once.
+which comes after them, has them hear the run like any other, and once.
 """
 
 from contextvars import ContextVar
 from threading import RLock
+from weakref import ref
 
 from instrument import _seen
 from instrument._layer import Layer, Options
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 _lock = RLock()
-_outside: "set[UUID]" = set()
+outside: "set[UUID]" = set()
 _LOOK = Layer(Options(), "process")
 """Hears nothing. While it is there, `@traced` looks who hears where no block is open."""
 
@@ -27,6 +28,9 @@ _asked: "ContextVar[tuple[object, ...]]" = ContextVar("asked", default=())
 
 has_been_asked = _asked.get
 """Give the handlers that LangChain has asked since the last event here."""
+
+behind: "dict[int, ref[object]]" = {}
+"""Our handlers that were met behind the bridge: it has told of a start before them."""
 
 
 def given_here() -> "tuple[Listener, ...]":
@@ -44,8 +48,18 @@ def forget_asked() -> None:
     """
     Forget who was asked for an event that never came: a handler before us stopped it.
     """
-    if _asked.get():
-        _asked.set(())
+    for handler in _asked.get():
+        found_behind(handler)
+    _asked.set(())
+
+
+def found_behind(handler: object) -> None:
+    """
+    Remember that *handler* was given where it comes after the bridge, if it is ours.
+    """
+    key = id(handler)
+    if key in _seen.alive and key not in behind:
+        behind[key] = ref(handler, lambda _: behind.pop(key, None))
 
 
 def hear_outside(id: "UUID") -> None:
@@ -53,7 +67,7 @@ def hear_outside(id: "UUID") -> None:
     Have what is called below a run that began outside of every block be heard too.
     """
     with _lock:
-        _outside.add(id)
+        outside.add(id)
         if _LOOK not in PROCESS:
             PROCESS.append(_LOOK)
 
@@ -62,11 +76,11 @@ def ended(id: "UUID") -> None:
     """
     Undo `hear_outside` when the last such run has ended.
     """
-    if id not in _outside:
+    if id not in outside:
         return
     with _lock:
-        _outside.discard(id)
-        if not _outside and _LOOK in PROCESS:
+        outside.discard(id)
+        if not outside and _LOOK in PROCESS:
             PROCESS.remove(_LOOK)
 
 

@@ -4,11 +4,12 @@ The open runs that LangChain told of, by its ids.
 
 import sys
 from _thread import get_ident
+from asyncio import _get_running_loop, current_task
 from weakref import ref
 
 from instrument._layer import Layer, Options
-from instrument._loops import running_loop
-from instrument.integrations.langchain._given import ended, hear_outside
+from instrument._lifecycle import fail
+from instrument.integrations.langchain._given import ended, hear_outside, outside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,30 @@ _config: "Any" = None
 """LangChain's own ContextVar, once there is one."""
 
 
+class Told:
+    """
+    What LangChain alone knows of a run, and where it began.
+
+    Attributes:
+        place: Its task, or the thread where there is none.
+        original: What it told of the object and by keyword, for its own handlers.
+        input_str: A tool's input, as it writes it.
+        texts: What a model has said so far.
+    """
+
+    place: object
+    original: "tuple[Any, dict[str, Any]]"
+    input_str: str
+    texts: list[str]
+
+
+def told(run: "Run") -> Told:
+    """
+    Give what LangChain told of *run*.
+    """
+    return run._entry  # type: ignore[no-any-return]
+
+
 def find(id: "UUID | None") -> "Run | None":
     """
     Find the run that LangChain knows by *id*, or what an ended one was called from.
@@ -47,21 +72,21 @@ def find(id: "UUID | None") -> "Run | None":
     return None
 
 
-def keep(run: "Run") -> "Run | None":
+def keep(run: "Run") -> None:
     """
-    Remember *run* until it ends.
-
-    Returns:
-        A run to end: the oldest, where there are too many.
+    Remember *run* until it ends; where there are too many, the oldest ends.
     """
     open_runs[run.id] = run
-    run.__dict__["_place"] = _place()
+    run._entry.place = _place()
     if run._parent is not None:
         run._parent._open_children += 1
     if run._outer.__class__ is list:
         hear_outside(run.id)
+    run._outer = None  # it will not be current: LangChain ends it in another Context
     oldest = _oldest(open_runs) if len(open_runs) > _MOST else None
-    return None if oldest is None else take(oldest)
+    lost = None if oldest is None else take(oldest)
+    if lost is not None:
+        fail(lost, GeneratorExit())
 
 
 def stand_in(id: "UUID", run: "Run") -> None:
@@ -81,7 +106,8 @@ def take(id: "UUID") -> "Run | None":
     run = open_runs.pop(id, None)
     if run is None:
         return None
-    ended(id)
+    if outside:
+        ended(id)
     if run._parent is not None:
         run._parent._open_children -= 1
         stand_in(id, run._parent)
@@ -110,7 +136,7 @@ def open_below(run: "Run", *, left: bool) -> "list[Run]":
         run: What ends now.
         left: Take only those whose code is known not to go on.
     """
-    place = run.__dict__.get("_place") or _place()
+    place = run._entry.place if isinstance(run._entry, Told) else _place()
     below = [
         it
         for it in list(open_runs.items())
@@ -134,8 +160,8 @@ def _place() -> object:
     """
     Give the task, or the thread without one, that this is called in.
     """
-    loop = running_loop()
-    task = None if loop is None else sys.modules["asyncio"].current_task(loop)
+    loop = _get_running_loop()
+    task = None if loop is None else current_task(loop)
     return get_ident() if task is None else ref(task)
 
 
@@ -143,7 +169,7 @@ def _is_left(run: "Run", place: object) -> bool:
     """
     Tell whether the code of *run* goes on no more, where that of *place* is at an end.
     """
-    own = run.__dict__["_place"]
+    own = told(run).place
     if own == place:
         return True
     task = own() if isinstance(own, ref) else None

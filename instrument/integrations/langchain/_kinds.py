@@ -4,6 +4,7 @@ What LangChain's runs tell: as our own, with LangChain's objects and keywords un
 
 from instrument import _payload
 from instrument._recipe import Recipe
+from instrument.integrations.langchain._heard import told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,20 +25,42 @@ class _Original(_payload.Chain):
 
     is_plain = False
 
+    def taken(self, inputs: "Any") -> "Any":
+        """
+        Give what ``run.inputs`` holds, of what LangChain tells.
+        """
+        return inputs
+
     def started(self, run: "Run") -> "Args":
         (named, *rest), own = super().started(run)
-        if not run._heard.shows_all:
-            return (named, *rest), own
-        serialized, keywords = run.__dict__["_langchain"]
+        serialized, keywords = _original(run)
         return (serialized or named, *rest), {**(own or {}), **keywords}
 
 
-class _Llm(_Original, _payload.Llm):
-    pass
+def _original(run: "Run") -> "tuple[Any, Given]":
+    return told(run).original if run._heard.shows_all else (None, {})
 
 
-class _ChatModel(_Original, _payload.ChatModel):
-    pass
+class _Model(_Original):
+    def started(self, run: "Run") -> "Args":
+        serialized, keywords = _original(run)
+        if "invocation_params" not in keywords:
+            return super().started(run)
+        return (serialized or {"name": run.name}, self.said(run)), keywords
+
+    if TYPE_CHECKING:
+
+        def said(self, run: "Run") -> Any: ...
+
+
+class _Llm(_Model, _payload.Llm):
+    def taken(self, inputs: "Any") -> "Any":
+        return list(inputs)
+
+
+class _ChatModel(_Model, _payload.ChatModel):
+    def taken(self, inputs: "Any") -> "Any":
+        return list(inputs[0]) if inputs else []  # it tells one conversation at a time
 
 
 class _Retriever(_Original, _payload.Retriever):
@@ -48,7 +71,7 @@ class _Tool(_Original, _payload.Tool):
     def started(self, run: "Run") -> "Args":
         (serialized, text), own = super().started(run)
         if run._heard.shows_all:
-            text = run.__dict__["_input_str"]
+            text = told(run).input_str
         return (serialized, text), own
 
 
@@ -60,14 +83,14 @@ _KINDS = {
 }
 _CHAIN = _Original()
 
+_NAMES = 1_000
+"""Names may come from outside, and without end."""
 
-def recipe(
-    kind: str,
-    serialized: "Any",
-    name: str | None,
-    metadata: "Given | None",
-    keywords: "Given",
-) -> Recipe:
+_known: "dict[tuple[str, str, bool], Recipe]" = {}
+"""What has been made, of that many."""
+
+
+def recipe(kind: str, serialized: "Any", name: str | None, *, is_bare: bool) -> Recipe:
     """
     Say what a run of LangChain is: never nameless.
 
@@ -75,27 +98,34 @@ def recipe(
         kind: What LangChain calls it.
         serialized: How LangChain describes the object; None for most chains.
         name: What LangChain calls the run.
+        is_bare: Whether it tells nothing else at its start.
+    """
+    named = str(name or _name_of(serialized) or kind)
+    made = _known.get((kind, named, is_bare))
+    if made is None:
+        chain = _payload.CHAIN if is_bare else _CHAIN
+        made = Recipe(named, kind, tells=_KINDS.get(kind, chain))
+        if len(_known) < _NAMES:
+            _known[kind, named, is_bare] = made
+    return made
+
+
+def describe_model(run: "Run", metadata: "Given", keywords: "Given") -> None:
+    """
+    Note which model a run is of, and its parameters.
+
+    Args:
         metadata: Where LangChain keeps what it knows of a model.
         keywords: What else LangChain tells at its start.
     """
-    named = str(name or _name_of(serialized) or kind)
-    tells = _KINDS.get(kind)
-    if tells is None:
-        plain = serialized is None and not keywords
-        return Recipe(named, kind, tells=_payload.CHAIN if plain else _CHAIN)
-    if not tells.is_model:
-        return Recipe(named, kind, tells=tells)
-    return Recipe(named, kind, _model_facts(metadata or {}, keywords), tells=tells)
-
-
-def _model_facts(metadata: "Given", keywords: "Given") -> "Given":
     params = keywords.get("invocation_params") or {}
-    model = next((params[key] for key in _MODEL_KEYS if params.get(key)), None)
-    return {
-        "_model": _string(model) or _string(metadata.get("ls_model_name")),
-        "provider": _string(metadata.get("ls_provider")),
-        "_params": dict(params),
-    }
+    for key in _MODEL_KEYS:
+        if params.get(key):
+            run._model = _string(params[key])
+            break
+    run._model = run._model or _string(metadata.get("ls_model_name"))
+    run.provider = _string(metadata.get("ls_provider"))
+    run._params = dict(params)
 
 
 def _name_of(serialized: "Any") -> "Any":

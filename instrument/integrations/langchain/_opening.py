@@ -3,13 +3,12 @@ How LangChain's runs come about: who hears them, whose children they are, what i
 """
 
 from instrument._layer import Layer, Options
-from instrument._lifecycle import fail
 from instrument._open import open_run
 from instrument._payload import CHAIN
 from instrument._redact import redacted
 from instrument._telling import contained
 from instrument.integrations.langchain import _heard
-from instrument.integrations.langchain._kinds import recipe
+from instrument.integrations.langchain._kinds import describe_model, recipe
 from instrument.integrations.langchain._starts import abegin, begin, joined
 
 TYPE_CHECKING = False
@@ -32,43 +31,48 @@ def opened(
     kind: str,
     serialized: "Any",
     inputs: "Any",
+    /,
     *,
     run_id: "UUID",
-    handlers: "tuple[Listener, ...]",
+    handlers: "tuple[Listener, ...]" = (),
     parent_run_id: "UUID | None" = None,
     name: str | None = None,
     tags: "Tags" = None,
     metadata: "Metadata" = None,
+    run_type: str | None = None,
     **keywords: "Any",
 ) -> "Act | None":
     """
     Make a run; None where nobody listens, or it is plumbing that nobody wants to see.
+
+    Args:
+        kind: What LangChain calls it, unless it tells a type of run.
+        inputs: What is told at the start, as LangChain has it.
+        handlers: Whom LangChain was given itself.
     """
     if run_id in _heard.open_runs:
         return joined(_heard.open_runs[run_id], handlers)
-    parent = _heard.find(parent_run_id)
+    parent = None if parent_run_id is None else _heard.find(parent_run_id)
     own = _own(handlers, parent) if handlers else ()
-    made = recipe(kind, serialized, name, metadata, keywords)
+    is_bare = serialized is None and not keywords
+    made = recipe(run_type or kind, serialized, name, is_bare=is_bare)
     run = open_run(made, own, None, parent, run_id)
     if run is None:
         return None
-    if not run._heard.hidden and _is_plumbing(run.name, tags, metadata):
-        if run._parent is not None:
-            _heard.stand_in(run_id, run._parent)
+    if not run._heard.hidden and _is_plumbing(run, tags, metadata):
         return None
+    run._entry = _heard.Told()
     if own or (run._parent is not None and run._parent._extra):
         _inherit(run, own)
     if tags:
         run._added, run._tagged = tuple(tags), True
     if metadata:
         _describe(run, metadata)
+    if run._tells is not CHAIN:
+        inputs = _keep_original(run, serialized, inputs, metadata, keywords)
     run._inputs = shown(run, inputs, "inputs")
     run._yields_tokens = True
-    if run._tells is not CHAIN:
-        _keep_original(run, serialized, keywords)
-    lost = _heard.keep(run)
-    if lost is not None:
-        fail(lost, GeneratorExit())
+    _heard.keep(run)
     return begin, abegin, run
 
 
@@ -116,25 +120,39 @@ def _describe(run: "Run", metadata: "dict[str, Any]") -> None:
         run._described = True
 
 
-def _keep_original(run: "Run", serialized: "Any", keywords: "dict[str, Any]") -> None:
+def _keep_original(
+    run: "Run",
+    serialized: "Any",
+    inputs: "Any",
+    metadata: "Metadata",
+    keywords: "dict[str, Any]",
+) -> "Any":
     """
-    Keep what only LangChain knows, for handlers written for it.
+    Keep what only LangChain knows, for handlers written for it; give the inputs.
     """
     if run._tells.is_model:
-        run.__dict__["_texts"] = []
+        describe_model(run, metadata or {}, keywords)
+        run._entry.texts = []
     if run._heard.shows_all:
-        run.__dict__["_langchain"] = serialized, keywords
+        run._entry.original = serialized, keywords
     elif run._params:
         params = shown(run, run._params, "params")
         run._params = params if isinstance(params, dict) else None
+    return run._tells.taken(inputs)  # type: ignore[attr-defined]
 
 
-def _is_plumbing(name: str, tags: "Tags", metadata: "Metadata") -> bool:
+def _is_plumbing(run: "Run", tags: "Tags", metadata: "Metadata") -> bool:
     """
-    Tell whether a run is none of the user's: tagged so, or one of LangGraph's own steps,
-    which its versions before 0.3 do not all tag.
+    Tell whether a run is none of the user's, and have its parent stand for it then.
+
+    It is tagged so, or one of LangGraph's own steps, which its versions before 0.3 do
+    not all tag.
     """
-    if tags and _HIDDEN in tags:
-        return True
     of_graph = metadata is not None and "langgraph_step" in metadata
-    return of_graph and name.startswith(_STEPS)
+    if not (tags and _HIDDEN in tags) and not (
+        of_graph and run.name.startswith(_STEPS)
+    ):
+        return False
+    if run._parent is not None:
+        _heard.stand_in(run.id, run._parent)
+    return True

@@ -1,0 +1,90 @@
+"""
+instructor: answers in the shape of a class, asked for until one fits.
+
+One run per call, which tells each answer that did not fit as a retry, with tenacity's
+state: the number of the attempt and its error. The SDK's call of the first attempt is
+part of it, those of later ones are its children. A stream of parts is the SDK's run.
+"""
+
+from functools import partial
+
+from instrument._calls import begin
+from instrument._requests import of_call
+from instrument._state import get_state
+from instrument._targets import Target
+from instrument._tell import guarded
+from instrument._watch import let
+from instrument.integrations._methods import MethodCall
+from instrument.integrations._retries import tenacity
+from instrument.integrations._watched import Watched, same
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
+
+    from instrument._calls import Request
+
+DISTRIBUTION = "instructor"
+TESTED = ("1.17.0", "1.17.0")
+HOOK = "sys.monitoring"
+HEARS = ("answers", "retries")
+OWNS = "nothing"
+
+_PROVIDERS = {"genai": "google_genai", "mistral": "mistralai"}
+"""Where they are called otherwise than by their SDKs."""
+
+_MESSAGES = ("contents", "input")
+"""What some providers call them."""
+
+
+class LoopWatch:
+    """
+    The function that asks, and asks again.
+    """
+
+    listens = staticmethod(get_state)
+    is_stepped = False
+
+    def called(self, frame: "FrameType") -> "AnswerCall | None":
+        given = frame.f_locals
+        if given["response_model"] is None or given["kwargs"].get("stream"):
+            return None
+        request = guarded(given, _request)
+        call = None if request is None else let(begin, request)
+        return None if call is None else AnswerCall(call)
+
+
+def _request(given: "dict[str, Any]") -> "Request | None":
+    fields = dict(given["kwargs"])
+    for name in _MESSAGES:
+        if name in fields:
+            fields["messages"] = fields.pop(name)
+    request = of_call("instructor", "create", fields)
+    if request is not None:
+        provider = given["provider"].value
+        request.provider = _PROVIDERS.get(provider, provider)
+    return request
+
+
+class AnswerCall(MethodCall):
+    """
+    One such call.
+    """
+
+    __slots__ = ()
+
+    def returned(self, value: "Any") -> None:
+        super().returned(getattr(value, "_raw_response", value))
+
+
+_LOOP = LoopWatch()
+_watched = Watched(
+    [
+        Target("instructor.v2.core.retry:retry_sync_v2", partial(same, _LOOP)),
+        Target("instructor.v2.core.retry:retry_async_v2", partial(same, _LOOP)),
+        tenacity("instructor"),
+    ]
+)
+load, install = _watched.load, _watched.install
+uninstall, missing = _watched.uninstall, _watched.missing

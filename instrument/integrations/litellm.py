@@ -1,0 +1,145 @@
+"""
+litellm: completions, text completions, responses and embeddings of any provider.
+
+It has callbacks of its own, but what they tell of a success comes later, on another
+thread: the run would end after the block that heard it. This hears the function that
+litellm puts around each of its own, with retries, fallbacks and cache inside it.
+"""
+
+import re
+import sys
+from functools import partial
+
+from instrument._calls import Own, begin
+from instrument._requests import of_call
+from instrument._state import get_state
+from instrument._targets import Target
+from instrument._tell import guarded
+from instrument._watch import let
+from instrument.integrations._methods import MethodCall
+from instrument.integrations._retries import tenacity
+from instrument.integrations._streams import AtReturn, StepWatch, closed, keep
+from instrument.integrations._watched import Watched, same
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
+
+    from instrument._calls import Request
+    from instrument._monitor import Watch
+
+DISTRIBUTION = "litellm"
+TESTED = ("1.106.2", "1.106.2")
+HOOK = "sys.monitoring"
+HEARS = ("completions", "texts", "responses", "embeddings", "tokens")
+OWNS = "nothing"
+
+_POSITIONAL = {
+    "completion": ("model", "messages"),
+    "text_completion": ("prompt", "model"),
+    "responses": ("input", "model"),
+    "embedding": ("model", "input"),
+}
+_OPERATIONS = {f"{a}{name}": name for name in _POSITIONAL for a in ("", "a")}
+_INSIDE = ("text_completion", *(f"a{name}" for name in _POSITIONAL))
+"""Each marks a call that the function of that name makes of another of litellm's."""
+
+_LEFT_OUT = re.compile(
+    r"^(aws|litellm|oci|vertex)_|(^|_)(credentials|headers|key|password|secret|token)$"
+    r"|^client$"
+)
+"""What opens doors, and what litellm tells itself."""
+
+
+class FunctionWatch:
+    """
+    The function that is around one of litellm's own.
+    """
+
+    listens = staticmethod(get_state)
+    is_stepped = False
+
+    def called(self, frame: "FrameType") -> "FunctionCall | None":
+        given = frame.f_locals
+        operation = _OPERATIONS.get(given["original_function"].__name__)
+        if operation is None:
+            return None
+        if any(given["kwargs"].get(name) for name in _INSIDE):
+            return None
+        fields = dict(zip(_POSITIONAL[operation], given["args"], strict=False))
+        fields.update(given["kwargs"])
+        request = guarded(fields, partial(_request, operation))
+        call = None if request is None else let(begin, request)
+        return None if call is None else FunctionCall(call)
+
+
+def _request(operation: str, fields: "dict[str, Any]") -> "Request | None":
+    provider = fields.pop("custom_llm_provider", None)
+    fields = {name: it for name, it in fields.items() if not _LEFT_OUT.search(name)}
+    request = of_call("litellm", operation, fields)
+    if request is not None:
+        request.provider = provider or _provider_in(request.model)
+    return request
+
+
+def _provider_in(model: str | None) -> str | None:
+    """
+    Give what a model's name begins with, if that is a provider.
+    """
+    before, slash, _ = (model or "").partition("/")
+    known = sys.modules["litellm"].provider_list
+    return before if slash and before in known else None
+
+
+class FunctionCall(MethodCall):
+    """
+    One call of such a function.
+    """
+
+    __slots__ = ()
+
+    def returned(self, value: "Any") -> None:
+        if isinstance(self._call, Own):
+            run = self._call.run
+            run.provider = run.provider or guarded(value, _provider_of)
+        if hasattr(type(value), "__next__") or hasattr(type(value), "__anext__"):
+            keep(value, self._call)
+        else:
+            super().returned(value)
+
+
+def _provider_of(result: "Any") -> "Any":
+    hidden = getattr(result, "_hidden_params", {})
+    return getattr(result, "custom_llm_provider", hidden.get("custom_llm_provider"))
+
+
+_FUNCTION = FunctionWatch()
+_STEP = StepWatch()
+_CLOSE = AtReturn(lambda stream: stream, closed)
+_CHUNKS = "litellm.litellm_core_utils.streaming_handler:CustomStreamWrapper"
+_TEXTS = "litellm.utils:TextCompletionStreamWrapper"
+_EVENTS = "litellm.responses.streaming_iterator:{}ResponsesAPIStreamingIterator"
+_STREAMS = {
+    _CHUNKS: ("__next__", "__anext__"),
+    _TEXTS: ("__next__", "__anext__"),
+    _EVENTS.format("Sync"): ("__next__",),
+    _EVENTS.format(""): ("__anext__",),
+    _EVENTS.format("Mock"): ("__next__", "__anext__"),
+    _EVENTS.format("Cached"): ("__next__", "__anext__"),
+}
+
+_heard: "dict[str, Watch]" = {
+    "litellm.utils:client>wrapper": _FUNCTION,
+    "litellm.utils:client>wrapper_async": _FUNCTION,
+    f"{_CHUNKS}.aclose": _CLOSE,
+    **{f"{cls}.{step}": _STEP for cls, steps in _STREAMS.items() for step in steps},
+}
+_watched = Watched(
+    [
+        *(Target(path, partial(same, watch)) for path, watch in _heard.items()),
+        tenacity("litellm"),
+    ]
+)
+load, install = _watched.load, _watched.install
+uninstall, missing = _watched.uninstall, _watched.missing
