@@ -32,12 +32,18 @@ def reader(value: object) -> "Callable[[str], Any]":
     return fields.get if isinstance(fields, dict) else partial(get, value)
 
 
+def is_model(value: object) -> bool:
+    """
+    Tell whether *value* is a pydantic model.
+    """
+    return "__pydantic_fields__" in type(value).__dict__
+
+
 def has(value: object, name: str) -> bool:
     """
     Tell whether *value* has that attribute; of a pydantic model, whether it is a field.
     """
-    fields = plain(value)
-    return hasattr(value, name) if fields is value else name in fields  # type: ignore[operator]
+    return name in vars(value) if is_model(value) else hasattr(value, name)
 
 
 def plain(value: object) -> object:
@@ -46,7 +52,9 @@ def plain(value: object) -> object:
 
     To ask a model for a field that it lacks costs 1 us, a dict 0.05.
     """
-    if "__pydantic_fields__" not in type(value).__dict__:
+    if (
+        "__pydantic_fields__" not in type(value).__dict__
+    ):  # `is_model`, at half the cost
         return value
     extra = value.__pydantic_extra__  # type: ignore[attr-defined]
     return {**value.__dict__, **extra} if extra else value.__dict__

@@ -177,10 +177,11 @@ class Llm(Chain):
         """
         Give the end event's argument.
         """
+        if run._heard.shows_all and has(run.outputs, "generations"):
+            return run.outputs
         if isinstance(run._answer, Unread):
             return UnreadResult(partial(_result, run))
-        whole = has(run.outputs, "generations") and run._heard.shows_all
-        return run.outputs if whole else _result(run)
+        return _result(run)
 
     def end_data(self, run: "Run") -> "dict[str, Any]":
         answer = run._read_answer() or Answer()

@@ -6,7 +6,7 @@ from functools import partial
 
 from instrument import _report
 from instrument._dispatch import Delivery, keywords, told
-from instrument._messages import plain
+from instrument._messages import is_model
 from instrument._run import Run
 from instrument._shapes import Answer, LLMResult, Unread, answer_of
 from instrument._state import MUTED, get_state, set_state
@@ -219,7 +219,7 @@ def _is_read_later(run: Run, outputs: object) -> bool:
     Tell whether a model's result is read when that is asked for, which most of what a
     call costs would go into. Only a pydantic model: other results are changed more often.
     """
-    if plain(outputs) is outputs or run._voices.end.native:
+    if not is_model(outputs) or run._voices.end.native:
         return False
     as_it_is = run._heard.shows_all and run._spec_outputs is None
     return as_it_is and run._inner is None
