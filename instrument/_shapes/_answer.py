@@ -215,23 +215,15 @@ class Answer:
             self.usage = Usage(**both)  # type: ignore[arg-type]
 
 
-class Unread(Answer):
+class Unread:
     """
-    An answer that is read when something of it is first asked for.
-
-    Until then none of its attributes is set.
+    Stands for an answer that nobody has asked for yet.
     """
 
-    __slots__ = ("_read",)
+    __slots__ = ("read",)
 
     def __init__(self, read: "Callable[[], Answer]") -> None:
-        self._read = read
-
-    def __getattr__(self, name: str) -> "Any":
-        read = self._read()
-        for each in Answer.__slots__:
-            setattr(self, each, getattr(read, each))
-        return object.__getattribute__(self, name)
+        self.read = read
 
 
 def string(value: object) -> str | None:
