@@ -2,6 +2,7 @@
 Read messages: roles, text and tool calls, of objects or dicts of any provider.
 """
 
+import json
 from functools import partial
 
 TYPE_CHECKING = False
@@ -100,10 +101,36 @@ def message_data(message: object) -> "dict[str, Any]":
     data = {"role": _role(role), "content": get(message, "content")}
     calls, answered = get(message, "tool_calls"), get(message, "tool_call_id")
     if isinstance(calls, list) and calls:
-        data["tool_calls"] = list(calls)
+        data["tool_calls"] = [call_data(call) for call in calls]
     if isinstance(answered, str):
         data["tool_call_id"] = answered
     return data
+
+
+def call_data(call: object) -> "Any":
+    """
+    Write a tool call as ``{id, name, arguments}``; one of no known shape stays as it is.
+    """
+    for holder, told in ((get(call, "function"), "arguments"), (call, "args")):
+        arguments = get(holder, told)
+        if arguments is not None:
+            return {
+                "id": get(call, "id"),
+                "name": get(holder, "name"),
+                "arguments": read_arguments(arguments),
+            }
+    return call
+
+
+def read_arguments(told: object) -> object:
+    """
+    Read the arguments of a tool call: JSON, pieces of JSON, or an object as it is.
+    """
+    text = "".join(told) if isinstance(told, list) else told
+    try:
+        return json.loads(text) if isinstance(text, str) else text
+    except ValueError:
+        return text
 
 
 def document_data(document: object) -> object:

@@ -2,9 +2,8 @@
 What is known of a model's answer, and the shape in which LangChain's handlers take it.
 """
 
-import json
-
 from instrument._event import Usage
+from instrument._messages import read_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -235,14 +234,3 @@ def string(value: object) -> str | None:
     if isinstance(value, str) and value:
         return str(getattr(value, "value", value))
     return None
-
-
-def read_arguments(told: object) -> object:
-    """
-    Read the arguments of a tool call: JSON, pieces of JSON, or an object as it is.
-    """
-    text = "".join(told) if isinstance(told, list) else told
-    try:
-        return json.loads(text) if isinstance(text, str) else text
-    except ValueError:
-        return text
