@@ -6,12 +6,35 @@ from instrument._layer import mark
 from instrument._open import framework_run, frameworks, nearer, open_parent
 from instrument._plan import NOBODY, Plan
 from instrument._recipe import Recipe
-from instrument._run import InertRun, Run
+from instrument._run import Run
 from instrument._state import MUTED, Frame, get_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+
+class InertRun(Run):
+    """
+    What `current_run` gives outside any run: false, silent, of the right types.
+    """
+
+    def __init__(self) -> None:
+        nothing = Recipe("none", "chain")
+        super().__init__(nothing, None, NOBODY, NOBODY.settle(), None)
+        self._ended_ns = self._started_ns
+        self.__dict__["_is_sealed"] = True
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "<no run>"
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if "_is_sealed" not in self.__dict__:
+            super().__setattr__(name, value)
+
 
 INERT = InertRun()
 """What stands for a run where there is none."""

@@ -24,12 +24,12 @@ class Open:
         is_stepped: Whether one is to be told when it goes on.
     """
 
-    __slots__ = ("calls", "code", "is_stepped", "is_suspended", "takes_items")
+    __slots__ = ("calls", "code", "is_stepped", "takes_items")
 
     def __init__(self, code: "CodeType") -> None:
         self.code = code
         self.calls: tuple[Call, ...] = ()
-        self.is_suspended = self.takes_items = self.is_stepped = False
+        self.takes_items = self.is_stepped = False
 
     def hear(self, call: "Call") -> None:
         self.calls += (call,)
@@ -65,12 +65,12 @@ class Anchor:
             self.traced = self.traced(*args) or self.traced
 
     def __del__(self) -> None:
-        if self._open.is_suspended and not self._is_displaced():
+        if not self._is_displaced():
             self._dropped(self._key, self._open)
 
     def _is_displaced(self) -> bool:
         """
-        Tell whether a debugger has just put its own here: it does so on the way in.
+        Tell whether the frame still runs: a debugger puts its own here on the way in.
         """
         frame: Any = sys._getframe()
         while frame is not None and id(frame) != self._key:

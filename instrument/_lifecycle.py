@@ -84,14 +84,16 @@ def finish(run: Run, outputs: object) -> None:
         return
     state = get_state()
     parent = run._parent
+    outer = run._outer
     if (
-        state is run
+        (state is run or outer is None)
         and (parent is None or parent._ended_ns is None)
         and not run._open_children
     ):
         run._ended_ns = _ids.clock_ns()  # `_close`, where nothing is out of order
         run.status = "ok"
-        after, run._outer = run._outer, None
+        after = outer if state is run else state
+        run._outer = None
         set_state(MUTED)
     else:
         after = _close(run, "ok")
@@ -216,7 +218,7 @@ def _close(run: Run, status: str, exc: object = None) -> "Any":
     if state is run:
         after, run._outer = run._outer, None
     else:
-        after = without(state, run)
+        after = state if run._outer is None else without(state, run)
         if after is state:  # ended from another Context: leave the chain of its own
             run._is_gone = True
         else:

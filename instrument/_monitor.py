@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     class Watch(Protocol):
         """
         What a call of an armed code object means.
+
+        Attributes:
+            is_stepped: Whether calls of generators or coroutines are to be told when
+                they go on.
         """
+
+        is_stepped: bool
 
         def listens(self) -> object:
             """
@@ -80,7 +86,6 @@ _SUSPENDS = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
 
 if MONITORING is not None:
     _events = MONITORING.events
-    _STEPS = _events.PY_YIELD | _events.PY_RESUME
     _THROWN = _events.PY_UNWIND | _events.PY_THROW
     _HEARD = {
         _events.PY_START: "_on_start",
@@ -119,8 +124,10 @@ class Monitor:
     def arm(self, code: "CodeType", watch: "Watch") -> None:
         _, watches = self._armed.get(id(code), (code, ()))
         if watch not in watches:
-            self._armed[id(code)] = (code, (*watches, watch))
-        self._hear(code, _events.PY_START | _events.PY_RETURN)
+            watches = (*watches, watch)
+            self._armed[id(code)] = (code, watches)
+        steps = _events.PY_RESUME if any(it.is_stepped for it in watches) else 0
+        self._hear(code, _events.PY_START | _events.PY_RETURN | steps)
 
     def disarm(self, code: "CodeType", watch: "Watch") -> None:
         _, watches = self._armed.get(id(code), _UNARMED)
@@ -136,7 +143,7 @@ class Monitor:
         if id(code) not in self._armed or self._armed[id(code)][1]:
             return
         if any(it.code is code for it in list(self._open.values())):
-            self._hear(code, _events.PY_RETURN)
+            self._hear(code, _events.PY_RETURN | _events.PY_RESUME)
             return
         del self._armed[id(code)]
         MONITORING.set_local_events(self.tool, code, 0)
@@ -147,8 +154,9 @@ class Monitor:
             MONITORING.free_tool_id(self.tool)
 
     def _hear(self, code: "CodeType", events: int) -> None:
-        steps = _STEPS if code.co_flags & _SUSPENDS else 0
-        MONITORING.set_local_events(self.tool, code, events | steps)
+        suspends = code.co_flags & _SUSPENDS
+        events = events | _events.PY_YIELD if suspends else events & ~_events.PY_RESUME
+        MONITORING.set_local_events(self.tool, code, events)
 
     def _on_start(self, code: "CodeType", offset: int) -> None:
         # most calls are heard by nobody: they pay for this, and half of that at the end
@@ -223,11 +231,12 @@ class Monitor:
             return
         try:
             if opened.takes_items:
-                self._tell(opened, "suspended", _item(code, value))
+                is_item = code.co_flags & CO_GENERATOR
+                item = value if is_item else _item(value)
+                self._tell(opened, "suspended", item)
         finally:
             if frame.f_trace.__class__ is not Anchor:
                 frame.f_trace = Anchor(id(frame), opened, frame.f_trace, self.dropped)
-            opened.is_suspended = True
 
     def _on_resume(
         self, code: "CodeType", offset: int, exc: BaseException | None = None
@@ -235,17 +244,14 @@ class Monitor:
         if not self._open or id(code) not in self._armed:
             return
         opened = self._open.get(id(frame_of(code)))
-        if opened is not None and opened.code is code:
-            opened.is_suspended = False
-            if opened.is_stepped:
-                self._tell(opened, "resumed")
+        if opened is not None and opened.code is code and opened.is_stepped:
+            self._tell(opened, "resumed")
 
     def _ended(self, code: "CodeType", how: str, value: object) -> None:
         frame = frame_of(code)
         opened = self._open.get(id(frame))
         if opened is None or opened.code is not code:
             return
-        opened.is_suspended = False
         del self._open[id(frame)]
         anchor: Any = frame.f_trace
         if anchor.__class__ is Anchor:  # a traceback may keep the frame
@@ -292,12 +298,10 @@ class Monitor:
 _UNARMED: "tuple[Any, tuple[Watch, ...]]" = (None, ())
 
 
-def _item(code: "CodeType", value: object) -> object:
+def _item(value: object) -> object:
     """
-    Give what a generator yields, `NOTHING` of what awaits.
+    Give what an async generator yields; `NOTHING` where that or a coroutine awaits.
     """
-    if code.co_flags & CO_GENERATOR:
-        return value
     if type(value).__name__ != "async_generator_wrapped_value":
         return NOTHING
     from gc import get_referents  # it has no attribute to look at

@@ -5,9 +5,11 @@ A payload is made only when somebody who hears that event is there. Containers a
 the payload's own: a handler that changes one changes nothing for the call.
 """
 
+from functools import partial
+
 from instrument._messages import document_data, has, message_data
 from instrument._redact import redacted
-from instrument._shapes import Answer, Generation, LLMResult, vectors_of
+from instrument._shapes import Answer, Generation, LLMResult, UnreadResult, vectors_of
 from instrument._text import safe_repr
 
 TYPE_CHECKING = False
@@ -148,14 +150,18 @@ class Llm(Chain):
         return _listed(next(iter(inputs.values()), ()))
 
     def started(self, run: "Run") -> "Args":
-        params = {**run.params, "model": run.model} if run.model else run.params
+        if run._call is not None:
+            run._take()
+        params = run._params or {}
+        if run.model:
+            params = {**params, "model": run.model}
         return ({"name": run.name}, self.said(run)), {"invocation_params": params}
 
     def said(self, run: "Run") -> "Any":
         """
         Give what is said to the model, as its start event has it.
         """
-        return run.inputs
+        return run._inputs
 
     def start_data(self, run: "Run") -> "dict[str, Any]":
         return {"prompts": run.inputs, **_model_data(run)}
@@ -164,6 +170,8 @@ class Llm(Chain):
         """
         Give the end event's argument.
         """
+        if run._is_unread:
+            return UnreadResult(partial(_result, run))
         whole = has(run.outputs, "generations") and run._heard.shows_all
         return run.outputs if whole else _result(run)
 
@@ -201,11 +209,12 @@ class ChatModel(Llm):
                 break
             given = given[0]
         if isinstance(given, (list, tuple)):
-            return [_own(message) for message in given]
+            # as `_own` does, for which a call each would cost as much again
+            return [dict(it) if type(it) is dict else it for it in given]
         return [_own(given)]
 
     def said(self, run: "Run") -> "Any":
-        return [run.inputs]
+        return [run._inputs]
 
     def start_data(self, run: "Run") -> "dict[str, Any]":
         messages = run.inputs

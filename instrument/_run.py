@@ -6,11 +6,12 @@ from itertools import count, islice
 
 from instrument import _ids, _report
 from instrument._event import Usage
+from instrument._facts import NO_USAGE, Facts
 from instrument._layer import Layer, Options
 from instrument._plan import NOBODY, Plan, View
 from instrument._recipe import Recipe
 from instrument._redact import redacted
-from instrument._telling import CONTAINERS, Telling, contained
+from instrument._telling import CONTAINERS, contained
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,10 +31,7 @@ if TYPE_CHECKING:
         ) -> dict[str, Any]: ...
 
 
-_NO_USAGE = Usage()
-
-
-class Run(Telling):
+class Run(Facts):
     """
     One timed call of something: a chain, a model, a tool.
 
@@ -49,8 +47,7 @@ class Run(Telling):
         error: The exception it ended with.
         error_origin: True where that exception came from, False where it only
             passed through.
-        model, provider: As far as they are known.
-        usage: What a model call consumed; its fields are None while not known.
+        provider: As far as it is known.
     """
 
     is_run = True
@@ -59,9 +56,7 @@ class Run(Telling):
     status = "running"
     error: BaseException | None = None
     error_origin = False
-    model: str | None = None
     provider: str | None = None
-    usage = _NO_USAGE
 
     _parent: "Run | None"
     _root: "Run | None"
@@ -73,7 +68,6 @@ class Run(Telling):
     _added: "tuple[str, ...]" = ()
     _extra: "tuple[Layer, ...]" = ()
     _metadata: "dict[str, Any] | None" = None
-    _answer: "Answer | None" = None
     _inner: "Answer | None" = None
     _yields_tokens = False
     _entry: "Any" = None
@@ -303,29 +297,7 @@ def _settle_layout() -> None:
     first._call = first._inputs = first._outputs = first._metadata = None
     first._owner = first._entry = None
     first.status, first.error, first.error_origin = "ok", None, False
-    first.model, first.usage = None, _NO_USAGE
+    first.model, first.usage = None, NO_USAGE
 
 
 _settle_layout()
-
-
-class InertRun(Run):
-    """
-    What `current_run` gives outside any run: false, silent, of the right types.
-    """
-
-    def __init__(self) -> None:
-        nothing = Recipe("none", "chain")
-        super().__init__(nothing, None, NOBODY, NOBODY.settle(), None)
-        self._ended_ns = self._started_ns
-        self.__dict__["_is_sealed"] = True
-
-    def __bool__(self) -> bool:
-        return False
-
-    def __repr__(self) -> str:
-        return "<no run>"
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if "_is_sealed" not in self.__dict__:
-            super().__setattr__(name, value)

@@ -2,10 +2,13 @@
 What a run tells when it starts, returns or fails: a `Delivery`, ready to go.
 """
 
+from functools import partial
+
 from instrument import _report
 from instrument._dispatch import Delivery, keywords, told
+from instrument._messages import plain
 from instrument._run import Run
-from instrument._shapes import Answer, answer_of
+from instrument._shapes import Answer, LLMResult, Unread, answer_of
 from instrument._state import MUTED, get_state, set_state
 from instrument._telling import CONTAINERS
 from instrument._text import safe_str
@@ -35,7 +38,7 @@ def starting(run: Run) -> Delivery | None:
         return None
     kind = run._tells
     if receivers.native or not kind.is_plain:
-        args, kwargs = _start_of(run, receivers)
+        args, kwargs = _started(run) if receivers.typed else ((), keywords(run))
         return told(run, kind.start, receivers, args, kind.start_data, kwargs)
     if run._call is not None:
         run._take()
@@ -62,23 +65,21 @@ def starting(run: Run) -> Delivery | None:
     return None
 
 
-def _start_of(run: Run, receivers: "Receivers") -> "tuple[Any, dict[str, Any]]":
-    """
-    Give the start event's arguments, to those who take any.
-    """
-    args: tuple[Any, ...] = ()
-    own = None
-    if receivers.typed:
-        given = guarded(run, run._tells.started)
-        args, own = given or (({"name": run.name}, None), None)
-    kwargs = keywords(run)
-    return args, {**kwargs, **own} if own else kwargs
-
-
 def _rest_of_start(run: Run, receivers: "Receivers") -> Delivery:
     kind = run._tells
     args, _ = kind.started(run)
     return Delivery(run, kind.start, receivers, args, kind.start_data)
+
+
+def _started(run: Run) -> "tuple[tuple[Any, ...], dict[str, Any]]":
+    """
+    Give the arguments and keywords of a start event.
+    """
+    args, own = guarded(run, run._tells.started) or (({"name": run.name}, None), None)
+    kwargs = keywords(run)
+    if own is not None:
+        kwargs.update(own)
+    return args, kwargs
 
 
 def returning(run: Run, outputs: object) -> Delivery | None:
@@ -91,7 +92,8 @@ def returning(run: Run, outputs: object) -> Delivery | None:
         if kind.is_model:
             _answer(run, outputs)
     else:
-        outputs = recorded(run, outputs)
+        if kind.is_model or run._spec_outputs is not None:
+            outputs = recorded(run, outputs)
         if run._heard.shows_all and outputs.__class__ not in CONTAINERS:
             run._outputs = outputs
         else:
@@ -101,7 +103,7 @@ def returning(run: Run, outputs: object) -> Delivery | None:
         return None
     value = guarded(run, kind.ended) if kind.is_model else run._outputs
     if receivers.native:
-        return Delivery(run, kind.end, receivers, (value,), _end_data)
+        return _ending(run, receivers, value)
     count = 0
     try:
         for method in receivers.methods:
@@ -116,12 +118,16 @@ def returning(run: Run, outputs: object) -> Delivery | None:
                 run=run,
             )
             if result is not None:
-                rest = Delivery(run, kind.end, receivers, (value,), _end_data)
-                return rest.after(count, result)
+                return _ending(run, receivers, value).after(count, result)
     except (Exception, SystemExit) as exc:
-        rest = Delivery(run, kind.end, receivers, (value,), _end_data)
-        return rest.after(count, None, exc)
+        return _ending(run, receivers, value).after(count, None, exc)
     return None
+
+
+def _ending(run: Run, receivers: "Receivers", value: "Any") -> Delivery:
+    if isinstance(value, LLMResult):
+        value.read()  # who answers with an awaitable looks at it later
+    return Delivery(run, run._tells.end, receivers, (value,), _end_data)
 
 
 def failing(run: Run, exc: BaseException) -> Delivery | None:
@@ -196,12 +202,28 @@ def _answer(run: Run, outputs: object) -> None:
     """
     answer = run._answer
     if answer is None:
-        answer = run._answer = guarded(outputs, answer_of) or Answer()
+        if _is_read_later(run, outputs):
+            run.answered(Unread(partial(_read, outputs)), is_unread=True)
+            return
+        answer = _read(outputs)
     if run._inner is not None:
         _complete(answer, run._inner)
-    if answer.usage is not None and not run.usage:
-        run.usage = answer.usage
-    run.model = answer.model or run.model
+    run.answered(answer)
+
+
+def _read(outputs: object) -> Answer:
+    return guarded(outputs, answer_of) or Answer()
+
+
+def _is_read_later(run: Run, outputs: object) -> bool:
+    """
+    Tell whether a model's result is read when that is asked for, which most of what a
+    call costs would go into. Only a pydantic model: other results are changed more often.
+    """
+    if plain(outputs) is outputs or run._voices.end.native:
+        return False
+    as_it_is = run._heard.shows_all and run._spec_outputs is None
+    return as_it_is and run._inner is None
 
 
 def _complete(answer: Answer, inner: Answer) -> None:

@@ -75,6 +75,7 @@ class FunctionWatch:
         self._spec.function = self._spec.wrapper = function
 
     listens = staticmethod(get_state)
+    is_stepped = True
 
     def called(self, frame: "FrameType") -> "Call | None":
         args, kwargs = arguments(frame)

@@ -33,7 +33,7 @@ FLOORS = [
     {"_serve"},
     {"_dispatch"},
     {"_telling"},
-    {"_recipe"},
+    {"_facts", "_recipe"},
     {"_run"},
     {"_open", "_tell"},
     {"_lifecycle"},

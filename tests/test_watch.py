@@ -748,6 +748,8 @@ class Broken(Call):
     A watch with a bug.
     """
 
+    is_stepped = False
+
     def __init__(self, call: object) -> None:
         self.call = call
 

@@ -12,6 +12,8 @@ from instrument._shapes._answer import (
     Answer,
     Generation,
     LLMResult,
+    Unread,
+    UnreadResult,
     read_arguments,
 )
 from instrument._shapes._usage import usage_of
@@ -29,6 +31,8 @@ __all__ = [
     "Answer",
     "Generation",
     "LLMResult",
+    "Unread",
+    "UnreadResult",
     "answer_of",
     "read_arguments",
     "take",

@@ -8,7 +8,7 @@ from instrument._event import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     Token = tuple[str, str]
@@ -58,6 +58,34 @@ class LLMResult:
 
     def __repr__(self) -> str:
         return f"LLMResult(generations={self.generations!r})"
+
+    def read(self) -> None:
+        """
+        Read what would be read when it is asked for; called where that may be late.
+        """
+
+
+class UnreadResult(LLMResult):
+    """
+    A result that is read when something of it is first asked for.
+    """
+
+    __slots__ = ("_read",)
+
+    def __init__(self, read: "Callable[[], LLMResult]") -> None:
+        self._read = read
+        self.run = None
+
+    def read(self) -> None:
+        read = self._read()
+        self.generations, self.llm_output = read.generations, read.llm_output
+
+    def __getattr__(self, name: str) -> "Any":
+        self.read()
+        return object.__getattribute__(self, name)
+
+    def __reduce__(self) -> "tuple[Any, ...]":
+        return LLMResult, (self.generations, self.llm_output)
 
 
 class Answer:
@@ -185,6 +213,25 @@ class Answer:
         elif usage is not None:  # Anthropic tells input first and output at the end
             both = {**self.usage.to_dict(), **usage.to_dict()}
             self.usage = Usage(**both)  # type: ignore[arg-type]
+
+
+class Unread(Answer):
+    """
+    An answer that is read when something of it is first asked for.
+
+    Until then none of its attributes is set.
+    """
+
+    __slots__ = ("_read",)
+
+    def __init__(self, read: "Callable[[], Answer]") -> None:
+        self._read = read
+
+    def __getattr__(self, name: str) -> "Any":
+        read = self._read()
+        for each in Answer.__slots__:
+            setattr(self, each, getattr(read, each))
+        return object.__getattribute__(self, name)
 
 
 def string(value: object) -> str | None:

@@ -66,7 +66,7 @@ class Given:
         Give the attributes that each run begins with.
         """
         told = {
-            "model": self.model,
+            "_model": self.model,
             "provider": self.provider,
         }
         return {name: fact for name, fact in told.items() if fact is not None} or None

@@ -6,6 +6,7 @@ from functools import cache, partial
 from time import monotonic
 
 from instrument import _loops, _report, _serve
+from instrument._shapes import LLMResult
 from instrument.handlers._bounds import checked_size
 from instrument.handlers._event_queue import EventQueue
 from instrument.handlers._wrapped import Wrapped
@@ -87,6 +88,9 @@ class Background(Wrapped):
             return None
 
         def hear(*args: object, **kwargs: object) -> None:
+            for each in args:
+                if isinstance(each, LLMResult):
+                    each.read()
             self._queue.put(event, partial(method, *args, **kwargs))
 
         return hear

@@ -69,6 +69,7 @@ class MethodWatch:
         self._defaults.update(function.__kwdefaults__ or {})
 
     listens = staticmethod(get_state)
+    is_stepped = False
 
     def called(self, frame: "FrameType") -> "Call | None":
         if is_wrapped(frame.f_locals.get("self")):

@@ -24,6 +24,7 @@ class PauseWatch:
     """
 
     listens = staticmethod(get_state)
+    is_stepped = False
 
     def called(self, frame: "FrameType") -> None:
         given = frame.f_locals
@@ -37,6 +38,7 @@ class TenacityWatch:
     """
 
     listens = staticmethod(get_state)
+    is_stepped = False
 
     def __init__(self, package: str) -> None:
         self._package = package

@@ -61,6 +61,7 @@ class RequestWatch:
         self._provider = provider
 
     listens = staticmethod(get_state)
+    is_stepped = False
 
     def called(self, frame: "FrameType") -> "RequestCall | None":
         given = frame.f_locals

@@ -81,6 +81,7 @@ class StreamWatch:
         self._key = key
 
     listens = staticmethod(_kept.__len__)
+    is_stepped = False
 
     def called(self, frame: "FrameType") -> "StreamCall | None":
         key = self._key(frame)
@@ -121,6 +122,7 @@ class StepWatch:
     """
 
     listens = staticmethod(_kept.__len__)
+    is_stepped = False
 
     def called(self, frame: "FrameType") -> "StreamStep | None":
         stream = frame.f_locals["self"]
@@ -167,6 +169,7 @@ class AtReturn:
         self._end = end
 
     listens = staticmethod(_kept.__len__)
+    is_stepped = False
 
     def called(self, frame: "FrameType") -> "Ending | None":
         kept = kept_of(self._key(frame.f_locals["self"]))

@@ -39,6 +39,7 @@ class ApiWatch:
     """
 
     listens = staticmethod(get_state)
+    is_stepped = False
 
     def called(self, frame: "FrameType") -> "ApiCall | None":
         given = frame.f_locals

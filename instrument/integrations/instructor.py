@@ -44,6 +44,7 @@ class LoopWatch:
     """
 
     listens = staticmethod(get_state)
+    is_stepped = False
 
     def called(self, frame: "FrameType") -> "AnswerCall | None":
         given = frame.f_locals

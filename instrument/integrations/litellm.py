@@ -58,6 +58,7 @@ class FunctionWatch:
     """
 
     listens = staticmethod(get_state)
+    is_stepped = False
 
     def called(self, frame: "FrameType") -> "FunctionCall | None":
         given = frame.f_locals

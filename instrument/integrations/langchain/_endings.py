@@ -2,33 +2,15 @@
 How runs end that LangChain does not tell as they were: streams that were left early.
 """
 
-from instrument._lifecycle import afinish, fail, finish
+from instrument._lifecycle import fail, finish
 from instrument._shapes import Answer, answer_of
-from instrument._state import set_state
 from instrument.integrations.langchain import _heard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from instrument._lifecycle import Pending
     from instrument._run import Run
-
-
-def end(run: "Run", outputs: "Any") -> None:
-    """
-    End *run* as if it were current: its place in the chain need not be looked for.
-    """
-    set_state(run)
-    finish(run, outputs)
-
-
-def aend(run: "Run", outputs: "Any") -> "Pending | None":
-    """
-    The twin of `end`.
-    """
-    set_state(run)
-    return afinish(run, outputs)
 
 
 def finish_stream(run: "Run", outputs: "Any") -> None:

@@ -82,6 +82,7 @@ def keep(run: "Run") -> None:
         run._parent._open_children += 1
     if run._outer.__class__ is list:
         hear_outside(run.id)
+    run._outer = None  # it will not be current: LangChain ends it in another Context
     oldest = _oldest(open_runs) if len(open_runs) > _MOST else None
     lost = None if oldest is None else take(oldest)
     if lost is not None:

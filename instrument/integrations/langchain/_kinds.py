@@ -121,9 +121,9 @@ def describe_model(run: "Run", metadata: "Given", keywords: "Given") -> None:
     params = keywords.get("invocation_params") or {}
     for key in _MODEL_KEYS:
         if params.get(key):
-            run.model = _string(params[key])
+            run._model = _string(params[key])
             break
-    run.model = run.model or _string(metadata.get("ls_model_name"))
+    run._model = run._model or _string(metadata.get("ls_model_name"))
     run.provider = _string(metadata.get("ls_provider"))
     run._params = dict(params)
 
