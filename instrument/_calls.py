@@ -75,6 +75,32 @@ def _read(request: Request) -> "dict[str, Any]":
     return request._read()
 
 
+def body_of(http: "Any") -> object:
+    """
+    Give the JSON of an HTTP response that has been read; None where it is none.
+    """
+    return guarded(http, _json)
+
+
+def _json(http: "Any") -> object:
+    return http.json() if "json" in http.headers.get("content-type", "") else None
+
+
+def end_closed(call: "Own | Inner", http: "Any") -> None:
+    """
+    End a call whose HTTP response its caller has closed, with what was read of it.
+
+    Raises:
+        Exception: What a handler with ``raise_error`` raised.
+    """
+    if hasattr(http, "_content"):
+        call.returned(body_of(http))
+    elif http.is_stream_consumed:
+        call.returned(None)
+    else:
+        call.raised(GeneratorExit())
+
+
 def is_wrapped(client: object) -> bool:
     """
     Tell whether ``wrap()`` made this object, which hears its calls itself.

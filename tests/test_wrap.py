@@ -103,6 +103,7 @@ class Http:
     def __init__(self, *, is_closed: bool = False, is_consumed: bool = False) -> None:
         self.is_closed = is_closed
         self.is_stream_consumed = is_consumed
+        self.headers = {"content-type": "application/json"}
 
     def json(self) -> Any:
         return answer("Hi")

@@ -8,6 +8,7 @@ Every resource, helper, raw response and copy of a client posts through its publ
 import functools
 import inspect
 
+from instrument._calls import body_of, end_closed
 from instrument._current import current_run
 from instrument._merge import SORTS
 from instrument._requests import of_body
@@ -134,14 +135,10 @@ def _taken(call: "Call", result: "Any", *, in_pieces: bool) -> "tuple[object, An
     if http is None:
         return result, result
     if http.is_closed:  # a raw response whose body has been read
-        return guarded(http, _json), result
+        return body_of(http), result
     call.go_on(in_pieces=in_pieces)
     is_async = inspect.iscoroutinefunction(result.parse)
     return LATER, heard_as(result, _async_raw_over if is_async else _raw_over, call)
-
-
-def _json(http: "Any") -> object:
-    return http.json()
 
 
 def _raw_over(cls: "Any") -> type:
@@ -158,7 +155,7 @@ def _raw_over(cls: "Any") -> type:
 
         def close(self) -> None:
             super().close()
-            _end(self._instrument_call, self.http_response)
+            end_closed(self._instrument_call, self.http_response)
 
     return Heard
 
@@ -177,15 +174,6 @@ def _async_raw_over(cls: "Any") -> type:
 
         async def close(self) -> None:
             await super().close()
-            _end(self._instrument_call, self.http_response)
+            end_closed(self._instrument_call, self.http_response)
 
     return Heard
-
-
-def _end(call: "Call", http: "Any") -> None:
-    if hasattr(http, "_content"):
-        call.returned(guarded(http, _json))
-    elif http.is_stream_consumed:
-        call.returned(None)
-    else:
-        call.raised(GeneratorExit())

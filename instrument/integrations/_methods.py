@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
     from instrument._calls import Own
     from instrument._merge import Inner
+    from instrument._monitor import Watch
 
 
 def methods(
     provider: str,
     names: "dict[str, tuple[str, ...]]",
-    streams: "dict[str, StreamWatch] | None" = None,
+    streams: "dict[str, Watch] | None" = None,
 ) -> "list[Target]":
     """
     Give what is to be heard of a package.
@@ -36,7 +37,7 @@ def methods(
     Args:
         provider: As its operations are known by.
         names: The methods that are calls, by ``module:Class``.
-        streams: What gives the pieces of streams, by path.
+        streams: What gives the pieces of streams, or closes them, by path.
     """
     heard = [
         Target(f"{cls}.{name}", partial(MethodWatch, provider, name))

@@ -8,12 +8,11 @@ is made of it later share.
 
 from functools import partial
 
-from instrument._calls import begin, is_wrapped
+from instrument._calls import begin, body_of, end_closed, is_wrapped
 from instrument._monitor import Call
 from instrument._requests import of_body
 from instrument._state import get_state
 from instrument._targets import Target
-from instrument._tell import guarded
 from instrument._watch import let
 from instrument.integrations._retries import PAUSE
 from instrument.integrations._streams import AtReturn, StreamWatch, closed, keep, parsed
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from instrument._calls import Own
     from instrument._merge import Inner
     from instrument._monitor import Watch
+    from instrument.integrations._streams import Kept
 
 
 def targets(package: str, more: "dict[str, Any] | None" = None) -> "list[Target]":
@@ -48,6 +48,8 @@ def targets(package: str, more: "dict[str, Any] | None" = None) -> "list[Target]
         f"{package}._base_client:AsyncAPIClient.request": request,
         f"{package}._base_client:SyncAPIClient._sleep_for_retry": PAUSE,
         f"{package}._base_client:AsyncAPIClient._sleep_for_retry": PAUSE,
+        f"{package}._response:APIResponse.close": CLOSE_RAW,
+        f"{package}._response:AsyncAPIResponse.close": CLOSE_RAW,
         f"{package}._streaming:Stream.__stream__": STREAM,
         f"{package}._streaming:Stream.close": CLOSE,
         f"{package}._streaming:AsyncStream.__stream__": STREAM,
@@ -112,7 +114,7 @@ class RequestCall(Call):
             self._parsed.need()
             keep(response, self._call, in_pieces=False)
         else:
-            let(self._call.returned, value if raw is None else guarded(raw, _json))
+            let(self._call.returned, value if raw is None else body_of(raw))
 
     def raised(self, exc: BaseException) -> None:
         let(self._call.raised, exc)
@@ -121,10 +123,13 @@ class RequestCall(Call):
 _NO_FIELDS: "dict[str, Any]" = {}
 
 
-def _json(response: "Any") -> object:
-    return response.json()
+def _closed(kept: "Kept", _: object) -> None:
+    http = kept.holder
+    if http is not None:
+        let(end_closed, kept.call, http)
 
 
 STREAM = StreamWatch(lambda frame: frame.f_locals["self"].response)
 CLOSE = AtReturn(lambda stream: stream.response, closed)
 PARSED = AtReturn(lambda raw: raw.http_response, parsed)
+CLOSE_RAW = AtReturn(lambda raw: raw.http_response, _closed)

@@ -38,6 +38,13 @@ class Kept:
         self.call = call
         self.in_pieces = in_pieces
 
+    @property
+    def holder(self) -> "Any":
+        """
+        Give what it is kept by; None if that has gone.
+        """
+        return self._holder()
+
 
 _kept: "dict[int, Kept]" = {}
 """By the id of what the reader has; none is reused while its holder lives."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from instrument._calls import Request
 
 DISTRIBUTION = "instructor"
-TESTED = ("1.17.0", "1.17.0")
+TESTED = ("1.15.4", "1.17.0")
 HOOK = "sys.monitoring"
 HEARS = ("answers", "retries")
 OWNS = "nothing"
@@ -62,7 +62,7 @@ def _request(given: "dict[str, Any]") -> "Request | None":
             fields["messages"] = fields.pop(name)
     request = of_call("instructor", "create", fields)
     if request is not None:
-        provider = given["provider"].value
+        provider: Any = getattr(given.get("provider"), "value", None)
         request.provider = _PROVIDERS.get(provider, provider)
     return request
 
@@ -79,10 +79,15 @@ class AnswerCall(MethodCall):
 
 
 _LOOP = LoopWatch()
+_LOOPS = (
+    "instructor.v2.core.retry:retry_sync_v2",
+    "instructor.v2.core.retry:retry_async_v2",
+    "instructor.core.retry:retry_sync",  # what there is before 1.15
+    "instructor.core.retry:retry_async",
+)
 _watched = Watched(
     [
-        Target("instructor.v2.core.retry:retry_sync_v2", partial(same, _LOOP)),
-        Target("instructor.v2.core.retry:retry_async_v2", partial(same, _LOOP)),
+        *(Target(path, partial(same, _LOOP)) for path in _LOOPS),
         tenacity("instructor"),
     ]
 )

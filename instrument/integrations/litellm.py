@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from instrument._monitor import Watch
 
 DISTRIBUTION = "litellm"
-TESTED = ("1.106.2", "1.106.2")
+TESTED = ("1.100.0", "1.106.2")
 HOOK = "sys.monitoring"
 HEARS = ("completions", "texts", "responses", "embeddings", "tokens")
 OWNS = "nothing"

@@ -3,6 +3,7 @@ Mistral's SDK: chat completions and embeddings.
 """
 
 from instrument.integrations._methods import GENERATOR, methods
+from instrument.integrations._streams import AtReturn, closed
 from instrument.integrations._watched import Watched
 
 DISTRIBUTION = "mistralai"
@@ -11,23 +12,39 @@ HOOK = "sys.monitoring"
 HEARS = ("chat completions", "embeddings", "tokens")
 OWNS = "nothing"
 
-_watched = Watched(
-    methods(
-        "mistralai",
-        {
-            "mistralai.client.chat:Chat": (
-                "complete",
-                "complete_async",
-                "stream",
-                "stream_async",
-            ),
-            "mistralai.client.embeddings:Embeddings": ("create", "create_async"),
-        },
-        {
-            "mistralai.client.utils.eventstreaming:stream_events": GENERATOR,
-            "mistralai.client.utils.eventstreaming:stream_events_async": GENERATOR,
-        },
-    )
+_EVENTS = "mistralai.client.utils.eventstreaming"
+_LEFT = AtReturn(lambda stream: stream.generator.gi_frame, closed)
+_LEFT_ASYNC = AtReturn(lambda stream: stream.generator.ag_frame, closed)
+_CLOSES = {
+    f"{_EVENTS}:EventStream.close": _LEFT,
+    f"{_EVENTS}:EventStreamAsync.close": _LEFT_ASYNC,
+}
+
+_heard = methods(
+    "mistralai",
+    {
+        "mistralai.client.chat:Chat": (
+            "complete",
+            "complete_async",
+            "stream",
+            "stream_async",
+        ),
+        "mistralai.client.embeddings:Embeddings": ("create", "create_async"),
+    },
+    {
+        f"{_EVENTS}:stream_events": GENERATOR,
+        f"{_EVENTS}:stream_events_async": GENERATOR,
+        f"{_EVENTS}:EventStream.__exit__": _LEFT,
+        f"{_EVENTS}:EventStreamAsync.__aexit__": _LEFT_ASYNC,
+        **_CLOSES,
+    },
 )
-load, install = _watched.load, _watched.install
-uninstall, missing = _watched.uninstall, _watched.missing
+_watched = Watched(_heard)
+load, install, uninstall = _watched.load, _watched.install, _watched.uninstall
+
+
+def missing() -> list[str]:
+    """
+    Name what the package no longer has; version 2 closes its streams in a block alone.
+    """
+    return [path for path in _watched.missing() if path not in _CLOSES]

@@ -509,6 +509,7 @@ def test_status() -> None:
         assert told[name].hears
         assert told[name].why_not is None
         assert told[name].hook == "sys.monitoring"
+    assert [it for it in told.values() if it.hears and it.why_not] == []
 
 
 @pytest.mark.anyio

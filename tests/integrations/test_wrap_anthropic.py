@@ -3,13 +3,14 @@
 tools in messages, helpers, the beta, middleware, spans of its own.
 """
 
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from instrument import Usage, callbacks, wrap
+from instrument import Usage, auto, callbacks, wrap
 from instrument.testing import Recorder
 
 anthropic = pytest.importorskip("anthropic")
@@ -23,13 +24,29 @@ WORDS = ["Let me ", "think.", "Hel", "lo ", "wor", "ld"]
 USAGE = Usage(11, 4, 8, 2)
 
 
-@pytest.fixture
-def client(provider: "Provider") -> Iterator[Any]:
+WAYS_TO_HEAR = ["wrapped", "automatic"] if sys.version_info > (3, 12) else ["wrapped"]
+
+
+@pytest.fixture(params=WAYS_TO_HEAR)
+def heard(request: pytest.FixtureRequest) -> Iterator[Any]:
     """
-    Wrap a client of the fake provider.
+    Have a client heard, by hand or automatically.
+    """
+    if request.param == "wrapped":
+        yield wrap
+        return
+    auto.install()
+    yield lambda client: client
+    auto.uninstall()
+
+
+@pytest.fixture
+def client(heard: Any, provider: "Provider") -> Iterator[Any]:
+    """
+    Have a client of the fake provider heard.
     """
     with anthropic.Anthropic(api_key="k", base_url=provider.url) as client:
-        yield wrap(client)
+        yield heard(client)
 
 
 def tokens(recorder: Recorder) -> list[str]:

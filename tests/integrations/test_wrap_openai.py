@@ -8,6 +8,7 @@ import gc
 import json
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import pytest
 from wrapt import ObjectProxy
 
 import instrument
-from instrument import callbacks, traced, wrap
+from instrument import auto, callbacks, traced, wrap
 from instrument.testing import Recorder
 
 openai = pytest.importorskip("openai")
@@ -39,23 +40,39 @@ class Person(pydantic.BaseModel):  # type: ignore[misc, name-defined]
     age: int
 
 
-@pytest.fixture
-def client(provider: "Provider") -> Iterator[Any]:
+WAYS_TO_HEAR = ["wrapped", "automatic"] if sys.version_info > (3, 12) else ["wrapped"]
+
+
+@pytest.fixture(params=WAYS_TO_HEAR)
+def heard(request: pytest.FixtureRequest) -> Iterator[Any]:
     """
-    Wrap a client of the fake provider.
+    Have a client heard, by hand or automatically.
+    """
+    if request.param == "wrapped":
+        yield wrap
+        return
+    auto.install()
+    yield lambda client: client
+    auto.uninstall()
+
+
+@pytest.fixture
+def client(heard: Any, provider: "Provider") -> Iterator[Any]:
+    """
+    Have a client of the fake provider heard.
     """
     with openai.OpenAI(api_key="k", base_url=provider.url + "/v1") as client:
-        yield wrap(client)
+        yield heard(client)
 
 
 @pytest.fixture
-async def aclient(provider: "Provider") -> AsyncIterator[Any]:
+async def aclient(heard: Any, provider: "Provider") -> AsyncIterator[Any]:
     """
-    Wrap an async client of the fake provider.
+    Have an async client of the fake provider heard.
     """
     url = provider.url + "/v1"
     async with openai.AsyncOpenAI(api_key="k", base_url=url) as client:
-        yield wrap(client)
+        yield heard(client)
 
 
 def told(recorder: Recorder) -> list[str]:
@@ -416,8 +433,6 @@ def test_beside_auto(client: Any) -> None:
     """
     A wrapped client that is heard automatically as well makes one run, each token once.
     """
-    from instrument import auto
-
     recorder = Recorder()
     auto.install()
     try:
@@ -473,6 +488,31 @@ async def test_async_raw_responses(aclient: Any, stream: bool) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("how", ["json", "iter_lines", "read", "nothing"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_async_streaming_responses(aclient: Any, how: str, stream: bool) -> None:
+    """
+    A response that is read without being parsed ends its run when it is closed; one
+    that is not read at all was abandoned.
+    """
+    recorder = Recorder()
+    create = aclient.chat.completions.with_streaming_response.create
+
+    with callbacks(recorder):
+        async with create(**ASKED, stream=stream) as answer:
+            if how == "iter_lines":
+                assert [line async for line in answer.iter_lines()]
+            elif how != "nothing":
+                with suppress(ValueError):  # the JSON of a stream
+                    await getattr(answer, how)()
+
+    (run,) = recorder.runs
+    assert run.status == ("abandoned" if how == "nothing" else "ok")
+    if how in ("json", "read") and not stream:
+        assert run.usage == USAGE
+
+
+@pytest.mark.anyio
 async def test_cancelled(aclient: Any, provider: "Provider") -> None:
     """
     A cancelled call ends its run as cancelled.
@@ -508,9 +548,11 @@ async def test_async_stream_closed_early(aclient: Any) -> None:
 
 
 @pytest.mark.anyio
-async def test_async_handlers_are_awaited_in_place(aclient: Any) -> None:
+async def test_async_handlers_are_awaited_in_place(provider: "Provider") -> None:
     """
-    An async handler has heard a token before the consumer gets its chunk.
+    An async handler has heard a wrapped client's token before the consumer has its chunk.
+
+    What is heard automatically it hears soon after: nothing can be awaited there.
     """
     heard: list[str] = []
 
@@ -518,8 +560,10 @@ async def test_async_handlers_are_awaited_in_place(aclient: Any) -> None:
         await asyncio.sleep(0)
         heard.append(token)
 
-    async with callbacks(on_llm_new_token=hear):
-        stream = await aclient.chat.completions.create(**ASKED, stream=True)
+    url = f"{provider.url}/v1"
+    client = openai.AsyncOpenAI(api_key="k", base_url=url)
+    async with client, callbacks(on_llm_new_token=hear):
+        stream = await wrap(client).chat.completions.create(**ASKED, stream=True)
         async for chunk in stream:
             text = chunk.choices[0].delta.content
             assert not text or heard[-1] == text
