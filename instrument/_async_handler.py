@@ -265,7 +265,7 @@ class AsyncCallbackHandler(BaseCallbackHandler):
         parent_run_id: "UUID | None" = None,
         **kwargs: "Any",
     ) -> None:
-        """Hear that a LangGraph graph pauses."""
+        """Hear that a graph pauses. LangGraph tells it to handlers of its own alone."""
 
     async def on_resume(
         self,
@@ -275,7 +275,7 @@ class AsyncCallbackHandler(BaseCallbackHandler):
         parent_run_id: "UUID | None" = None,
         **kwargs: "Any",
     ) -> None:
-        """Hear that a LangGraph graph goes on."""
+        """Hear that a graph goes on; the same."""
 
     async def on_event(self, event: "Event", **kwargs: "Any") -> None:
         """Hear everything, as the one native record, after the event's own method."""

@@ -58,13 +58,17 @@ class Request:
         The messages, prompts or texts first, under any name; then the other parameters
         of the request. Read when they are asked for: many handlers never do.
         """
-        return guarded(self, _read) or {}
+        return _inputs_of(self)
 
     def params(self) -> "dict[str, Any]":
         """
         Read those other parameters.
         """
         return dict(islice(self.inputs.items(), 1, None))
+
+
+def _inputs_of(request: Request) -> "dict[str, Any]":
+    return guarded(request, _read) or {}
 
 
 def _read(request: Request) -> "dict[str, Any]":
@@ -267,9 +271,7 @@ class _Asked:
     """
 
     keyed = False
-    quick: "dict[object, Callable[..., dict[str, Any]]]" = {  # noqa: RUF012
-        None: lambda request: request.inputs
-    }
+    quick: "dict[object, Callable[..., dict[str, Any]]]" = {None: _inputs_of}  # noqa: RUF012
 
     if TYPE_CHECKING:  # what is quick never fails
 

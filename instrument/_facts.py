@@ -3,13 +3,14 @@ What is known of a model's run: its model, what it consumed. Read when it is ask
 """
 
 from instrument._event import Usage
+from instrument._shapes import Unread
 from instrument._telling import Telling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from instrument._shapes import Answer
 
-NO_USAGE = Usage()
+_NO_USAGE = Usage()
 
 
 class Facts(Telling):
@@ -18,17 +19,15 @@ class Facts(Telling):
     """
 
     _model: str | None = None
-    _usage: Usage = NO_USAGE
-    _answer: "Answer | None" = None
-    _is_unread = False
+    _usage: Usage = _NO_USAGE
+    _answer: "Answer | Unread | None" = None
 
     @property
     def model(self) -> str | None:
         """
         The name of the model, as far as it is known: the one that has answered.
         """
-        if self._is_unread:
-            self._learn()
+        self._read_answer()
         return self._model
 
     @model.setter
@@ -40,29 +39,29 @@ class Facts(Telling):
         """
         What a model call consumed; its fields are None while not known.
         """
-        if self._is_unread:
-            self._learn()
+        self._read_answer()
         return self._usage
 
     @usage.setter
     def usage(self, usage: Usage) -> None:
-        if self._is_unread:
-            self._learn()
+        self._read_answer()
         self._usage = usage
 
-    def answered(self, answer: "Answer", *, is_unread: bool = False) -> None:
+    def _answered(self, answer: "Answer") -> None:
         """
-        Take what a model told; to be read later, if that has not been done.
+        Take all that a model told.
         """
-        self._answer, self._is_unread = answer, is_unread
-        if not is_unread:
-            self._learn()
-
-    def _learn(self) -> None:
-        self._is_unread = False
-        answer = self._answer
-        if answer is None:
-            return
+        self._answer = answer
         if answer.usage is not None and not self._usage:
             self._usage = answer.usage
         self._model = answer.model or self._model
+
+    def _read_answer(self) -> "Answer | None":
+        """
+        Give what a model told so far.
+        """
+        answer = self._answer
+        if isinstance(answer, Unread):
+            answer = answer.read()
+            self._answered(answer)
+        return answer

@@ -287,7 +287,7 @@ class BaseCallbackHandler(_seen.Seen):
         parent_run_id: "UUID | None" = None,
         **kwargs: "Any",
     ) -> "Any":
-        """Hear that a LangGraph graph pauses."""
+        """Hear that a graph pauses. LangGraph tells it to handlers of its own alone."""
 
     def on_resume(
         self,
@@ -297,7 +297,7 @@ class BaseCallbackHandler(_seen.Seen):
         parent_run_id: "UUID | None" = None,
         **kwargs: "Any",
     ) -> "Any":
-        """Hear that a LangGraph graph goes on."""
+        """Hear that a graph goes on; the same."""
 
     def on_event(self, event: "Event", **kwargs: "Any") -> "Any":
         """Hear everything, as the one native record, after the event's own method."""

@@ -9,7 +9,14 @@ from functools import partial
 
 from instrument._messages import document_data, has, message_data
 from instrument._redact import redacted
-from instrument._shapes import Answer, Generation, LLMResult, UnreadResult, vectors_of
+from instrument._shapes import (
+    Answer,
+    Generation,
+    LLMResult,
+    Unread,
+    UnreadResult,
+    vectors_of,
+)
 from instrument._text import safe_repr
 
 TYPE_CHECKING = False
@@ -170,13 +177,14 @@ class Llm(Chain):
         """
         Give the end event's argument.
         """
-        if run._is_unread:
+        if run._heard.shows_all and has(run.outputs, "generations"):
+            return run.outputs
+        if isinstance(run._answer, Unread):
             return UnreadResult(partial(_result, run))
-        whole = has(run.outputs, "generations") and run._heard.shows_all
-        return run.outputs if whole else _result(run)
+        return _result(run)
 
     def end_data(self, run: "Run") -> "dict[str, Any]":
-        answer = run._answer or Answer()
+        answer = run._read_answer() or Answer()
         data = {
             "text": _shown(run, answer.text, "text"),
             "tool_calls": _shown(run, answer.tool_calls, "tool_calls") or [],
@@ -245,7 +253,7 @@ KINDS: "dict[str, Chain]" = {
 
 
 def _result(run: "Run") -> LLMResult:
-    answer = run._answer or Answer()
+    answer = run._read_answer() or Answer()
     output: dict[str, Any] = {}
     model = answer.model or run.model
     if model:

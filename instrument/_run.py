@@ -6,7 +6,7 @@ from itertools import count, islice
 
 from instrument import _ids, _report
 from instrument._event import Usage
-from instrument._facts import NO_USAGE, Facts
+from instrument._facts import Facts
 from instrument._layer import Layer, Options
 from instrument._plan import NOBODY, Plan, View
 from instrument._recipe import Recipe
@@ -296,8 +296,8 @@ def _settle_layout() -> None:
     first.depth = 0
     first._call = first._inputs = first._outputs = first._metadata = None
     first._owner = first._entry = None
-    first.status, first.error, first.error_origin = "ok", None, False
-    first.model, first.usage = None, NO_USAGE
+    first.status, first.model, first.provider = "ok", None, None
+    first._params = first._answer = None
 
 
 _settle_layout()

@@ -21,13 +21,19 @@ class Target:
     """
     One function: ``package.module:Class.method``, and within it ``>inner``.
 
+    Args:
+        is_needed: False for one that is not heard before `need`.
+
     Attributes:
         why_not: Why it is not heard, or None.
         watch: What its calls mean, once it has been found.
     """
 
-    def __init__(self, path: str, make: "Callable[[Any], Watch]") -> None:
+    def __init__(
+        self, path: str, make: "Callable[[Any], Watch]", *, is_needed: bool = True
+    ) -> None:
         self.path = path
+        self._is_needed = is_needed
         self.watch: Watch | None = None
         self._module, _, self._name = path.partition(":")
         self._make = make
@@ -67,6 +73,14 @@ class Target:
             self._is_awaited = True
             register_post_import_hook(self._imported, self._module)
 
+    def need(self) -> None:
+        """
+        Hear it from now on, if it is there and switched on.
+        """
+        self._is_needed = True
+        if self._code is not None and self.watch is not None:
+            _monitoring.arm(self._code, self.watch)
+
     def switch_off(self) -> None:
         """
         Undo that.
@@ -90,7 +104,8 @@ class Target:
             function = found(module, self._name)
             code = code_of(function, self._name, self.path)
             watch = self.watch = self._make(function)
-            _monitoring.arm(code, watch)
+            if self._is_needed:
+                _monitoring.arm(code, watch)
         except (AttributeError, TypeError, _monitoring.Impossible) as exc:
             self._error = str(exc)
             raise

@@ -6,7 +6,7 @@ from functools import partial
 
 from instrument import _report
 from instrument._dispatch import Delivery, keywords, told
-from instrument._messages import plain
+from instrument._messages import is_model
 from instrument._run import Run
 from instrument._shapes import Answer, LLMResult, Unread, answer_of
 from instrument._state import MUTED, get_state, set_state
@@ -175,12 +175,11 @@ def recorded(run: Run, outputs: object) -> object:
     if choose is None:
         return outputs
     chosen = None if choose is False else _chosen(run, choose, outputs)
-    if run._answer is not None:
-        told = run._answer
-        run._answer = guarded(chosen, answer_of) or Answer()
-        run._answer.usage, run._answer.model = told.usage, told.model
-        run._answer.finish_reason = told.finish_reason
-        run._answer.response_id = told.response_id
+    told = run._read_answer()
+    if told is not None:
+        run._answer = answer = guarded(chosen, answer_of) or Answer()
+        answer.usage, answer.model = told.usage, told.model
+        answer.finish_reason, answer.response_id = told.finish_reason, told.response_id
     return chosen
 
 
@@ -200,15 +199,15 @@ def _answer(run: Run, outputs: object) -> None:
     """
     Read a model's answer: what was collected of its stream, or its whole result.
     """
-    answer = run._answer
+    answer = run._read_answer()
     if answer is None:
         if _is_read_later(run, outputs):
-            run.answered(Unread(partial(_read, outputs)), is_unread=True)
+            run._answer = Unread(partial(_read, outputs))
             return
         answer = _read(outputs)
     if run._inner is not None:
         _complete(answer, run._inner)
-    run.answered(answer)
+    run._answered(answer)
 
 
 def _read(outputs: object) -> Answer:
@@ -220,7 +219,7 @@ def _is_read_later(run: Run, outputs: object) -> bool:
     Tell whether a model's result is read when that is asked for, which most of what a
     call costs would go into. Only a pydantic model: other results are changed more often.
     """
-    if plain(outputs) is outputs or run._voices.end.native:
+    if not is_model(outputs) or run._voices.end.native:
         return False
     as_it_is = run._heard.shows_all and run._spec_outputs is None
     return as_it_is and run._inner is None

@@ -33,6 +33,14 @@ LANGCHAIN = {
 }
 
 
+CALL = {"id": "1", "name": "clock", "arguments": {"zone": "UTC"}}
+LANGCHAIN_CALL = {"id": "1", "name": "clock", "args": {"zone": "UTC"}}
+OPENAI_CALL = {
+    "id": "1",
+    "function": {"name": "clock", "arguments": '{"zone": "UTC"}'},
+}
+
+
 MESSAGES = [
     ("Hi", {"role": "user", "content": "Hi"}),
     (("system", "Be brief"), {"role": "system", "content": "Be brief"}),
@@ -42,6 +50,10 @@ MESSAGES = [
     (
         {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
         {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
+    ),
+    (
+        {"type": "ai", "content": "", "tool_calls": [LANGCHAIN_CALL, OPENAI_CALL]},
+        {"role": "assistant", "content": "", "tool_calls": [CALL, CALL]},
     ),
     (3, {"role": "unknown", "content": 3}),
 ]

@@ -282,6 +282,24 @@ def test_generator_that_is_never_stepped(module: Any, recorder: Recorder) -> Non
     assert recorder.runs == []
 
 
+def test_generator_that_nobody_hears(module: Any, recorder: Recorder) -> None:
+    """
+    A generator that nobody hears is no run, beside one that is heard.
+    """
+    watched("count")
+    unheard = module.count(2)
+    assert next(unheard) == 0
+
+    with callbacks(recorder):
+        heard = module.count(2)
+        assert next(heard) == 0
+        assert list(unheard) == [1]
+        assert list(heard) == [1]
+
+    assert recorder.tree() == "chain count: ok"
+    assert recorder.runs[0].outputs == [0, 1]
+
+
 def test_generator_under_a_debugger(module: Any, recorder: Recorder) -> None:
     """
     A debugger's own trace function in a frame does not end its run.

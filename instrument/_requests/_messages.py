@@ -7,8 +7,7 @@ nothing but text, else the provider's own blocks; a tool call is
 ``{id, name, arguments}``; the result of one has the role ``tool``.
 """
 
-from instrument._messages import get, items
-from instrument._shapes import read_arguments
+from instrument._messages import call_data, get, items, read_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def _turns(message: object) -> "list[Message]":
     parts = get(message, "content")
     parts = get(message, "parts") if parts is None else parts
     results, calls, rest = _sorted(parts)
-    calls += [_function(call) for call in items(get(message, "tool_calls"))]
+    calls += [call_data(call) for call in items(get(message, "tool_calls"))]
     if results and not (calls or rest):
         return results
     turn = {"role": _ROLES.get(str(role), str(role)), "content": _content(rest)}
@@ -118,15 +117,6 @@ def _text(block: object) -> str | None:
         return block
     text = get(block, "text")
     return text if get(block, "type") in _TEXTS and isinstance(text, str) else None
-
-
-def _function(call: object) -> "Message":
-    function = get(call, "function")
-    return {
-        "id": get(call, "id"),
-        "name": get(function, "name"),
-        "arguments": read_arguments(get(function, "arguments")),
-    }
 
 
 def _call(call: object, names: "tuple[str, str, str]") -> "Message":

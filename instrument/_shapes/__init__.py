@@ -14,7 +14,6 @@ from instrument._shapes._answer import (
     LLMResult,
     Unread,
     UnreadResult,
-    read_arguments,
 )
 from instrument._shapes._usage import usage_of
 from instrument._shapes._vectors import vectors_of
@@ -34,7 +33,6 @@ __all__ = [
     "Unread",
     "UnreadResult",
     "answer_of",
-    "read_arguments",
     "take",
     "usage_of",
     "vectors_of",

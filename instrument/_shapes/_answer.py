@@ -2,9 +2,8 @@
 What is known of a model's answer, and the shape in which LangChain's handlers take it.
 """
 
-import json
-
 from instrument._event import Usage
+from instrument._messages import read_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -215,23 +214,15 @@ class Answer:
             self.usage = Usage(**both)  # type: ignore[arg-type]
 
 
-class Unread(Answer):
+class Unread:
     """
-    An answer that is read when something of it is first asked for.
-
-    Until then none of its attributes is set.
+    Stands for an answer that nobody has asked for yet.
     """
 
-    __slots__ = ("_read",)
+    __slots__ = ("read",)
 
     def __init__(self, read: "Callable[[], Answer]") -> None:
-        self._read = read
-
-    def __getattr__(self, name: str) -> "Any":
-        read = self._read()
-        for each in Answer.__slots__:
-            setattr(self, each, getattr(read, each))
-        return object.__getattribute__(self, name)
+        self.read = read
 
 
 def string(value: object) -> str | None:
@@ -243,14 +234,3 @@ def string(value: object) -> str | None:
     if isinstance(value, str) and value:
         return str(getattr(value, "value", value))
     return None
-
-
-def read_arguments(told: object) -> object:
-    """
-    Read the arguments of a tool call: JSON, pieces of JSON, or an object as it is.
-    """
-    text = "".join(told) if isinstance(told, list) else told
-    try:
-        return json.loads(text) if isinstance(text, str) else text
-    except ValueError:
-        return text

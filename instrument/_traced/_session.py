@@ -180,7 +180,7 @@ class RunSession(Session):
         """
         Read a chunk of a model, and keep what it tells of the answer.
         """
-        answer = self._run._answer
+        answer = self._run._read_answer()
         if answer is None:
             answer = self._run._answer = Answer()
         try:
@@ -214,7 +214,7 @@ class RunSession(Session):
         if not self._yields:
             return None
         if self._is_model:
-            answer = self._run._answer = self._run._answer or Answer()
+            answer = self._run._answer = self._run._read_answer() or Answer()
             answer.text = "".join(self._items)
             return answer.text
         more = self._count - len(self._items)

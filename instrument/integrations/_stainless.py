@@ -36,13 +36,18 @@ def targets(package: str, more: "dict[str, Any] | None" = None) -> "list[Target]
     Args:
         more: Paths of further functions, and what watches them.
     """
-    request = RequestWatch(package)
+    # each call of a client goes through that, but few answers are read in parts
+    parsed = Target(
+        f"{package}._response:BaseAPIResponse._parse",
+        partial(same, PARSED),
+        is_needed=False,
+    )
+    request = RequestWatch(package, parsed)
     watches: dict[str, Watch] = {
         f"{package}._base_client:SyncAPIClient.request": request,
         f"{package}._base_client:AsyncAPIClient.request": request,
         f"{package}._base_client:SyncAPIClient._sleep_for_retry": PAUSE,
         f"{package}._base_client:AsyncAPIClient._sleep_for_retry": PAUSE,
-        f"{package}._response:BaseAPIResponse._parse": PARSED,
         f"{package}._response:APIResponse.close": CLOSE_RAW,
         f"{package}._response:AsyncAPIResponse.close": CLOSE_RAW,
         f"{package}._streaming:Stream.__stream__": STREAM,
@@ -51,7 +56,8 @@ def targets(package: str, more: "dict[str, Any] | None" = None) -> "list[Target]
         f"{package}._streaming:AsyncStream.close": CLOSE,
         **(more or {}),
     }
-    return [Target(path, partial(same, watch)) for path, watch in watches.items()]
+    heard = [Target(path, partial(same, watch)) for path, watch in watches.items()]
+    return [*heard, parsed]
 
 
 class RequestWatch:
@@ -59,8 +65,9 @@ class RequestWatch:
     A request: a call of a model, if its path says so.
     """
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, parsed: Target) -> None:
         self._provider = provider
+        self._parsed = parsed
 
     listens = staticmethod(get_state)
     is_stepped = False
@@ -79,7 +86,9 @@ class RequestWatch:
         if request is None:
             return None
         call = let(begin, request)
-        return None if call is None else RequestCall(call, is_stream=given["stream"])
+        if call is None:
+            return None
+        return RequestCall(call, self._parsed, is_stream=given["stream"])
 
 
 class RequestCall(Call):
@@ -87,10 +96,11 @@ class RequestCall(Call):
     One request, until its answer has come or begins to come.
     """
 
-    __slots__ = ("_call", "_is_stream")
+    __slots__ = ("_call", "_is_stream", "_parsed")
 
-    def __init__(self, call: "Own | Inner", *, is_stream: bool) -> None:
+    def __init__(self, call: "Own | Inner", parsed: Target, *, is_stream: bool) -> None:
         self._call = call
+        self._parsed = parsed
         self._is_stream = is_stream
 
     def returned(self, value: "Any") -> None:
@@ -101,6 +111,7 @@ class RequestCall(Call):
         if self._is_stream and response is not None:
             keep(response, self._call)
         elif raw is not None and not raw.is_closed:
+            self._parsed.need()
             keep(response, self._call, in_pieces=False)
         else:
             let(self._call.returned, value if raw is None else body_of(raw))

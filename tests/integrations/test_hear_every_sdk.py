@@ -270,6 +270,24 @@ def test_a_stream_that_is_never_read(sdk: Any, make: Any) -> None:
     assert {run.status for run in recorder.runs} <= {"abandoned"}
 
 
+def test_a_response_that_is_parsed_later(make: Any) -> None:
+    """
+    A response that was left unread is one run, until it is parsed; so is the next.
+    """
+    create = make(OPENAI).chat.completions.with_streaming_response.create
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        for _ in range(2):
+            with create(model="m", messages=[]) as response:
+                assert recorder.runs[-1].status == "running"
+                response.parse()
+
+    assert [run.status for run in recorder.runs] == ["ok", "ok"]
+    ends = [it.data for it in recorder.events if it.event == "on_llm_end"]
+    assert [it["text"] for it in ends] == ["Hello world"] * 2
+
+
 @every_sdk_but_bedrock  # botocore takes a stream that breaks off for one that ended
 def test_a_stream_cut_off(sdk: Any, make: Any, provider: "Provider") -> None:
     """

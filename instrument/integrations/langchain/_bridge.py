@@ -195,13 +195,11 @@ class Bridge(BaseCallbackHandler):
         """
         Meet *other*: LangChain compares what it adds with each handler before it.
         """
-        if self is other:
-            return True
         if id(other) in _seen.alive:
-            adds = sys._getframe(1).f_locals.get("handler")
-            if adds is not self:
+            added = sys._getframe(1).f_locals.get("handler")
+            if added is not self:  # which is compared with what it is put behind
                 found_behind(other)
-        return False
+        return self is other
 
     __hash__ = BaseCallbackHandler.__hash__
 
