@@ -1,5 +1,8 @@
 """
 The client of the Model Context Protocol: calls of a server's tools.
+
+A tool that fails at its server raises nothing at its caller, who gets a result that says
+so; nor does it in the run, whose outputs that result is.
 """
 
 from instrument.integrations._methods import methods

@@ -188,3 +188,22 @@ def test_anthropic_over_instructor(provider: "Provider") -> None:
     assert run.provider == "anthropic"
     assert call["arguments"] == {"city": "Oslo"}
     assert run.usage.to_dict() == CALLS.COUNTED_APART
+
+
+def test_no_attribute_changes(ask: Any) -> None:
+    """
+    No attribute of the package's modules, classes or functions is another's.
+    """
+    snapshot = import_module("test_hear_every_sdk").snapshot
+    auto.uninstall()
+    for _ in range(3):  # what is made when it is first used has been made
+        ask(Person)
+        snapshot("instructor")
+    before = snapshot("instructor")
+
+    auto.install()
+    with callbacks(Recorder()):
+        ask(Person)
+    during = snapshot("instructor")
+
+    assert {k: v for k, v in during.items() if before.get(k) != v} == {}

@@ -291,3 +291,22 @@ def test_what_it_owns(ask: Any) -> None:
 
     assert len(recorder.runs) == 1
     assert [list(each) for each in lists] == before
+
+
+def test_no_attribute_changes(ask: Any) -> None:
+    """
+    No attribute of the package's modules, classes or functions is another's.
+    """
+    snapshot = import_module("test_hear_every_sdk").snapshot
+    auto.uninstall()
+    for _ in range(3):  # what is made when it is first used has been made
+        ask("completion")
+        snapshot("litellm")
+    before = snapshot("litellm")
+
+    auto.install()
+    with callbacks(Recorder()):
+        ask("completion")
+    during = snapshot("litellm")
+
+    assert {k: v for k, v in during.items() if before.get(k) != v} == {}

@@ -4,11 +4,13 @@
 
 import asyncio
 import gc
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from importlib import import_module
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -99,26 +101,26 @@ def test_a_call(sdk: Any, name: str, make: Any, provider: "Provider") -> None:
 
     FACTS.check(recorder, sdk, name)
     assert [type(item) for item in heard] == [type(item) for item in plain]
-    before, after = provider.requests
-    assert after.path == before.path
-    assert after.body == before.body
-    assert FACTS.stable(after.headers) == FACTS.stable(before.headers)
+    FACTS.check_same(provider)
 
 
 @every_async_call
 @pytest.mark.anyio
 async def test_an_async_call(sdk: Any, name: str, provider: "Provider") -> None:
     """
-    An async call is one run, with all that the provider tells.
+    The same of an async client.
     """
     pytest.importorskip(sdk.module)
     recorder = Recorder()
 
     async with sdk.amake(provider.url) as client:
+        plain = await FACTS.aread(sdk.acalls[name](client))
         with callbacks(recorder):
-            await FACTS.aread(sdk.acalls[name](client))
+            heard = await FACTS.aread(sdk.acalls[name](client))
 
     FACTS.check(recorder, sdk, name)
+    assert [type(item) for item in heard] == [type(item) for item in plain]
+    FACTS.check_same(provider)
 
 
 @every_sdk
@@ -493,6 +495,38 @@ def test_installed_and_uninstalled_while_calls_run(make: Any) -> None:
 
     assert errors == []
     assert "running" not in {run.status for run in recorder.runs}
+
+
+def test_imported_before_the_sdks() -> None:
+    """
+    SDKs that are imported after ``instrument.auto`` are heard as those before it are.
+    """
+    code = f"""
+import sys
+sys.path.append({str(Path(__file__).parent)!r})
+import instrument.auto
+from instrument import callbacks
+from instrument.testing import Recorder
+from importlib.util import find_spec
+import provider, sdks
+
+with provider.Provider() as fake:
+    for sdk in sdks.SDKS:
+        if sdk.calls and find_spec(sdk.module.partition(".")[0]):
+            with sdks.closing(sdk.make(fake.url)) as client, callbacks(it := Recorder()):
+                sdk.calls["chat"](client)
+            print(sdk.provider, *[run.status for run in it.runs])
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    heard = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert heard["openai"] == "ok"
+    assert set(heard.values()) == {"ok"}
 
 
 def test_status() -> None:

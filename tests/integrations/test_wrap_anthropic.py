@@ -143,6 +143,32 @@ def test_a_whole_conversation(client: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_tool_runner(stream: bool, client: Any, provider: "Provider") -> None:
+    """
+    Each reply that the SDK's own loop over tools asks for is a run.
+    """
+    recorder = Recorder()
+
+    def get_weather(city: str) -> str:
+        return f"sunny in {city}"
+
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    tool = anthropic.beta_tool(get_weather, description="-", input_schema=schema)
+    asked = {"model": "m", "max_tokens": 9, "messages": HELLO, "max_iterations": 2}
+
+    with callbacks(recorder):
+        for reply in client.beta.messages.tool_runner(
+            **asked, tools=[tool], stream=stream
+        ):
+            assert not stream or list(reply)
+
+    answered = recorder.runs[1].inputs[-1]
+    assert [run.status for run in recorder.runs] == ["ok", "ok"]
+    assert len(provider.requests) == 2
+    assert (answered["role"], answered["content"]) == ("tool", "sunny in Oslo")
+
+
 def test_beside_middleware(provider: "Provider") -> None:
     """
     A client's own middleware goes on as before.

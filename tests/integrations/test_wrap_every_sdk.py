@@ -118,26 +118,37 @@ def test_a_call(sdk: Any, name: str, provider: "Provider") -> None:
 
     check(recorder, sdk, name)
     assert [name_of(item) for item in heard] == [name_of(item) for item in plain]
-    before, after = provider.requests
-    assert after.path == before.path
-    assert after.body == before.body
-    assert stable(after.headers) == stable(before.headers)
+    check_same(provider)
 
 
 @every_async_call
 @pytest.mark.anyio
 async def test_an_async_call(sdk: Any, name: str, provider: "Provider") -> None:
     """
-    An async call is one run, with all that the provider tells.
+    The same of an async client.
     """
     pytest.importorskip(sdk.module)
     recorder = Recorder()
 
+    async with sdk.amake(provider.url) as client:
+        plain = await aread(sdk.acalls[name](client))
     async with wrap(sdk.amake(provider.url)) as client:
         with callbacks(recorder):
-            await aread(sdk.acalls[name](client))
+            heard = await aread(sdk.acalls[name](client))
 
     check(recorder, sdk, name)
+    assert [name_of(item) for item in heard] == [name_of(item) for item in plain]
+    check_same(provider)
+
+
+def check_same(provider: "Provider") -> None:
+    """
+    Check that two requests were the same, byte for byte.
+    """
+    before, after = provider.requests
+    assert after.path == before.path
+    assert after.body == before.body
+    assert stable(after.headers) == stable(before.headers)
 
 
 def stable(headers: dict[str, str]) -> dict[str, str]:

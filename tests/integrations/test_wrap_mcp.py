@@ -1,42 +1,121 @@
 """
-``wrap(client)`` of an MCP client: each call of a tool is a run.
+A client of the Model Context Protocol, heard by hand or automatically: each call of a
+tool is a run, over whatever its server is reached.
 """
 
+import socket
 import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from instrument import callbacks, wrap
+from instrument import auto, callbacks, wrap
 from instrument.testing import Recorder
 
 pytest.importorskip("mcp")
 
+from mcp import StdioServerParameters
 from mcp.client.client import Client
+from mcp.client.session import ClientSession
+from mcp.client.stdio import stdio_client
 from mcp.server.mcpserver import MCPServer
+
+pytestmark = [
+    pytest.mark.anyio,
+    # of the package's own server, and of uvicorn's
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
+]
+
+SERVER = """
+import logging
+from mcp.server.mcpserver import MCPServer
+
+server = MCPServer("sums", log_level="CRITICAL")
+
+@server.tool()
+def add(a: int, b: int) -> int:
+    return a + b
+
+@server.tool()
+def fail() -> None:
+    raise ValueError("no")
+"""
+WAYS = ["wrapped", "automatic"] if sys.version_info >= (3, 12) else ["wrapped"]
+
+
+@pytest.fixture(params=WAYS)
+def hear(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """
+    Have a client heard, in one way.
+    """
+    if request.param == "wrapped":
+        yield wrap
+        return
+    auto.install()
+    yield lambda client: client
+    auto.uninstall()
 
 
 def server() -> MCPServer:
     """
-    Make a server with one tool.
+    Make the server.
     """
-    made = MCPServer("sums")
-
-    @made.tool()  # type: ignore[untyped-decorator]
-    def add(a: int, b: int) -> int:
-        return a + b
-
-    return made
+    made: dict[str, Any] = {}
+    exec(SERVER, made)
+    return made["server"]
 
 
-@pytest.mark.anyio
-async def test_a_tool() -> None:
+@asynccontextmanager
+async def in_process(folder: Path) -> AsyncIterator[Any]:
+    """
+    Give a server in this process.
+    """
+    yield server()
+
+
+@asynccontextmanager
+async def stdio(folder: Path) -> AsyncIterator[Any]:
+    """
+    Give one in a process of its own.
+    """
+    script = folder / "server.py"
+    script.write_text(f"{SERVER}\nserver.run()\n", "utf-8")
+    yield StdioServerParameters(command=sys.executable, args=[str(script)])
+
+
+@asynccontextmanager
+async def http(folder: Path) -> AsyncIterator[Any]:
+    """
+    Give one that streams over HTTP.
+    """
+    uvicorn = pytest.importorskip("uvicorn")
+    config = uvicorn.Config(server().streamable_http_app(), log_level="critical")
+    serving = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        run = {"target": serving.run, "args": ([listening],)}
+        thread = threading.Thread(**run)
+        thread.start()
+        while not serving.started:
+            time.sleep(0.01)  # noqa: ASYNC251 - it starts in milliseconds
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"
+        serving.should_exit = True
+        thread.join()
+
+
+@pytest.mark.parametrize("transport", [in_process, stdio, http])
+async def test_a_tool(transport: Any, hear: Any, tmp_path: Path) -> None:
     """
     A tool's run has the tool's name, its arguments, and what it gave.
     """
     recorder = Recorder()
 
-    async with wrap(Client(server())) as client:
+    async with transport(tmp_path) as reached, hear(Client(reached)) as client:
         with callbacks(recorder):
             result: Any = await client.call_tool("add", {"a": 1, "b": 2})
 
@@ -47,14 +126,82 @@ async def test_a_tool() -> None:
     assert result.content[0].text == "3"
 
 
+async def test_a_tool_that_fails(hear: Any) -> None:
+    """
+    A tool that fails at the server gives its caller a result that says so, and raises
+    nothing: nor does the run.
+    """
+    recorder = Recorder()
+
+    async with hear(Client(server())) as client:
+        with callbacks(recorder):
+            result: Any = await client.call_tool("fail")
+
+    (run,) = recorder.runs
+    assert (run.status, run.error) == ("ok", None)
+    assert run.outputs is result
+    assert run.outputs.is_error
+
+
+async def test_a_call_that_fails(hear: Any) -> None:
+    """
+    A call that is not answered in time ends its run with the exception that it raises.
+    """
+    recorder = Recorder()
+
+    async with hear(Client(server(), mode="legacy")) as client:
+        with callbacks(recorder), pytest.raises(Exception) as caught:
+            await client.call_tool("add", {"a": 1, "b": 2}, read_timeout_seconds=0)
+
+    (run,) = recorder.runs
+    assert run.status == "error"
+    assert run.error is caught.value
+
+
+async def test_a_session_of_ones_own(hear: Any, tmp_path: Path) -> None:
+    """
+    A session that was made by hand is heard, too.
+    """
+    recorder = Recorder()
+
+    async with (
+        stdio(tmp_path) as reached,
+        stdio_client(reached) as streams,
+        ClientSession(*streams) as session,
+    ):
+        await session.initialize()
+        with callbacks(recorder):
+            await hear(session).call_tool("add", {"a": 1, "b": 2})
+
+    assert recorder.tree() == "tool add: ok"
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring is of 3.12")
-@pytest.mark.anyio
+async def test_no_attribute_changes() -> None:
+    """
+    No attribute of the package's modules, classes or functions is another's.
+    """
+    snapshot = import_module("test_hear_every_sdk").snapshot
+    auto.uninstall()
+
+    async with Client(server()) as client:
+        for _ in range(2):  # what is made when it is first used has been made
+            await client.call_tool("add", {"a": 1, "b": 2})
+        before = snapshot("mcp")
+        auto.install()
+        with callbacks(Recorder()):
+            await client.call_tool("add", {"a": 1, "b": 2})
+        during = snapshot("mcp")
+    auto.uninstall()
+
+    assert {k: v for k, v in during.items() if before.get(k) != v} == {}
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring is of 3.12")
 async def test_beside_auto() -> None:
     """
     A wrapped client whose session is heard automatically as well makes one run.
     """
-    from instrument import auto
-
     recorder = Recorder()
     auto.install()
     try:
@@ -67,7 +214,6 @@ async def test_beside_auto() -> None:
     assert [run.name for run in recorder.runs] == ["add"]
 
 
-@pytest.mark.anyio
 async def test_a_session() -> None:
     """
     The session inside a client can be wrapped alone, while it is in use.
