@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from instrument._calls import Request
     from instrument._monitor import Watch
 
 DISTRIBUTION = "litellm"
@@ -74,12 +73,11 @@ class FunctionWatch:
         return None if call is None else FunctionCall(call)
 
 
-def _request(operation: str, fields: "dict[str, Any]") -> "Request | None":
+def _request(operation: str, fields: "dict[str, Any]") -> "Any":
     provider = fields.pop("custom_llm_provider", None)
     fields = {name: it for name, it in fields.items() if not _LEFT_OUT.search(name)}
-    request = of_call("litellm", operation, fields)
-    if request is not None:
-        request.provider = provider or _provider_in(request.model)
+    request: Any = of_call("litellm", operation, fields)
+    request.provider = provider or _provider_in(request.model)
     return request
 
 
