@@ -163,7 +163,7 @@ def test_a_provider_that_the_model_does_not_name(
     ask: Any, provider: "Provider", stream: bool
 ) -> None:
     """
-    Where the model's name tells no provider, litellm's result does.
+    Where the model's name tells no provider, litellm's list of models does.
     """
     recorder = Recorder()
     named = min(name for name in litellm.anthropic_models if "/" not in name)
