@@ -233,8 +233,8 @@ class Own:
         """
         The twin of `item`.
         """
-        if self._session is not None:
-            await _done(self._session.aitem(chunk))
+        session: Any = self._session
+        await _done(session.aitem(chunk))
 
     async def areturned(self, value: object) -> None:
         """

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from anyio.lowlevel import checkpoint
 
 from instrument import _merge, callbacks, current_run, traced
 from instrument._calls import Own, Request, abegin, begin
@@ -192,6 +193,32 @@ def test_call_that_fails_inside(recorder: Recorder) -> None:
     ask()
 
     assert recorder.tree() == "chat_model mine: ok"
+
+
+async def test_stream_inside_a_model_for_async_handlers() -> None:
+    """
+    Async handlers have heard a token of the call inside before its consumer goes on.
+    """
+    heard: list[str] = []
+
+    async def hear(token: str, **kwargs: Any) -> None:
+        await checkpoint()
+        heard.append(token)
+
+    @traced.chat_model("mine")
+    async def ask() -> None:
+        called = await abegin(request())
+        assert isinstance(called, Inner)
+        called.go_on(in_pieces=True)
+        for count, text in enumerate("ab", 1):
+            await called.aitem(chunk(text))
+            assert len(heard) == count
+        await called.areturned(None)
+
+    async with callbacks(on_llm_new_token=hear):
+        await ask()
+
+    assert heard == ["a", "b"]
 
 
 def test_usage_of_several_calls_inside(recorder: Recorder) -> None:

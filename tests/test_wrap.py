@@ -571,7 +571,58 @@ def test_who_closes_connections() -> None:
     closed.clear()
 
 
-@pytest.mark.parametrize("unknown", [3, None, sys, SimpleNamespace(request=1, post=2)])
+class Finalized(SyncAPIClient):
+    """
+    A client that closes its connections itself.
+    """
+
+    def __del__(self) -> None:
+        closed.append(self)
+
+
+def test_who_closes_those_of_a_copy() -> None:
+    """
+    A copy that a wrapped client makes of itself has its own, and closes them.
+    """
+    gc.collect()
+    closed.clear()
+    client = wrap(Finalized())
+
+    copy = type(client)()
+    del copy
+    gc.collect()
+
+    assert len(closed) == 1
+    closed.clear()
+
+
+def test_more_classes_than_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Past a number of classes of clients, one is made for each client.
+    """
+    monkeypatch.setattr("instrument._wrap._twins._MOST", 0)
+
+    class Another(SyncAPIClient):
+        pass
+
+    first, second = wrap(Another()), wrap(Another())
+
+    assert isinstance(first, Another)
+    assert type(first) is not type(second)
+
+
+class Other:
+    """
+    What is no client, of a package that has some.
+    """
+
+
+Other.__module__ = "cohere.client_v2"
+
+
+@pytest.mark.parametrize(
+    "unknown", [3, None, sys, SimpleNamespace(request=1, post=2), Other()]
+)
 def test_unknown_clients(unknown: Any) -> None:
     """
     What is no known client is refused, with the names of those that are.

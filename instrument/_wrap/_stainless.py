@@ -148,7 +148,11 @@ def _raw_over(cls: "Any") -> type:
 
     class Heard(cls):  # type: ignore[misc]
         def parse(self, **kwargs: "Any") -> "Any":
-            result = super().parse(**kwargs)
+            try:
+                result = super().parse(**kwargs)
+            except BaseException as exc:
+                self._instrument_call.raised(exc)
+                raise
             return (
                 follow(self._instrument_call, result) if is_stream(result) else result
             )
@@ -167,7 +171,11 @@ def _async_raw_over(cls: "Any") -> type:
 
     class Heard(cls):  # type: ignore[misc]
         async def parse(self, **kwargs: "Any") -> "Any":
-            result = await super().parse(**kwargs)
+            try:
+                result = await super().parse(**kwargs)
+            except BaseException as exc:
+                await self._instrument_call.araised(exc)
+                raise
             return (
                 follow(self._instrument_call, result) if is_stream(result) else result
             )

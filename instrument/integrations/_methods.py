@@ -3,7 +3,7 @@ SDKs whose methods are the calls: what is read of their arguments, and what they
 """
 
 from functools import partial
-from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_VARKEYWORDS
+from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
 from types import AsyncGeneratorType, GeneratorType
 
 from instrument._calls import begin, is_wrapped
@@ -93,14 +93,11 @@ class MethodWatch:
         """
         code, given = frame.f_code, frame.f_locals
         count = code.co_argcount + code.co_kwonlyargcount
-        fields = {
+        return {
             name: given[name]
             for name in code.co_varnames[1:count]
             if name not in self._defaults or given[name] is not self._defaults[name]
         }
-        if code.co_flags & CO_VARKEYWORDS:
-            fields.update(given[code.co_varnames[count]])
-        return fields
 
 
 class MethodCall(Call):

@@ -124,9 +124,7 @@ _NO_FIELDS: "dict[str, Any]" = {}
 
 
 def _closed(kept: "Kept", _: object) -> None:
-    http = kept.holder
-    if http is not None:
-        let(end_closed, kept.call, http)
+    let(end_closed, kept.call, kept.holder)
 
 
 STREAM = StreamWatch(lambda frame: frame.f_locals["self"].response)

@@ -14,7 +14,7 @@ from instrument._targets import Target
 from instrument._tell import guarded
 from instrument._watch import let
 from instrument.integrations._methods import MethodCall
-from instrument.integrations._streams import StreamWatch, keep
+from instrument.integrations._streams import AtReturn, StreamWatch, closed, keep
 from instrument.integrations._watched import Watched, same
 
 TYPE_CHECKING = False
@@ -76,6 +76,10 @@ _watched = Watched(
         Target(
             "botocore.eventstream:EventStream.__iter__",
             partial(same, StreamWatch(lambda frame: frame.f_locals["self"])),
+        ),
+        Target(
+            "botocore.eventstream:EventStream.close",
+            partial(same, AtReturn(lambda stream: stream, closed)),
         ),
     ]
 )

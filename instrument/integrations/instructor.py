@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from instrument._calls import Request
-
 DISTRIBUTION = "instructor"
 TESTED = ("1.15.4", "1.17.0")
 HOOK = "sys.monitoring"
@@ -55,15 +53,14 @@ class LoopWatch:
         return None if call is None else AnswerCall(call)
 
 
-def _request(given: "dict[str, Any]") -> "Request | None":
+def _request(given: "dict[str, Any]") -> "Any":
     fields = dict(given["kwargs"])
     for name in _MESSAGES:
         if name in fields:
             fields["messages"] = fields.pop(name)
-    request = of_call("instructor", "create", fields)
-    if request is not None:
-        provider: Any = getattr(given.get("provider"), "value", None)
-        request.provider = _PROVIDERS.get(provider, provider)
+    request: Any = of_call("instructor", "create", fields)
+    provider = getattr(given.get("provider"), "value", None)
+    request.provider = _PROVIDERS.get(provider, provider)  # type: ignore[arg-type]
     return request
 
 

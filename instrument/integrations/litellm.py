@@ -10,7 +10,7 @@ import re
 import sys
 from functools import partial
 
-from instrument._calls import Own, begin
+from instrument._calls import begin
 from instrument._requests import of_call
 from instrument._state import get_state
 from instrument._targets import Target
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from instrument._calls import Request
     from instrument._monitor import Watch
 
 DISTRIBUTION = "litellm"
@@ -74,22 +73,25 @@ class FunctionWatch:
         return None if call is None else FunctionCall(call)
 
 
-def _request(operation: str, fields: "dict[str, Any]") -> "Request | None":
+def _request(operation: str, fields: "dict[str, Any]") -> "Any":
     provider = fields.pop("custom_llm_provider", None)
     fields = {name: it for name, it in fields.items() if not _LEFT_OUT.search(name)}
-    request = of_call("litellm", operation, fields)
-    if request is not None:
-        request.provider = provider or _provider_in(request.model)
+    request: Any = of_call("litellm", operation, fields)
+    request.provider = provider or _provider_of(request.model)
     return request
 
 
-def _provider_in(model: str | None) -> str | None:
+def _provider_of(model: str | None) -> str | None:
     """
-    Give what a model's name begins with, if that is a provider.
+    Give what a model's name begins with, if that is a provider; else whose litellm's
+    own list of models says that it is.
     """
+    litellm = sys.modules["litellm"]
     before, slash, _ = (model or "").partition("/")
-    known = sys.modules["litellm"].provider_list
-    return before if slash and before in known else None
+    if slash and before in litellm.provider_list:
+        return before
+    listed: dict[str, Any] = litellm.model_cost.get(model, {})
+    return listed.get("litellm_provider")
 
 
 class FunctionCall(MethodCall):
@@ -100,18 +102,10 @@ class FunctionCall(MethodCall):
     __slots__ = ()
 
     def returned(self, value: "Any") -> None:
-        if isinstance(self._call, Own):
-            run = self._call.run
-            run.provider = run.provider or guarded(value, _provider_of)
         if hasattr(type(value), "__next__") or hasattr(type(value), "__anext__"):
             keep(value, self._call)
         else:
             super().returned(value)
-
-
-def _provider_of(result: "Any") -> "Any":
-    hidden = getattr(result, "_hidden_params", {})
-    return getattr(result, "custom_llm_provider", hidden.get("custom_llm_provider"))
 
 
 _FUNCTION = FunctionWatch()

@@ -171,6 +171,24 @@ def test_a_stream_of_parts(provider: "Provider") -> None:
     assert told.count("on_llm_new_token") == 2
 
 
+def test_a_response(provider: "Provider") -> None:
+    """
+    The input of OpenAI's Responses is messages, too.
+    """
+    city = pydantic.create_model("get_weather", city=(str, ...))
+    recorder = Recorder()
+
+    with callbacks(recorder), CALLS.OPENAI.make(provider.url) as client:
+        mode = instructor.Mode.RESPONSES_TOOLS
+        asked = instructor.from_openai(client, mode=mode)
+        given = {"model": "m", "messages": CALLS.HELLO, "response_model": city}
+        asked.chat.completions.create(**given)
+
+    (run,) = recorder.runs
+    assert (run.name, run.inputs) == ("instructor.create", CALLS.HELLO)
+    assert run.usage.to_dict() == CALLS.FULL
+
+
 def test_anthropic_over_instructor(provider: "Provider") -> None:
     """
     Other providers' SDKs are heard in the same way, the tool that is called too.

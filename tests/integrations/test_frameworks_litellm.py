@@ -158,16 +158,22 @@ def test_a_provider_without_an_sdk(
     assert _tokens(recorder) == (WORDS if stream else [])
 
 
-def test_a_provider_that_the_model_does_not_name(ask: Any) -> None:
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_provider_that_the_model_does_not_name(
+    ask: Any, provider: "Provider", stream: bool
+) -> None:
     """
-    Where the model's name tells no provider, litellm's result does.
+    Where the model's name tells no provider, litellm's list of models does.
     """
     recorder = Recorder()
+    named = min(name for name in litellm.anthropic_models if "/" not in name)
+    given = {"model": named, "api_base": provider.url}
 
     with callbacks(recorder):
-        ask("completion", model="gpt-4o")
+        ask("completion", model="gpt-4o", stream=stream)
+        ask("completion", stream=stream, **given)
 
-    assert [run.provider for run in recorder.runs] == ["openai"]
+    assert [run.provider for run in recorder.runs] == ["openai", "anthropic"]
 
 
 @pytest.mark.parametrize("function", ["completion", "acompletion"])

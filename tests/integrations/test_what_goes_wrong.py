@@ -173,12 +173,32 @@ async def test_a_cancelled_task(
     assert [e.event for e in recorder.events] == ["on_chat_model_start", "on_llm_error"]
 
 
+@every_sdk
+def test_a_stream_closed_early(sdk: Any, hear: Any, provider: "Provider") -> None:
+    """
+    A consumer that breaks off, and closes what it read.
+    """
+    pytest.importorskip(sdk.module)
+    recorder = Recorder()
+
+    with CLOSING(sdk.make(provider.url)) as client, callbacks(recorder):
+        stream = sdk.calls["stream"](hear(client))
+        pieces = iter(stream)
+        while not any(e.event == "on_llm_new_token" for e in recorder.events):
+            next(pieces)
+        stream.close()
+
+    (run,) = recorder.runs
+    assert run.status == "abandoned"
+    assert recorder.events[-1].data["text"] == "Hel"
+
+
 @every_async_sdk
 async def test_an_async_stream_left_early(
     sdk: Any, hear: Any, provider: "Provider"
 ) -> None:
     """
-    A consumer that breaks off, and closes what it read.
+    The same in async code.
     """
     pytest.importorskip(sdk.module)
     recorder = Recorder()

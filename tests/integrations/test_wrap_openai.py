@@ -272,6 +272,72 @@ def test_what_goes_wrong(
     assert recorder.runs[0].error is caught.value
 
 
+def test_an_answer_that_cannot_be_parsed(client: Any, provider: "Provider") -> None:
+    """
+    A raw answer that breaks off ends the run with the error of who parses it.
+    """
+    provider.will(PROVIDER.MALFORMED)
+    recorder = Recorder()
+    create = client.chat.completions.with_streaming_response.create
+
+    with (
+        callbacks(recorder),
+        pytest.raises(json.JSONDecodeError) as caught,
+        create(**ASKED) as raw,
+    ):
+        raw.parse()
+
+    assert told(recorder) == ["on_chat_model_start", "on_llm_error"]
+    assert recorder.runs[0].error is caught.value
+
+
+@pytest.mark.anyio
+async def test_an_async_answer_that_cannot_be_parsed(
+    aclient: Any, provider: "Provider"
+) -> None:
+    """
+    The same of an async client.
+    """
+    provider.will(PROVIDER.MALFORMED)
+    recorder = Recorder()
+    create = aclient.chat.completions.with_streaming_response.create
+
+    with callbacks(recorder), pytest.raises(json.JSONDecodeError) as caught:
+        async with create(**ASKED) as raw:
+            await raw.parse()
+
+    assert recorder.runs[0].error is caught.value
+
+
+def test_what_is_no_call_of_a_model(client: Any, provider: "Provider") -> None:
+    """
+    Other requests are no runs; that they are tried again is told to nobody.
+    """
+    provider.will(429, 404)
+    recorder = Recorder()
+
+    with callbacks(recorder), traced("mine"):
+        with pytest.raises(openai.NotFoundError):
+            client.moderations.create(input="hi")
+        with pytest.raises(openai.APIStatusError):
+            client.with_options(max_retries=0).models.list()
+
+    assert told(recorder) == ["on_chain_start", "on_chain_end"]
+    assert len(provider.requests) == 2
+
+
+def test_what_the_sdk_does_not_know(client: Any) -> None:
+    """
+    Parameters that are sent beside those of the SDK are told like them.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        client.chat.completions.create(**ASKED, seed=1, extra_body={"top_k": 2})
+
+    assert recorder.runs[0].params == {"seed": 1, "top_k": 2}
+
+
 def left_by_break(stream: Any) -> None:
     for _ in stream:
         break
