@@ -94,7 +94,10 @@ class LateHook:
         Give the handler to add, or None.
         """
         heard = _audience()
-        if behind or _may_stop(heard):
+        is_late = bool(behind)
+        for listener, _ in heard.listeners:
+            is_late = is_late or listener.raises
+        if is_late:
             return LATE_TOKENS if heard.wants_tokens else LATE
         return TOKENS if heard.wants_tokens else None
 
@@ -109,13 +112,6 @@ def _is_given(asks: "FrameType") -> bool:
     manager = asks.f_locals.get("callback_manager")
     handlers = getattr(manager, "handlers", None)
     return handlers is None or any(id(it) in _seen.alive for it in handlers)
-
-
-def _may_stop(heard: Audience) -> bool:
-    for listener, _ in heard.listeners:
-        if listener.raises:
-            return True
-    return False
 
 
 def _audience() -> Audience:
