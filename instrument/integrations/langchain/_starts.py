@@ -8,6 +8,7 @@ from copy import copy
 from instrument._layer import Layer, Options
 from instrument._lifecycle import astart, start
 from instrument._plan import Audience, linked
+from instrument._state import get_state
 from instrument.integrations.langchain import _heard
 
 TYPE_CHECKING = False
@@ -42,7 +43,7 @@ def begin(run: "Run") -> None:
     Start *run*, and forget it where a handler has stopped it.
     """
     try:
-        start(run)
+        start(run, get_state())
     except BaseException as exc:
         raise _stop(run, exc)  # noqa: B904 - mostly itself
 
