@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from instrument._payload import Chain
     from instrument._receivers import Receivers
 
 KEPT = object()
@@ -202,16 +203,16 @@ def _answer(run: Run, outputs: object) -> None:
     answer = run._read_answer()
     if answer is None:
         if _is_read_later(run, outputs):
-            run._answer = Unread(partial(_read, outputs))
+            run._answer = Unread(partial(_read, run._tells, outputs))
             return
-        answer = _read(outputs)
+        answer = _read(run._tells, outputs)
     if run._inner is not None:
         _complete(answer, run._inner)
     run._answered(answer)
 
 
-def _read(outputs: object) -> Answer:
-    return guarded(outputs, answer_of) or Answer()
+def _read(kind: "Chain", outputs: object) -> Answer:
+    return guarded(outputs, kind.answer_of) or Answer()
 
 
 def _is_read_later(run: Run, outputs: object) -> bool:

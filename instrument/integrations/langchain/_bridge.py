@@ -14,9 +14,7 @@ from instrument import _seen
 from instrument._lifecycle import afail, afinish, fail, finish
 from instrument._messages import content_text
 from instrument._state import get_state
-from instrument._tell import guarded
 from instrument.integrations.langchain import _heard
-from instrument.integrations.langchain._answers import answer_of
 from instrument.integrations.langchain._endings import (
     end_below,
     finish_stream,
@@ -82,8 +80,6 @@ def on_end(outputs: "Any", *, run_id: "UUID", **told: "Any") -> "Act | None":
     if "inputs" in told:  # a stream, whose inputs are known when it has been read
         run._inputs = shown(run, told["inputs"], "inputs")
         return finish_stream, afinish, run, outputs
-    if run._tells.is_model:
-        run._answer = guarded(outputs, answer_of)
     return finish, afinish, run, outputs
 
 

@@ -4,14 +4,17 @@ What LangChain's runs tell: as our own, with LangChain's objects and keywords un
 
 from instrument import _payload
 from instrument._recipe import Recipe
+from instrument.integrations.langchain._answers import answer_of
 from instrument.integrations.langchain._heard import told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from instrument._payload import Args
     from instrument._run import Run
+    from instrument._shapes import Answer
 
     Given = dict[str, Any]
 
@@ -42,11 +45,18 @@ def _original(run: "Run") -> "tuple[Any, Given]":
 
 
 class _Model(_Original):
+    yields_tokens = True
+
+    answer_of: "Callable[[Any], Answer]" = staticmethod(answer_of)
+
     def started(self, run: "Run") -> "Args":
         serialized, keywords = _original(run)
         if "invocation_params" not in keywords:
             return super().started(run)
         return (serialized or {"name": run.name}, self.said(run)), keywords
+
+    def ended(self, run: "Run") -> "Any":
+        return run._outputs if run._heard.shows_all else super().ended(run)
 
     if TYPE_CHECKING:
 

@@ -71,7 +71,6 @@ def opened(
     if run._tells is not CHAIN:
         inputs = _keep_original(run, serialized, inputs, metadata, keywords)
     run._inputs = shown(run, inputs, "inputs")
-    run._yields_tokens = True
     _heard.keep(run)
     return begin, abegin, run
 
