@@ -77,10 +77,7 @@ def _started(run: Run) -> "tuple[tuple[Any, ...], dict[str, Any]]":
     Give the arguments and keywords of a start event.
     """
     args, own = guarded(run, run._tells.started) or (({"name": run.name}, None), None)
-    kwargs = keywords(run)
-    if own is not None:
-        kwargs.update(own)
-    return args, kwargs
+    return args, keywords(run, own)
 
 
 def returning(run: Run, outputs: object) -> Delivery | None:
@@ -145,7 +142,7 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
     if not receivers.entries:
         return None
     own = guarded(run, kind.failed) if receivers.typed else None
-    kwargs = {**keywords(run), **own} if own else keywords(run)
+    kwargs = keywords(run, own)
     return told(run, kind.error, receivers, (exc,), _error_data, kwargs)
 
 

@@ -129,7 +129,7 @@ def on_custom_event(
 
 class _WhileIdle:
     """
-    The value of the bridge's flags: true while nobody would hear what it is told.
+    True while nobody would hear what the bridge is told.
     """
 
     def __get__(self, bridge: object, owner: type) -> bool:
@@ -145,7 +145,7 @@ class Inline:
     """
 
     def __get__(self, bridge: "Any", owner: type) -> bool:
-        if not bridge.ignore_llm:
+        if not bridge.is_idle:
             return True
         asks: Any = sys._getframe(1)
         if asks.f_code.co_name == "<listcomp>":  # a frame of its own up to Python 3.11
@@ -158,14 +158,7 @@ class Bridge(BaseCallbackHandler):
     What LangChain calls; sync where it calls, awaited where it awaits.
     """
 
-    ignore_llm = _WhileIdle()
-    ignore_retry = _WhileIdle()
-    ignore_chain = _WhileIdle()
-    ignore_agent = _WhileIdle()
-    ignore_retriever = _WhileIdle()
-    ignore_chat_model = _WhileIdle()
-    ignore_custom_event = _WhileIdle()
-
+    is_idle = _WhileIdle()
     run_inline = Inline()
     raise_error = True  # what gets as far as LangChain is meant to stop the call
 

@@ -50,10 +50,11 @@ class _Model(_Original):
     answer_of: "Callable[[Any], Answer]" = staticmethod(answer_of)
 
     def started(self, run: "Run") -> "Args":
-        serialized, keywords = _original(run)
-        if "invocation_params" not in keywords:
-            return super().started(run)
-        return (serialized or {"name": run.name}, self.said(run)), keywords
+        if run._heard.shows_all:
+            serialized, keywords = run._entry.original
+            if "invocation_params" in keywords:
+                return (serialized or {"name": run.name}, self.said(run)), keywords
+        return super().started(run)
 
     def ended(self, run: "Run") -> "Any":
         return run._outputs if run._heard.shows_all else super().ended(run)
@@ -64,13 +65,12 @@ class _Model(_Original):
 
 
 class _Llm(_Model, _payload.Llm):
-    def taken(self, inputs: "Any") -> "Any":
-        return list(inputs)
+    pass
 
 
 class _ChatModel(_Model, _payload.ChatModel):
     def taken(self, inputs: "Any") -> "Any":
-        return list(inputs[0]) if inputs else []  # it tells one conversation at a time
+        return inputs[0] if inputs else []  # it tells one conversation at a time
 
 
 class _Retriever(_Original, _payload.Retriever):
@@ -128,14 +128,14 @@ def describe_model(run: "Run", metadata: "Given", keywords: "Given") -> None:
         metadata: Where LangChain keeps what it knows of a model.
         keywords: What else LangChain tells at its start.
     """
-    params = keywords.get("invocation_params") or {}
+    run._params = params = keywords.get("invocation_params") or {}
     for key in _MODEL_KEYS:
-        if params.get(key):
-            run._model = _string(params[key])
+        if key in params and (named := _string(params[key])):
+            run._model = named
             break
-    run._model = run._model or _string(metadata.get("ls_model_name"))
+    else:
+        run._model = _string(metadata.get("ls_model_name"))
     run.provider = _string(metadata.get("ls_provider"))
-    run._params = dict(params)
 
 
 def _name_of(serialized: "Any") -> "Any":

@@ -66,6 +66,7 @@ class Late(BaseCallbackHandler):
     ignore_chat_model = _WhileNothingToDo()
     ignore_custom_event = _WhileNothingToDo()
 
+    is_idle = _WhileNothingToDo()
     run_inline = Inline()
     raise_error = True
 
