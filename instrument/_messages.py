@@ -46,10 +46,17 @@ def plain(value: object) -> object:
 
     To ask a model for a field that it lacks costs 1 us, a dict 0.05.
     """
-    if "__pydantic_fields__" not in type(value).__dict__:
+    if not is_pydantic(value):
         return value
     extra = value.__pydantic_extra__  # type: ignore[attr-defined]
     return {**value.__dict__, **extra} if extra else value.__dict__
+
+
+def is_pydantic(value: object) -> bool:
+    """
+    Tell whether it is a pydantic model.
+    """
+    return "__pydantic_fields__" in type(value).__dict__
 
 
 def first(value: object) -> "Any":

@@ -2,11 +2,9 @@
 What a run tells when it starts, returns or fails: a `Delivery`, ready to go.
 """
 
-from functools import partial
-
 from instrument import _report
 from instrument._dispatch import Delivery, keywords, told
-from instrument._messages import plain
+from instrument._messages import is_pydantic
 from instrument._run import Run
 from instrument._shapes import Answer, LLMResult, Unread, answer_of
 from instrument._state import MUTED, get_state, set_state
@@ -200,7 +198,7 @@ def _answer(run: Run, outputs: object) -> None:
     answer = run._read_answer()
     if answer is None:
         if _is_read_later(run, outputs):
-            run._answer = Unread(partial(_read, run._tells, outputs))
+            run._answer = Unread(_read, run._tells, outputs)
             return
         answer = _read(run._tells, outputs)
     if run._inner is not None:
@@ -217,10 +215,10 @@ def _is_read_later(run: Run, outputs: object) -> bool:
     Tell whether a model's result is read when that is asked for, which most of what a
     call costs would go into. Only a pydantic model: other results are changed more often.
     """
-    if plain(outputs) is outputs or run._voices.end.native:
-        return False
     as_it_is = run._heard.shows_all and run._spec_outputs is None
-    return as_it_is and run._inner is None
+    if run._inner is not None or run._voices.end.native or not as_it_is:
+        return False
+    return is_pydantic(outputs)
 
 
 def _complete(answer: Answer, inner: Answer) -> None:
