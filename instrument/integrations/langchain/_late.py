@@ -69,6 +69,7 @@ class Late(BaseCallbackHandler):
     is_idle = _WhileNothingToDo()
     run_inline = Inline()
     raise_error = True
+    is_last = True
 
     on_chain_start = EventMethod(on_chain_start)
     on_llm_start = EventMethod(on_llm_start)
