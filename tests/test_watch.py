@@ -41,7 +41,7 @@ def count(n):
 
 def guarded(n):
     try:
-        yield from range(n)
+        yield from range(n) if isinstance(n, int) else n
     finally:
         seen.append("closed")
 
@@ -734,6 +734,36 @@ def test_handler_that_refuses_a_token(module: Any, recorder: Recorder) -> None:
 
     assert module.seen == ["closed"]
     assert recorder.tree() == "llm guarded: error PermissionError"
+
+
+def test_model_inside_a_model(module: Any, recorder: Recorder) -> None:
+    """
+    A watched model inside a model's run is part of it, its tokens too; one inside that
+    is nothing of its own; a second one is a child.
+    """
+    watched("outer", "add", "fail", kind="chat_model")
+    watched("guarded", kind="llm", token=str)
+
+    @traced.chat_model("mine")
+    def mine(call: Any, *args: Any) -> Any:
+        return call(*args)
+
+    with callbacks(recorder):
+        mine(module.outer, 1)
+        mine(lambda: list(module.guarded("ab")))
+        with pytest.raises(KeyError):
+            mine(module.fail, KeyError())
+        mine(lambda: [module.add(1), module.add(2)])
+
+    told = [e.data["token"] for e in recorder.events if e.event == "on_llm_new_token"]
+    assert recorder.tree() == (
+        "chat_model mine: ok\n"
+        "chat_model mine: ok\n"
+        "chat_model mine: error KeyError\n"
+        "chat_model mine: ok\n"
+        "  chat_model add: ok"
+    )
+    assert told == ["a", "b"]
 
 
 def test_two_watches_of_one_function(module: Any, recorder: Recorder) -> None:

@@ -42,7 +42,9 @@ def twin_of(other: "Any", mixin: type, *, is_live: bool = False) -> "Any":
     cls = type(other)
     made: Any = object.__new__(class_over(cls, mixin))
     if is_live:
-        made.__dict__ = vars(other)
+        # a dict that no object has made: Python 3.13 clears what is in one of its objects
+        # when that goes, whoever else has the dict
+        made.__dict__ = other.__dict__ = dict(vars(other))
         return made
     made.__dict__.update(
         (name, value)

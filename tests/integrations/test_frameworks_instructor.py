@@ -189,6 +189,17 @@ def test_a_response(provider: "Provider") -> None:
     assert run.usage.to_dict() == CALLS.FULL
 
 
+def test_messages_under_another_name() -> None:
+    """
+    What a provider calls its messages otherwise, Gemini's contents, is read as such.
+    """
+    from instrument.integrations.instructor import _request
+
+    read = _request({"kwargs": {"model": "m", "contents": CALLS.HELLO}})
+
+    assert read.inputs == {"messages": CALLS.HELLO}
+
+
 def test_anthropic_over_instructor(provider: "Provider") -> None:
     """
     Other providers' SDKs are heard in the same way, the tool that is called too.

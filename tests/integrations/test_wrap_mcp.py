@@ -3,6 +3,7 @@ A client of the Model Context Protocol, heard by hand or automatically: each cal
 tool is a run, over whatever its server is reached.
 """
 
+import gc
 import socket
 import sys
 import threading
@@ -20,7 +21,7 @@ from instrument.testing import Recorder
 
 pytest.importorskip("mcp")
 
-from mcp import StdioServerParameters
+from mcp import Implementation, StdioServerParameters
 from mcp.client.client import Client
 from mcp.client.session import ClientSession
 from mcp.client.stdio import stdio_client
@@ -98,14 +99,15 @@ async def http(folder: Path) -> AsyncIterator[Any]:
     config = uvicorn.Config(server().streamable_http_app(), log_level="critical")
     serving = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        run = {"target": serving.run, "args": ([listening],)}
-        thread = threading.Thread(**run)
+        thread = threading.Thread(target=serving.run, args=([listening],))
         thread.start()
         while not serving.started:
             time.sleep(0.01)  # noqa: ASYNC251 - it starts in milliseconds
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"
-        serving.should_exit = True
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"
+        finally:
+            serving.should_exit = True
+            thread.join()
 
 
 @pytest.mark.parametrize("transport", [in_process, stdio, http])
@@ -212,6 +214,17 @@ async def test_beside_auto() -> None:
         auto.uninstall()
 
     assert [run.name for run in recorder.runs] == ["add"]
+
+
+async def test_a_client_made_for_the_call() -> None:
+    """
+    A wrapped client keeps its state when nobody else holds the one that was wrapped.
+    """
+    client = wrap(Client(server(), client_info=Implementation(name="n", version="1")))
+    gc.collect()
+
+    async with client as entered:
+        assert entered.client_info.version == "1"
 
 
 async def test_a_session() -> None:

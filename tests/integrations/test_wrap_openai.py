@@ -191,7 +191,8 @@ def test_each_way_of_asking(call: Any, client: Any, provider: "Provider") -> Non
 
     with callbacks(recorder):
         heard = call(client)
-    plain = call(openai.OpenAI(api_key="k", base_url=provider.url + "/v1"))
+    with openai.OpenAI(api_key="k", base_url=provider.url + "/v1") as other:
+        plain = call(other)
 
     assert told(recorder)[1:] == ["on_llm_end"]
     assert recorder.runs[0].model == "m"
