@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     Waiting = tuple[Awaitable[Any], Listener, Layer]
 
 
-def keywords(run: "Run") -> "dict[str, Any]":
+def keywords(run: "Run", own: "dict[str, Any] | None" = None) -> "dict[str, Any]":
     """
-    Give the keyword arguments that every event of *run* carries.
+    Give the keyword arguments that every event of *run* carries, and its *own*.
     """
     return {
         "run_id": run.id,
@@ -33,7 +33,11 @@ def keywords(run: "Run") -> "dict[str, Any]":
         "metadata": run.metadata.copy() if run._described else {},
         "name": run.name,
         "run": run,
+        **(own or _NONE),
     }
+
+
+_NONE: "dict[str, Any]" = {}
 
 
 class Delivery:

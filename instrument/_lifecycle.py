@@ -24,23 +24,28 @@ if TYPE_CHECKING:
     Pending = Coroutine[Any, Any, None]
 
 
-def start(run: Run) -> None:
+def start(run: Run, after: "Any" = None) -> None:
     """
     Tell that *run* starts, and make it current.
+
+    Args:
+        after: The state to go back to instead, of a run that will not be current.
 
     Raises:
         Exception: What a handler with ``raise_error`` raised; the run has ended then.
     """
+    if after is None:
+        after = run
     set_state(MUTED)
     try:
         rest = starting(run)
         if rest is not None:
             rest.now()
     except BaseException as exc:
-        set_state(run)
+        set_state(after)
         fail(run, exc)
         raise
-    set_state(run)
+    set_state(after)
 
 
 def astart(run: Run) -> "Pending | None":

@@ -154,7 +154,9 @@ class Inner:
         """
         self._has_items = True
         tokens = guarded(chunk, lambda told: take(self._answer, told))
-        return () if self._outer._yields_tokens else tokens or ()
+        outer = self._outer
+        is_told = outer._yields_tokens or outer._tells.yields_tokens
+        return () if is_told else tokens or ()
 
     def returned(self, value: object) -> None:
         """

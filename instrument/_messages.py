@@ -33,9 +33,9 @@ def reader(value: object) -> "Callable[[str], Any]":
     return fields.get if isinstance(fields, dict) else partial(get, value)
 
 
-def is_model(value: object) -> bool:
+def is_pydantic(value: object) -> bool:
     """
-    Tell whether *value* is a pydantic model.
+    Tell whether it is a pydantic model.
     """
     return "__pydantic_fields__" in type(value).__dict__
 
@@ -44,7 +44,7 @@ def has(value: object, name: str) -> bool:
     """
     Tell whether *value* has that attribute; of a pydantic model, whether it is a field.
     """
-    return name in vars(value) if is_model(value) else hasattr(value, name)
+    return name in vars(value) if is_pydantic(value) else hasattr(value, name)
 
 
 def plain(value: object) -> object:
@@ -53,9 +53,7 @@ def plain(value: object) -> object:
 
     To ask a model for a field that it lacks costs 1 us, a dict 0.05.
     """
-    if (
-        "__pydantic_fields__" not in type(value).__dict__
-    ):  # `is_model`, at half the cost
+    if not is_pydantic(value):
         return value
     extra = value.__pydantic_extra__  # type: ignore[attr-defined]
     return {**value.__dict__, **extra} if extra else value.__dict__

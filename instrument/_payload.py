@@ -15,12 +15,14 @@ from instrument._shapes import (
     LLMResult,
     Unread,
     UnreadResult,
+    answer_of,
     vectors_of,
 )
 from instrument._text import safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from instrument._run import Run
@@ -41,6 +43,7 @@ class Chain:
     error = "on_chain_error"
     is_plain = True  # its inputs are told as they are bound
     is_model = False
+    yields_tokens = False  # of itself, whatever is called in it
 
     def recorded(self, inputs: "dict[str, Any]") -> "Any":
         """
@@ -65,6 +68,8 @@ class Chain:
     if TYPE_CHECKING:  # asked of models only; of all others it is the outputs
 
         def ended(self, run: "Run") -> Any: ...
+
+        answer_of: Callable[[Any], Answer]
 
     def end_data(self, run: "Run") -> "dict[str, Any]":
         """
@@ -152,6 +157,7 @@ class Llm(Chain):
     error = "on_llm_error"
     is_plain = False
     is_model = True
+    answer_of: "Callable[[Any], Answer]" = staticmethod(answer_of)
 
     def recorded(self, inputs: "dict[str, Any]") -> "Any":
         return _listed(next(iter(inputs.values()), ()))

@@ -2,11 +2,9 @@
 What a run tells when it starts, returns or fails: a `Delivery`, ready to go.
 """
 
-from functools import partial
-
 from instrument import _report
 from instrument._dispatch import Delivery, keywords, told
-from instrument._messages import is_model
+from instrument._messages import is_pydantic
 from instrument._run import Run
 from instrument._shapes import Answer, LLMResult, Unread, answer_of
 from instrument._state import MUTED, get_state, set_state
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from instrument._payload import Chain
     from instrument._receivers import Receivers
 
 KEPT = object()
@@ -76,10 +75,7 @@ def _started(run: Run) -> "tuple[tuple[Any, ...], dict[str, Any]]":
     Give the arguments and keywords of a start event.
     """
     args, own = guarded(run, run._tells.started) or (({"name": run.name}, None), None)
-    kwargs = keywords(run)
-    if own is not None:
-        kwargs.update(own)
-    return args, kwargs
+    return args, keywords(run, own)
 
 
 def returning(run: Run, outputs: object) -> Delivery | None:
@@ -144,7 +140,7 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
     if not receivers.entries:
         return None
     own = guarded(run, kind.failed) if receivers.typed else None
-    kwargs = {**keywords(run), **own} if own else keywords(run)
+    kwargs = keywords(run, own)
     return told(run, kind.error, receivers, (exc,), _error_data, kwargs)
 
 
@@ -202,16 +198,16 @@ def _answer(run: Run, outputs: object) -> None:
     answer = run._read_answer()
     if answer is None:
         if _is_read_later(run, outputs):
-            run._answer = Unread(partial(_read, outputs))
+            run._answer = Unread(_read, run._tells, outputs)
             return
-        answer = _read(outputs)
+        answer = _read(run._tells, outputs)
     if run._inner is not None:
         _complete(answer, run._inner)
     run._answered(answer)
 
 
-def _read(outputs: object) -> Answer:
-    return guarded(outputs, answer_of) or Answer()
+def _read(kind: "Chain", outputs: object) -> Answer:
+    return guarded(outputs, kind.answer_of) or Answer()
 
 
 def _is_read_later(run: Run, outputs: object) -> bool:
@@ -219,10 +215,10 @@ def _is_read_later(run: Run, outputs: object) -> bool:
     Tell whether a model's result is read when that is asked for, which most of what a
     call costs would go into. Only a pydantic model: other results are changed more often.
     """
-    if not is_model(outputs) or run._voices.end.native:
-        return False
     as_it_is = run._heard.shows_all and run._spec_outputs is None
-    return as_it_is and run._inner is None
+    if run._inner is not None or run._voices.end.native or not as_it_is:
+        return False
+    return is_pydantic(outputs)
 
 
 def _complete(answer: Answer, inner: Answer) -> None:

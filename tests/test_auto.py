@@ -109,6 +109,14 @@ def test_framework_imported_after(framework: Framework) -> None:
     assert package.listeners == ["ours"]
 
 
+def test_another_word_for_nested(framework: Framework) -> None:
+    """
+    What becomes of nested calls is one of two words.
+    """
+    with pytest.raises(ValueError, match="is 'merge' or 'child', not 'both'"):
+        auto.install(nested="both")  # type: ignore[arg-type]
+
+
 def test_install_twice(framework: Framework) -> None:
     """
     Installing again changes nothing, whatever the framework's import lies between.

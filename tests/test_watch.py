@@ -125,6 +125,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """
     Give a module of somebody else's; nothing is watched afterwards.
     """
+    auto.uninstall()  # of what tests of SDKs have imported
     (tmp_path / "others.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
     invalidate_caches()

@@ -84,7 +84,7 @@ def _shape_of(value: object) -> "Take":
     for name, read in _BY_FIELD.items():
         if _has(value, name):
             return read
-    return _openai.take_message
+    return _openai.take_bare_message
 
 
 def _has(value: object, name: str) -> bool:

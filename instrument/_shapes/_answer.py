@@ -219,10 +219,17 @@ class Unread:
     Stands for an answer that nobody has asked for yet.
     """
 
-    __slots__ = ("read",)
+    __slots__ = ("_given", "_read")
 
-    def __init__(self, read: "Callable[[], Answer]") -> None:
-        self.read = read
+    def __init__(self, read: "Callable[..., Answer]", *given: object) -> None:
+        self._read = read
+        self._given = given
+
+    def read(self) -> Answer:
+        """
+        Read it.
+        """
+        return self._read(*self._given)
 
 
 def string(value: object) -> str | None:

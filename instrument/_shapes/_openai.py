@@ -87,6 +87,18 @@ def take_message(answer: "Answer", message: object) -> "Sequence[Token]":
     )
 
 
+def take_bare_message(answer: "Answer", message: object) -> "Sequence[Token]":
+    """
+    Read a message, or anything with a text, with the facts that stand beside it.
+    """
+    answer.told(
+        model=get(message, "model"),
+        finish_reason=get(message, "finish_reason"),
+        usage=usage_of(message),
+    )
+    return take_message(answer, message)
+
+
 def take_response(answer: "Answer", response: object) -> "Sequence[Token]":
     """
     Read a whole response.

@@ -67,8 +67,9 @@ def langchain() -> Iterator[None]:
     Hear LangChain during the test, at whose end no run is open.
     """
     from instrument import auto
-    from instrument.integrations.langchain import _heard
+    from instrument.integrations.langchain import _given, _heard
 
+    _given.behind.clear()  # what another test has shown
     auto.install()
     yield
     if _heard.open_runs:

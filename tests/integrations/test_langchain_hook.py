@@ -3,12 +3,15 @@ When LangChain's managers are given the bridge, and when the handler that comes 
 """
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 pytest.importorskip("langchain_core")
 
 from langchain_core.callbacks import CallbackManager
+from langchain_core.messages import HumanMessage
+from langchain_core.outputs import LLMResult
 from langchain_core.runnables import RunnableLambda
 
 from instrument import BaseCallbackHandler, callbacks
@@ -124,3 +127,36 @@ def test_names_without_end() -> None:
 
     assert len(ours.names) == 1_100
     assert len(_kinds._known) <= 1_000
+
+
+def test_told_twice() -> None:
+    """
+    A start that is told twice of one id is one run.
+    """
+    ours, id = Ours(), uuid4()
+
+    with callbacks(ours):
+        manager = CallbackManager.configure()
+        manager.on_chain_start(None, {}, run_id=id, name="step")
+        manager.on_chain_start(None, {}, run_id=id, name="step").on_chain_end({})
+
+    assert ours.names == ["step"]
+
+
+def test_model_without_parameters() -> None:
+    """
+    A model's start that tells no parameters is told as one of our own.
+    """
+    heard: list[Any] = []
+
+    with callbacks(
+        on_chat_model_start=lambda serialized, messages, invocation_params: (
+            heard.extend((serialized, messages, invocation_params))
+        )
+    ):
+        manager = CallbackManager.configure()
+        message = HumanMessage("a")
+        (run,) = manager.on_chat_model_start({"name": "m"}, [[message]])
+        run.on_llm_end(LLMResult(generations=[]))
+
+    assert heard == [{"name": "m"}, [[message]], {}]

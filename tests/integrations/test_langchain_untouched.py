@@ -147,14 +147,14 @@ def test_while_in_use() -> None:
 
 def test_hooks() -> None:
     """
-    Installing adds three hooks, once, and uninstalling leaves the list as it was.
+    Installing adds two hooks, once, and uninstalling leaves the list as it was.
     """
     auto.uninstall()
     before = list(context._configure_hooks)
 
     auto.install()
     langchain.install()
-    assert len(context._configure_hooks) == len(before) + 3
+    assert len(context._configure_hooks) == len(before) + 2
 
     auto.uninstall()
     langchain.uninstall()

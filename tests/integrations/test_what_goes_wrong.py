@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # of the SDKs' own sockets
+    # Google's SDK takes aiohttp where that is installed
+    pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession"),
 ]
 
 SDKS: list[Any] = import_module("sdks").SDKS

@@ -14,9 +14,7 @@ from instrument import _seen
 from instrument._lifecycle import afail, afinish, fail, finish
 from instrument._messages import content_text
 from instrument._state import get_state
-from instrument._tell import guarded
 from instrument.integrations.langchain import _heard
-from instrument.integrations.langchain._answers import answer_of
 from instrument.integrations.langchain._endings import (
     end_below,
     finish_stream,
@@ -82,8 +80,6 @@ def on_end(outputs: "Any", *, run_id: "UUID", **told: "Any") -> "Act | None":
     if "inputs" in told:  # a stream, whose inputs are known when it has been read
         run._inputs = shown(run, told["inputs"], "inputs")
         return finish_stream, afinish, run, outputs
-    if run._tells.is_model:
-        run._answer = guarded(outputs, answer_of)
     return finish, afinish, run, outputs
 
 
@@ -133,7 +129,7 @@ def on_custom_event(
 
 class _WhileIdle:
     """
-    The value of the bridge's flags: true while nobody would hear what it is told.
+    True while nobody would hear what the bridge is told.
     """
 
     def __get__(self, bridge: object, owner: type) -> bool:
@@ -149,7 +145,7 @@ class Inline:
     """
 
     def __get__(self, bridge: "Any", owner: type) -> bool:
-        if not bridge.ignore_llm:
+        if not bridge.is_idle:
             return True
         asks: Any = sys._getframe(1)
         if asks.f_code.co_name == "<listcomp>":  # a frame of its own up to Python 3.11
@@ -162,14 +158,7 @@ class Bridge(BaseCallbackHandler):
     What LangChain calls; sync where it calls, awaited where it awaits.
     """
 
-    ignore_llm = _WhileIdle()
-    ignore_retry = _WhileIdle()
-    ignore_chain = _WhileIdle()
-    ignore_agent = _WhileIdle()
-    ignore_retriever = _WhileIdle()
-    ignore_chat_model = _WhileIdle()
-    ignore_custom_event = _WhileIdle()
-
+    is_idle = _WhileIdle()
     run_inline = Inline()
     raise_error = True  # what gets as far as LangChain is meant to stop the call
 

@@ -7,6 +7,7 @@ from a coroutine then, and so knows that it may give something to wait for.
 """
 
 import sys
+from asyncio import _get_running_loop
 from inspect import CO_COROUTINE
 
 from instrument import _report
@@ -63,13 +64,17 @@ class EventMethod:
             return DONE
         if act is None:
             return DONE
+        if (
+            _get_running_loop() is None
+            or act[1] is None
+            or not sys._getframe(1).f_code.co_flags & CO_COROUTINE
+        ):
+            act[0](*act[2:])
+            return DONE
         state = get_state()
         pending = None
         try:
-            if act[1] is not None and sys._getframe(1).f_code.co_flags & CO_COROUTINE:
-                pending = act[1](*act[2:])
-            else:
-                act[0](*act[2:])
+            pending = act[1](*act[2:])
         finally:
             if pending is None:
                 set_state(state)

@@ -37,7 +37,7 @@ class Told:
     What LangChain alone knows of a run, and where it began.
 
     Attributes:
-        place: Its task, or the thread where there is none.
+        place: The task in which this was made, or the thread where there is none.
         original: What it told of the object and by keyword, for its own handlers.
         input_str: A tool's input, as it writes it.
         texts: What a model has said so far.
@@ -47,6 +47,13 @@ class Told:
     original: "tuple[Any, dict[str, Any]]"
     input_str: str
     texts: list[str]
+
+    __slots__ = ("input_str", "original", "place", "texts")
+
+    def __init__(self) -> None:
+        loop = _get_running_loop()
+        task = None if loop is None else current_task(loop)
+        self.place = get_ident() if task is None else ref(task)
 
 
 def told(run: "Run") -> Told:
@@ -72,12 +79,15 @@ def find(id: "UUID | None") -> "Run | None":
     return None
 
 
-def keep(run: "Run") -> None:
+def keep(run: "Run") -> bool:
     """
     Remember *run* until it ends; where there are too many, the oldest ends.
+
+    Returns:
+        False where there is one of that id, which the bridge was told of before.
     """
-    open_runs[run.id] = run
-    run._entry.place = _place()
+    if open_runs.setdefault(run.id, run) is not run:
+        return False
     if run._parent is not None:
         run._parent._open_children += 1
     if run._outer.__class__ is list:
@@ -87,6 +97,7 @@ def keep(run: "Run") -> None:
     lost = None if oldest is None else take(oldest)
     if lost is not None:
         fail(lost, GeneratorExit())
+    return True
 
 
 def stand_in(id: "UUID", run: "Run") -> None:
@@ -136,11 +147,11 @@ def open_below(run: "Run", *, left: bool) -> "list[Run]":
         run: What ends now.
         left: Take only those whose code is known not to go on.
     """
-    place = run._entry.place if isinstance(run._entry, Told) else _place()
+    entry = run._entry if isinstance(run._entry, Told) else Told()
     below = [
         it
         for it in list(open_runs.items())
-        if _is_below(it[1], run) and (not left or _is_left(it[1], place))
+        if _is_below(it[1], run) and (not left or _is_left(it[1], entry.place))
     ]
     below.sort(key=lambda it: -it[1].depth)
     for id, _ in below:
@@ -154,15 +165,6 @@ def _is_below(link: "Run | None", run: "Run") -> bool:
         if link is run:
             return True
     return False
-
-
-def _place() -> object:
-    """
-    Give the task, or the thread without one, that this is called in.
-    """
-    loop = _get_running_loop()
-    task = None if loop is None else current_task(loop)
-    return get_ident() if task is None else ref(task)
 
 
 def _is_left(run: "Run", place: object) -> bool:

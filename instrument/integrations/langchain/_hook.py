@@ -11,7 +11,7 @@ from langchain_core.callbacks.base import BaseCallbackHandler
 from langchain_core.tracers.context import _configure_hooks, register_configure_hook
 
 from instrument import _merge, _open, _seen
-from instrument._plan import NOBODY, UNSETTLED, Audience
+from instrument._plan import NOBODY, UNSETTLED, Audience, Epoch
 from instrument._state import MUTED, Frame, get_state, live_state
 from instrument.integrations.langchain._bridge import BRIDGE
 from instrument.integrations.langchain._endings import end_below
@@ -23,7 +23,7 @@ from instrument.integrations.langchain._given import (
     refuse,
 )
 from instrument.integrations.langchain._heard import forget, in_hand, open_runs
-from instrument.integrations.langchain._late import LATE
+from instrument.integrations.langchain._late import LATE, Late
 from instrument.integrations.langchain._models import model_in_hand
 
 TYPE_CHECKING = False
@@ -33,9 +33,27 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
-class Tokens(BaseCallbackHandler):
+class Streaming:
     """
-    What has LangChain's models stream though they were only invoked; it hears nothing.
+    What has LangChain's models stream though they were only invoked.
+    """
+
+    def tap_output_iter(self, run_id: "UUID", output: "Any") -> "Any":
+        return output
+
+    def tap_output_aiter(self, run_id: "UUID", output: "Any") -> "Any":
+        return output
+
+
+class LateTokens(Streaming, Late):
+    """
+    It, and what comes last.
+    """
+
+
+class Tokens(Streaming, BaseCallbackHandler):
+    """
+    It alone; this hears nothing.
     """
 
     ignore_llm = True
@@ -46,12 +64,6 @@ class Tokens(BaseCallbackHandler):
     ignore_chat_model = True
     ignore_custom_event = True
     run_inline = True
-
-    def tap_output_iter(self, run_id: "UUID", output: "Any") -> "Any":
-        return output
-
-    def tap_output_aiter(self, run_id: "UUID", output: "Any") -> "Any":
-        return output
 
 
 class BridgeHook:
@@ -73,31 +85,21 @@ class BridgeHook:
 
 class LateHook:
     """
-    Gives `LATE` where a handler may come after the bridge, or may stop the call.
+    Gives `LATE` where a handler may come after the bridge, or may stop the call; what
+    makes LangChain stream, where one wants tokens; or what does both.
     """
 
     def get(self) -> "Any":
         """
         Give the handler to add, or None.
         """
-        if behind:
-            return LATE
-        for listener, _ in _audience().listeners:
-            if listener.raises:
-                return LATE
-        return None
-
-
-class TokensHook:
-    """
-    Gives what makes LangChain stream, where a handler that listens here wants tokens.
-    """
-
-    def get(self) -> "Any":
-        """
-        Give the handler to add, or None.
-        """
-        return TOKENS if _audience().wants_tokens else None
+        heard = _audience()
+        is_late = bool(behind)
+        for listener, _ in heard.listeners:
+            is_late = is_late or listener.raises
+        if is_late:
+            return LATE_TOKENS if heard.wants_tokens else LATE
+        return TOKENS if heard.wants_tokens else None
 
 
 def _is_given(asks: "FrameType") -> bool:
@@ -118,13 +120,15 @@ def _audience() -> Audience:
         state = live_state()
     if state is MUTED:
         return UNSETTLED
-    return (state._plan if isinstance(state, Frame) else NOBODY).settle()
+    plan = state._plan if isinstance(state, Frame) else NOBODY
+    heard = plan.audience
+    return heard if heard.epoch == Epoch.now else plan.settle()
 
 
 TOKENS = Tokens()
+LATE_TOKENS = LateTokens()
 _HOOKS = {
     BridgeHook(): True,  # handed down, since LangGraph does not ask again for its nodes
-    TokensHook(): False,
     LateHook(): False,
 }
 

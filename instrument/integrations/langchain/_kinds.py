@@ -4,14 +4,17 @@ What LangChain's runs tell: as our own, with LangChain's objects and keywords un
 
 from instrument import _payload
 from instrument._recipe import Recipe
+from instrument.integrations.langchain._answers import answer_of
 from instrument.integrations.langchain._heard import told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from instrument._payload import Args
     from instrument._run import Run
+    from instrument._shapes import Answer
 
     Given = dict[str, Any]
 
@@ -42,11 +45,19 @@ def _original(run: "Run") -> "tuple[Any, Given]":
 
 
 class _Model(_Original):
+    yields_tokens = True
+
+    answer_of: "Callable[[Any], Answer]" = staticmethod(answer_of)
+
     def started(self, run: "Run") -> "Args":
-        serialized, keywords = _original(run)
-        if "invocation_params" not in keywords:
-            return super().started(run)
-        return (serialized or {"name": run.name}, self.said(run)), keywords
+        if run._heard.shows_all:
+            serialized, keywords = run._entry.original
+            if "invocation_params" in keywords:
+                return (serialized or {"name": run.name}, self.said(run)), keywords
+        return super().started(run)
+
+    def ended(self, run: "Run") -> "Any":
+        return run._outputs if run._heard.shows_all else super().ended(run)
 
     if TYPE_CHECKING:
 
@@ -54,13 +65,12 @@ class _Model(_Original):
 
 
 class _Llm(_Model, _payload.Llm):
-    def taken(self, inputs: "Any") -> "Any":
-        return list(inputs)
+    pass
 
 
 class _ChatModel(_Model, _payload.ChatModel):
     def taken(self, inputs: "Any") -> "Any":
-        return list(inputs[0]) if inputs else []  # it tells one conversation at a time
+        return inputs[0] if inputs else []  # it tells one conversation at a time
 
 
 class _Retriever(_Original, _payload.Retriever):
@@ -118,14 +128,14 @@ def describe_model(run: "Run", metadata: "Given", keywords: "Given") -> None:
         metadata: Where LangChain keeps what it knows of a model.
         keywords: What else LangChain tells at its start.
     """
-    params = keywords.get("invocation_params") or {}
+    run._params = params = keywords.get("invocation_params") or {}
     for key in _MODEL_KEYS:
-        if params.get(key):
-            run._model = _string(params[key])
+        if key in params and (named := _string(params[key])):
+            run._model = named
             break
-    run._model = run._model or _string(metadata.get("ls_model_name"))
+    else:
+        run._model = _string(metadata.get("ls_model_name"))
     run.provider = _string(metadata.get("ls_provider"))
-    run._params = dict(params)
 
 
 def _name_of(serialized: "Any") -> "Any":

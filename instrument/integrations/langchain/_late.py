@@ -66,8 +66,10 @@ class Late(BaseCallbackHandler):
     ignore_chat_model = _WhileNothingToDo()
     ignore_custom_event = _WhileNothingToDo()
 
+    is_idle = _WhileNothingToDo()
     run_inline = Inline()
     raise_error = True
+    is_last = True
 
     on_chain_start = EventMethod(on_chain_start)
     on_llm_start = EventMethod(on_llm_start)

@@ -50,7 +50,7 @@ def opened(
         inputs: What is told at the start, as LangChain has it.
         handlers: Whom LangChain was given itself.
     """
-    if run_id in _heard.open_runs:
+    if handlers and run_id in _heard.open_runs:
         return joined(_heard.open_runs[run_id], handlers)
     parent = None if parent_run_id is None else _heard.find(parent_run_id)
     own = _own(handlers, parent) if handlers else ()
@@ -71,9 +71,7 @@ def opened(
     if run._tells is not CHAIN:
         inputs = _keep_original(run, serialized, inputs, metadata, keywords)
     run._inputs = shown(run, inputs, "inputs")
-    run._yields_tokens = True
-    _heard.keep(run)
-    return begin, abegin, run
+    return (begin, abegin, run) if _heard.keep(run) else None
 
 
 def shown(run: "Run", value: "Any", name: str) -> "Any":

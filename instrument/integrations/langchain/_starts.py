@@ -2,16 +2,21 @@
 How LangChain's runs start, and how handlers join one that has started already.
 """
 
+import sys
 from contextvars import ContextVar
 from copy import copy
+
+from langchain_core.callbacks import BaseCallbackManager
 
 from instrument._layer import Layer, Options
 from instrument._lifecycle import astart, start
 from instrument._plan import Audience, linked
+from instrument._state import get_state
 from instrument.integrations.langchain import _heard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
     from uuid import UUID
 
     from instrument._lifecycle import Pending
@@ -42,7 +47,7 @@ def begin(run: "Run") -> None:
     Start *run*, and forget it where a handler has stopped it.
     """
     try:
-        start(run)
+        start(run, get_state())
     except BaseException as exc:
         raise _stop(run, exc)  # noqa: B904 - mostly itself
 
@@ -83,9 +88,21 @@ def _raise_last(run: "Run", exc: BaseException) -> None:
 
     It makes a coroutine for each of them, and would leave the rest un-awaited.
     """
-    if run._tells.start != "on_chat_model_start" or not isinstance(exc, Exception):
+    is_told_last = run._tells.start == "on_chat_model_start" and _has_last()
+    if not is_told_last or not isinstance(exc, Exception):
         raise exc
     _stopped.set((run.id, exc))
+
+
+def _has_last() -> bool:
+    """
+    Tell whether the manager that calls has `Late`, which raises what is left for it.
+    """
+    frame: Any = sys._getframe(1)
+    while frame and not isinstance(frame.f_locals.get("self"), BaseCallbackManager):
+        frame = frame.f_back
+    handlers = frame.f_locals["self"].handlers if frame else ()
+    return any(getattr(type(it), "is_last", False) for it in handlers)
 
 
 def is_stopped() -> bool:
