@@ -89,6 +89,9 @@ def install(*, nested: "Literal['merge', 'child']" = "merge") -> None:
     """
     Hear every framework that is imported, now or later; a later call replaces options.
 
+    What SDKs do is heard in the midst of their own code: async handlers hear it soon
+    after, since nothing can be awaited there. A client of `wrap` waits for them.
+
     Args:
         nested: What becomes of the call of a model inside a model's run, as when
             LangChain calls OpenAI's SDK: ``merge``, one run for both, or ``child``.

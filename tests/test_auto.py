@@ -109,6 +109,23 @@ def test_framework_imported_after(framework: Framework) -> None:
     assert package.listeners == ["ours"]
 
 
+def test_another_word_for_nested(framework: Framework) -> None:
+    """
+    What becomes of nested calls is one of two words.
+    """
+    with pytest.raises(ValueError, match="is 'merge' or 'child', not 'both'"):
+        auto.install(nested="both")  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="it can be watched there")
+def test_watch_before_3_12() -> None:
+    """
+    Where functions cannot be watched, that is said with the cure.
+    """
+    with pytest.raises(RuntimeError, match=r"needs Python 3\.12.*@traced"):
+        auto.watch("json:loads")
+
+
 def test_install_twice(framework: Framework) -> None:
     """
     Installing again changes nothing, whatever the framework's import lies between.

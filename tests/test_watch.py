@@ -736,6 +736,27 @@ def test_handler_that_refuses_a_token(module: Any, recorder: Recorder) -> None:
     assert recorder.tree() == "llm guarded: error PermissionError"
 
 
+def test_function_that_is_needed_later(module: Any, recorder: Recorder) -> None:
+    """
+    What is not needed yet is found, but heard from when it is; to ask twice is once.
+    """
+    from instrument._targets import Target
+    from instrument._watch import maker
+
+    target = Target("others:add", maker("others:add", {}), is_needed=False)
+    target.need()  # it has not been found
+    later = Target("others:add", maker("others:add", {}), is_needed=False)
+    later.switch_on()
+    with callbacks(recorder):
+        module.add(1)
+        later.need()
+        later.switch_on()
+        module.add(2)
+    later.switch_off()
+
+    assert [run.inputs["x"] for run in recorder.runs] == [2]
+
+
 def test_model_inside_a_model(module: Any, recorder: Recorder) -> None:
     """
     A watched model inside a model's run is part of it, its tokens too; one inside that

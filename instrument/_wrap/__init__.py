@@ -23,6 +23,8 @@ def wrap(client: "C") -> "C":
     comes back. Its class is made from the client's own, so that `isinstance` holds; its
     copies, resources, helpers, raw responses and streams are heard, too. What is sent
     and what comes back are the same. A client that is wrapped already comes back itself.
+    Async handlers are awaited in place. Retries of OpenAI's, Anthropic's, Groq's and
+    Together's SDKs are told; others try again where nobody can see it.
 
     Raises:
         TypeError: If it is not a client of an SDK that is known.
