@@ -250,3 +250,12 @@ def test_hostile_messages() -> None:
 
     assert [message["role"] for message in shown] == ["unknown"] * 3
     assert shown[1]["content"] is hostile
+
+
+def test_content_in_strings() -> None:
+    """
+    Content may be a list of plain strings.
+    """
+    given = [{"role": "user", "content": ["h", "i"]}]
+
+    assert messages("openai", "/chat/completions", messages=given) == [HI]

@@ -319,3 +319,19 @@ def test_streams(name: str, shaped: Any) -> None:
     assert events[-1].data["model"] == model_name
     assert events[-1].data["finish_reason"] == reason
     assert recorder.runs[0].usage == usage
+
+
+def test_result_of_a_text_model() -> None:
+    """
+    A generation without a message has its text.
+    """
+    assert answer_of({"generations": [[{"text": "Hi"}]]}).text == "Hi"
+
+
+def test_reasoning_under_its_second_name() -> None:
+    """
+    Reasoning is read from the first name under which there is any.
+    """
+    message = {"content": "4", "reasoning_content": "", "reasoning": "2 + 2"}
+
+    assert answer_of({"choices": [{"message": message}]}).reasoning == "2 + 2"

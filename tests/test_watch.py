@@ -494,6 +494,52 @@ def test_thread_that_opens_a_call_meanwhile(module: Any, recorder: Recorder) -> 
     assert recorder.tree() == "chain call: error KeyError\n  chain fail: error KeyError"
 
 
+def test_unwinding_that_is_switched_off_already(
+    module: Any, recorder: Recorder
+) -> None:
+    """
+    Nothing is switched for nothing, nor when the tool id has been given back.
+    """
+    from instrument import _monitoring
+
+    watched("add")
+    monitor = _monitoring._found()
+    assert monitor is not None
+    monitor._rest()
+    assert sys.monitoring.get_events(3) == 0
+
+    with callbacks(recorder):
+        module.add(1)
+    auto.unwatch("others:add")
+    monitor._rest()
+
+    assert sys.monitoring.get_tool(3) is None
+
+
+def test_frame_that_is_left_twice(module: Any) -> None:
+    """
+    A frame is anchored once, and what is not open cannot go.
+    """
+    from instrument import _monitoring
+    from instrument._frames import Anchor, Open
+
+    watched("add")
+    monitor = _monitoring._found()
+    assert monitor is not None
+    frame = sys._getframe()
+    opened = monitor._open[id(frame)] = Open(frame.f_code)
+
+    monitor._on_yield(frame.f_code, 0, None)
+    anchor = frame.f_trace
+    monitor._on_yield(frame.f_code, 0, None)
+
+    assert frame.f_trace is anchor
+    assert isinstance(anchor, Anchor)
+    del monitor._open[id(frame)]
+    frame.f_trace = None
+    monitor.dropped(id(frame), opened)
+
+
 @pytest.mark.parametrize(
     "name, call, shown",
     [
