@@ -275,8 +275,6 @@ def _checked(name: str, fields: "dict[str, Any]") -> "Any":
 
 
 def _counted(name: str, value: "Any") -> "Any":
-    if value is None:
-        return None
     allowed = (int, float) if name == "cost_usd" else (int,)
     if not isinstance(value, allowed) or isinstance(value, bool):
         message = f"Usage: {name} must be a number or None, not {value!r}"

@@ -378,3 +378,15 @@ def test_contract(adapters: list[ModuleType]) -> None:
     ]
 
     assert all(check(adapter) for adapter in adapters for check in said)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="there is sys.monitoring")
+def test_no_monitoring() -> None:
+    """
+    Before Python 3.12 nothing can be armed, and the error says why.
+    """
+    from instrument import _monitoring
+
+    watch: Any = None
+    with pytest.raises(_monitoring.Impossible, match="needs Python"):
+        _monitoring.arm(test_no_monitoring.__code__, watch)

@@ -488,3 +488,18 @@ def test_stream_that_fails(recorder: Recorder) -> None:
     assert [run.status for run in recorder.runs] == ["error", "abandoned"]
     ends = [e.data["text"] for e in recorder.events if e.event == "on_llm_error"]
     assert ends == ["a", "a"]
+
+
+def test_piece_after_the_end(recorder: Recorder) -> None:
+    """
+    A piece that comes when the call has ended is told to nobody.
+    """
+    heard = begin(request())
+    assert heard is not None
+    heard.go_on(in_pieces=True)
+    heard.item(chunk("a"))
+    heard.returned(None)
+    heard.item(chunk("late"))
+
+    tokens = [e.data["token"] for e in recorder.events if "token" in e.event]
+    assert tokens == ["a"]

@@ -239,3 +239,26 @@ async def test_token_that_nobody_hears(how: str) -> None:
     response, run = ended[0]
     assert run.time_to_first_token_s is not None
     assert response.generations[0][0].text == ("" if how == "sync" else "ab")
+
+
+def test_chunk_that_cannot_be_read(reports: list[str]) -> None:
+    """
+    A chunk whose own code raises is no token, and is reported.
+    """
+
+    class Broken(dict[str, Any]):
+        def get(self, *args: Any) -> Any:
+            raise LookupError("nothing to see")
+
+    @traced.chat_model
+    def ask() -> Iterator[Any]:
+        yield Broken()
+        yield "a"
+
+    recorder = Recorder()
+    with callbacks(recorder):
+        assert len(list(ask())) == 2
+
+    tokens = [e.data["token"] for e in recorder.events if "token" in e.event]
+    assert tokens == ["a"]
+    assert "nothing to see" in "".join(reports)

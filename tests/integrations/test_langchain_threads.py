@@ -192,3 +192,23 @@ async def test_call_soon(whole: Callable[..., None]) -> None:
 
     whole(recorder)
     assert [run.name for run in recorder.runs] == ["outer", "inner"]
+
+
+def test_no_model_on_the_stack() -> None:
+    """
+    A thread of a step's body is in no model of LangChain's.
+    """
+    from instrument.integrations.langchain._models import model_in_hand
+
+    found: list[object] = []
+
+    def step(text: str) -> str:
+        thread = Thread(target=lambda: found.append(model_in_hand()))
+        thread.start()
+        thread.join()
+        return text
+
+    with callbacks(Recorder()):
+        RunnableLambda(step).invoke("x")
+
+    assert found == [None]

@@ -38,8 +38,6 @@ def given_here() -> "tuple[Listener, ...]":
     Take the handlers that LangChain has asked since the last event here.
     """
     asked = _asked.get()
-    if not asked:
-        return ()
     _asked.set(())
     return tuple([as_listener(handler) for handler in asked])
 
