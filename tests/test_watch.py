@@ -833,6 +833,31 @@ def test_model_inside_a_model(module: Any, recorder: Recorder) -> None:
     assert told == ["a", "b"]
 
 
+async def test_model_that_waits_inside_a_model(module: Any, recorder: Recorder) -> None:
+    """
+    A watched coroutine inside a model's run is part of it while it waits, too.
+    """
+    watched("wait", kind="chat_model")
+
+    with callbacks(recorder):
+        async with traced("mine", kind="chat_model"):
+            await module.wait(1)
+
+    assert recorder.tree() == "chat_model mine: ok"
+
+
+def test_block_without_handlers(module: Any, recorder: Recorder) -> None:
+    """
+    In a block that nobody hears a call is no run.
+    """
+    watched("add")
+
+    with callbacks(recorder), callbacks(inherit=False):
+        module.add(1)
+
+    assert recorder.runs == []
+
+
 def test_two_watches_of_one_function(module: Any, recorder: Recorder) -> None:
     """
     Two that watch one function both hear it; a refusal ends both runs.
