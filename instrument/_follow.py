@@ -26,9 +26,8 @@ def follow(inner: "Any", session: "Session") -> "Any":
     if type(inner) is GeneratorType:
         driver: Any = steps(inner, session, is_begun=inner.gi_suspended)
         if inner.gi_suspended:
-            next(
-                driver
-            )  # from Python 3.12 on, close() passes over what was not stepped
+            # from Python 3.12 on, close() passes over what was not stepped
+            next(driver)
     elif type(inner) is AsyncGeneratorType:
         driver = asteps(inner, session)
     else:

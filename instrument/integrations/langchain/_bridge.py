@@ -93,9 +93,8 @@ def on_error(
     if run is None:
         return None
     if isinstance(error, GeneratorExit) and run._open_children:
-        end_below(
-            run, error, left=False
-        )  # of an async stream, told after its outer one
+        # of an async stream, told after its outer one
+        end_below(run, error, left=False)
     if run._tells.is_model:
         take_partial(run, response)
     return fail, afail, run, error
