@@ -64,6 +64,8 @@ class Display:
         self._wake = threading.Event()
         # never waited for: it is held while the thread is at work, and released by that
         self._work = threading.Lock()
+        # held for a moment: to queue a fact, and to end the thread when there is none
+        self._gate = threading.RLock()
         self._thread: threading.Thread | None = None
 
     def shows_on(self, terminal: int) -> bool:
@@ -88,10 +90,12 @@ class Display:
         """
         if self.mode != "live":
             return
-        self._queue.append((change, facts))
+        with self._gate:
+            self._queue.append((change, facts))
+            is_at_work = self._work.locked()
         if Exit.has_begun or len(self._queue) > _QUEUED:
             self.settle()
-        elif not self._work.locked():
+        elif not is_at_work:
             self._start()
         self._complain()
 
@@ -154,21 +158,22 @@ class Display:
     def _start(self) -> None:
         if not self._work.acquire(blocking=False):
             return
+        with self._at_work():
+            self._caught = [_Caught(stream, self) for stream in _streams(self.file)]
         thread = threading.Thread(target=self._run, name="TreeHandler", daemon=True)
         self._thread = thread
         try:
             thread.start()
         except RuntimeError:  # no more threads, or too late for one
             self._thread = None
+            self._release()
             self._work.release()
             self.settle()
 
     def _run(self) -> None:
-        with self._at_work():
-            self._caught = [_Caught(stream, self) for stream in _streams(self.file)]
         while self._work_on():
             pass
-        if self._queue:  # told between the last look and the end
+        if self._queue:  # told by what was collected in the very moment of the end
             self._start()
 
     def _work_on(self) -> bool:
@@ -181,17 +186,23 @@ class Display:
             self._update()
             if self._running and not Exit.has_begun:
                 return True
-            self._end()
-            return False
+            try:
+                self._screen.leave()
+            except (OSError, ValueError) as exc:
+                self._error = exc
+            return not self._ends()
 
-    def _end(self) -> None:
-        self._release()
-        try:
-            self._screen.leave()
-        except (OSError, ValueError) as exc:
-            self._error = exc
-        self._thread = None
-        self._work.release()
+    def _ends(self) -> bool:
+        """
+        End, unless something was told since the last look.
+        """
+        with self._gate:
+            if self._queue and not Exit.has_begun:
+                return False
+            self._release()
+            self._thread = None
+            self._work.release()
+            return True
 
     def _release(self) -> None:
         for caught in self._caught:

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from instrument import callbacks, traced
+from instrument import BaseCallbackHandler, callbacks, traced
 from instrument.handlers import TreeHandler
+from instrument.handlers._tree_display import Display
+from instrument.handlers._tree_screen import Screen
 
 pytest.importorskip("rich")
 
@@ -80,6 +82,54 @@ def test_order_of_prints(screen: Any) -> None:
         "after",
     ]
     assert "✓ chain first  1 s\nbetween" in screen.text()
+
+
+def test_print_at_once(screen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What is printed behind a run is below its tree, however late the drawing thread is.
+    """
+    may_draw = threading.Event()
+    run = Display._run
+    monkeypatch.setattr(Display, "_run", lambda self: may_draw.wait() and run(self))
+
+    with callbacks(TreeHandler(screen.file)):
+        traced("answer")(lambda: None)()
+        print("behind", file=screen.file)
+        may_draw.set()
+
+    assert screen.text() == "✓ chain answer  1 s\nbehind"
+
+
+def test_told_while_it_ends(screen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A run that ends while the drawing thread does is above what is printed behind it.
+    """
+    told = threading.Event()
+    leave = Screen.leave
+
+    class Told(BaseCallbackHandler):
+        def on_chain_end(self, outputs: Any, **kwargs: Any) -> None:
+            told.set()
+
+    def late() -> None:
+        with callbacks(TreeHandler(screen.file), Told()):
+            traced("late")(lambda: None)()
+            print("behind", file=screen.file)
+
+    thread = threading.Thread(target=late)
+
+    def leave_slowly(self: Screen) -> None:
+        leave(self)
+        if not told.is_set():
+            thread.start()
+            told.wait()
+
+    monkeypatch.setattr(Screen, "leave", leave_slowly)
+    with callbacks(TreeHandler(screen.file)):
+        traced("answer")(lambda: None)()
+    thread.join()
+
+    assert screen.text() == "✓ chain answer  1 s\n✓ chain late  1 s\nbehind"
 
 
 def test_standard_streams(screen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
