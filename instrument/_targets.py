@@ -78,8 +78,9 @@ class Target:
         Hear it from now on, if it is there and switched on.
         """
         self._is_needed = True
-        if self._code is not None and self.watch is not None:
-            _monitoring.arm(self._code, self.watch)
+        code = self._code
+        if code is not None and self.watch is not None:
+            self._hear(code, self.watch)
 
     def switch_off(self) -> None:
         """
@@ -104,12 +105,18 @@ class Target:
             function = found(module, self._name)
             code = code_of(function, self._name, self.path)
             watch = self.watch = self._make(function)
+            self._code = code
             if self._is_needed:
-                _monitoring.arm(code, watch)
+                self._hear(code, watch)
         except (AttributeError, TypeError, _monitoring.Impossible) as exc:
-            self._error = str(exc)
+            self._code, self._error = None, str(exc)
             raise
-        self._code, self._error = code, None
+        self._error = None
+
+    def _hear(self, code: CodeType, watch: "Watch") -> None:
+        _monitoring.arm(code, watch)
+        if not self._is_on:  # another thread has switched it off meanwhile
+            _monitoring.disarm(code, watch)
 
 
 def found(module: "ModuleType", name: str) -> "Any":

@@ -803,6 +803,33 @@ def test_function_that_is_needed_later(module: Any, recorder: Recorder) -> None:
     assert [run.inputs["x"] for run in recorder.runs] == [2]
 
 
+@pytest.mark.parametrize("is_needed", [True, False])
+def test_switched_off_by_another_thread(
+    module: Any, monkeypatch: pytest.MonkeyPatch, *, is_needed: bool
+) -> None:
+    """
+    What is switched off while it is being switched on, or needed, is not heard.
+    """
+    from instrument import _monitoring
+    from instrument._targets import Target
+    from instrument._watch import maker
+
+    target = Target("others:add", maker("others:add", {}), is_needed=is_needed)
+    arm = _monitoring.arm
+
+    def arm_slowly(*what: Any) -> None:
+        thread = threading.Thread(target=target.switch_off)
+        thread.start()
+        thread.join()
+        arm(*what)
+
+    monkeypatch.setattr(_monitoring, "arm", arm_slowly)
+    target.switch_on()
+    target.need()
+
+    assert sys.monitoring.get_tool(3) is None
+
+
 def test_model_inside_a_model(module: Any, recorder: Recorder) -> None:
     """
     A watched model inside a model's run is part of it, its tokens too; one inside that
