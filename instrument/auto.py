@@ -184,7 +184,7 @@ def status(*, importing: bool = False) -> list[Status]:
         _status(module, adapter, _import_error(module) if importing else None)
         for module, adapter in ADAPTERS.items()
     ]
-    return heard + [_status_of(target) for target in _targets.values()]
+    return heard + [_status_of(target) for target in list(_targets.values())]
 
 
 def _load_if_on(name: str, _: object) -> None:
