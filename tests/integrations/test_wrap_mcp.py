@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
@@ -47,20 +47,6 @@ def add(a: int, b: int) -> int:
 def fail() -> None:
     raise ValueError("no")
 """
-WAYS = ["wrapped", "automatic"] if sys.version_info >= (3, 12) else ["wrapped"]
-
-
-@pytest.fixture(params=WAYS)
-def hear(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """
-    Have a client heard, in one way.
-    """
-    if request.param == "wrapped":
-        yield wrap
-        return
-    auto.install()
-    yield lambda client: client
-    auto.uninstall()
 
 
 def server() -> MCPServer:
@@ -183,7 +169,7 @@ async def test_no_attribute_changes() -> None:
     """
     No attribute of the package's modules, classes or functions is another's.
     """
-    snapshot = import_module("test_hear_every_sdk").snapshot
+    snapshot = import_module("facts").snapshot
     auto.uninstall()
 
     async with Client(server()) as client:
