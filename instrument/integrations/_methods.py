@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def methods(
     provider: str,
     names: "dict[str, tuple[str, ...]]",
-    streams: "dict[str, Watch] | None" = None,
+    more: "dict[str, Watch] | None" = None,
 ) -> "list[Target]":
     """
     Give what is to be heard of a package.
@@ -37,7 +37,7 @@ def methods(
     Args:
         provider: As its operations are known by.
         names: The methods that are calls, by ``module:Class``.
-        streams: What gives the pieces of streams, or closes them, by path.
+        more: What gives the pieces of streams, closes them, or tries again, by path.
     """
     heard = [
         Target(f"{cls}.{name}", partial(MethodWatch, provider, name))
@@ -45,7 +45,7 @@ def methods(
         for name in several
     ]
     return heard + [
-        Target(path, partial(same, watch)) for path, watch in (streams or {}).items()
+        Target(path, partial(same, watch)) for path, watch in (more or {}).items()
     ]
 
 
