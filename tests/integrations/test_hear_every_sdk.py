@@ -6,7 +6,6 @@ import asyncio
 import gc
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from importlib import import_module
@@ -424,40 +423,6 @@ def test_threads_at_once(sdk: Any, make: Any) -> None:
     assert [run.status for run in recorder.runs] == ["ok"] * 12
     texts = [e.data["text"] for e in recorder.events if e.event == "on_llm_end"]
     assert texts == ["Hello world"] * 12
-
-
-def test_installed_and_uninstalled_while_calls_run(make: Any) -> None:
-    """
-    Threads that install and uninstall while others call leave no run open.
-    """
-    client = make(OPENAI)
-    recorder = Recorder()
-    stop = threading.Event()
-    errors: list[BaseException] = []
-
-    def toggle() -> None:
-        for _ in range(50):
-            auto.uninstall()
-            auto.install()
-        stop.set()
-
-    def call() -> None:
-        try:
-            with callbacks(recorder):
-                while not stop.is_set():
-                    facts.read(OPENAI.calls["stream"](client))
-        except BaseException as exc:
-            errors.append(exc)
-
-    threads = [threading.Thread(target=it) for it in (toggle, toggle, call, call)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    gc.collect()
-
-    assert errors == []
-    assert "running" not in {run.status for run in recorder.runs}
 
 
 def test_imported_before_the_sdks() -> None:
