@@ -117,24 +117,6 @@ async def test_an_async_error(
 
 
 @every_name
-@facts.every_sdk_that_retries
-def test_a_timeout(sdk: Any, name: str, hear: Any, provider: "Provider") -> None:
-    """
-    A provider that does not answer in time.
-    """
-    pytest.importorskip(sdk.module)
-    provider.will(PROVIDER.HANG)
-    recorder = Recorder()
-
-    with CLOSING(sdk.make(provider.url)) as client, callbacks(recorder):
-        hasty = hear(client).with_options(timeout=0.1, max_retries=0)
-        with pytest.raises(Exception, match="timed out") as caught:
-            facts.read(sdk.calls[name](hasty))
-
-    check(recorder, caught.value)
-
-
-@every_name
 @facts.every_async_sdk
 async def test_a_cancelled_task(
     sdk: Any, name: str, hear: Any, provider: "Provider"

@@ -3,6 +3,7 @@ A client of the Model Context Protocol, heard by hand or automatically: each cal
 tool is a run, over whatever its server is reached.
 """
 
+import asyncio
 import gc
 import socket
 import sys
@@ -46,6 +47,16 @@ def add(a: int, b: int) -> int:
 @server.tool()
 def fail() -> None:
     raise ValueError("no")
+
+@server.tool()
+async def wait() -> None:
+    import asyncio
+    await asyncio.sleep(20)
+
+@server.tool()
+def leave() -> None:
+    import os
+    os._exit(1)
 """
 
 
@@ -140,6 +151,49 @@ async def test_a_call_that_fails(hear: Any) -> None:
     async with hear(Client(server(), mode="legacy")) as client:
         with callbacks(recorder), pytest.raises(Exception) as caught:
             await client.call_tool("add", {"a": 1, "b": 2}, read_timeout_seconds=0)
+
+    (run,) = recorder.runs
+    assert run.status == "error"
+    assert run.error is caught.value
+
+
+@pytest.mark.parametrize("way", ["auto", "legacy"])
+async def test_a_cancelled_call(way: Any, hear: Any) -> None:
+    """
+    A task that is cancelled while it waits for a tool ends the run as cancelled.
+    """
+    recorder = Recorder()
+
+    async with hear(Client(server(), mode=way)) as client:
+        with callbacks(recorder):
+            task = asyncio.create_task(client.call_tool("wait"))
+            while not recorder.runs:  # noqa: ASYNC110 - it is told before it is sent
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await task
+
+    (run,) = recorder.runs
+    assert run.status == "cancelled"
+    assert run.error is caught.value
+    assert [e.event for e in recorder.events] == ["on_tool_start", "on_tool_error"]
+
+
+async def test_a_server_that_goes(hear: Any, tmp_path: Path) -> None:
+    """
+    A server that ends in the midst of a call ends the run with what the caller gets.
+    """
+    recorder = Recorder()
+
+    async with (
+        stdio(tmp_path) as reached,
+        stdio_client(reached) as streams,
+        ClientSession(*streams) as session,
+    ):
+        await session.initialize()
+        with callbacks(recorder), pytest.raises(Exception) as caught:
+            await hear(session).call_tool("leave")
 
     (run,) = recorder.runs
     assert run.status == "error"
