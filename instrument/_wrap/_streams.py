@@ -6,6 +6,7 @@ stream stays the object that it is, and only gets a class over its own that hear
 yields. Nothing is read ahead, and nothing is kept back.
 """
 
+from contextlib import suppress
 from types import AsyncGeneratorType, GeneratorType
 
 from instrument import _report
@@ -129,11 +130,17 @@ def stream_over(cls: "Any") -> type:
             call = self._instrument_call
             try:
                 item = super().__next__()
-                call.item(item)
             except StopIteration:
                 call.returned(None)
                 raise
             except BaseException as exc:
+                call.raised(exc)
+                raise
+            try:
+                call.item(item)
+            except BaseException as exc:  # of a handler with `raise_error`
+                with suppress(AttributeError):  # Mistral's 2 closes in a block alone
+                    super().close()
                 call.raised(exc)
                 raise
             return item
@@ -174,11 +181,19 @@ def async_stream_over(cls: "Any") -> type:
             call = self._instrument_call
             try:
                 item = await super().__anext__()
-                await call.aitem(item)
             except StopAsyncIteration:
                 await call.areturned(None)
                 raise
             except BaseException as exc:
+                await call.araised(exc)
+                raise
+            try:
+                await call.aitem(item)
+            except (
+                BaseException
+            ) as exc:  # of a handler with `raise_error`, or cancelled
+                with suppress(AttributeError):  # Mistral's 2 closes in a block alone
+                    await super().close()
                 await call.araised(exc)
                 raise
             return item

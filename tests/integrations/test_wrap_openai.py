@@ -635,3 +635,40 @@ async def test_many_at_once(aclient: Any) -> None:
         f"m{n}" for n in range(100)
     )
     assert all(run.status == "ok" for run in recorder.runs)
+
+
+class Refusing(instrument.BaseCallbackHandler):
+    """
+    Takes no token.
+    """
+
+    raise_error = True
+
+    def on_llm_new_token(self, *args: Any, **kwargs: Any) -> None:
+        raise PermissionError
+
+
+def test_a_token_that_is_refused(client: Any) -> None:
+    """
+    A handler with ``raise_error`` that refuses a token has the stream closed.
+    """
+    with callbacks(Refusing()):
+        stream = client.chat.completions.create(**ASKED, stream=True)
+        with pytest.raises(PermissionError):
+            list(stream)
+
+    assert stream.response.is_closed
+
+
+@pytest.mark.anyio
+async def test_a_token_that_is_refused_in_async_code(aclient: Any) -> None:
+    """
+    The same of an async client.
+    """
+    with callbacks(Refusing()):
+        stream = await aclient.chat.completions.create(**ASKED, stream=True)
+        with pytest.raises(PermissionError):
+            async for _ in stream:
+                pass
+
+    assert stream.response.is_closed
