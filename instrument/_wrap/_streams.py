@@ -139,9 +139,11 @@ def stream_over(cls: "Any") -> type:
             try:
                 call.item(item)
             except BaseException as exc:  # of a handler with `raise_error`
-                with suppress(AttributeError):  # Mistral's 2 closes in a block alone
-                    super().close()
-                call.raised(exc)
+                try:
+                    with suppress(AttributeError):  # Mistral's 2 has none
+                        super().close()
+                finally:
+                    call.raised(exc)
                 raise
             return item
 
@@ -192,9 +194,11 @@ def async_stream_over(cls: "Any") -> type:
             except (
                 BaseException
             ) as exc:  # of a handler with `raise_error`, or cancelled
-                with suppress(AttributeError):  # Mistral's 2 closes in a block alone
-                    await super().close()
-                await call.araised(exc)
+                try:
+                    with suppress(AttributeError):  # Mistral's 2 has none
+                        await super().close()
+                finally:
+                    await call.araised(exc)
                 raise
             return item
 
