@@ -33,7 +33,7 @@ SDKS: list[Any] = import_module("sdks").SDKS
 closing: Any = import_module("sdks").closing
 facts: Any = import_module("facts")
 
-TIMES = 10
+TIMES = 5
 
 
 @pytest.fixture(autouse=True)

@@ -87,11 +87,10 @@ def bedrock(url: str) -> Any:
     )
 
 
+# Groq's and Together's clients are made by the same generator as the first two
 HASTY: list[tuple[Any, Callable[[str], Any]]] = [
     (sdks.OPENAI, stainless("openai", "OpenAI", "/v1")),
     (sdks.ANTHROPIC, stainless("anthropic", "Anthropic")),
-    (sdks.GROQ, stainless("groq", "Groq", "/groq")),
-    (sdks.TOGETHER, stainless("together", "Together", "/together")),
     (sdks.GENAI, genai),
     (sdks.MISTRAL, mistral),
     (sdks.COHERE, cohere("ClientV2")),
@@ -102,8 +101,6 @@ HASTY: list[tuple[Any, Callable[[str], Any]]] = [
 ASYNC_HASTY: list[tuple[Any, Callable[[str], Any]]] = [
     (sdks.OPENAI, stainless("openai", "AsyncOpenAI", "/v1")),
     (sdks.ANTHROPIC, stainless("anthropic", "AsyncAnthropic")),
-    (sdks.GROQ, stainless("groq", "AsyncGroq", "/groq")),
-    (sdks.TOGETHER, stainless("together", "AsyncTogether", "/together")),
     (sdks.GENAI_AIO, lambda url: genai(url).aio),
     (sdks.MISTRAL, mistral),
     (sdks.COHERE, cohere("AsyncClientV2")),
