@@ -139,13 +139,15 @@ def snapshot(module: str) -> dict[tuple[str, ...], object]:
     Give the identity of every attribute, and what functions do.
     """
     package = module.partition(".")[0]
+    seen: set[type] = set()  # modules share most of their classes
     found: dict[tuple[str, ...], object] = {}
     for name, held in list(sys.modules.items()):
         if name.partition(".")[0] != package or not isinstance(held, ModuleType):
             continue
         for key, value in list(vars(held).items()):
             found[name, key] = id(value)
-            if isinstance(value, type):
+            if isinstance(value, type) and value not in seen:
+                seen.add(value)
                 for attribute, inner in list(vars(value).items()):
                     code = inner.__code__ if isinstance(inner, FunctionType) else None
                     found[name, key, attribute] = (

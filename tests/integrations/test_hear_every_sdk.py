@@ -6,7 +6,6 @@ import asyncio
 import gc
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +17,6 @@ from instrument import (
     BaseCallbackHandler,
     Event,
     auto,
-    bind,
     callbacks,
     traced,
     wrap,
@@ -403,26 +401,6 @@ def test_a_handler_that_refuses(sdk: Any, make: Any, provider: "Provider") -> No
         facts.read(sdk.calls["chat"](client))
 
     assert provider.requests == []
-
-
-@facts.every_sdk
-def test_threads_at_once(sdk: Any, make: Any) -> None:
-    """
-    Calls of one client on several threads are as many runs.
-    """
-    recorder = Recorder()
-    client = make(sdk)
-
-    def ask() -> None:
-        facts.read(sdk.calls["stream"](client))
-
-    with callbacks(recorder), ThreadPoolExecutor(4) as pool:
-        for done in [pool.submit(bind(ask)) for _ in range(12)]:
-            done.result()
-
-    assert [run.status for run in recorder.runs] == ["ok"] * 12
-    texts = [e.data["text"] for e in recorder.events if e.event == "on_llm_end"]
-    assert texts == ["Hello world"] * 12
 
 
 def test_imported_before_the_sdks() -> None:
