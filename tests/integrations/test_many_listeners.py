@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from instrument import BaseCallbackHandler, Event, auto, callbacks, wrap
+from instrument._monitor import MONITORING
 from instrument.testing import Recorder
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def test_a_handler_that_uninstalls(sdk: Any, method: str, provider: "Provider") 
     # of a stream that nobody had read from no more is heard
     assert run.status in ("ok", "abandoned")
     assert run.status == "ok" or method == "on_chat_model_start"
-    assert sys.monitoring.get_tool(3) is None
+    assert MONITORING.get_tool(3) is None
 
 
 @pytest.mark.parametrize(
