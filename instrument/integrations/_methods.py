@@ -113,9 +113,9 @@ class MethodCall(Call):
     def returned(self, value: "Any") -> None:
         generator = getattr(value, "generator", value)  # Mistral's streams have one
         if isinstance(generator, GeneratorType):
-            keep(generator, self._call, key=generator.gi_frame)
+            keep(generator, self._call, frame="gi_frame")
         elif isinstance(generator, AsyncGeneratorType):
-            keep(generator, self._call, key=generator.ag_frame)
+            keep(generator, self._call, frame="ag_frame")
         else:
             let(self._call.returned, value)
 

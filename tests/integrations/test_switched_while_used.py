@@ -48,6 +48,30 @@ def nothing_armed() -> Iterator[None]:
     assert _streams._kept == {}
 
 
+@facts.every_sdk
+def test_a_stream_that_is_read_unheard(sdk: Any, provider: "Provider") -> None:
+    """
+    Who asked for a stream that was read while nothing was heard hears none of later ones.
+    """
+    pytest.importorskip(sdk.module)
+    recorder = Recorder()
+    auto.install()
+
+    with closing(sdk.make(provider.url)) as client:
+        with callbacks(recorder):
+            stream = sdk.calls["stream"](client)
+        auto.uninstall()
+        facts.read(stream)
+        auto.install()
+        for _ in range(5):
+            facts.read(sdk.calls["stream"](client))
+        del stream
+        gc.collect()
+
+    assert facts.tokens(recorder) == []
+    assert {run.status for run in recorder.runs} <= {"abandoned"}
+
+
 class Switching:
     """
     Two threads that uninstall and install, over and over.
