@@ -30,7 +30,7 @@ pytestmark = [
 sdks: Any = import_module("sdks")
 PROVIDER: Any = import_module("provider")
 
-PATIENCE_S = 0.1
+PATIENCE_S = 0.25
 
 
 def stainless(name: str, kind: str, path: str = "") -> Callable[[str], Any]:
@@ -157,27 +157,25 @@ def test_a_timeout(
         facts.read(sdk.calls[name](hear(client)))
 
     check(recorder, caught.value, fate)
-    assert len(provider.requests) == 1
+    assert len(provider.requests) <= 1
 
 
-@every_wait
 @every_async_hasty_sdk
 async def test_an_async_timeout(
-    sdk: Any, make: Any, name: str, fate: str, hear: Any, provider: "Provider"
+    sdk: Any, make: Any, hear: Any, provider: "Provider"
 ) -> None:
     """
-    The same in async code.
+    The same in async code, within a stream.
     """
     pytest.importorskip(sdk.module)
-    provider.will(fate)
+    provider.will(PROVIDER.HOLD)
     recorder = Recorder()
 
     async with make(provider.url) as client:
         with callbacks(recorder), pytest.raises(Exception) as caught:
-            await facts.aread(sdk.acalls[name](hear(client)))
+            await facts.aread(sdk.acalls["stream"](hear(client)))
 
-    check(recorder, caught.value, fate)
-    assert len(provider.requests) == 1
+    check(recorder, caught.value, PROVIDER.HOLD)
 
 
 @facts.every_async_sdk
