@@ -6,6 +6,7 @@ replaced. Callbacks run on the calling thread, in the caller's Context, and noth
 ours gets out of them but what a handler with ``raise_error`` means to.
 """
 
+import os
 import sys
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from threading import RLock
@@ -296,6 +297,8 @@ class Monitor:
 
 
 _UNARMED: "tuple[Any, tuple[Watch, ...]]" = (None, ())
+_at_fork = getattr(os, "register_at_fork", lambda **_: None)  # not on Windows
+_at_fork(after_in_child=LOCK._at_fork_reinit)  # type: ignore[attr-defined]
 
 
 def _item(value: object) -> object:

@@ -90,7 +90,8 @@ def install(*, nested: "Literal['merge', 'child']" = "merge") -> None:
     Hear every framework that is imported, now or later; a later call replaces options.
 
     What SDKs do is heard in the midst of their own code: async handlers hear it soon
-    after, since nothing can be awaited there. A client of `wrap` waits for them.
+    after, in order, since nothing can be awaited there; ``async with callbacks(...)``
+    waits for them at its end. A client of `wrap` waits for them in place.
 
     Args:
         nested: What becomes of the call of a model inside a model's run, as when
@@ -120,6 +121,9 @@ def install(*, nested: "Literal['merge', 'child']" = "merge") -> None:
 def uninstall() -> None:
     """
     Undo `install`: what it put into frameworks is taken out.
+
+    Calls that have begun are heard to their end. Of a stream that nobody has read from
+    yet no more is heard: its run ends when it is dropped, as abandoned.
     """
     global _on
     with LOCK:

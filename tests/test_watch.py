@@ -5,6 +5,8 @@
 import asyncio
 import contextvars
 import gc
+import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +19,7 @@ from typing import Any
 import pytest
 
 from instrument import BaseCallbackHandler, auto, callbacks, current_run, traced
-from instrument._monitor import Call
+from instrument._monitor import LOCK, Call
 from instrument.testing import Recorder
 
 if sys.version_info < (3, 12):
@@ -1030,6 +1032,37 @@ def test_watched_and_unwatched_while_calls_run(module: Any) -> None:
 
     assert errors == []
     assert "running" not in {run.status for run in recorder.runs}
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_fork_while_another_thread_watches(module: Any, recorder: Recorder) -> None:
+    """
+    A child that is forked while another thread watches something is heard, and ends.
+    """
+    watched("add")
+    is_held, may_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with LOCK:
+            is_held.set()
+            may_go.wait(20)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    is_held.wait()
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(5)  # a deadlock ends it
+        with callbacks(recorder):
+            module.add(1)
+        os._exit([run.status for run in recorder.runs] != ["ok"])
+    _, status = os.waitpid(child, 0)
+    may_go.set()
+    thread.join()
+
+    assert status == 0
 
 
 def _kept(errors: list[BaseException]) -> Any:

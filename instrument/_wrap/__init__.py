@@ -24,7 +24,7 @@ def wrap(client: "C") -> "C":
     copies, resources, helpers, raw responses and streams are heard, too. What is sent
     and what comes back are the same. A client that is wrapped already comes back itself.
     Async handlers are awaited in place. Retries of OpenAI's, Anthropic's, Groq's and
-    Together's SDKs are told; others try again where nobody can see it.
+    Together's SDKs are told; those of others where `instrument.auto` hears them.
 
     Raises:
         TypeError: If it is not a client of an SDK that is known.

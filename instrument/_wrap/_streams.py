@@ -6,6 +6,7 @@ stream stays the object that it is, and only gets a class over its own that hear
 yields. Nothing is read ahead, and nothing is kept back.
 """
 
+from contextlib import suppress
 from types import AsyncGeneratorType, GeneratorType
 
 from instrument import _report
@@ -129,12 +130,20 @@ def stream_over(cls: "Any") -> type:
             call = self._instrument_call
             try:
                 item = super().__next__()
-                call.item(item)
             except StopIteration:
                 call.returned(None)
                 raise
             except BaseException as exc:
                 call.raised(exc)
+                raise
+            try:
+                call.item(item)
+            except BaseException as exc:  # of a handler with `raise_error`
+                try:
+                    with suppress(AttributeError):  # Mistral's 2 has none
+                        super().close()
+                finally:
+                    call.raised(exc)
                 raise
             return item
 
@@ -174,12 +183,22 @@ def async_stream_over(cls: "Any") -> type:
             call = self._instrument_call
             try:
                 item = await super().__anext__()
-                await call.aitem(item)
             except StopAsyncIteration:
                 await call.areturned(None)
                 raise
             except BaseException as exc:
                 await call.araised(exc)
+                raise
+            try:
+                await call.aitem(item)
+            except (
+                BaseException
+            ) as exc:  # of a handler with `raise_error`, or cancelled
+                try:
+                    with suppress(AttributeError):  # Mistral's 2 has none
+                        await super().close()
+                finally:
+                    await call.araised(exc)
                 raise
             return item
 

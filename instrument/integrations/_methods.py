@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def methods(
     provider: str,
     names: "dict[str, tuple[str, ...]]",
-    streams: "dict[str, Watch] | None" = None,
+    more: "dict[str, Watch] | None" = None,
 ) -> "list[Target]":
     """
     Give what is to be heard of a package.
@@ -37,7 +37,7 @@ def methods(
     Args:
         provider: As its operations are known by.
         names: The methods that are calls, by ``module:Class``.
-        streams: What gives the pieces of streams, or closes them, by path.
+        more: What gives the pieces of streams, closes them, or tries again, by path.
     """
     heard = [
         Target(f"{cls}.{name}", partial(MethodWatch, provider, name))
@@ -45,7 +45,7 @@ def methods(
         for name in several
     ]
     return heard + [
-        Target(path, partial(same, watch)) for path, watch in (streams or {}).items()
+        Target(path, partial(same, watch)) for path, watch in (more or {}).items()
     ]
 
 
@@ -113,9 +113,9 @@ class MethodCall(Call):
     def returned(self, value: "Any") -> None:
         generator = getattr(value, "generator", value)  # Mistral's streams have one
         if isinstance(generator, GeneratorType):
-            keep(generator, self._call, key=generator.gi_frame)
+            keep(generator, self._call, frame="gi_frame")
         elif isinstance(generator, AsyncGeneratorType):
-            keep(generator, self._call, key=generator.ag_frame)
+            keep(generator, self._call, frame="ag_frame")
         else:
             let(self._call.returned, value)
 

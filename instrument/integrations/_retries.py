@@ -29,7 +29,19 @@ class PauseWatch:
     def called(self, frame: "FrameType") -> None:
         given = frame.f_locals
         if not is_wrapped(given["self"]):
-            _tell(given["retries_taken"] + 1)
+            tell(given["retries_taken"] + 1)
+
+
+class BackoffWatch:
+    """
+    What says how long to wait before a request is sent again, where it counts from zero.
+    """
+
+    listens = staticmethod(get_state)
+    is_stepped = False
+
+    def called(self, frame: "FrameType") -> None:
+        tell(frame.f_locals["retries"] + 1)
 
 
 class TenacityWatch:
@@ -48,7 +60,7 @@ class TenacityWatch:
         while caller is not None and _module(caller).startswith("tenacity."):
             caller = caller.f_back
         if caller is not None and _module(caller).startswith(f"{self._package}."):
-            _tell(frame.f_locals["self"])
+            tell(frame.f_locals["self"])
 
 
 def _module(frame: "FrameType") -> str:
@@ -58,13 +70,17 @@ def _module(frame: "FrameType") -> str:
     return f"{frame.f_globals.get('__name__')}."
 
 
-def _tell(state: "Any") -> None:
+def tell(state: "Any") -> None:
+    """
+    Tell it on the run in hand, if that is a model's.
+    """
     run = current_run()
     if run and run.kind in SORTS:
         let(run.retry, state)
 
 
 PAUSE = PauseWatch()
+BACKOFF = BackoffWatch()
 
 
 def tenacity(package: str) -> Target:

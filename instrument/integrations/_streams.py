@@ -29,11 +29,18 @@ class Kept:
         in_pieces: Whether it is a stream.
     """
 
-    __slots__ = ("_holder", "call", "in_pieces")
+    __slots__ = ("_frame", "_holder", "call", "in_pieces")
 
     def __init__(
-        self, key: int, holder: object, call: "Own | Inner", *, in_pieces: bool
+        self,
+        key: int,
+        holder: object,
+        call: "Own | Inner",
+        *,
+        in_pieces: bool,
+        frame: str,
     ) -> None:
+        self._frame = frame
         self._holder = weakref.ref(holder, lambda _: _kept.pop(key, None))
         self.call = call
         self.in_pieces = in_pieces
@@ -45,9 +52,15 @@ class Kept:
         """
         return self._holder()
 
+    def is_of(self, key: object) -> bool:
+        """
+        Tell whether it is kept by *key*, and not by a frame that has had its id.
+        """
+        return not self._frame or getattr(self.holder, self._frame, None) is key
+
 
 _kept: "dict[int, Kept]" = {}
-"""By the id of what the reader has; none is reused while its holder lives."""
+"""By the id of what the reader has."""
 
 
 def keep(
@@ -55,25 +68,26 @@ def keep(
     call: "Own | Inner",
     *,
     in_pieces: bool = True,
-    key: object = None,
+    frame: str = "",
 ) -> None:
     """
     Let *call* go on until its answer has been read, was closed, or is dropped.
 
     Args:
         holder: What goes when nobody can read the answer any more.
-        key: What its reader has; else it has *holder*.
+        frame: The attribute of *holder* that its reader has; else it has *holder*.
     """
     call.go_on(in_pieces=in_pieces)
-    id_ = id(holder if key is None else key)
-    _kept[id_] = Kept(id_, holder, call, in_pieces=in_pieces)
+    id_ = id(getattr(holder, frame) if frame else holder)
+    _kept[id_] = Kept(id_, holder, call, in_pieces=in_pieces, frame=frame)
 
 
 def kept_of(key: object) -> Kept | None:
     """
     Give the call whose answer the reader that has *key* reads.
     """
-    return _kept.get(id(key))
+    kept = _kept.get(id(key))
+    return kept if kept is not None and kept.is_of(key) else None
 
 
 class StreamWatch:

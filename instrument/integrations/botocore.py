@@ -8,12 +8,14 @@ made; this hears clients that were made before, too.
 from functools import partial
 
 from instrument._calls import begin, is_wrapped
+from instrument._monitor import Call
 from instrument._requests import of_call
 from instrument._state import get_state
 from instrument._targets import Target
 from instrument._tell import guarded
 from instrument._watch import let
 from instrument.integrations._methods import MethodCall
+from instrument.integrations._retries import tell
 from instrument.integrations._streams import AtReturn, StreamWatch, closed, keep
 from instrument.integrations._watched import Watched, same
 
@@ -70,9 +72,45 @@ class ApiCall(MethodCall):
             keep(stream, self._call)
 
 
+class RetryWatch:
+    """
+    The question whether to try again, which is answered after the pause.
+    """
+
+    listens = staticmethod(get_state)
+    is_stepped = False
+
+    def called(self, frame: "FrameType") -> "Retry | None":
+        given = frame.f_locals
+        if given["operation_model"].name not in _METHODS:
+            return None
+        return Retry(given["attempts"])
+
+
+class Retry(Call):
+    """
+    One such question.
+    """
+
+    __slots__ = ("_attempts",)
+
+    def __init__(self, attempts: int) -> None:
+        self._attempts = attempts
+
+    def returned(self, value: object) -> None:
+        if value:
+            tell(self._attempts)
+
+    def raised(self, exc: BaseException) -> None:
+        """
+        Tell nothing: it is not tried again.
+        """
+
+
 _watched = Watched(
     [
         Target("botocore.client:BaseClient._make_api_call", partial(same, ApiWatch())),
+        Target("botocore.endpoint:Endpoint._needs_retry", partial(same, RetryWatch())),
         Target(
             "botocore.eventstream:EventStream.__iter__",
             partial(same, StreamWatch(lambda frame: frame.f_locals["self"])),

@@ -3,6 +3,7 @@ Cohere's SDK, version 2 of its API: chats and embeddings.
 """
 
 from instrument.integrations._methods import methods
+from instrument.integrations._retries import BACKOFF
 from instrument.integrations._watched import Watched
 
 DISTRIBUTION = "cohere"
@@ -17,6 +18,13 @@ _watched = Watched(
         dict.fromkeys(
             ("cohere.v2.client:V2Client", "cohere.v2.client:AsyncV2Client"),
             ("chat", "chat_stream", "embed"),
+        ),
+        dict.fromkeys(
+            (
+                "cohere.core.http_client:_retry_timeout",
+                "cohere.core.http_client:_retry_timeout_from_retries",
+            ),
+            BACKOFF,
         ),
     )
 )

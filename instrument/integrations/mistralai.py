@@ -3,6 +3,7 @@ Mistral's SDK: chat completions and embeddings.
 """
 
 from instrument.integrations._methods import GENERATOR, methods
+from instrument.integrations._retries import BACKOFF
 from instrument.integrations._streams import AtReturn, closed
 from instrument.integrations._watched import Watched
 
@@ -37,6 +38,7 @@ _heard = methods(
         f"{_EVENTS}:EventStream.__exit__": _LEFT,
         f"{_EVENTS}:EventStreamAsync.__aexit__": _LEFT_ASYNC,
         **_CLOSES,
+        "mistralai.client.utils.retries:_get_sleep_interval": BACKOFF,
     },
 )
 _watched = Watched(_heard)

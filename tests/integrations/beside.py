@@ -18,7 +18,7 @@ from instrument.testing import Recorder
 sys.path.append(str(Path(__file__).parent))  # tests/ is no package
 
 CALLS: Any = import_module("sdks")
-FACTS: Any = import_module("test_wrap_every_sdk")
+facts: Any = import_module("facts")
 PROVIDER: Any = import_module("provider")
 WAYS = {"automatic": (True, False), "wrapped": (False, True), "both": (True, True)}
 """Whether everything is heard, and whether the client is wrapped."""
@@ -94,7 +94,7 @@ async def acall(name: str, client: Any) -> list[Any]:
     Call an async client.
     """
     async with client:
-        return await FACTS.aread(CALLS.OPENAI.acalls[name](client))  # type: ignore[no-any-return]
+        return await facts.aread(CALLS.OPENAI.acalls[name](client))  # type: ignore[no-any-return]
 
 
 def list_of(result: Any) -> list[Any]:

@@ -114,6 +114,23 @@ def _check_whole(recorder: Recorder, roots: int = 1) -> None:
     assert [run.parent_id for run in recorder.roots] == [None] * roots
 
 
+@pytest.fixture(params=["wrapped", "automatic"])
+def hear(request: pytest.FixtureRequest) -> Iterator[Callable[[Any], Any]]:
+    """
+    Have a client heard: by hand, or as it is, which takes Python 3.12.
+    """
+    from instrument import auto, wrap
+
+    if request.param == "wrapped":
+        yield wrap
+        return
+    if sys.version_info < (3, 12):
+        pytest.skip("sys.monitoring needs Python 3.12")
+    auto.install()
+    yield lambda client: client
+    auto.uninstall()
+
+
 @pytest.fixture
 def provider() -> "Iterator[Provider]":
     """

@@ -235,7 +235,7 @@ def _cohere(kind: str) -> Callable[[str], Any]:
 
 
 _COHERE: dict[str, Call] = {
-    "chat": lambda c: c.chat(model="m", messages=HELLO),
+    "chat": lambda c, **given: c.chat(model="m", messages=HELLO, **given),
     "stream": lambda c: c.chat_stream(model="m", messages=HELLO),
     "tools": lambda c: c.chat(model="m", messages=HELLO, tools=TOOLS),
     "tools stream": lambda c: c.chat_stream(model="m", messages=HELLO, tools=TOOLS),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 trace: Any = pytest.importorskip("opentelemetry.trace")
 
 CALLS: Any = import_module("sdks")
-FACTS: Any = import_module("test_wrap_every_sdk")
+facts: Any = import_module("facts")
 
 
 class Span(trace.NonRecordingSpan):  # type: ignore[misc]
@@ -117,11 +117,11 @@ def test_no_second_run(make: Any, name: str, hear: Any, provider: "Provider") ->
     spans: list[str] = []
 
     with CALLS.closing(make(provider.url, Tracers(spans))) as client:
-        FACTS.read(sdk.calls[name](client))
+        facts.read(sdk.calls[name](client))
         alone = list(spans)
         with callbacks(recorder):
-            FACTS.read(sdk.calls[name](hear(client)))
+            facts.read(sdk.calls[name](hear(client)))
 
-    FACTS.check(recorder, sdk, name)
+    facts.check(recorder, sdk, name)
     assert len(alone) > 0
     assert spans == alone * 2

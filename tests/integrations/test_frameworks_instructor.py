@@ -223,7 +223,7 @@ def test_no_attribute_changes(ask: Any) -> None:
     """
     No attribute of the package's modules, classes or functions is another's.
     """
-    snapshot = import_module("test_hear_every_sdk").snapshot
+    snapshot = import_module("facts").snapshot
     auto.uninstall()
     for _ in range(3):  # what is made when it is first used has been made
         ask(Person)

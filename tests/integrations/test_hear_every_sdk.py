@@ -6,12 +6,9 @@ import asyncio
 import gc
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from importlib import import_module
 from pathlib import Path
-from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +17,6 @@ from instrument import (
     BaseCallbackHandler,
     Event,
     auto,
-    bind,
     callbacks,
     traced,
     wrap,
@@ -43,22 +39,7 @@ OPENAI: Any = import_module("sdks").OPENAI
 GENAI: Any = import_module("sdks").GENAI_AIO
 PROVIDER: Any = import_module("provider")
 CLOSING: Any = import_module("sdks").closing
-FACTS: Any = import_module("test_wrap_every_sdk")
-
-SYNC = [(sdk, name) for sdk in SDKS for name in sdk.calls]
-ASYNC = [(sdk, name) for sdk in SDKS if sdk.amake for name in sdk.acalls]
-
-every_call = pytest.mark.parametrize(
-    "sdk, name", SYNC, ids=[f"{sdk.provider}-{name}" for sdk, name in SYNC]
-)
-every_async_call = pytest.mark.parametrize(
-    "sdk, name", ASYNC, ids=[f"{sdk.provider}-{name}" for sdk, name in ASYNC]
-)
-CALLED = [it for it in SDKS if it.calls]
-every_sdk = pytest.mark.parametrize("sdk", CALLED, ids=lambda it: it.provider)
-every_sdk_but_bedrock = pytest.mark.parametrize(
-    "sdk", [it for it in CALLED if it.provider != "bedrock"], ids=lambda it: it.provider
-)
+facts: Any = import_module("facts")
 
 
 @pytest.fixture(autouse=True)
@@ -87,24 +68,24 @@ def make(provider: "Provider") -> "Iterator[Any]":
         yield made
 
 
-@every_call
+@facts.every_call
 def test_a_call(sdk: Any, name: str, make: Any, provider: "Provider") -> None:
     """
     A call is one run, with all that the provider tells, and the same bytes are sent.
     """
     client = make(sdk)
-    plain = FACTS.read(sdk.calls[name](client))
+    plain = facts.read(sdk.calls[name](client))
     recorder = Recorder()
 
     with callbacks(recorder):
-        heard = FACTS.read(sdk.calls[name](client))
+        heard = facts.read(sdk.calls[name](client))
 
-    FACTS.check(recorder, sdk, name)
+    facts.check(recorder, sdk, name)
     assert [type(item) for item in heard] == [type(item) for item in plain]
-    FACTS.check_same(provider)
+    facts.check_same(provider)
 
 
-@every_async_call
+@facts.every_async_call
 @pytest.mark.anyio
 async def test_an_async_call(sdk: Any, name: str, provider: "Provider") -> None:
     """
@@ -114,16 +95,16 @@ async def test_an_async_call(sdk: Any, name: str, provider: "Provider") -> None:
     recorder = Recorder()
 
     async with sdk.amake(provider.url) as client:
-        plain = await FACTS.aread(sdk.acalls[name](client))
+        plain = await facts.aread(sdk.acalls[name](client))
         with callbacks(recorder):
-            heard = await FACTS.aread(sdk.acalls[name](client))
+            heard = await facts.aread(sdk.acalls[name](client))
 
-    FACTS.check(recorder, sdk, name)
+    facts.check(recorder, sdk, name)
     assert [type(item) for item in heard] == [type(item) for item in plain]
-    FACTS.check_same(provider)
+    facts.check_same(provider)
 
 
-@every_sdk
+@facts.every_sdk
 def test_a_refused_key(sdk: Any, make: Any, provider: "Provider") -> None:
     """
     A provider's error ends the run once, and is the SDK's own object.
@@ -133,7 +114,7 @@ def test_a_refused_key(sdk: Any, make: Any, provider: "Provider") -> None:
     client = make(sdk)
 
     with callbacks(recorder), pytest.raises(Exception) as caught:
-        FACTS.read(sdk.calls["chat"](client))
+        facts.read(sdk.calls["chat"](client))
 
     (run,) = recorder.runs
     assert run.error is caught.value
@@ -143,7 +124,7 @@ def test_a_refused_key(sdk: Any, make: Any, provider: "Provider") -> None:
     ]
 
 
-@FACTS.every_sdk_that_retries
+@facts.every_sdk_that_retries
 @pytest.mark.parametrize("is_wrapped", [False, True])
 def test_a_retry(sdk: Any, is_wrapped: bool, make: Any, provider: "Provider") -> None:
     """
@@ -156,12 +137,12 @@ def test_a_retry(sdk: Any, is_wrapped: bool, make: Any, provider: "Provider") ->
     with callbacks(recorder):
         sdk.calls["chat"](wrap(client) if is_wrapped else client)
 
-    FACTS.check(recorder, sdk, "chat")
-    assert FACTS.retries(recorder) == [1, 2]
+    facts.check(recorder, sdk, "chat")
+    assert facts.retries(recorder) == [1, 2]
     assert len(provider.requests) == 3
 
 
-@FACTS.every_sdk_that_retries
+@facts.every_sdk_that_retries
 @pytest.mark.anyio
 async def test_an_async_retry(sdk: Any, provider: "Provider") -> None:
     """
@@ -173,10 +154,10 @@ async def test_an_async_retry(sdk: Any, provider: "Provider") -> None:
 
     async with sdk.amake(provider.url) as client:
         with callbacks(recorder):
-            await FACTS.aread(sdk.acalls["stream"](client))
+            await facts.aread(sdk.acalls["stream"](client))
 
-    FACTS.check(recorder, sdk, "stream")
-    assert FACTS.retries(recorder) == [1]
+    facts.check(recorder, sdk, "stream")
+    assert facts.retries(recorder) == [1]
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -198,12 +179,12 @@ async def test_a_retry_by_tenacity(is_async: bool, provider: "Provider") -> None
         else:
             GENAI.acalls["chat"](client)
 
-    FACTS.check(recorder, GENAI, "chat")
+    facts.check(recorder, GENAI, "chat")
     told = [e.data for e in recorder.events if e.event == "on_retry"]
     assert [(data["attempt"], data["type"]) for data in told] == [(1, "ClientError")]
 
 
-@every_sdk
+@facts.every_sdk
 def test_a_stream_comes_as_it_is_sent(
     sdk: Any, make: Any, provider: "Provider"
 ) -> None:
@@ -231,7 +212,7 @@ def test_a_stream_comes_as_it_is_sent(
 
 
 @pytest.mark.filterwarnings("ignore:unclosed")  # the SDK drops its connection, too
-@every_sdk
+@facts.every_sdk
 def test_a_stream_left_early(sdk: Any, make: Any) -> None:
     """
     A stream that is dropped ends its run as abandoned, with what there was of it.
@@ -252,7 +233,7 @@ def test_a_stream_left_early(sdk: Any, make: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:unclosed")  # the SDK drops its connection, too
-@every_sdk
+@facts.every_sdk
 def test_a_stream_that_is_never_read(sdk: Any, make: Any) -> None:
     """
     A stream of which nobody reads a piece ends when it is dropped, if it has begun.
@@ -288,7 +269,7 @@ def test_a_response_that_is_parsed_later(make: Any) -> None:
     assert [it["text"] for it in ends] == ["Hello world"] * 2
 
 
-@every_sdk_but_bedrock  # botocore takes a stream that breaks off for one that ended
+@facts.every_sdk_but_bedrock  # botocore takes a stream that breaks off for one that ended
 def test_a_stream_cut_off(sdk: Any, make: Any, provider: "Provider") -> None:
     """
     A connection that breaks in a stream ends the run with the SDK's error.
@@ -298,14 +279,14 @@ def test_a_stream_cut_off(sdk: Any, make: Any, provider: "Provider") -> None:
     client = make(sdk)
 
     with callbacks(recorder), pytest.raises(Exception) as caught:
-        FACTS.read(sdk.calls["stream"](client))
+        facts.read(sdk.calls["stream"](client))
 
     (run,) = recorder.runs
     assert run.status == "error"
     assert run.error is caught.value
 
 
-@every_sdk
+@facts.every_sdk
 def test_nobody_listens(sdk: Any, make: Any) -> None:
     """
     Where nobody listens, or after uninstalling, a call is no run.
@@ -313,15 +294,15 @@ def test_nobody_listens(sdk: Any, make: Any) -> None:
     recorder = Recorder()
     client = make(sdk)
 
-    FACTS.read(sdk.calls["stream"](client))
+    facts.read(sdk.calls["stream"](client))
     auto.uninstall()
     with callbacks(recorder):
-        FACTS.read(sdk.calls["stream"](client))
+        facts.read(sdk.calls["stream"](client))
 
     assert recorder.events == []
 
 
-@every_sdk
+@facts.every_sdk
 def test_a_client_that_is_wrapped_as_well(sdk: Any, make: Any) -> None:
     """
     A wrapped client is heard once, its tokens too.
@@ -330,12 +311,12 @@ def test_a_client_that_is_wrapped_as_well(sdk: Any, make: Any) -> None:
     client = wrap(make(sdk))
 
     with callbacks(recorder):
-        FACTS.read(sdk.calls["stream"](client))
+        facts.read(sdk.calls["stream"](client))
 
-    FACTS.check(recorder, sdk, "stream")
+    facts.check(recorder, sdk, "stream")
 
 
-@every_sdk
+@facts.every_sdk
 def test_inside_a_model_of_ones_own(sdk: Any, make: Any) -> None:
     """
     Under ``@traced.chat_model`` the two are one run: its result, the SDK's facts.
@@ -345,7 +326,7 @@ def test_inside_a_model_of_ones_own(sdk: Any, make: Any) -> None:
 
     @traced.chat_model("mine")
     def ask(question: str) -> str:
-        FACTS.read(sdk.calls["stream"](client))
+        facts.read(sdk.calls["stream"](client))
         return "my answer"
 
     with callbacks(recorder):
@@ -358,10 +339,10 @@ def test_inside_a_model_of_ones_own(sdk: Any, make: Any) -> None:
     assert last["text"] == "my answer"
     assert last["finish_reason"]
     assert run.usage.to_dict() == sdk.usage
-    assert [e.data["token"] for e in tokens] == FACTS.WORDS
+    assert [e.data["token"] for e in tokens] == facts.WORDS
 
 
-@every_sdk
+@facts.every_sdk
 def test_nested_runs_as_children(sdk: Any, make: Any) -> None:
     """
     ``nested="child"`` shows each; so does the second call inside one run.
@@ -383,7 +364,7 @@ def test_nested_runs_as_children(sdk: Any, make: Any) -> None:
     assert [run.name == "mine" for run in recorder.runs] == [True, False] * 2
 
 
-@every_sdk
+@facts.every_sdk
 def test_no_attribute_changes(sdk: Any, make: Any) -> None:
     """
     No attribute of the SDK's modules, classes or functions is another's.
@@ -391,40 +372,19 @@ def test_no_attribute_changes(sdk: Any, make: Any) -> None:
     auto.uninstall()
     client = make(sdk)
     for _ in range(3):  # what is made when it is first used has been made
-        FACTS.read(sdk.calls["chat"](client))
-        snapshot(sdk.module)
-    before = snapshot(sdk.module)
+        facts.read(sdk.calls["chat"](client))
+        facts.snapshot(sdk.module)
+    before = facts.snapshot(sdk.module)
 
     auto.install()
     with callbacks(Recorder()):
-        FACTS.read(sdk.calls["chat"](client))
-    during = snapshot(sdk.module)
+        facts.read(sdk.calls["chat"](client))
+    during = facts.snapshot(sdk.module)
 
     assert {k: v for k, v in during.items() if before.get(k) != v} == {}
 
 
-def snapshot(module: str) -> dict[tuple[str, ...], object]:
-    """
-    Give the identity of every attribute, and what functions do.
-    """
-    package = module.partition(".")[0]
-    found: dict[tuple[str, ...], object] = {}
-    for name, held in list(sys.modules.items()):
-        if name.partition(".")[0] != package or not isinstance(held, ModuleType):
-            continue
-        for key, value in list(vars(held).items()):
-            found[name, key] = id(value)
-            if isinstance(value, type):
-                for attribute, inner in list(vars(value).items()):
-                    code = inner.__code__ if isinstance(inner, FunctionType) else None
-                    found[name, key, attribute] = (
-                        id(inner),
-                        code and (id(code), code.co_code),
-                    )
-    return found
-
-
-@every_sdk
+@facts.every_sdk
 def test_a_handler_that_refuses(sdk: Any, make: Any, provider: "Provider") -> None:
     """
     A handler with ``raise_error`` stops the call before anything is sent.
@@ -438,63 +398,9 @@ def test_a_handler_that_refuses(sdk: Any, make: Any, provider: "Provider") -> No
             raise PermissionError
 
     with callbacks(Refusing()), pytest.raises(PermissionError):
-        FACTS.read(sdk.calls["chat"](client))
+        facts.read(sdk.calls["chat"](client))
 
     assert provider.requests == []
-
-
-@every_sdk
-def test_threads_at_once(sdk: Any, make: Any) -> None:
-    """
-    Calls of one client on several threads are as many runs.
-    """
-    recorder = Recorder()
-    client = make(sdk)
-
-    def ask() -> None:
-        FACTS.read(sdk.calls["stream"](client))
-
-    with callbacks(recorder), ThreadPoolExecutor(4) as pool:
-        for done in [pool.submit(bind(ask)) for _ in range(12)]:
-            done.result()
-
-    assert [run.status for run in recorder.runs] == ["ok"] * 12
-    texts = [e.data["text"] for e in recorder.events if e.event == "on_llm_end"]
-    assert texts == ["Hello world"] * 12
-
-
-def test_installed_and_uninstalled_while_calls_run(make: Any) -> None:
-    """
-    Threads that install and uninstall while others call leave no run open.
-    """
-    client = make(OPENAI)
-    recorder = Recorder()
-    stop = threading.Event()
-    errors: list[BaseException] = []
-
-    def toggle() -> None:
-        for _ in range(50):
-            auto.uninstall()
-            auto.install()
-        stop.set()
-
-    def call() -> None:
-        try:
-            with callbacks(recorder):
-                while not stop.is_set():
-                    FACTS.read(OPENAI.calls["stream"](client))
-        except BaseException as exc:
-            errors.append(exc)
-
-    threads = [threading.Thread(target=it) for it in (toggle, toggle, call, call)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    gc.collect()
-
-    assert errors == []
-    assert "running" not in {run.status for run in recorder.runs}
 
 
 def test_imported_before_the_sdks() -> None:

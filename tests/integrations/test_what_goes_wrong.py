@@ -5,18 +5,19 @@ once, with the exception object that the caller gets.
 
 import asyncio
 import gc
-import sys
-from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from instrument import auto, callbacks, wrap
+from instrument import callbacks
 from instrument.testing import Recorder
 
 if TYPE_CHECKING:
+    from tests.integrations import facts
     from tests.integrations.provider import Provider
+else:
+    facts = import_module("facts")
 
 pytestmark = [
     pytest.mark.anyio,
@@ -28,36 +29,19 @@ pytestmark = [
 SDKS: list[Any] = import_module("sdks").SDKS
 CLOSING: Any = import_module("sdks").closing
 PROVIDER: Any = import_module("provider")
-FACTS: Any = import_module("test_wrap_every_sdk")
 
 FATES = [401, 429, PROVIDER.MALFORMED, PROVIDER.CUT]
-WAYS = ["wrapped", "automatic"] if sys.version_info >= (3, 12) else ["wrapped"]
 
 every_fate = pytest.mark.parametrize("fate", FATES)
-every_sdk = pytest.mark.parametrize(
-    "sdk", [it for it in SDKS if it.calls], ids=lambda it: it.provider
-)
-every_async_sdk = pytest.mark.parametrize(
-    "sdk", [it for it in SDKS if it.amake], ids=lambda it: it.provider
-)
-every_sdk_that_retries: pytest.MarkDecorator = FACTS.every_sdk_that_retries
 every_name = pytest.mark.parametrize("name", ["chat", "stream"])
 
 
-@pytest.fixture(params=WAYS)
-def hear(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Any]:
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Have a client heard, in one way.
+    Keep Amazon's SDK from trying again: its pauses cannot be made shorter.
     """
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # its pauses cannot be made shorter
-    if request.param == "wrapped":
-        yield wrap
-        return
-    auto.install()
-    yield lambda client: client
-    auto.uninstall()
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
 
 def brief(client: Any, fate: Any) -> Any:
@@ -83,7 +67,7 @@ def check(recorder: Recorder, caught: BaseException | None) -> None:
 
 @every_fate
 @every_name
-@every_sdk
+@facts.every_sdk
 def test_an_error(
     sdk: Any, name: str, fate: Any, hear: Any, provider: "Provider"
 ) -> None:
@@ -97,7 +81,7 @@ def test_an_error(
 
     with CLOSING(sdk.make(provider.url)) as client, callbacks(recorder):
         try:
-            FACTS.read(sdk.calls[name](brief(hear(client), fate)))
+            facts.read(sdk.calls[name](brief(hear(client), fate)))
         except Exception as exc:
             caught = exc
 
@@ -108,7 +92,7 @@ def test_an_error(
 
 @every_fate
 @every_name
-@every_async_sdk
+@facts.every_async_sdk
 async def test_an_async_error(
     sdk: Any, name: str, fate: Any, hear: Any, provider: "Provider"
 ) -> None:
@@ -123,7 +107,7 @@ async def test_an_async_error(
     async with sdk.amake(provider.url) as client:
         with callbacks(recorder):
             try:
-                await FACTS.aread(sdk.acalls[name](brief(hear(client), fate)))
+                await facts.aread(sdk.acalls[name](brief(hear(client), fate)))
             except Exception as exc:
                 caught = exc
 
@@ -133,25 +117,7 @@ async def test_an_async_error(
 
 
 @every_name
-@every_sdk_that_retries
-def test_a_timeout(sdk: Any, name: str, hear: Any, provider: "Provider") -> None:
-    """
-    A provider that does not answer in time.
-    """
-    pytest.importorskip(sdk.module)
-    provider.will(PROVIDER.HANG)
-    recorder = Recorder()
-
-    with CLOSING(sdk.make(provider.url)) as client, callbacks(recorder):
-        hasty = hear(client).with_options(timeout=0.1, max_retries=0)
-        with pytest.raises(Exception, match="timed out") as caught:
-            FACTS.read(sdk.calls[name](hasty))
-
-    check(recorder, caught.value)
-
-
-@every_name
-@every_async_sdk
+@facts.every_async_sdk
 async def test_a_cancelled_task(
     sdk: Any, name: str, hear: Any, provider: "Provider"
 ) -> None:
@@ -164,7 +130,7 @@ async def test_a_cancelled_task(
 
     async with sdk.amake(provider.url) as client:
         with callbacks(recorder):
-            call = FACTS.aread(sdk.acalls[name](hear(client)))
+            call = facts.aread(sdk.acalls[name](hear(client)))
             task = asyncio.ensure_future(call)
             assert await asyncio.to_thread(provider.arrived.wait, 5)
             task.cancel()
@@ -176,7 +142,7 @@ async def test_a_cancelled_task(
     assert [e.event for e in recorder.events] == ["on_chat_model_start", "on_llm_error"]
 
 
-@every_sdk
+@facts.every_sdk
 def test_a_stream_closed_early(sdk: Any, hear: Any, provider: "Provider") -> None:
     """
     A consumer that breaks off, and closes what it read.
@@ -198,7 +164,7 @@ def test_a_stream_closed_early(sdk: Any, hear: Any, provider: "Provider") -> Non
     assert recorder.events[-1].data["text"] == "Hel"
 
 
-@every_async_sdk
+@facts.every_async_sdk
 async def test_an_async_stream_left_early(
     sdk: Any, hear: Any, provider: "Provider"
 ) -> None:

@@ -3,14 +3,13 @@
 tools in messages, helpers, the beta, middleware, spans of its own.
 """
 
-import sys
 from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from instrument import Usage, auto, callbacks, wrap
+from instrument import Usage, callbacks, wrap
 from instrument.testing import Recorder
 
 anthropic = pytest.importorskip("anthropic")
@@ -18,42 +17,20 @@ anthropic = pytest.importorskip("anthropic")
 if TYPE_CHECKING:
     from tests.integrations.provider import Provider
 
+facts: Any = import_module("facts")
 HELLO: list[Any] = import_module("sdks").HELLO
 ASKED: dict[str, Any] = {"model": "think", "max_tokens": 9, "messages": HELLO}
 WORDS = ["Let me ", "think.", "Hel", "lo ", "wor", "ld"]
 USAGE = Usage(11, 4, 8, 2)
 
 
-WAYS_TO_HEAR = ["wrapped", "automatic"] if sys.version_info > (3, 12) else ["wrapped"]
-
-
-@pytest.fixture(params=WAYS_TO_HEAR)
-def heard(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """
-    Have a client heard, by hand or automatically.
-    """
-    if request.param == "wrapped":
-        yield wrap
-        return
-    auto.install()
-    yield lambda client: client
-    auto.uninstall()
-
-
 @pytest.fixture
-def client(heard: Any, provider: "Provider") -> Iterator[Any]:
+def client(hear: Any, provider: "Provider") -> Iterator[Any]:
     """
     Have a client of the fake provider heard.
     """
     with anthropic.Anthropic(api_key="k", base_url=provider.url) as client:
-        yield heard(client)
-
-
-def tokens(recorder: Recorder) -> list[str]:
-    """
-    Give the tokens that were told.
-    """
-    return [e.data["token"] for e in recorder.events if e.event == "on_llm_new_token"]
+        yield hear(client)
 
 
 def helper(client: Any) -> Any:
@@ -107,7 +84,7 @@ def test_each_way_of_asking(call: Any, client: Any) -> None:
     assert run.usage == USAGE
     assert (end["text"], end["reasoning"]) == ("Hello world", "Let me think.")
     assert end["response_id"] == "msg_1"
-    assert tokens(recorder) == (WORDS if streams else [])
+    assert facts.tokens(recorder) == (WORDS if streams else [])
 
 
 def test_a_whole_conversation(client: Any) -> None:

@@ -3,12 +3,13 @@ A client of the Model Context Protocol, heard by hand or automatically: each cal
 tool is a run, over whatever its server is reached.
 """
 
+import asyncio
 import gc
 import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
@@ -46,21 +47,17 @@ def add(a: int, b: int) -> int:
 @server.tool()
 def fail() -> None:
     raise ValueError("no")
+
+@server.tool()
+async def wait() -> None:
+    import asyncio
+    await asyncio.sleep(20)
+
+@server.tool()
+def leave() -> None:
+    import os
+    os._exit(1)
 """
-WAYS = ["wrapped", "automatic"] if sys.version_info >= (3, 12) else ["wrapped"]
-
-
-@pytest.fixture(params=WAYS)
-def hear(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """
-    Have a client heard, in one way.
-    """
-    if request.param == "wrapped":
-        yield wrap
-        return
-    auto.install()
-    yield lambda client: client
-    auto.uninstall()
 
 
 def server() -> MCPServer:
@@ -160,6 +157,49 @@ async def test_a_call_that_fails(hear: Any) -> None:
     assert run.error is caught.value
 
 
+@pytest.mark.parametrize("way", ["auto", "legacy"])
+async def test_a_cancelled_call(way: Any, hear: Any) -> None:
+    """
+    A task that is cancelled while it waits for a tool ends the run as cancelled.
+    """
+    recorder = Recorder()
+
+    async with hear(Client(server(), mode=way)) as client:
+        with callbacks(recorder):
+            task = asyncio.create_task(client.call_tool("wait"))
+            while not recorder.runs:  # noqa: ASYNC110 - it is told before it is sent
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await task
+
+    (run,) = recorder.runs
+    assert run.status == "cancelled"
+    assert run.error is caught.value
+    assert [e.event for e in recorder.events] == ["on_tool_start", "on_tool_error"]
+
+
+async def test_a_server_that_goes(hear: Any, tmp_path: Path) -> None:
+    """
+    A server that ends in the midst of a call ends the run with what the caller gets.
+    """
+    recorder = Recorder()
+
+    async with (
+        stdio(tmp_path) as reached,
+        stdio_client(reached) as streams,
+        ClientSession(*streams) as session,
+    ):
+        await session.initialize()
+        with callbacks(recorder), pytest.raises(Exception) as caught:
+            await hear(session).call_tool("leave")
+
+    (run,) = recorder.runs
+    assert run.status == "error"
+    assert run.error is caught.value
+
+
 async def test_a_session_of_ones_own(hear: Any, tmp_path: Path) -> None:
     """
     A session that was made by hand is heard, too.
@@ -183,7 +223,7 @@ async def test_no_attribute_changes() -> None:
     """
     No attribute of the package's modules, classes or functions is another's.
     """
-    snapshot = import_module("test_hear_every_sdk").snapshot
+    snapshot = import_module("facts").snapshot
     auto.uninstall()
 
     async with Client(server()) as client:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.integrations.provider import Provider
 
 PROVIDER: Any = import_module("provider")
+facts: Any = import_module("facts")
 HELLO: list[Any] = import_module("sdks").HELLO
 ASKED: dict[str, Any] = {"model": "m", "messages": HELLO}
 USAGE = instrument.Usage(11, 4, 8, None, 2)
@@ -40,39 +41,23 @@ class Person(pydantic.BaseModel):  # type: ignore[misc, name-defined]
     age: int
 
 
-WAYS_TO_HEAR = ["wrapped", "automatic"] if sys.version_info > (3, 12) else ["wrapped"]
-
-
-@pytest.fixture(params=WAYS_TO_HEAR)
-def heard(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """
-    Have a client heard, by hand or automatically.
-    """
-    if request.param == "wrapped":
-        yield wrap
-        return
-    auto.install()
-    yield lambda client: client
-    auto.uninstall()
-
-
 @pytest.fixture
-def client(heard: Any, provider: "Provider") -> Iterator[Any]:
+def client(hear: Any, provider: "Provider") -> Iterator[Any]:
     """
     Have a client of the fake provider heard.
     """
     with openai.OpenAI(api_key="k", base_url=provider.url + "/v1") as client:
-        yield heard(client)
+        yield hear(client)
 
 
 @pytest.fixture
-async def aclient(heard: Any, provider: "Provider") -> AsyncIterator[Any]:
+async def aclient(hear: Any, provider: "Provider") -> AsyncIterator[Any]:
     """
     Have an async client of the fake provider heard.
     """
     url = provider.url + "/v1"
     async with openai.AsyncOpenAI(api_key="k", base_url=url) as client:
-        yield heard(client)
+        yield hear(client)
 
 
 def told(recorder: Recorder) -> list[str]:
@@ -81,13 +66,6 @@ def told(recorder: Recorder) -> list[str]:
     """
     assert len(recorder.runs) == 1
     return [e.event for e in recorder.events if e.event != "on_llm_new_token"]
-
-
-def tokens(recorder: Recorder) -> list[str]:
-    """
-    Give the tokens that were told.
-    """
-    return [e.data["token"] for e in recorder.events if e.event == "on_llm_new_token"]
 
 
 def parsed(client: Any) -> Any:
@@ -217,7 +195,7 @@ def test_tokens_of_each_way(call: Any, client: Any) -> None:
     with callbacks(recorder):
         call(client)
 
-    assert tokens(recorder) == ["Hel", "lo ", "wor", "ld"]
+    assert facts.tokens(recorder) == ["Hel", "lo ", "wor", "ld"]
     assert recorder.runs[0].usage == instrument.Usage()
 
 
@@ -400,7 +378,7 @@ def test_a_stream_read_outside_its_block(client: Any) -> None:
 
     list(stream)
 
-    assert tokens(recorder) == ["Hel", "lo ", "wor", "ld"]
+    assert facts.tokens(recorder) == ["Hel", "lo ", "wor", "ld"]
     assert told(recorder)[-1] == "on_llm_end"
 
 
@@ -510,7 +488,7 @@ def test_beside_auto(client: Any) -> None:
         auto.uninstall()
 
     assert len(recorder.runs) == 2
-    assert tokens(recorder) == ["Hel", "lo ", "wor", "ld"]
+    assert facts.tokens(recorder) == ["Hel", "lo ", "wor", "ld"]
     assert recorder.runs[0].usage == USAGE
 
 
@@ -525,7 +503,7 @@ async def test_async_helper(aclient: Any) -> None:
         async with aclient.chat.completions.stream(**ASKED) as stream:
             await stream.until_done()
 
-    assert tokens(recorder) == ["Hel", "lo ", "wor", "ld"]
+    assert facts.tokens(recorder) == ["Hel", "lo ", "wor", "ld"]
     assert told(recorder)[-1] == "on_llm_end"
 
 
@@ -657,3 +635,40 @@ async def test_many_at_once(aclient: Any) -> None:
         f"m{n}" for n in range(100)
     )
     assert all(run.status == "ok" for run in recorder.runs)
+
+
+class Refusing(instrument.BaseCallbackHandler):
+    """
+    Takes no token.
+    """
+
+    raise_error = True
+
+    def on_llm_new_token(self, *args: Any, **kwargs: Any) -> None:
+        raise PermissionError
+
+
+def test_a_token_that_is_refused(client: Any) -> None:
+    """
+    A handler with ``raise_error`` that refuses a token has the stream closed.
+    """
+    with callbacks(Refusing()):
+        stream = client.chat.completions.create(**ASKED, stream=True)
+        with pytest.raises(PermissionError):
+            list(stream)
+
+    assert stream.response.is_closed
+
+
+@pytest.mark.anyio
+async def test_a_token_that_is_refused_in_async_code(aclient: Any) -> None:
+    """
+    The same of an async client.
+    """
+    with callbacks(Refusing()):
+        stream = await aclient.chat.completions.create(**ASKED, stream=True)
+        with pytest.raises(PermissionError):
+            async for _ in stream:
+                pass
+
+    assert stream.response.is_closed
