@@ -211,6 +211,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
     Before Python 3.12 something always is.
     """
+    gc.unfreeze()  # plugins look for what refers to what
     reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", ())
     allowed = sys.version_info < (3, 12) or "INSTRUMENT_SKIP_NOTHING" not in os.environ

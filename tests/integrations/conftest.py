@@ -24,6 +24,15 @@ sys.path.append(str(Path(__file__).parent))  # tests/ is no package
 Whole = Callable[..., None]
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """
+    Skip a test of an SDK that is not installed: here, so that it is told in one line.
+    """
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    if "sdk" in parameters:
+        pytest.importorskip(parameters["sdk"].module)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def light_heap(request: pytest.FixtureRequest) -> Iterator[None]:
     """
@@ -38,10 +47,11 @@ def light_heap(request: pytest.FixtureRequest) -> Iterator[None]:
         gc.collect()
     gc.freeze()
     yield
-    gc.unfreeze()
     if "frameworks" in request.module.__name__:
+        gc.unfreeze()
         with warnings.catch_warnings(action="ignore", category=ResourceWarning):
             gc.collect()  # they leave connections open, and tell nobody of them
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)

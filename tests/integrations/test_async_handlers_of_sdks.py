@@ -57,7 +57,6 @@ async def test_an_async_client(sdk: Any, hear: Any, provider: "Provider") -> Non
     """
     Those of an async block have heard all of an async client when the block has ended.
     """
-    pytest.importorskip(sdk.module)
     slow = Slow()
 
     async with sdk.amake(provider.url) as client, callbacks(slow):
@@ -71,7 +70,6 @@ async def test_a_client_on_a_loop(sdk: Any, hear: Any, provider: "Provider") -> 
     """
     So they have of a client that holds up their loop while it waits.
     """
-    pytest.importorskip(sdk.module)
     slow = Slow()
 
     with closing(sdk.make(provider.url)) as client:
@@ -86,7 +84,6 @@ def test_a_client(sdk: Any, hear: Any, provider: "Provider") -> None:
     """
     Those of a block without a loop have heard all when the block has ended.
     """
-    pytest.importorskip(sdk.module)
     slow = Slow()
 
     with closing(sdk.make(provider.url)) as client, callbacks(slow):

@@ -91,7 +91,6 @@ async def test_an_async_call(sdk: Any, name: str, provider: "Provider") -> None:
     """
     The same of an async client.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
 
     async with sdk.amake(provider.url) as client:
@@ -148,7 +147,6 @@ async def test_an_async_retry(sdk: Any, provider: "Provider") -> None:
     """
     The same of an async client, in a stream.
     """
-    pytest.importorskip(sdk.module)
     provider.will(429, PROVIDER.OK)
     recorder = Recorder()
 

@@ -40,7 +40,6 @@ def test_threads(sdk: Any, hear: Any, provider: "Provider") -> None:
     """
     Threads that share a client hear their own calls, and nobody else's.
     """
-    pytest.importorskip(sdk.module)
 
     def ask(name: str) -> None:
         recorder = Recorder()
@@ -62,7 +61,6 @@ async def test_tasks(sdk: Any, hear: Any, provider: "Provider") -> None:
     """
     The same of tasks.
     """
-    pytest.importorskip(sdk.module)
 
     async def ask(name: str) -> None:
         recorder = Recorder()
@@ -81,7 +79,6 @@ def test_a_handler_that_asks(sdk: Any, hear: Any, provider: "Provider") -> None:
     """
     What a handler itself asks of the client that it hears is answered, and is no run.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
     answers: list[Any] = []
 
@@ -107,7 +104,6 @@ def test_a_handler_that_uninstalls(sdk: Any, method: str, provider: "Provider") 
     A handler that uninstalls in the midst of a call changes nothing of the call; its run
     ends once, and nothing stays armed.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
     auto.install()
 
@@ -143,7 +139,6 @@ def test_a_large_request(
     """
     A request of 5 MB is sent as it is, and heard whole.
     """
-    pytest.importorskip(sdk.module)
     text = "\r\n{} <red> \x1b[31m \\u00e9" * 200_000
     monkeypatch.setitem(import_module("sdks").HELLO[0], "content", text)
     recorder = Recorder()

@@ -70,7 +70,6 @@ def test_a_retry(sdk: Any, name: str, is_wrapped: bool, provider: "Provider") ->
     """
     A call that the SDK tries three times is one run, which tells each time, once.
     """
-    pytest.importorskip(sdk.module)
     provider.will(429, 429, PROVIDER.OK)
     recorder = Recorder()
 
@@ -92,7 +91,6 @@ async def test_an_async_retry(sdk: Any, name: str, provider: "Provider") -> None
     """
     The same of an async client.
     """
-    pytest.importorskip(sdk.module)
     provider.will(429, PROVIDER.OK)
     recorder = Recorder()
 
@@ -111,7 +109,6 @@ def test_no_retry(sdk: Any, provider: "Provider") -> None:
     """
     An SDK that never tries again has nothing to tell.
     """
-    pytest.importorskip(sdk.module)
     provider.will(429, PROVIDER.OK)
     recorder = Recorder()
 

@@ -53,7 +53,6 @@ def test_a_stream_that_is_read_unheard(sdk: Any, provider: "Provider") -> None:
     """
     Who asked for a stream that was read while nothing was heard hears none of later ones.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
     auto.install()
 
@@ -122,7 +121,6 @@ def test_installed_twice(sdk: Any, provider: "Provider") -> None:
     """
     What is installed twice is heard once, and one uninstall undoes it.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
     auto.install()
     auto.install()
@@ -140,7 +138,6 @@ def test_calls_in_threads(sdk: Any, provider: "Provider") -> None:
     """
     Calls that run meanwhile end their runs once, and no attribute is another's after.
     """
-    pytest.importorskip(sdk.module)
     auto.uninstall()
     recorder = Recorder()
     errors: list[BaseException] = []
@@ -183,7 +180,6 @@ async def test_calls_in_tasks(sdk: Any, provider: "Provider") -> None:
     """
     The same of an async client.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
 
     async with sdk.amake(provider.url) as client:

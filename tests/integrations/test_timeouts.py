@@ -145,7 +145,6 @@ def test_a_timeout(
     """
     A provider that does not answer, or go on, in time.
     """
-    pytest.importorskip(sdk.module)
     provider.will(fate)
     recorder = Recorder()
 
@@ -167,7 +166,6 @@ async def test_an_async_timeout(
     """
     The same in async code, within a stream.
     """
-    pytest.importorskip(sdk.module)
     provider.will(PROVIDER.HOLD)
     recorder = Recorder()
 
@@ -185,7 +183,6 @@ async def test_cancelled_within_a_stream(
     """
     A task that is cancelled while it waits for the next piece of a stream.
     """
-    pytest.importorskip(sdk.module)
     provider.will(PROVIDER.HOLD)
     recorder = Recorder()
     has_begun = asyncio.Event()

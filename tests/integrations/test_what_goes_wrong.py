@@ -74,7 +74,6 @@ def test_an_error(
     """
     An error of the provider or of the network.
     """
-    pytest.importorskip(sdk.module)
     provider.will(fate)
     recorder = Recorder()
     caught = None
@@ -99,7 +98,6 @@ async def test_an_async_error(
     """
     The same in async code.
     """
-    pytest.importorskip(sdk.module)
     provider.will(fate)
     recorder = Recorder()
     caught = None
@@ -124,7 +122,6 @@ async def test_a_cancelled_task(
     """
     A task that is cancelled while it waits for the provider.
     """
-    pytest.importorskip(sdk.module)
     provider.will(PROVIDER.HANG)
     recorder = Recorder()
 
@@ -147,7 +144,6 @@ def test_a_stream_closed_early(sdk: Any, hear: Any, provider: "Provider") -> Non
     """
     A consumer that breaks off, and closes what it read.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
 
     with CLOSING(sdk.make(provider.url)) as client, callbacks(recorder):
@@ -171,7 +167,6 @@ async def test_an_async_stream_left_early(
     """
     The same in async code.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
 
     async with sdk.amake(provider.url) as client:

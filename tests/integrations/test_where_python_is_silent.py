@@ -34,7 +34,6 @@ def test_a_generator_that_is_closed(
     A stream that is a plain generator ends its run when it is closed; under Python 3.13,
     which closes such a one without a word, when it is dropped.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
     is_automatic = "automatic" in request.node.name
     is_silent = is_automatic and sys.version_info[:2] == (3, 13)
@@ -61,7 +60,6 @@ def test_a_generator_that_has_not_begun(
     A method that is a generator itself is called with its first piece: who listens there
     hears it. Of a wrapped client, who listens where it was asked.
     """
-    pytest.importorskip(sdk.module)
     is_automatic = "automatic" in request.node.name
     asked, read = Recorder(), Recorder()
 

@@ -29,7 +29,6 @@ def test_a_call(sdk: Any, name: str, provider: "Provider") -> None:
     """
     A call is one run, with all that the provider tells, and the same bytes are sent.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
 
     with CLOSING(sdk.make(provider.url)) as client:
@@ -50,7 +49,6 @@ async def test_an_async_call(sdk: Any, name: str, provider: "Provider") -> None:
     """
     The same of an async client.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
 
     async with sdk.amake(provider.url) as client:
@@ -72,7 +70,6 @@ def test_the_client_stays_as_it_was(sdk: Any, provider: "Provider") -> None:
     What is wrapped is another object, of the same class to `isinstance`; the client
     itself is not heard, and a second wrap changes nothing.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
 
     with CLOSING(sdk.make(provider.url)) as client:
@@ -94,7 +91,6 @@ def test_a_client_made_for_the_call(sdk: Any, provider: "Provider") -> None:
     """
     A wrapped client keeps the connections of one that nobody else holds.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
 
     with CLOSING(wrap(sdk.make(provider.url))) as wrapped:
@@ -110,7 +106,6 @@ def test_a_refused_key(sdk: Any, provider: "Provider") -> None:
     """
     A provider's error ends the run once, and is the SDK's own object.
     """
-    pytest.importorskip(sdk.module)
     provider.will(401)
     recorder = Recorder()
 
@@ -136,7 +131,6 @@ def test_a_retry(sdk: Any, provider: "Provider") -> None:
     """
     A call that the SDK tries three times is one run, which tells each time.
     """
-    pytest.importorskip(sdk.module)
     provider.will(429, 429, PROVIDER.OK)
     recorder = Recorder()
 
@@ -154,7 +148,6 @@ async def test_an_async_retry(sdk: Any, provider: "Provider") -> None:
     """
     The same of an async client, in a stream.
     """
-    pytest.importorskip(sdk.module)
     provider.will(429, PROVIDER.OK)
     recorder = Recorder()
 
@@ -171,7 +164,6 @@ def test_a_stream_comes_as_it_is_sent(sdk: Any, provider: "Provider") -> None:
     """
     A token is heard when it has come, before the rest is sent.
     """
-    pytest.importorskip(sdk.module)
     provider.will(PROVIDER.HOLD)
     heard: list[str] = []
 
@@ -198,7 +190,6 @@ def test_a_stream_left_early(sdk: Any, provider: "Provider") -> None:
     """
     A stream that is dropped ends its run as abandoned, with what there was of it.
     """
-    pytest.importorskip(sdk.module)
     recorder = Recorder()
 
     with CLOSING(wrap(sdk.make(provider.url))) as client, callbacks(recorder):
@@ -218,7 +209,6 @@ def test_a_stream_cut_off(sdk: Any, provider: "Provider") -> None:
     """
     A connection that breaks in a stream ends the run with the SDK's error.
     """
-    pytest.importorskip(sdk.module)
     provider.will(PROVIDER.CUT)
     recorder = Recorder()
 
@@ -239,8 +229,6 @@ def test_an_unheard_stream(sdk: Any, provider: "Provider") -> None:
     """
     Where nobody listens a wrapped client gives what the SDK gives, untouched.
     """
-    pytest.importorskip(sdk.module)
-
     with CLOSING(wrap(sdk.make(provider.url))) as client:
         result = sdk.calls["stream"](client)
         facts.read(result)
