@@ -13,6 +13,7 @@ from instrument.integrations.langchain._given import ended, hear_outside, outsid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import Callable
     from typing import Any
     from uuid import UUID
@@ -50,8 +51,7 @@ class Told:
 
     __slots__ = ("input_str", "original", "place", "texts")
 
-    def __init__(self) -> None:
-        loop = _get_running_loop()
+    def __init__(self, loop: "AbstractEventLoop | None") -> None:
         task = None if loop is None else current_task(loop)
         self.place = get_ident() if task is None else ref(task)
 
@@ -79,25 +79,41 @@ def find(id: "UUID | None") -> "Run | None":
     return None
 
 
-def keep(run: "Run") -> bool:
+def keep(run: "Run", own: "tuple[Layer, ...]") -> "Run | None":
     """
     Remember *run* until it ends; where there are too many, the oldest ends.
 
+    Args:
+        run: What has been made, and not begun yet.
+        own: What it adds, for the runs below it as well.
+
     Returns:
-        False where there is one of that id, which the bridge was told of before.
+        None where there is one of that id, which the bridge was told of before.
     """
     if open_runs.setdefault(run.id, run) is not run:
-        return False
-    if run._parent is not None:
-        run._parent._open_children += 1
+        return None
+    parent = run._parent
+    if parent is not None:
+        parent._open_children += 1
+        if parent._extra and not own:
+            run._extra, run._below = parent._extra, parent._below
+        elif own:
+            run._extra = own + parent._extra
+    elif own:
+        run._extra = own
     if run._outer.__class__ is list:
         hear_outside(run.id)
     run._outer = None  # it will not be current: LangChain ends it in another Context
-    oldest = _oldest(open_runs) if len(open_runs) > _MOST else None
+    if len(open_runs) > _MOST:
+        _end_oldest()
+    return run
+
+
+def _end_oldest() -> None:
+    oldest = _oldest(open_runs)
     lost = None if oldest is None else take(oldest)
     if lost is not None:
         fail(lost, GeneratorExit())
-    return True
 
 
 def stand_in(id: "UUID", run: "Run") -> None:
@@ -147,7 +163,7 @@ def open_below(run: "Run", *, left: bool) -> "list[Run]":
         run: What ends now.
         left: Take only those whose code is known not to go on.
     """
-    entry = run._entry if isinstance(run._entry, Told) else Told()
+    entry = run._entry if isinstance(run._entry, Told) else Told(_get_running_loop())
     below = [
         it
         for it in list(open_runs.items())

@@ -28,7 +28,7 @@ class _Original(_payload.Chain):
 
     is_plain = False
 
-    def taken(self, inputs: "Any") -> "Any":
+    def taken(self, run: "Run", inputs: "Any", keywords: "Given") -> "Any":
         """
         Give what ``run.inputs`` holds, of what LangChain tells.
         """
@@ -69,7 +69,7 @@ class _Llm(_Model, _payload.Llm):
 
 
 class _ChatModel(_Model, _payload.ChatModel):
-    def taken(self, inputs: "Any") -> "Any":
+    def taken(self, run: "Run", inputs: "Any", keywords: "Given") -> "Any":
         return inputs[0] if inputs else []  # it tells one conversation at a time
 
 
@@ -78,6 +78,10 @@ class _Retriever(_Original, _payload.Retriever):
 
 
 class _Tool(_Original, _payload.Tool):
+    def taken(self, run: "Run", inputs: "Any", keywords: "Given") -> "Any":
+        run._entry.input_str = keywords.pop("input_str", "")
+        return inputs
+
     def started(self, run: "Run") -> "Args":
         (serialized, text), own = super().started(run)
         if run._heard.shows_all:
@@ -100,7 +104,7 @@ _known: "dict[tuple[str, str, bool], Recipe]" = {}
 """What has been made, of that many."""
 
 
-def recipe(kind: str, serialized: "Any", name: str | None, *, is_bare: bool) -> Recipe:
+def recipe(kind: str, serialized: "Any", name: str | None, more: "Given") -> Recipe:
     """
     Say what a run of LangChain is: never nameless.
 
@@ -108,9 +112,10 @@ def recipe(kind: str, serialized: "Any", name: str | None, *, is_bare: bool) -> 
         kind: What LangChain calls it.
         serialized: How LangChain describes the object; None for most chains.
         name: What LangChain calls the run.
-        is_bare: Whether it tells nothing else at its start.
+        more: What else it tells at its start.
     """
     named = str(name or _name_of(serialized) or kind)
+    is_bare = serialized is None and not more
     made = _known.get((kind, named, is_bare))
     if made is None:
         chain = _payload.CHAIN if is_bare else _CHAIN
