@@ -107,7 +107,9 @@ def framework_run() -> Run | None:
     Give the run that a framework has in hand here, if it has not ended.
     """
     for ask in frameworks:
-        run = open_parent(ask())
+        run = ask()
+        if run is not None and run._ended_ns is not None:
+            run = open_parent(run)
         if run is not None:
             return run
     return None

@@ -11,7 +11,7 @@ from langchain_core.callbacks.base import BaseCallbackHandler
 from langchain_core.tracers.context import _configure_hooks, register_configure_hook
 
 from instrument import _merge, _open, _seen
-from instrument._plan import NOBODY, UNSETTLED, Audience, Epoch
+from instrument._plan import NOBODY, UNSETTLED, Epoch
 from instrument._state import MUTED, Frame, get_state, live_state
 from instrument.integrations.langchain._bridge import BRIDGE
 from instrument.integrations.langchain._endings import end_below
@@ -93,7 +93,16 @@ class LateHook:
         """
         Give the handler to add, or None.
         """
-        heard = _audience()
+        state = get_state()
+        if isinstance(state, Frame):
+            if state._is_gone:
+                live_state()
+                return self.get()
+            heard = state._plan.audience
+            if heard.epoch != Epoch.now:
+                heard = state._plan.settle()
+        else:
+            heard = UNSETTLED if state is MUTED else NOBODY.settle()
         is_late = bool(behind)
         for listener, _ in heard.listeners:
             is_late = is_late or listener.raises
@@ -112,17 +121,6 @@ def _is_given(asks: "FrameType") -> bool:
     manager = asks.f_locals.get("callback_manager")
     handlers = getattr(manager, "handlers", None)
     return handlers is None or any(id(it) in _seen.alive for it in handlers)
-
-
-def _audience() -> Audience:
-    state: Any = get_state()
-    if state and state.__class__ is not list and state._is_gone:
-        state = live_state()
-    if state is MUTED:
-        return UNSETTLED
-    plan = state._plan if isinstance(state, Frame) else NOBODY
-    heard = plan.audience
-    return heard if heard.epoch == Epoch.now else plan.settle()
 
 
 TOKENS = Tokens()
