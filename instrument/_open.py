@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 frameworks: "list[Callable[[], Run | None]]" = []
-"""What tells the run that a framework has in hand; empty until one is heard."""
+"""What tells the open run that a framework has in hand; empty until one is heard."""
 
 endings: "list[Callable[[Run, BaseException], None]]" = []
 """What ends the open runs below one, when that ends and they were not told to."""
@@ -59,7 +59,8 @@ def open_run(
             plan, ambient = state._mended or state, state.run
         if ambient is not None and ambient._ended_ns is not None:
             ambient = open_parent(ambient)
-    parent = parent or (framework_run() if frameworks else None)
+    for ask in () if parent else frameworks:
+        parent = parent or ask()
     if parent is not None:
         plan = parent._plan if state.__class__ is list else plan
         ambient = nearer(open_parent(parent), ambient)
@@ -108,8 +109,6 @@ def framework_run() -> Run | None:
     """
     for ask in frameworks:
         run = ask()
-        if run is not None and run._ended_ns is not None:
-            run = open_parent(run)
         if run is not None:
             return run
     return None

@@ -166,8 +166,8 @@ class Llm(Chain):
         if run._call is not None:
             run._take()
         params = run._params or {}
-        if run.model:
-            params = {**params, "model": run.model}
+        if run._model:  # it has answered nothing yet
+            params = {**params, "model": run._model}
         return ({"name": run.name}, self.said(run)), {"invocation_params": params}
 
     def said(self, run: "Run") -> "Any":

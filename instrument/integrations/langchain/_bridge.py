@@ -32,7 +32,8 @@ from instrument.integrations.langchain._given import (
     given_here,
     has_been_asked,
 )
-from instrument.integrations.langchain._opening import StartMethod, shown
+from instrument.integrations.langchain._kinds import shown
+from instrument.integrations.langchain._opening import StartMethod
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

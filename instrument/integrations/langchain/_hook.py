@@ -94,15 +94,13 @@ class LateHook:
         Give the handler to add, or None.
         """
         state = get_state()
-        if isinstance(state, Frame):
-            if state._is_gone:
-                live_state()
-                return self.get()
-            heard = state._plan.audience
-            if heard.epoch != Epoch.now:
-                heard = state._plan.settle()
-        else:
+        if not isinstance(state, Frame):
             heard = UNSETTLED if state is MUTED else NOBODY.settle()
+        elif state._is_gone:
+            live_state()
+            return self.get()
+        elif (heard := state._plan.audience).epoch != Epoch.now:
+            heard = state._plan.settle()
         is_late = bool(behind)
         for listener, _ in heard.listeners:
             is_late = is_late or listener.raises

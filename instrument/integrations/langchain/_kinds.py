@@ -4,6 +4,8 @@ What LangChain's runs tell: as our own, with LangChain's objects and keywords un
 
 from instrument import _payload
 from instrument._recipe import Recipe
+from instrument._redact import redacted
+from instrument._telling import contained
 from instrument.integrations.langchain._answers import answer_of
 from instrument.integrations.langchain._heard import told
 
@@ -28,11 +30,24 @@ class _Original(_payload.Chain):
 
     is_plain = False
 
-    def taken(self, run: "Run", inputs: "Any", keywords: "Given") -> "Any":
+    def keep(
+        self,
+        run: "Run",
+        serialized: "Any",
+        keywords: "Given",
+        metadata: "Given | None",
+    ) -> None:
         """
-        Give what ``run.inputs`` holds, of what LangChain tells.
+        Keep what LangChain tells at a start, and who hears may know.
+
+        Args:
+            run: Its inputs are as LangChain has them.
+            serialized: How it describes the object.
+            keywords: What else it tells.
+            metadata: Where it keeps what it knows of a model.
         """
-        return inputs
+        run._entry.original = serialized, keywords
+        run._inputs = shown(run, run._inputs, "inputs")
 
     def started(self, run: "Run") -> "Args":
         (named, *rest), own = super().started(run)
@@ -46,8 +61,39 @@ def _original(run: "Run") -> "tuple[Any, Given]":
 
 class _Model(_Original):
     yields_tokens = True
+    is_chat = False
 
     answer_of: "Callable[[Any], Answer]" = staticmethod(answer_of)
+
+    def keep(
+        self,
+        run: "Run",
+        serialized: "Any",
+        keywords: "Given",
+        metadata: "Given | None",
+    ) -> None:
+        entry = run._entry
+        entry.original, entry.texts = (serialized, keywords), []
+        inputs = run._inputs
+        if self.is_chat:  # it tells one conversation at a time
+            inputs = inputs[0] if inputs else []
+        run._params = params = keywords.get("invocation_params") or {}
+        for key in _MODEL_KEYS:
+            if key in params and isinstance(params[key], str) and params[key]:
+                run._model = params[key]
+                break
+        if metadata:
+            named, provider = metadata.get("ls_model_name"), metadata.get("ls_provider")
+            if run._model is None and isinstance(named, str):
+                run._model = named or None
+            if isinstance(provider, str):
+                run.provider = provider or None
+        if run._heard.shows_all:
+            run._inputs = inputs.copy() if inputs.__class__ is list else inputs
+        else:
+            run._inputs = shown(run, inputs, "inputs")
+            params = shown(run, params, "params") if params else None
+            run._params = params if isinstance(params, dict) else None
 
     def started(self, run: "Run") -> "Args":
         if run._heard.shows_all:
@@ -69,8 +115,7 @@ class _Llm(_Model, _payload.Llm):
 
 
 class _ChatModel(_Model, _payload.ChatModel):
-    def taken(self, run: "Run", inputs: "Any", keywords: "Given") -> "Any":
-        return inputs[0] if inputs else []  # it tells one conversation at a time
+    is_chat = True
 
 
 class _Retriever(_Original, _payload.Retriever):
@@ -78,9 +123,15 @@ class _Retriever(_Original, _payload.Retriever):
 
 
 class _Tool(_Original, _payload.Tool):
-    def taken(self, run: "Run", inputs: "Any", keywords: "Given") -> "Any":
+    def keep(
+        self,
+        run: "Run",
+        serialized: "Any",
+        keywords: "Given",
+        metadata: "Given | None",
+    ) -> None:
         run._entry.input_str = keywords.pop("input_str", "")
-        return inputs
+        super().keep(run, serialized, keywords, metadata)
 
     def started(self, run: "Run") -> "Args":
         (serialized, text), own = super().started(run)
@@ -114,7 +165,7 @@ def recipe(kind: str, serialized: "Any", name: str | None, more: "Given") -> Rec
         name: What LangChain calls the run.
         more: What else it tells at its start.
     """
-    named = str(name or _name_of(serialized) or kind)
+    named = str(name or (_name_of(serialized) if serialized else None) or kind)
     is_bare = serialized is None and not more
     made = _known.get((kind, named, is_bare))
     if made is None:
@@ -125,22 +176,16 @@ def recipe(kind: str, serialized: "Any", name: str | None, more: "Given") -> Rec
     return made
 
 
-def describe_model(run: "Run", metadata: "Given", keywords: "Given") -> None:
+def shown(run: "Run", value: "Any", name: str) -> "Any":
     """
-    Note which model a run is of, and its parameters.
-
-    Args:
-        metadata: Where LangChain keeps what it knows of a model.
-        keywords: What else LangChain tells at its start.
+    Give a payload as handlers may have it: LangChain's own objects, where all is shown.
     """
-    run._params = params = keywords.get("invocation_params") or {}
-    for key in _MODEL_KEYS:
-        if key in params and (named := _string(params[key])):
-            run._model = named
-            break
-    else:
-        run._model = _string(metadata.get("ls_model_name"))
-    run.provider = _string(metadata.get("ls_provider"))
+    heard = run._heard
+    if heard.shows_all:
+        return contained(value)
+    if not heard.capture:
+        return run._tells.recorded({}) if name == "inputs" else None
+    return contained(redacted(value, heard.redactors, (name,)))
 
 
 def _name_of(serialized: "Any") -> "Any":
@@ -150,7 +195,3 @@ def _name_of(serialized: "Any") -> "Any":
     return serialized.get("name") or (
         path[-1] if isinstance(path, list) and path else None
     )
-
-
-def _string(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None

@@ -9,11 +9,11 @@ from instrument._layer import Layer, Options
 from instrument._open import open_run
 from instrument._payload import CHAIN
 from instrument._redact import redacted
-from instrument._telling import CONTAINERS, contained
+from instrument._telling import CONTAINERS
 from instrument.integrations.langchain import _heard
 from instrument.integrations.langchain._event_method import DONE, Method
 from instrument.integrations.langchain._given import given_here, has_been_asked
-from instrument.integrations.langchain._kinds import describe_model, recipe
+from instrument.integrations.langchain._kinds import recipe, shown
 from instrument.integrations.langchain._starts import begun, joined
 
 TYPE_CHECKING = False
@@ -72,31 +72,19 @@ class StartMethod(Method):
                 return DONE
             if not run._heard.hidden and _is_plumbing(run, tags, metadata):
                 return DONE
-            run._entry = _heard.Told(loop)
+            run._entry = _heard.Told()
             if tags or metadata:
                 _label(run, tags, metadata)
-            if run._tells is not CHAIN:
-                inputs = _keep_original(run, serialized, inputs, metadata, keywords)
-            if inputs.__class__ in CONTAINERS or not run._heard.shows_all:
-                inputs = shown(run, inputs, "inputs")
             run._inputs = inputs
-            run = _heard.keep(run, own)
+            if (tells := made.tells) is not CHAIN:
+                tells.keep(run, serialized, keywords, metadata)  # type: ignore[attr-defined]
+            elif inputs.__class__ in CONTAINERS or not run._heard.shows_all:
+                run._inputs = shown(run, inputs, "inputs")
+            run = _heard.keep(run, own, loop)
         except Exception as exc:  # ours, or of a payload's own code
             _report.failed(self, self.__name__, exc)
             return DONE
         return begun(run, loop)
-
-
-def shown(run: "Run", value: "Any", name: str) -> "Any":
-    """
-    Give a payload as handlers may have it: LangChain's own objects, where all is shown.
-    """
-    heard = run._heard
-    if heard.shows_all:
-        return contained(value)
-    if not heard.capture:
-        return run._tells.recorded({}) if name == "inputs" else None
-    return contained(redacted(value, heard.redactors, (name,)))
 
 
 def _own(handlers: "tuple[Listener, ...]", parent: "Run | None") -> "tuple[Layer, ...]":
@@ -110,6 +98,9 @@ def _own(handlers: "tuple[Listener, ...]", parent: "Run | None") -> "tuple[Layer
 
 
 def _label(run: "Run", tags: "Tags", metadata: "Metadata") -> None:
+    """
+    Note the tags and metadata that LangChain tells.
+    """
     if tags:
         run._added, run._tagged = tuple(tags), True
     given: Any = metadata.copy() if metadata else None
@@ -118,27 +109,6 @@ def _label(run: "Run", tags: "Tags", metadata: "Metadata") -> None:
     if isinstance(given, dict):
         run._metadata = {**run.metadata, **given} if run._described else given
         run._described = True
-
-
-def _keep_original(
-    run: "Run",
-    serialized: "Any",
-    inputs: "Any",
-    metadata: "Metadata",
-    keywords: "dict[str, Any]",
-) -> "Any":
-    """
-    Keep what only LangChain knows, for handlers written for it; give the inputs.
-    """
-    if run._tells.is_model:
-        describe_model(run, metadata or {}, keywords)
-        run._entry.texts = []
-    if run._heard.shows_all:
-        run._entry.original = serialized, keywords
-    elif run._params:
-        params = shown(run, run._params, "params")
-        run._params = params if isinstance(params, dict) else None
-    return run._tells.taken(run, inputs, keywords)  # type: ignore[attr-defined]
 
 
 def _is_plumbing(run: "Run", tags: "Tags", metadata: "Metadata") -> bool:
