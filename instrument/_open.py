@@ -59,7 +59,7 @@ def open_run(
             plan, ambient = state._mended or state, state.run
         if ambient is not None and ambient._ended_ns is not None:
             ambient = open_parent(ambient)
-    for ask in () if parent else frameworks:
+    for ask in frameworks:  # as `framework_run`, which is a call more
         parent = parent or ask()
     if parent is not None:
         plan = parent._plan if state.__class__ is list else plan

@@ -44,6 +44,7 @@ class Chain:
     is_plain = True  # its inputs are told as they are bound
     is_model = False
     yields_tokens = False  # of itself, whatever is called in it
+    is_whole = False  # a model's result has the shape of the end event's argument
 
     def recorded(self, inputs: "dict[str, Any]") -> "Any":
         """

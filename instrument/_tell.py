@@ -81,8 +81,7 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:
         except (Exception, SystemExit) as exc:  # as `guarded`, which is a call more
             _report.failed(kind.started, "reading a payload", exc)
             args = {"name": run.name}, None
-    kwargs = keywords(run, own)
-    return told(run, kind.start, receivers, args, kind.start_data, kwargs)
+    return told(run, kind.start, receivers, args, kind.start_data, keywords(run, own))
 
 
 def returning(run: Run, outputs: object) -> Delivery | None:
@@ -106,7 +105,8 @@ def returning(run: Run, outputs: object) -> Delivery | None:
     receivers = run._voices.end
     if not receivers.entries:
         return None
-    value = guarded(run, kind.ended) if kind.is_model else run._outputs
+    is_made = kind.is_model and not (kind.is_whole and run._heard.shows_all)
+    value = guarded(run, kind.ended) if is_made else run._outputs
     if receivers.native:
         return _ending(run, receivers, value)
     count = 0
@@ -207,14 +207,15 @@ def _answer(run: Run, outputs: object) -> None:
     A pydantic model is read when that is asked for, as to read it takes most of what a
     call costs; other results are changed more often.
     """
+    kind = run._tells
     answer = None if run._answer is None else run._read_answer()
     if answer is None:
         as_it_is = run._heard.shows_all and run._spec_outputs is None
         is_asked_for_later = run._inner is None and not run._voices.end.native
-        if as_it_is and is_asked_for_later and is_pydantic(outputs):
-            run._answer = Unread(_read, run._tells, outputs)
+        if as_it_is and is_asked_for_later and (kind.is_whole or is_pydantic(outputs)):
+            run._answer = Unread(_read, kind, outputs)
             return
-        answer = _read(run._tells, outputs)
+        answer = _read(kind, outputs)
     if run._inner is not None:
         _complete(answer, run._inner)
     run._answered(answer)

@@ -99,8 +99,10 @@ class LateHook:
         elif state._is_gone:
             live_state()
             return self.get()
-        elif (heard := state._plan.audience).epoch != Epoch.now:
-            heard = state._plan.settle()
+        else:
+            plan = state._plan
+            if (heard := plan.audience).epoch != Epoch.now:
+                heard = plan.settle()
         is_late = bool(behind)
         for listener, _ in heard.listeners:
             is_late = is_late or listener.raises

@@ -61,6 +61,7 @@ def _original(run: "Run") -> "tuple[Any, Given]":
 
 class _Model(_Original):
     yields_tokens = True
+    is_whole = True
     is_chat = False
 
     answer_of: "Callable[[Any], Answer]" = staticmethod(answer_of)
@@ -99,15 +100,12 @@ class _Model(_Original):
         if run._heard.shows_all:
             serialized, keywords = run._entry.original
             if "invocation_params" in keywords:
-                return (serialized or {"name": run.name}, self.said(run)), keywords
+                said = [run._inputs] if self.is_chat else run._inputs
+                return (serialized or {"name": run.name}, said), keywords
         return super().started(run)
 
     def ended(self, run: "Run") -> "Any":
         return run._outputs if run._heard.shows_all else super().ended(run)
-
-    if TYPE_CHECKING:
-
-        def said(self, run: "Run") -> Any: ...
 
 
 class _Llm(_Model, _payload.Llm):
@@ -165,7 +163,9 @@ def recipe(kind: str, serialized: "Any", name: str | None, more: "Given") -> Rec
         name: What LangChain calls the run.
         more: What else it tells at its start.
     """
-    named = str(name or (_name_of(serialized) if serialized else None) or kind)
+    if not name and serialized.__class__ is dict:
+        name = serialized.get("name") or _last(serialized.get("id"))
+    named = str(name or kind)
     is_bare = serialized is None and not more
     made = _known.get((kind, named, is_bare))
     if made is None:
@@ -188,10 +188,5 @@ def shown(run: "Run", value: "Any", name: str) -> "Any":
     return contained(redacted(value, heard.redactors, (name,)))
 
 
-def _name_of(serialized: "Any") -> "Any":
-    if not isinstance(serialized, dict):
-        return None
-    path = serialized.get("id")
-    return serialized.get("name") or (
-        path[-1] if isinstance(path, list) and path else None
-    )
+def _last(path: object) -> "Any":
+    return path[-1] if isinstance(path, list) and path else None
