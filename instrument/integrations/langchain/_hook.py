@@ -12,7 +12,8 @@ from langchain_core.tracers.context import _configure_hooks, register_configure_
 
 from instrument import _merge, _open, _seen
 from instrument._plan import NOBODY, UNSETTLED, Epoch
-from instrument._state import MUTED, Frame, get_state, live_state
+from instrument._run import Run
+from instrument._state import MUTED, get_state, live_state
 from instrument.integrations.langchain._bridge import BRIDGE
 from instrument.integrations.langchain._endings import end_below
 from instrument.integrations.langchain._given import (
@@ -94,14 +95,17 @@ class LateHook:
         Give the handler to add, or None.
         """
         state = get_state()
-        if not isinstance(state, Frame):
-            heard = UNSETTLED if state is MUTED else NOBODY.settle()
+        if state is MUTED:
+            heard = UNSETTLED
+        elif state.__class__ is list:
+            heard = NOBODY.settle()
         elif state._is_gone:
             live_state()
             return self.get()
         else:
-            plan = state._plan
-            if (heard := plan.audience).epoch != Epoch.now:
+            plan = state._plan if state.__class__ is Run else state._mended or state
+            heard = plan.audience
+            if heard.epoch != Epoch.now:
                 heard = plan.settle()
         is_late = bool(behind)
         for listener, _ in heard.listeners:
