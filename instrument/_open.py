@@ -3,7 +3,7 @@ How a run comes about: who hears it, and whose child it is.
 """
 
 from instrument._layer import mark
-from instrument._plan import NOBODY, Epoch, Plan, View, linked
+from instrument._plan import EPOCH, NOBODY, Plan, View, linked
 from instrument._recipe import Recipe
 from instrument._run import Run
 from instrument._state import MUTED, Frame, get_state, live_state
@@ -68,7 +68,7 @@ def open_run(
         plan = _below(ambient, plan)
     if layers:
         plan = linked(plan, layers)
-    if (heard := plan.audience).epoch != Epoch.now:
+    if (heard := plan.audience).epoch != EPOCH.now:
         heard = plan.settle()
     if not heard.listeners:
         return None

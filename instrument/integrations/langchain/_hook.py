@@ -11,7 +11,7 @@ from langchain_core.callbacks.base import BaseCallbackHandler
 from langchain_core.tracers.context import _configure_hooks, register_configure_hook
 
 from instrument import _merge, _open, _seen
-from instrument._plan import NOBODY, UNSETTLED, Epoch
+from instrument._plan import EPOCH, NOBODY, UNSETTLED
 from instrument._run import Run
 from instrument._state import MUTED, get_state, live_state
 from instrument.integrations.langchain._bridge import BRIDGE
@@ -105,7 +105,7 @@ class LateHook:
         else:
             plan = state._plan if state.__class__ is Run else state._mended or state
             heard = plan.audience
-            if heard.epoch != Epoch.now:
+            if heard.epoch != EPOCH.now:
                 heard = plan.settle()
         is_late = bool(behind)
         for listener, _ in heard.listeners:
