@@ -89,7 +89,7 @@ class EndMethod(Method):
         is_stream = "inputs" in told  # which are known when it has been read
         if is_stream:
             run._inputs = shown(run, told["inputs"], "inputs")
-        if _get_running_loop() is not None and waits(sys._getframe(1)):
+        if _get_running_loop() is not None and waits():
             return to_wait_for(afinish, run, outputs)
         if is_stream:
             finish_stream(run, outputs)

@@ -17,7 +17,6 @@ from instrument.integrations.langchain._given import given_here, has_been_asked
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from types import FrameType
     from typing import Any
 
     Act = tuple[Any, ...]
@@ -79,17 +78,24 @@ class EventMethod(Method):
         if act is None:
             return DONE
         do, later, *given = act
-        if later is None or _get_running_loop() is None or not waits(sys._getframe(1)):
+        if later is None or _get_running_loop() is None or not waits():
             do(*given)
             return DONE
         return to_wait_for(later, *given)
 
 
-def waits(caller: "FrameType") -> bool:
+def waits() -> bool:
     """
-    Tell whether what a method gives is awaited; asked where a loop is running.
+    Tell whether LangChain awaits what a method gives; asked where a loop is running.
     """
+    caller: Any = sys._getframe(1)
+    while caller.f_code.co_name in _OURS:
+        caller = caller.f_back
     return bool(caller.f_code.co_flags & CO_COROUTINE)
+
+
+_OURS = {"__call__", "begun"}
+"""What stands between a method's caller and `waits`."""
 
 
 def to_wait_for(later: "Callable[..., Any]", *given: "Any") -> "Any":

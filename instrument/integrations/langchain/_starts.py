@@ -58,7 +58,7 @@ def begun(run: "Run | None", loop: object) -> "Any":
     """
     if run is None:
         return DONE
-    if loop is not None and waits(sys._getframe(2)):
+    if loop is not None and waits():
         return to_wait_for(_abegin, run)
     try:
         start(run, get_state())
