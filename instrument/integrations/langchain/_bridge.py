@@ -10,7 +10,7 @@ from asyncio import _get_running_loop
 
 from langchain_core.callbacks.base import BaseCallbackHandler
 
-from instrument import _seen
+from instrument import _report, _seen
 from instrument._lifecycle import afail, afinish, fail, finish
 from instrument._messages import content_text
 from instrument._state import get_state
@@ -83,12 +83,16 @@ class EndMethod(Method):
     def __call__(self, outputs: "Any", *, run_id: "UUID", **told: "Any") -> "Any":
         if has_been_asked():
             given_here()  # they hear the run already
-        run = _heard.take(run_id)
-        if run is None:
-            return DONE
         is_stream = "inputs" in told  # which are known when it has been read
-        if is_stream:
-            run._inputs = shown(run, told["inputs"], "inputs")
+        try:
+            run = _heard.take(run_id)
+            if run is None:
+                return DONE
+            if is_stream:
+                run._inputs = shown(run, told["inputs"], "inputs")
+        except Exception as exc:  # ours, or of a payload's own code
+            _report.failed(self, self.__name__, exc)
+            return DONE
         if _get_running_loop() is not None and waits():
             return to_wait_for(afinish, run, outputs)
         if is_stream:

@@ -111,16 +111,11 @@ def keep(run: "Run", own: "tuple[Layer, ...]", loop: "Loop | None") -> "Run | No
     if run._outer.__class__ is list:
         hear_outside(run.id)
     run._outer = None  # it will not be current: LangChain ends it in another Context
-    if len(open_runs) > _MOST:
-        _end_oldest()
-    return run
-
-
-def _end_oldest() -> None:
-    oldest = _oldest(open_runs)
+    oldest = _oldest(open_runs) if len(open_runs) > _MOST else None
     lost = None if oldest is None else take(oldest)
     if lost is not None:
         fail(lost, GeneratorExit())
+    return run
 
 
 def stand_in(id: "UUID", run: "Run") -> None:
