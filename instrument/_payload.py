@@ -47,8 +47,8 @@ class Chain:
     is_whole = False  # a model's result has the shape of the end event's argument
 
     def __init__(self) -> None:
-        # asked for on the way of every run: to find what is the object's own takes
-        # half as long, which is 0.6 us a run
+        # asked for on the way of every run: what is the object's own is found in 7 ns,
+        # what is its class's in 15
         for name in ("start", "end", "is_plain", "is_model", "is_whole"):
             setattr(self, name, getattr(self, name))
 
