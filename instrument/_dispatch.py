@@ -26,18 +26,18 @@ def keywords(run: "Run", own: "dict[str, Any] | None" = None) -> "dict[str, Any]
     """
     Give the keyword arguments that every event of *run* carries, and its *own*.
     """
-    return {
+    # not `run.metadata`, where there is some: it is a property, and so a call
+    given = {
         "run_id": run.id,
         "parent_run_id": run.parent_id,
         "tags": list(run.tags) if run._tagged else [],
-        "metadata": run.metadata.copy() if run._described else {},
+        "metadata": dict(run._metadata or run.metadata) if run._described else {},
         "name": run.name,
         "run": run,
-        **(own or _NONE),
     }
-
-
-_NONE: "dict[str, Any]" = {}
+    if own:
+        given.update(own)
+    return given
 
 
 class Delivery:

@@ -3,7 +3,7 @@ How a run comes about: who hears it, and whose child it is.
 """
 
 from instrument._layer import mark
-from instrument._plan import NOBODY, Epoch, Plan, View, linked
+from instrument._plan import EPOCH, NOBODY, Plan, View, linked
 from instrument._recipe import Recipe
 from instrument._run import Run
 from instrument._state import MUTED, Frame, get_state, live_state
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 frameworks: "list[Callable[[], Run | None]]" = []
-"""What tells the run that a framework has in hand; empty until one is heard."""
+"""What tells the open run that a framework has in hand; empty until one is heard."""
 
 endings: "list[Callable[[Run, BaseException], None]]" = []
 """What ends the open runs below one, when that ends and they were not told to."""
@@ -59,7 +59,8 @@ def open_run(
             plan, ambient = state._mended or state, state.run
         if ambient is not None and ambient._ended_ns is not None:
             ambient = open_parent(ambient)
-    parent = parent or (framework_run() if frameworks else None)
+    for ask in frameworks:  # as `framework_run`, which is a call more
+        parent = parent or ask()
     if parent is not None:
         plan = parent._plan if state.__class__ is list else plan
         ambient = nearer(open_parent(parent), ambient)
@@ -67,7 +68,7 @@ def open_run(
         plan = _below(ambient, plan)
     if layers:
         plan = linked(plan, layers)
-    if (heard := plan.audience).epoch != Epoch.now:
+    if (heard := plan.audience).epoch != EPOCH.now:
         heard = plan.settle()
     if not heard.listeners:
         return None
@@ -107,7 +108,7 @@ def framework_run() -> Run | None:
     Give the run that a framework has in hand here, if it has not ended.
     """
     for ask in frameworks:
-        run = open_parent(ask())
+        run = ask()
         if run is not None:
             return run
     return None

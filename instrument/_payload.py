@@ -44,6 +44,13 @@ class Chain:
     is_plain = True  # its inputs are told as they are bound
     is_model = False
     yields_tokens = False  # of itself, whatever is called in it
+    is_whole = False  # a model's result has the shape of the end event's argument
+
+    def __init__(self) -> None:
+        # asked for on the way of every run: what is the object's own is found in 7 ns,
+        # what is its class's in 15
+        for name in ("start", "end", "is_plain", "is_model", "is_whole"):
+            setattr(self, name, getattr(self, name))
 
     def recorded(self, inputs: "dict[str, Any]") -> "Any":
         """
@@ -166,8 +173,8 @@ class Llm(Chain):
         if run._call is not None:
             run._take()
         params = run._params or {}
-        if run.model:
-            params = {**params, "model": run.model}
+        if run._model:  # it has answered nothing yet
+            params = {**params, "model": run._model}
         return ({"name": run.name}, self.said(run)), {"invocation_params": params}
 
     def said(self, run: "Run") -> "Any":

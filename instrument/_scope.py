@@ -14,7 +14,7 @@ from instrument._entries import leaving, place
 from instrument._layer import Layer, Options
 from instrument._listener import as_listener
 from instrument._loops import Forks, cancellations, running_loop
-from instrument._plan import NOBODY, Epoch, Plan
+from instrument._plan import EPOCH, NOBODY, Plan
 from instrument._redact import as_redactor
 from instrument._scoped import Scoped
 from instrument._state import (
@@ -244,7 +244,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             layer.loop, layer.forks = running_loop(), Forks.count
             self._installed = layer
             PROCESS.append(layer)
-            Epoch.end()
+            EPOCH.end()
         return self
 
     def uninstall(self) -> None:
@@ -255,7 +255,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         if layer is None:
             return
         PROCESS.remove(layer)
-        Epoch.end()
+        EPOCH.end()
         _serve.flush(layer)
 
     def _leave(self) -> "Scope | Layer | None":
@@ -312,7 +312,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
 
 def _close(scope: Scope) -> None:
     scope.closed = scope._is_gone = True
-    Epoch.end()
+    EPOCH.end()
     scope.unsettle()
 
 

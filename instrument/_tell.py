@@ -35,10 +35,8 @@ def starting(run: Run) -> Delivery | None:
     receivers = run._voices.start
     if not receivers.entries:
         return None
-    kind = run._tells
-    if receivers.native or not kind.is_plain:
-        args, kwargs = _started(run) if receivers.typed else ((), keywords(run))
-        return told(run, kind.start, receivers, args, kind.start_data, kwargs)
+    if receivers.native or not run._tells.is_plain:
+        return _starting(run, receivers)
     if run._call is not None:
         run._take()
     inputs = run._inputs
@@ -53,7 +51,7 @@ def starting(run: Run) -> Delivery | None:
                 run_id=run.id,
                 parent_run_id=run.parent_id,
                 tags=list(run.tags) if run._tagged else [],
-                metadata=run.metadata.copy() if run._described else {},
+                metadata=dict(run._metadata or run.metadata) if run._described else {},
                 name=run.name,
                 run=run,
             )
@@ -70,12 +68,20 @@ def _rest_of_start(run: Run, receivers: "Receivers") -> Delivery:
     return Delivery(run, kind.start, receivers, args, kind.start_data)
 
 
-def _started(run: Run) -> "tuple[tuple[Any, ...], dict[str, Any]]":
+def _starting(run: Run, receivers: "Receivers") -> Delivery | None:
     """
-    Give the arguments and keywords of a start event.
+    Do the same where a kind has arguments of its own, or somebody takes records.
     """
-    args, own = guarded(run, run._tells.started) or (({"name": run.name}, None), None)
-    return args, keywords(run, own)
+    kind = run._tells
+    args: tuple[Any, ...] = ()
+    own = None
+    if receivers.typed:
+        try:
+            args, own = kind.started(run)
+        except (Exception, SystemExit) as exc:  # as `guarded`, which is a call more
+            _report.failed(kind.started, "reading a payload", exc)
+            args = {"name": run.name}, None
+    return told(run, kind.start, receivers, args, kind.start_data, keywords(run, own))
 
 
 def returning(run: Run, outputs: object) -> Delivery | None:
@@ -88,8 +94,10 @@ def returning(run: Run, outputs: object) -> Delivery | None:
         if kind.is_model:
             _answer(run, outputs)
     else:
-        if kind.is_model or run._spec_outputs is not None:
+        if run._spec_outputs is not None:
             outputs = recorded(run, outputs)
+        elif kind.is_model:
+            _answer(run, outputs)
         if run._heard.shows_all and outputs.__class__ not in CONTAINERS:
             run._outputs = outputs
         else:
@@ -97,7 +105,8 @@ def returning(run: Run, outputs: object) -> Delivery | None:
     receivers = run._voices.end
     if not receivers.entries:
         return None
-    value = guarded(run, kind.ended) if kind.is_model else run._outputs
+    is_made = kind.is_model and not (kind.is_whole and run._heard.shows_all)
+    value = guarded(run, kind.ended) if is_made else run._outputs
     if receivers.native:
         return _ending(run, receivers, value)
     count = 0
@@ -109,7 +118,7 @@ def returning(run: Run, outputs: object) -> Delivery | None:
                 run_id=run.id,
                 parent_run_id=run.parent_id,
                 tags=list(run.tags) if run._tagged else [],
-                metadata=run.metadata.copy() if run._described else {},
+                metadata=dict(run._metadata or run.metadata) if run._described else {},
                 name=run.name,
                 run=run,
             )
@@ -194,13 +203,19 @@ def _chosen(run: Run, choose: "Callable[[Any], Any]", outputs: object) -> object
 def _answer(run: Run, outputs: object) -> None:
     """
     Read a model's answer: what was collected of its stream, or its whole result.
+
+    A pydantic model is read when that is asked for, as to read it takes most of what a
+    call costs; other results are changed more often.
     """
-    answer = run._read_answer()
+    kind = run._tells
+    answer = None if run._answer is None else run._read_answer()
     if answer is None:
-        if _is_read_later(run, outputs):
-            run._answer = Unread(_read, run._tells, outputs)
+        as_it_is = run._heard.shows_all and run._spec_outputs is None
+        is_asked_for_later = run._inner is None and not run._voices.end.native
+        if as_it_is and is_asked_for_later and (kind.is_whole or is_pydantic(outputs)):
+            run._answer = Unread(_read, kind, outputs)
             return
-        answer = _read(run._tells, outputs)
+        answer = _read(kind, outputs)
     if run._inner is not None:
         _complete(answer, run._inner)
     run._answered(answer)
@@ -208,17 +223,6 @@ def _answer(run: Run, outputs: object) -> None:
 
 def _read(kind: "Chain", outputs: object) -> Answer:
     return guarded(outputs, kind.answer_of) or Answer()
-
-
-def _is_read_later(run: Run, outputs: object) -> bool:
-    """
-    Tell whether a model's result is read when that is asked for, which most of what a
-    call costs would go into. Only a pydantic model: other results are changed more often.
-    """
-    as_it_is = run._heard.shows_all and run._spec_outputs is None
-    if run._inner is not None or run._voices.end.native or not as_it_is:
-        return False
-    return is_pydantic(outputs)
 
 
 def _complete(answer: Answer, inner: Answer) -> None:

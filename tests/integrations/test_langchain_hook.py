@@ -2,7 +2,7 @@
 When LangChain's managers are given the bridge, and when the handler that comes last.
 """
 
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -160,3 +160,37 @@ def test_model_without_parameters() -> None:
         run.on_llm_end(LLMResult(generations=[]))
 
     assert heard == [{"name": "m"}, [[message]], {}]
+
+
+def test_model_named_in_metadata() -> None:
+    """
+    A model that its parameters do not name is the one that LangChain's metadata name.
+    """
+    heard: list[Any] = []
+    named = {"ls_model_name": "m-1", "ls_provider": "p"}
+
+    with callbacks(on_llm_end=lambda run: heard.append((run.model, run.provider))):
+        manager = CallbackManager.configure(inheritable_metadata=named)
+        (run,) = manager.on_chat_model_start({"name": "m"}, [[HumanMessage("a")]])
+        run.on_llm_end(LLMResult(generations=[]))
+
+    assert heard == [("m-1", "p")]
+
+
+def test_what_cannot_be_told(reports: list[str]) -> None:
+    """
+    An event that the bridge fails at is reported, and LangChain goes on.
+    """
+    id, no_id = uuid4(), cast("Any", [])
+
+    with callbacks(Ours()):
+        told = [
+            BRIDGE.on_chain_start(None, "a", run_id=id, name="a"),
+            BRIDGE.on_text("a", run_id=no_id),
+            BRIDGE.on_retriever_start(None, "a", run_id=no_id, name="a"),
+            BRIDGE.on_chain_end("a", run_id=no_id),
+            BRIDGE.on_chain_end("a", run_id=id),
+        ]
+
+    assert len(set(told)) == 1
+    assert len(reports) == 3

@@ -6,11 +6,11 @@ Nothing is made current here: LangChain tells ends in other Contexts than starts
 """
 
 import sys
-from functools import partial
+from asyncio import _get_running_loop
 
 from langchain_core.callbacks.base import BaseCallbackHandler
 
-from instrument import _seen
+from instrument import _report, _seen
 from instrument._lifecycle import afail, afinish, fail, finish
 from instrument._messages import content_text
 from instrument._state import get_state
@@ -20,9 +20,20 @@ from instrument.integrations.langchain._endings import (
     finish_stream,
     take_partial,
 )
-from instrument.integrations.langchain._event_method import EventMethod
-from instrument.integrations.langchain._given import found_behind, has_been_asked
-from instrument.integrations.langchain._opening import opened, shown
+from instrument.integrations.langchain._event_method import (
+    DONE,
+    EventMethod,
+    Method,
+    to_wait_for,
+    waits,
+)
+from instrument.integrations.langchain._given import (
+    found_behind,
+    given_here,
+    has_been_asked,
+)
+from instrument.integrations.langchain._kinds import shown
+from instrument.integrations.langchain._opening import StartMethod
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,27 +43,21 @@ if TYPE_CHECKING:
     from instrument.integrations.langchain._event_method import Act
 
 
-on_chain_start = partial(opened, "chain")
-on_llm_start = partial(opened, "llm")
-on_chat_model_start = partial(opened, "chat_model")
-on_retriever_start = partial(opened, "retriever")
-
-
-def on_tool_start(
-    serialized: "Any",
-    input_str: str,
-    *,
-    inputs: "dict[str, Any] | None" = None,
-    **told: "Any",
-) -> "Act | None":
+class ToolStartMethod(StartMethod):
     """
-    Begin a tool; old versions tell its input as text only.
+    Makes a run of a tool's start; old versions tell its input as text only.
     """
-    named = inputs if isinstance(inputs, dict) else {"input": input_str}
-    act = opened("tool", serialized, named, **told)
-    if act is not None and act[2]._heard.shows_all:
-        _heard.told(act[2]).input_str = input_str
-    return act
+
+    def __call__(  # type: ignore[override]
+        self,
+        serialized: "Any",
+        input_str: str,
+        *,
+        inputs: "dict[str, Any] | None" = None,
+        **told: "Any",
+    ) -> "Any":
+        named = inputs if isinstance(inputs, dict) else {"input": input_str}
+        return super().__call__(serialized, named, input_str=input_str, **told)
 
 
 def on_llm_new_token(
@@ -70,17 +75,31 @@ def on_llm_new_token(
     return run.token, run.atoken, text, chunk
 
 
-def on_end(outputs: "Any", *, run_id: "UUID", **told: "Any") -> "Act | None":
+class EndMethod(Method):
     """
-    End a run of any kind.
+    Ends a run of any kind.
     """
-    run = _heard.take(run_id)
-    if run is None:
-        return None
-    if "inputs" in told:  # a stream, whose inputs are known when it has been read
-        run._inputs = shown(run, told["inputs"], "inputs")
-        return finish_stream, afinish, run, outputs
-    return finish, afinish, run, outputs
+
+    def __call__(self, outputs: "Any", *, run_id: "UUID", **told: "Any") -> "Any":
+        if has_been_asked():
+            given_here()  # they hear the run already
+        is_stream = "inputs" in told  # which are known when it has been read
+        try:
+            run = _heard.take(run_id)
+            if run is None:
+                return DONE
+            if is_stream:
+                run._inputs = shown(run, told["inputs"], "inputs")
+        except Exception as exc:  # ours, or of a payload's own code
+            _report.failed(self, self.__name__, exc)
+            return DONE
+        if _get_running_loop() is not None and waits():
+            return to_wait_for(afinish, run, outputs)
+        if is_stream:
+            finish_stream(run, outputs)
+        else:
+            finish(run, outputs)
+        return DONE
 
 
 def on_error(
@@ -160,20 +179,22 @@ class Bridge(BaseCallbackHandler):
     is_idle = _WhileIdle()
     run_inline = Inline()
     raise_error = True  # what gets as far as LangChain is meant to stop the call
+    # as LangChain's own, which are properties, and so a call of a function each
+    ignore_llm = ignore_chain = ignore_retriever = ignore_chat_model = False
 
-    on_chain_start = EventMethod(on_chain_start)
-    on_chain_end = EventMethod(on_end)
+    on_chain_start: "Any" = StartMethod("chain")
+    on_chain_end: "Any" = EndMethod()
     on_chain_error = EventMethod(on_error)
-    on_llm_start = EventMethod(on_llm_start)
-    on_chat_model_start = EventMethod(on_chat_model_start)
+    on_llm_start: "Any" = StartMethod("llm")
+    on_chat_model_start: "Any" = StartMethod("chat_model")
     on_llm_new_token = EventMethod(on_llm_new_token)
-    on_llm_end = EventMethod(on_end)
+    on_llm_end: "Any" = EndMethod()
     on_llm_error = EventMethod(on_error)
-    on_tool_start = EventMethod(on_tool_start)
-    on_tool_end = EventMethod(on_end)
+    on_tool_start: "Any" = ToolStartMethod("tool")
+    on_tool_end: "Any" = EndMethod()
     on_tool_error = EventMethod(on_error)
-    on_retriever_start = EventMethod(on_retriever_start)
-    on_retriever_end = EventMethod(on_end)
+    on_retriever_start: "Any" = StartMethod("retriever")
+    on_retriever_end: "Any" = EndMethod()
     on_retriever_error = EventMethod(on_error)
     on_text = EventMethod(on_text)
     on_retry = EventMethod(on_retry)

@@ -35,28 +35,41 @@ class Done:
 DONE = Done()
 
 
-class EventMethod:
+class Method:
     """
     One method. It looks like a function to `inspect.iscoroutinefunction`.
-
-    Args:
-        prepare: Takes what LangChain tells, and gives what is to be done, or None.
     """
 
     __defaults__ = None
     __kwdefaults__ = None
 
-    def __init__(self, prepare: "Callable[..., Act | None]") -> None:
-        self._prepare = prepare
+    def __init__(self) -> None:
         self.__code__ = _waited.__code__
         self.__name__ = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.__name__ = name
 
+    if TYPE_CHECKING:  # by keyword what its event needs, and the rest as it is told
+
+        def __call__(self, *args: Any, **told: Any) -> Any: ...
+
+
+class EventMethod(Method):
+    """
+    One for any event.
+
+    Args:
+        prepare: Takes what LangChain tells, and gives what is to be done, or None.
+    """
+
+    def __init__(self, prepare: "Callable[..., Act | None]") -> None:
+        super().__init__()
+        self._prepare = prepare
+
     def __call__(self, *args: "Any", **kwargs: "Any") -> "Any":
         if has_been_asked():
-            kwargs["handlers"] = given_here()
+            given_here()  # they hear the run already
         try:
             act = self._prepare(*args, **kwargs)
         except Exception as exc:  # ours, or of a payload's own code
@@ -64,21 +77,39 @@ class EventMethod:
             return DONE
         if act is None:
             return DONE
-        if (
-            _get_running_loop() is None
-            or act[1] is None
-            or not sys._getframe(1).f_code.co_flags & CO_COROUTINE
-        ):
-            act[0](*act[2:])
+        do, later, *given = act
+        if later is None or _get_running_loop() is None or not waits():
+            do(*given)
             return DONE
-        state = get_state()
-        pending = None
-        try:
-            pending = act[1](*act[2:])
-        finally:
-            if pending is None:
-                set_state(state)
-        return DONE if pending is None else _waited(pending, state)
+        return to_wait_for(later, *given)
+
+
+def waits() -> bool:
+    """
+    Tell whether LangChain awaits what a method gives; asked where a loop is running.
+    """
+    caller: Any = sys._getframe(1)
+    while caller.f_code.co_name in _OURS:
+        caller = caller.f_back
+    return bool(caller.f_code.co_flags & CO_COROUTINE)
+
+
+_OURS = {"__call__", "begun"}
+"""What stands between a method's caller and `waits`."""
+
+
+def to_wait_for(later: "Callable[..., Any]", *given: "Any") -> "Any":
+    """
+    Do what async code waits for, and leave the state of now behind.
+    """
+    state = get_state()
+    pending = None
+    try:
+        pending = later(*given)
+    finally:
+        if pending is None:
+            set_state(state)
+    return DONE if pending is None else _waited(pending, state)
 
 
 async def _waited(pending: "Any", state: object) -> None:

@@ -9,10 +9,12 @@ from weakref import ref
 
 from instrument._layer import Layer, Options
 from instrument._lifecycle import fail
+from instrument._open import open_parent
 from instrument.integrations.langchain._given import ended, hear_outside, outside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop as Loop
     from collections.abc import Callable
     from typing import Any
     from uuid import UUID
@@ -50,10 +52,13 @@ class Told:
 
     __slots__ = ("input_str", "original", "place", "texts")
 
-    def __init__(self) -> None:
-        loop = _get_running_loop()
-        task = None if loop is None else current_task(loop)
-        self.place = get_ident() if task is None else ref(task)
+
+def place(loop: "Loop") -> object:
+    """
+    Give what stands for the task that runs here, or for the thread.
+    """
+    task = current_task(loop)
+    return get_ident() if task is None else ref(task)
 
 
 def told(run: "Run") -> Told:
@@ -79,17 +84,30 @@ def find(id: "UUID | None") -> "Run | None":
     return None
 
 
-def keep(run: "Run") -> bool:
+def keep(run: "Run", own: "tuple[Layer, ...]", loop: "Loop | None") -> "Run | None":
     """
     Remember *run* until it ends; where there are too many, the oldest ends.
 
+    Args:
+        run: What has been made, and not begun yet.
+        own: What it adds, for the runs below it as well.
+        loop: The event loop that runs here.
+
     Returns:
-        False where there is one of that id, which the bridge was told of before.
+        None where there is one of that id, which the bridge was told of before.
     """
     if open_runs.setdefault(run.id, run) is not run:
-        return False
-    if run._parent is not None:
-        run._parent._open_children += 1
+        return None
+    run._entry.place = get_ident() if loop is None else place(loop)
+    parent = run._parent
+    if parent is not None:
+        parent._open_children += 1
+        if parent._extra and not own:
+            run._extra, run._below = parent._extra, parent._below
+        elif own:
+            run._extra = own + parent._extra
+    elif own:
+        run._extra = own
     if run._outer.__class__ is list:
         hear_outside(run.id)
     run._outer = None  # it will not be current: LangChain ends it in another Context
@@ -97,7 +115,7 @@ def keep(run: "Run") -> bool:
     lost = None if oldest is None else take(oldest)
     if lost is not None:
         fail(lost, GeneratorExit())
-    return True
+    return run
 
 
 def stand_in(id: "UUID", run: "Run") -> None:
@@ -147,11 +165,15 @@ def open_below(run: "Run", *, left: bool) -> "list[Run]":
         run: What ends now.
         left: Take only those whose code is known not to go on.
     """
-    entry = run._entry if isinstance(run._entry, Told) else Told()
+    loop = _get_running_loop()
+    if isinstance(run._entry, Told):
+        here = run._entry.place
+    else:
+        here = get_ident() if loop is None else place(loop)
     below = [
         it
         for it in list(open_runs.items())
-        if _is_below(it[1], run) and (not left or _is_left(it[1], entry.place))
+        if _is_below(it[1], run) and (not left or _is_left(it[1], here))
     ]
     below.sort(key=lambda it: -it[1].depth)
     for id, _ in below:
@@ -198,7 +220,7 @@ def in_hand() -> "Run | None":
     if run is not None and "_is_handing_down" not in run.__dict__:
         run.__dict__["_is_handing_down"] = True
         _hand_down(run, manager)
-    return run
+    return open_parent(run)
 
 
 def _hand_down(run: "Run", manager: "Any") -> None:

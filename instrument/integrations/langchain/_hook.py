@@ -11,8 +11,9 @@ from langchain_core.callbacks.base import BaseCallbackHandler
 from langchain_core.tracers.context import _configure_hooks, register_configure_hook
 
 from instrument import _merge, _open, _seen
-from instrument._plan import NOBODY, UNSETTLED, Audience, Epoch
-from instrument._state import MUTED, Frame, get_state, live_state
+from instrument._plan import EPOCH, NOBODY, UNSETTLED
+from instrument._run import Run
+from instrument._state import MUTED, get_state, live_state
 from instrument.integrations.langchain._bridge import BRIDGE
 from instrument.integrations.langchain._endings import end_below
 from instrument.integrations.langchain._given import (
@@ -93,7 +94,19 @@ class LateHook:
         """
         Give the handler to add, or None.
         """
-        heard = _audience()
+        state = get_state()
+        if state is MUTED:
+            heard = UNSETTLED
+        elif state.__class__ is list:
+            heard = NOBODY.settle()
+        elif state._is_gone:
+            live_state()
+            return self.get()
+        else:
+            plan = state._plan if state.__class__ is Run else state._mended or state
+            heard = plan.audience
+            if heard.epoch != EPOCH.now:
+                heard = plan.settle()
         is_late = bool(behind)
         for listener, _ in heard.listeners:
             is_late = is_late or listener.raises
@@ -112,17 +125,6 @@ def _is_given(asks: "FrameType") -> bool:
     manager = asks.f_locals.get("callback_manager")
     handlers = getattr(manager, "handlers", None)
     return handlers is None or any(id(it) in _seen.alive for it in handlers)
-
-
-def _audience() -> Audience:
-    state: Any = get_state()
-    if state and state.__class__ is not list and state._is_gone:
-        state = live_state()
-    if state is MUTED:
-        return UNSETTLED
-    plan = state._plan if isinstance(state, Frame) else NOBODY
-    heard = plan.audience
-    return heard if heard.epoch == Epoch.now else plan.settle()
 
 
 TOKENS = Tokens()

@@ -4,6 +4,8 @@ What LangChain's runs tell: as our own, with LangChain's objects and keywords un
 
 from instrument import _payload
 from instrument._recipe import Recipe
+from instrument._redact import redacted
+from instrument._telling import contained
 from instrument.integrations.langchain._answers import answer_of
 from instrument.integrations.langchain._heard import told
 
@@ -28,11 +30,24 @@ class _Original(_payload.Chain):
 
     is_plain = False
 
-    def taken(self, inputs: "Any") -> "Any":
+    def keep(
+        self,
+        run: "Run",
+        serialized: "Any",
+        keywords: "Given",
+        metadata: "Given | None",
+    ) -> None:
         """
-        Give what ``run.inputs`` holds, of what LangChain tells.
+        Keep what LangChain tells at a start, and who hears may know.
+
+        Args:
+            run: Its inputs are as LangChain has them.
+            serialized: How it describes the object.
+            keywords: What else it tells.
+            metadata: Where it keeps what it knows of a model.
         """
-        return inputs
+        run._entry.original = serialized, keywords
+        run._inputs = shown(run, run._inputs, "inputs")
 
     def started(self, run: "Run") -> "Args":
         (named, *rest), own = super().started(run)
@@ -46,22 +61,51 @@ def _original(run: "Run") -> "tuple[Any, Given]":
 
 class _Model(_Original):
     yields_tokens = True
+    is_whole = True
+    is_chat = False
 
     answer_of: "Callable[[Any], Answer]" = staticmethod(answer_of)
+
+    def keep(
+        self,
+        run: "Run",
+        serialized: "Any",
+        keywords: "Given",
+        metadata: "Given | None",
+    ) -> None:
+        entry = run._entry
+        entry.original, entry.texts = (serialized, keywords), []
+        inputs = run._inputs
+        if self.is_chat:  # it tells one conversation at a time
+            inputs = inputs[0] if inputs else []
+        run._params = params = keywords.get("invocation_params") or {}
+        for key in _MODEL_KEYS:
+            if key in params and isinstance(params[key], str) and params[key]:
+                run._model = params[key]
+                break
+        if metadata:
+            named, provider = metadata.get("ls_model_name"), metadata.get("ls_provider")
+            if run._model is None and isinstance(named, str):
+                run._model = named or None
+            if isinstance(provider, str):
+                run.provider = provider or None
+        if run._heard.shows_all:
+            run._inputs = inputs.copy() if inputs.__class__ is list else inputs
+        else:
+            run._inputs = shown(run, inputs, "inputs")
+            params = shown(run, params, "params") if params else None
+            run._params = params if isinstance(params, dict) else None
 
     def started(self, run: "Run") -> "Args":
         if run._heard.shows_all:
             serialized, keywords = run._entry.original
             if "invocation_params" in keywords:
-                return (serialized or {"name": run.name}, self.said(run)), keywords
+                said = [run._inputs] if self.is_chat else run._inputs
+                return (serialized or {"name": run.name}, said), keywords
         return super().started(run)
 
     def ended(self, run: "Run") -> "Any":
         return run._outputs if run._heard.shows_all else super().ended(run)
-
-    if TYPE_CHECKING:
-
-        def said(self, run: "Run") -> Any: ...
 
 
 class _Llm(_Model, _payload.Llm):
@@ -69,8 +113,7 @@ class _Llm(_Model, _payload.Llm):
 
 
 class _ChatModel(_Model, _payload.ChatModel):
-    def taken(self, inputs: "Any") -> "Any":
-        return inputs[0] if inputs else []  # it tells one conversation at a time
+    is_chat = True
 
 
 class _Retriever(_Original, _payload.Retriever):
@@ -78,6 +121,16 @@ class _Retriever(_Original, _payload.Retriever):
 
 
 class _Tool(_Original, _payload.Tool):
+    def keep(
+        self,
+        run: "Run",
+        serialized: "Any",
+        keywords: "Given",
+        metadata: "Given | None",
+    ) -> None:
+        run._entry.input_str = keywords.pop("input_str", "")
+        super().keep(run, serialized, keywords, metadata)
+
     def started(self, run: "Run") -> "Args":
         (serialized, text), own = super().started(run)
         if run._heard.shows_all:
@@ -100,7 +153,7 @@ _known: "dict[tuple[str, str, bool], Recipe]" = {}
 """What has been made, of that many."""
 
 
-def recipe(kind: str, serialized: "Any", name: str | None, *, is_bare: bool) -> Recipe:
+def recipe(kind: str, serialized: "Any", name: str | None, more: "Given") -> Recipe:
     """
     Say what a run of LangChain is: never nameless.
 
@@ -108,9 +161,12 @@ def recipe(kind: str, serialized: "Any", name: str | None, *, is_bare: bool) -> 
         kind: What LangChain calls it.
         serialized: How LangChain describes the object; None for most chains.
         name: What LangChain calls the run.
-        is_bare: Whether it tells nothing else at its start.
+        more: What else it tells at its start.
     """
-    named = str(name or _name_of(serialized) or kind)
+    if not name and serialized.__class__ is dict:
+        name = serialized.get("name") or _last(serialized.get("id"))
+    named = str(name or kind)
+    is_bare = serialized is None and not more
     made = _known.get((kind, named, is_bare))
     if made is None:
         chain = _payload.CHAIN if is_bare else _CHAIN
@@ -120,32 +176,17 @@ def recipe(kind: str, serialized: "Any", name: str | None, *, is_bare: bool) -> 
     return made
 
 
-def describe_model(run: "Run", metadata: "Given", keywords: "Given") -> None:
+def shown(run: "Run", value: "Any", name: str) -> "Any":
     """
-    Note which model a run is of, and its parameters.
-
-    Args:
-        metadata: Where LangChain keeps what it knows of a model.
-        keywords: What else LangChain tells at its start.
+    Give a payload as handlers may have it: LangChain's own objects, where all is shown.
     """
-    run._params = params = keywords.get("invocation_params") or {}
-    for key in _MODEL_KEYS:
-        if key in params and (named := _string(params[key])):
-            run._model = named
-            break
-    else:
-        run._model = _string(metadata.get("ls_model_name"))
-    run.provider = _string(metadata.get("ls_provider"))
+    heard = run._heard
+    if heard.shows_all:
+        return contained(value)
+    if not heard.capture:
+        return run._tells.recorded({}) if name == "inputs" else None
+    return contained(redacted(value, heard.redactors, (name,)))
 
 
-def _name_of(serialized: "Any") -> "Any":
-    if not isinstance(serialized, dict):
-        return None
-    path = serialized.get("id")
-    return serialized.get("name") or (
-        path[-1] if isinstance(path, list) and path else None
-    )
-
-
-def _string(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+def _last(path: object) -> "Any":
+    return path[-1] if isinstance(path, list) and path else None

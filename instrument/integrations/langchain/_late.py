@@ -8,16 +8,9 @@ it stands before what the constructors of inner models and tools were given.
 
 from langchain_core.callbacks.base import BaseCallbackHandler
 
-from instrument.integrations.langchain._bridge import (
-    Inline,
-    on_chain_start,
-    on_chat_model_start,
-    on_llm_start,
-    on_retriever_start,
-    on_tool_start,
-)
-from instrument.integrations.langchain._event_method import EventMethod
+from instrument.integrations.langchain._bridge import Inline, ToolStartMethod
 from instrument.integrations.langchain._given import given_here, has_been_asked
+from instrument.integrations.langchain._opening import StartMethod
 from instrument.integrations.langchain._starts import is_stopped, stopped
 
 TYPE_CHECKING = False
@@ -25,23 +18,20 @@ if TYPE_CHECKING:
     from typing import Any
     from uuid import UUID
 
-    from instrument.integrations.langchain._event_method import Act
 
-
-def on_chat_model_start_late(
-    serialized: "Any", messages: "list[list[Any]]", *, run_id: "UUID", **told: "Any"
-) -> "Act | None":
+class LastStartMethod(StartMethod):
     """
-    Raise what is to stop the model, or have handlers join its run.
+    Raises what is to stop a chat model, or has handlers join its run.
     """
-    exc = stopped(run_id)
-    if exc is not None:
-        return _raise, None, exc
-    return on_chat_model_start(serialized, messages, run_id=run_id, **told)
 
-
-def _raise(exc: Exception) -> None:
-    raise exc
+    def __call__(  # type: ignore[override]
+        self, serialized: "Any", messages: "Any", *, run_id: "UUID", **told: "Any"
+    ) -> "Any":
+        exc = stopped(run_id)
+        if exc is not None:
+            given_here()  # they hear the run already
+            raise exc
+        return super().__call__(serialized, messages, run_id=run_id, **told)
 
 
 class _WhileNothingToDo:
@@ -71,11 +61,11 @@ class Late(BaseCallbackHandler):
     raise_error = True
     is_last = True
 
-    on_chain_start = EventMethod(on_chain_start)
-    on_llm_start = EventMethod(on_llm_start)
-    on_chat_model_start = EventMethod(on_chat_model_start_late)
-    on_tool_start = EventMethod(on_tool_start)
-    on_retriever_start = EventMethod(on_retriever_start)
+    on_chain_start: "Any" = StartMethod("chain")
+    on_llm_start: "Any" = StartMethod("llm")
+    on_chat_model_start: "Any" = LastStartMethod("chat_model")
+    on_tool_start: "Any" = ToolStartMethod("tool")
+    on_retriever_start: "Any" = StartMethod("retriever")
 
     def _forget(self, *args: "Any", **kwargs: "Any") -> None:
         given_here()  # they hear the run already

@@ -13,6 +13,7 @@ from instrument._lifecycle import astart, start
 from instrument._plan import Audience, linked
 from instrument._state import get_state
 from instrument.integrations.langchain import _heard
+from instrument.integrations.langchain._event_method import DONE, to_wait_for, waits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from instrument._lifecycle import Pending
     from instrument._listener import Listener
     from instrument._run import Run
-    from instrument.integrations.langchain._event_method import Act
 
 
-def joined(run: "Run", handlers: "tuple[Listener, ...]") -> "Act | None":
+def joined(run: "Run", handlers: "tuple[Listener, ...]") -> "Run | None":
     """
     Have a run that has started be heard by handlers that were asked since.
+
+    Returns:
+        The run, to be begun for them; None where they hear it already.
     """
     known = {listener.key for listener, _ in run._heard.listeners}
     late = tuple(it for it in handlers if it.key not in known)
@@ -39,23 +42,32 @@ def joined(run: "Run", handlers: "tuple[Listener, ...]") -> "Act | None":
     run._heard = run._plan.settle()
     run._voices = copy(run._heard.voices(run._tells))
     run._voices.start = Audience([layer], ()).receivers(run._tells.start)
-    return begin, abegin, run
+    return run
 
 
-def begin(run: "Run") -> None:
+def begun(run: "Run | None", loop: object) -> "Any":
     """
-    Start *run*, and forget it where a handler has stopped it.
+    Start *run* for a method of the bridge, and forget it where a handler has stopped it.
+
+    Args:
+        run: What has been made, if anything.
+        loop: The event loop that runs here.
+
+    Returns:
+        What the method gives to its caller.
     """
+    if run is None:
+        return DONE
+    if loop is not None and waits():
+        return to_wait_for(_abegin, run)
     try:
         start(run, get_state())
     except BaseException as exc:
         raise _stop(run, exc)  # noqa: B904 - mostly itself
+    return DONE
 
 
-def abegin(run: "Run") -> "Pending | None":
-    """
-    The twin of `begin`.
-    """
+def _abegin(run: "Run") -> "Pending | None":
     try:
         pending = astart(run)
     except BaseException as exc:
