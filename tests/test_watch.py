@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from instrument import BaseCallbackHandler, auto, callbacks, current_run, traced
-from instrument._monitor import Call
+from instrument._heard import Call
 from instrument.testing import Recorder
 
 if sys.version_info < (3, 12):
@@ -521,13 +521,13 @@ def test_frame_that_is_left_twice(module: Any) -> None:
     A frame is anchored once, and what is not open cannot go.
     """
     from instrument import _monitoring
-    from instrument._frames import Anchor, Open
+    from instrument._frames import Anchor, Armed, Open
 
     watched("add")
     monitor = _monitoring._found()
     assert monitor is not None
     frame = sys._getframe()
-    opened = monitor._open[id(frame)] = Open(frame.f_code)
+    opened = monitor._open[id(frame)] = Open(Armed(frame.f_code))
 
     monitor._on_yield(frame.f_code, 0, None)
     anchor = frame.f_trace

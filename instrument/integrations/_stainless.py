@@ -9,7 +9,7 @@ is made of it later share.
 from functools import partial
 
 from instrument._calls import begin, body_of, end_closed, is_wrapped
-from instrument._monitor import Call
+from instrument._heard import Call
 from instrument._requests import of_body
 from instrument._state import get_state
 from instrument._targets import Target
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument._calls import Own
+    from instrument._heard import Watch
     from instrument._merge import Inner
-    from instrument._monitor import Watch
     from instrument.integrations._streams import Kept
 
 

@@ -8,7 +8,7 @@ and its run ends as abandoned.
 
 import weakref
 
-from instrument._monitor import NOTHING, Call
+from instrument._heard import NOTHING, Call
 from instrument._watch import let
 
 TYPE_CHECKING = False
