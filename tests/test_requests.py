@@ -24,7 +24,7 @@ def messages(provider: str, where: str, **fields: Any) -> Any:
     read = of_body if where.startswith("/") else of_call
     request = read(provider, where, {"model": "m", **fields})
     assert request is not None
-    assert request.kind == "chat_model"
+    assert request.recipe.kind == "chat_model"
     return request.inputs["messages"]
 
 
@@ -180,7 +180,7 @@ def test_parameters() -> None:
     request = of_body("openai", "/chat/completions", body)
 
     assert request is not None
-    assert request.name == "openai.chat.completions"
+    assert request.recipe.name == "openai.chat.completions"
     assert request.model == "m"
     assert dict(request.inputs) == {"messages": [HI], "temperature": 0}
 
@@ -207,7 +207,7 @@ def test_other_kinds(
     request = read(provider, where, fields)
 
     assert request is not None
-    assert request.kind == kind
+    assert request.recipe.kind == kind
     assert request.inputs == first
 
 
