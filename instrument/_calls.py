@@ -34,8 +34,6 @@ class Request:
         read: Makes the `inputs` of *fields*, in containers of their own.
     """
 
-    __slots__ = ("_fields", "_read", "model", "provider", "recipe")
-
     def __init__(
         self,
         recipe: Recipe,
@@ -156,8 +154,6 @@ class Own:
 
     Each method raises what a handler with ``raise_error`` raised.
     """
-
-    __slots__ = ("_outside", "_session", "_tell", "run")
 
     def __init__(self, run: "Run") -> None:
         self.run = run

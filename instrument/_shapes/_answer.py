@@ -46,8 +46,6 @@ class LLMResult:
         llm_output: ``model_name``, ``token_usage``, as far as they are known.
     """
 
-    __slots__ = ("generations", "llm_output", "run")
-
     def __init__(
         self, generations: "list[list[Generation]]", llm_output: "dict[str, Any]"
     ) -> None:
@@ -68,8 +66,6 @@ class UnreadResult(LLMResult):
     """
     A result that is read when something of it is first asked for.
     """
-
-    __slots__ = ("_read",)
 
     def __init__(self, read: "Callable[[], LLMResult]") -> None:
         self._read = read
@@ -218,8 +214,6 @@ class Unread:
     """
     Stands for an answer that nobody has asked for yet.
     """
-
-    __slots__ = ("_given", "_read")
 
     def __init__(self, read: "Callable[..., Answer]", *given: object) -> None:
         self._read = read

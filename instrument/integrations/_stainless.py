@@ -101,8 +101,6 @@ class RequestCall(Call):
     One request, until its answer has come or begins to come.
     """
 
-    __slots__ = ("_call", "_is_stream", "_parsed")
-
     def __init__(self, call: "Own | Inner", parsed: Target, is_stream: bool) -> None:
         self._call = call
         self._parsed = parsed
