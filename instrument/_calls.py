@@ -155,11 +155,12 @@ class Own:
     Each method raises what a handler with ``raise_error`` raised.
     """
 
+    _session: RunSession | None = None
+    _tell: "Callable[[Any], object]"
+
     def __init__(self, run: "Run") -> None:
         self.run = run
         self._outside = get_state()
-        self._session: RunSession | None = None
-        self._tell: Callable[[Any], object]
 
     def go_on(self, *, in_pieces: bool) -> None:
         """
@@ -255,9 +256,10 @@ async def _done(pending: "Awaitable[None] | None") -> None:
 
 class _Asked:
     """
-    Binds what has its names already.
+    Binds what has its names already, and is in containers of its own.
     """
 
+    is_own = True
     keyed = False
     quick: "dict[object, Callable[..., dict[str, Any]]]" = {None: _inputs_of}  # noqa: RUF012
 

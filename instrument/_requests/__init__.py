@@ -9,6 +9,7 @@ from instrument._calls import Request
 from instrument._messages import get
 from instrument._recipe import Recipe
 from instrument._requests._messages import messages_of
+from instrument._telling import contained
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,12 +65,11 @@ class Operation:
         if self.kind == "chat_model":
             given = messages_of(given, self.system and self._system(fields))
         taken = (self.given, self.model, self.system)
-        params = {
-            name: value
-            for name, value in fields.items()
-            if name not in taken and type(value).__name__ not in _LEFT_OUT
-        }
-        return {_FIRST[self.kind]: given, **params}
+        inputs = {_FIRST[self.kind]: given}
+        for name, value in fields.items():
+            if name not in taken and type(value).__name__ not in _LEFT_OUT:
+                inputs[name] = contained(value)
+        return inputs
 
     def _system(self, fields: "Mapping[str, Any]") -> object:
         value: object = fields
