@@ -71,8 +71,8 @@ def only_text(answer: "Answer", chunk: "Any") -> str | None:
         content = said["content"]
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    told = [value for value in said.values() if value is not None]
-    return content if told == [content] and content.__class__ is str else None
+    tells_more = [*said.values()].count(None) != len(said) - 1
+    return None if tells_more or content.__class__ is not str else content
 
 
 def take_message(answer: "Answer", message: object) -> "Sequence[Token]":
