@@ -30,7 +30,7 @@ _IDLE = 1_000
 """
 How many exceptions are heard for nothing until none is.
 
-Each costs 0.2 us. To switch costs 100: the interpreter looks at every function once more.
+Each costs 0.1 us. To switch costs 100: the interpreter looks at every function once more.
 """
 
 if MONITORING is not None:
@@ -119,8 +119,8 @@ class Monitor:
         else:
             return
         frame: Any = _getframe(1)
-        if frame.f_code is not code:
-            frame = below(frame, code)
+        while frame.f_code is not code:  # as `below`, a call less
+            frame = frame.f_back
         key = id(frame) if armed.suspends else frame
         opened = self._open[key] = Open(armed)
         refused = None
@@ -131,7 +131,7 @@ class Monitor:
                 if call is not None:
                     opened.calls += (call,)
         except (Refused, Exception) as exc:
-            refused = _refused(watch, "called", exc)
+            refused = _refused(watch, "call", exc)
         if not opened.calls:
             del self._open[key]
             self._left(armed)
@@ -144,8 +144,8 @@ class Monitor:
         if not self._open:
             return
         frame: Any = _getframe(1)
-        if frame.f_code is not code:
-            frame = below(frame, code)
+        while frame.f_code is not code:  # as `below`, a call less
+            frame = frame.f_back
         opened = self._open.pop(frame, None) or self._suspended(frame)
         if opened is None:
             return
@@ -154,7 +154,7 @@ class Monitor:
             try:
                 call.returned(value)
             except (Refused, Exception) as exc:
-                refused = _refused(call, "returned", exc)
+                refused = _refused(call, "returned", exc) or refused
         if not opened.armed.watches:
             self._left(opened.armed)
         if refused is not None:
@@ -164,8 +164,8 @@ class Monitor:
         """
         Make what hears of each function that raises, of which few are ours.
 
-        It comes 14 times in a call of OpenAI's SDK, for 5 us when it was a method that
-        asked for the id of the code.
+        It comes 14 times in a call of OpenAI's SDK: as a method that asks for the id of
+        the code, it took a quarter of what to hear a call costs.
         """
         names, opened = self._armed, self._open
 
@@ -206,8 +206,8 @@ class Monitor:
         if not self._open:
             return
         frame: Any = _getframe(1)
-        if frame.f_code is not code:
-            frame = below(frame, code)
+        while frame.f_code is not code:  # as `below`, a call less
+            frame = frame.f_back
         anchor = frame.f_trace
         is_anchored = anchor.__class__ is Anchor
         opened = anchor.opened if is_anchored else self._open.get(id(frame))
@@ -220,14 +220,14 @@ class Monitor:
                 if call.takes_items:
                     call.suspended(item)
             except (Refused, Exception) as exc:
-                refused = _refused(call, "suspended", exc)
+                refused = _refused(call, "suspended", exc) or refused
         if not is_anchored:
             frame.f_trace = Anchor(id(frame), opened, anchor, self.dropped)
         if refused is not None:
             raise refused
 
     def _on_resume(
-        self, code: "CodeType", offset: int, exc: BaseException | None = None
+        self, code: "CodeType", offset: int, thrown: BaseException | None = None
     ) -> None:
         if not self._open or code.co_qualname not in self._armed:
             return
@@ -235,8 +235,11 @@ class Monitor:
         if opened is None or opened.armed.code is not code:
             return
         for call in opened.calls:
-            if call.is_stepped:
-                call.resumed()
+            try:
+                if call.is_stepped:
+                    call.resumed()
+            except Exception as exc:
+                _report.failed(call, "resumed", exc)
 
     def _raised(self, frame: "FrameType", exc: BaseException) -> None:
         opened = self._open.pop(frame, None) or self._suspended(frame)
@@ -273,7 +276,7 @@ class Monitor:
             try:
                 call.raised(raised)
             except (Refused, Exception) as exc:
-                refused = _refused(call, "raised", exc)
+                refused = _refused(call, "raised", exc) or refused
         self._left(opened.armed)
         if refused is not None:
             refused.__context__ = raised

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from instrument._requests import of_body, of_call
+from instrument import _requests
+from instrument._requests import _MOST_PATHS, of_body, of_call
 
 HI = {"role": "user", "content": "hi"}
 CALL = {"id": "1", "name": "clock", "arguments": {"zone": "UTC"}}
@@ -259,3 +260,16 @@ def test_content_in_strings() -> None:
     given = [{"role": "user", "content": ["h", "i"]}]
 
     assert messages("openai", "/chat/completions", messages=given) == [HI]
+
+
+def test_many_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Wherever it is posted to a request is read; so many paths are remembered.
+    """
+    known: dict[str, Any] = {}
+    monkeypatch.setattr(_requests, "_posted", known)
+
+    for number in range(_MOST_PATHS + 1):
+        assert of_body("openai", f"/{number}/chat/completions?x=1", {}) is not None
+
+    assert len(known) == _MOST_PATHS

@@ -884,6 +884,33 @@ def test_two_watches_of_one_function(module: Any, recorder: Recorder) -> None:
     )
 
 
+def test_functions_of_one_name(module: Any, recorder: Recorder) -> None:
+    """
+    Functions of the same qualified name are told apart, and disarmed one by one.
+    """
+    from instrument import _monitoring
+    from instrument._watch import maker
+
+    first, second, third = functions = [lambda: 1, lambda: 2, lambda: 1 / 0]
+    watches = [maker("a:b", {"name": name})(first) for name in ("one", "two")]
+    _monitoring.arm(first.__code__, watches[0])
+    _monitoring.arm(second.__code__, watches[1])
+    with callbacks(recorder), suppress(ZeroDivisionError):
+        for function in functions:
+            function()
+    _monitoring.disarm(third.__code__, watches[0])
+    _monitoring.disarm(first.__code__, watches[0])
+    with callbacks(recorder):
+        first(), second()
+    _monitoring.disarm(second.__code__, watches[1])
+
+    assert [(run.name, run.outputs) for run in recorder.runs] == [
+        ("one", 1),
+        ("two", 2),
+        ("two", 2),
+    ]
+
+
 class Broken(Call):
     """
     A watch with a bug.
@@ -920,6 +947,36 @@ def test_watch_with_a_bug(module: Any, call: object, reports: list[str]) -> None
 
     _monitoring.disarm(module.add.__code__, watch)
     assert "ZeroDivisionError" in reports[0]
+
+
+class BrokenSteps(Broken):
+    """
+    One that is wrong at each step, too.
+    """
+
+    takes_items = is_stepped = True
+
+    def suspended(self, item: object) -> None:
+        raise ZeroDivisionError
+
+    def resumed(self) -> None:
+        raise ZeroDivisionError
+
+
+def test_steps_with_a_bug(module: Any, reports: list[str]) -> None:
+    """
+    What goes wrong in ours between two steps of a generator does not reach it.
+    """
+    from instrument import _monitoring
+
+    watch = BrokenSteps(BrokenSteps(None))
+    _monitoring.arm(module.count.__code__, watch)
+
+    assert list(module.count(2)) == [0, 1]
+
+    _monitoring.disarm(module.count.__code__, watch)
+    told = ["ZeroDivisionError" in report for report in reports]
+    assert told == [True] * 3  # when it yields, goes on and returns
 
 
 def test_handler_calls_a_watched_function(module: Any, recorder: Recorder) -> None:
