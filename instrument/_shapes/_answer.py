@@ -46,6 +46,8 @@ class LLMResult:
         llm_output: ``model_name``, ``token_usage``, as far as they are known.
     """
 
+    __slots__ = ("generations", "llm_output", "run")
+
     def __init__(
         self, generations: "list[list[Generation]]", llm_output: "dict[str, Any]"
     ) -> None:
@@ -66,6 +68,8 @@ class UnreadResult(LLMResult):
     """
     A result that is read when something of it is first asked for.
     """
+
+    __slots__ = ("_read",)
 
     def __init__(self, read: "Callable[[], LLMResult]") -> None:
         self._read = read
