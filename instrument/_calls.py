@@ -5,7 +5,6 @@ Whoever hears it, a watcher or a client's wrapper, says when it begins, what com
 how it ends.
 """
 
-from functools import lru_cache
 from itertools import islice
 
 from instrument._current import current_run
@@ -21,7 +20,7 @@ from instrument._traced._session import RunSession
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from typing import Any
 
     from instrument._run import Run
@@ -32,23 +31,20 @@ class Request:
     What a provider is asked for.
 
     Args:
-        read: Gives the `inputs`, in containers of their own.
+        read: Makes the `inputs` of *fields*, in containers of their own.
     """
-
-    __slots__ = ("_read", "kind", "model", "name", "provider")
 
     def __init__(
         self,
-        kind: str,
-        name: str,
-        read: "Callable[[], dict[str, Any]]",
-        *,
+        recipe: Recipe,
+        read: "Callable[[Any], dict[str, Any]]",
+        fields: "Mapping[str, Any]",
+        provider: str,
         model: str | None = None,
-        provider: str | None = None,
     ) -> None:
-        self.kind = kind
-        self.name = name
+        self.recipe = recipe
         self._read = read
+        self._fields = fields
         self.model = model
         self.provider = provider
 
@@ -68,11 +64,7 @@ class Request:
 
 
 def _inputs_of(request: Request) -> "dict[str, Any]":
-    return guarded(request, _read) or {}
-
-
-def _read(request: Request) -> "dict[str, Any]":
-    return request._read()
+    return guarded(request._fields, request._read) or {}
 
 
 def body_of(http: "Any") -> object:
@@ -116,7 +108,7 @@ def begin(request: Request) -> "Own | Inner | None":
         Exception: What a handler with ``raise_error`` raised; nothing has begun then.
     """
     call = _opened(request)
-    if isinstance(call, Own):
+    if call.__class__ is Own:
         start(call.run)
     return call
 
@@ -132,32 +124,28 @@ async def abegin(request: Request) -> "Own | Inner | None":
 
 
 def _opened(request: Request) -> "Own | Inner | None":
-    outer, belongs = place(request.kind)
-    if belongs == "nothing" or _is_told(request):
+    recipe = request.recipe
+    outer, belongs = place(recipe.kind)
+    if belongs == "nothing" or (recipe.kind == "tool" and _is_told(request)):
         return None
     if outer is not None and belongs == "part":
         return Inner(outer, request.model, request.provider, request.params)
-    recipe = _recipe(request.name, request.kind)
     run = open_run(recipe, (), (_ASKED, (request,), _NO_KEYWORDS, None), outer)
     if run is None:
         return None
-    run.model, run.provider = request.model, request.provider
+    run._model, run.provider = request.model, request.provider
     return Own(run)
-
-
-_recipe = lru_cache(maxsize=500)(Recipe)
 
 
 def _is_told(request: Request) -> bool:
     """
     Tell whether this is a tool's call that the run in hand is: an SDK calls itself.
     """
-    if request.kind != "tool":
-        return False
     run = current_run()
     if not run or run.provider != request.provider:
         return False
-    return (run.kind, run.name, run.inputs) == ("tool", request.name, request.inputs)
+    told = ("tool", request.recipe.name, request.inputs)
+    return (run.kind, run.name, run.inputs) == told
 
 
 class Own:
@@ -167,13 +155,12 @@ class Own:
     Each method raises what a handler with ``raise_error`` raised.
     """
 
-    __slots__ = ("_outside", "_session", "_tell", "run")
+    _session: RunSession | None = None
+    _tell: "Callable[[Any], object]"
 
     def __init__(self, run: "Run") -> None:
         self.run = run
         self._outside = get_state()
-        self._session: RunSession | None = None
-        self._tell: Callable[[Any], object]
 
     def go_on(self, *, in_pieces: bool) -> None:
         """
@@ -214,7 +201,8 @@ class Own:
         """
         End with a whole result, or with None where it came in pieces.
         """
-        self._learn(value)
+        if self.run.kind == "embedding":
+            self._learn(value)
         if self._session is not None:
             self._session.returned(value)
         else:
@@ -240,7 +228,8 @@ class Own:
         """
         The twin of `returned`.
         """
-        self._learn(value)
+        if self.run.kind == "embedding":
+            self._learn(value)
         if self._session is not None:
             await _done(self._session.areturned(value))
         else:
@@ -256,7 +245,7 @@ class Own:
             await _done(afail(self.run, exc))
 
     def _learn(self, value: object) -> None:
-        if self.run.kind == "embedding" and not self.run.usage:
+        if not self.run.usage:
             self.run.usage = guarded(value, usage_of) or self.run.usage
 
 
@@ -267,9 +256,10 @@ async def _done(pending: "Awaitable[None] | None") -> None:
 
 class _Asked:
     """
-    Binds what has its names already.
+    Binds what has its names already, and is in containers of its own.
     """
 
+    is_own = True
     keyed = False
     quick: "dict[object, Callable[..., dict[str, Any]]]" = {None: _inputs_of}  # noqa: RUF012
 

@@ -49,10 +49,11 @@ def current_run() -> Run:
         return state
     if state is MUTED:
         return INERT
-    if not isinstance(state, Frame):
-        run: Any = None
-    else:
-        run = open_parent(state if state.is_run else state.run)  # type: ignore[arg-type]
+    run: Any = None
+    if isinstance(state, Frame):
+        run = state if state.is_run else state.run
+        if run is not None and run._ended_ns is not None:
+            run = open_parent(run)
     if frameworks:
         run = nearer(framework_run(), run)
     return run or INERT

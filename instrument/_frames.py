@@ -3,6 +3,7 @@ Frames of functions that are heard: found below a callback, and missed when they
 """
 
 import sys
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,31 +11,53 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
     from typing import Any
 
-    from instrument._monitor import Call
+    from instrument._heard import Call, Watch
 
     Dropped = Callable[[int, "Open"], None]
+
+_SUSPENDS = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
+
+
+class Armed:
+    """
+    A code object that is heard.
+
+    Attributes:
+        watches: Those who hear its calls; none once it has been disarmed.
+        listens: Gives something true if one of them could hear a call here and now.
+        suspends: Whether it is of a generator or coroutine.
+    """
+
+    __slots__ = ("code", "is_generator", "listens", "suspends", "watches")
+
+    def __init__(self, code: "CodeType") -> None:
+        self.code = code
+        self.suspends = bool(code.co_flags & _SUSPENDS)
+        self.is_generator = bool(code.co_flags & CO_GENERATOR)
+        self.be_heard_by()
+
+    def be_heard_by(self, *watches: "Watch") -> None:
+        self.watches = watches
+        several = len(watches) != 1
+        self.listens: Callable[[], object] = (
+            self._any_listens if several else watches[0].listens
+        )
+
+    def _any_listens(self) -> bool:
+        return any(watch.listens() for watch in self.watches)
 
 
 class Open:
     """
     A frame that runs or is suspended, and the calls that are heard of it.
 
-    Attributes:
-        takes_items: Whether one of them is to be told what it yields.
-        is_stepped: Whether one is to be told when it goes on.
+    It has no slots, as little has that is made in each call: an object with them is
+    made through six functions of the interpreter, another through none.
     """
 
-    __slots__ = ("calls", "code", "is_stepped", "takes_items")
-
-    def __init__(self, code: "CodeType") -> None:
-        self.code = code
+    def __init__(self, armed: Armed) -> None:
+        self.armed = armed
         self.calls: tuple[Call, ...] = ()
-        self.takes_items = self.is_stepped = False
-
-    def hear(self, call: "Call") -> None:
-        self.calls += (call,)
-        self.takes_items |= call.takes_items
-        self.is_stepped |= call.is_stepped
 
 
 class Anchor:
@@ -46,17 +69,18 @@ class Anchor:
     is looked at only while a debugger traces, and may be anything that can be called.
 
     Args:
+        opened: What is open of the frame.
         traced: What a debugger has put there.
         dropped: Is told that the frame has gone.
     """
 
-    __slots__ = ("_dropped", "_key", "_open", "traced")
+    __slots__ = ("_dropped", "_key", "opened", "traced")
 
     def __init__(
         self, key: int, opened: Open, traced: "Any", dropped: "Dropped"
     ) -> None:
         self._key = key
-        self._open = opened
+        self.opened = opened
         self._dropped = dropped
         self.traced = traced
 
@@ -66,7 +90,7 @@ class Anchor:
 
     def __del__(self) -> None:
         if not self._is_displaced():
-            self._dropped(self._key, self._open)
+            self._dropped(self._key, self.opened)
 
     def _is_displaced(self) -> bool:
         """
@@ -78,11 +102,10 @@ class Anchor:
         return frame is not None
 
 
-def frame_of(code: "CodeType") -> "FrameType":
+def below(frame: "Any", code: "CodeType") -> "FrameType":
     """
-    Give the frame of *code* that is nearest below a callback.
+    Give the frame of *code* that is nearest below *frame*, which calls a callback.
     """
-    frame: Any = sys._getframe(2)  # what calls the callback may have a frame, too
     while frame.f_code is not code:
         frame = frame.f_back
     return frame  # type: ignore[no-any-return]

@@ -6,7 +6,7 @@ adds what it knows to the run that is there, a second one (a retry, a router) op
 child.
 """
 
-from instrument._current import current_run
+from instrument._current import INERT, current_run
 from instrument._open import nearer, open_parent
 from instrument._plan import NOBODY, View
 from instrument._redact import redacted
@@ -54,11 +54,13 @@ def place(kind: str) -> "tuple[Run | None, str]":
     if get_state().__class__ is Part:
         return None, "nothing"
     sort = SORTS.get(kind)
-    ambient = current_run() or None
-    outer = ambient
+    if sort is None:
+        return None, "run"
+    run = current_run()
+    outer = ambient = None if run is INERT else run
     if models:
         outer = nearer(_of_framework(), ambient)
-    if sort is None or outer is None or SORTS.get(outer.kind) != sort:
+    if outer is None or SORTS.get(outer.kind) != sort:
         return None, "run"
     if outer._inner is not None:
         outer._inner.is_first = True

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType
 
-    from instrument._monitor import Watch
+    from instrument._heard import Watch
 
 _IDS = (3, 4)
 _ATTRIBUTE = "instrument_monitor"

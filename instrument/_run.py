@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from instrument._shapes import Answer
 
     class Binding(Protocol):
+        is_own: bool
         keyed: bool
         quick: dict[object, Callable[..., dict[str, Any]]]
 
@@ -264,6 +265,9 @@ class Run(Facts):
         if self._heard.redactors:
             shown: Any = redacted(inputs, self._heard.redactors, ("inputs",))
             inputs = shown if isinstance(shown, dict) else {"inputs": shown}  # dropped
+        elif binding.is_own and self.kind == "chat_model" and "messages" in inputs:
+            self._inputs, self._params = inputs.pop("messages"), inputs
+            return
         for value in inputs.values():
             if value.__class__ in CONTAINERS:
                 inputs = {k: contained(v) for k, v in inputs.items()}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from instrument._monitor import Watch
+    from instrument._heard import Watch
 
 
 class Target:

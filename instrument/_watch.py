@@ -4,9 +4,9 @@ Make runs of the calls of any function, which stays as it is: ``auto.watch``.
 
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_VARARGS, CO_VARKEYWORDS
 
+from instrument._heard import NOTHING, Call, Refused
 from instrument._lifecycle import fail, finish, start
 from instrument._merge import SORTS, Inner, place
-from instrument._monitor import NOTHING, Call, Refused
 from instrument._state import get_state, set_state
 from instrument._traced import traced
 from instrument._traced._session import RunSession

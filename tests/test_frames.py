@@ -4,7 +4,7 @@ What is known of a frame while its calls are heard.
 
 from typing import Any
 
-from instrument._frames import Anchor, Open
+from instrument._frames import Anchor, Armed, Open
 
 CODE = compile("", "nowhere", "exec")
 
@@ -14,7 +14,7 @@ def anchored(traced: Any) -> tuple[Anchor, list[Any]]:
     Put *traced* behind an anchor; give that, and who was told to have gone.
     """
     gone: list[Any] = []
-    opened = Open(CODE)
+    opened = Open(Armed(CODE))
     return Anchor(0, opened, traced, lambda key, it: gone.append((key, it))), gone
 
 
@@ -46,7 +46,7 @@ def test_nobody_behind_it() -> None:
     anchor(1)
     assert gone == []
 
-    opened = anchor._open
+    opened = anchor.opened
     del anchor
 
     assert gone == [(0, opened)]

@@ -21,7 +21,7 @@ CHECKOUT = Path(__file__).parents[1]
 # and its demo stand above the root: they use the public names, as any program does.
 FLOORS = [
     {"exceptions", "_ids", "_loops", "_messages", "_signature", "_state", "_text"},
-    {"_checked", "_entries", "_frames", "_json", "_report"},
+    {"_checked", "_entries", "_frames", "_heard", "_json", "_report"},
     {"_monitor"},
     {"_event", "_monitoring", "_receivers", "_redact", "_seen"},
     {"_shapes"},

@@ -11,6 +11,7 @@ from anyio.lowlevel import checkpoint
 from instrument import _merge, callbacks, current_run, traced
 from instrument._calls import Own, Request, abegin, begin
 from instrument._merge import Inner, Nested
+from instrument._recipe import Recipe
 from instrument._state import set_state
 from instrument.testing import Recorder
 
@@ -46,7 +47,7 @@ def request(kind: str = "chat_model") -> Request:
     Make what a provider is asked for.
     """
     given: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}], "n": 1}
-    return Request(kind, "sdk.chat", lambda: given, model="m", provider="sdk")
+    return Request(Recipe("sdk.chat", kind), dict, given, "sdk", "m")
 
 
 def call(kind: str = "chat_model", answer: object = ANSWER) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from instrument._requests import of_body, of_call
+from instrument import _requests
+from instrument._requests import _MOST_PATHS, of_body, of_call
 
 HI = {"role": "user", "content": "hi"}
 CALL = {"id": "1", "name": "clock", "arguments": {"zone": "UTC"}}
@@ -24,7 +25,7 @@ def messages(provider: str, where: str, **fields: Any) -> Any:
     read = of_body if where.startswith("/") else of_call
     request = read(provider, where, {"model": "m", **fields})
     assert request is not None
-    assert request.kind == "chat_model"
+    assert request.recipe.kind == "chat_model"
     return request.inputs["messages"]
 
 
@@ -180,7 +181,7 @@ def test_parameters() -> None:
     request = of_body("openai", "/chat/completions", body)
 
     assert request is not None
-    assert request.name == "openai.chat.completions"
+    assert request.recipe.name == "openai.chat.completions"
     assert request.model == "m"
     assert dict(request.inputs) == {"messages": [HI], "temperature": 0}
 
@@ -207,7 +208,7 @@ def test_other_kinds(
     request = read(provider, where, fields)
 
     assert request is not None
-    assert request.kind == kind
+    assert request.recipe.kind == kind
     assert request.inputs == first
 
 
@@ -259,3 +260,16 @@ def test_content_in_strings() -> None:
     given = [{"role": "user", "content": ["h", "i"]}]
 
     assert messages("openai", "/chat/completions", messages=given) == [HI]
+
+
+def test_many_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Wherever it is posted to a request is read; so many paths are remembered.
+    """
+    known: dict[str, Any] = {}
+    monkeypatch.setattr(_requests, "_posted", known)
+
+    for number in range(_MOST_PATHS + 1):
+        assert of_body("openai", f"/{number}/chat/completions?x=1", {}) is not None
+
+    assert len(known) == _MOST_PATHS

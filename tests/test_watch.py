@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from instrument import BaseCallbackHandler, auto, callbacks, current_run, traced
-from instrument._monitor import LOCK, Call
+from instrument._heard import Call
+from instrument._monitor import LOCK
 from instrument.testing import Recorder
 
 if sys.version_info < (3, 12):
@@ -523,13 +524,13 @@ def test_frame_that_is_left_twice(module: Any) -> None:
     A frame is anchored once, and what is not open cannot go.
     """
     from instrument import _monitoring
-    from instrument._frames import Anchor, Open
+    from instrument._frames import Anchor, Armed, Open
 
     watched("add")
     monitor = _monitoring._found()
     assert monitor is not None
     frame = sys._getframe()
-    opened = monitor._open[id(frame)] = Open(frame.f_code)
+    opened = monitor._open[id(frame)] = Open(Armed(frame.f_code))
 
     monitor._on_yield(frame.f_code, 0, None)
     anchor = frame.f_trace
@@ -913,6 +914,33 @@ def test_two_watches_of_one_function(module: Any, recorder: Recorder) -> None:
     )
 
 
+def test_functions_of_one_name(module: Any, recorder: Recorder) -> None:
+    """
+    Functions of the same qualified name are told apart, and disarmed one by one.
+    """
+    from instrument import _monitoring
+    from instrument._watch import maker
+
+    first, second, third = functions = [lambda: 1, lambda: 2, lambda: 1 / 0]
+    watches = [maker("a:b", {"name": name})(first) for name in ("one", "two")]
+    _monitoring.arm(first.__code__, watches[0])
+    _monitoring.arm(second.__code__, watches[1])
+    with callbacks(recorder), suppress(ZeroDivisionError):
+        for function in functions:
+            function()
+    _monitoring.disarm(third.__code__, watches[0])
+    _monitoring.disarm(first.__code__, watches[0])
+    with callbacks(recorder):
+        first(), second()
+    _monitoring.disarm(second.__code__, watches[1])
+
+    assert [(run.name, run.outputs) for run in recorder.runs] == [
+        ("one", 1),
+        ("two", 2),
+        ("two", 2),
+    ]
+
+
 class Broken(Call):
     """
     A watch with a bug.
@@ -949,6 +977,36 @@ def test_watch_with_a_bug(module: Any, call: object, reports: list[str]) -> None
 
     _monitoring.disarm(module.add.__code__, watch)
     assert "ZeroDivisionError" in reports[0]
+
+
+class BrokenSteps(Broken):
+    """
+    One that is wrong at each step, too.
+    """
+
+    takes_items = is_stepped = True
+
+    def suspended(self, item: object) -> None:
+        raise ZeroDivisionError
+
+    def resumed(self) -> None:
+        raise ZeroDivisionError
+
+
+def test_steps_with_a_bug(module: Any, reports: list[str]) -> None:
+    """
+    What goes wrong in ours between two steps of a generator does not reach it.
+    """
+    from instrument import _monitoring
+
+    watch = BrokenSteps(BrokenSteps(None))
+    _monitoring.arm(module.count.__code__, watch)
+
+    assert list(module.count(2)) == [0, 1]
+
+    _monitoring.disarm(module.count.__code__, watch)
+    told = ["ZeroDivisionError" in report for report in reports]
+    assert told == [True] * 3  # when it yields, goes on and returns
 
 
 def test_handler_calls_a_watched_function(module: Any, recorder: Recorder) -> None:

@@ -5,11 +5,11 @@ Which field holds what is data, per operation; what is left of a request are the
 parameters, as they were given.
 """
 
-from functools import partial
-
 from instrument._calls import Request
 from instrument._messages import get
+from instrument._recipe import Recipe
 from instrument._requests._messages import messages_of
+from instrument._telling import contained
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Operation:
         model: The field with the model's name.
     """
 
-    __slots__ = ("given", "kind", "model", "name", "system")
+    __slots__ = ("_recipes", "given", "kind", "model", "name", "system")
 
     def __init__(
         self,
@@ -45,37 +45,35 @@ class Operation:
         self.given = given
         self.system = system
         self.model = model
+        self._recipes: dict[str, Recipe] = {}  # by provider
 
     def request(self, provider: str, fields: "Mapping[str, Any]") -> Request:
         """
         Read a request of this operation.
         """
+        recipe = self._recipes.get(provider)
+        if recipe is None:
+            recipe = Recipe(f"{provider}.{self.name}", self.kind)
+            self._recipes[provider] = recipe
         model = fields.get(self.model)
-        return Request(
-            self.kind,
-            f"{provider}.{self.name}",
-            partial(self._inputs, fields),
-            model=model if isinstance(model, str) else None,
-            provider=provider,
-        )
+        if not isinstance(model, str):
+            model = None
+        return Request(recipe, self._inputs, fields, provider, model)
 
     def _inputs(self, fields: "Mapping[str, Any]") -> "dict[str, Any]":
         given = fields.get(self.given)
         if self.kind == "chat_model":
-            given = messages_of(given, self._system(fields))
+            given = messages_of(given, self.system and self._system(fields))
         taken = (self.given, self.model, self.system)
-        params = {
-            name: value
-            for name, value in fields.items()
-            if name not in taken and type(value).__name__ not in _LEFT_OUT
-        }
-        return {_FIRST[self.kind]: given, **params}
+        inputs = {_FIRST[self.kind]: given}
+        for name, value in fields.items():
+            if name not in taken and type(value).__name__ not in _LEFT_OUT:
+                inputs[name] = contained(value)
+        return inputs
 
     def _system(self, fields: "Mapping[str, Any]") -> object:
-        if self.system is None:
-            return None
         value: object = fields
-        for name in self.system.split("."):
+        for name in str(self.system).split("."):
             value = get(value, name)
         return value
 
@@ -95,6 +93,10 @@ _PATHS = {
     "/v1/complete": Operation("llm", "completions", "prompt"),
 }
 """The operations of the SDKs that are made by one generator, by where they post to."""
+
+_MOST_PATHS = 500
+_posted: dict[str, Operation] = {}
+"""The same by whole paths, as they have come."""
 
 _METHODS: "dict[str, dict[str, Operation]]" = {
     "google_genai": {
@@ -147,10 +149,17 @@ def of_body(provider: str, path: str, body: object) -> Request | None:
     """
     if not isinstance(body, dict):
         return None
-    path = path.partition("?")[0]
+    operation = _posted.get(path) or _operation_at(path)
+    return None if operation is None else operation.request(provider, body)
+
+
+def _operation_at(path: str) -> Operation | None:
+    given = path.partition("?")[0]
     for end, operation in _PATHS.items():
-        if path.endswith(end):
-            return operation.request(provider, body)
+        if given.endswith(end):
+            if len(_posted) < _MOST_PATHS:
+                _posted[path] = operation
+            return operation
     return None
 
 
@@ -160,6 +169,6 @@ def of_call(provider: str, method: str, fields: "Mapping[str, Any]") -> Request 
     """
     if provider == "mcp":
         name, arguments = str(fields.get("name")), fields.get("arguments") or {}
-        return Request("tool", name, partial(dict, arguments), provider=provider)
+        return Request(Recipe(name, "tool"), dict, arguments, provider)
     operation = _METHODS[provider].get(method)
     return None if operation is None else operation.request(provider, fields)

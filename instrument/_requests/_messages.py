@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Message = dict[str, Any]
 
-_PLAIN = ("role", "content")
+_PLAIN = 2  # fields: a role and a content
 _ROLES = {"model": "assistant", "human": "user", "ai": "assistant"}
 _TEXTS = ("text", "input_text", "output_text", None)
 
@@ -35,8 +35,8 @@ def messages_of(given: object, system: object = None) -> "list[Message]":
     """
     turns = [{"role": "system", "content": _content(system)}] if system else []
     for message in given if isinstance(given, (list, tuple)) else [given]:
-        if message.__class__ is dict and len(message) == len(_PLAIN):
-            role, content = map(message.get, _PLAIN)
+        if message.__class__ is dict and len(message) == _PLAIN:
+            role, content = message.get("role"), message.get("content")
             if role.__class__ is content.__class__ is str:  # as most are
                 turns.append({"role": _ROLES.get(role, role), "content": content})
                 continue

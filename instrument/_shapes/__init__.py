@@ -33,6 +33,7 @@ __all__ = [
     "Unread",
     "UnreadResult",
     "answer_of",
+    "only_text",
     "take",
     "usage_of",
     "vectors_of",
@@ -41,6 +42,9 @@ __all__ = [
 _MOST_TYPES = 500
 _known: "dict[type, Take]" = {}
 """How values of a type are read, where the type alone decides it."""
+
+only_text: "dict[type, Callable[[Answer, object], str | None]]" = {}
+"""What gives the text of a chunk of a type, where that may be all that it tells."""
 
 
 def answer_of(result: object) -> Answer:
@@ -62,16 +66,18 @@ def take(answer: Answer, chunk: object) -> "Sequence[Token]":
         Its pieces of text, each with its channel (``text``, ``reasoning``,
         ``tool_call``); none for a chunk of no known shape or without text.
     """
-    if isinstance(chunk, str):
-        return answer.said(chunk)
-    if isinstance(chunk, PLAIN):
-        return ()
     cls = type(chunk)
     read = _known.get(cls)
     if read is None:
+        if isinstance(chunk, str):
+            return answer.said(chunk)
+        if isinstance(chunk, PLAIN):
+            return ()
         read = _shape_of(chunk)
         if hasattr(cls, "model_fields") and len(_known) < _MOST_TYPES:
             _known[cls] = read
+            if read is _openai.take_chat:
+                only_text[cls] = _openai.only_text
     return read(answer, chunk)
 
 

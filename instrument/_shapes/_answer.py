@@ -219,17 +219,18 @@ class Unread:
     Stands for an answer that nobody has asked for yet.
     """
 
-    __slots__ = ("_given", "_read")
-
-    def __init__(self, read: "Callable[..., Answer]", *given: object) -> None:
+    def __init__(
+        self, read: "Callable[[Any, Any], Answer]", kind: "Any", result: object
+    ) -> None:
         self._read = read
-        self._given = given
+        self._kind = kind
+        self._result = result
 
     def read(self) -> Answer:
         """
         Read it.
         """
-        return self._read(*self._given)
+        return self._read(self._kind, self._result)
 
 
 def string(value: object) -> str | None:

@@ -26,7 +26,7 @@ def take_chat(answer: "Answer", value: object) -> "Sequence[Token]":
     """
     Read a chat completion or a completion, or a chunk of one; the first choice counts.
     """
-    text = _only_text(answer, value)
+    text = only_text(answer, value)
     if text is not None:
         return answer.said(text)
     read = reader(value)
@@ -50,26 +50,29 @@ def take_chat(answer: "Answer", value: object) -> "Sequence[Token]":
     return tokens
 
 
-def _only_text(answer: "Answer", chunk: "Any") -> str | None:
+def only_text(answer: "Answer", chunk: "Any") -> str | None:
     """
     Give the text of a chunk that tells no more than that, as most do; None of any other.
 
-    That takes 0.7 us; to look for all that could be told, 3.
+    To look for all that could be told takes ten times as long.
     """
     try:
-        (choice,) = chunk.choices
-        delta = choice.__dict__["delta"]
+        fields = chunk.__dict__
+        (choice,) = fields["choices"]
+        chosen = choice.__dict__
+        delta = chosen["delta"]
         if chunk.__pydantic_extra__ or delta.__pydantic_extra__:
             return None
-        if chunk.usage is not None or chunk.id != answer.response_id:
+        if fields["usage"] is not None or fields["id"] != answer.response_id:
             return None
-        if choice.index or choice.finish_reason is not None:
+        if chosen["index"] or chosen["finish_reason"] is not None:
             return None
-        content = delta.content
+        said = delta.__dict__
+        content = said["content"]
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    told = [value for value in delta.__dict__.values() if value is not None]
-    return content if told == [content] and content.__class__ is str else None
+    tells_more = [*said.values()].count(None) != len(said) - 1
+    return None if tells_more or content.__class__ is not str else content
 
 
 def take_message(answer: "Answer", message: object) -> "Sequence[Token]":

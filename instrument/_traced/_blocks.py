@@ -24,7 +24,7 @@ class Block:
     The context manager half of ``traced(...)``.
     """
 
-    keyed = False
+    is_own = keyed = False
     quick: "dict[object, Any]" = {}  # noqa: RUF012 - always empty: nothing is bound by name
 
     def __init__(self, given: "Given") -> None:

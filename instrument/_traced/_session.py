@@ -6,7 +6,7 @@ from instrument import _ids, _report
 from instrument._lifecycle import afail, afinish, astart, fail, finish, start
 from instrument._serve import stream_closed, stream_opened
 from instrument._session import Session
-from instrument._shapes import Answer, take
+from instrument._shapes import Answer, only_text, take
 from instrument._state import MUTED, leave, set_state
 from instrument._tell import guarded, recorded
 
@@ -180,6 +180,13 @@ class RunSession(Session):
         """
         Read a chunk of a model, and keep what it tells of the answer.
         """
+        known = self._run._answer
+        short = only_text.get(chunk.__class__)
+        if short is not None and known.__class__ is Answer and self._read is None:
+            text = short(known, chunk)
+            if text:  # which is all that there is of it, as of most chunks
+                self._items.append(text)
+                return text, "text"
         answer = self._run._read_answer()
         if answer is None:
             answer = self._run._answer = Answer()

@@ -54,6 +54,8 @@ class Spec:
         "wrapper",
     )
 
+    is_own = False
+
     def __init__(self, target: "Any", given: Given) -> None:
         self.given = given
         self.name = given.name or default_name(target)

@@ -7,7 +7,7 @@ from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
 from types import AsyncGeneratorType, GeneratorType
 
 from instrument._calls import begin, is_wrapped
-from instrument._monitor import Call
+from instrument._heard import Call
 from instrument._requests import of_call
 from instrument._state import get_state
 from instrument._targets import Target
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument._calls import Own
+    from instrument._heard import Watch
     from instrument._merge import Inner
-    from instrument._monitor import Watch
 
 
 def methods(

@@ -9,7 +9,7 @@ is made of it later share.
 from functools import partial
 
 from instrument._calls import begin, body_of, end_closed, is_wrapped
-from instrument._monitor import Call
+from instrument._heard import Call, Refused
 from instrument._requests import of_body
 from instrument._state import get_state
 from instrument._targets import Target
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument._calls import Own
+    from instrument._heard import Watch
     from instrument._merge import Inner
-    from instrument._monitor import Watch
     from instrument.integrations._streams import Kept
 
 
@@ -76,19 +76,24 @@ class RequestWatch:
         given = frame.f_locals
         if is_wrapped(given["self"]):
             return None
-        options = given["options"]
-        if options.method != "post":
+        # to ask a pydantic model for a field costs three times what its dict does
+        options = given["options"].__dict__
+        if options["method"] != "post":
             return None
-        body = options.json_data
-        if options.extra_json and isinstance(body, dict):
-            body = {**body, **options.extra_json}
-        request = of_body(self._provider, options.url, body)
+        body = options["json_data"]
+        extra = options.get("extra_json")
+        if extra and isinstance(body, dict):
+            body = {**body, **extra}
+        request = of_body(self._provider, options["url"], body)
         if request is None:
             return None
-        call = let(begin, request)
+        try:
+            call = begin(request)
+        except BaseException as exc:
+            raise Refused(exc) from None
         if call is None:
             return None
-        return RequestCall(call, self._parsed, is_stream=given["stream"])
+        return RequestCall(call, self._parsed, given["stream"])
 
 
 class RequestCall(Call):
@@ -96,9 +101,7 @@ class RequestCall(Call):
     One request, until its answer has come or begins to come.
     """
 
-    __slots__ = ("_call", "_is_stream", "_parsed")
-
-    def __init__(self, call: "Own | Inner", parsed: Target, *, is_stream: bool) -> None:
+    def __init__(self, call: "Own | Inner", parsed: Target, is_stream: bool) -> None:
         self._call = call
         self._parsed = parsed
         self._is_stream = is_stream
@@ -114,7 +117,10 @@ class RequestCall(Call):
             self._parsed.need()
             keep(response, self._call, in_pieces=False)
         else:
-            let(self._call.returned, value if raw is None else body_of(raw))
+            try:
+                self._call.returned(value if raw is None else body_of(raw))
+            except BaseException as exc:
+                raise Refused(exc) from None
 
     def raised(self, exc: BaseException) -> None:
         let(self._call.raised, exc)

@@ -8,7 +8,7 @@ and its run ends as abandoned.
 
 import weakref
 
-from instrument._monitor import NOTHING, Call
+from instrument._heard import NOTHING, Call, Refused
 from instrument._watch import let
 
 TYPE_CHECKING = False
@@ -124,7 +124,10 @@ class StreamCall(Call):
 
     def suspended(self, item: object) -> None:
         if item is not NOTHING:
-            let(self._call.item, item)
+            try:
+                self._call.item(item)
+            except BaseException as exc:
+                raise Refused(exc) from None
 
     def returned(self, value: object) -> None:
         _kept.pop(self._key, None)

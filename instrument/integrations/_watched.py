@@ -6,7 +6,7 @@ from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from instrument._monitor import Watch
+    from instrument._heard import Watch
     from instrument._targets import Target
 
 

@@ -8,7 +8,7 @@ made; this hears clients that were made before, too.
 from functools import partial
 
 from instrument._calls import begin, is_wrapped
-from instrument._monitor import Call
+from instrument._heard import Call
 from instrument._requests import of_call
 from instrument._state import get_state
 from instrument._targets import Target

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from instrument._monitor import Watch
+    from instrument._heard import Watch
 
 DISTRIBUTION = "litellm"
 TESTED = ("1.100.0", "1.106.2")

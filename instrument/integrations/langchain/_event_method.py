@@ -89,13 +89,9 @@ def waits() -> bool:
     Tell whether LangChain awaits what a method gives; asked where a loop is running.
     """
     caller: Any = sys._getframe(1)
-    while caller.f_code.co_name in _OURS:
+    while caller.f_globals.get("__package__") == __package__:
         caller = caller.f_back
     return bool(caller.f_code.co_flags & CO_COROUTINE)
-
-
-_OURS = {"__call__", "begun"}
-"""What stands between a method's caller and `waits`."""
 
 
 def to_wait_for(later: "Callable[..., Any]", *given: "Any") -> "Any":

@@ -1,0 +1,73 @@
+"""
+What hears a call of a function that is not ours: a watch, and the calls it begins.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any, Protocol
+
+    class Watch(Protocol):
+        """
+        What a call of an armed code object means.
+
+        Attributes:
+            is_stepped: Whether calls of generators or coroutines are to be told when
+                they go on.
+        """
+
+        is_stepped: bool
+
+        def listens(self) -> object:
+            """
+            Give something true if a call could be heard here and now; called at every
+            call, so that it has to be quick.
+            """
+
+        def called(self, frame: FrameType) -> "Call | None":
+            """
+            Begin; *frame* holds the arguments. None where nobody listens.
+            """
+
+
+class Call:
+    """
+    One call that is heard, until it has returned or raised.
+
+    Attributes:
+        takes_items: Whether it is to be told when the body of a generator or coroutine
+            is left: `suspended`.
+        is_stepped: Whether it is to be told when that goes on: `resumed`.
+    """
+
+    __slots__ = ()
+    takes_items = is_stepped = False
+
+    if TYPE_CHECKING:
+
+        def returned(self, value: Any) -> None: ...
+
+        def raised(self, exc: BaseException) -> None: ...
+
+        def suspended(self, item: Any) -> None:
+            """
+            Leave the body of a generator or coroutine.
+
+            Args:
+                item: What it yields, `NOTHING` where it awaits.
+            """
+
+        def resumed(self) -> None: ...
+
+
+NOTHING: "Any" = object()
+"""Stands for an item where there is none."""
+
+
+class Refused(BaseException):
+    """
+    Carries out of a callback what a handler with ``raise_error`` raised.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
