@@ -60,8 +60,9 @@ class Layer:
     One opening of some `Options`: a block entered, a constructor's, a call's.
 
     Attributes:
-        rank: ``block``, ``constructor``, ``call``, or ``trace`` (no handlers: the mark
-            at which samples below were drawn).
+        rank: ``block``, ``constructor``, ``call``, ``framework`` (what that was given
+            itself), or ``trace`` (no handlers: the mark at which samples below were
+            drawn).
         closed: True once it was left from another Context: it counts no more.
         loop: The event loop on which it was opened, where its handlers are at home.
         forks: How often this process had been forked off then.

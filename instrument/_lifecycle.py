@@ -8,6 +8,7 @@ How a run begins and ends: every start has exactly one terminal event.
 import sys
 
 from instrument import _ids
+from instrument._flushing import aflush_given, flush_given
 from instrument._loops import cancellations, shield
 from instrument._open import endings, open_parent
 from instrument._run import Run
@@ -109,6 +110,8 @@ def finish(run: Run, outputs: object) -> None:
     finally:
         run._call = None
         set_state(after)
+        if run._layers:
+            flush_given(run)
     if run.parent_id is None and run._heard.waits:
         _wait_for_background(run)
 
@@ -132,6 +135,8 @@ def fail(run: Run, exc: BaseException) -> None:
     finally:
         run._call = None
         set_state(after)
+        if run._layers:
+            flush_given(run)
     if run.parent_id is None and run._heard.waits:
         _wait_for_background(run)
 
@@ -140,7 +145,10 @@ def afinish(run: Run, outputs: object) -> "Pending | None":
     """
     The twin of `finish`.
     """
-    return _aend(run, "ok", returning, outputs) if run._ended_ns is None else None
+    if run._ended_ns is not None:
+        return None
+    end = _aend_given if run._layers else _aend
+    return end(run, "ok", returning, outputs)
 
 
 def afail(run: Run, exc: BaseException) -> "Pending | None":
@@ -150,7 +158,27 @@ def afail(run: Run, exc: BaseException) -> "Pending | None":
     What a cancelled run has to tell is queued, and waited for behind a shield; a
     coroutine that is being closed can wait for nothing.
     """
-    return _aend(run, _status(exc), failing, exc) if run._ended_ns is None else None
+    if run._ended_ns is not None:
+        return None
+    end = _aend_given if run._layers else _aend
+    return end(run, _status(exc), failing, exc)
+
+
+def _aend_given(
+    run: Run,
+    status: str,
+    tell: "Callable[[Run, Any], Delivery | None]",
+    value: object,
+) -> "Pending | None":
+    """
+    End a run whose constructor or call was given handlers.
+    """
+    try:
+        pending = _aend(run, status, tell, value)
+    except BaseException:
+        flush_given(run)
+        raise
+    return aflush_given(run, pending)
 
 
 def _aend(

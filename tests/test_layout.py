@@ -35,7 +35,7 @@ FLOORS = [
     {"_telling"},
     {"_facts", "_recipe"},
     {"_run"},
-    {"_open", "_tell"},
+    {"_flushing", "_open", "_tell"},
     {"_lifecycle"},
     {"_current", "_session"},
     {"_asteps", "_steps"},

@@ -30,11 +30,11 @@ class TokenStream(BaseCallbackHandler, Generic[Item]):
     """
     The tokens of one request, in order, as an iterator and as an async iterator.
 
-    It ends when its block ends, well or not, however many models spoke; an exception
-    is raised where the request was called, not here. Whoever consumes runs beside the
-    block, in another task or thread, on any loop; of several consumers each gets other
-    tokens. One that stops early holds nobody up: what is not fetched waits, up to
-    *maxsize*, for the next one.
+    It ends when its block ends, or the call that it was given to, well or not, however
+    many models spoke; an exception is raised where the request was called, not here.
+    Whoever consumes runs beside it, in another task or thread, on any loop; of several
+    consumers each gets other tokens. One that stops early holds nobody up: what is not
+    fetched waits, up to *maxsize*, for the next one.
 
     One stream serves one block: a token after that raises, and so is reported. A block
     that is never entered never ends: whoever cancels a task before its first step

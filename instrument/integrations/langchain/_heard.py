@@ -230,4 +230,4 @@ def _hand_down(run: "Run", manager: "Any") -> None:
     tags = tuple(getattr(manager, "inheritable_tags", None) or ())
     metadata = getattr(manager, "inheritable_metadata", None) or None
     if tags or metadata:
-        run._extra += (Layer(Options(tags=tags, metadata=metadata), "call"),)
+        run._extra += (Layer(Options(tags=tags, metadata=metadata), "framework"),)

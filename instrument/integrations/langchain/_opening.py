@@ -94,7 +94,7 @@ def _own(handlers: "tuple[Listener, ...]", parent: "Run | None") -> "tuple[Layer
     if parent is not None:
         known = {listener.key for listener, _ in parent._heard.listeners}
         handlers = tuple([it for it in handlers if it.key not in known])
-    return (Layer(Options(handlers), "call"),) if handlers else ()
+    return (Layer(Options(handlers), "framework"),) if handlers else ()
 
 
 def _label(run: "Run", tags: "Tags", metadata: "Metadata") -> None:

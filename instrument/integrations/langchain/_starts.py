@@ -36,7 +36,7 @@ def joined(run: "Run", handlers: "tuple[Listener, ...]") -> "Run | None":
     late = tuple(it for it in handlers if it.key not in known)
     if not late:
         return None
-    layer = Layer(Options(late), "call")
+    layer = Layer(Options(late), "framework")
     run._extra = (layer, *run._extra)
     run._plan = linked(run._plan, (layer,))
     run._heard = run._plan.settle()
