@@ -191,9 +191,7 @@ def async_stream_over(cls: "Any") -> type:
                 raise
             try:
                 await call.aitem(item)
-            except (
-                BaseException
-            ) as exc:  # of a handler with `raise_error`, or cancelled
+            except BaseException as exc:  # cancelled, or what a handler raised
                 try:
                     with suppress(AttributeError):  # Mistral's 2 has none
                         await super().close()
