@@ -234,8 +234,13 @@ class Run(Facts):
         return View(self._plan.without(layers), self, self, stands_on=self)
 
     @property
+    def _owner(self) -> object:  # type: ignore[override]
+        # of blocks alone, so that it has no place of its own in the layout of runs
+        return self._entry[-1] if self._entry.__class__ is tuple else None
+
+    @property
     def _place(self) -> "tuple[Any, ...]":  # type: ignore[override]
-        return self._entry[1:] if self._entry is not None else ()
+        return self._entry[1:-1]  # type: ignore[no-any-return]
 
     def next_seq(self) -> int:
         """
@@ -301,7 +306,6 @@ def _settle_layout() -> None:
     first._call = first._inputs = first._outputs = first._metadata = None
     first._entry = first._params = first._answer = None
     first.status, first.model, first.provider = "ok", None, None
-    first._owner = None  # one too many, of blocks alone
 
 
 _settle_layout()

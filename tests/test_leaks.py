@@ -4,6 +4,8 @@ Blocks and runs leave nothing behind, however they end.
 
 import asyncio
 import gc
+import subprocess
+import sys
 import tracemalloc
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
@@ -220,3 +222,35 @@ async def test_arguments_of_failed_call_are_freed(called: Called) -> None:
         assert freed() is None
     finally:
         gc.enable()
+
+
+def test_open_run_is_small() -> None:
+    """
+    An open run without payload weighs less than 1,000 bytes: its attributes are not
+    more than the interpreter keeps in a layout that all runs share.
+    """
+    code = """if True:
+        import tracemalloc
+        from contextlib import ExitStack
+        from instrument import callbacks, traced
+
+        @traced.chat_model(model="m")
+        def other(messages: list[str]) -> str:
+            return "a run of another shape"
+
+        with ExitStack() as leaving, callbacks(on_chain_end=id):
+            other(["hi"])
+            blocks = [traced("open") for _ in range(300)]
+            for block in blocks:
+                leaving.push(block)  # left in any case; entered below
+            for number, block in enumerate(blocks):
+                if number == 100:
+                    tracemalloc.start()
+                block.__enter__()
+            print(tracemalloc.get_traced_memory()[0] / 200)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert float(done.stdout) < 1_000

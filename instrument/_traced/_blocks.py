@@ -107,7 +107,7 @@ class Block:
         run = open_run(recipe, given.layers("call"), call)
         if run is None:
             return None
-        run._owner = self
+        run._entry = (None, self)
         if not has_inputs:
             run._inputs = recipe.tells.recorded({})
         return run
@@ -121,7 +121,7 @@ class Block:
 
     def _entered(self, run: "Run") -> "Run":
         self._runs[id(run)] = run
-        run._entry = (set_state(run), *place(3))
+        run._entry = (set_state(run), *place(3), self)
         return run
 
     def _left(self) -> "Run | None":

@@ -55,6 +55,31 @@ def test_what_old_chains_tell(whole: Callable[..., None]) -> None:
     assert recorder.runs[0].name == "Chain"
 
 
+def test_input_that_cannot_be_read(recorder: Recorder, reports: list[str]) -> None:
+    """
+    A tool whose input raises is told of without it, and that is reported.
+    """
+
+    class Hostile(dict[str, Any]):
+        def values(self) -> Any:
+            raise OSError("no values")
+
+    told: list[Any] = []
+
+    def tell(serialized: Any, input_str: Any) -> None:
+        told.append((serialized, input_str))
+
+    with callbacks(recorder, on_tool_start=tell):
+        run = CallbackManager.configure().on_tool_start(
+            {"name": "pay"}, "1", inputs=Hostile(card=1), name="pay"
+        )
+        run.on_tool_end("paid")
+
+    assert told == [({"name": "pay"}, None)]
+    assert recorder.tree() == "tool pay: ok"
+    assert any("OSError: no values" in report for report in reports)
+
+
 async def test_what_old_chains_tell_in_async_code(whole: Callable[..., None]) -> None:
     """
     The same in async code, and of what has no name at all.

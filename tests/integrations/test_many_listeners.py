@@ -49,9 +49,7 @@ def test_threads(sdk: Any, hear: Any, provider: "Provider") -> None:
 
     with closing(sdk.make(provider.url)) as made:
         client = hear(made)
-        sdk.calls["chat"](
-            client
-        )  # some make parts of a client when they are first used
+        sdk.calls["chat"](client)  # some make parts of it when they are first used
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(ask, ["chat", "stream"] * THREADS))
 
@@ -92,6 +90,31 @@ def test_a_handler_that_asks(sdk: Any, hear: Any, provider: "Provider") -> None:
     facts.check(recorder, sdk, "stream")
     assert len(answers) == len(["start", *facts.WORDS, "end"])
     assert len({len(answer) for answer in answers}) == 1
+
+
+@pytest.mark.parametrize("name", ["chat", "stream"])
+@facts.every_sdk
+def test_a_handler_that_refuses_the_end(
+    sdk: Any, name: str, hear: Any, provider: "Provider"
+) -> None:
+    """
+    What a handler with ``raise_error`` raises at the end reaches the caller; others hear
+    the end.
+    """
+    recorder = Recorder()
+
+    class Refuse(BaseCallbackHandler):
+        raise_error = True
+
+        def on_llm_end(self, *args: Any, **kwargs: Any) -> None:
+            raise PermissionError
+
+    with closing(sdk.make(provider.url)) as made, callbacks(Refuse(), recorder):
+        client = hear(made)
+        with pytest.raises(PermissionError):
+            facts.read(sdk.calls[name](client))
+
+    facts.check(recorder, sdk, name)
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring is of 3.12")
