@@ -102,9 +102,8 @@ def _flush(listener: "Listener", layer: "Layer") -> None:
     if _is_awaitable(result):
         from instrument import _lanes
 
-        lane = _lanes.lane_of(listener, layer)
-        lane.put(result, "flush")
-        lane.wait()
+        _lanes.lane_of(listener, layer).put(result, "flush")
+        _lanes.wait([layer])
 
 
 async def _aflush(listener: "Listener") -> None:

@@ -2,6 +2,7 @@
 Handlers are flushed when their block is left, and at the interpreter's exit.
 """
 
+import threading
 from collections.abc import Generator, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -32,12 +33,14 @@ class Flushed(BaseCallbackHandler):
 
     def __init__(self) -> None:
         self.log: list[str] = []
+        self.flushed = threading.Event()
 
     def on_event(self, event: Any, **kwargs: Any) -> None:
         self.log.append(event.event)
 
     def flush(self) -> None:
         self.log.append("flush")
+        self.flushed.set()
 
 
 class AsyncFlushed(AsyncCallbackHandler):
@@ -47,12 +50,14 @@ class AsyncFlushed(AsyncCallbackHandler):
 
     def __init__(self) -> None:
         self.log: list[str] = []
+        self.flushed = threading.Event()
 
     async def on_event(self, event: Any, **kwargs: Any) -> None:
         self.log.append(event.event)
 
     async def aflush(self) -> None:
         self.log.append("flush")
+        self.flushed.set()
 
 
 class Both(Flushed):
@@ -90,6 +95,21 @@ async def test_async_block_flushes(handler: type[Flushed]) -> None:
 
     async with callbacks(flushed):
         traced(lambda: None)()
+
+    assert flushed.log == ["on_chain_start", "on_chain_end", "flush"]
+
+
+@both_backends
+@pytest.mark.rule(14, "sync")
+async def test_sync_block_in_async_code(anyio_backend: str) -> None:
+    """
+    A sync block in async code has its async handlers flushed, at once or soon.
+    """
+    flushed = AsyncFlushed()
+
+    with callbacks(flushed):
+        traced(lambda: None)()
+    await anyio.to_thread.run_sync(flushed.flushed.wait, 5)
 
     assert flushed.log == ["on_chain_start", "on_chain_end", "flush"]
 

@@ -26,12 +26,14 @@ class Flushed(BaseCallbackHandler):
 
     def __init__(self) -> None:
         self.log: list[str] = []
+        self.flushed = threading.Event()
 
     def on_event(self, event: Any, **kwargs: Any) -> None:
         self.log.append(event.event)
 
     def flush(self) -> None:
         self.log.append("flush")
+        self.flushed.set()
 
 
 class AsyncFlushed(AsyncCallbackHandler):
@@ -41,12 +43,14 @@ class AsyncFlushed(AsyncCallbackHandler):
 
     def __init__(self) -> None:
         self.log: list[str] = []
+        self.flushed = threading.Event()
 
     async def on_event(self, event: Any, **kwargs: Any) -> None:
         self.log.append(event.event)
 
     async def aflush(self) -> None:
         self.log.append("flush")
+        self.flushed.set()
 
 
 class Refusing(Flushed):
@@ -149,7 +153,7 @@ async def test_async_call_that_does_not_return(handler: type[Flushed]) -> None:
     """
     The same holds in async code, of a call that is cancelled as well.
     """
-    failed, cancelled, left, refusing = handler(), handler(), Flushed(), Refusing()
+    failed, cancelled, left, refusing = handler(), handler(), handler(), Refusing()
 
     with pytest.raises(KeyError):
         await traced(awork)(KeyError(), callbacks=[failed])  # type: ignore[call-arg]
@@ -160,6 +164,7 @@ async def test_async_call_that_does_not_return(handler: type[Flushed]) -> None:
     numbers: Any = traced(acount)(callbacks=[left])  # type: ignore[call-arg]
     await anext(numbers)
     await numbers.aclose()
+    await anyio.to_thread.run_sync(left.flushed.wait, 5)
 
     assert failed.log == cancelled.log == ["on_chain_start", "on_chain_error", "flush"]
     assert left.log == failed.log
