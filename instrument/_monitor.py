@@ -132,7 +132,7 @@ class Monitor:
                 call = watch.called(frame)
                 if call is not None:
                     opened.calls += (call,)
-        except (Refused, Exception) as exc:
+        except BaseException as exc:
             refused = _refused(watch, "call", exc)
         if not opened.calls:
             del self._open[key]
@@ -155,7 +155,7 @@ class Monitor:
         for call in opened.calls:
             try:
                 call.returned(value)
-            except (Refused, Exception) as exc:
+            except BaseException as exc:
                 refused = _refused(call, "returned", exc) or refused
         if not opened.armed.watches:
             self._left(opened.armed)
@@ -221,7 +221,7 @@ class Monitor:
             try:
                 if call.takes_items:
                     call.suspended(item)
-            except (Refused, Exception) as exc:
+            except BaseException as exc:
                 refused = _refused(call, "suspended", exc) or refused
         if not is_anchored:
             frame.f_trace = Anchor(id(frame), opened, anchor, self.dropped)
@@ -277,7 +277,7 @@ class Monitor:
         for call in opened.calls:
             try:
                 call.raised(raised)
-            except (Refused, Exception) as exc:
+            except BaseException as exc:
                 refused = _refused(call, "raised", exc) or refused
         self._left(opened.armed)
         if refused is not None:
@@ -292,10 +292,13 @@ class Monitor:
 
 def _refused(told: object, how: str, exc: BaseException) -> BaseException | None:
     """
-    Give what a handler refuses with; report what is wrong with ours.
+    Give what is to be raised: what a handler refuses with, or Ctrl-C in the midst of
+    ours. Report what is wrong with ours.
     """
     if isinstance(exc, Refused):
         return exc.error
+    if not isinstance(exc, Exception):
+        return exc
     _report.failed(told, how, exc)
     return None
 

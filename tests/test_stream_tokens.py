@@ -262,3 +262,44 @@ def test_chunk_that_cannot_be_read(reports: list[str]) -> None:
     tokens = [e.data["token"] for e in recorder.events if "token" in e.event]
     assert tokens == ["a"]
     assert "nothing to see" in "".join(reports)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("is_record", [True, False])
+@pytest.mark.rule(8, "generator", "async generator")
+async def test_chunk_of_several_pieces(is_record: bool) -> None:
+    """
+    Each piece of a chunk is told, and its text is all in the answer.
+    """
+    parts = [{"text": "hm", "thought": True}, {"text": "a"}, {"text": "b"}]
+    chunk = {"candidates": [{"content": {"parts": parts}}]}
+    heard: list[str] = []
+    ended: list[Any] = []
+    recorder = Recorder()
+
+    async def hear(token: str) -> None:
+        heard.append(token)
+
+    @traced.chat_model
+    def ask() -> Iterator[Any]:
+        yield chunk
+
+    @traced.chat_model
+    async def aask() -> AsyncIterator[Any]:
+        yield chunk
+
+    with (
+        callbacks(on_llm_end=ended.append),
+        callbacks(on_llm_new_token=heard.append),
+        callbacks(*[recorder] * is_record),
+    ):
+        list(ask())
+        _ = [item async for item in aask()]
+        async with callbacks(on_llm_new_token=hear):
+            _ = [item async for item in aask()]
+
+    assert heard == ["hm", "a", "b"] * 2 + ["hm", "hm", "a", "a", "b", "b"]
+    assert [each.generations[0][0].text for each in ended] == ["ab"] * 3
+    told = [e.data for e in recorder.events if e.event == "on_llm_new_token"]
+    channels = [data["channel"] for data in told]
+    assert channels == ["reasoning", "text", "text"] * (3 * is_record)

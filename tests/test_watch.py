@@ -1009,6 +1009,42 @@ def test_steps_with_a_bug(module: Any, reports: list[str]) -> None:
     assert told == [True] * 3  # when it yields, goes on and returns
 
 
+class Interrupted(Broken):
+    """
+    One in whose midst somebody presses Ctrl-C.
+    """
+
+    takes_items = True
+
+    def called(self, frame: object) -> Any:
+        return self.call or self.interrupt()
+
+    def interrupt(self, *args: object) -> None:
+        raise KeyboardInterrupt
+
+    returned = raised = suspended = interrupt
+
+
+@pytest.mark.parametrize("call", [None, Interrupted(None)])
+@pytest.mark.parametrize("name", ["add", "fall", "count"])
+def test_interrupt(module: Any, name: str, call: object) -> None:
+    """
+    Ctrl-C in the midst of what is ours reaches the caller, and leaves nothing open.
+    """
+    from instrument import _monitoring
+
+    watch = Interrupted(call)
+    code = getattr(module, name).__code__
+    _monitoring.arm(code, watch)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(getattr(module, name)(0 if name == "fall" else 1))
+
+    gc.collect()
+    _monitoring.disarm(code, watch)
+    assert _monitoring._found() is None
+
+
 def test_handler_calls_a_watched_function(module: Any, recorder: Recorder) -> None:
     """
     What a handler itself calls is not heard.

@@ -12,11 +12,12 @@ from instrument._tell import guarded, recorded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from typing import Any
 
     from instrument._receivers import Receivers
     from instrument._run import Run
+    from instrument._shapes._answer import Token
     from instrument._traced._given import Given
 
 MOST_ITEMS = 1_000
@@ -89,9 +90,8 @@ class RunSession(Session):
         return self._token
 
     def _token(self, chunk: object) -> None:
-        read = self._text_of(chunk)
-        if read is not None:
-            self._run.token(read[0], chunk, read[1])
+        for text, channel in self._tokens_of(chunk):
+            self._run.token(text, chunk, channel)
 
     def _teller(self, receivers: "Receivers") -> "Callable[[Any], None]":
         """
@@ -99,7 +99,7 @@ class RunSession(Session):
 
         `Run.token` would cost 2 us a token, this 0.4.
         """
-        run, text_of, keep = self._run, self._text_of, self._items.append
+        run, tokens_of, keep = self._run, self._tokens_of, self._items.append
         methods, run_id, parent_id = receivers.methods, run.id, run.parent_id
 
         def tell(chunk: "Any") -> None:
@@ -109,10 +109,12 @@ class RunSession(Session):
                 text = chunk
                 keep(text)
             else:
-                read = text_of(chunk)
-                if read is None:
+                tokens = tokens_of(chunk)
+                if len(tokens) != 1:  # none, or rarely several
+                    for text, channel in tokens:
+                        run.token(text, chunk, channel)
                     return
-                text = read[0]
+                text = tokens[0][0]
             if run._first_token_ns is None:
                 run._first_token_ns = _ids.clock_ns()
                 run._answer = run._answer or Answer()
@@ -139,12 +141,19 @@ class RunSession(Session):
 
     def aitem(self, value: object) -> "Awaitable[None] | None":
         if self._is_model:
-            read = self._text_of(value)
-            if read is not None:
-                return self._run.atoken(read[0], value, read[1])
-        elif self._keeps:
+            tokens = self._tokens_of(value)
+            if len(tokens) == 1:
+                return self._run.atoken(tokens[0][0], value, tokens[0][1])
+            return self._atokens(tokens, value) if tokens else None
+        if self._keeps:
             self._keep(value)
         return None
+
+    async def _atokens(self, tokens: "Sequence[Token]", chunk: object) -> None:
+        for text, channel in tokens:
+            pending = self._run.atoken(text, chunk, channel)
+            if pending is not None:
+                await pending
 
     def returned(self, value: object) -> None:
         stream_closed(self)
@@ -176,7 +185,7 @@ class RunSession(Session):
         self._run.outputs = recorded(self._run, self._partial())
         return afail(self._run, exc)
 
-    def _text_of(self, chunk: object) -> "tuple[str, str] | None":
+    def _tokens_of(self, chunk: object) -> "Sequence[Token]":
         """
         Read a chunk of a model, and keep what it tells of the answer.
         """
@@ -186,7 +195,7 @@ class RunSession(Session):
             text = short(known, chunk)
             if text:  # which is all that there is of it, as of most chunks
                 self._items.append(text)
-                return text, "text"
+                return ((text, "text"),)
         answer = self._run._read_answer()
         if answer is None:
             answer = self._run._answer = Answer()
@@ -196,18 +205,15 @@ class RunSession(Session):
             _report.failed(take, "reading a payload", exc)
             tokens = ()
         if self._read is not None:
-            read = self._read_by_user(chunk, self._read)
-        else:
-            read = tokens[0] if tokens else None
-        if read is not None and read[1] == "text":
-            self._items.append(read[0])
-        return read
+            tokens = self._read_by_user(chunk, self._read)
+        self._items += [text for text, channel in tokens if channel == "text"]
+        return tokens
 
     def _read_by_user(
         self, chunk: object, read: "Callable[[Any], Any]"
-    ) -> "tuple[str, str] | None":
+    ) -> "Sequence[Token]":
         text = guarded(chunk, read)
-        return (text, "text") if isinstance(text, str) and text else None
+        return ((text, "text"),) if isinstance(text, str) and text else ()
 
     def _keep(self, value: object) -> None:
         self._count += 1

@@ -10,6 +10,7 @@ from contextvars import Context
 from threading import Event
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -99,6 +100,46 @@ async def test_what_old_chains_tell_in_async_code(whole: Callable[..., None]) ->
         "on_chain_end",
     ]
     assert recorder.runs[0].name == "chain"
+
+
+@pytest.mark.parametrize(
+    "kind, given, result",
+    [
+        ("chain", {"inputs": {"x": 1}}, {"inputs": {"x": 1}, "outputs": {"y": 2}}),
+        ("llm", {"prompts": ["hi"]}, {"response": LLMResult(generations=[])}),
+        ("tool", {"input_str": "x"}, {"output": "y"}),
+        ("retriever", {"query": "x"}, {"documents": []}),
+        ("retriever", {"query": "x"}, {}),
+        ("chat_model", {"messages": [[]]}, {"response": LLMResult(generations=[])}),
+    ],
+)
+def test_all_told_by_keyword(
+    kind: str,
+    given: dict[str, Any],
+    result: dict[str, Any],
+    whole: Callable[..., None],
+    reports: list[str],
+) -> None:
+    """
+    A start and an end are heard of who names each argument, as LangServe's client does.
+    """
+    recorder, id = Recorder(), uuid4()
+    end = "llm" if kind == "chat_model" else kind
+    called = {"serialized": {"name": "its"}, **given}
+
+    with callbacks(recorder):
+        getattr(BRIDGE, f"on_{kind}_start")(**called, run_id=id)
+        BRIDGE.on_retry(retry_state=SimpleNamespace(attempt_number=2), run_id=id)
+        getattr(BRIDGE, f"on_{end}_end")(**result, run_id=id)
+
+    whole(recorder)
+    assert [event.event for event in recorder.events] == [
+        f"on_{kind}_start",
+        "on_retry",
+        f"on_{end}_end",
+    ]
+    assert recorder.runs[0].name == "its"
+    assert not reports
 
 
 def test_results_that_hold_nothing(whole: Callable[..., None]) -> None:

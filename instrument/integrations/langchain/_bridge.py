@@ -33,7 +33,7 @@ from instrument.integrations.langchain._given import (
     has_been_asked,
 )
 from instrument.integrations.langchain._kinds import shown
-from instrument.integrations.langchain._opening import StartMethod
+from instrument.integrations.langchain._opening import ABSENT, StartMethod, by_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +80,11 @@ class EndMethod(Method):
     Ends a run of any kind.
     """
 
-    def __call__(self, outputs: "Any", *, run_id: "UUID", **told: "Any") -> "Any":
+    def __call__(
+        self, outputs: "Any" = ABSENT, /, *, run_id: "UUID", **told: "Any"
+    ) -> "Any":
+        if outputs is ABSENT:
+            _, outputs = by_name(told)
         if has_been_asked():
             given_here()  # they hear the run already
         is_stream = "inputs" in told  # which are known when it has been read
@@ -127,12 +131,12 @@ def on_text(text: str, *, run_id: "UUID", **told: "Any") -> "Act | None":
     return None if run is None else (run.text, None, text)
 
 
-def on_retry(state: object, *, run_id: "UUID", **told: "Any") -> "Act | None":
+def on_retry(retry_state: object, *, run_id: "UUID", **told: "Any") -> "Act | None":
     """
     Tell that a model tries again.
     """
     run = _heard.open_runs.get(run_id)
-    return None if run is None else (run.retry, None, state)
+    return None if run is None else (run.retry, None, retry_state)
 
 
 def on_custom_event(

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     Tags = list[str] | None
     Metadata = dict[str, Any] | None
 
+ABSENT: "Any" = object()
+"""Stands for what is not told by its place."""
+
+_ENDS = ("outputs", "response", "output", "documents")
+_STARTS = ("inputs", "prompts", "messages", "query")
 _HIDDEN = "langsmith:hidden"
 _STEPS = ("__start__", "_write", "_read", "ChannelWrite<", "ChannelRead<", "branch:")
 
@@ -47,8 +52,8 @@ class StartMethod(Method):
     # one function from LangChain's call to ours: each more on the way costs 0.3 us
     def __call__(
         self,
-        serialized: "Any",
-        inputs: "Any",
+        serialized: "Any" = None,
+        inputs: "Any" = ABSENT,
         /,
         *,
         run_id: "UUID",
@@ -59,6 +64,8 @@ class StartMethod(Method):
         run_type: str | None = None,
         **keywords: "Any",
     ) -> "Any":
+        if inputs is ABSENT:
+            serialized, inputs = by_name(keywords, serialized)
         loop = _get_running_loop()
         handlers = given_here() if has_been_asked() else ()
         if handlers and run_id in _heard.open_runs:
@@ -68,9 +75,7 @@ class StartMethod(Method):
             own = _own(handlers, parent) if handlers else ()
             made = recipe(run_type or self._kind, serialized, name, keywords)
             run = open_run(made, own, None, parent, run_id)
-            if run is None:
-                return DONE
-            if not run._heard.hidden and _is_plumbing(run, tags, metadata):
+            if run is None or (not run._heard.hidden and _skipped(run, tags, metadata)):
                 return DONE
             run._entry = _heard.Told()
             if tags or metadata:
@@ -85,6 +90,21 @@ class StartMethod(Method):
             _report.failed(self, self.__name__, exc)
             return DONE
         return begun(run, loop)
+
+
+def by_name(told: "dict[str, Any]", serialized: "Any" = None) -> "tuple[Any, Any]":
+    """
+    Take what a handler is told by its place, of one who names it.
+
+    LangChain names none of it, LangServe's client all.
+
+    Returns:
+        How the object is described, and what went in or came out; None for what is
+        missing.
+    """
+    names = [name for name in _ENDS + _STARTS if name in told]
+    value = told.pop(names[0]) if names else None  # an end may name its inputs too
+    return told.pop("serialized", serialized), value
 
 
 def _own(handlers: "tuple[Listener, ...]", parent: "Run | None") -> "tuple[Layer, ...]":
@@ -111,7 +131,7 @@ def _label(run: "Run", tags: "Tags", metadata: "Metadata") -> None:
         run._described = True
 
 
-def _is_plumbing(run: "Run", tags: "Tags", metadata: "Metadata") -> bool:
+def _skipped(run: "Run", tags: "Tags", metadata: "Metadata") -> bool:
     """
     Tell whether a run is none of the user's, and have its parent stand for it then.
 
