@@ -182,35 +182,6 @@ class Delivery:
         return self._record
 
 
-def told(
-    run: "Run",
-    event: str,
-    receivers: "Receivers",
-    args: "tuple[Any, ...]",
-    data: "Callable[[Run], dict[str, Any]]",
-    kwargs: "dict[str, Any]",
-) -> Delivery | None:
-    """
-    Tell an event to those who answer at once; give what is left to do.
-
-    A `Delivery` does the same, and costs 1 us more.
-    """
-    if receivers.native:
-        return Delivery(run, event, receivers, args, data, kwargs)
-    count = 0
-    try:
-        for method in receivers.methods:
-            count += 1
-            result = method(*args, **kwargs)
-            if result is not None:
-                rest = Delivery(run, event, receivers, args, data, kwargs)
-                return rest.after(count, result)
-    except (Exception, SystemExit) as exc:
-        rest = Delivery(run, event, receivers, args, data, kwargs)
-        return rest.after(count, None, exc)
-    return None
-
-
 def recorded(run: "Run", event: str, data: "dict[str, Any]") -> Event:
     """
     Make the one native record of an event; it counts up the trace's ``seq``.

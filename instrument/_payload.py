@@ -5,8 +5,6 @@ A payload is made only when somebody who hears that event is there. Containers a
 the payload's own: a handler that changes one changes nothing for the call.
 """
 
-from functools import partial
-
 from instrument._messages import document_data, has, message_data
 from instrument._redact import redacted
 from instrument._shapes import (
@@ -43,13 +41,14 @@ class Chain:
     error = "on_chain_error"
     is_plain = True  # its inputs are told as they are bound
     is_model = False
+    is_chat = False  # what is said to it is told as a list of conversations: of one
     yields_tokens = False  # of itself, whatever is called in it
     is_whole = False  # a model's result has the shape of the end event's argument
 
     def __init__(self) -> None:
         # asked for on the way of every run: what is the object's own is found in 7 ns,
         # what is its class's in 15
-        for name in ("start", "end", "is_plain", "is_model", "is_whole"):
+        for name in ("start", "end", "is_plain", "is_model", "is_chat", "is_whole"):
             setattr(self, name, getattr(self, name))
 
     def recorded(self, inputs: "dict[str, Any]") -> "Any":
@@ -175,13 +174,8 @@ class Llm(Chain):
         params = run._params or {}
         if run._model:  # it has answered nothing yet
             params = {**params, "model": run._model}
-        return ({"name": run.name}, self.said(run)), {"invocation_params": params}
-
-    def said(self, run: "Run") -> "Any":
-        """
-        Give what is said to the model, as its start event has it.
-        """
-        return run._inputs
+        said = [run._inputs] if self.is_chat else run._inputs
+        return ({"name": run.name}, said), {"invocation_params": params}
 
     def start_data(self, run: "Run") -> "dict[str, Any]":
         return {"prompts": run.inputs, **_model_data(run)}
@@ -190,10 +184,13 @@ class Llm(Chain):
         """
         Give the end event's argument.
         """
-        if run._heard.shows_all and has(run.outputs, "generations"):
-            return run.outputs
-        if isinstance(run._answer, Unread):
-            return UnreadResult(partial(_result, run))
+        outputs = run._outputs
+        if run._answer.__class__ is Unread:  # of a pydantic model
+            if "generations" in outputs.__dict__:
+                return outputs
+            return UnreadResult(_result, run)
+        if run._heard.shows_all and has(outputs, "generations"):
+            return outputs
         return _result(run)
 
     def end_data(self, run: "Run") -> "dict[str, Any]":
@@ -220,6 +217,7 @@ class ChatModel(Llm):
     """
 
     start = "on_chat_model_start"
+    is_chat = True
 
     def recorded(self, inputs: "dict[str, Any]") -> "Any":
         given = next(iter(inputs.values()), ())
@@ -233,9 +231,6 @@ class ChatModel(Llm):
             # as `_own` does, for which a call each would cost as much again
             return [dict(it) if type(it) is dict else it for it in given]
         return [_own(given)]
-
-    def said(self, run: "Run") -> "Any":
-        return [run._inputs]
 
     def start_data(self, run: "Run") -> "dict[str, Any]":
         messages = run.inputs

@@ -3,7 +3,7 @@ What a run tells when it starts, returns or fails: a `Delivery`, ready to go.
 """
 
 from instrument import _report
-from instrument._dispatch import Delivery, keywords, told
+from instrument._dispatch import Delivery, keywords
 from instrument._messages import is_pydantic
 from instrument._run import Run
 from instrument._shapes import Answer, LLMResult, Unread, answer_of
@@ -62,12 +62,6 @@ def starting(run: Run) -> Delivery | None:
     return None
 
 
-def _rest_of_start(run: Run, receivers: "Receivers") -> Delivery:
-    kind = run._tells
-    args, _ = kind.started(run)
-    return Delivery(run, kind.start, receivers, args, kind.start_data)
-
-
 def _starting(run: Run, receivers: "Receivers") -> Delivery | None:
     """
     Do the same where a kind has arguments of its own, or somebody takes records.
@@ -81,7 +75,31 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:
         except (Exception, SystemExit) as exc:  # as `guarded`, which is a call more
             _report.failed(kind.started, "reading a payload", exc)
             args = {"name": run.name}, None
-    return told(run, kind.start, receivers, args, kind.start_data, keywords(run, own))
+    kwargs = keywords(run, own)
+    if receivers.native:
+        return Delivery(run, kind.start, receivers, args, kind.start_data, kwargs)
+    count = 0
+    try:
+        for method in receivers.methods:
+            count += 1
+            result = method(*args, **kwargs)
+            if result is not None:
+                return _rest_of_start(run, receivers, args, kwargs).after(count, result)
+    except (Exception, SystemExit) as exc:
+        return _rest_of_start(run, receivers, args, kwargs).after(count, None, exc)
+    return None
+
+
+def _rest_of_start(
+    run: Run,
+    receivers: "Receivers",
+    args: "tuple[Any, ...] | None" = None,
+    kwargs: "dict[str, Any] | None" = None,
+) -> Delivery:
+    kind = run._tells
+    if args is None:
+        args, _ = kind.started(run)
+    return Delivery(run, kind.start, receivers, args, kind.start_data, kwargs)
 
 
 def returning(run: Run, outputs: object) -> Delivery | None:
@@ -150,7 +168,7 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
         return None
     own = guarded(run, kind.failed) if receivers.typed else None
     kwargs = keywords(run, own)
-    return told(run, kind.error, receivers, (exc,), _error_data, kwargs)
+    return Delivery(run, kind.error, receivers, (exc,), _error_data, kwargs)
 
 
 def _is_origin(exc: BaseException, run: Run) -> bool:

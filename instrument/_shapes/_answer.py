@@ -69,14 +69,15 @@ class UnreadResult(LLMResult):
     A result that is read when something of it is first asked for.
     """
 
-    __slots__ = ("_read",)
+    __slots__ = ("_of", "_read")
 
-    def __init__(self, read: "Callable[[], LLMResult]") -> None:
+    def __init__(self, read: "Callable[[Any], LLMResult]", of: object) -> None:
         self._read = read
+        self._of = of
         self.run = None
 
     def read(self) -> None:
-        read = self._read()
+        read = self._read(self._of)
         self.generations, self.llm_output = read.generations, read.llm_output
 
     def __getattr__(self, name: str) -> "Any":
@@ -218,6 +219,8 @@ class Unread:
     """
     Stands for an answer that nobody has asked for yet.
     """
+
+    __slots__ = ("_kind", "_read", "_result")
 
     def __init__(
         self, read: "Callable[[Any, Any], Answer]", kind: "Any", result: object

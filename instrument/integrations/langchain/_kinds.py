@@ -62,7 +62,6 @@ def _original(run: "Run") -> "tuple[Any, Given]":
 class _Model(_Original):
     yields_tokens = True
     is_whole = True
-    is_chat = False
 
     answer_of: "Callable[[Any], Answer]" = staticmethod(answer_of)
 
@@ -113,7 +112,7 @@ class _Llm(_Model, _payload.Llm):
 
 
 class _ChatModel(_Model, _payload.ChatModel):
-    is_chat = True
+    pass
 
 
 class _Retriever(_Original, _payload.Retriever):
