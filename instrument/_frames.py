@@ -53,7 +53,13 @@ class Open:
 
     It has no slots, as little has that is made in each call: an object with them is
     made through six functions of the interpreter, another through none.
+
+    Attributes:
+        frame: That of a generator or coroutine until it yields, when an anchor in it
+            takes over: nobody else's can have its id so long.
     """
+
+    frame: "FrameType | None" = None
 
     def __init__(self, armed: Armed) -> None:
         self.armed = armed

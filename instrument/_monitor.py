@@ -123,8 +123,11 @@ class Monitor:
         frame: Any = _getframe(1)
         while frame.f_code is not code:  # as `below`, a call less
             frame = frame.f_back
-        key = id(frame) if armed.suspends else frame
-        opened = self._open[key] = Open(armed)
+        opened = Open(armed)
+        key = frame
+        if armed.suspends:
+            key, opened.frame = id(frame), frame
+        self._open[key] = opened
         refused = None
         try:
             # looked at after that: who disarms it meanwhile sees that it is open
@@ -225,6 +228,7 @@ class Monitor:
                 refused = _refused(call, "suspended", exc) or refused
         if not is_anchored:
             frame.f_trace = Anchor(id(frame), opened, anchor, self.dropped)
+            opened.frame = None
         if refused is not None:
             raise refused
 
