@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from instrument import AsyncCallbackHandler, BaseCallbackHandler, callbacks, traced
+from instrument._lifecycle import afail, afinish
 from instrument.handlers import TokenStream
 
 pytestmark = pytest.mark.anyio
@@ -169,6 +170,44 @@ async def test_async_call_that_does_not_return(handler: type[Flushed]) -> None:
     assert failed.log == cancelled.log == ["on_chain_start", "on_chain_error", "flush"]
     assert left.log == failed.log
     assert refusing.log[-1] == "flush"
+
+
+@both_backends
+@pytest.mark.rule(13, "async generator")
+async def test_call_that_is_left_and_refused(anyio_backend: str) -> None:
+    """
+    A handler that raises at the end of what is left is flushed, and so are the others.
+    """
+
+    class RefusingErrors(Flushed):
+        raise_error = True
+
+        def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
+            raise PermissionError
+
+    refusing, other = RefusingErrors(), Flushed()
+    numbers: Any = traced(acount)(callbacks=[refusing, other])  # type: ignore[call-arg]
+    await anext(numbers)
+
+    with pytest.raises(PermissionError):
+        await numbers.aclose()
+
+    assert refusing.log[-1] == other.log[-1] == "flush"
+
+
+@pytest.mark.rule(7, "async")
+def test_run_that_has_ended() -> None:
+    """
+    A run that has ended ends no more, in async code neither.
+    """
+    handler = Flushed()
+
+    with callbacks(handler), traced("once") as run:
+        pass
+
+    assert afinish(run, None) is None
+    assert afail(run, KeyError()) is None
+    assert handler.log == WHOLE
 
 
 @pytest.mark.rule(4, "sync")
