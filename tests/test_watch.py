@@ -497,6 +497,24 @@ def test_thread_that_opens_a_call_meanwhile(module: Any, recorder: Recorder) -> 
     assert recorder.tree() == "chain call: error KeyError\n  chain fail: error KeyError"
 
 
+def test_thread_that_switches_unwinding_on_meanwhile(
+    module: Any, recorder: Recorder
+) -> None:
+    """
+    Unwinding that two threads switch on, as their calls begin at once, is heard once.
+    """
+    from instrument import _monitoring
+
+    watched("fail", "call")
+    monitor = _monitoring._found()
+    assert monitor is not None
+
+    with callbacks(recorder), suppress(KeyError):
+        module.call(lambda: (monitor._hear_unwinding(), module.fail(KeyError())))
+
+    assert recorder.tree() == "chain call: error KeyError\n  chain fail: error KeyError"
+
+
 def test_unwinding_that_is_switched_off_already(
     module: Any, recorder: Recorder
 ) -> None:
