@@ -13,9 +13,7 @@ class OverBudgetError(Exception):
 
 
 class Budget(BaseCallbackHandler):
-    raise_error = (
-        True  # what it raises reaches the call; else it would be reported only
-    )
+    raise_error = True  # else what it raises would only be reported
 
     def __init__(self, tokens: int) -> None:
         self.left = tokens

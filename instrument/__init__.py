@@ -54,4 +54,6 @@ def __getattr__(name: str) -> object:
         except PackageNotFoundError:  # on the path, not installed
             return "0+unknown"
     message = f"module {__name__!r} has no attribute {name!r}"
+    if name in ("auto", "exceptions", "handlers", "testing"):
+        message += f" until it is imported: import {__name__}.{name}"
     raise AttributeError(message)

@@ -162,13 +162,17 @@ def as_listener(handler: object, event: str | None = None) -> Listener:
         return handler
     if event is not None:
         if event not in EVENTS:
-            raise TypeError(_no_event(event))
+            from instrument._slips import no_event
+
+            raise TypeError(no_event(event, EVENTS))
         if not callable(handler):
             message = f"callbacks({event}=...) takes a function, not {handler!r}."
             raise TypeError(message)
         return Listener(handler, event)
     if _kind(handler) == "none":
-        raise TypeError(_no_handler(handler))
+        from instrument._slips import no_handler
+
+        raise TypeError(no_handler(handler, EVENTS))
     return Listener(handler)
 
 
@@ -223,6 +227,12 @@ def _kind(handler: object) -> str:
             _kinds.clear()
             _flushing.clear()
         kind = _kinds[cls] = "methods" if by_type else "callable"
+        if by_type and not is_langchain(handler):
+            others = [it for it in dir(cls) if it[:3] == "on_" and it not in EVENTS]
+            if others:
+                from instrument._slips import report
+
+                report(cls, others, EVENTS)
         return kind
     if any(callable(getattr(handler, event, None)) for event in EVENTS):
         return "methods"
@@ -272,32 +282,3 @@ def _without_run(method: "Callable[..., Any]") -> "Callable[..., Any]":
         return method(*args, **kwargs)
 
     return unaware
-
-
-def _no_event(event: str) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(event, EVENTS, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Events: {', '.join(EVENTS)}."
-    return f"callbacks() knows no event or option {event!r}. {hint}"
-
-
-def _no_handler(handler: object) -> str:
-    from instrument._text import safe_repr
-
-    if isinstance(handler, type):
-        name = handler.__name__
-        return (
-            f"callbacks() takes handlers, not the class {name}."
-            f" Make one: callbacks({name}())."
-        )
-    if isinstance(handler, (list, tuple, set, frozenset)):
-        return (
-            f"callbacks() takes handlers one by one, not a {type(handler).__name__}"
-            f" of them: {safe_repr(handler)}. Unpack it: callbacks(*handlers)."
-        )
-    return (
-        f"callbacks() takes handlers, and {safe_repr(handler)} is none: it has no"
-        " on_* method and cannot be called. Give it a method such as on_llm_end, or"
-        " pass a function that takes an Event."
-    )

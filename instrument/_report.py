@@ -90,7 +90,10 @@ def _attribute(handler: object, name: str) -> object:
 def _framed(exc: BaseException) -> str:
     import traceback
 
-    lines = "".join(traceback.format_exception(exc)).splitlines()
+    told = traceback.TracebackException.from_exception(exc)
+    if isinstance(exc.__context__, (StopIteration, StopAsyncIteration)):
+        told.__context__ = None  # how a stream told us its end, not what went wrong
+    lines = "".join(told.format()).splitlines()
     return "".join(f"\n  | {printable(line)}" for line in lines)
 
 

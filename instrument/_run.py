@@ -225,7 +225,10 @@ class Run(Facts):
         try:
             self.usage = self.usage + Usage(**counts)  # type: ignore[arg-type]
         except (TypeError, ValueError) as exc:
-            _report.complain(f"record_usage of {self.name!r}: {exc}", None)
+            message = f"record_usage of {self.name!r}: {exc}"
+            if not counts.keys() <= set(Usage.__slots__):
+                message += f". It takes {', '.join(Usage.__slots__)}."
+            _report.complain(message, None)
 
     def viewed_without(self, layers: "tuple[Layer, ...]") -> View:
         """

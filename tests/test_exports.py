@@ -150,3 +150,16 @@ def test_version_where_nothing_is_installed(monkeypatch: pytest.MonkeyPatch) -> 
         metadata.version("instrument-callbacks")
 
     assert instrument.__version__ == "0+unknown"
+
+
+def test_module_that_is_not_imported() -> None:
+    """
+    What is not imported with the package is refused with the line that imports it.
+    """
+    said = "no attribute 'handlers' until it is imported: import instrument.handlers"
+    code = "import instrument; instrument.handlers.UsageHandler"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+
+    assert said in result.stderr

@@ -22,7 +22,7 @@ CHECKOUT = Path(__file__).parents[1]
 FLOORS = [
     {"exceptions", "_ids", "_loops", "_messages", "_signature", "_state", "_text"},
     {"_checked", "_entries", "_frames", "_heard", "_json", "_report"},
-    {"_monitor"},
+    {"_monitor", "_slips"},
     {"_event", "_monitoring", "_receivers", "_redact", "_seen"},
     {"_shapes"},
     {"_handler"},

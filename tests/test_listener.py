@@ -221,6 +221,40 @@ def test_falsy_handler() -> None:
     assert len(empty.events) == 2
 
 
+class Mistyped:
+    """
+    Means to hear a model, and has no method of an event.
+    """
+
+    def on_llm_strat(self, prompts: list[str]) -> None: ...
+
+
+class MistypedBeside(Duck):
+    """
+    Hears something, and means to hear more.
+    """
+
+    def on_chat_model_end(self, response: Any) -> None: ...
+
+    def on_tool_starts(self, input_str: str) -> None: ...
+
+    def on_shutdown(self) -> None: ...
+
+
+def test_method_named_nearly_as_an_event(reports: list[str]) -> None:
+    """
+    A method that hears nothing for a slip in its name is reported, once for its class.
+    """
+    callbacks(MistypedBeside())
+    callbacks(MistypedBeside(), Duck())
+
+    said = "MistypedBeside.{} hears nothing: there is no such event. Did you mean {!r}?"
+    assert [line.strip() for line in reports] == [
+        said.format("on_chat_model_end", "on_llm_end"),
+        said.format("on_tool_starts", "on_tool_start"),
+    ]
+
+
 REFUSED: list[tuple[Any, str]] = [
     (
         StdOutCallbackHandler,
@@ -235,6 +269,7 @@ REFUSED: list[tuple[Any, str]] = [
     ("stdout", "'stdout' is none"),
     (b"stdout", "is none"),
     (object(), "<object object at .*> is none"),
+    (Mistyped(), "is none: there is no event 'on_llm_strat'. Did you mean 'on_llm_st"),
 ]
 
 
@@ -253,6 +288,8 @@ def test_what_is_no_handler(value: Any, said: str) -> None:
         ("on_llm_new_tokens", "Did you mean 'on_llm_new_token'"),
         ("tag", "Events: on_llm_start"),
         ("on_llm_stop", "Did you mean 'on_llm_"),
+        ("on_chat_model_end", "Did you mean 'on_llm_end'"),
+        ("on_token", "Did you mean 'on_llm_new_token'"),
     ],
 )
 def test_event_that_does_not_exist(name: str, said: str) -> None:

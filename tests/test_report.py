@@ -3,12 +3,13 @@ Reports of what failed: once with the traceback, then counted; never local value
 """
 
 import gc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from loguru import logger
 
-from instrument import _report, callbacks, emit
+from instrument import _report, callbacks, emit, traced
 from instrument._report import complain, described, failed, failures
 
 
@@ -51,6 +52,25 @@ def test_report_is_framed(reports: list[str]) -> None:
     assert first == "Handler failed at on_custom_event; the call goes on without it"
     assert all(line.startswith("  | ") for line in lines)
     assert lines[-1] == "  | ValueError: told"
+
+
+def test_report_is_of_the_handler_alone(reports: list[str]) -> None:
+    """
+    That a stream had ended when its handler failed is no part of what went wrong.
+    """
+
+    @traced.llm
+    def model() -> Iterator[str]:
+        yield "word"
+
+    def fail(response: Any) -> None:
+        raise ValueError("my own")
+
+    with callbacks(on_llm_end=fail):
+        list(model())
+
+    assert "ValueError: my own" in reports[0]
+    assert "StopIteration" not in reports[0]
 
 
 @pytest.mark.parametrize(

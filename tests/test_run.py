@@ -103,6 +103,7 @@ def test_wrong_usage_is_reported(counts: Any, reports: list[str]) -> None:
 
     assert run.usage == Usage()
     assert "record_usage of 'run'" in reports[0]
+    assert ("It takes input_tokens, " in reports[0]) == ("unknown" in counts)
 
 
 def test_usage_given_beats_usage_read() -> None:

@@ -65,6 +65,19 @@ def test_wrong_keywords(keywords: dict[str, Any], said: str) -> None:
         traced("name", **keywords)
 
 
+def test_kind_that_does_not_exist() -> None:
+    """
+    What is no kind is refused with those that there are, and the way to others.
+    """
+    anything: Any = traced
+    with pytest.raises(
+        AttributeError, match=r"no traced\.tools, but .*\.tool\."
+    ) as said:
+        _ = anything.tools
+
+    assert str(said.value).endswith("Any other kind is traced(kind='tools')")
+
+
 def test_wrong_targets() -> None:
     """
     What is neither a function nor a name is refused.

@@ -154,6 +154,15 @@ class _Kinds(Traced):
     def __repr__(self) -> str:
         return "traced"
 
+    if not TYPE_CHECKING:  # a type checker knows the kinds that there are
+
+        def __getattr__(self, name: str) -> object:
+            message = (
+                f"there is no traced.{name}, but traced.{', .'.join(self.__slots__)}."
+                f" Any other kind is traced(kind={name!r})"
+            )
+            raise AttributeError(message)
+
 
 traced = _Kinds()
 

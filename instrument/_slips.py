@@ -1,0 +1,80 @@
+"""
+What is said of a wrong handler, or of a name that is nearly that of an event.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from instrument import _report
+from instrument._text import safe_repr
+
+_OFTEN_MEANT = {
+    "on_agent_end": "on_chain_end",
+    "on_agent_error": "on_chain_error",
+    "on_agent_start": "on_chain_start",
+    "on_chat_model_end": "on_llm_end",
+    "on_chat_model_error": "on_llm_error",
+    "on_token": "on_llm_new_token",
+}
+_CLOSE = 0.85
+"""How near a method's name is to an event's to be taken for a slip."""
+
+
+def report(cls: type, methods: "Iterable[str]", events: "Iterable[str]") -> None:
+    """
+    Report which *methods* of *cls* are named nearly as an event is, and hear nothing.
+    """
+    for method in methods:
+        near = _nearest(method, events, _CLOSE)
+        if near is not None:
+            _report.complain(
+                f"{cls.__qualname__}.{method} hears nothing: there is no such event."
+                f" Did you mean {near!r}?",
+                None,
+            )
+
+
+def no_event(name: str, events: "Iterable[str]") -> str:
+    """
+    Say that *name* is no event, and which one may be meant.
+    """
+    return f"callbacks() knows no event or option {name!r}. {_hint(name, events)}"
+
+
+def no_handler(handler: object, events: "Iterable[str]") -> str:
+    """
+    Say why *handler* can hear nothing, and what to do.
+    """
+    if isinstance(handler, type):
+        name = handler.__name__
+        return (
+            f"callbacks() takes handlers, not the class {name}."
+            f" Make one: callbacks({name}())."
+        )
+    if isinstance(handler, (list, tuple, set, frozenset)):
+        return (
+            f"callbacks() takes handlers one by one, not a {type(handler).__name__}"
+            f" of them: {safe_repr(handler)}. Unpack it: callbacks(*handlers)."
+        )
+    slips = [method for method in dir(type(handler)) if method.startswith("on_")]
+    if slips:
+        return (
+            f"callbacks() takes handlers, and {safe_repr(handler)} is none: there is no"
+            f" event {slips[0]!r}. {_hint(slips[0], events)}"
+        )
+    return (
+        f"callbacks() takes handlers, and {safe_repr(handler)} is none: it has no"
+        " on_* method and cannot be called. Give it a method such as on_llm_end, or"
+        " pass a function that takes an Event."
+    )
+
+
+def _hint(name: str, events: "Iterable[str]") -> str:
+    near = _nearest(name, events)
+    return f"Did you mean {near!r}?" if near else f"Events: {', '.join(events)}."
+
+
+def _nearest(name: str, events: "Iterable[str]", cutoff: float = 0.6) -> str | None:
+    if name in _OFTEN_MEANT:
+        return _OFTEN_MEANT[name]
+    return next(iter(get_close_matches(name, events, n=1, cutoff=cutoff)), None)
