@@ -62,3 +62,16 @@ def checked_sample(sample: object) -> float:
         )
         raise ValueError(message)
     return float(sample)
+
+
+def check_flags(**flags: object) -> None:
+    """
+    Refuse a flag that is neither True nor False: ``capture="no"`` would capture.
+
+    Raises:
+        TypeError: For another value.
+    """
+    for name, value in flags.items():
+        if value is not True and value is not False:
+            message = f"callbacks({name}=...) is True or False, not {value!r}."
+            raise TypeError(message)

@@ -8,6 +8,7 @@ in sync code; the loop goes on behind it either way.
 
 from instrument import _ids, _report
 from instrument._event import Event
+from instrument._listener import EVENTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -169,6 +170,13 @@ class Delivery:
             raise self.error
 
     def _caught(self, listener: "Listener", exc: BaseException) -> None:
+        if exc.__class__ is TypeError:
+            from instrument import _slips
+
+            is_native = self._receivers[self._index - 1][3]
+            told = "on_event" if is_native else self._event
+            rest = ("run",) if is_native else self._kwargs
+            _slips.note_what_is_given(exc, told, (*EVENTS[told][0], *rest))
         _report.failed(listener.handler, self._event, exc, stops=listener.raises)
         self._keep(listener, exc)
 

@@ -8,8 +8,7 @@ elsewhere, it is closed in all of them.
 
 from copy import copy
 
-from instrument import _serve
-from instrument._checked import checked_metadata, checked_sample, checked_tags
+from instrument import _checked, _serve
 from instrument._entries import leaving, place
 from instrument._layer import Layer, Options
 from instrument._listener import as_listener
@@ -120,7 +119,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         functions: A function for one event: ``on_llm_new_token=print_token``.
 
     Raises:
-        TypeError: For what is no handler, or an event that does not exist.
+        TypeError: For what is no handler, no event, or neither True nor False.
         ValueError: For a sample outside 0 to 1.
     """
 
@@ -149,14 +148,16 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         if functions:
             listeners += [as_listener(f, name) for name, f in functions.items()]
         self.listeners = tuple(listeners)
-        self.tags = checked_tags(tags) if tags else ()
-        self.metadata = None if metadata is None else checked_metadata(metadata)
-        self.inherit = inherit
-        self.sample = (
-            sample
-            if sample.__class__ is float and sample == 1
-            else checked_sample(sample)
+        self.tags = _checked.checked_tags(tags) if tags else ()
+        self.metadata = (
+            None if metadata is None else _checked.checked_metadata(metadata)
         )
+        if not (inherit is capture is hidden is True):
+            _checked.check_flags(inherit=inherit, capture=capture, hidden=hidden)
+        self.inherit = inherit
+        if sample.__class__ is not float or sample != 1:
+            sample = _checked.checked_sample(sample)
+        self.sample = sample
         self.redactors = () if redact is None else (as_redactor(redact),)
         self.capture = capture
         self.hidden = hidden
@@ -223,7 +224,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         if scope is not None and (scope.lanes or self._has_flush()):
             await _serve.aflush(scope, shielded=isinstance(exc, cancellations()))
 
-    def __call__(self, target: "F") -> "F":
+    def __call__(self, target: "F" = None) -> "F":  # type: ignore[assignment]
         """
         Decorate *target*: each call opens a fresh scope.
 
@@ -320,10 +321,7 @@ def _names(options: Options) -> "list[str]":
     return [type(it.handler).__name__ for it in options.listeners]
 
 
-_NESTED = (
-    "callbacks() takes handlers, not another callbacks(): open one block in the other,"
-    " with outer, inner: ..."
-)
+_NESTED = "callbacks() takes handlers, not another callbacks(): with outer, inner: ..."
 _LOCAL = (
     "local() is for a handler given where a thing is made, @traced(callbacks=["
     "local(handler)]). In a block give the handler itself: callbacks(handler)."

@@ -49,6 +49,12 @@ class Scoped:
                 f" {target.__name__}(callbacks=[...])."
             )
             raise TypeError(message)
+        if not (callable(target) or hasattr(target, "__get__")):
+            message = (
+                f"@callbacks decorates what can be called, not {target!r}. Write"
+                " @callbacks(handler): without it the function is itself the handler."
+            )
+            raise TypeError(message)
         self.wrapper = decorated(target, self, "callbacks")
         return self.wrapper
 

@@ -34,6 +34,19 @@ def report(cls: type, methods: "Iterable[str]", events: "Iterable[str]") -> None
             )
 
 
+def note_what_is_given(exc: BaseException, event: str, names: "Iterable[str]") -> None:
+    """
+    Say on *exc* what *event* gives, if a handler could not be called with that.
+    """
+    traceback = exc.__traceback__
+    while traceback is not None:
+        module = str(traceback.tb_frame.f_globals.get("__name__"))
+        if not module.startswith("instrument.") or ".handlers." in module:
+            return  # it could be called, and failed later
+        traceback = traceback.tb_next
+    exc.add_note(f"{event} gives {', '.join(names)}. **kwargs takes what is not named.")
+
+
 def no_event(name: str, events: "Iterable[str]") -> str:
     """
     Say that *name* is no event, and which one may be meant.

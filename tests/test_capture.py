@@ -23,6 +23,15 @@ every_mode = ("sync", "async", "generator", "async generator")
 KEY = "hunter2"
 
 
+@pytest.mark.parametrize("flag", ["capture", "hidden", "inherit"])
+def test_flag_that_is_none(flag: str) -> None:
+    """
+    What is neither True nor False is refused: ``capture="no"`` would capture.
+    """
+    with pytest.raises(TypeError, match=rf"callbacks\({flag}=...\) .*, not 'no'"):
+        callbacks(**{flag: "no"})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "kind", ["chain", "tool", "retriever", "embedding", "llm", "chat_model"]
 )

@@ -73,6 +73,60 @@ def test_report_is_of_the_handler_alone(reports: list[str]) -> None:
     assert "StopIteration" not in reports[0]
 
 
+class Wrong:
+    """
+    Takes something else than it is given.
+    """
+
+    raise_error = False
+
+    def on_chain_start(self, a: Any, b: Any, c: Any) -> None: ...
+
+    def on_chain_end(self, outputs: Any) -> None:
+        len(3)  # type: ignore[arg-type]
+
+
+class WrongEvent:
+    """
+    So does this.
+    """
+
+    def on_event(self, event: Any, other: Any) -> None: ...
+
+
+def test_handler_that_cannot_be_called(reports: list[str]) -> None:
+    """
+    A method that takes something else than it is given is told what that is.
+    """
+
+    @traced
+    def work() -> None: ...
+
+    with callbacks(Wrong(), WrongEvent()):
+        work()
+
+    start, event, end, _ = reports
+    said = "on_chain_start gives serialized, inputs, run_id, parent_run_id, tags,"
+    assert f"{said} metadata, name, run. **kwargs takes" in start
+    assert "on_event gives event, run. **kwargs takes" in event
+    assert "len()" in end
+    assert "gives" not in end
+
+
+def test_handler_that_cannot_be_called_and_stops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    So is the caller, where the handler stops the call.
+    """
+    monkeypatch.setattr(Wrong, "raise_error", True)
+
+    with callbacks(Wrong()), pytest.raises(TypeError) as caught:
+        traced(len)("")
+
+    assert caught.value.__notes__[0].startswith("on_chain_start gives serialized, ")
+
+
 @pytest.mark.parametrize(
     "char", ["\x1b", "\r", "\x00", "\u202e", "\u2028", "\x9b", "\ud800"]
 )

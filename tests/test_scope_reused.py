@@ -227,3 +227,17 @@ def test_block_given_to_a_block() -> None:
 
     with pytest.raises(TypeError, match=r"not another callbacks.*with outer, inner"):
         callbacks(block)
+
+
+def test_decorator_without_handlers() -> None:
+    """
+    ``@callbacks`` without its parentheses is refused at the first call, with the cure.
+    """
+
+    @callbacks
+    def answer(*args: Any) -> None: ...
+
+    given: list[tuple[Any, ...]] = [(), ("question",)]
+    for args in given:
+        with pytest.raises(TypeError, match=r"Write @callbacks\(handler\)"):
+            answer(*args)
