@@ -2,6 +2,8 @@
 Make runs of the calls of any function, which stays as it is: ``auto.watch``.
 """
 
+import sys
+from importlib.util import find_spec
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_VARARGS, CO_VARKEYWORDS
 
 from instrument._heard import NOTHING, Call, Refused
@@ -57,7 +59,20 @@ def maker(path: object, options: "dict[str, Any]") -> "Callable[[Any], FunctionW
         message = f"auto.watch takes {_PATH}, not {path!r}."
         raise ValueError(message)
     given = traced(options.pop("name", None), **{"kind": "chain", **options})._given
+    _warn_of_no_package(path, module.partition(".")[0])
     return lambda function: FunctionWatch(function, given)
+
+
+def _warn_of_no_package(path: str, package: str) -> None:
+    if package in sys.modules or find_spec(package) is not None:
+        return
+    from loguru import logger
+
+    logger.warning(
+        "auto.watch({!r}): no package {!r} is installed; it is heard if one is imported.",
+        path,
+        package,
+    )
 
 
 _PATH = "a path, 'package.module:function' or 'package.module:Class.method'"

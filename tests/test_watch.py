@@ -679,6 +679,17 @@ def test_module_imported_later(
     assert recorder.tree() == "tool f: ok"
 
 
+def test_package_that_is_not_there(reports: list[str]) -> None:
+    """
+    What waits for a package that is not installed is told at once.
+    """
+    auto.watch("nosuch.module:f")
+    auto.unwatch("nosuch.module:f")
+
+    (said,) = reports
+    assert "auto.watch('nosuch.module:f'): no package 'nosuch' is installed" in said
+
+
 @pytest.mark.parametrize(
     "path, error, told",
     [
