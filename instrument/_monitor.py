@@ -213,10 +213,8 @@ class Monitor:
         frame: Any = _getframe(1)
         while frame.f_code is not code:  # as `below`, a call less
             frame = frame.f_back
-        anchor = frame.f_trace
-        is_anchored = anchor.__class__ is Anchor
-        opened = anchor.opened if is_anchored else self._open.get(id(frame))
-        if opened is None or opened.armed.code is not code:
+        opened = self._open.get(id(frame))
+        if opened is None or not opened.is_of(frame):
             return
         refused = None
         item = value if opened.armed.is_generator else _item(value)
@@ -226,8 +224,8 @@ class Monitor:
                     call.suspended(item)
             except BaseException as exc:
                 refused = _refused(call, "suspended", exc) or refused
-        if not is_anchored:
-            frame.f_trace = Anchor(id(frame), opened, anchor, self.dropped)
+        if opened.frame is not None:
+            frame.f_trace = Anchor(id(frame), opened, frame.f_trace, self.dropped)
             opened.frame = None
         if refused is not None:
             raise refused
@@ -237,8 +235,9 @@ class Monitor:
     ) -> None:
         if not self._open or code.co_qualname not in self._armed:
             return
-        opened = self._open.get(id(below(_getframe(1), code)))
-        if opened is None or opened.armed.code is not code:
+        frame = below(_getframe(1), code)
+        opened = self._open.get(id(frame))
+        if opened is None or not opened.is_of(frame):
             return
         for call in opened.calls:
             try:
@@ -252,25 +251,28 @@ class Monitor:
         if opened is not None:
             self._fail(opened, exc)
 
-    def _suspended(self, frame: "FrameType") -> Open | None:
+    def _suspended(self, frame: "Any") -> Open | None:
         """
         Take out what is open of a generator or coroutine.
         """
         opened = self._open.get(id(frame))
-        if opened is None or opened.armed.code is not frame.f_code:
+        if opened is None or not opened.is_of(frame):
             return None
         del self._open[id(frame)]
-        anchor: Any = frame.f_trace
-        if anchor.__class__ is Anchor:  # a traceback may keep the frame
-            frame.f_trace = anchor.traced
+        if opened.frame is None:  # a traceback may keep the frame
+            frame.f_trace = frame.f_trace.traced
         return opened
 
-    def dropped(self, key: int, opened: Open) -> None:
+    def dropped(self, anchor: Anchor) -> None:
         """
         End what will take no more step.
         """
-        if self._open.get(key) is opened:
-            del self._open[key]
+        opened = anchor.opened
+        if self._open.get(anchor.key) is not opened:
+            return
+        opened.frame = anchor.running()
+        if opened.frame is None:
+            del self._open[anchor.key]
             self._fail(opened, GeneratorExit())
 
     def _fail(self, opened: Open, raised: BaseException) -> None:
