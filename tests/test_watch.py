@@ -699,6 +699,32 @@ def test_unwatch_while_calls_run(module: Any, recorder: Recorder) -> None:
     assert recorder.tree() == "chain count: ok\nchain call: ok"
 
 
+def test_collected_while_unwatched(
+    module: Any, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The collector may end the last call of a function in the midst of `unwatch`.
+    """
+    watched("count")
+    monitor = found()
+    ask = monitor._found
+
+    def collected(code: Any) -> Any:
+        armed = ask(code)
+        if armed is not None and not armed.watches:
+            numbers.clear()
+        return armed
+
+    with callbacks(recorder):
+        numbers = [module.count(3)]
+        next(numbers[0])
+        monkeypatch.setattr(monitor, "_found", collected)
+        auto.unwatch("others:count")
+
+    assert recorder.tree() == "chain count: abandoned"
+    assert sys.monitoring.get_tool(3) is None
+
+
 def test_module_imported_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorder: Recorder
 ) -> None:
