@@ -76,15 +76,8 @@ def hugging(kind: str) -> Callable[[str], Any]:
 
 
 def bedrock(url: str) -> Any:
-    config = import_module("botocore.config").Config
-    return import_module("boto3").client(
-        "bedrock-runtime",
-        region_name="us-east-1",
-        aws_access_key_id="a",
-        aws_secret_access_key="b",
-        endpoint_url=url,
-        config=config(read_timeout=PATIENCE_S, retries={"total_max_attempts": 1}),
-    )
+    retries = {"total_max_attempts": 1}
+    return sdks.bedrock(url, read_timeout=PATIENCE_S, retries=retries)
 
 
 # Groq's and Together's clients are made by the same generator as the first two
