@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from instrument._heard import Call, Watch
 
-    Dropped = Callable[[int, "Open"], None]
+    Dropped = Callable[["Anchor"], None]
 
-_SUSPENDS = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
+SUSPENDS = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
 
 
 class Armed:
@@ -32,7 +32,7 @@ class Armed:
 
     def __init__(self, code: "CodeType") -> None:
         self.code = code
-        self.suspends = bool(code.co_flags & _SUSPENDS)
+        self.suspends = bool(code.co_flags & SUSPENDS)
         self.is_generator = bool(code.co_flags & CO_GENERATOR)
         self.be_heard_by()
 
@@ -55,8 +55,8 @@ class Open:
     made through six functions of the interpreter, another through none.
 
     Attributes:
-        frame: That of a generator or coroutine until it yields, when an anchor in it
-            takes over: nobody else's can have its id so long.
+        frame: That of a generator or coroutine while no anchor is in it: nobody
+            else's can have its id so long.
     """
 
     frame: "FrameType | None" = None
@@ -64,6 +64,15 @@ class Open:
     def __init__(self, armed: Armed) -> None:
         self.armed = armed
         self.calls: tuple[Call, ...] = ()
+
+    def is_of(self, frame: "FrameType") -> bool:
+        """
+        Tell whether it is of *frame*, and not of one that had its id.
+        """
+        if self.frame is frame:
+            return True
+        anchor: Any = frame.f_trace
+        return anchor.__class__ is Anchor and anchor.opened is self
 
 
 class Anchor:
@@ -75,17 +84,18 @@ class Anchor:
     is looked at only while a debugger traces, and may be anything that can be called.
 
     Args:
-        opened: What is open of the frame.
+        key: The id of the frame.
+        opened: What is open of it.
         traced: What a debugger has put there.
-        dropped: Is told that the frame has gone.
+        dropped: Is told that the frame has gone, or has something else there.
     """
 
-    __slots__ = ("_dropped", "_key", "opened", "traced")
+    __slots__ = ("_dropped", "key", "opened", "traced")
 
     def __init__(
         self, key: int, opened: Open, traced: "Any", dropped: "Dropped"
     ) -> None:
-        self._key = key
+        self.key = key
         self.opened = opened
         self._dropped = dropped
         self.traced = traced
@@ -95,17 +105,16 @@ class Anchor:
             self.traced = self.traced(*args) or self.traced
 
     def __del__(self) -> None:
-        if not self._is_displaced():
-            self._dropped(self._key, self.opened)
+        self._dropped(self)
 
-    def _is_displaced(self) -> bool:
+    def running(self) -> "FrameType | None":
         """
-        Tell whether the frame still runs: a debugger puts its own here on the way in.
+        Give the frame if it still runs: a debugger puts its own here on the way in.
         """
         frame: Any = sys._getframe()
-        while frame is not None and id(frame) != self._key:
+        while frame is not None and id(frame) != self.key:
             frame = frame.f_back
-        return frame is not None
+        return frame  # type: ignore[no-any-return]
 
 
 def below(frame: "Any", code: "CodeType") -> "FrameType":

@@ -64,6 +64,17 @@ NOTHING: "Any" = object()
 """Stands for an item where there is none."""
 
 
+def item_of(value: object) -> object:
+    """
+    Give what an async generator yields; `NOTHING` where that or a coroutine awaits.
+    """
+    if type(value).__name__ != "async_generator_wrapped_value":
+        return NOTHING
+    from gc import get_referents  # it has no attribute to look at
+
+    return get_referents(value)[0]
+
+
 class Refused(BaseException):
     """
     Carries out of a callback what a handler with ``raise_error`` raised.

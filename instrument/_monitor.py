@@ -13,7 +13,7 @@ from threading import RLock
 
 from instrument import _report
 from instrument._frames import Anchor, Armed, Open, below
-from instrument._heard import NOTHING, Refused
+from instrument._heard import Refused, item_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class Monitor:
         self._armed: dict[str, tuple[Armed, ...]] = {}
         # by the frame, or the id of one that may be dropped before it ends
         self._open: dict[object, Open] = {}
+        self._unheard: list[Armed] = []
+        self._is_settling = False
         self._hears_unwinding = False
         self._idle = 0
         self._on_unwind = self._unwinding()
@@ -81,7 +83,7 @@ class Monitor:
         armed = self._found(code)
         if armed is not None and watch in armed.watches:
             armed.be_heard_by(*(it for it in armed.watches if it is not watch))
-            self._settle(armed)
+            self._left(armed)
 
     def _found(self, code: "CodeType") -> Armed | None:
         several = self._armed.get(code.co_qualname, ())
@@ -160,7 +162,7 @@ class Monitor:
                 call.returned(value)
             except BaseException as exc:
                 refused = _refused(call, "returned", exc) or refused
-        if not opened.armed.watches:
+        if not opened.armed.watches:  # as `_left`, a call less
             self._left(opened.armed)
         if refused is not None:
             raise refused
@@ -213,13 +215,13 @@ class Monitor:
         frame: Any = _getframe(1)
         while frame.f_code is not code:  # as `below`, a call less
             frame = frame.f_back
-        anchor = frame.f_trace
+        anchor = frame.f_trace  # as `Open.is_of`, a call less
         is_anchored = anchor.__class__ is Anchor
         opened = anchor.opened if is_anchored else self._open.get(id(frame))
-        if opened is None or opened.armed.code is not code:
+        if opened is None or not (is_anchored or opened.frame is frame):
             return
         refused = None
-        item = value if opened.armed.is_generator else _item(value)
+        item = value if opened.armed.is_generator else item_of(value)
         for call in opened.calls:
             try:
                 if call.takes_items:
@@ -237,8 +239,9 @@ class Monitor:
     ) -> None:
         if not self._open or code.co_qualname not in self._armed:
             return
-        opened = self._open.get(id(below(_getframe(1), code)))
-        if opened is None or opened.armed.code is not code:
+        frame = below(_getframe(1), code)
+        opened = self._open.get(id(frame))
+        if opened is None or not opened.is_of(frame):
             return
         for call in opened.calls:
             try:
@@ -252,25 +255,28 @@ class Monitor:
         if opened is not None:
             self._fail(opened, exc)
 
-    def _suspended(self, frame: "FrameType") -> Open | None:
+    def _suspended(self, frame: "Any") -> Open | None:
         """
         Take out what is open of a generator or coroutine.
         """
         opened = self._open.get(id(frame))
-        if opened is None or opened.armed.code is not frame.f_code:
+        if opened is None or not opened.is_of(frame):
             return None
         del self._open[id(frame)]
-        anchor: Any = frame.f_trace
-        if anchor.__class__ is Anchor:  # a traceback may keep the frame
-            frame.f_trace = anchor.traced
+        if opened.frame is None:  # a traceback may keep the frame
+            frame.f_trace = frame.f_trace.traced
         return opened
 
-    def dropped(self, key: int, opened: Open) -> None:
+    def dropped(self, anchor: Anchor) -> None:
         """
         End what will take no more step.
         """
-        if self._open.get(key) is opened:
-            del self._open[key]
+        opened = anchor.opened
+        if self._open.get(anchor.key) is not opened:
+            return
+        opened.frame = anchor.running()
+        if opened.frame is None:
+            del self._open[anchor.key]
             self._fail(opened, GeneratorExit())
 
     def _fail(self, opened: Open, raised: BaseException) -> None:
@@ -289,9 +295,22 @@ class Monitor:
             raise refused
 
     def _left(self, armed: Armed) -> None:
-        if not armed.watches:
-            with LOCK:
-                self._settle(armed)
+        """
+        Settle what nobody hears any more: one at a time, as the collector may end the
+        last call of another in the midst of that.
+        """
+        if armed.watches:
+            return
+        self._unheard.append(armed)
+        with LOCK:
+            if self._is_settling:
+                return
+            self._is_settling = True
+            try:
+                while self._unheard:
+                    self._settle(self._unheard.pop())
+            finally:
+                self._is_settling = False
 
 
 def _refused(told: object, how: str, exc: BaseException) -> BaseException | None:
@@ -305,17 +324,6 @@ def _refused(told: object, how: str, exc: BaseException) -> BaseException | None
         return exc
     _report.failed(told, how, exc)
     return None
-
-
-def _item(value: object) -> object:
-    """
-    Give what an async generator yields; `NOTHING` where that or a coroutine awaits.
-    """
-    if type(value).__name__ != "async_generator_wrapped_value":
-        return NOTHING
-    from gc import get_referents  # it has no attribute to look at
-
-    return get_referents(value)[0]
 
 
 _at_fork = getattr(os, "register_at_fork", lambda **_: None)  # not on Windows

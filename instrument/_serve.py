@@ -57,14 +57,17 @@ def flush(layer: "Layer") -> None:
     """
     state = get_state()
     set_state(MUTED)
+    left = iter(layer.options.listeners)
     try:
         if layer.lanes:
             from instrument import _lanes
 
             _lanes.wait([layer])
-        for listener in layer.options.listeners:
+        for listener in left:
             _flush(listener, layer)
     finally:
+        for listener in left:  # Ctrl-C in one: those behind are flushed all the same
+            _flush(listener, layer)
         set_state(state)
 
 

@@ -6,6 +6,7 @@ import sys
 from importlib.util import find_spec
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_VARARGS, CO_VARKEYWORDS
 
+from instrument._frames import SUSPENDS
 from instrument._heard import NOTHING, Call, Refused
 from instrument._lifecycle import fail, finish, start
 from instrument._merge import SORTS, Inner, place
@@ -103,9 +104,14 @@ class FunctionWatch:
         run = self._spec.open(args, kwargs)
         if run is None:
             return None
-        if frame.f_code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR):
-            return GeneratorCall(run, self._given)
-        return FunctionCall(run)
+        flags = frame.f_code.co_flags
+        if flags & (CO_GENERATOR | CO_ASYNC_GENERATOR):
+            call: Call = GeneratorCall(run, self._given)
+        else:
+            call = FunctionCall(run)
+        if flags & SUSPENDS and run._call is not None:
+            run._take()  # or the call would hold its object, which may hold the body
+        return call
 
 
 def arguments(frame: "FrameType") -> "tuple[tuple[Any, ...], dict[str, Any]]":

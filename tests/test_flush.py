@@ -312,3 +312,22 @@ def test_closed_flush() -> None:
     leaving.close()
 
     assert (quick.log, slower.log) == (["flush"], ["flush"])
+
+
+def test_interrupted_flush() -> None:
+    """
+    Ctrl-C while one handler of a sync block is flushed gets out, and who comes behind is
+    flushed all the same: whoever reads a `TokenStream` goes on.
+    """
+
+    class Slow(Flushed):
+        def flush(self) -> None:
+            raise KeyboardInterrupt
+
+    behind, stream = Flushed(), TokenStream()
+
+    with pytest.raises(KeyboardInterrupt), callbacks(Slow(), behind, stream):
+        pass
+
+    assert behind.log == ["flush"]
+    assert list(stream) == []

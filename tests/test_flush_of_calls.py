@@ -240,3 +240,16 @@ def test_token_stream_of_a_call() -> None:
     thread.join()
 
     assert tokens == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("function", [count, acount])
+def test_generator_that_is_never_stepped(function: Any) -> None:
+    """
+    A stream of tokens that was given to a generator ends with it, though nobody takes a
+    step: who reads the stream waited for ever.
+    """
+    stream = TokenStream()
+
+    traced(function)(callbacks=[stream])
+
+    assert list(stream) == []

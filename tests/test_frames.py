@@ -14,8 +14,7 @@ def anchored(traced: Any) -> tuple[Anchor, list[Any]]:
     Put *traced* behind an anchor; give that, and who was told to have gone.
     """
     gone: list[Any] = []
-    opened = Open(Armed(CODE))
-    return Anchor(0, opened, traced, lambda key, it: gone.append((key, it))), gone
+    return Anchor(0, Open(Armed(CODE)), traced, lambda it: gone.append(it.opened)), gone
 
 
 def test_a_debugger_goes_on() -> None:
@@ -49,4 +48,4 @@ def test_nobody_behind_it() -> None:
     opened = anchor.opened
     del anchor
 
-    assert gone == [(0, opened)]
+    assert gone == [opened]

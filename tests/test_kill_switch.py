@@ -98,6 +98,24 @@ def test_disabled(use: str) -> None:
     assert run(use, "1") == "done 0"
 
 
+def test_token_stream() -> None:
+    """
+    With the switch on a stream of tokens ends at once: nobody will say that it does.
+    """
+    code = "from instrument.handlers import TokenStream; print(list(TokenStream()))"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "INSTRUMENT_DISABLED": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    )
+
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("value", ["", "0"])
 def test_not_disabled(value: str) -> None:
     """

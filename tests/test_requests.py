@@ -273,3 +273,20 @@ def test_many_paths(monkeypatch: pytest.MonkeyPatch) -> None:
         assert of_body("openai", f"/{number}/chat/completions?x=1", {}) is not None
 
     assert len(known) == _MOST_PATHS
+
+
+def test_many_tools(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Calls of one tool share what their runs begin with; so many tools are remembered.
+    """
+    known: dict[str, Any] = {}
+    monkeypatch.setattr(_requests, "_tools", known)
+
+    made: list[Any] = [
+        of_call("mcp", "call_tool", {"name": str(number)})
+        for number in (*range(_MOST_PATHS + 1), 0, _MOST_PATHS)
+    ]
+
+    assert len(known) == _MOST_PATHS
+    assert made[0].recipe is made[-2].recipe
+    assert made[-1].recipe.name == str(_MOST_PATHS)

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -98,6 +99,13 @@ class Tool:
 class Child(Tool):
     pass
 
+class Held:
+    def count(self):
+        yield 0
+
+    async def wait(self):
+        await asyncio.sleep(0)
+
 def outer(x):
     return add(x)
 
@@ -146,6 +154,15 @@ def recorder() -> Recorder:
     Give what keeps the runs.
     """
     return Recorder()
+
+
+def found() -> Any:
+    """
+    Give what hears in this process.
+    """
+    from instrument import _monitoring
+
+    return _monitoring._found()
 
 
 def watched(*names: str, **options: Any) -> None:
@@ -272,6 +289,27 @@ def test_generator_that_is_left(
         (run,) = recorder.runs
         assert (run.status, run.outputs) == ("abandoned", [0])
         assert not current_run()
+
+
+@pytest.mark.parametrize("name", ["Held.count", "Held.wait"])
+def test_body_that_its_object_holds(module: Any, name: str) -> None:
+    """
+    A method's generator or coroutine that its object holds goes with that, as it would
+    without us, and its run ends.
+    """
+    told: list[object] = []
+    watched(name)
+
+    with callbacks(on_chain_error=lambda exc, **_: told.append(type(exc))):
+        held = module.Held()
+        held.body = getattr(held, name.removeprefix("Held."))()
+        contextvars.copy_context().run(held.body.send, None)
+        gone = weakref.ref(held)
+        del held
+        gc.collect()
+
+    assert gone() is None
+    assert told == [GeneratorExit]
 
 
 def test_generator_that_is_never_stepped(module: Any, recorder: Recorder) -> None:
@@ -485,11 +523,8 @@ def test_thread_that_opens_a_call_meanwhile(module: Any, recorder: Recorder) -> 
     """
     Unwinding that is switched off while another thread's call begins is on again.
     """
-    from instrument import _monitoring
-
     watched("fail", "call")
-    monitor = _monitoring._found()
-    assert monitor is not None
+    monitor = found()
 
     with callbacks(recorder), suppress(KeyError):
         module.call(lambda: (monitor._rest(), module.fail(KeyError())))
@@ -521,11 +556,8 @@ def test_unwinding_that_is_switched_off_already(
     """
     Nothing is switched for nothing, nor when the tool id has been given back.
     """
-    from instrument import _monitoring
-
     watched("add")
-    monitor = _monitoring._found()
-    assert monitor is not None
+    monitor = found()
     monitor._rest()
     assert sys.monitoring.get_events(3) == 0
 
@@ -541,14 +573,13 @@ def test_frame_that_is_left_twice(module: Any) -> None:
     """
     A frame is anchored once, and what is not open cannot go.
     """
-    from instrument import _monitoring
     from instrument._frames import Anchor, Armed, Open
 
     watched("add")
-    monitor = _monitoring._found()
-    assert monitor is not None
+    monitor = found()
     frame = sys._getframe()
     opened = monitor._open[id(frame)] = Open(Armed(frame.f_code))
+    opened.frame = frame
 
     monitor._on_yield(frame.f_code, 0, None)
     anchor = frame.f_trace
@@ -558,7 +589,31 @@ def test_frame_that_is_left_twice(module: Any) -> None:
     assert isinstance(anchor, Anchor)
     del monitor._open[id(frame)]
     frame.f_trace = None
-    monitor.dropped(id(frame), opened)
+    monitor.dropped(anchor)
+
+
+def test_frame_with_the_id_of_another(module: Any) -> None:
+    """
+    What was open of a frame is not taken for that of one that has its id by now: a
+    call of another thread, with other handlers.
+    """
+    from instrument._frames import Armed, Open
+
+    watched("add")
+    monitor = found()
+    frame = sys._getframe()
+    code = frame.f_code
+    monitor._armed[code.co_qualname] = (Armed(code),)
+    opened = monitor._open[id(frame)] = Open(Armed(code))
+    opened.calls = (Call(),)
+
+    monitor._on_yield(code, 0, None)
+    monitor._on_resume(code, 0)
+    monitor._on_return(code, 0, None)
+
+    assert monitor._open.pop(id(frame)) is opened
+    assert frame.f_trace is None
+    del monitor._armed[code.co_qualname]
 
 
 @pytest.mark.parametrize(
@@ -642,6 +697,32 @@ def test_unwatch_while_calls_run(module: Any, recorder: Recorder) -> None:
     assert meanwhile == "instrument"
     assert sys.monitoring.get_tool(3) is None
     assert recorder.tree() == "chain count: ok\nchain call: ok"
+
+
+def test_collected_while_unwatched(
+    module: Any, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The collector may end the last call of a function in the midst of `unwatch`.
+    """
+    watched("count")
+    monitor = found()
+    ask = monitor._found
+
+    def collected(code: Any) -> Any:
+        armed = ask(code)
+        if armed is not None and not armed.watches:
+            numbers.clear()
+        return armed
+
+    with callbacks(recorder):
+        numbers = [module.count(3)]
+        next(numbers[0])
+        monkeypatch.setattr(monitor, "_found", collected)
+        auto.unwatch("others:count")
+
+    assert recorder.tree() == "chain count: abandoned"
+    assert sys.monitoring.get_tool(3) is None
 
 
 def test_module_imported_later(

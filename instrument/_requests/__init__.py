@@ -95,8 +95,11 @@ _PATHS = {
 """The operations of the SDKs that are made by one generator, by where they post to."""
 
 _MOST_PATHS = 500
+"""How many paths are remembered, and how many tools: their names come from outside."""
 _posted: dict[str, Operation] = {}
 """The same by whole paths, as they have come."""
+_tools: dict[str, Recipe] = {}
+"""What runs of MCP's tools begin with, by their names."""
 
 _METHODS: "dict[str, dict[str, Operation]]" = {
     "google_genai": {
@@ -168,7 +171,16 @@ def of_call(provider: str, method: str, fields: "Mapping[str, Any]") -> Request 
     Read the arguments, by name, of a method; None where that is no call of a model.
     """
     if provider == "mcp":
-        name, arguments = str(fields.get("name")), fields.get("arguments") or {}
-        return Request(Recipe(name, "tool"), dict, arguments, provider)
+        tool = _tool(str(fields.get("name")))
+        return Request(tool, dict, fields.get("arguments") or {}, provider)
     operation = _METHODS[provider].get(method)
     return None if operation is None else operation.request(provider, fields)
+
+
+def _tool(name: str) -> Recipe:
+    known = _tools.get(name)
+    if known is None:
+        known = Recipe(name, "tool")
+        if len(_tools) < _MOST_PATHS:
+            _tools[name] = known
+    return known

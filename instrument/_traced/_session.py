@@ -3,6 +3,7 @@ The run of a generator: what each chunk tells, and what it adds up to.
 """
 
 from instrument import _ids, _report
+from instrument._flushing import flush_given
 from instrument._lifecycle import afail, afinish, astart, fail, finish, start
 from instrument._serve import stream_closed, stream_opened
 from instrument._session import Session
@@ -79,6 +80,12 @@ class RunSession(Session):
         if self._starts and not self.is_stepped:
             return True  # it never started
         return self._run._ended_ns is not None
+
+    def __del__(self) -> None:
+        if not self._starts or self.is_stepped:
+            super().__del__()
+        elif self._run._layers:  # who reads a stream of tokens waits for that
+            flush_given(self._run)
 
     def tell(self) -> "Callable[[Any], object]":
         if not self._is_model:

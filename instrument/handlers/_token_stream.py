@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, overload
 
 from instrument._handler import BaseCallbackHandler
 from instrument._loops import in_trio, running_loop
+from instrument._state import DISABLED
 from instrument._text import safe_repr
 from instrument.handlers._bounds import checked_size
 from instrument.handlers._locks import fork_lock
@@ -37,8 +38,9 @@ class TokenStream(BaseCallbackHandler, Generic[Item]):
     fetched waits, up to *maxsize*, for the next one.
 
     One stream serves one block: a token after that raises, and so is reported. A block
-    that is never entered never ends: whoever cancels a task before its first step
-    calls `close`. Process-wide, it ends when it is uninstalled.
+    or coroutine that is never entered never ends, nor does a block in a handler, which
+    hears nothing: whoever cancels a task before its first step calls `close`.
+    Process-wide, it ends when it is uninstalled.
 
     Args:
         only: The name of the runs to hear, or one of their tags; or several.
@@ -86,7 +88,8 @@ class TokenStream(BaseCallbackHandler, Generic[Item]):
         self._items: deque[Item] = deque()
         self._waiters: set[Waiter] = set()
         self._lock = fork_lock()
-        self._is_ended = self._is_closed = False
+        self._is_closed = False
+        self._is_ended = DISABLED  # nobody will say when
         self.dropped = 0
         if events:  # a method that is None is not called, and costs nothing
             self.on_llm_new_token = None  # type: ignore[assignment]

@@ -8,7 +8,7 @@ from instrument.integrations._watched import Watched
 DISTRIBUTION = "anthropic"
 TESTED = ("1.0.0", "2.12.0")
 HOOK = "sys.monitoring"
-HEARS = ("messages", "completions", "tokens")
+HEARS = ("messages", "completions", "tokens", "retries")
 OWNS = "nothing"
 
 _watched = Watched(targets("anthropic"))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DISTRIBUTION = "botocore"
 TESTED = ("1.42.0", "1.44.5")
 HOOK = "sys.monitoring"
-HEARS = ("converse", "tokens")
+HEARS = ("converse", "tokens", "retries")
 OWNS = "nothing"
 
 _METHODS = {"Converse": "converse", "ConverseStream": "converse_stream"}

@@ -9,7 +9,7 @@ from instrument.integrations._watched import Watched
 DISTRIBUTION = "cohere"
 TESTED = ("6.0.0", "7.3.1")
 HOOK = "sys.monitoring"
-HEARS = ("chats", "embeddings", "tokens")
+HEARS = ("chats", "embeddings", "tokens", "retries")
 OWNS = "nothing"
 
 _watched = Watched(

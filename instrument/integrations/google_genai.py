@@ -9,7 +9,7 @@ from instrument.integrations._watched import Watched
 DISTRIBUTION = "google-genai"
 TESTED = ("2.12.0", "3.4.0")
 HOOK = "sys.monitoring"
-HEARS = ("content", "embeddings", "tokens")
+HEARS = ("content", "embeddings", "tokens", "retries")
 OWNS = "nothing"
 
 _heard = methods(

@@ -8,7 +8,7 @@ from instrument.integrations._watched import Watched
 DISTRIBUTION = "groq"
 TESTED = ("1.0.0", "1.7.0")
 HOOK = "sys.monitoring"
-HEARS = ("chat completions", "completions", "embeddings", "tokens")
+HEARS = ("chat completions", "completions", "embeddings", "tokens", "retries")
 OWNS = "nothing"
 
 _watched = Watched(targets("groq"))

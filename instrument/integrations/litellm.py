@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 DISTRIBUTION = "litellm"
 TESTED = ("1.100.0", "1.106.2")
 HOOK = "sys.monitoring"
-HEARS = ("completions", "texts", "responses", "embeddings", "tokens")
+HEARS = ("completions", "texts", "responses", "embeddings", "tokens", "retries")
 OWNS = "nothing"
 
 _POSITIONAL = {

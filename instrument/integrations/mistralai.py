@@ -10,7 +10,7 @@ from instrument.integrations._watched import Watched
 DISTRIBUTION = "mistralai"
 TESTED = ("2.0.0", "3.7.0")
 HOOK = "sys.monitoring"
-HEARS = ("chat completions", "embeddings", "tokens")
+HEARS = ("chat completions", "embeddings", "tokens", "retries")
 OWNS = "nothing"
 
 _EVENTS = "mistralai.client.utils.eventstreaming"

@@ -9,7 +9,14 @@ from instrument.integrations._watched import Watched
 DISTRIBUTION = "openai"
 TESTED = ("2.0.0", "3.54.0")
 HOOK = "sys.monitoring"
-HEARS = ("chat completions", "responses", "completions", "embeddings", "tokens")
+HEARS = (
+    "chat completions",
+    "responses",
+    "completions",
+    "embeddings",
+    "tokens",
+    "retries",
+)
 OWNS = "nothing"
 
 _CLOSE = AtReturn(lambda stream: stream._response, closed)

@@ -8,7 +8,7 @@ from instrument.integrations._watched import Watched
 DISTRIBUTION = "together"
 TESTED = ("2.0.0", "3.1.1")
 HOOK = "sys.monitoring"
-HEARS = ("chat completions", "completions", "embeddings", "tokens")
+HEARS = ("chat completions", "completions", "embeddings", "tokens", "retries")
 OWNS = "nothing"
 
 _watched = Watched(targets("together"))

@@ -320,13 +320,17 @@ HUGGINGFACE = Sdk(
 )
 
 
-def _bedrock(url: str) -> Any:
+def bedrock(url: str, **config: Any) -> Any:
+    """
+    Make a client of Amazon's models.
+    """
     return import_module("boto3").client(
         "bedrock-runtime",
         region_name="us-east-1",
         aws_access_key_id="a",
         aws_secret_access_key="b",
         endpoint_url=url,
+        config=import_module("botocore.config").Config(**config),
     )
 
 
@@ -349,7 +353,7 @@ BEDROCK = Sdk(
     "bedrock",
     "boto3",
     "boto3",
-    _bedrock,
+    bedrock,
     None,
     {
         "chat": _converse,

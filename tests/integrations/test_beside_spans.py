@@ -2,14 +2,12 @@
 SDKs that make OpenTelemetry spans of their own: their call is one run here, and one span.
 """
 
-import sys
-from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from instrument import auto, callbacks, wrap
+from instrument import callbacks
 from instrument.testing import Recorder
 
 if TYPE_CHECKING:
@@ -88,21 +86,6 @@ def mistralai(url: str, tracers: Tracers) -> Any:
     module = import_module("mistralai.extra.observability.telemetry")
     module.configure_telemetry(client, provider=tracers)
     return client
-
-
-@pytest.fixture(params=["automatic", "wrapped"])
-def hear(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """
-    Have a client heard, in one way.
-    """
-    if request.param == "wrapped":
-        yield wrap
-        return
-    if sys.version_info < (3, 12):
-        pytest.skip("sys.monitoring needs Python 3.12")
-    auto.install()
-    yield lambda client: client
-    auto.uninstall()
 
 
 @pytest.mark.parametrize("name", ["chat", "stream"])

@@ -27,7 +27,7 @@ from instrument import (
     bind,
     callbacks,
 )
-from instrument.integrations.langchain import _heard
+from instrument.integrations.langchain import _given, _heard
 from instrument.integrations.langchain._bridge import BRIDGE
 from instrument.testing import Recorder
 
@@ -140,6 +140,34 @@ def test_all_told_by_keyword(
     ]
     assert recorder.runs[0].name == "its"
     assert not reports
+
+
+@pytest.mark.parametrize("event", ["on_chain_start", "on_chain_end", "on_tool_start"])
+@pytest.mark.parametrize("given", [(), ({}, "x"), ({}, "x", "more")])
+def test_what_a_manager_tells_wrongly(
+    recorder: Recorder, event: str, given: tuple[Any, ...]
+) -> None:
+    """
+    One who tells of no run in particular, or too much, hears nothing of ours.
+    """
+    with callbacks(recorder):
+        getattr(BRIDGE, event)(*given)
+
+    assert recorder.events == []
+
+
+@pytest.mark.parametrize("event", ["on_chain_start", "on_chain_end", "on_text"])
+def test_who_was_asked_is_no_handler(event: str, reports: list[str]) -> None:
+    """
+    What breaks us in a handler that LangChain was given does not break the call.
+    """
+    with callbacks(Recorder()):
+        _given._asked.set((object(),))
+        run = uuid4()
+        getattr(BRIDGE, event)("x", run_id=run)
+        BRIDGE.on_chain_end({}, run_id=run)
+
+    assert len([line for line in reports if "object" in line]) == 1
 
 
 def test_results_that_hold_nothing(whole: Callable[..., None]) -> None:

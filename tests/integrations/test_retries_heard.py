@@ -54,6 +54,14 @@ def patient(sdk: Any) -> dict[str, Any]:
     return {"retries": utils.RetryConfig("backoff", pauses, False)}
 
 
+def says_so(sdk: Any) -> bool:
+    """
+    Tell whether ``auto.status`` names what this SDK tries again.
+    """
+    name = "botocore" if sdk is sdks.BEDROCK else sdk.provider
+    return any("retries" in it.hears for it in auto.status() if it.framework == name)
+
+
 @pytest.mark.parametrize("is_wrapped", [False, True])
 @pytest.mark.parametrize(
     "sdk, name",
@@ -79,6 +87,7 @@ def test_a_retry(sdk: Any, name: str, is_wrapped: bool, provider: "Provider") ->
 
     facts.check(recorder, sdk, name)
     assert facts.retries(recorder) == [1, 2]
+    assert says_so(sdk)
     assert len(provider.requests) == 3
 
 
@@ -120,6 +129,7 @@ def test_no_retry(sdk: Any, provider: "Provider") -> None:
         sdk.calls["chat"](client)
 
     assert facts.retries(recorder) == []
+    assert not says_so(sdk)
     assert len(provider.requests) == 1
 
 

@@ -80,15 +80,8 @@ def hugging(kind: str) -> Make:
 
 
 def bedrock(url: str, patience_s: float) -> Any:
-    config = import_module("botocore.config").Config
-    return import_module("boto3").client(
-        "bedrock-runtime",
-        region_name="us-east-1",
-        aws_access_key_id="a",
-        aws_secret_access_key="b",
-        endpoint_url=url,
-        config=config(read_timeout=patience_s, retries={"total_max_attempts": 1}),
-    )
+    retries = {"total_max_attempts": 1}
+    return sdks.bedrock(url, read_timeout=patience_s, retries=retries)
 
 
 # Groq's and Together's clients are made by the same generator as the first two

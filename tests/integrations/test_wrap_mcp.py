@@ -88,6 +88,20 @@ async def stdio(folder: Path) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
+async def own_session(folder: Path) -> AsyncIterator[ClientSession]:
+    """
+    Give a session with it that was made by hand.
+    """
+    async with (
+        stdio(folder) as reached,
+        stdio_client(reached) as streams,
+        ClientSession(*streams) as session,
+    ):
+        await session.initialize()
+        yield session
+
+
+@asynccontextmanager
 async def http(folder: Path) -> AsyncIterator[Any]:
     """
     Give one that streams over HTTP.
@@ -186,12 +200,7 @@ async def test_a_server_that_goes(hear: Any, tmp_path: Path) -> None:
     """
     recorder = Recorder()
 
-    async with (
-        stdio(tmp_path) as reached,
-        stdio_client(reached) as streams,
-        ClientSession(*streams) as session,
-    ):
-        await session.initialize()
+    async with own_session(tmp_path) as session:
         with callbacks(recorder), pytest.raises(Exception) as caught:
             await hear(session).call_tool("leave")
 
@@ -206,12 +215,7 @@ async def test_a_session_of_ones_own(hear: Any, tmp_path: Path) -> None:
     """
     recorder = Recorder()
 
-    async with (
-        stdio(tmp_path) as reached,
-        stdio_client(reached) as streams,
-        ClientSession(*streams) as session,
-    ):
-        await session.initialize()
+    async with own_session(tmp_path) as session:
         with callbacks(recorder):
             await hear(session).call_tool("add", {"a": 1, "b": 2})
 

@@ -48,11 +48,11 @@ class ToolStartMethod(StartMethod):
     Makes a run of a tool's start; old versions tell its input as text only.
     """
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self,
-        serialized: "Any",
-        input_str: str,
-        *,
+        serialized: "Any" = None,
+        input_str: str | None = None,
+        *_: object,
         inputs: "dict[str, Any] | None" = None,
         **told: "Any",
     ) -> "Any":
@@ -81,7 +81,12 @@ class EndMethod(Method):
     """
 
     def __call__(
-        self, outputs: "Any" = ABSENT, /, *, run_id: "UUID", **told: "Any"
+        self,
+        outputs: "Any" = ABSENT,
+        /,
+        *_: object,
+        run_id: "Any" = None,
+        **told: "Any",
     ) -> "Any":
         if outputs is ABSENT:
             _, outputs = by_name(told)

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from threading import RLock
 from weakref import ref
 
-from instrument import _seen
+from instrument import _report, _seen
 from instrument._layer import Layer, Options
 from instrument._listener import Listener, as_listener
 from instrument._state import PROCESS
@@ -39,7 +39,13 @@ def given_here() -> "tuple[Listener, ...]":
     """
     asked = _asked.get()
     _asked.set(())
-    return tuple([as_listener(handler) for handler in asked])
+    listeners = []
+    for handler in asked:
+        try:
+            listeners.append(as_listener(handler))
+        except Exception as exc:  # the call goes on without it
+            _report.failed(handler, "being given to LangChain", exc)
+    return tuple(listeners)
 
 
 def forget_asked() -> None:

@@ -55,8 +55,8 @@ class StartMethod(Method):
         serialized: "Any" = None,
         inputs: "Any" = ABSENT,
         /,
-        *,
-        run_id: "UUID",
+        *_: object,
+        run_id: "UUID | None" = None,
         parent_run_id: "UUID | None" = None,
         name: str | None = None,
         tags: "Tags" = None,
@@ -68,8 +68,8 @@ class StartMethod(Method):
             serialized, inputs = by_name(keywords, serialized)
         loop = _get_running_loop()
         handlers = given_here() if has_been_asked() else ()
-        if handlers and run_id in _heard.open_runs:
-            return begun(joined(_heard.open_runs[run_id], handlers), loop)
+        if run_id is None or (handlers and run_id in _heard.open_runs):
+            return begun(joined(run_id, handlers), loop)
         try:
             parent = None if parent_run_id is None else _heard.find(parent_run_id)
             own = _own(handlers, parent) if handlers else ()

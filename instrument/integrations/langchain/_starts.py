@@ -25,13 +25,17 @@ if TYPE_CHECKING:
     from instrument._run import Run
 
 
-def joined(run: "Run", handlers: "tuple[Listener, ...]") -> "Run | None":
+def joined(id: "UUID | None", handlers: "tuple[Listener, ...]") -> "Run | None":
     """
     Have a run that has started be heard by handlers that were asked since.
 
     Returns:
-        The run, to be begun for them; None where they hear it already.
+        The run, to be begun for them; None where they hear it already, or where none
+        is told of.
     """
+    run = _heard.open_runs.get(id)  # type: ignore[arg-type]
+    if run is None:
+        return None
     known = {listener.key for listener, _ in run._heard.listeners}
     late = tuple(it for it in handlers if it.key not in known)
     if not late:
