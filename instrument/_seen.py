@@ -57,9 +57,9 @@ class Flag:
         value = self._value
         if handler is None:
             return value
-        if isinstance(value, property):
+        if value.__class__ is property:
             value = value.__get__(handler, owner)
-        value = vars(handler).get(self._name, value)
+        value = handler.__dict__.get(self._name, value)
         return Unset(handler) if value is False else value
 
     def __set__(self, handler: object, value: object) -> None:

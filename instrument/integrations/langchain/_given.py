@@ -42,6 +42,13 @@ def given_here() -> "tuple[Listener, ...]":
     return tuple([as_listener(handler) for handler in asked])
 
 
+def pass_over() -> None:
+    """
+    Forget the handlers that LangChain has asked: they hear the run already.
+    """
+    _asked.set(())
+
+
 def forget_asked() -> None:
     """
     Forget who was asked for an event that never came: a handler before us stopped it.
@@ -98,5 +105,7 @@ def refuse() -> None:
 
 def _note(handler: object) -> None:
     asked = _asked.get()
-    if not any(each is handler for each in asked):
-        _asked.set((*asked, handler))
+    for each in asked:
+        if each is handler:
+            return
+    _asked.set((*asked, handler))
