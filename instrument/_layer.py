@@ -81,6 +81,16 @@ class Layer:
         self.rank = rank
 
 
+class Given(Layer):
+    """
+    The handlers, and nothing else, that a framework was given for one run.
+    """
+
+    def __init__(self, listeners: "tuple[Listener, ...]") -> None:
+        self.options = Options(listeners)
+        self.rank = "framework"
+
+
 def mark(trace_id: "UUID") -> Layer:
     """
     Make the layer under which samples are drawn for one trace.

@@ -60,6 +60,8 @@ _KNOWN_TYPES = 512
 _kinds: "dict[type, str]" = {}
 _flushing: "dict[type, bool]" = {}
 _foreign: "dict[type, bool]" = {}
+_whole: "dict[tuple[type, str], object]" = {}
+"""What serves each event in handlers of a class, where it takes all as it is."""
 
 
 class Listener:
@@ -136,13 +138,23 @@ class Listener:
         if method is None:
             is_plain = event == "on_event" and _kind(self.handler) == "callable"
             return _event_only(self.handler) if is_plain else None
-        if _is_noop(method) or any(
-            getattr(self.handler, flag, None) is True for flag in flags
-        ):
+        function = getattr(method, "__func__", None)
+        if getattr(function, "__module__", None) in _BASES:  # does nothing, or refuses
             return None
+        for flag in flags:
+            if getattr(self.handler, flag, None) is True:
+                return None
+        key = type(self.handler), event
+        if function is not None and _whole.get(key) is function:
+            return method  # type: ignore[no-any-return]
         if is_langchain(self.handler):
             return _for_langchain(event, method)
-        return adapted(method, positional, whole=True)
+        made = adapted(method, positional, whole=True)
+        if made is method:
+            if len(_whole) >= _KNOWN_TYPES:
+                _whole.clear()
+            _whole[key] = function
+        return made
 
 
 def as_listener(handler: object, event: str | None = None) -> Listener:
@@ -237,15 +249,6 @@ def _kind(handler: object) -> str:
     if any(callable(getattr(handler, event, None)) for event in EVENTS):
         return "methods"
     return "callable" if callable(handler) else "none"
-
-
-def _is_noop(method: object) -> bool:
-    """
-    Tell whether *method* is a base class's own, which does nothing (or refuses).
-    """
-    function = getattr(method, "__func__", None)
-    module = getattr(function, "__module__", None)
-    return module in _BASES
 
 
 def _event_only(function: "Any") -> "Callable[..., Any]":

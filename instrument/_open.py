@@ -99,8 +99,11 @@ def _refine(run: Run, layers: "tuple[Layer, ...]") -> None:
         run._plan = linked(Plan(run._plan, mark(run.trace_id)), layers)
         run._heard = heard = run._plan.settle()
         run._voices = heard.voices(run._tells)
-    if any(it.local for layer in layers for it in layer.options.listeners):
-        run._plan = linked(run._plan, ())
+    for layer in layers:
+        for listener in layer.options.listeners:
+            if listener.local:
+                run._plan = linked(run._plan, ())
+                return
 
 
 def framework_run() -> Run | None:

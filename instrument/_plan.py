@@ -8,11 +8,13 @@ changed: a layer was closed from elsewhere, or process-wide handlers came or wen
 
 from itertools import count
 
+from instrument._layer import Given
 from instrument._receivers import Receivers, Voices
 from instrument._state import PROCESS, Frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
     from uuid import UUID
 
@@ -149,7 +151,14 @@ def linked(plan: Plan, layers: "tuple[Layer, ...]") -> Plan:
 
     A chain of tasks, each made in a run of the last one's, would grow otherwise.
     """
-    known = plan.settle().layers
+    heard = plan.settle()
+    known = heard.layers
+    layer = layers[0] if len(layers) == 1 else None
+    is_of_blocks = plan.layer is not None or plan is NOBODY
+    if layer.__class__ is Given and is_of_blocks and layer not in known:
+        made = Plan(Plan(plan, layer), None, own=layers)
+        made.audience = heard.joined(layer)
+        return made
     while plan.layer is None and plan.outer is not None:
         plan = plan.outer
     for layer in layers:
@@ -213,10 +222,7 @@ class Audience:
         self.capture = all(o.capture for o in options)
         self.hidden = all(o.hidden for o in options)
         self.shows_all = self.capture and not self.redactors
-        self.wants_tokens = any(
-            getattr(it.handler, "wants_tokens", None) is True
-            for it, _ in self.listeners
-        )
+        self.wants_tokens = _want_tokens(self.listeners)
         self.metadata: dict[str, Any] = {}
         self.is_tagged = bool(self.tags)
         for constructors in (True, False):
@@ -226,6 +232,27 @@ class Audience:
                 ) is constructors and layer.options.metadata:
                     self.metadata.update(layer.options.metadata)
         self.is_described = bool(self.metadata)
+
+    def joined(self, layer: "Layer") -> "Audience":
+        """
+        Give the same with one layer more, of handlers and nothing else.
+        """
+        # a handler in LangChain's own config is a layer a call: to look at all layers
+        # anew takes 9 us, this 3
+        made = Audience.__new__(Audience)
+        made.epoch, made.undecided = self.epoch, self.undecided
+        made.tags, made.is_tagged = self.tags, self.is_tagged
+        made.metadata, made.is_described = self.metadata, self.is_described
+        made.redactors, made.capture = self.redactors, self.capture
+        made.shows_all, made.hidden = self.shows_all, self.hidden
+        made._receivers, made.voices_of = {}, {}
+        made.layers = self.layers | {layer}
+        known = {listener.key for listener, _ in self.listeners}
+        more = [(it, layer) for it in layer.options.listeners if it.key not in known]
+        made.listeners = (*self.listeners, *more)
+        made.waits = self.waits + [layer] * len(more)
+        made.wants_tokens = self.wants_tokens or _want_tokens(more)
+        return made
 
     def receivers(self, event: str) -> "Receivers":
         """
@@ -274,6 +301,13 @@ class Audience:
             elif _drawn(trace_id) < layer.options.sample:
                 kept.append(layer)
         return kept[::-1]
+
+
+def _want_tokens(listeners: "Iterable[tuple[Listener, Layer]]") -> bool:
+    for listener, _ in listeners:
+        if getattr(listener.handler, "wants_tokens", None) is True:
+            return True
+    return False
 
 
 def _drawn(trace_id: "UUID") -> float:

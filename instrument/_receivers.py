@@ -38,17 +38,18 @@ class Receivers:
         self, listeners: "tuple[tuple[Listener, Layer], ...]", event: str
     ) -> None:
         entries: list[tuple[Callable[..., object], Listener, Layer, bool]] = []
+        self.typed = self.native = False
         for listener, layer in listeners:
             method = _method(listener, event) or _fallback(listener, event)
             if method is not None:
                 entries.append((method, listener, layer, False))
+                self.typed = True
             method = _method(listener, "on_event")
             if method is not None:
                 entries.append((method, listener, layer, True))
+                self.native = True
         self.entries = tuple(entries)
-        self.typed = any(not native for *_, native in entries)
-        self.native = any(native for *_, native in entries)
-        self.methods = tuple(method for method, *_ in entries)
+        self.methods = tuple([entry[0] for entry in entries])
 
 
 def _method(listener: "Listener", event: str) -> "Callable[..., object] | None":

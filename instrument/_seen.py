@@ -57,9 +57,9 @@ class Flag:
         value = self._value
         if handler is None:
             return value
-        if isinstance(value, property):
+        if value.__class__ is property:
             value = value.__get__(handler, owner)
-        value = vars(handler).get(self._name, value)
+        value = handler.__dict__.get(self._name, value)
         return Unset(handler) if value is False else value
 
     def __set__(self, handler: object, value: object) -> None:
@@ -142,7 +142,9 @@ class Seen:
         """
         The class, as LangChain sees it: one of its own handlers' too.
         """
-        return _seen_class(type(self))
+        cls = type(self)
+        seen: type | None = cls.__dict__.get("_seen_class")  # LangChain asks five times
+        return seen or _seen_class(cls)
 
     def __reduce_ex__(self, protocol: "Any") -> "Any":
         made = super().__reduce_ex__(max(protocol, 2))  # older ones ask for __class__
@@ -192,13 +194,9 @@ def _seen_class(cls: type) -> type:
     base = getattr(sys.modules.get(_LANGCHAIN), "BaseCallbackHandler", None)
     if base is None or issubclass(cls, base):
         return cls
-    seen: type | None = vars(cls).get("_seen_class")
-    if seen is None:
-        names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
-        seen = type(
-            cls.__name__, (_Quiet, cls, base), {**names, "__doc__": cls.__doc__}
-        )
-        cls._seen_class = seen  # type: ignore[attr-defined]
+    names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    seen = type(cls.__name__, (_Quiet, cls, base), {**names, "__doc__": cls.__doc__})
+    cls._seen_class = seen  # type: ignore[attr-defined]
     return seen
 
 

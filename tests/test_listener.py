@@ -336,9 +336,10 @@ def test_many_handler_classes() -> None:
     from instrument import _listener
 
     for number in range(600):
-        made = type(f"Made{number}", (), {"on_event": lambda self, event: None})
+        made = type(f"Made{number}", (), {"on_event": lambda self, event, **_: None})
         with callbacks(made()):
             emit("heard")
 
     assert len(_listener._kinds) <= 512
     assert len(_listener._foreign) <= 512
+    assert len(_listener._whole) <= 512

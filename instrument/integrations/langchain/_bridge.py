@@ -29,8 +29,8 @@ from instrument.integrations.langchain._event_method import (
 )
 from instrument.integrations.langchain._given import (
     found_behind,
-    given_here,
     has_been_asked,
+    pass_over,
 )
 from instrument.integrations.langchain._kinds import shown
 from instrument.integrations.langchain._opening import ABSENT, StartMethod, by_name
@@ -91,7 +91,7 @@ class EndMethod(Method):
         if outputs is ABSENT:
             _, outputs = by_name(told)
         if has_been_asked():
-            given_here()  # they hear the run already
+            pass_over()
         is_stream = "inputs" in told  # which are known when it has been read
         try:
             run = _heard.take(run_id)

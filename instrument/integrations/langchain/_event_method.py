@@ -12,7 +12,7 @@ from inspect import CO_COROUTINE
 
 from instrument import _report
 from instrument._state import get_state, set_state
-from instrument.integrations.langchain._given import given_here, has_been_asked
+from instrument.integrations.langchain._given import has_been_asked, pass_over
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class EventMethod(Method):
 
     def __call__(self, *args: "Any", **kwargs: "Any") -> "Any":
         if has_been_asked():
-            given_here()  # they hear the run already
+            pass_over()
         try:
             act = self._prepare(*args, **kwargs)
         except Exception as exc:  # ours, or of a payload's own code

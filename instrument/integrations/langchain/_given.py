@@ -17,10 +17,10 @@ from instrument._state import PROCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from uuid import UUID
+    from instrument._run import Run
 
 _lock = RLock()
-outside: "set[UUID]" = set()
+outside: "set[Run]" = set()
 _LOOK = Layer(Options(), "process")
 """Hears nothing. While it is there, `@traced` looks who hears where no block is open."""
 
@@ -48,6 +48,13 @@ def given_here() -> "tuple[Listener, ...]":
     return tuple(listeners)
 
 
+def pass_over() -> None:
+    """
+    Forget the handlers that LangChain has asked: they hear the run already.
+    """
+    _asked.set(())
+
+
 def forget_asked() -> None:
     """
     Forget who was asked for an event that never came: a handler before us stopped it.
@@ -66,24 +73,24 @@ def found_behind(handler: object) -> None:
         behind[key] = ref(handler, lambda _: behind.pop(key, None))
 
 
-def hear_outside(id: "UUID") -> None:
+def hear_outside(run: "Run") -> None:
     """
     Have what is called below a run that began outside of every block be heard too.
     """
     with _lock:
-        outside.add(id)
+        outside.add(run)  # not its id: to hash a UUID is a call of a function
         if _LOOK not in PROCESS:
             PROCESS.append(_LOOK)
 
 
-def ended(id: "UUID") -> None:
+def ended(run: "Run") -> None:
     """
     Undo `hear_outside` when the last such run has ended.
     """
-    if id not in outside:
+    if run not in outside:
         return
     with _lock:
-        outside.discard(id)
+        outside.discard(run)
         if not outside and _LOOK in PROCESS:
             PROCESS.remove(_LOOK)
 
@@ -104,5 +111,7 @@ def refuse() -> None:
 
 def _note(handler: object) -> None:
     asked = _asked.get()
-    if not any(each is handler for each in asked):
-        _asked.set((*asked, handler))
+    for each in asked:
+        if each is handler:
+            return
+    _asked.set((*asked, handler))

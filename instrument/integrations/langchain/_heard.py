@@ -109,7 +109,7 @@ def keep(run: "Run", own: "tuple[Layer, ...]", loop: "Loop | None") -> "Run | No
     elif own:
         run._extra = own
     if run._outer.__class__ is list:
-        hear_outside(run.id)
+        hear_outside(run)
     run._outer = None  # it will not be current: LangChain ends it in another Context
     oldest = _oldest(open_runs) if len(open_runs) > _MOST else None
     lost = None if oldest is None else take(oldest)
@@ -136,7 +136,7 @@ def take(id: "UUID") -> "Run | None":
     if run is None:
         return None
     if outside:
-        ended(id)
+        ended(run)
     if run._parent is not None:
         run._parent._open_children -= 1
         stand_in(id, run._parent)

@@ -9,7 +9,7 @@ it stands before what the constructors of inner models and tools were given.
 from langchain_core.callbacks.base import BaseCallbackHandler
 
 from instrument.integrations.langchain._bridge import Inline, ToolStartMethod
-from instrument.integrations.langchain._given import given_here, has_been_asked
+from instrument.integrations.langchain._given import has_been_asked, pass_over
 from instrument.integrations.langchain._opening import StartMethod
 from instrument.integrations.langchain._starts import is_stopped, stopped
 
@@ -29,7 +29,7 @@ class LastStartMethod(StartMethod):
     ) -> "Any":
         exc = stopped(run_id)
         if exc is not None:
-            given_here()  # they hear the run already
+            pass_over()
             raise exc
         return super().__call__(serialized, messages, run_id=run_id, **told)
 
@@ -68,7 +68,7 @@ class Late(BaseCallbackHandler):
     on_retriever_start: "Any" = StartMethod("retriever")
 
     def _forget(self, *args: "Any", **kwargs: "Any") -> None:
-        given_here()  # they hear the run already
+        pass_over()
 
     on_chain_end = on_chain_error = on_llm_new_token = on_llm_end = _forget
     on_llm_error = on_tool_end = on_tool_error = on_custom_event = _forget

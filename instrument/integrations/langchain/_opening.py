@@ -5,7 +5,7 @@ How LangChain's runs come about: who hears them, whose children they are, what i
 from asyncio import _get_running_loop
 
 from instrument import _report
-from instrument._layer import Layer, Options
+from instrument._layer import Given
 from instrument._open import open_run
 from instrument._payload import CHAIN
 from instrument._redact import redacted
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
     from uuid import UUID
 
+    from instrument._layer import Layer
     from instrument._listener import Listener
     from instrument._run import Run
 
@@ -114,7 +115,7 @@ def _own(handlers: "tuple[Listener, ...]", parent: "Run | None") -> "tuple[Layer
     if parent is not None:
         known = {listener.key for listener, _ in parent._heard.listeners}
         handlers = tuple([it for it in handlers if it.key not in known])
-    return (Layer(Options(handlers), "framework"),) if handlers else ()
+    return (Given(handlers),) if handlers else ()
 
 
 def _label(run: "Run", tags: "Tags", metadata: "Metadata") -> None:
