@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from instrument._event import Event
 
-_MESSAGE = 200
+_MESSAGE = _NAME = 200
 _COLOURS = {"ok": "green", "error": "red"}
 
 
@@ -50,7 +50,7 @@ class StdOutCallbackHandler(BaseCallbackHandler):
 
     def _head(self, sign: str, kind: str, name: str, depth: int) -> str:
         kind = self._terminal.coloured(printable(kind), "magenta")
-        return f"{'  ' * depth}{sign} {kind} {printable(name)}"
+        return f"{'  ' * depth}{sign} {kind} {printable(cut(name, _NAME))}"
 
     def _tail(self, data: "dict[str, Any]") -> str:
         status = str(data["status"])

@@ -87,6 +87,18 @@ def test_names_are_untrusted() -> None:
     assert "\x1b" not in out
 
 
+def test_endless_name() -> None:
+    """
+    Of a name of any length a line has no more than 200 characters.
+    """
+    named = traced.tool("n" * 1_000_000)(lambda: None)
+
+    first, last = printed(named).splitlines()
+
+    assert first == f"> tool {'n' * 200}… [999800 more characters]"
+    assert last.startswith(first.replace(">", "<"))
+
+
 def test_abandoned() -> None:
     """
     A status that is neither ok nor error is said as it is.
