@@ -592,12 +592,38 @@ def test_frame_that_is_left_twice(module: Any) -> None:
     monitor.dropped(anchor)
 
 
+def test_anchor_that_is_lost(module: Any) -> None:
+    """
+    A frame whose anchor a debugger has replaced stays open while it runs; one that has
+    gone with its anchor ends.
+    """
+    from instrument._frames import Anchor, Armed, Open
+
+    class Told(Call):
+        def raised(self, exc: BaseException) -> None:
+            told.append(type(exc))
+
+    watched("add")
+    monitor = found()
+    told: list[object] = []
+    frame = sys._getframe()
+    opened = Open(Armed(frame.f_code))
+    opened.calls = (Told(),)
+    for key in (id(frame), 0):
+        monitor._open[key] = opened
+        monitor.dropped(Anchor(key, opened, None, monitor.dropped))
+
+    assert told == [GeneratorExit]
+    assert list(monitor._open) == [id(frame)]
+    del monitor._open[id(frame)]
+
+
 def test_frame_with_the_id_of_another(module: Any) -> None:
     """
     What was open of a frame is not taken for that of one that has its id by now: a
     call of another thread, with other handlers.
     """
-    from instrument._frames import Armed, Open
+    from instrument._frames import Anchor, Armed, Open
 
     watched("add")
     monitor = found()
@@ -611,9 +637,9 @@ def test_frame_with_the_id_of_another(module: Any) -> None:
     monitor._on_resume(code, 0)
     monitor._on_return(code, 0, None)
 
-    assert monitor._open.pop(id(frame)) is opened
-    assert frame.f_trace is None
     del monitor._armed[code.co_qualname]
+    assert monitor._open.pop(id(frame)) is opened
+    assert not isinstance(frame.f_trace, Anchor)
 
 
 @pytest.mark.parametrize(
