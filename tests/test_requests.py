@@ -283,10 +283,11 @@ def test_many_tools(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_requests, "_tools", known)
 
     made: list[Any] = [
-        of_call("mcp", "call_tool", {"name": str(number)})
-        for number in (*range(_MOST_PATHS + 1), 0, _MOST_PATHS)
+        of_call("mcp", "call_tool", {"name": str(name)})
+        for name in ("n" * 201, *range(_MOST_PATHS + 1), "n" * 201, 0, _MOST_PATHS)
     ]
 
     assert len(known) == _MOST_PATHS
-    assert made[0].recipe is made[-2].recipe
+    assert made[1].recipe is made[-2].recipe
+    assert made[0].recipe is not made[-3].recipe
     assert made[-1].recipe.name == str(_MOST_PATHS)

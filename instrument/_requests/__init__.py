@@ -98,8 +98,9 @@ _MOST_PATHS = 500
 """How many paths are remembered, and how many tools: their names come from outside."""
 _posted: dict[str, Operation] = {}
 """The same by whole paths, as they have come."""
+_LONGEST_NAME = 200
 _tools: dict[str, Recipe] = {}
-"""What runs of MCP's tools begin with, by their names."""
+"""What runs of MCP's tools begin with, by their names; long ones are not kept."""
 
 _METHODS: "dict[str, dict[str, Operation]]" = {
     "google_genai": {
@@ -181,6 +182,6 @@ def _tool(name: str) -> Recipe:
     known = _tools.get(name)
     if known is None:
         known = Recipe(name, "tool")
-        if len(_tools) < _MOST_PATHS:
+        if len(_tools) < _MOST_PATHS and len(name) <= _LONGEST_NAME:
             _tools[name] = known
     return known
