@@ -75,7 +75,7 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:
         except (Exception, SystemExit) as exc:  # as `guarded`, which is a call more
             _report.failed(kind.started, "reading a payload", exc)
             args = {"name": run.name}, None
-    kwargs = {  # as `keywords`, which takes 0.7 us more here
+    kwargs = {  # as `keywords`, which is a call more
         "run_id": run.id,
         "parent_run_id": run.parent_id,
         "tags": list(run.tags) if run._tagged else [],
