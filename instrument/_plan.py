@@ -238,7 +238,7 @@ class Audience:
         Give the same with one layer more, of handlers and nothing else.
         """
         # a handler in LangChain's own config is a layer a call: to look at all layers
-        # anew takes 9 us, this 3
+        # anew takes 4.5 us, this 2
         made = Audience.__new__(Audience)
         made.epoch, made.undecided = self.epoch, self.undecided
         made.tags, made.is_tagged = self.tags, self.is_tagged

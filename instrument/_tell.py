@@ -75,7 +75,15 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:
         except (Exception, SystemExit) as exc:  # as `guarded`, which is a call more
             _report.failed(kind.started, "reading a payload", exc)
             args = {"name": run.name}, None
-    kwargs = keywords(run, own)
+    kwargs = {  # as `keywords`, which is a call more
+        "run_id": run.id,
+        "parent_run_id": run.parent_id,
+        "tags": list(run.tags) if run._tagged else [],
+        "metadata": dict(run._metadata or run.metadata) if run._described else {},
+        "name": run.name,
+        "run": run,
+        **(own or {}),
+    }
     if receivers.native:
         return Delivery(run, kind.start, receivers, args, kind.start_data, kwargs)
     count = 0
