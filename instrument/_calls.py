@@ -78,16 +78,19 @@ def _json(http: "Any") -> object:
     return http.json() if "json" in http.headers.get("content-type", "") else None
 
 
-def end_closed(call: "Own | Inner", http: "Any") -> None:
+def end_closed(call: "Own | Inner", http: "Any", was_read: bool) -> None:
     """
     End a call whose HTTP response its caller has closed, with what was read of it.
+
+    Args:
+        was_read: Whether it was read to its end, and so closed already.
 
     Raises:
         Exception: What a handler with ``raise_error`` raised.
     """
     if hasattr(http, "_content"):
         call.returned(body_of(http))
-    elif http.is_stream_consumed:
+    elif was_read:
         call.returned(None)
     else:
         call.raised(GeneratorExit())

@@ -15,7 +15,7 @@ from instrument._requests import of_body
 from instrument._state import get_state
 from instrument._tell import guarded
 from instrument._wrap._hearing import LATER, aheard, heard
-from instrument._wrap._streams import follow, heard_as, is_stream
+from instrument._wrap._streams import follow, hear_closing, heard_as, is_stream
 from instrument._wrap._twins import Twin, twin_of
 
 TYPE_CHECKING = False
@@ -130,7 +130,9 @@ def _taken(call: "Call", result: "Any", *, in_pieces: bool) -> "tuple[object, An
     """
     if is_stream(result):
         call.go_on(in_pieces=True)
-        return LATER, follow(call, result)
+        stream = follow(call, result)
+        hear_closing(stream)
+        return LATER, stream
     http = getattr(result, "http_response", None)
     if http is None:
         return result, result
@@ -158,8 +160,9 @@ def _raw_over(cls: "Any") -> type:
             )
 
         def close(self) -> None:
+            was_read = self.http_response.is_closed
             super().close()
-            end_closed(self._instrument_call, self.http_response)
+            end_closed(self._instrument_call, self.http_response, was_read)
 
     return Heard
 
@@ -181,7 +184,8 @@ def _async_raw_over(cls: "Any") -> type:
             )
 
         async def close(self) -> None:
+            was_read = self.http_response.is_closed
             await super().close()
-            end_closed(self._instrument_call, self.http_response)
+            end_closed(self._instrument_call, self.http_response, was_read)
 
     return Heard

@@ -6,6 +6,7 @@ stream stays the object that it is, and only gets a class over its own that hear
 yields. Nothing is read ahead, and nothing is kept back.
 """
 
+import weakref
 from contextlib import suppress
 from types import AsyncGeneratorType, GeneratorType
 
@@ -205,3 +206,49 @@ def async_stream_over(cls: "Any") -> type:
             await self._instrument_call.araised(GeneratorExit())
 
     return Heard
+
+
+def hear_closing(stream: "Any") -> None:
+    """
+    Have *stream* end when its HTTP response is closed past it, as helpers of SDKs do.
+    """
+    made = _behind(stream)
+    response = getattr(made, "response", None)
+    with suppress(AttributeError, TypeError):  # it ends when it is dropped, then
+        response.__dict__["_instrument_stream"] = weakref.ref(made)
+        response.__class__ = class_over(type(response), _response_over)
+
+
+def _response_over(cls: "Any") -> type:
+    """
+    Make a class over that of the response that a stream is read from.
+    """
+
+    class Heard(cls):  # type: ignore[misc]
+        def close(self) -> None:
+            super().close()
+            call = _left(self, "gi_")
+            if call is not None:
+                call.raised(GeneratorExit())
+
+        async def aclose(self) -> None:
+            await super().aclose()
+            call = _left(self, "ag_")
+            if call is not None:
+                await call.araised(GeneratorExit())
+
+    return Heard
+
+
+def _left(response: "Any", prefix: str) -> "Call | None":
+    """
+    Give the call of a stream whose response was closed by another than its generator.
+    """
+    stream = response._instrument_stream()
+    if stream is None:
+        return None
+    pieces = stream._iterator
+    if getattr(pieces, f"{prefix}running") or getattr(pieces, f"{prefix}frame") is None:
+        return None  # it closes the response itself, at its end
+    call: Call = stream._instrument_call
+    return call

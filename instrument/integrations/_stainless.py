@@ -15,7 +15,14 @@ from instrument._state import get_state
 from instrument._targets import Target
 from instrument._watch import let
 from instrument.integrations._retries import PAUSE
-from instrument.integrations._streams import AtReturn, StreamWatch, closed, keep, parsed
+from instrument.integrations._streams import (
+    AtReturn,
+    Ending,
+    StreamWatch,
+    closed,
+    keep,
+    parsed,
+)
 from instrument.integrations._watched import same
 
 TYPE_CHECKING = False
@@ -129,11 +136,27 @@ class RequestCall(Call):
 _NO_FIELDS: "dict[str, Any]" = {}
 
 
-def _closed(kept: "Kept", _: object) -> None:
-    let(end_closed, kept.call, kept.holder)
+class CloseWatch(AtReturn):
+    """
+    What closes a raw response: that tells no more whether it was read to its end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(lambda raw: raw.http_response, closed)
+
+    def called(self, frame: "FrameType") -> "Ending | None":
+        ending = super().called(frame)
+        if ending is None:
+            return None
+        was_read = frame.f_locals["self"].http_response.is_closed
+        return Ending(partial(_closed, was_read), ending.kept)
+
+
+def _closed(was_read: bool, kept: "Kept", _: object) -> None:
+    let(end_closed, kept.call, kept.holder, was_read)
 
 
 STREAM = StreamWatch(lambda frame: frame.f_locals["self"].response)
 CLOSE = AtReturn(lambda stream: stream.response, closed)
 PARSED = AtReturn(lambda raw: raw.http_response, parsed)
-CLOSE_RAW = AtReturn(lambda raw: raw.http_response, _closed)
+CLOSE_RAW = CloseWatch()

@@ -205,17 +205,17 @@ class Ending(Call):
     One call of such a method.
     """
 
-    __slots__ = ("_end", "_kept")
+    __slots__ = ("_end", "kept")
 
     def __init__(self, end: "Callable[[Kept, Any], None]", kept: Kept) -> None:
         self._end = end
-        self._kept = kept
+        self.kept = kept
 
     def returned(self, value: object) -> None:
-        self._end(self._kept, value)
+        self._end(self.kept, value)
 
     def raised(self, exc: BaseException) -> None:
-        let(self._kept.call.raised, exc)
+        let(self.kept.call.raised, exc)
 
 
 def parsed(kept: Kept, value: object) -> None:
