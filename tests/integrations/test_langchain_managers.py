@@ -156,10 +156,15 @@ def test_what_a_manager_tells_wrongly(
     assert recorder.events == []
 
 
-@pytest.mark.parametrize("event", ["on_chain_start", "on_chain_end", "on_text"])
-def test_who_was_asked_is_no_handler(event: str, reports: list[str]) -> None:
+@pytest.mark.parametrize(
+    "event, count", [("on_chain_start", 1), ("on_chain_end", 0), ("on_text", 0)]
+)
+def test_who_was_asked_is_no_handler(
+    event: str, count: int, reports: list[str]
+) -> None:
     """
-    What breaks us in a handler that LangChain was given does not break the call.
+    What breaks us in a handler that LangChain was given does not break the call, and is
+    reported where a run starts, which it would hear.
     """
     with callbacks(Recorder()):
         _given._asked.set((object(),))
@@ -167,7 +172,7 @@ def test_who_was_asked_is_no_handler(event: str, reports: list[str]) -> None:
         getattr(BRIDGE, event)("x", run_id=run)
         BRIDGE.on_chain_end({}, run_id=run)
 
-    assert len([line for line in reports if "object" in line]) == 1
+    assert len([line for line in reports if "object" in line]) == count
 
 
 def test_results_that_hold_nothing(whole: Callable[..., None]) -> None:
