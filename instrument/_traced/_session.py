@@ -77,14 +77,12 @@ class RunSession(Session):
         stream_opened(self)
 
     def is_done(self) -> bool:
-        if self._starts and not self.is_stepped:
-            return True  # it never started
         return self._run._ended_ns is not None
 
     def __del__(self) -> None:
-        if not self._starts or self.is_stepped:
+        if self.is_stepped or not self._starts:
             super().__del__()
-        elif self._run._layers:  # who reads a stream of tokens waits for that
+        elif self._run._layers:  # it never started, but who reads its tokens waits
             flush_given(self._run)
 
     def tell(self) -> "Callable[[Any], object]":
