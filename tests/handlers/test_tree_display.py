@@ -373,7 +373,7 @@ def test_exit_with_a_stream_that_is_open(screen: Any) -> None:
     """
     )
 
-    assert process.wait(20) == 0
+    assert process.wait(45) == 0
     assert screen.text().splitlines()[0] == "said"
     assert "└─ ■ llm model  1 s  abandoned\n  2 runs  1 s" in screen.text()
     assert screen.is_as_before
@@ -399,7 +399,7 @@ def test_exit_with_a_request_that_runs(screen: Any) -> None:
     """
     )
 
-    assert process.wait(20) == 0
+    assert process.wait(45) == 0
     assert screen.text().endswith(" chain answer  1 s")
     assert screen.is_as_before
 
@@ -420,7 +420,7 @@ def test_interrupt(screen: Any) -> None:
 
     process.send_signal(signal.SIGINT)
 
-    assert process.wait(20) == -signal.SIGINT
+    assert process.wait(45) == -signal.SIGINT
     assert screen.text().startswith("✗ chain answer  1 s  KeyboardInterrupt\nTraceback")
     assert screen.is_as_before
 
@@ -455,7 +455,7 @@ def test_fork(screen: Any, when: str) -> None:
     """
     )
 
-    assert process.wait(20) == 0
+    assert process.wait(45) == 0
     lines = "> chain child\n< chain child  1 s  ok\n" if when == "before" else ""
     assert screen.text() == (lines + "said by the child\n") * 2 + "✓ chain parent  1 s"
 
@@ -478,5 +478,5 @@ def test_handler_of_the_whole_process(screen: Any) -> None:
     """
     )
 
-    assert process.wait(20) == 0
+    assert process.wait(45) == 0
     assert screen.text() == "✓ chain answer  1 s\nalone\n✓ chain last  1 s"
