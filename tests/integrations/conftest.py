@@ -6,7 +6,7 @@ a fake provider answers.
 import gc
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -148,3 +148,23 @@ def provider() -> "Iterator[Provider]":
     """
     with import_module("provider").Provider() as provider:
         yield provider
+
+
+@pytest.fixture
+def client(hear: Any, provider: "Provider") -> Iterator[Any]:
+    """
+    Have a client of OpenAI's SDK heard.
+    """
+    openai = import_module("openai")
+    with openai.OpenAI(api_key="k", base_url=provider.url + "/v1") as client:
+        yield hear(client)
+
+
+@pytest.fixture
+async def aclient(hear: Any, provider: "Provider") -> AsyncIterator[Any]:
+    """
+    Have an async client of it heard.
+    """
+    url = provider.url + "/v1"
+    async with import_module("openai").AsyncOpenAI(api_key="k", base_url=url) as client:
+        yield hear(client)

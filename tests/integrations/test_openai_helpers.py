@@ -4,19 +4,16 @@ run ends with them, though somebody still holds the stream.
 """
 
 import gc
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from instrument import callbacks
 from instrument.testing import Recorder
 
-if TYPE_CHECKING:
-    from tests.integrations.provider import Provider
-
-openai: Any = pytest.importorskip("openai")
+pytest.importorskip("openai")
 
 pytestmark = [
     pytest.mark.anyio,
@@ -36,25 +33,6 @@ every_helper = pytest.mark.parametrize(
     ],
     ids=["chat", "responses", "raw"],
 )
-
-
-@pytest.fixture
-def client(hear: Any, provider: "Provider") -> Iterator[Any]:
-    """
-    Have a client of the fake provider heard.
-    """
-    with openai.OpenAI(api_key="k", base_url=provider.url + "/v1") as client:
-        yield hear(client)
-
-
-@pytest.fixture
-async def aclient(hear: Any, provider: "Provider") -> AsyncIterator[Any]:
-    """
-    Have an async client of the fake provider heard.
-    """
-    url = provider.url + "/v1"
-    async with openai.AsyncOpenAI(api_key="k", base_url=url) as client:
-        yield hear(client)
 
 
 def by_leaving(stream: Any) -> None:

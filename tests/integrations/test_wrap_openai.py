@@ -7,7 +7,6 @@ import asyncio
 import gc
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -39,25 +38,6 @@ class Person(pydantic.BaseModel):  # type: ignore[misc, name-defined]
 
     name: str
     age: int
-
-
-@pytest.fixture
-def client(hear: Any, provider: "Provider") -> Iterator[Any]:
-    """
-    Have a client of the fake provider heard.
-    """
-    with openai.OpenAI(api_key="k", base_url=provider.url + "/v1") as client:
-        yield hear(client)
-
-
-@pytest.fixture
-async def aclient(hear: Any, provider: "Provider") -> AsyncIterator[Any]:
-    """
-    Have an async client of the fake provider heard.
-    """
-    url = provider.url + "/v1"
-    async with openai.AsyncOpenAI(api_key="k", base_url=url) as client:
-        yield hear(client)
 
 
 def told(recorder: Recorder) -> list[str]:
