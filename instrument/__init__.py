@@ -5,20 +5,20 @@ LangChain's callbacks as a decorator and a context manager.
 every run of one request, however deep the call stack goes, with nothing passed down.
 """
 
-from instrument._async_handler import AsyncCallbackHandler
-from instrument._current import current_run, emit
-from instrument._event import Event, Usage
-from instrument._handler import BaseCallbackHandler
-from instrument._listener import Handler, Handlers
-from instrument._redact import Secret
-from instrument._run import Run
-from instrument._scope import callbacks
+from instrument._audience.async_handler import AsyncCallbackHandler
+from instrument._audience.handler import BaseCallbackHandler
+from instrument._audience.listener import Handler, Handlers
+from instrument._payloads.event import Event, Usage
+from instrument._payloads.redact import Secret
+from instrument._runs.current import current_run, emit
+from instrument._runs.run import Run
+from instrument._scopes.scope import callbacks
 from instrument._traced import traced
 from instrument.propagation import bind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from instrument._wrap import wrap
+    from instrument._hearing.wrapped import wrap
 
     __version__: str
 
@@ -43,7 +43,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name == "wrap":  # by most programs never used
-        from instrument._wrap import wrap
+        from instrument._hearing.wrapped import wrap
 
         return wrap
     if name == "__version__":

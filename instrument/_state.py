@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from instrument._layer import Layer
-    from instrument._plan import Plan
+    from instrument._audience.layers import Layer
+    from instrument._audience.plan import Plan
 
 
 class Muted:

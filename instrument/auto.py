@@ -9,16 +9,16 @@ import sys
 from functools import partial
 from importlib import import_module
 
-from instrument._merge import Nested
-from instrument._monitor import LOCK
-from instrument._monitoring import Impossible
+from instrument._hearing.sys_monitoring import LOCK
+from instrument._hearing.tool_id import Impossible
+from instrument._runs.merging import Nested
 from instrument._state import DISABLED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Literal
 
-    from instrument._targets import Target
+    from instrument._hearing.targets import Target
 
 __all__ = ["Status", "install", "status", "uninstall", "unwatch", "watch"]
 
@@ -152,8 +152,9 @@ def watch(path: str, **options: "Any") -> None:
         TypeError: For a function written in C, an option that does not exist.
         ValueError: For what is no such path.
     """
-    from instrument import _monitoring, _watch
-    from instrument._targets import Target
+    from instrument._hearing import functions as _watch
+    from instrument._hearing import tool_id as _monitoring
+    from instrument._hearing.targets import Target
 
     make = _watch.maker(path, options)
     if not _monitoring.is_possible():

@@ -4,15 +4,15 @@ Carry a scope where contextvars do not go by themselves: into threads.
 Tasks, ``asyncio.to_thread`` and generators need none of this.
 """
 
-from instrument._decorate import decorated
-from instrument._open import state_in_hand
-from instrument._scoped import Bound, bound_iterator
+from instrument._callables.decorate import decorated
+from instrument._runs.opening import state_in_hand
+from instrument._scopes.decorator import Bound, bound_iterator
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeVar
 
-    from instrument._executor import ContextThreadPoolExecutor
+    from instrument._scopes.executor import ContextThreadPoolExecutor
 
     T = TypeVar("T")
 
@@ -38,7 +38,7 @@ def bind(target: "T") -> "T":
 
 def __getattr__(name: str) -> "Any":
     if name == "ContextThreadPoolExecutor":
-        from instrument._executor import ContextThreadPoolExecutor
+        from instrument._scopes.executor import ContextThreadPoolExecutor
 
         return ContextThreadPoolExecutor
     message = f"module {__name__!r} has no attribute {name!r}"

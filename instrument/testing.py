@@ -9,15 +9,15 @@ from itertools import count
 from uuid import UUID
 
 from instrument import _ids
-from instrument._handler import BaseCallbackHandler
+from instrument._audience.handler import BaseCallbackHandler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from instrument._event import Event
-    from instrument._run import Run
+    from instrument._payloads.event import Event
+    from instrument._runs.run import Run
 
 __all__ = ["Recorder", "predictable"]
 

@@ -117,7 +117,8 @@ def _kept() -> dict[str, int]:
         f"{module}.{name}": len(value)
         for module in list(sys.modules)
         # what it keeps is known by type, and bounded
-        if module.startswith("instrument.") and module != "instrument._listener"
+        if module.startswith("instrument.")
+        and module != "instrument._audience.listener"
         for name, value in vars(sys.modules[module]).items()
         if isinstance(value, (dict, list, set)) and not name.startswith("__")
     }

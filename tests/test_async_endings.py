@@ -11,7 +11,8 @@ from typing import Any
 import anyio
 import pytest
 
-from instrument import AsyncCallbackHandler, _loops, callbacks, emit, traced
+from instrument import AsyncCallbackHandler, callbacks, emit, traced
+from instrument._delivery import loops as _loops
 
 pytestmark = pytest.mark.anyio
 both_backends = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])

@@ -12,7 +12,8 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from instrument import AsyncCallbackHandler, _lanes, bind, callbacks, emit, traced
+from instrument import AsyncCallbackHandler, bind, callbacks, emit, traced
+from instrument._delivery import lanes as _lanes
 from instrument.testing import Recorder
 
 Called = Callable[..., Awaitable[Any]]

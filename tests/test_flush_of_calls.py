@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from instrument import AsyncCallbackHandler, BaseCallbackHandler, callbacks, traced
-from instrument._lifecycle import afail, afinish
+from instrument._runs.ending import afail, afinish
 from instrument.handlers import TokenStream
 
 pytestmark = pytest.mark.anyio

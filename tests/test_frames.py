@@ -4,7 +4,7 @@ What is known of a frame while its calls are heard.
 
 from typing import Any
 
-from instrument._frames import Anchor, Armed, Open
+from instrument._hearing.frames import Anchor, Armed, Open
 
 CODE = compile("", "nowhere", "exec")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from instrument import BaseCallbackHandler, callbacks, traced
-from instrument._listener import EVENTS
+from instrument._audience.listener import EVENTS
 
 
 def work() -> str:

@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 
-from instrument._json import DEPTH_LIMIT, NODE_LIMIT, TEXT_LIMIT, encoded, jsonable
+from instrument._payloads.jsonable import (
+    DEPTH_LIMIT,
+    NODE_LIMIT,
+    TEXT_LIMIT,
+    encoded,
+    jsonable,
+)
 
 
 class Colour(StrEnum):

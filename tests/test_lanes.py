@@ -13,9 +13,10 @@ from typing import Any
 import anyio
 import pytest
 
-from instrument import AsyncCallbackHandler, _lanes, callbacks, emit, traced
-from instrument._layer import Layer, Options
-from instrument._listener import as_listener
+from instrument import AsyncCallbackHandler, callbacks, emit, traced
+from instrument._audience.layers import Layer, Options
+from instrument._audience.listener import as_listener
+from instrument._delivery import lanes as _lanes
 
 pytestmark = pytest.mark.anyio
 both_backends = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])

@@ -17,42 +17,21 @@ PACKAGE = Path(instrument.__file__).parent
 CHECKOUT = Path(__file__).parents[1]
 
 # Lowest first. A module imports from the floors below its own; a name stands for a file
-# or a folder, and the modules inside one folder may import each other. The command line
-# and its demo stand above the root: they use the public names, as any program does.
+# or a room, and the modules inside one room may import each other, without a cycle. The
+# command line and its demo stand above the root: they use the public names, as any
+# program does.
 FLOORS = [
-    {"exceptions", "_ids", "_loops", "_messages", "_signature", "_state", "_text"},
-    {"_checked", "_entries", "_frames", "_heard", "_json", "_report"},
-    {"_monitor", "_slips"},
-    {"_event", "_monitoring", "_receivers", "_redact", "_seen"},
-    {"_shapes"},
-    {"_handler"},
-    {"_async_handler", "_listener"},
-    {"_layer", "_payload"},
-    {"_plan"},
-    {"_lanes"},
-    {"_serve"},
-    {"_dispatch"},
-    {"_telling"},
-    {"_facts", "_recipe"},
-    {"_run"},
-    {"_flushing", "_open", "_tell"},
-    {"_lifecycle"},
-    {"_current", "_session"},
-    {"_asteps", "_steps"},
-    {"_follow", "_merge"},
-    {"_proxy"},
-    {"_decorate"},
-    {"_scoped"},
-    {"_scope"},
-    {"_executor"},
-    {"_traced", "propagation", "testing"},
-    {"_calls", "_watch"},
-    {"_requests", "_targets"},
-    {"handlers"},
+    {"exceptions", "_forks", "_ids", "_state", "_text"},
+    {"_report"},
+    {"_callables", "_payloads"},
+    {"_audience"},
+    {"_delivery"},
+    {"_runs", "handlers"},
+    {"_scopes"},
+    {"_traced", "propagation"},
+    {"_hearing"},
     {"integrations"},
-    {"viewer"},
-    {"auto", "_wrap"},
-    {"__init__"},
+    {"testing", "auto", "__init__"},
     {"_demo", "_pytest"},
     {"cli"},
     {"__main__"},
@@ -98,7 +77,7 @@ def may_import(room: str, target: str) -> bool:
     if target == room:
         return True
     if room == "handlers":
-        return FLOOR_OF.get(target, 0) <= FLOOR_OF["_serve"]
+        return FLOOR_OF.get(target, 0) <= FLOOR_OF["_delivery"]
     if room == "integrations" and target == "handlers":
         return False
     return FLOOR_OF.get(target, 0) < FLOOR_OF[room]

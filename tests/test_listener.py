@@ -10,7 +10,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from instrument import Event, callbacks, emit, traced
-from instrument._listener import as_listener
+from instrument._audience.listener import as_listener
 from instrument.handlers import StdOutCallbackHandler, local
 from instrument.testing import Recorder
 
@@ -333,7 +333,7 @@ def test_many_handler_classes() -> None:
     """
     Any number of classes of handlers may be used; what is known of them is bounded.
     """
-    from instrument import _listener
+    from instrument._audience import listener as _listener
 
     for number in range(600):
         made = type(f"Made{number}", (), {"on_event": lambda self, event, **_: None})

@@ -19,7 +19,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from instrument import Event, _serve, callbacks, current_run, traced
+from instrument import Event, callbacks, current_run, traced
+from instrument._delivery import flush as _serve
 from instrument._state import get_state
 
 HANDLERS = 4

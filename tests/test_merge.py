@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from anyio.lowlevel import checkpoint
 
-from instrument import _merge, callbacks, current_run, traced
-from instrument._calls import Own, Request, abegin, begin
-from instrument._merge import Inner, Nested
-from instrument._recipe import Recipe
+from instrument import callbacks, current_run, traced
+from instrument._hearing.calls import Own, Request, abegin, begin
+from instrument._runs import merging as _merge
+from instrument._runs.merging import Inner, Nested
+from instrument._runs.recipe import Recipe
 from instrument._state import set_state
 from instrument.testing import Recorder
 

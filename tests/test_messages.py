@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from instrument._messages import message_data, written
+from instrument._payloads.messages import message_data, written
 
 
 def as_object(value: Any) -> Any:

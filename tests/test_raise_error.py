@@ -329,7 +329,7 @@ async def test_async_handler_of_a_loop_that_is_busy(
     If that loop does not serve it in time, perhaps since it waits for the thread, the
     call goes on, which is said once; nobody waits for that loop again.
     """
-    monkeypatch.setattr("instrument._lanes.FOREIGN_WAIT_S", 0.01)
+    monkeypatch.setattr("instrument._delivery.lanes.FOREIGN_WAIT_S", 0.01)
 
     async with callbacks(AsyncStopper()):
         with ThreadPoolExecutor() as pool:  # whose exit blocks the loop's thread

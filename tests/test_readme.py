@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import instrument
-from instrument._listener import EVENTS
+from instrument._audience.listener import EVENTS
 from instrument.cli import COMMANDS as COMMANDS_OF_OURS
 from instrument.cli import main
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from instrument import _requests
-from instrument._requests import _MOST_PATHS, of_body, of_call
+from instrument._hearing import operations as _requests
+from instrument._hearing.operations import _MOST_PATHS, of_body, of_call
 
 HI = {"role": "user", "content": "hi"}
 CALL = {"id": "1", "name": "clock", "arguments": {"zone": "UTC"}}

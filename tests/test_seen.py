@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from instrument import BaseCallbackHandler, _seen
+from instrument import BaseCallbackHandler
+from instrument._audience import seen_by_langchain as _seen
 
 LANGCHAIN = "langchain_core.callbacks.base"
 

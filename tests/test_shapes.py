@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from instrument import Usage, callbacks, traced
-from instrument._shapes import Answer, answer_of, take
+from instrument._payloads.answers import Answer, answer_of, take
 from instrument.testing import Recorder
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from instrument import BaseCallbackHandler, callbacks, traced
-from instrument._shapes import Answer, LLMResult, answer_of, take
-from instrument._shapes._usage import _MOST_TYPES, _plans, usage_of
+from instrument._payloads.answers import Answer, LLMResult, answer_of, take
+from instrument._payloads.answers.usage import _MOST_TYPES, _plans, usage_of
 from instrument.handlers import background
 from instrument.testing import Recorder
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from instrument import Usage
-from instrument._shapes import usage_of
+from instrument._payloads.answers import usage_of
 
 
 def test_usage_adds_what_is_known() -> None:

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from instrument import BaseCallbackHandler, auto, callbacks, current_run, traced
-from instrument._heard import Call
-from instrument._monitor import LOCK
+from instrument._hearing.sys_monitoring import LOCK
+from instrument._hearing.watches import Call
 from instrument.testing import Recorder
 
 if sys.version_info < (3, 12):
@@ -160,7 +160,7 @@ def found() -> Any:
     """
     Give what hears in this process.
     """
-    from instrument import _monitoring
+    from instrument._hearing import tool_id as _monitoring
 
     return _monitoring._found()
 
@@ -538,7 +538,7 @@ def test_thread_that_switches_unwinding_on_meanwhile(
     """
     Unwinding that two threads switch on, as their calls begin at once, is heard once.
     """
-    from instrument import _monitoring
+    from instrument._hearing import tool_id as _monitoring
 
     watched("fail", "call")
     monitor = _monitoring._found()
@@ -573,7 +573,7 @@ def test_frame_that_is_left_twice(module: Any) -> None:
     """
     A frame is anchored once, and what is not open cannot go.
     """
-    from instrument._frames import Anchor, Armed, Open
+    from instrument._hearing.frames import Anchor, Armed, Open
 
     watched("add")
     monitor = found()
@@ -597,7 +597,7 @@ def test_anchor_that_is_lost(module: Any) -> None:
     A frame whose anchor a debugger has replaced stays open while it runs; one that has
     gone with its anchor ends.
     """
-    from instrument._frames import Anchor, Armed, Open
+    from instrument._hearing.frames import Anchor, Armed, Open
 
     class Told(Call):
         def raised(self, exc: BaseException) -> None:
@@ -623,7 +623,7 @@ def test_frame_with_the_id_of_another(module: Any) -> None:
     What was open of a frame is not taken for that of one that has its id by now: a
     call of another thread, with other handlers.
     """
-    from instrument._frames import Anchor, Armed, Open
+    from instrument._hearing.frames import Anchor, Armed, Open
 
     watched("add")
     monitor = found()
@@ -832,7 +832,7 @@ def test_code_inside_a_function(module: Any) -> None:
     """
     A function inside another is found by its name; one that is not there is said so.
     """
-    from instrument._targets import Target, code_of, found
+    from instrument._hearing.targets import Target, code_of, found
 
     wrapper = found(module, "decorated>wrapper")
 
@@ -925,8 +925,8 @@ def test_function_that_is_needed_later(module: Any, recorder: Recorder) -> None:
     """
     What is not needed yet is found, but heard from when it is; to ask twice is once.
     """
-    from instrument._targets import Target
-    from instrument._watch import maker
+    from instrument._hearing.functions import maker
+    from instrument._hearing.targets import Target
 
     target = Target("others:add", maker("others:add", {}), is_needed=False)
     target.need()  # it has not been found
@@ -949,9 +949,9 @@ def test_switched_off_by_another_thread(
     """
     What is switched off while it is being switched on, or needed, is not heard.
     """
-    from instrument import _monitoring
-    from instrument._targets import Target
-    from instrument._watch import maker
+    from instrument._hearing import tool_id as _monitoring
+    from instrument._hearing.functions import maker
+    from instrument._hearing.targets import Target
 
     target = Target("others:add", maker("others:add", {}), is_needed=is_needed)
     arm = _monitoring.arm
@@ -1028,8 +1028,8 @@ def test_two_watches_of_one_function(module: Any, recorder: Recorder) -> None:
     """
     Two that watch one function both hear it; a refusal ends both runs.
     """
-    from instrument import _monitoring
-    from instrument._watch import maker
+    from instrument._hearing import tool_id as _monitoring
+    from instrument._hearing.functions import maker
 
     watches = [maker("a:b", {"name": name})(module.add) for name in ("one", "two")]
     for watch in (*watches, watches[0]):
@@ -1054,8 +1054,8 @@ def test_functions_of_one_name(module: Any, recorder: Recorder) -> None:
     """
     Functions of the same qualified name are told apart, and disarmed one by one.
     """
-    from instrument import _monitoring
-    from instrument._watch import maker
+    from instrument._hearing import tool_id as _monitoring
+    from instrument._hearing.functions import maker
 
     first, second, third = functions = [lambda: 1, lambda: 2, lambda: 1 / 0]
     watches = [maker("a:b", {"name": name})(first) for name in ("one", "two")]
@@ -1104,7 +1104,7 @@ def test_watch_with_a_bug(module: Any, call: object, reports: list[str]) -> None
     """
     What goes wrong in ours is reported, and the call goes on.
     """
-    from instrument import _monitoring
+    from instrument._hearing import tool_id as _monitoring
 
     watch = Broken(call)
     _monitoring.arm(module.add.__code__, watch)
@@ -1133,7 +1133,7 @@ def test_steps_with_a_bug(module: Any, reports: list[str]) -> None:
     """
     What goes wrong in ours between two steps of a generator does not reach it.
     """
-    from instrument import _monitoring
+    from instrument._hearing import tool_id as _monitoring
 
     watch = BrokenSteps(BrokenSteps(None))
     _monitoring.arm(module.count.__code__, watch)
@@ -1167,7 +1167,7 @@ def test_interrupt(module: Any, name: str, call: object) -> None:
     """
     Ctrl-C in the midst of what is ours reaches the caller, and leaves nothing open.
     """
-    from instrument import _monitoring
+    from instrument._hearing import tool_id as _monitoring
 
     watch = Interrupted(call)
     code = getattr(module, name).__code__
@@ -1332,9 +1332,9 @@ def test_another_copy_of_the_package(module: Any, recorder: Recorder) -> None:
     """
     from importlib.util import find_spec, module_from_spec
 
-    from instrument._watch import maker
+    from instrument._hearing.functions import maker
 
-    spec = find_spec("instrument._monitoring")
+    spec = find_spec("instrument._hearing.tool_id")
     assert spec is not None
     assert spec.loader is not None
     copy = module_from_spec(spec)

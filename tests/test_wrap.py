@@ -601,7 +601,7 @@ def test_more_classes_than_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Past a number of classes of clients, one is made for each client.
     """
-    monkeypatch.setattr("instrument._wrap._twins._MOST", 0)
+    monkeypatch.setattr("instrument._hearing.wrapped.twins._MOST", 0)
 
     class Another(SyncAPIClient):
         pass

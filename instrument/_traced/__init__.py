@@ -2,19 +2,19 @@
 `traced`: make runs of calls, or of a block.
 """
 
-from instrument._checked import checked_metadata, checked_tags
-from instrument._decorate import wrapping_of
+from instrument._audience.checks import checked_metadata, checked_tags
+from instrument._callables.decorate import wrapping_of
 from instrument._text import safe_repr
-from instrument._traced._blocks import Block
-from instrument._traced._given import NAMES, Given, handlers
-from instrument._traced._spec import Spec
+from instrument._traced.block import Block
+from instrument._traced.keywords import NAMES, Given, handlers
+from instrument._traced.spec import Spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any, Literal, TypeVar, overload
 
-    from instrument._listener import Handler
+    from instrument._audience.listener import Handler
 
     Traceable = Callable[..., Any] | classmethod[Any, Any, Any] | staticmethod[Any, Any]
     T = TypeVar("T", bound=Traceable)
@@ -206,7 +206,7 @@ def _check_function(keyword: str, value: object) -> None:
 
 def _applied(target: "Any", given: Given) -> "Any":
     if isinstance(target, type):
-        from instrument._traced._classes import decorate_class
+        from instrument._traced.classes import decorate_class
 
         return decorate_class(target, given)
     held = getattr(target, "__func__", target)

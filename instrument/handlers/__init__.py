@@ -2,7 +2,7 @@
 Handlers that come with the library, one file each.
 """
 
-from instrument._listener import local
+from instrument._audience.listener import local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

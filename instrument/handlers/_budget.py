@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from weakref import WeakKeyDictionary
 
+from instrument._forks import fork_lock
 from instrument._text import safe_repr
 from instrument.handlers._limits import (
     check_limit,
@@ -16,18 +17,17 @@ from instrument.handlers._limits import (
     not_allowed,
     unpriced,
 )
-from instrument.handlers._locks import fork_lock
-from instrument.handlers._prices import Prices
-from instrument.handlers._requests import Requests
-from instrument.handlers._runs import RunHandler
+from instrument.handlers._shared.accounts import Requests
+from instrument.handlers._shared.prices import Prices
+from instrument.handlers._shared.run_handler import RunHandler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from instrument._run import Run
-    from instrument.handlers._prices import PriceTable
+    from instrument._runs.run import Run
+    from instrument.handlers._shared.prices import PriceTable
 
 _MODELS = frozenset(("llm", "chat_model", "embedding"))
 _TOKENS = "tokens were used"

@@ -5,15 +5,15 @@
 import errno
 import os
 
-from instrument._handler import BaseCallbackHandler
-from instrument.handlers._locks import fork_lock
+from instrument._audience.handler import BaseCallbackHandler
+from instrument._forks import fork_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self
 
-    from instrument._event import Event
+    from instrument._payloads.event import Event
 
 _FLAGS = {
     "a": os.O_APPEND | os.O_CREAT,

@@ -3,14 +3,14 @@
 """
 
 from instrument._text import safe_repr
-from instrument.handlers._wrapped import Wrapped
+from instrument.handlers._shared.wrapped import Wrapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-    from instrument._run import Run
+    from instrument._runs.run import Run
 
 
 class Filtered(Wrapped):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from instrument._run import Run
+    from instrument._runs.run import Run
 
 
 def check_limit(name: str, value: "Any", *, whole: bool = False) -> None:

@@ -2,15 +2,15 @@
 `StdOutCallbackHandler`: the runs of a request as lines, while they happen.
 """
 
-from instrument._handler import BaseCallbackHandler
+from instrument._audience.handler import BaseCallbackHandler
 from instrument._text import cut, printable
-from instrument.handlers._terminal import Terminal
+from instrument.handlers._shared.terminal import Terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TextIO
 
-    from instrument._event import Event
+    from instrument._payloads.event import Event
 
 _MESSAGE = _NAME = 200
 _COLOURS = {"ok": "green", "error": "red"}

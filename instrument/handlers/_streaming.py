@@ -2,8 +2,8 @@
 `StreamingStdOutCallbackHandler`: tokens as they come.
 """
 
-from instrument._handler import BaseCallbackHandler
-from instrument.handlers._terminal import Terminal
+from instrument._audience.handler import BaseCallbackHandler
+from instrument.handlers._shared.terminal import Terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,21 +6,21 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, overload
 
-from instrument._handler import BaseCallbackHandler
-from instrument._loops import in_trio, running_loop
+from instrument._audience.handler import BaseCallbackHandler
+from instrument._delivery.loops import in_trio, running_loop
+from instrument._forks import fork_lock
 from instrument._state import DISABLED
 from instrument._text import safe_repr
-from instrument.handlers._bounds import checked_size
-from instrument.handlers._locks import fork_lock
-from instrument.handlers._waiters import ThreadWaiter, task_waiter
+from instrument.handlers._shared.checks import checked_size
+from instrument.handlers._shared.waiters import ThreadWaiter, task_waiter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any, Self
 
-    from instrument._event import Event
-    from instrument._run import Run
-    from instrument.handlers._waiters import Waiter
+    from instrument._payloads.event import Event
+    from instrument._runs.run import Run
+    from instrument.handlers._shared.waiters import Waiter
 
 Item = TypeVar("Item")
 _NOTHING: "Any" = object()

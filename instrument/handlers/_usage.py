@@ -5,19 +5,19 @@
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 
-from instrument._handler import BaseCallbackHandler
+from instrument._audience.handler import BaseCallbackHandler
+from instrument._forks import fork_lock
 from instrument._text import cut
-from instrument.handlers._locks import fork_lock
-from instrument.handlers._prices import Prices
-from instrument.handlers._requests import Requests
-from instrument.handlers._table import Table, written_count
+from instrument.handlers._shared.accounts import Requests
+from instrument.handlers._shared.prices import Prices
+from instrument.handlers._shared.table import Table, written_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
-    from instrument._run import Run
-    from instrument.handlers._prices import PriceTable
+    from instrument._runs.run import Run
+    from instrument.handlers._shared.prices import PriceTable
 
     Key: TypeAlias = tuple[str | None, str | None]
 

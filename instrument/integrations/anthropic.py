@@ -2,8 +2,8 @@
 Anthropic's SDK: messages, those of its beta, and completions.
 """
 
-from instrument.integrations._stainless import targets
-from instrument.integrations._watched import Watched
+from instrument._hearing.monitored.stainless import targets
+from instrument._hearing.monitored.watched import Watched
 
 DISTRIBUTION = "anthropic"
 TESTED = ("1.0.0", "2.12.0")

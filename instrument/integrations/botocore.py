@@ -7,24 +7,24 @@ made; this hears clients that were made before, too.
 
 from functools import partial
 
-from instrument._calls import begin, is_wrapped
-from instrument._heard import Call
-from instrument._requests import of_call
+from instrument._hearing.calls import begin, is_wrapped
+from instrument._hearing.functions import let
+from instrument._hearing.monitored.methods import MethodCall
+from instrument._hearing.monitored.retries import tell
+from instrument._hearing.monitored.streams import AtReturn, StreamWatch, closed, keep
+from instrument._hearing.monitored.watched import Watched, same
+from instrument._hearing.operations import of_call
+from instrument._hearing.targets import Target
+from instrument._hearing.watches import Call
+from instrument._runs.starting import guarded
 from instrument._state import get_state
-from instrument._targets import Target
-from instrument._tell import guarded
-from instrument._watch import let
-from instrument.integrations._methods import MethodCall
-from instrument.integrations._retries import tell
-from instrument.integrations._streams import AtReturn, StreamWatch, closed, keep
-from instrument.integrations._watched import Watched, same
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from instrument._calls import Request
+    from instrument._hearing.calls import Request
 
 DISTRIBUTION = "botocore"
 TESTED = ("1.42.0", "1.44.5")

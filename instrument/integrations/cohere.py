@@ -2,9 +2,9 @@
 Cohere's SDK, version 2 of its API: chats and embeddings.
 """
 
-from instrument.integrations._methods import methods
-from instrument.integrations._retries import BACKOFF
-from instrument.integrations._watched import Watched
+from instrument._hearing.monitored.methods import methods
+from instrument._hearing.monitored.retries import BACKOFF
+from instrument._hearing.monitored.watched import Watched
 
 DISTRIBUTION = "cohere"
 TESTED = ("6.0.0", "7.3.1")

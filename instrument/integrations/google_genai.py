@@ -2,9 +2,9 @@
 Google's SDK: what its models generate, chats included, and embeddings.
 """
 
-from instrument.integrations._methods import GENERATOR, methods
-from instrument.integrations._retries import tenacity
-from instrument.integrations._watched import Watched
+from instrument._hearing.monitored.methods import GENERATOR, methods
+from instrument._hearing.monitored.retries import tenacity
+from instrument._hearing.monitored.watched import Watched
 
 DISTRIBUTION = "google-genai"
 TESTED = ("2.12.0", "3.4.0")

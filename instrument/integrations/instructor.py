@@ -8,15 +8,15 @@ part of it, those of later ones are its children. A stream of parts is the SDK's
 
 from functools import partial
 
-from instrument._calls import begin
-from instrument._requests import of_call
+from instrument._hearing.calls import begin
+from instrument._hearing.functions import let
+from instrument._hearing.monitored.methods import MethodCall
+from instrument._hearing.monitored.retries import tenacity
+from instrument._hearing.monitored.watched import Watched, same
+from instrument._hearing.operations import of_call
+from instrument._hearing.targets import Target
+from instrument._runs.starting import guarded
 from instrument._state import get_state
-from instrument._targets import Target
-from instrument._tell import guarded
-from instrument._watch import let
-from instrument.integrations._methods import MethodCall
-from instrument.integrations._retries import tenacity
-from instrument.integrations._watched import Watched, same
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

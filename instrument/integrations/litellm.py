@@ -10,23 +10,23 @@ import re
 import sys
 from functools import partial
 
-from instrument._calls import begin
-from instrument._requests import of_call
+from instrument._hearing.calls import begin
+from instrument._hearing.functions import let
+from instrument._hearing.monitored.methods import MethodCall
+from instrument._hearing.monitored.retries import tenacity
+from instrument._hearing.monitored.streams import AtReturn, StepWatch, closed, keep
+from instrument._hearing.monitored.watched import Watched, same
+from instrument._hearing.operations import of_call
+from instrument._hearing.targets import Target
+from instrument._runs.starting import guarded
 from instrument._state import get_state
-from instrument._targets import Target
-from instrument._tell import guarded
-from instrument._watch import let
-from instrument.integrations._methods import MethodCall
-from instrument.integrations._retries import tenacity
-from instrument.integrations._streams import AtReturn, StepWatch, closed, keep
-from instrument.integrations._watched import Watched, same
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from instrument._heard import Watch
+    from instrument._hearing.watches import Watch
 
 DISTRIBUTION = "litellm"
 TESTED = ("1.100.0", "1.106.2")

@@ -5,8 +5,8 @@ A tool that fails at its server raises nothing at its caller, who gets a result 
 so; nor does it in the run, whose outputs that result is.
 """
 
-from instrument.integrations._methods import methods
-from instrument.integrations._watched import Watched
+from instrument._hearing.monitored.methods import methods
+from instrument._hearing.monitored.watched import Watched
 
 DISTRIBUTION = "mcp"
 TESTED = ("2.0.0", "2.3.0")

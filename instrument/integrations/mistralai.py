@@ -2,10 +2,10 @@
 Mistral's SDK: chat completions and embeddings.
 """
 
-from instrument.integrations._methods import GENERATOR, methods
-from instrument.integrations._retries import BACKOFF
-from instrument.integrations._streams import AtReturn, closed
-from instrument.integrations._watched import Watched
+from instrument._hearing.monitored.methods import GENERATOR, methods
+from instrument._hearing.monitored.retries import BACKOFF
+from instrument._hearing.monitored.streams import AtReturn, closed
+from instrument._hearing.monitored.watched import Watched
 
 DISTRIBUTION = "mistralai"
 TESTED = ("2.0.0", "3.7.0")

@@ -2,8 +2,8 @@
 Ollama's SDK: chats, texts and embeddings.
 """
 
-from instrument.integrations._methods import GENERATOR, methods
-from instrument.integrations._watched import Watched
+from instrument._hearing.monitored.methods import GENERATOR, methods
+from instrument._hearing.monitored.watched import Watched
 
 DISTRIBUTION = "ollama"
 TESTED = ("0.6.2", "0.6.3")

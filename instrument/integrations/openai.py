@@ -2,9 +2,9 @@
 OpenAI's SDK: chat completions, Responses, completions and embeddings.
 """
 
-from instrument.integrations._stainless import targets
-from instrument.integrations._streams import AtReturn, closed
-from instrument.integrations._watched import Watched
+from instrument._hearing.monitored.stainless import targets
+from instrument._hearing.monitored.streams import AtReturn, closed
+from instrument._hearing.monitored.watched import Watched
 
 DISTRIBUTION = "openai"
 TESTED = ("2.0.0", "3.54.0")

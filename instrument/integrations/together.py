@@ -2,8 +2,8 @@
 Together's SDK: chat completions, and what else of OpenAI's protocol it speaks.
 """
 
-from instrument.integrations._stainless import targets
-from instrument.integrations._watched import Watched
+from instrument._hearing.monitored.stainless import targets
+from instrument._hearing.monitored.watched import Watched
 
 DISTRIBUTION = "together"
 TESTED = ("2.0.0", "3.1.1")

@@ -37,7 +37,7 @@ from instrument.handlers import (
     background,
     filtered,
 )
-from instrument.handlers._runs import RunHandler
+from instrument.handlers._shared.run_handler import RunHandler
 from tests.benchmarks.measure import cpu_us
 
 SOAK_RUNS = 1_000_000

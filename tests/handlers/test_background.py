@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from instrument import _loops, bind, callbacks, emit, traced
+from instrument import bind, callbacks, emit, traced
+from instrument._delivery import loops as _loops
 from instrument.handlers import background
 from instrument.testing import Recorder
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from instrument import callbacks, traced
+from instrument._forks import fork_lock
 from instrument.handlers import (
     BudgetHandler,
     FileCallbackHandler,
@@ -17,8 +18,7 @@ from instrument.handlers import (
     StdOutCallbackHandler,
     UsageHandler,
 )
-from instrument.handlers import _terminal as terminal
-from instrument.handlers._locks import fork_lock
+from instrument.handlers._shared import terminal
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork"),

@@ -9,7 +9,11 @@ import pytest
 from loguru import logger
 
 from instrument.handlers import RequestLogger
-from instrument.handlers._log_targets import LoggingTarget, LoguruTarget, target_of
+from instrument.handlers._request_logger.log_targets import (
+    LoggingTarget,
+    LoguruTarget,
+    target_of,
+)
 
 plain = logging.getLogger("tests.targets")
 

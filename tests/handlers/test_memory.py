@@ -11,8 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
-from instrument.handlers import _memory
-from instrument.handlers._memory import Sampler, sampler
+from instrument.handlers._monitor import memory as _memory
+from instrument.handlers._monitor.memory import Sampler, sampler
 
 MB = 1_000_000
 

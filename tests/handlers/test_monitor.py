@@ -14,7 +14,7 @@ import pytest
 
 from instrument import callbacks, current_run, traced
 from instrument.handlers import MonitorHandler
-from instrument.handlers._memory import sampler
+from instrument.handlers._monitor.memory import sampler
 from instrument.testing import predictable
 
 MB = 1_000_000

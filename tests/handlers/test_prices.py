@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from instrument import callbacks, traced
-from instrument.handlers._prices import Prices
+from instrument.handlers._shared.prices import Prices
 from instrument.testing import Recorder
 
 TABLE: dict[str, dict[str, float]] = {

@@ -7,7 +7,7 @@ from statistics import quantiles
 
 import pytest
 
-from instrument.handlers._quantiles import Quantiles
+from instrument.handlers._monitor.quantiles import Quantiles
 
 
 def test_error_is_one_percent() -> None:

@@ -11,7 +11,7 @@ from weakref import ref
 import pytest
 
 from instrument import BaseCallbackHandler, callbacks, current_run, traced
-from instrument.handlers._requests import Requests
+from instrument.handlers._shared.accounts import Requests
 
 
 class Account:

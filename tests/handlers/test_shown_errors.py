@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from instrument.handlers._shown_errors import shown_error
+from instrument.handlers._request_logger.shown_errors import shown_error
 
 HIDDEN = "hunter2"
 

@@ -2,7 +2,7 @@
 `Table`: aligned text, escaped HTML.
 """
 
-from instrument.handlers._table import Table, written_count
+from instrument.handlers._shared.table import Table, written_count
 
 
 def test_text_is_aligned() -> None:

@@ -404,7 +404,7 @@ def test_closed_loop() -> None:
     waits: list[Any] = []
 
     async def leave_waiting() -> None:
-        from instrument.handlers._waiters import task_waiter
+        from instrument.handlers._shared.waiters import task_waiter
 
         waits.append(task_waiter())
 

@@ -13,8 +13,8 @@ import pytest
 
 from instrument import BaseCallbackHandler, callbacks, traced
 from instrument.handlers import TreeHandler
-from instrument.handlers._tree_display import Display
-from instrument.handlers._tree_screen import Screen
+from instrument.handlers._tree.display import Display
+from instrument.handlers._tree.screen import Screen
 
 pytest.importorskip("rich")
 

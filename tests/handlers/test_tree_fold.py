@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from instrument.handlers._tree_fold import Fold
-from instrument.handlers._tree_state import Tree
+from instrument.handlers._tree.fold import Fold
+from instrument.handlers._tree.state import Tree
 
 
 @pytest.fixture

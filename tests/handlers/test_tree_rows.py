@@ -17,7 +17,7 @@ def rows_of(
     """
     Write the trees of a garden that grow, as text.
     """
-    from instrument.handlers._tree_rows import Rows
+    from instrument.handlers._tree.rows import Rows
 
     rows = Rows(**options).live(list(garden.running), width, height)
     return [row.plain for row in rows]
@@ -126,7 +126,7 @@ def test_tokens(plant: Any, usage: Usage, told: str) -> None:
     """
     What its provider told goes before what was counted; speed is of what was counted.
     """
-    from instrument.handlers._tree_rows import Rows
+    from instrument.handlers._tree.rows import Rows
 
     garden = plant()
     garden.start(1)
@@ -145,7 +145,7 @@ def test_one_token_has_no_speed(plant: Any) -> None:
     """
     One token, or all of them in no time, is no speed.
     """
-    from instrument.handlers._tree_rows import Rows
+    from instrument.handlers._tree.rows import Rows
 
     garden = plant()
     garden.start(1)

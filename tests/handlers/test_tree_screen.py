@@ -17,7 +17,7 @@ def drawn(screen: Any) -> Any:
     """
     from rich.text import Text
 
-    from instrument.handlers._tree_screen import Screen
+    from instrument.handlers._tree.screen import Screen
 
     made: Any = Screen(screen.file)
     made.draw([Text("one"), Text("two")], [])
@@ -145,7 +145,7 @@ def test_stream_that_cannot_encode(screen: Any) -> None:
     """
     from rich.text import Text
 
-    from instrument.handlers._tree_screen import Screen
+    from instrument.handlers._tree.screen import Screen
 
     with screen.opened(encoding="ascii") as file:
         made = Screen(file)
@@ -159,7 +159,7 @@ def test_unknown_size() -> None:
     """
     A terminal whose size is not known is taken for one of 80 by 24.
     """
-    from instrument.handlers._tree_screen import Screen
+    from instrument.handlers._tree.screen import Screen
 
     assert Screen(io.StringIO()).size == (80, 22)
 

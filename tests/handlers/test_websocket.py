@@ -15,7 +15,8 @@ from typing import Annotated, Any
 
 import pytest
 
-from instrument import Event, Secret, _loops, bind, callbacks, traced
+from instrument import Event, Secret, bind, callbacks, traced
+from instrument._delivery import loops as _loops
 from instrument.handlers import WebSocketHandler
 from instrument.testing import Recorder
 

@@ -77,7 +77,8 @@ def langchain() -> Iterator[None]:
     Hear LangChain during the test, at whose end no run is open.
     """
     from instrument import auto
-    from instrument.integrations.langchain import _given, _heard
+    from instrument.integrations.langchain import _given_handlers as _given
+    from instrument.integrations.langchain import _open_runs as _heard
 
     _given.behind.clear()  # what another test has shown
     auto.install()

@@ -16,7 +16,7 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 
 from instrument import callbacks, traced
-from instrument.integrations.langchain import _heard
+from instrument.integrations.langchain import _open_runs as _heard
 from instrument.testing import Recorder
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("langchain")]

@@ -40,7 +40,7 @@ from instrument import (
 )
 from instrument._state import get_state
 from instrument.handlers import FileCallbackHandler
-from instrument.integrations.langchain import _heard
+from instrument.integrations.langchain import _open_runs as _heard
 from instrument.testing import Recorder
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("langchain")]

@@ -15,7 +15,8 @@ from langchain_core.outputs import LLMResult
 from langchain_core.runnables import RunnableLambda
 
 from instrument import BaseCallbackHandler, callbacks
-from instrument.integrations.langchain import _given, _hook, _kinds
+from instrument.integrations.langchain import _given_handlers as _given
+from instrument.integrations.langchain import _hook, _kinds
 from instrument.integrations.langchain._bridge import BRIDGE
 
 pytestmark = pytest.mark.usefixtures("langchain")

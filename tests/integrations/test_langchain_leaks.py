@@ -17,7 +17,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tracers.context import _configure_hooks
 
 from instrument import callbacks, traced
-from instrument.integrations.langchain import _heard
+from instrument.integrations.langchain import _open_runs as _heard
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_kept", "langchain")]
 

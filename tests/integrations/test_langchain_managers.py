@@ -27,7 +27,8 @@ from instrument import (
     bind,
     callbacks,
 )
-from instrument.integrations.langchain import _given, _heard
+from instrument.integrations.langchain import _given_handlers as _given
+from instrument.integrations.langchain import _open_runs as _heard
 from instrument.integrations.langchain._bridge import BRIDGE
 from instrument.testing import Recorder
 

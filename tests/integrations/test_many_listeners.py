@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from instrument import BaseCallbackHandler, Event, auto, callbacks, wrap
-from instrument._monitor import MONITORING
+from instrument._hearing.sys_monitoring import MONITORING
 from instrument.testing import Recorder
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from instrument import auto, callbacks
-from instrument.integrations import _streams
+from instrument._hearing.monitored import streams as _streams
 from instrument.testing import Recorder
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ To look where every provider may keep it takes 30 us a result: LangChain's objec
 slow to say that they lack an attribute.
 """
 
-from instrument._messages import content_text
-from instrument._shapes import Answer, usage_of
+from instrument._payloads.answers import Answer, usage_of
+from instrument._payloads.messages import content_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

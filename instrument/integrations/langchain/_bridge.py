@@ -10,37 +10,38 @@ from asyncio import _get_running_loop
 
 from langchain_core.callbacks.base import BaseCallbackHandler
 
-from instrument import _report, _seen
-from instrument._lifecycle import afail, afinish, fail, finish
-from instrument._messages import content_text
+from instrument import _report
+from instrument._audience import seen_by_langchain as _seen
+from instrument._payloads.messages import content_text
+from instrument._runs.ending import afail, afinish, fail, finish
 from instrument._state import get_state
-from instrument.integrations.langchain import _heard
+from instrument.integrations.langchain import _open_runs as _heard
 from instrument.integrations.langchain._endings import (
     end_below,
     finish_stream,
     take_partial,
 )
-from instrument.integrations.langchain._event_method import (
+from instrument.integrations.langchain._given_handlers import (
+    found_behind,
+    has_been_asked,
+    pass_over,
+)
+from instrument.integrations.langchain._kinds import shown
+from instrument.integrations.langchain._methods import (
     DONE,
     EventMethod,
     Method,
     to_wait_for,
     waits,
 )
-from instrument.integrations.langchain._given import (
-    found_behind,
-    has_been_asked,
-    pass_over,
-)
-from instrument.integrations.langchain._kinds import shown
-from instrument.integrations.langchain._opening import ABSENT, StartMethod, by_name
+from instrument.integrations.langchain._starting import ABSENT, StartMethod, by_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
     from uuid import UUID
 
-    from instrument.integrations.langchain._event_method import Act
+    from instrument.integrations.langchain._methods import Act
 
 
 class ToolStartMethod(StartMethod):

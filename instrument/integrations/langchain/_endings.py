@@ -2,15 +2,15 @@
 How runs end that LangChain does not tell as they were: streams that were left early.
 """
 
-from instrument._lifecycle import fail, finish
-from instrument._shapes import Answer, answer_of
-from instrument.integrations.langchain import _heard
+from instrument._payloads.answers import Answer, answer_of
+from instrument._runs.ending import fail, finish
+from instrument.integrations.langchain import _open_runs as _heard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from instrument._run import Run
+    from instrument._runs.run import Run
 
 
 def finish_stream(run: "Run", outputs: "Any") -> None:

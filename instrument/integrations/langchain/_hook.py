@@ -10,22 +10,24 @@ import sys
 from langchain_core.callbacks.base import BaseCallbackHandler
 from langchain_core.tracers.context import _configure_hooks, register_configure_hook
 
-from instrument import _merge, _open, _seen
-from instrument._plan import EPOCH, NOBODY, UNSETTLED
-from instrument._run import Run
+from instrument._audience import seen_by_langchain as _seen
+from instrument._audience.plan import EPOCH, NOBODY, UNSETTLED
+from instrument._runs import merging as _merge
+from instrument._runs import opening as _open
+from instrument._runs.run import Run
 from instrument._state import MUTED, get_state, live_state
 from instrument.integrations.langchain._bridge import BRIDGE
 from instrument.integrations.langchain._endings import end_below
-from instrument.integrations.langchain._given import (
+from instrument.integrations.langchain._given_handlers import (
     accept,
     behind,
     forget_asked,
     has_been_asked,
     refuse,
 )
-from instrument.integrations.langchain._heard import forget, in_hand, open_runs
 from instrument.integrations.langchain._late import LATE, Late
 from instrument.integrations.langchain._models import model_in_hand
+from instrument.integrations.langchain._open_runs import forget, in_hand, open_runs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,21 +2,21 @@
 What LangChain's runs tell: as our own, with LangChain's objects and keywords untouched.
 """
 
-from instrument import _payload
-from instrument._recipe import Recipe
-from instrument._redact import redacted
-from instrument._telling import contained
+from instrument._payloads import kinds as _payload
+from instrument._payloads.redact import redacted
+from instrument._runs.recipe import Recipe
+from instrument._runs.telling import contained
 from instrument.integrations.langchain._answers import answer_of
-from instrument.integrations.langchain._heard import told
+from instrument.integrations.langchain._open_runs import told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from instrument._payload import Args
-    from instrument._run import Run
-    from instrument._shapes import Answer
+    from instrument._payloads.answers import Answer
+    from instrument._payloads.kinds import Args
+    from instrument._runs.run import Run
 
     Given = dict[str, Any]
 

@@ -9,8 +9,8 @@ it stands before what the constructors of inner models and tools were given.
 from langchain_core.callbacks.base import BaseCallbackHandler
 
 from instrument.integrations.langchain._bridge import Inline, ToolStartMethod
-from instrument.integrations.langchain._given import has_been_asked, pass_over
-from instrument.integrations.langchain._opening import StartMethod
+from instrument.integrations.langchain._given_handlers import has_been_asked, pass_over
+from instrument.integrations.langchain._starting import StartMethod
 from instrument.integrations.langchain._starts import is_stopped, stopped
 
 TYPE_CHECKING = False

@@ -7,13 +7,13 @@ manager, by one name, in a function that is on the stack while they call the SDK
 
 import sys
 
-from instrument.integrations.langchain._heard import open_runs
+from instrument.integrations.langchain._open_runs import open_runs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from instrument._run import Run
+    from instrument._runs.run import Run
 
 _NAME = "run_manager"
 _DEEPEST = 40

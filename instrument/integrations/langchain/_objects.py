@@ -17,8 +17,8 @@ from langchain_core.outputs import (
 )
 from langchain_core.tracers.stdout import FunctionCallbackHandler
 
-from instrument._messages import get, message_data
-from instrument._shapes import LLMResult as OwnResult
+from instrument._payloads.answers import LLMResult as OwnResult
+from instrument._payloads.messages import get, message_data
 from instrument._text import safe_repr
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from instrument._run import Run
+    from instrument._runs.run import Run
 
     Method = Callable[..., Any]
 

@@ -8,21 +8,21 @@ from copy import copy
 
 from langchain_core.callbacks import BaseCallbackManager
 
-from instrument._layer import Layer, Options
-from instrument._lifecycle import astart, start
-from instrument._plan import Audience, linked
+from instrument._audience.layers import Layer, Options
+from instrument._audience.plan import Audience, linked
+from instrument._runs.ending import astart, start
 from instrument._state import get_state
-from instrument.integrations.langchain import _heard
-from instrument.integrations.langchain._event_method import DONE, to_wait_for, waits
+from instrument.integrations.langchain import _open_runs as _heard
+from instrument.integrations.langchain._methods import DONE, to_wait_for, waits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
     from uuid import UUID
 
-    from instrument._lifecycle import Pending
-    from instrument._listener import Listener
-    from instrument._run import Run
+    from instrument._audience.listener import Listener
+    from instrument._runs.ending import Pending
+    from instrument._runs.run import Run
 
 
 def joined(id: "UUID | None", handlers: "tuple[Listener, ...]") -> "Run | None":

@@ -1,0 +1,3 @@
+"""
+Who hears what happens here, and in what order.
+"""

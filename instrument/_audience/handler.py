@@ -1,0 +1,303 @@
+"""
+`BaseCallbackHandler`: every event, with LangChain's names, argument order and flags.
+
+Each method is called in the thread or task that does the thing, before it goes on; an
+`AsyncCallbackHandler` is awaited there. Besides what the signatures show, every
+method gets ``run`` (the live `Run`) and ``tags``, all but ``on_llm_new_token`` also
+``metadata``, and all but that and ``on_custom_event`` the run's ``name``; a method
+without ``**kwargs`` gets those it names.
+"""
+
+from instrument._audience import seen_by_langchain as _seen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+    from uuid import UUID
+
+    from instrument._payloads.event import Event
+
+
+class BaseCallbackHandler(_seen.Seen):
+    """
+    A handler that hears nothing yet: override the events you want.
+
+    Attributes:
+        raise_error: True lets an exception of this handler stop the call that it was
+            told about. Otherwise it is reported once, and the call goes on.
+        run_inline: Kept for LangChain, whose manager reads it.
+        ignore_llm: True silences every ``on_llm_*`` event; likewise the others.
+            ``ignore_agent`` silences tools too, ``ignore_chat_model`` the starts of
+            chat models.
+    """
+
+    raise_error: bool = False
+    run_inline: bool = _seen.flag(_seen.InlineFlag)
+    ignore_embedding: bool = False
+    ignore_llm: bool = _seen.flag()
+    ignore_retry: bool = _seen.flag()
+    ignore_chain: bool = _seen.flag()
+    ignore_agent: bool = _seen.flag()
+    ignore_retriever: bool = _seen.flag()
+    ignore_chat_model: bool = _seen.flag()
+    ignore_custom_event: bool = _seen.flag()
+
+    def on_llm_start(
+        self,
+        serialized: "dict[str, Any]",
+        prompts: list[str],
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear that a text completion model, or a chat model as text, starts."""
+
+    def on_chat_model_start(
+        self,
+        serialized: "dict[str, Any]",
+        messages: "list[list[Any]]",
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear that a chat model starts; *messages* is a list in a list."""
+
+    def on_llm_new_token(
+        self,
+        token: str,
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear a piece of an answer; `chunk` is the provider's object."""
+
+    def on_stream_event(
+        self,
+        event: "Any",
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear a protocol event of LangChain's version 3 streams."""
+
+    def on_llm_end(
+        self,
+        response: "Any",
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear a model's answer: `response.generations[i][j].text`."""
+
+    def on_llm_error(
+        self,
+        error: BaseException,
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear that a model failed; `response` is what there was."""
+
+    def on_chain_start(
+        self,
+        serialized: "dict[str, Any]",
+        inputs: "Any",
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear that a chain, agent or run of another kind starts."""
+
+    def on_chain_end(
+        self,
+        outputs: "Any",
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear what a chain returned."""
+
+    def on_chain_error(
+        self,
+        error: BaseException,
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear that a chain failed, was cancelled or was left early."""
+
+    def on_tool_start(
+        self,
+        serialized: "dict[str, Any]",
+        input_str: str,
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear that a tool is called; `inputs` are its arguments by name."""
+
+    def on_tool_end(
+        self,
+        output: "Any",
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear what a tool returned."""
+
+    def on_tool_error(
+        self,
+        error: BaseException,
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear that a tool failed, was cancelled or was left early."""
+
+    def on_retriever_start(
+        self,
+        serialized: "dict[str, Any]",
+        query: str,
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear that a retriever is asked."""
+
+    def on_retriever_end(
+        self,
+        documents: "Any",
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear what a retriever found."""
+
+    def on_retriever_error(
+        self,
+        error: BaseException,
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear that a retriever failed, was cancelled or was left."""
+
+    def on_embedding_start(
+        self,
+        serialized: "dict[str, Any]",
+        texts: list[str],
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear that texts are to be embedded."""
+
+    def on_embedding_end(
+        self,
+        vectors: "Any",
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear the vectors."""
+
+    def on_embedding_error(
+        self,
+        error: BaseException,
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear that an embedding failed, was cancelled or was left."""
+
+    def on_agent_action(
+        self,
+        action: "Any",
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear what an agent decides to do."""
+
+    def on_agent_finish(
+        self,
+        finish: "Any",
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear the result of an agent."""
+
+    def on_text(
+        self,
+        text: str,
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear what a run says by `run.text()`."""
+
+    def on_retry(
+        self,
+        retry_state: "Any",
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear that a run tries again, told by `run.retry()`."""
+
+    def on_custom_event(
+        self,
+        name: str,
+        data: "Any",
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear what the application tells by `emit()`."""
+
+    def on_interrupt(
+        self,
+        event: "Any",
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear that a graph pauses. LangGraph tells it to handlers of its own alone."""
+
+    def on_resume(
+        self,
+        event: "Any",
+        *,
+        run_id: "UUID",
+        parent_run_id: "UUID | None" = None,
+        **kwargs: "Any",
+    ) -> "Any":
+        """Hear that a graph goes on; the same."""
+
+    def on_event(self, event: "Event", **kwargs: "Any") -> "Any":
+        """Hear everything, as the one native record, after the event's own method."""

@@ -1,0 +1,292 @@
+"""
+What may be given as a handler, and the `Listener` that the dispatcher makes of it.
+
+No base class is needed. What is wrong with a handler is said when it is given.
+"""
+
+from collections.abc import Sequence
+from copy import copy
+from types import BuiltinMethodType, FunctionType, MethodType
+
+from instrument import _report
+from instrument._audience.signature import adapted
+from instrument._payloads import messages as _messages
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
+
+Handler: "TypeAlias" = object
+"""
+What may be given as a handler: an object with some of the ``on_*`` methods, a handler
+of LangChain, or a callable that takes every `Event`.
+"""
+Handlers: "TypeAlias" = Sequence[Handler]
+
+EVENTS: "dict[str, tuple[tuple[str, ...], tuple[str, ...]]]" = {
+    # event: (its positional arguments by name, the ``ignore_*`` flags that silence it)
+    "on_llm_start": (("serialized", "prompts"), ("ignore_llm",)),
+    "on_chat_model_start": (("serialized", "messages"), ("ignore_chat_model",)),
+    "on_llm_new_token": (("token",), ("ignore_llm",)),
+    "on_stream_event": (("event",), ("ignore_llm",)),
+    "on_llm_end": (("response",), ("ignore_llm",)),
+    "on_llm_error": (("error",), ("ignore_llm",)),
+    "on_chain_start": (("serialized", "inputs"), ("ignore_chain",)),
+    "on_chain_end": (("outputs",), ("ignore_chain",)),
+    "on_chain_error": (("error",), ("ignore_chain",)),
+    "on_tool_start": (("serialized", "input_str"), ("ignore_agent",)),
+    "on_tool_end": (("output",), ("ignore_agent",)),
+    "on_tool_error": (("error",), ("ignore_agent",)),
+    "on_retriever_start": (("serialized", "query"), ("ignore_retriever",)),
+    "on_retriever_end": (("documents",), ("ignore_retriever",)),
+    "on_retriever_error": (("error",), ("ignore_retriever",)),
+    "on_embedding_start": (("serialized", "texts"), ("ignore_embedding",)),
+    "on_embedding_end": (("vectors",), ("ignore_embedding",)),
+    "on_embedding_error": (("error",), ("ignore_embedding",)),
+    "on_agent_action": (("action",), ("ignore_agent",)),
+    "on_agent_finish": (("finish",), ("ignore_agent",)),
+    "on_text": (("text",), ()),
+    "on_retry": (("retry_state",), ("ignore_retry",)),
+    "on_custom_event": (("name", "data"), ("ignore_custom_event",)),
+    "on_interrupt": (("event",), ()),
+    "on_resume": (("event",), ()),
+    "on_event": (("event",), ()),
+}
+_LANGCHAIN = "langchain_core.callbacks.base"
+_LANGCHAIN_OBJECTS = "instrument.integrations.langchain._objects"
+_BASES = (
+    _LANGCHAIN,
+    "instrument._audience.handler",
+    "instrument._audience.async_handler",
+)
+_BOUND = frozenset((MethodType, BuiltinMethodType))
+_KNOWN_TYPES = 512
+_kinds: "dict[type, str]" = {}
+_flushing: "dict[type, bool]" = {}
+_foreign: "dict[type, bool]" = {}
+_whole: "dict[tuple[type, str], object]" = {}
+"""What serves each event in handlers of a class, where it takes all as it is."""
+
+
+class Listener:
+    """
+    One handler as the dispatcher sees it: its methods, looked up when first needed.
+    """
+
+    __slots__ = ("__weakref__", "event", "handler", "key", "local")
+
+    def __init__(
+        self, handler: "Any", event: str | None = None, *, local: bool = False
+    ) -> None:
+        self.handler = handler
+        self.event = event
+        self.local = local
+        is_plain = event is None and type(handler) not in _BOUND
+        self.key = id(handler) if is_plain else _key(handler, event)
+
+    @property
+    def raises(self) -> bool:
+        """
+        Whether its errors may stop a call.
+        """
+        return getattr(self.handler, "raise_error", None) is True
+
+    @property
+    def flushes(self) -> bool:
+        """
+        Whether leaving its block has something to call; known by its type.
+        """
+        cls = type(self.handler)
+        known = _flushing.get(cls)
+        if known is None:
+            names = ("flush", "aflush")
+            known = any(self._attribute(name) is not None for name in names)
+            if cls in _kinds:  # what it is does not depend on the instance
+                _flushing[cls] = known
+        return known and self.event is None
+
+    def flusher(self, name: str) -> "Callable[[], Any] | None":
+        """
+        Give the handler's ``flush`` or ``aflush``, or None.
+        """
+        if self.event is not None:
+            return None  # a plain function: what it is bound to is not ours to flush
+        method = self._attribute(name)
+        return method if callable(method) else None
+
+    def _attribute(self, name: str) -> "Any":
+        try:
+            return getattr(self.handler, name, None)
+        except Exception as exc:
+            _report.failed(self.handler, name, exc)
+            return None
+
+    def written(self, messages: "list[Any]") -> str:
+        """
+        Write a conversation as text, for a handler that knows text models only.
+        """
+        objects = langchain_objects() if is_langchain(self.handler) else None
+        text: str = (objects or _messages).written(messages)
+        return text
+
+    def method(self, event: str) -> "Callable[..., Any] | None":
+        """
+        Give what serves *event*, made to take what is passed, or None.
+        """
+        positional, flags = EVENTS[event]
+        if self.event is not None:
+            if self.event != event:
+                return None
+            return adapted(self.handler, positional, whole=False)
+        method = getattr(self.handler, event, None)
+        if method is None:
+            is_plain = event == "on_event" and _kind(self.handler) == "callable"
+            return _event_only(self.handler) if is_plain else None
+        function = getattr(method, "__func__", None)
+        if getattr(function, "__module__", None) in _BASES:  # does nothing, or refuses
+            return None
+        for flag in flags:
+            if getattr(self.handler, flag, None) is True:
+                return None
+        key = type(self.handler), event
+        if function is not None and _whole.get(key) is function:
+            return method  # type: ignore[no-any-return]
+        if is_langchain(self.handler):
+            return _for_langchain(event, method)
+        made = adapted(method, positional, whole=True)
+        if made is method:
+            if len(_whole) >= _KNOWN_TYPES:
+                _whole.clear()
+            _whole[key] = function
+        return made
+
+
+def as_listener(handler: object, event: str | None = None) -> Listener:
+    """
+    Make a `Listener` of what a caller gave.
+
+    Args:
+        handler: A handler; with *event*, the function for that one event.
+        event: The ``on_*`` name it was given under as a keyword, if it was.
+
+    Raises:
+        TypeError: If it can hear nothing; names the value and the cure.
+    """
+    if type(handler) in _kinds and event is None:  # most blocks: met before
+        return Listener(handler)
+    if isinstance(handler, Listener):
+        return handler
+    if event is not None:
+        if event not in EVENTS:
+            from instrument._audience.slips import no_event
+
+            raise TypeError(no_event(event, EVENTS))
+        if not callable(handler):
+            message = f"callbacks({event}=...) takes a function, not {handler!r}."
+            raise TypeError(message)
+        return Listener(handler, event)
+    if _kind(handler) == "none":
+        from instrument._audience.slips import no_handler
+
+        raise TypeError(no_handler(handler, EVENTS))
+    return Listener(handler)
+
+
+def local(handler: object) -> Listener:
+    """
+    Let a constructor handler hear that object's own runs only, not those below.
+
+    ``@traced(callbacks=[local(handler)])``; it has no place in a block.
+    """
+    made = copy(as_listener(handler))
+    made.local = True
+    return made
+
+
+def is_langchain(handler: object) -> bool:
+    """
+    Tell whether *handler* is of a class of LangChain's callbacks, without importing it.
+    """
+    cls = type(handler)
+    known = _foreign.get(cls)
+    if known is None:
+        if len(_foreign) >= _KNOWN_TYPES:
+            _foreign.clear()
+        known = any(base.__module__ == _LANGCHAIN for base in cls.__mro__)
+        _foreign[cls] = known
+    return known
+
+
+def _key(handler: object, event: str | None) -> object:
+    if isinstance(handler, MethodType):  # a bound method is made anew at each access
+        return (id(handler.__self__), id(handler.__func__), event)
+    if isinstance(handler, BuiltinMethodType):
+        return (id(handler.__self__), handler.__name__, event)
+    return id(handler) if event is None else (id(handler), event)
+
+
+def _kind(handler: object) -> str:
+    """
+    Tell what *handler* is: ``methods``, ``callable`` or ``none``.
+
+    Known by its type, unless that depends on what the instance holds.
+    """
+    cls = type(handler)
+    kind = _kinds.get(cls)
+    if kind is not None:
+        return kind
+    if isinstance(handler, (type, list, tuple, set, frozenset, dict, str, bytes)):
+        return "none"
+    by_type = any(getattr(cls, event, None) is not None for event in EVENTS)
+    if by_type or cls in (FunctionType, MethodType, BuiltinMethodType):
+        if len(_kinds) >= _KNOWN_TYPES:
+            _kinds.clear()
+            _flushing.clear()
+        kind = _kinds[cls] = "methods" if by_type else "callable"
+        if by_type and not is_langchain(handler):
+            others = [it for it in dir(cls) if it[:3] == "on_" and it not in EVENTS]
+            if others:
+                from instrument._audience.slips import report
+
+                report(cls, others, EVENTS)
+        return kind
+    if any(callable(getattr(handler, event, None)) for event in EVENTS):
+        return "methods"
+    return "callable" if callable(handler) else "none"
+
+
+def _event_only(function: "Any") -> "Callable[..., Any]":
+    def hear(event: object, **_: object) -> object:
+        return function(event)
+
+    return hear
+
+
+def _for_langchain(event: str, method: "Callable[..., Any]") -> "Callable[..., Any]":
+    """
+    Have a LangChain handler hear LangChain's objects, where LangChain is there.
+    """
+    objects = langchain_objects()
+    if objects is None:
+        return _without_run(method)
+    return objects.translated(event, method)  # type: ignore[no-any-return]
+
+
+def langchain_objects() -> "Any":
+    """
+    Import what makes LangChain's objects; None where LangChain is not installed.
+    """
+    from importlib import import_module
+
+    try:
+        return import_module(_LANGCHAIN_OBJECTS)
+    except ImportError:
+        return None
+
+
+def _without_run(method: "Callable[..., Any]") -> "Callable[..., Any]":
+    def unaware(*args: object, run: object = None, **kwargs: object) -> object:
+        return method(*args, **kwargs)
+
+    return unaware

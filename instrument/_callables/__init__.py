@@ -1,0 +1,3 @@
+"""
+Stand in for any callable, and drive the body of what it returns.
+"""

@@ -1,0 +1,112 @@
+"""
+Drive generators in a state of their own.
+
+A frame (a run or a scope) is current in the body at each step and never in the
+consumer. Only our own ContextVar is swapped, both ways, around every resume: the
+application's variables, the task and the thread are as if nothing were there.
+"""
+
+from contextlib import suppress
+
+from instrument._callables.body import less_one
+from instrument._state import get_state, set_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from typing import Any
+
+    from instrument._callables.body import Session
+
+
+def steps(
+    inner: "Generator[Any, Any, Any]", session: "Session", *, is_begun: bool
+) -> "Generator[Any, Any, Any]":
+    """
+    Be *inner*, with `send`, `throw`, `close` and return value.
+
+    Args:
+        is_begun: True where *inner* has been stepped: it waits, as *inner* does, to be
+            stepped on, after a first step that gives None.
+    """
+    resume: Callable[[Any], Any] = inner.send
+    send, value = resume, None
+    if is_begun:
+        try:
+            value = yield
+        except BaseException as exc:
+            resume, value = inner.throw, _less_one(exc)
+    outside = _start(inner, session)
+    frame, tell = session.frame, session.tell()
+    while True:
+        try:
+            item = resume(value)
+        except StopIteration as stop:
+            is_closed = isinstance(value, GeneratorExit) and resume != send
+            _finish(session, outside, value if is_closed else None, stop.value)
+            return stop.value
+        except BaseException as exc:
+            _finish(session, outside, exc)
+            # or the traceback would keep the run, and the run the traceback
+            session = frame = tell = value = None  # type: ignore[assignment]
+            raise
+        state = get_state()
+        try:
+            tell(item)
+        except BaseException as exc:
+            set_state(state)
+            _stop(inner, session, outside, exc)
+            raise
+        set_state(outside)
+        frame._outer = None
+        resume = send
+        try:
+            value = yield item
+        except BaseException as exc:
+            resume, value = inner.throw, _less_one(exc)
+        frame._outer = outside = get_state()
+        set_state(state)
+
+
+def _less_one(exc: BaseException) -> BaseException:
+    return exc.with_traceback(less_one(exc.__traceback__))
+
+
+def _start(inner: "Generator[Any, Any, Any]", session: "Session") -> "Any":
+    """
+    Enter the body's state, and give the consumer's.
+    """
+    session.is_stepped = True
+    outside = session.enter()
+    try:
+        session.start()
+    except BaseException:
+        inner.close()
+        raise
+    session.opened()
+    return outside
+
+
+def _finish(
+    session: "Session", outside: object, exc: object, value: object = None
+) -> None:
+    """
+    Tell the end, and go back to the consumer's state: what the body has left open is
+    not the consumer's.
+    """
+    try:
+        if isinstance(exc, BaseException):
+            session.failed(exc)
+        else:
+            session.returned(value)
+    finally:
+        set_state(outside)
+        session.frame._outer = None
+
+
+def _stop(
+    inner: "Generator[Any, Any, Any]", session: "Session", outside: object, exc: object
+) -> None:
+    with suppress(RuntimeError):  # it yields on; what is raised already counts more
+        inner.close()
+    _finish(session, outside, exc)

@@ -1,0 +1,3 @@
+"""
+From an event to the handlers: at once, on their loop, or in background.
+"""

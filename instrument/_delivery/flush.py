@@ -1,0 +1,177 @@
+"""
+Flush handlers: when their block is left, and at the interpreter's exit.
+
+At exit, generators that are still suspended end as abandoned first.
+"""
+
+import atexit
+import weakref
+from contextlib import nullcontext
+
+from instrument import _report
+from instrument._audience.layers import Layer, Options
+from instrument._delivery import loops as _loops
+from instrument._state import MUTED, PROCESS, get_state, set_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol
+
+    from instrument._audience.listener import Listener
+
+    class Stream(Protocol):
+        def abandon(self) -> None: ...
+
+
+_streams: "dict[int, weakref.ref[Stream]]" = {}
+_constructed: "dict[int, weakref.ref[Listener]]" = {}
+
+
+def stream_opened(stream: "Stream") -> None:
+    """
+    Remember what is still open until `stream_closed`; it is abandoned at exit.
+    """
+    _streams[id(stream)] = weakref.ref(stream)
+
+
+def stream_closed(stream: "Stream") -> None:
+    """
+    Forget a stream: it has ended.
+    """
+    _streams.pop(id(stream), None)
+
+
+def flush_at_exit(listener: "Listener") -> None:
+    """
+    Flush a handler at exit too: a constructor's, for which no block is ever left, or
+    one that works in background.
+    """
+    key = id(listener)
+    forget = lambda _: _constructed.pop(key, None)  # noqa: E731
+    _constructed[key] = weakref.ref(listener, forget)
+
+
+def flush(layer: "Layer") -> None:
+    """
+    Serve what is queued in background, then flush the handlers of a block left.
+    """
+    state = get_state()
+    set_state(MUTED)
+    left = iter(layer.options.listeners)
+    try:
+        if layer.lanes:
+            from instrument._delivery import lanes as _lanes
+
+            _lanes.wait([layer])
+        for listener in left:
+            _flush(listener, layer)
+    finally:
+        for listener in left:  # Ctrl-C in one: those behind are flushed all the same
+            _flush(listener, layer)
+        set_state(state)
+
+
+async def aflush(layer: "Layer", *, shielded: bool = False) -> None:
+    """
+    The same in async code: also what is queued on this loop is served.
+
+    Args:
+        shielded: A task that was cancelled serves behind a shield, at most 30 s.
+    """
+    state = get_state()
+    set_state(MUTED)
+    left = iter(layer.options.listeners)
+    try:
+        with _loops.shield() if shielded else nullcontext():
+            if layer.lanes:
+                from instrument._delivery import lanes as _lanes
+
+                await _lanes.settle([layer])
+            for listener in left:
+                await _aflush(listener)
+    except _loops.cancellations():  # meanwhile: those behind are flushed all the same
+        with _loops.shield():
+            for listener in left:
+                await _aflush(listener)
+        raise
+    finally:
+        for listener in left:  # closed meanwhile: nothing can be awaited
+            _flush(listener, layer)
+        set_state(state)
+
+
+def _flush(listener: "Listener", layer: "Layer") -> None:
+    result = _flushed(listener)
+    if _is_awaitable(result):
+        from instrument._delivery import lanes as _lanes
+
+        _lanes.lane_of(listener, layer).put(result, "flush")
+        _lanes.wait([layer])
+
+
+async def _aflush(listener: "Listener") -> None:
+    method = listener.flusher("aflush") or listener.flusher("flush")
+    result = _guarded(listener, method)
+    if _is_awaitable(result):
+        await _awaited(listener, result)
+
+
+async def _awaited(listener: "Listener", result: "Any") -> None:
+    try:
+        await result
+    except (Exception, SystemExit) as exc:
+        _report.failed(listener.handler, "flush", exc)
+
+
+def _flushed(listener: "Listener") -> "Any":
+    return _guarded(listener, listener.flusher("flush") or listener.flusher("aflush"))
+
+
+def _is_awaitable(result: object) -> bool:
+    return hasattr(type(result), "__await__")
+
+
+def _guarded(listener: "Listener", method: "Callable[[], Any] | None") -> "Any":
+    try:
+        return None if method is None else method()
+    except (Exception, SystemExit) as exc:
+        _report.failed(listener.handler, "flush", exc)
+        return None
+
+
+@atexit.register
+def _at_exit() -> None:
+    _report.Exit.has_begun = True
+    streams = [stream for ref in list(_streams.values()) if (stream := ref())]
+    for stream in streams:
+        stream.abandon()
+    constructed = [it for ref in list(_constructed.values()) if (it := ref())]
+    for layer in [*PROCESS, *(Layer(Options((it,))) for it in constructed)]:
+        _flush_at_exit(layer)
+
+
+def _flush_at_exit(layer: "Layer") -> None:
+    """
+    Flush where no thread can be started any more, as at exit from Python 3.12 on.
+    """
+    if _loops.background.is_running():
+        flush(layer)
+        return
+    set_state(MUTED)
+    lanes = list((layer.lanes or {}).values())
+    served = [(it, _flushed(it)) for it in layer.options.listeners]
+    waiting = [(it, result) for it, result in served if _is_awaitable(result)]
+    if not lanes and not waiting:
+        return
+
+    import asyncio
+
+    async def serve() -> None:
+        for lane in lanes:
+            lane.loop = None  # it is gone; what is queued is served here
+            await lane.settled()
+        for listener, result in waiting:
+            await _awaited(listener, result)
+
+    asyncio.run(serve())

@@ -1,0 +1,319 @@
+"""
+Serve async handlers: in place, on the loop where they are at home, or in background.
+
+Each handler of each open block has a `Lane` while anything is queued for it; a lane
+is served by one task, so that a handler hears its events in order. Nothing here
+blocks a loop, and every wait has a bound.
+"""
+
+from collections import deque
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from concurrent.futures import wait as futures_wait
+from typing import Any
+
+from instrument import _report
+from instrument._delivery import loops as _loops
+from instrument._state import MUTED, set_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Task
+    from collections.abc import Awaitable, Generator
+
+    from instrument._audience.layers import Layer
+    from instrument._audience.listener import Listener
+
+FOREIGN_WAIT_S = 1.0
+"""How long async code waits for another loop to serve an event: it may be blocked."""
+
+
+class Lane:
+    """
+    What is queued for one handler on one loop, and the task that serves it.
+    """
+
+    __slots__ = ("_items", "_layer", "_task", "forks", "is_slow", "listener", "loop")
+
+    def __init__(
+        self, listener: "Listener", layer: "Layer", loop: "AbstractEventLoop | None"
+    ) -> None:
+        self.listener = listener
+        self._layer = layer
+        self._items: deque[tuple[Awaitable[Any] | None, str, Future[None]]] = deque()
+        self._task: Task[None] | None = None
+        self.is_slow = False
+        self.loop = loop
+        self.forks = _loops.Forks.count
+
+    def put(self, awaitable: "Awaitable[Any] | None", event: str) -> "Future[None]":
+        """
+        Queue one call of the handler; None only marks a place.
+
+        Returns:
+            Done when it has been served, with its exception if it raised.
+        """
+        done: Future[None] = Future()
+        self._items.append((awaitable, event, done))
+        if self.loop is not None:
+            try:
+                self.loop.call_soon_threadsafe(self._kick)
+            except RuntimeError:  # closed just now: whoever comes next moves the lane
+                self.loop = None
+        return done
+
+    async def drain(self) -> None:
+        """
+        Serve what is queued, in order, in this task.
+        """
+        cancelled = _loops.cancellations()
+        while self._items:
+            awaitable, event, done = self._items.popleft()
+            exc: BaseException | None = None
+            try:
+                if awaitable is not None:
+                    await awaitable
+            except (Exception, SystemExit) as failure:
+                exc = failure
+                _report.failed(self.listener.handler, event, failure)
+            except cancelled as failure:
+                exc = failure
+                if self._task is None:  # not ours to swallow
+                    raise
+            finally:
+                _finish(done, exc)
+
+    async def settled(self) -> None:
+        """
+        Wait until what is queued now has been served.
+        """
+        if self.loop is None or _loops.running_loop() is None:
+            await self.drain()
+        else:
+            await self.served(self.put(None, "flush"))
+
+    async def served(self, done: "Future[None]") -> None:
+        """
+        Wait for *done*; on another loop, which may be waiting for us, not long.
+        """
+        import asyncio
+
+        waiting = asyncio.wrap_future(done)
+        if self.loop is asyncio.get_running_loop():
+            await asyncio.wait({waiting})
+        elif not self.is_slow:
+            await asyncio.wait({waiting}, timeout=FOREIGN_WAIT_S)
+            self.is_slow = not waiting.done()
+
+    def is_alive(self) -> bool:
+        """
+        Tell whether what is queued here will be served: by its loop, or by trio.
+        """
+        if self.loop is None:
+            return _loops.in_trio()
+        return _loops.is_usable(self.loop, self.forks)
+
+    def wait(self) -> None:
+        """
+        Wait in sync code for the background loop, at most 30 s.
+        """
+        if not _loops.background.is_loop(self.loop) or _loops.background.is_here():
+            return
+        done = self.put(None, "flush")
+        try:
+            done.result(_loops.WAIT_S)
+        except TimeoutError as exc:
+            what = f"flush (waited {_loops.WAIT_S:.0f} s)"
+            _report.failed(self.listener.handler, what, exc)
+
+    def wait_from_thread(self, done: "Future[None]") -> None:
+        """
+        Wait in sync code for another thread's loop, not long: it may wait for us.
+        """
+        if not self.is_slow:
+            self.is_slow = not futures_wait({done}, FOREIGN_WAIT_S).done
+
+    def take(self, other: "Lane") -> None:
+        """
+        Take over what *other*, whose loop is gone, has not served.
+        """
+        while other._items:
+            awaitable, event, done = other._items.popleft()
+            if other.forks != _loops.Forks.count:  # the parent process serves it
+                _close(awaitable)
+                _finish(done, None)
+                continue
+            moved = self.put(awaitable, event)
+            moved.add_done_callback(lambda _, done=done: _finish(done, None))  # type: ignore[misc]
+
+    def _kick(self) -> None:
+        if self._task is None and self._items and self.loop is not None:
+            self._task = self.loop.create_task(Serving(self._serve()))
+            self._task.add_done_callback(self._stop)
+
+    async def _serve(self) -> None:
+        set_state(MUTED)
+        await self.drain()
+
+    def _stop(self, _: object) -> None:
+        """
+        Make room for the next task; the one that served is done, or was cancelled.
+        """
+        self._task = None
+        lanes = self._layer.lanes
+        if self._items:
+            self._kick()
+        elif lanes is not None and lanes.get(self.listener.key) is self:
+            del lanes[self.listener.key]
+
+
+class Serving(Coroutine[Any, Any, None]):
+    """
+    A coroutine that cannot be cancelled before its first step.
+
+    ``asyncio.run`` cancels what is left when its main task is done, and a lane may
+    have been filled just then; once it runs, it finishes its queue.
+    """
+
+    def __init__(self, inner: "Coroutine[Any, Any, None]") -> None:
+        self._inner = inner
+        self._is_started = False
+
+    def send(self, value: object) -> object:
+        self._is_started = True
+        return self._inner.send(value)
+
+    def throw(self, *exc: "Any") -> object:
+        return self._inner.throw(*exc) if self._is_started else self.send(None)
+
+    if TYPE_CHECKING:  # the base class has one, which asyncio never calls
+
+        def close(self) -> None: ...
+
+    def __await__(self) -> "Generator[Any, Any, None]":
+        self._is_started = True  # a task factory has wrapped it
+        return self._inner.__await__()
+
+
+def lane_of(listener: "Listener", layer: "Layer") -> Lane:
+    """
+    Find or make the lane of *listener*, on the loop where it is to be served.
+    """
+    if layer.lanes is None:
+        layer.lanes = {}
+    lane: Lane | None = layer.lanes.get(listener.key)
+    if lane is not None and lane.is_alive():
+        return lane
+    fresh = Lane(listener, layer, _home(layer))
+    layer.lanes[listener.key] = fresh
+    if lane is not None:
+        fresh.take(lane)
+    return fresh
+
+
+def queue(
+    awaitable: "Awaitable[Any]", listener: "Listener", layer: "Layer", event: str
+) -> BaseException | None:
+    """
+    Serve an async handler from sync code.
+
+    On a loop's thread, or where the block has a loop, it is queued there. With no
+    loop anywhere the background loop serves it. One that may stop the call is waited
+    for, but on a loop's own thread.
+
+    Returns:
+        What the handler raised, already reported, if it was waited for.
+    """
+    lane = lane_of(listener, layer)
+    done = lane.put(awaitable, event)
+    if not listener.raises:
+        return None
+    if _loops.background.is_loop(lane.loop) and not _loops.background.is_here():
+        lane.wait()
+    elif lane.loop is not None and _loops.running_loop() is None:
+        lane.wait_from_thread(done)
+    if done.done():
+        return done.exception()
+    exc = RuntimeError("an async handler cannot stop sync code on a loop's thread")
+    _report.failed(listener.handler, f"{event} (raise_error)", exc)
+    return None
+
+
+async def in_place(
+    awaitable: "Awaitable[Any]", listener: "Listener", layer: "Layer", event: str
+) -> BaseException | None:
+    """
+    Serve an async handler from async code, after what is queued for it.
+
+    Returns:
+        What the handler raised, already reported.
+    """
+    running = _loops.running_loop()
+    home = layer.loop if _loops.is_usable(layer.loop, layer.forks) else running
+    if running is not None and home is not running:
+        lane = lane_of(listener, layer)
+        done = lane.put(awaitable, event)
+        await lane.served(done)
+        return done.exception(0) if done.done() else None
+    queued = (layer.lanes or {}).get(listener.key)
+    if queued is not None:
+        try:
+            await queued.settled()
+        except BaseException:
+            lane_of(listener, layer).put(awaitable, event)
+            raise
+    try:
+        await awaitable
+    except (Exception, SystemExit) as exc:
+        _report.failed(listener.handler, event, exc)
+        return exc
+    return None
+
+
+async def settle(layers: "list[Layer]") -> None:
+    """
+    Wait until what is queued for the handlers of *layers* has been served.
+    """
+    for layer in layers:
+        for lane in list((layer.lanes or {}).values()):
+            await lane.settled()
+
+
+def wait(layers: "list[Layer]") -> None:
+    """
+    The same in sync code, for the background loop only; at most 30 s a handler.
+    """
+    for layer in layers:
+        for lane in list((layer.lanes or {}).values()):
+            if lane.loop is None or not lane.is_alive():
+                fresh = Lane(lane.listener, layer, _somewhere())
+                layer.lanes[lane.listener.key] = fresh  # type: ignore[index]
+                fresh.take(lane)
+                lane = fresh  # noqa: PLW2901 - moved, as its loop is gone
+            lane.wait()
+
+
+def _home(layer: "Layer") -> "AbstractEventLoop | None":
+    if _loops.is_usable(layer.loop, layer.forks):
+        return layer.loop
+    running = _loops.running_loop()
+    if running is not None:
+        return running
+    return None if _loops.in_trio() else _loops.background.loop()
+
+
+def _somewhere() -> "AbstractEventLoop":
+    return _loops.running_loop() or _loops.background.loop()
+
+
+def _finish(done: "Future[None]", exc: BaseException | None) -> None:
+    if exc is None:
+        done.set_result(None)
+    else:
+        done.set_exception(exc)
+
+
+def _close(awaitable: "Awaitable[Any] | None") -> None:
+    close = getattr(awaitable, "close", None)
+    if close is not None:
+        close()

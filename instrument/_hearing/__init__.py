@@ -1,0 +1,3 @@
+"""
+Hear the calls of functions that are not ours.
+"""

@@ -1,0 +1,278 @@
+"""
+A call of a provider: a run of its own, or part of the run that it is made in.
+
+Whoever hears it, a watcher or a client's wrapper, says when it begins, what comes, and
+how it ends.
+"""
+
+from itertools import islice
+
+from instrument._payloads.answers import usage_of
+from instrument._runs.current import current_run
+from instrument._runs.ending import afail, afinish, astart, fail, finish, start
+from instrument._runs.merging import Inner, place
+from instrument._runs.opening import open_run
+from instrument._runs.recipe import Recipe
+from instrument._runs.starting import guarded
+from instrument._state import get_state, set_state
+from instrument._traced.keywords import Given
+from instrument._traced.stream import RunSession
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from typing import Any
+
+    from instrument._runs.run import Run
+
+
+class Request:
+    """
+    What a provider is asked for.
+
+    Args:
+        read: Makes the `inputs` of *fields*, in containers of their own.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        read: "Callable[[Any], dict[str, Any]]",
+        fields: "Mapping[str, Any]",
+        provider: str,
+        model: str | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self._read = read
+        self._fields = fields
+        self.model = model
+        self.provider = provider
+
+    @property
+    def inputs(self) -> "dict[str, Any]":
+        """
+        The messages, prompts or texts first, under any name; then the other parameters
+        of the request. Read when they are asked for: many handlers never do.
+        """
+        return _inputs_of(self)
+
+    def params(self) -> "dict[str, Any]":
+        """
+        Read those other parameters.
+        """
+        return dict(islice(self.inputs.items(), 1, None))
+
+
+def _inputs_of(request: Request) -> "dict[str, Any]":
+    return guarded(request._fields, request._read) or {}
+
+
+def body_of(http: "Any") -> object:
+    """
+    Give the JSON of an HTTP response that has been read; None where it is none.
+    """
+    return guarded(http, _json)
+
+
+def _json(http: "Any") -> object:
+    return http.json() if "json" in http.headers.get("content-type", "") else None
+
+
+def end_closed(call: "Own | Inner", http: "Any", was_read: bool) -> None:
+    """
+    End a call whose HTTP response its caller has closed, with what was read of it.
+
+    Args:
+        was_read: Whether it was read to its end, and so closed already.
+
+    Raises:
+        Exception: What a handler with ``raise_error`` raised.
+    """
+    if hasattr(http, "_content"):
+        call.returned(body_of(http))
+    elif was_read:
+        call.returned(None)
+    else:
+        call.raised(GeneratorExit())
+
+
+def is_wrapped(client: object) -> bool:
+    """
+    Tell whether ``wrap()`` made this object, which hears its calls itself.
+    """
+    return getattr(type(client), "_instrument_hears", False)
+
+
+def begin(request: Request) -> "Own | Inner | None":
+    """
+    Start a run of *request*, or join the one in hand; None where nobody listens.
+
+    Raises:
+        Exception: What a handler with ``raise_error`` raised; nothing has begun then.
+    """
+    call = _opened(request)
+    if call.__class__ is Own:
+        start(call.run)
+    return call
+
+
+async def abegin(request: Request) -> "Own | Inner | None":
+    """
+    The same in async code.
+    """
+    call = _opened(request)
+    if isinstance(call, Own):
+        await _done(astart(call.run))
+    return call
+
+
+def _opened(request: Request) -> "Own | Inner | None":
+    recipe = request.recipe
+    outer, belongs = place(recipe.kind)
+    if belongs == "nothing" or (recipe.kind == "tool" and _is_told(request)):
+        return None
+    if outer is not None and belongs == "part":
+        return Inner(outer, request.model, request.provider, request.params)
+    run = open_run(recipe, (), (_ASKED, (request,), _NO_KEYWORDS, None), outer)
+    if run is None:
+        return None
+    run._model, run.provider = request.model, request.provider
+    return Own(run)
+
+
+def _is_told(request: Request) -> bool:
+    """
+    Tell whether this is a tool's call that the run in hand is: an SDK calls itself.
+    """
+    run = current_run()
+    if not run or run.provider != request.provider:
+        return False
+    told = ("tool", request.recipe.name, request.inputs)
+    return (run.kind, run.name, run.inputs) == told
+
+
+class Own:
+    """
+    A call that is a run; current in its body, but not while it streams.
+
+    Each method raises what a handler with ``raise_error`` raised.
+    """
+
+    _session: RunSession | None = None
+    _tell: "Callable[[Any], object]"
+
+    def __init__(self, run: "Run") -> None:
+        self.run = run
+        self._outside = get_state()
+
+    def go_on(self, *, in_pieces: bool) -> None:
+        """
+        Leave the body; the result comes later, whole or as a stream.
+
+        One that is dropped ends when this object goes.
+        """
+        session = RunSession(self.run, _PLAIN, starts=False, yields=in_pieces)
+        self._session = session
+        session.leave(self._outside)
+        session.opened()
+        self._tell = session.tell()
+
+    def enter(self) -> "Any":
+        """
+        Be in the body of a stream for a step; give the state outside it.
+        """
+        return self._session.enter() if self._session is not None else get_state()
+
+    def leave(self, outside: object) -> None:
+        """
+        Go back to that state.
+        """
+        if self._session is not None:
+            self._session.leave(outside)
+
+    def item(self, chunk: object) -> None:
+        """
+        Take a piece of a stream.
+        """
+        state = get_state()
+        try:
+            self._tell(chunk)
+        finally:
+            set_state(state)
+
+    def returned(self, value: object) -> None:
+        """
+        End with a whole result, or with None where it came in pieces.
+        """
+        if self.run.kind == "embedding":
+            self._learn(value)
+        if self._session is not None:
+            self._session.returned(value)
+        else:
+            finish(self.run, value)
+
+    def raised(self, exc: BaseException) -> None:
+        """
+        End with what was raised; with GeneratorExit where a stream was left.
+        """
+        if self._session is not None:
+            self._session.failed(exc)
+        else:
+            fail(self.run, exc)
+
+    async def aitem(self, chunk: object) -> None:
+        """
+        The twin of `item`.
+        """
+        session: Any = self._session
+        await _done(session.aitem(chunk))
+
+    async def areturned(self, value: object) -> None:
+        """
+        The twin of `returned`.
+        """
+        if self.run.kind == "embedding":
+            self._learn(value)
+        if self._session is not None:
+            await _done(self._session.areturned(value))
+        else:
+            await _done(afinish(self.run, value))
+
+    async def araised(self, exc: BaseException) -> None:
+        """
+        The twin of `raised`.
+        """
+        if self._session is not None:
+            await _done(self._session.afailed(exc))
+        else:
+            await _done(afail(self.run, exc))
+
+    def _learn(self, value: object) -> None:
+        if not self.run.usage:
+            self.run.usage = guarded(value, usage_of) or self.run.usage
+
+
+async def _done(pending: "Awaitable[None] | None") -> None:
+    if pending is not None:
+        await pending
+
+
+class _Asked:
+    """
+    Binds what has its names already, and is in containers of its own.
+    """
+
+    is_own = True
+    keyed = False
+    quick: "dict[object, Callable[..., dict[str, Any]]]" = {None: _inputs_of}  # noqa: RUF012
+
+    if TYPE_CHECKING:  # what is quick never fails
+
+        def bound(
+            self, args: tuple[Any, ...], kwargs: dict[str, Any], instance: object
+        ) -> dict[str, Any]: ...
+
+
+_ASKED = _Asked()
+_NO_KEYWORDS: "dict[str, Any]" = {}
+_PLAIN = Given()

@@ -1,0 +1,3 @@
+"""
+Hear SDKs by `sys.monitoring`.
+"""

@@ -1,0 +1,162 @@
+"""
+The SDKs that Stainless makes: OpenAI's, Anthropic's, Groq's, Together's.
+
+All their calls go through ``request`` of one base class, whose ``options`` hold what is
+sent. A stream is known by its HTTP response, which the raw response and the stream that
+is made of it later share.
+"""
+
+from functools import partial
+
+from instrument._hearing.calls import begin, body_of, end_closed, is_wrapped
+from instrument._hearing.functions import let
+from instrument._hearing.monitored.retries import PAUSE
+from instrument._hearing.monitored.streams import (
+    AtReturn,
+    Ending,
+    StreamWatch,
+    closed,
+    keep,
+    parsed,
+)
+from instrument._hearing.monitored.watched import same
+from instrument._hearing.operations import of_body
+from instrument._hearing.targets import Target
+from instrument._hearing.watches import Call, Refused
+from instrument._state import get_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
+
+    from instrument._hearing.calls import Own
+    from instrument._hearing.monitored.streams import Kept
+    from instrument._hearing.watches import Watch
+    from instrument._runs.merging import Inner
+
+
+def targets(package: str, more: "dict[str, Any] | None" = None) -> "list[Target]":
+    """
+    Give what is to be heard of *package*, after which its provider is called.
+
+    Args:
+        more: Paths of further functions, and what watches them.
+    """
+    # each call of a client goes through that, but few answers are read in parts
+    parsed = Target(
+        f"{package}._response:BaseAPIResponse._parse",
+        partial(same, PARSED),
+        is_needed=False,
+    )
+    request = RequestWatch(package, parsed)
+    watches: dict[str, Watch] = {
+        f"{package}._base_client:SyncAPIClient.request": request,
+        f"{package}._base_client:AsyncAPIClient.request": request,
+        f"{package}._base_client:SyncAPIClient._sleep_for_retry": PAUSE,
+        f"{package}._base_client:AsyncAPIClient._sleep_for_retry": PAUSE,
+        f"{package}._response:APIResponse.close": CLOSE_RAW,
+        f"{package}._response:AsyncAPIResponse.close": CLOSE_RAW,
+        f"{package}._streaming:Stream.__stream__": STREAM,
+        f"{package}._streaming:Stream.close": CLOSE,
+        f"{package}._streaming:AsyncStream.__stream__": STREAM,
+        f"{package}._streaming:AsyncStream.close": CLOSE,
+        **(more or {}),
+    }
+    heard = [Target(path, partial(same, watch)) for path, watch in watches.items()]
+    return [*heard, parsed]
+
+
+class RequestWatch:
+    """
+    A request: a call of a model, if its path says so.
+    """
+
+    def __init__(self, provider: str, parsed: Target) -> None:
+        self._provider = provider
+        self._parsed = parsed
+
+    listens = staticmethod(get_state)
+    is_stepped = False
+
+    def called(self, frame: "FrameType") -> "RequestCall | None":
+        given = frame.f_locals
+        if is_wrapped(given["self"]):
+            return None
+        # to ask a pydantic model for a field costs three times what its dict does
+        options = given["options"].__dict__
+        if options["method"] != "post":
+            return None
+        body = options["json_data"]
+        extra = options.get("extra_json")
+        if extra and isinstance(body, dict):
+            body = {**body, **extra}
+        request = of_body(self._provider, options["url"], body)
+        if request is None:
+            return None
+        try:
+            call = begin(request)
+        except BaseException as exc:
+            raise Refused(exc) from None
+        if call is None:
+            return None
+        return RequestCall(call, self._parsed, given["stream"])
+
+
+class RequestCall(Call):
+    """
+    One request, until its answer has come or begins to come.
+    """
+
+    def __init__(self, call: "Own | Inner", parsed: Target, is_stream: bool) -> None:
+        self._call = call
+        self._parsed = parsed
+        self._is_stream = is_stream
+
+    def returned(self, value: "Any") -> None:
+        # to ask a pydantic model for what it lacks costs 2 us
+        fields = getattr(value, "__dict__", _NO_FIELDS)
+        raw = fields.get("http_response")
+        response = fields.get("response") if raw is None else raw
+        if self._is_stream and response is not None:
+            keep(response, self._call)
+        elif raw is not None and not raw.is_closed:
+            self._parsed.need()
+            keep(response, self._call, in_pieces=False)
+        else:
+            try:
+                self._call.returned(value if raw is None else body_of(raw))
+            except BaseException as exc:
+                raise Refused(exc) from None
+
+    def raised(self, exc: BaseException) -> None:
+        let(self._call.raised, exc)
+
+
+_NO_FIELDS: "dict[str, Any]" = {}
+
+
+class CloseWatch(AtReturn):
+    """
+    What closes a raw response: that tells no more whether it was read to its end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(lambda raw: raw.http_response, closed)
+
+    def called(self, frame: "FrameType") -> "Ending | None":
+        ending = super().called(frame)
+        if ending is None:
+            return None
+        was_read = frame.f_locals["self"].http_response.is_closed
+        return Ending(partial(_closed, was_read), ending.kept)
+
+
+def _closed(was_read: bool, kept: "Kept", _: object) -> None:
+    let(end_closed, kept.call, kept.holder, was_read)
+
+
+STREAM = StreamWatch(lambda frame: frame.f_locals["self"].response)
+CLOSE = AtReturn(lambda stream: stream.response, closed)
+PARSED = AtReturn(lambda raw: raw.http_response, parsed)
+CLOSE_RAW = CloseWatch()

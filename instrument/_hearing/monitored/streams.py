@@ -1,0 +1,233 @@
+"""
+Answers that are still to be read when the call has returned: streams, raw responses.
+
+Such a call is kept by an object that its answer has and whoever reads it has too: an
+HTTP response, the stream, a generator's frame. When that goes unread, so does the call,
+and its run ends as abandoned.
+"""
+
+import weakref
+
+from instrument._hearing.functions import let
+from instrument._hearing.watches import NOTHING, Call, Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
+
+    from instrument._hearing.calls import Own
+    from instrument._runs.merging import Inner
+
+
+class Kept:
+    """
+    A call whose answer is still to be read.
+
+    Attributes:
+        in_pieces: Whether it is a stream.
+    """
+
+    __slots__ = ("_frame", "_holder", "call", "in_pieces")
+
+    def __init__(
+        self,
+        key: int,
+        holder: object,
+        call: "Own | Inner",
+        *,
+        in_pieces: bool,
+        frame: str,
+    ) -> None:
+        self._frame = frame
+        self._holder = weakref.ref(holder, lambda _: _kept.pop(key, None))
+        self.call = call
+        self.in_pieces = in_pieces
+
+    @property
+    def holder(self) -> "Any":
+        """
+        Give what it is kept by; None if that has gone.
+        """
+        return self._holder()
+
+    def is_of(self, key: object) -> bool:
+        """
+        Tell whether it is kept by *key*, and not by a frame that has had its id.
+        """
+        return not self._frame or getattr(self.holder, self._frame, None) is key
+
+
+_kept: "dict[int, Kept]" = {}
+"""By the id of what the reader has."""
+
+
+def keep(
+    holder: object,
+    call: "Own | Inner",
+    *,
+    in_pieces: bool = True,
+    frame: str = "",
+) -> None:
+    """
+    Let *call* go on until its answer has been read, was closed, or is dropped.
+
+    Args:
+        holder: What goes when nobody can read the answer any more.
+        frame: The attribute of *holder* that its reader has; else it has *holder*.
+    """
+    call.go_on(in_pieces=in_pieces)
+    id_ = id(getattr(holder, frame) if frame else holder)
+    _kept[id_] = Kept(id_, holder, call, in_pieces=in_pieces, frame=frame)
+
+
+def kept_of(key: object) -> Kept | None:
+    """
+    Give the call whose answer the reader that has *key* reads.
+    """
+    kept = _kept.get(id(key))
+    return kept if kept is not None and kept.is_of(key) else None
+
+
+class StreamWatch:
+    """
+    The generator that gives the pieces.
+
+    Args:
+        key: Finds in its frame what the call is kept by.
+    """
+
+    def __init__(self, key: "Callable[[FrameType], object]") -> None:
+        self._key = key
+
+    listens = staticmethod(_kept.__len__)
+    is_stepped = False
+
+    def called(self, frame: "FrameType") -> "StreamCall | None":
+        key = self._key(frame)
+        kept = kept_of(key)
+        return None if kept is None else StreamCall(kept.call, id(key))
+
+
+class StreamCall(Call):
+    """
+    One stream, from its first piece on. No state is changed while it is read.
+    """
+
+    __slots__ = ("_call", "_key")
+    takes_items = True
+
+    def __init__(self, call: "Own | Inner", key: int) -> None:
+        self._call = call
+        self._key = key
+
+    def suspended(self, item: object) -> None:
+        if item is not NOTHING:
+            try:
+                self._call.item(item)
+            except BaseException as exc:
+                raise Refused(exc) from None
+
+    def returned(self, value: object) -> None:
+        _kept.pop(self._key, None)
+        let(self._call.returned, None)
+
+    def raised(self, exc: BaseException) -> None:
+        _kept.pop(self._key, None)
+        let(self._call.raised, exc)
+
+
+class StepWatch:
+    """
+    A method that gives one piece each time it is called, of a stream that is its object.
+
+    Its call goes on in the method's body: some send their request there.
+    """
+
+    listens = staticmethod(_kept.__len__)
+    is_stepped = False
+
+    def called(self, frame: "FrameType") -> "StreamStep | None":
+        stream = frame.f_locals["self"]
+        kept = kept_of(stream)
+        return None if kept is None else StreamStep(kept.call, id(stream))
+
+
+class StreamStep(StreamCall):
+    """
+    One call of such a method.
+    """
+
+    __slots__ = ("_outside",)
+
+    def __init__(self, call: "Own | Inner", key: int) -> None:
+        super().__init__(call, key)
+        self._outside = call.enter()
+
+    def returned(self, value: object) -> None:
+        self._call.leave(self._outside)
+        let(self._call.item, value)
+
+    def raised(self, exc: BaseException) -> None:
+        self._call.leave(self._outside)
+        if isinstance(exc, (StopIteration, StopAsyncIteration)):
+            super().returned(None)
+        else:
+            super().raised(exc)
+
+
+class AtReturn:
+    """
+    A method that, when it returns, ends a call whose answer is kept.
+
+    Args:
+        key: Finds, from the method's object, what the call is kept by.
+        end: Takes it, and what was returned.
+    """
+
+    def __init__(
+        self, key: "Callable[[Any], object]", end: "Callable[[Kept, Any], None]"
+    ) -> None:
+        self._key = key
+        self._end = end
+
+    listens = staticmethod(_kept.__len__)
+    is_stepped = False
+
+    def called(self, frame: "FrameType") -> "Ending | None":
+        kept = kept_of(self._key(frame.f_locals["self"]))
+        return None if kept is None else Ending(self._end, kept)
+
+
+class Ending(Call):
+    """
+    One call of such a method.
+    """
+
+    __slots__ = ("_end", "kept")
+
+    def __init__(self, end: "Callable[[Kept, Any], None]", kept: Kept) -> None:
+        self._end = end
+        self.kept = kept
+
+    def returned(self, value: object) -> None:
+        self._end(self.kept, value)
+
+    def raised(self, exc: BaseException) -> None:
+        let(self.kept.call.raised, exc)
+
+
+def parsed(kept: Kept, value: object) -> None:
+    """
+    End a call with its whole answer; a stream goes on.
+    """
+    if not kept.in_pieces:
+        let(kept.call.returned, value)
+
+
+def closed(kept: Kept, _: object) -> None:
+    """
+    End a stream that was left early; nothing happens to one that has ended.
+    """
+    let(kept.call.raised, GeneratorExit())

@@ -1,0 +1,174 @@
+"""
+Functions of other packages by their path, heard from when their module is imported.
+"""
+
+import sys
+from contextlib import suppress
+from types import CodeType
+
+from instrument._hearing import tool_id as _monitoring
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
+
+    from instrument._hearing.watches import Watch
+
+
+class Target:
+    """
+    One function: ``package.module:Class.method``, and within it ``>inner``.
+
+    Args:
+        is_needed: False for one that is not heard before `need`.
+
+    Attributes:
+        why_not: Why it is not heard, or None.
+        watch: What its calls mean, once it has been found.
+    """
+
+    def __init__(
+        self, path: str, make: "Callable[[Any], Watch]", *, is_needed: bool = True
+    ) -> None:
+        self.path = path
+        self._is_needed = is_needed
+        self.watch: Watch | None = None
+        self._module, _, self._name = path.partition(":")
+        self._make = make
+        self._is_on = self._is_awaited = False
+        self._code: CodeType | None = None
+        self._error: str | None = None
+
+    @property
+    def has_gone(self) -> bool:
+        """
+        Tell whether its module was there, and it was not.
+        """
+        return self._code is None and self._error is not None
+
+    @property
+    def why_not(self) -> str | None:
+        if self._code is not None:
+            return None
+        return self._error or f"{self._module} has not been imported yet"
+
+    def switch_on(self) -> None:
+        """
+        Hear it, from now or from its module's import on.
+
+        Raises:
+            AttributeError: If its module is here, and it is not there.
+            TypeError: If it is not written in Python.
+            Impossible: If there is no monitoring.
+        """
+        self._is_on = True
+        module = sys.modules.get(self._module)
+        if module is not None:
+            self._arm(module)
+        elif not self._is_awaited:
+            from wrapt import register_post_import_hook
+
+            self._is_awaited = True
+            register_post_import_hook(self._imported, self._module)
+
+    def need(self) -> None:
+        """
+        Hear it from now on, if it is there and switched on.
+        """
+        self._is_needed = True
+        code = self._code
+        if code is not None and self.watch is not None:
+            self._hear(code, self.watch)
+
+    def switch_off(self) -> None:
+        """
+        Undo that.
+        """
+        self._is_on = False
+        if self._code is not None and self.watch is not None:
+            _monitoring.disarm(self._code, self.watch)
+        self._code = None
+
+    def _imported(self, module: "ModuleType") -> None:
+        if not self._is_on:
+            return
+        # `why_not` says it; who imports a module must not hear of it
+        with suppress(AttributeError, TypeError, _monitoring.Impossible):
+            self._arm(module)
+
+    def _arm(self, module: "ModuleType") -> None:
+        if self._code is not None:
+            return
+        try:
+            function = found(module, self._name)
+            code = code_of(function, self._name, self.path)
+            watch = self.watch = self._make(function)
+            self._code = code
+            if self._is_needed:
+                self._hear(code, watch)
+        except (AttributeError, TypeError, _monitoring.Impossible) as exc:
+            self._code, self._error = None, str(exc)
+            raise
+        self._error = None
+
+    def _hear(self, code: CodeType, watch: "Watch") -> None:
+        _monitoring.arm(code, watch)
+        if not self._is_on:  # another thread has switched it off meanwhile
+            _monitoring.disarm(code, watch)
+
+
+def found(module: "ModuleType", name: str) -> "Any":
+    """
+    Find ``Class.method`` in *module*: the function itself, under what is around it.
+
+    Raises:
+        AttributeError: If it is not there.
+    """
+    value: Any = module
+    for part in name.partition(">")[0].split("."):
+        value = _attribute(value, part, f"{module.__name__}:{name}")
+    while True:
+        for wrapper in ("__func__", "__wrapped__", "func", "fget"):
+            inner = getattr(value, wrapper, None)
+            if inner is not None and not isinstance(value, type):
+                value = inner
+                break
+        else:
+            return value
+
+
+def _attribute(holder: "Any", name: str, path: str) -> "Any":
+    """
+    Look it up as it is, without what a descriptor makes of it.
+    """
+    for each in getattr(holder, "__mro__", (holder,)):
+        if name in vars(each):
+            return vars(each)[name]
+    message = f"there is no {path!r}: {holder.__name__} has no {name!r}"
+    raise AttributeError(message)
+
+
+def code_of(function: "Any", name: str, path: str) -> CodeType:
+    """
+    Give the code object of *function*, or of the one inside it that *name* ends with.
+
+    Raises:
+        AttributeError: If there is none inside it of that name.
+        TypeError: If it is not written in Python.
+    """
+    code = getattr(function, "__code__", None)
+    if not isinstance(code, CodeType):
+        message = (
+            f"{path!r} is no function written in Python: {function!r}. Decorate a"
+            " function of yours that calls it: @traced."
+        )
+        raise TypeError(message)
+    for inner in name.split(">")[1:]:
+        nested = [it for it in code.co_consts if isinstance(it, CodeType)]
+        code = next((it for it in nested if it.co_name == inner), None)
+        if code is None:
+            message = f"there is no {path!r}"
+            raise AttributeError(message)
+    return code

@@ -1,0 +1,196 @@
+"""
+Clients of OpenAI, Anthropic, Groq and Together, which one generator makes.
+
+Every resource, helper, raw response and copy of a client posts through its public
+``request``: once per logical call, however often that is retried.
+"""
+
+import functools
+import inspect
+
+from instrument._hearing.calls import body_of, end_closed
+from instrument._hearing.operations import of_body
+from instrument._hearing.wrapped.hearing import LATER, aheard, heard
+from instrument._hearing.wrapped.streams import (
+    follow,
+    hear_closing,
+    heard_as,
+    is_stream,
+)
+from instrument._hearing.wrapped.twins import Twin, twin_of
+from instrument._runs.current import current_run
+from instrument._runs.merging import SORTS
+from instrument._runs.starting import guarded
+from instrument._state import get_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from instrument._hearing.calls import Own, Request
+    from instrument._runs.merging import Inner
+
+    Call = Own | Inner
+
+
+PACKAGES = ("openai", "anthropic", "groq", "together")
+
+
+@functools.lru_cache(maxsize=500)
+def package_of(cls: type) -> str | None:
+    """
+    Give the package that a class of clients comes from; None for any other class.
+    """
+    for base in cls.__mro__:
+        package = base.__module__.partition(".")[0]
+        if package in PACKAGES and base.__name__.endswith("APIClient"):
+            return package
+    return None
+
+
+def wrapped(client: "Any") -> "Any":
+    """
+    Give a client like this one whose calls are heard.
+    """
+    is_async = inspect.iscoroutinefunction(type(client).request)
+    return twin_of(client, AsyncClient if is_async else Client)
+
+
+class Client(Twin):
+    """
+    Over the class of a client.
+    """
+
+    def request(self, cast_to: "Any", options: "Any", **kwargs: "Any") -> "Any":
+        request = super().request  # type: ignore[misc]
+        return heard(
+            _asked(self, options),
+            lambda: request(cast_to, options, **kwargs),
+            _streamed if kwargs.get("stream") else _whole,
+        )
+
+    def _prepare_request(self, request: "Any") -> None:
+        super()._prepare_request(request)  # type: ignore[misc]
+        _tell_retry(request)
+
+
+class AsyncClient(Twin):
+    """
+    Over the class of an async client.
+    """
+
+    async def request(self, cast_to: "Any", options: "Any", **kwargs: "Any") -> "Any":
+        request = super().request  # type: ignore[misc]
+        return await aheard(
+            _asked(self, options),
+            lambda: request(cast_to, options, **kwargs),
+            _streamed if kwargs.get("stream") else _whole,
+        )
+
+    async def _prepare_request(self, request: "Any") -> None:
+        await super()._prepare_request(request)  # type: ignore[misc]
+        _tell_retry(request)
+
+
+def _tell_retry(request: "Any") -> None:
+    """
+    Tell that a request is sent once more: the SDK counts in a header how often it was.
+
+    Called by what the SDKs call for each HTTP request, for subclasses to override.
+    """
+    count = request.headers.get("x-stainless-retry-count", "")
+    run = current_run()
+    if run and run.kind in SORTS and count.isdecimal() and int(count):
+        run.retry(int(count))
+
+
+def _asked(client: object, options: "Any") -> "Request | None":
+    if not get_state():
+        return None
+    request: Request | None = guarded((client, options), _read)
+    return request
+
+
+def _read(asked: "tuple[Any, Any]") -> "Request | None":
+    client, options = asked
+    body = options.json_data
+    extra = getattr(options, "extra_json", None)
+    if extra and isinstance(body, dict):
+        body = {**body, **extra}
+    cls: Any = type(client)
+    return of_body(package_of(cls) or "", options.url, body)
+
+
+def _streamed(call: "Call", result: "Any") -> "tuple[object, Any]":
+    return _taken(call, result, in_pieces=True)
+
+
+def _whole(call: "Call", result: "Any") -> "tuple[object, Any]":
+    return _taken(call, result, in_pieces=False)
+
+
+def _taken(call: "Call", result: "Any", *, in_pieces: bool) -> "tuple[object, Any]":
+    """
+    Give the whole answer, or `LATER`, and what the caller gets.
+    """
+    if is_stream(result):
+        call.go_on(in_pieces=True)
+        stream = follow(call, result)
+        hear_closing(stream)
+        return LATER, stream
+    http = getattr(result, "http_response", None)
+    if http is None:
+        return result, result
+    if http.is_closed:  # a raw response whose body has been read
+        return body_of(http), result
+    call.go_on(in_pieces=in_pieces)
+    is_async = inspect.iscoroutinefunction(result.parse)
+    return LATER, heard_as(result, _async_raw_over if is_async else _raw_over, call)
+
+
+def _raw_over(cls: "Any") -> type:
+    """
+    Make a class over that of a raw response whose body is still to be read.
+    """
+
+    class Heard(cls):  # type: ignore[misc]
+        def parse(self, **kwargs: "Any") -> "Any":
+            try:
+                result = super().parse(**kwargs)
+            except BaseException as exc:
+                self._instrument_call.raised(exc)
+                raise
+            return (
+                follow(self._instrument_call, result) if is_stream(result) else result
+            )
+
+        def close(self) -> None:
+            was_read = self.http_response.is_closed
+            super().close()
+            end_closed(self._instrument_call, self.http_response, was_read)
+
+    return Heard
+
+
+def _async_raw_over(cls: "Any") -> type:
+    """
+    Make the same of an async client's.
+    """
+
+    class Heard(cls):  # type: ignore[misc]
+        async def parse(self, **kwargs: "Any") -> "Any":
+            try:
+                result = await super().parse(**kwargs)
+            except BaseException as exc:
+                await self._instrument_call.araised(exc)
+                raise
+            return (
+                follow(self._instrument_call, result) if is_stream(result) else result
+            )
+
+        async def close(self) -> None:
+            was_read = self.http_response.is_closed
+            await super().close()
+            end_closed(self._instrument_call, self.http_response, was_read)
+
+    return Heard

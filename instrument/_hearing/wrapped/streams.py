@@ -1,0 +1,254 @@
+"""
+Follow what an SDK gave back until it is finished.
+
+A whole answer ends the call at once. A generator is driven by one of ours; any other
+stream stays the object that it is, and only gets a class over its own that hears what it
+yields. Nothing is read ahead, and nothing is kept back.
+"""
+
+import weakref
+from contextlib import suppress
+from types import AsyncGeneratorType, GeneratorType
+
+from instrument import _report
+from instrument._hearing.wrapped.twins import class_over
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Generator
+    from typing import Any, TypeAlias
+
+    from instrument._hearing.calls import Own
+    from instrument._runs.merging import Inner
+
+    Call: TypeAlias = "Own | Inner"
+
+
+def is_stream(result: object) -> bool:
+    """
+    Tell whether *result* is still to be read, piece by piece.
+    """
+    cls = type(_behind(result))
+    if issubclass(cls, (dict, list, tuple, str, bytes)) or hasattr(cls, "model_fields"):
+        return False
+    return hasattr(cls, "__iter__") or hasattr(cls, "__aiter__")
+
+
+def _behind(value: "Any") -> "Any":
+    """
+    Give what is behind the proxies that a tracer which patches the SDK puts around it.
+    """
+    while type(value) is not value.__class__ and hasattr(value, "__wrapped__"):
+        value = value.__wrapped__
+    return value
+
+
+def follow(call: "Call", stream: "Any") -> "Any":
+    """
+    Hear *stream*, for which *call* goes on; give what is to be read instead of it.
+    """
+    if isinstance(stream, GeneratorType):
+        return _driven(call, stream)
+    if isinstance(stream, AsyncGeneratorType):
+        return _adriven(call, stream)
+    cls = type(_behind(stream))
+    if hasattr(cls, "__aiter__"):
+        return heard_as(stream, async_stream_over, call)
+    make = stream_over if hasattr(cls, "__next__") else iterable_over
+    return heard_as(stream, make, call)
+
+
+def heard_as(value: "Any", make: "Callable[[Any], type]", call: "Call") -> "Any":
+    """
+    Put a class that *make* makes over that of *value*, which the SDK just made; once.
+    """
+    made = _behind(value)
+    try:
+        if "_instrument_call" not in made.__dict__:
+            made.__dict__["_instrument_call"] = call
+            made.__class__ = class_over(type(made), make)
+    except (AttributeError, TypeError) as exc:  # one that has no room for it
+        _report.failed(heard_as, f"hearing a {type(made).__name__}", exc)
+        call.raised(GeneratorExit())
+    return value
+
+
+def _driven(
+    call: "Call", inner: "Generator[Any, Any, Any]"
+) -> "Generator[Any, Any, Any]":
+    try:
+        while True:
+            outside = call.enter()
+            try:
+                item = next(inner, _END)
+            finally:
+                call.leave(outside)
+            if item is _END:
+                break
+            call.item(item)
+            yield item
+    except BaseException as exc:
+        inner.close()
+        call.raised(exc)
+        raise
+    call.returned(None)
+
+
+_END: "Any" = object()
+
+
+async def _adriven(
+    call: "Call", inner: "AsyncGenerator[Any, Any]"
+) -> "AsyncGenerator[Any, Any]":
+    try:
+        while True:
+            outside = call.enter()
+            try:
+                item = await anext(inner, _END)
+            finally:
+                call.leave(outside)
+            if item is _END:
+                break
+            await call.aitem(item)
+            yield item
+    except BaseException as exc:
+        await inner.aclose()
+        await call.araised(exc)
+        raise
+    await call.areturned(None)
+
+
+def stream_over(cls: "Any") -> type:
+    """
+    Make a class over that of a stream that is its own iterator.
+    """
+
+    class Heard(cls):  # type: ignore[misc]
+        def __iter__(self) -> "Any":
+            return self
+
+        def __next__(self) -> "Any":
+            call = self._instrument_call
+            try:
+                item = super().__next__()
+            except StopIteration:
+                call.returned(None)
+                raise
+            except BaseException as exc:
+                call.raised(exc)
+                raise
+            try:
+                call.item(item)
+            except BaseException as exc:  # of a handler with `raise_error`
+                try:
+                    with suppress(AttributeError):  # Mistral's 2 has none
+                        super().close()
+                finally:
+                    call.raised(exc)
+                raise
+            return item
+
+        def close(self) -> None:
+            super().close()
+            self._instrument_call.raised(GeneratorExit())
+
+    return Heard
+
+
+def iterable_over(cls: "Any") -> type:
+    """
+    Make a class over that of a stream that makes its iterator.
+    """
+
+    class Heard(cls):  # type: ignore[misc]
+        def __iter__(self) -> "Any":
+            return _driven(self._instrument_call, super().__iter__())
+
+        def close(self) -> None:
+            super().close()
+            self._instrument_call.raised(GeneratorExit())
+
+    return Heard
+
+
+def async_stream_over(cls: "Any") -> type:
+    """
+    Make a class over that of an async stream.
+    """
+
+    class Heard(cls):  # type: ignore[misc]
+        def __aiter__(self) -> "Any":
+            return self
+
+        async def __anext__(self) -> "Any":
+            call = self._instrument_call
+            try:
+                item = await super().__anext__()
+            except StopAsyncIteration:
+                await call.areturned(None)
+                raise
+            except BaseException as exc:
+                await call.araised(exc)
+                raise
+            try:
+                await call.aitem(item)
+            except BaseException as exc:  # cancelled, or what a handler raised
+                try:
+                    with suppress(AttributeError):  # Mistral's 2 has none
+                        await super().close()
+                finally:
+                    await call.araised(exc)
+                raise
+            return item
+
+        async def close(self) -> None:
+            await super().close()
+            await self._instrument_call.araised(GeneratorExit())
+
+    return Heard
+
+
+def hear_closing(stream: "Any") -> None:
+    """
+    Have *stream* end when its HTTP response is closed past it, as helpers of SDKs do.
+    """
+    made = _behind(stream)
+    response = getattr(made, "response", None)
+    with suppress(AttributeError, TypeError):  # it ends when it is dropped, then
+        response.__dict__["_instrument_stream"] = weakref.ref(made)
+        response.__class__ = class_over(type(response), _response_over)
+
+
+def _response_over(cls: "Any") -> type:
+    """
+    Make a class over that of the response that a stream is read from.
+    """
+
+    class Heard(cls):  # type: ignore[misc]
+        def close(self) -> None:
+            super().close()
+            call = _left(self, "gi_")
+            if call is not None:
+                call.raised(GeneratorExit())
+
+        async def aclose(self) -> None:
+            await super().aclose()
+            call = _left(self, "ag_")
+            if call is not None:
+                await call.araised(GeneratorExit())
+
+    return Heard
+
+
+def _left(response: "Any", prefix: str) -> "Call | None":
+    """
+    Give the call of a stream whose response was closed by another than its generator.
+    """
+    stream = response._instrument_stream()
+    if stream is None:
+        return None
+    pieces = stream._iterator
+    if getattr(pieces, f"{prefix}running") or getattr(pieces, f"{prefix}frame") is None:
+        return None  # it closes the response itself, at its end
+    call: Call = stream._instrument_call
+    return call

@@ -1,0 +1,3 @@
+"""
+What events carry: read from what providers say, redacted, and written as JSON.
+"""

@@ -1,0 +1,309 @@
+"""
+What each kind of run tells: the events it fires, and what they carry.
+
+A payload is made only when somebody who hears that event is there. Containers are
+the payload's own: a handler that changes one changes nothing for the call.
+"""
+
+from instrument._payloads.answers import (
+    Answer,
+    Generation,
+    LLMResult,
+    Unread,
+    UnreadResult,
+    answer_of,
+    vectors_of,
+)
+from instrument._payloads.messages import document_data, has, message_data
+from instrument._payloads.redact import redacted
+from instrument._text import safe_repr
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from instrument._runs.run import Run
+
+    Args = tuple[tuple[Any, ...], dict[str, Any] | None]
+
+_INPUT_STR = 10_000
+_WRAPS = 8
+
+
+class Chain:
+    """
+    A chain, an agent, and every kind that is not known.
+    """
+
+    start = "on_chain_start"
+    end = "on_chain_end"
+    error = "on_chain_error"
+    is_plain = True  # its inputs are told as they are bound
+    is_model = False
+    is_chat = False  # what is said to it is told as a list of conversations: of one
+    yields_tokens = False  # of itself, whatever is called in it
+    is_whole = False  # a model's result has the shape of the end event's argument
+
+    def __init__(self) -> None:
+        # asked for on the way of every run: what is the object's own is found in 7 ns,
+        # what is its class's in 15
+        for name in ("start", "end", "is_plain", "is_model", "is_chat", "is_whole"):
+            setattr(self, name, getattr(self, name))
+
+    def recorded(self, inputs: "dict[str, Any]") -> "Any":
+        """
+        Give what ``run.inputs`` holds, of the arguments by name.
+        """
+        return inputs
+
+    def started(self, run: "Run") -> "Args":
+        """
+        Give the start event's positional arguments, and keywords of its own.
+        """
+        if run._call is not None:
+            run._take()
+        return ({"name": run.name}, run._inputs), None
+
+    def start_data(self, run: "Run") -> "dict[str, Any]":
+        """
+        Give the start event's ``data``.
+        """
+        return {"inputs": run.inputs}
+
+    if TYPE_CHECKING:  # asked of models only; of all others it is the outputs
+
+        def ended(self, run: "Run") -> Any: ...
+
+        answer_of: Callable[[Any], Answer]
+
+    def end_data(self, run: "Run") -> "dict[str, Any]":
+        """
+        Give what the end event's ``data`` says of the outputs.
+        """
+        return {"outputs": run.outputs}
+
+    def failed(self, run: "Run") -> "dict[str, Any]":
+        """
+        Give the error event's own keywords.
+        """
+        return {}
+
+
+class Tool(Chain):
+    """
+    A tool: its input is also told as text.
+    """
+
+    start = "on_tool_start"
+    end = "on_tool_end"
+    error = "on_tool_error"
+    is_plain = False
+
+    def started(self, run: "Run") -> "Args":
+        inputs = run.inputs
+        only = next(iter(inputs.values())) if _single(inputs) else None
+        text = only if isinstance(only, str) else safe_repr(inputs, limit=_INPUT_STR)
+        return ({"name": run.name}, text), {"inputs": inputs}
+
+    def end_data(self, run: "Run") -> "dict[str, Any]":
+        return {"output": run.outputs}
+
+
+class Retriever(Chain):
+    """
+    A retriever: its query is the first argument.
+    """
+
+    start = "on_retriever_start"
+    end = "on_retriever_end"
+    error = "on_retriever_error"
+    is_plain = False
+
+    def recorded(self, inputs: "dict[str, Any]") -> "Any":
+        return next(iter(inputs.values()), "")
+
+    def start_data(self, run: "Run") -> "dict[str, Any]":
+        return {"query": run.inputs}
+
+    def end_data(self, run: "Run") -> "dict[str, Any]":
+        found = run.outputs
+        if isinstance(found, (list, tuple)):
+            found = [document_data(document) for document in found]
+        return {"documents": found}
+
+
+class Embedding(Chain):
+    """
+    An embedding: texts in, vectors out, of which only count and size are recorded.
+    """
+
+    start = "on_embedding_start"
+    end = "on_embedding_end"
+    error = "on_embedding_error"
+    is_plain = False
+
+    def recorded(self, inputs: "dict[str, Any]") -> "Any":
+        return _listed(next(iter(inputs.values()), ()))
+
+    def start_data(self, run: "Run") -> "dict[str, Any]":
+        return {"texts": run.inputs}
+
+    def end_data(self, run: "Run") -> "dict[str, Any]":
+        return {"vectors": _measured(vectors_of(run.outputs))}
+
+
+class Llm(Chain):
+    """
+    A text completion model.
+    """
+
+    start = "on_llm_start"
+    end = "on_llm_end"
+    error = "on_llm_error"
+    is_plain = False
+    is_model = True
+    answer_of: "Callable[[Any], Answer]" = staticmethod(answer_of)
+
+    def recorded(self, inputs: "dict[str, Any]") -> "Any":
+        return _listed(next(iter(inputs.values()), ()))
+
+    def started(self, run: "Run") -> "Args":
+        if run._call is not None:
+            run._take()
+        params = run._params or {}
+        if run._model:  # it has answered nothing yet
+            params = {**params, "model": run._model}
+        said = [run._inputs] if self.is_chat else run._inputs
+        return ({"name": run.name}, said), {"invocation_params": params}
+
+    def start_data(self, run: "Run") -> "dict[str, Any]":
+        return {"prompts": run.inputs, **_model_data(run)}
+
+    def ended(self, run: "Run") -> "Any":
+        """
+        Give the end event's argument.
+        """
+        outputs = run._outputs
+        if run._answer.__class__ is Unread:  # of a pydantic model
+            if "generations" in outputs.__dict__:
+                return outputs
+            return UnreadResult(_result, run)
+        if run._heard.shows_all and has(outputs, "generations"):
+            return outputs
+        return _result(run)
+
+    def end_data(self, run: "Run") -> "dict[str, Any]":
+        answer = run._read_answer() or Answer()
+        data = {
+            "text": _shown(run, answer.text, "text"),
+            "tool_calls": _shown(run, answer.tool_calls, "tool_calls") or [],
+            "model": answer.model or run.model,
+            "finish_reason": answer.finish_reason,
+        }
+        if answer.reasoning:
+            data["reasoning"] = _shown(run, answer.reasoning, "reasoning")
+        if answer.response_id:
+            data["response_id"] = answer.response_id
+        return data
+
+    def failed(self, run: "Run") -> "dict[str, Any]":
+        return {"response": _result(run)}
+
+
+class ChatModel(Llm):
+    """
+    A chat model.
+    """
+
+    start = "on_chat_model_start"
+    is_chat = True
+
+    def recorded(self, inputs: "dict[str, Any]") -> "Any":
+        given = next(iter(inputs.values()), ())
+        for _ in range(_WRAPS):  # a list that holds itself could be unwrapped for ever
+            if not isinstance(given, (list, tuple)) or len(given) != 1:
+                break
+            if not isinstance(given[0], list):  # [[message, ...]] is unwrapped
+                break
+            given = given[0]
+        if isinstance(given, (list, tuple)):
+            # as `_own` does, for which a call each would cost as much again
+            return [dict(it) if type(it) is dict else it for it in given]
+        return [_own(given)]
+
+    def start_data(self, run: "Run") -> "dict[str, Any]":
+        messages = run.inputs
+        if isinstance(messages, list):
+            messages = [message_data(message) for message in messages]
+        return {"messages": messages, **_model_data(run)}
+
+
+CHAIN = Chain()
+
+
+def kind_of(name: str) -> Chain:
+    """
+    Give what runs of that kind tell; unknown kinds tell what chains tell.
+    """
+    return KINDS.get(name, CHAIN)
+
+
+KINDS: "dict[str, Chain]" = {
+    "chain": CHAIN,
+    "agent": CHAIN,
+    "llm": Llm(),
+    "chat_model": ChatModel(),
+    "tool": Tool(),
+    "retriever": Retriever(),
+    "embedding": Embedding(),
+}
+
+
+def _result(run: "Run") -> LLMResult:
+    answer = run._read_answer() or Answer()
+    output: dict[str, Any] = {}
+    model = answer.model or run.model
+    if model:
+        output["model_name"] = model
+    if run.usage:
+        output["token_usage"] = run.usage.to_dict()
+    info = {"finish_reason": answer.finish_reason} if answer.finish_reason else None
+    text = _shown(run, answer.text, "text") or ""
+    message = answer.message if run._heard.shows_all else None
+    return LLMResult([[Generation(text, message, info)]], output)
+
+
+def _shown(run: "Run", value: object, name: str) -> "Any":
+    heard = run._heard
+    if not heard.capture or run._spec_outputs is False:
+        return None
+    return redacted(value, heard.redactors, ("outputs", name))
+
+
+def _model_data(run: "Run") -> "dict[str, Any]":
+    return {"model": run.model, "provider": run.provider, "params": run.params}
+
+
+def _single(inputs: object) -> bool:
+    return isinstance(inputs, dict) and len(inputs) == 1
+
+
+def _listed(given: object) -> "list[Any]":
+    return list(given) if isinstance(given, (list, tuple)) else [given]
+
+
+def _own(message: object) -> object:
+    return dict(message) if type(message) is dict else message
+
+
+def _measured(vectors: object) -> "dict[str, Any] | None":
+    """
+    Tell how many vectors there are and how long, not what they hold.
+    """
+    try:
+        count = len(vectors)  # type: ignore[arg-type]
+        size = len(vectors[0]) if count else 0  # type: ignore[index]
+    except Exception:
+        return None
+    return {"count": count, "size": size}

@@ -1,0 +1,3 @@
+"""
+How a run comes about, what it tells, and how it ends.
+"""

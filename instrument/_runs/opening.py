@@ -1,0 +1,157 @@
+"""
+How a run comes about: who hears it, and whose child it is.
+"""
+
+from instrument._audience.layers import mark
+from instrument._audience.plan import EPOCH, NOBODY, Plan, View, linked
+from instrument._runs.recipe import Recipe
+from instrument._runs.run import Run
+from instrument._state import MUTED, Frame, get_state, live_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+    from uuid import UUID
+
+    from instrument._audience.layers import Layer
+
+
+frameworks: "list[Callable[[], Run | None]]" = []
+"""What tells the open run that a framework has in hand; empty until one is heard."""
+
+endings: "list[Callable[[Run, BaseException], None]]" = []
+"""What ends the open runs below one, when that ends and they were not told to."""
+
+
+def open_run(
+    recipe: "Recipe",
+    layers: "tuple[Layer, ...]" = (),
+    call: "Any" = None,
+    parent: "Run | None" = None,
+    id: "UUID | None" = None,
+) -> "Run | None":
+    """
+    Make a run in the state of now; it is neither started nor current yet.
+
+    Args:
+        recipe: Its name, its kind and what it begins with.
+        layers: What constructors and the call itself add, outer first.
+        call: What its inputs are bound from: the binding, args, kwargs, instance.
+        parent: The run it belongs to; else the one in hand.
+        id: What a framework knows it by; else a new one.
+
+    Returns:
+        The run, or None where nobody listens.
+    """
+    state = get_state()
+    if state.__class__ is list:
+        plan, ambient = NOBODY, None
+    elif state is MUTED:
+        return None
+    else:
+        if state._is_gone:
+            live_state()
+            return open_run(recipe, layers, call, parent, id)
+        if state.__class__ is Run:
+            plan, ambient = state._plan, state
+        else:
+            plan, ambient = state._mended or state, state.run
+        if ambient is not None and ambient._ended_ns is not None:
+            ambient = open_parent(ambient)
+    for ask in frameworks:  # as `framework_run`, which is a call more
+        parent = parent or ask()
+    if parent is not None:
+        plan = parent._plan if state.__class__ is list else plan
+        ambient = nearer(open_parent(parent), ambient)
+    if ambient is not None and ambient._extra and ambient is not state:
+        plan = _below(ambient, plan)
+    if layers:
+        plan = linked(plan, layers)
+    if (heard := plan.audience).epoch != EPOCH.now:
+        heard = plan.settle()
+    if not heard.listeners:
+        return None
+    run = Run(recipe, ambient, plan, heard, state, id)
+    run._call = call
+    if layers or heard.undecided:
+        _refine(run, layers)
+    return run
+
+
+def _below(parent: Run, plan: Plan) -> Plan:
+    """
+    Put what *parent* adds on *plan*; kept for its next child: to settle takes 30 us.
+    """
+    known = parent._below
+    if known is None or known[0] is not plan or known[1] is not parent._extra:
+        made = linked(plan, parent._extra)
+        known = parent._below = plan, parent._extra, made
+    return known[2]
+
+
+def _refine(run: Run, layers: "tuple[Layer, ...]") -> None:
+    """
+    Draw the samples of a new trace; keep local handlers from the runs below.
+    """
+    run._layers = layers
+    if run._heard.undecided:
+        run._plan = linked(Plan(run._plan, mark(run.trace_id)), layers)
+        run._heard = heard = run._plan.settle()
+        run._voices = heard.voices(run._tells)
+    for layer in layers:
+        for listener in layer.options.listeners:
+            if listener.local:
+                run._plan = linked(run._plan, ())
+                return
+
+
+def framework_run() -> Run | None:
+    """
+    Give the run that a framework has in hand here, if it has not ended.
+    """
+    for ask in frameworks:
+        run = ask()
+        if run is not None:
+            return run
+    return None
+
+
+def state_in_hand() -> "Any":
+    """
+    Give the state of now; inside a framework's run, one that has that run in hand.
+    """
+    state: Any = get_state()
+    run = framework_run() if frameworks and state is not MUTED else None
+    if run is None:
+        return state
+    if not isinstance(state, Frame):
+        return View(run._plan, run)
+    ambient: Any = state if state.is_run else state.run
+    near = nearer(run, open_parent(ambient))
+    return state if near is ambient else View(state._plan, near)
+
+
+def nearer(framework: Run | None, ambient: Run | None) -> Run | None:
+    """
+    Choose a run's parent: the one of two that descends from the other.
+
+    Where neither does, the framework's: it knows what it calls.
+    """
+    if framework is None:
+        return ambient
+    link = ambient
+    while link is not None:
+        if link is framework:
+            return ambient
+        link = link._parent
+    return framework
+
+
+def open_parent(run: Run | None) -> Run | None:
+    """
+    Give *run*, or the nearest above it that has not ended.
+    """
+    while run is not None and run._ended_ns is not None:
+        run = run._parent
+    return run

@@ -1,0 +1,3 @@
+"""
+The blocks in which somebody listens, and how they are carried.
+"""

@@ -1,0 +1,329 @@
+"""
+`callbacks`: who listens to what happens below.
+
+A block links a `Scope` into the one ContextVar. Left by the task or thread that
+entered it, it is taken out of that Context, and copies made inside hear on. Left from
+elsewhere, it is closed in all of them.
+"""
+
+from copy import copy
+
+from instrument._audience import checks as _checked
+from instrument._audience.layers import Layer, Options
+from instrument._audience.listener import as_listener
+from instrument._audience.plan import EPOCH, NOBODY, Plan
+from instrument._delivery import flush as _serve
+from instrument._delivery.loops import Forks, cancellations, running_loop
+from instrument._payloads.redact import as_redactor
+from instrument._scopes.decorator import Scoped
+from instrument._scopes.entries import leaving, place
+from instrument._state import (
+    DISABLED,
+    MUTED,
+    PROCESS,
+    STATE,
+    Frame,
+    find,
+    get_state,
+    live_state,
+    set_state,
+    without,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from contextvars import Token
+    from types import TracebackType
+    from typing import Any, Self, TypeVar
+
+    from instrument._audience.listener import Handler
+    from instrument._payloads.redact import Redactor
+    from instrument._runs.run import Run
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Scope(Frame, Layer, Plan):
+    """
+    An open block: a frame, the layer it adds, and the plan that results.
+
+    It is all three itself, without a reference to itself, so that it goes at once.
+
+    Attributes:
+        run: The run in hand where the block was entered, or None.
+    """
+
+    rank = "block"
+    run: "Run | None"
+    _original: "Scope | None" = None
+    _token: "Token[Any] | None" = None
+
+    def __init__(self, owner: "callbacks", state: "Any") -> None:
+        self.options = owner
+        self._owner = owner
+        self._outer = state
+        self._is_gone = False
+        self._mended: Plan | None = None
+        if isinstance(state, Frame):
+            self.run = state if state.is_run else state.run  # type: ignore[assignment]
+            self.outer = state._plan
+        else:
+            self.run = None
+            self.outer = NOBODY
+        self.loop = running_loop()
+        if Forks.count:
+            self.forks = Forks.count
+
+    def __repr__(self) -> str:
+        return f"<Scope of {', '.join(_names(self.options)) or 'no handler'}>"
+
+    @property
+    def layer(self) -> "Scope":  # type: ignore[override]
+        return self._original or self
+
+    @property
+    def _layers(self) -> "tuple[Layer, ...]":  # type: ignore[override]
+        return (self.layer,)
+
+    @property
+    def _plan(self) -> "Plan":  # type: ignore[override]
+        return self._mended or self
+
+    def cloned(self, outer: object, layers: "tuple[Layer, ...]") -> "Scope":
+        made = copy(self)
+        made._original = self.layer
+        made._outer = outer
+        made._mended = self._plan.without(layers)
+        return made
+
+
+class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(handler)
+    """
+    Have *handlers* hear every run below, wherever the call stack goes.
+
+    Use it as ``with`` or ``async with`` around a request, as a decorator (a fresh
+    scope per call), or process-wide with `install`. One object may be entered many
+    times, nested and concurrently.
+
+    Args:
+        handlers: Any objects with some of the ``on_*`` methods, handlers of
+            LangChain, or callables that take every `Event`.
+        tags: Added to every run below.
+        metadata: Likewise; inner values win over outer ones.
+        inherit: False for a subtree that no outer handler hears.
+        sample: The share of root runs, 0 to 1, that these handlers hear, each whole.
+        redact: A function ``(value, path) -> value``, or a list of names to mask; for
+            every handler below, outer ones included.
+        capture: False keeps all payloads from every handler below.
+        hidden: False leaves out runs that a framework marks as its plumbing.
+        functions: A function for one event: ``on_llm_new_token=print_token``.
+
+    Raises:
+        TypeError: For what is no handler, no event, or neither True nor False.
+        ValueError: For a sample outside 0 to 1.
+    """
+
+    __slots__ = ("__weakref__", "_installed", "_mute", "_open")
+
+    def __init__(
+        self,
+        *handlers: "Handler",
+        tags: "Iterable[str]" = (),
+        metadata: "Mapping[str, Any] | None" = None,
+        inherit: bool = True,
+        sample: float = 1.0,
+        redact: "Redactor | Iterable[str] | None" = None,
+        capture: bool = True,
+        hidden: bool = True,
+        **functions: "Callable[..., Any]",
+    ) -> None:
+        listeners = []
+        for handler in handlers:
+            if type(handler) is callbacks:
+                raise TypeError(_NESTED)
+            listener = as_listener(handler)
+            if listener.local:
+                raise TypeError(_LOCAL)
+            listeners.append(listener)
+        if functions:
+            listeners += [as_listener(f, name) for name, f in functions.items()]
+        self.listeners = tuple(listeners)
+        self.tags = _checked.checked_tags(tags) if tags else ()
+        self.metadata = (
+            None if metadata is None else _checked.checked_metadata(metadata)
+        )
+        if not (inherit is capture is hidden is True):
+            _checked.check_flags(inherit=inherit, capture=capture, hidden=hidden)
+        self.inherit = inherit
+        if sample.__class__ is not float or sample != 1:
+            sample = _checked.checked_sample(sample)
+        self.sample = sample
+        self.redactors = () if redact is None else (as_redactor(redact),)
+        self.capture = capture
+        self.hidden = hidden
+        self._open: dict[int, Scope] = {}
+        self._installed: Layer | None = None
+        self._mute = 0
+
+    def __repr__(self) -> str:
+        return f"callbacks({', '.join(_names(self))})"
+
+    def __reduce__(self) -> "Any":
+        return callbacks, ()  # handlers stay in their process
+
+    def __enter__(self) -> Scope:
+        """
+        Open a block. In a handler, and where all is disabled, it hears nothing.
+        """
+        state = get_state()
+        if self._installed is not None or state is MUTED or DISABLED:
+            self._mute += 1
+            return Scope(self, MUTED)
+        if state.__class__ is not list and state._is_gone:
+            state = live_state()
+        scope = Scope(self, state)
+        scope._place = place()
+        self._open[id(scope)] = scope
+        scope._token = set_state(scope)
+        return scope
+
+    def __exit__(
+        self,
+        exc_type: "type[BaseException] | None",
+        exc: BaseException | None,
+        traceback: "TracebackType | None",
+    ) -> None:
+        """
+        Leave it; waits for handlers on the background loop, at most 30 s.
+        """
+        scope = self._leave()
+        if scope is not None and (scope.lanes or self._has_flush()):
+            _serve.flush(scope)
+
+    async def __aenter__(self) -> Scope:
+        """
+        Open a block in async code.
+        """
+        scope = self.__enter__()
+        scope._place = place()
+        return scope
+
+    async def __aexit__(
+        self,
+        exc_type: "type[BaseException] | None",
+        exc: BaseException | None,
+        traceback: "TracebackType | None",
+    ) -> None:
+        """
+        Leave it when its async handlers have been served and flushed.
+        """
+        if isinstance(exc, GeneratorExit):  # a coroutine being closed cannot wait
+            self.__exit__(exc_type, exc, traceback)
+            return
+        scope = self._leave()
+        if scope is not None and (scope.lanes or self._has_flush()):
+            await _serve.aflush(scope, shielded=isinstance(exc, cancellations()))
+
+    def __call__(self, target: "F" = None) -> "F":  # type: ignore[assignment]
+        """
+        Decorate *target*: each call opens a fresh scope.
+
+        Functions, coroutine functions, generators, async generators, and plain
+        functions that return one of these.
+        """
+        return Scoped(self).wrap(target)  # type: ignore[no-any-return]
+
+    def install(self) -> "Self":
+        """
+        Have the handlers hear everything in this process, until `uninstall`.
+
+        Returns:
+            Itself; as a context manager it uninstalls at the end.
+        """
+        if self._installed is None and not DISABLED:
+            layer = Layer(self, "process")
+            layer.loop, layer.forks = running_loop(), Forks.count
+            self._installed = layer
+            PROCESS.append(layer)
+            EPOCH.end()
+        return self
+
+    def uninstall(self) -> None:
+        """
+        Undo `install`, and flush the handlers.
+        """
+        layer, self._installed = self._installed, None
+        if layer is None:
+            return
+        PROCESS.remove(layer)
+        EPOCH.end()
+        _serve.flush(layer)
+
+    def _leave(self) -> "Scope | Layer | None":
+        """
+        Take the innermost scope of this object out of the Context.
+
+        Returns:
+            Its layer, or None if it had been left.
+        """
+        state = get_state()
+        if state is MUTED and self._mute:
+            self._mute -= 1
+            return None
+        if len(self._open) > 1:
+            frame: Any = leaving(self, self._open)
+        else:
+            frame = state if getattr(state, "_owner", None) is self else find(self)
+        if frame is None:
+            return self._leave_from_elsewhere()
+        scope = frame.layer
+        self._open.pop(id(scope), None)
+        scope.unsettle()
+        try:
+            STATE.reset(scope._token)
+        except (LookupError, RuntimeError, ValueError):  # entered in another Context
+            _close(scope)
+        else:
+            if frame is state and frame is scope:
+                return scope  # type: ignore[no-any-return]
+        set_state(without(state, frame))
+        return scope  # type: ignore[no-any-return]
+
+    def _leave_from_elsewhere(self) -> "Scope | None":
+        """
+        Close the scope entered last: this Context holds none.
+        """
+        if self._installed is not None:
+            self._mute = 0
+            self.uninstall()
+            return None
+        try:
+            _, scope = self._open.popitem()
+        except KeyError:  # it has been left
+            return None
+        _close(scope)
+        return scope
+
+    def _has_flush(self) -> bool:
+        for listener in self.listeners:  # noqa: SIM110 - any() costs thrice as much
+            if listener.flushes:
+                return True
+        return False
+
+
+def _close(scope: Scope) -> None:
+    scope.closed = scope._is_gone = True
+    EPOCH.end()
+    scope.unsettle()
+
+
+def _names(options: Options) -> "list[str]":
+    return [type(it.handler).__name__ for it in options.listeners]
+
+
+_NESTED = "callbacks() takes handlers, not another callbacks(): with outer, inner: ..."
+_LOCAL = (
+    "local() is for a handler given where a thing is made, @traced(callbacks=["
+    "local(handler)]). In a block give the handler itself: callbacks(handler)."
+)

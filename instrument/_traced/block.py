@@ -1,0 +1,154 @@
+"""
+``with traced("name")``: a run around a block.
+"""
+
+from instrument._runs.current import INERT
+from instrument._runs.ending import afail, afinish, astart, fail, finish, start
+from instrument._runs.opening import open_run
+from instrument._runs.recipe import Recipe
+from instrument._runs.starting import KEPT
+from instrument._scopes.entries import leaving, place
+from instrument._state import STATE, Frame, find, get_state, set_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
+
+    from instrument._runs.run import Run
+    from instrument._traced.keywords import Given
+
+
+class Block:
+    """
+    The context manager half of ``traced(...)``.
+    """
+
+    is_own = keyed = False
+    quick: "dict[object, Any]" = {}  # noqa: RUF012 - always empty: nothing is bound by name
+
+    def __init__(self, given: "Given") -> None:
+        self._given = given
+        self._runs: dict[int, Run] = {}
+
+    def __enter__(self) -> "Run":
+        """
+        Start the run; an inert one where nobody listens.
+        """
+        run = self._open()
+        if run is None:
+            return INERT
+        start(run)
+        return self._entered(run)
+
+    def __exit__(
+        self,
+        exc_type: "type[BaseException] | None",
+        exc: BaseException | None,
+        traceback: "TracebackType | None",
+    ) -> None:
+        """
+        End the run, with what the block has set as ``run.outputs``.
+        """
+        run = self._left()
+        if run is None:
+            return
+        outer, is_home = run._outer, _is_home(run)
+        try:
+            if exc is None:
+                finish(run, KEPT)
+            else:
+                fail(run, exc)
+        finally:
+            if not is_home:
+                run._outer, run._is_gone = outer, True
+
+    async def __aenter__(self) -> "Run":
+        """
+        Start the run; async handlers are awaited here.
+        """
+        run = self._open()
+        if run is None:
+            return INERT
+        pending = astart(run)
+        if pending is not None:
+            await pending
+        return self._entered(run)
+
+    async def __aexit__(
+        self,
+        exc_type: "type[BaseException] | None",
+        exc: BaseException | None,
+        traceback: "TracebackType | None",
+    ) -> None:
+        """
+        End the run; async handlers are awaited here.
+        """
+        run = self._left()
+        if run is None:
+            return
+        outer, is_home = run._outer, _is_home(run)
+        try:
+            pending = afinish(run, KEPT) if exc is None else afail(run, exc)
+            if pending is not None:
+                await pending
+        finally:
+            if not is_home:
+                run._outer, run._is_gone = outer, True
+
+    def _open(self) -> "Run | None":
+        given = self._given
+        if given.name is None:
+            message = 'a traced block needs a name: with traced("rerank"): ...'
+            raise TypeError(message)
+        has_inputs = given.inputs is not None and given.inputs is not False
+        recipe = Recipe(given.name, given.kind or "chain", given.facts(), given.outputs)
+        call: Any = (self, (), {}, None) if has_inputs else None
+        run = open_run(recipe, given.layers("call"), call)
+        if run is None:
+            return None
+        run._entry = (None, self)
+        if not has_inputs:
+            run._inputs = recipe.tells.recorded({})
+        return run
+
+    def bound(self, *_: "Any") -> "dict[str, Any]":
+        """
+        Give what the block was given as its inputs, by name.
+        """
+        inputs = self._given.inputs
+        return dict(inputs) if isinstance(inputs, dict) else {"input": inputs}
+
+    def _entered(self, run: "Run") -> "Run":
+        self._runs[id(run)] = run
+        run._entry = (set_state(run), *place(3), self)
+        return run
+
+    def _left(self) -> "Run | None":
+        frame: Frame | None = (
+            leaving(self, self._runs) if len(self._runs) > 1 else find(self)
+        )
+        if frame is not None:
+            self._runs.pop(id(frame), None)
+            return frame  # type: ignore[return-value]
+        try:  # left from another Context, or nobody listened
+            return self._runs.popitem()[1]
+        except KeyError:
+            return None
+
+
+def _is_home(run: "Run") -> bool:
+    """
+    Tell whether this is the Context in which *run* was entered.
+
+    Where it is not, that one still goes through the run to what surrounds it.
+    """
+    state = get_state()
+    try:
+        STATE.reset(run._entry[0])
+    except ValueError:
+        return False
+    except (LookupError, RuntimeError):  # left twice: the token has been used, here
+        return True
+    set_state(state)
+    return True

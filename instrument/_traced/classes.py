@@ -1,0 +1,228 @@
+"""
+``@traced`` on a class: its constructor then takes ``callbacks=``, ``tags=`` and
+``metadata=``, for the traced methods of that object and all below them.
+
+The class is changed in place, never proxied: it gets a ``__new__`` that puts them on the
+object, and ``__init__`` is wrapped, in each subclass too, when the first such keyword
+comes. Plain constructions stay as they were.
+"""
+
+from instrument._audience.checks import checked_metadata, checked_tags
+from instrument._audience.layers import Layer
+from instrument._callables.decorate import wrapping_of
+from instrument._traced.keywords import Given, constructed, handlers
+from instrument._traced.spec import Spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+KEYWORDS = ("callbacks", "tags", "metadata")
+SLOT = "_instrument_layer"
+_PREPARED = "__instrument_init__"
+
+
+class Held:
+    """
+    The layers of one object, kept in it; copies share them, pickles leave them out.
+    """
+
+    __slots__ = ("layers",)
+
+    def __init__(self, *layers: Layer) -> None:
+        self.layers = layers
+
+    def __deepcopy__(self, memo: object) -> "Held":
+        return self
+
+    def __reduce__(self) -> "Any":
+        return Held, ()  # handlers stay in their process
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Held)  # objects compare by what is theirs
+
+    def __hash__(self) -> int:
+        return hash(Held)
+
+    def __repr__(self) -> str:
+        return "<handlers>"
+
+
+def decorate_class(cls: type, given: Given) -> type:
+    """
+    Have the constructor of *cls*, and of its subclasses, take handlers.
+
+    Raises:
+        TypeError: If its objects have no place for them, or for options that a class
+            has no use for.
+    """
+    _check(cls, given)
+    layers = given.layers()
+    if layers:
+        before = vars(cls).get(SLOT, Held())
+        setattr(cls, SLOT, Held(*before.layers, *layers))
+        _watch(cls)
+    if not getattr(cls.__new__, _PREPARED, False):
+        _take_keywords(cls)
+        _hook_subclasses(cls)
+    return cls
+
+
+def layers_of(owner: object) -> "tuple[Layer, ...]":
+    """
+    Give the layers of an object of a traced class: its class's, then its own.
+    """
+    cls = owner if isinstance(owner, type) else type(owner)
+    found = [vars(base).get(SLOT) for base in reversed(cls.__mro__)]
+    held = [each for each in found if isinstance(each, Held)]
+    if owner is not cls:
+        own = _own(owner)
+        if isinstance(own, Held) and not any(own is each for each in held):
+            held.append(own)
+    return tuple(layer for each in held for layer in each.layers)
+
+
+def _own(owner: object) -> object:
+    try:
+        return object.__getattribute__(owner, SLOT)
+    except AttributeError:
+        return None
+
+
+def _check(cls: type, given: Given) -> None:
+    useless = [
+        name
+        for name in ("name", "kind", "inputs", "outputs", "token", "model", "provider")
+        if getattr(given, name) is not None
+    ]
+    if useless:
+        message = (
+            f"@traced on the class {cls.__name__!r} has no use for {useless[0]}=."
+            f" It takes {', '.join(KEYWORDS)}; decorate its methods for the rest."
+        )
+        raise TypeError(message)
+    if not cls.__dictoffset__ and not any(
+        SLOT in _slots_of(base) for base in cls.__mro__
+    ):
+        message = (
+            f"@traced cannot keep handlers on objects of {cls.__name__!r}: its"
+            f" __slots__ are closed. Add '__dict__' or {SLOT!r} to them."
+        )
+        raise TypeError(message)
+
+
+def _slots_of(base: type) -> "tuple[str, ...]":
+    slots = vars(base).get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+def _hook_subclasses(cls: "Any") -> None:
+    """
+    Have subclasses take the keywords too, whatever constructors of their own they have.
+    """
+    original = vars(cls).get("__init_subclass__")
+
+    def __init_subclass__(made: "Any", /, **kwargs: "Any") -> None:  # noqa: N807
+        if original is not None:
+            original.__get__(None, made)(**kwargs)
+        else:
+            super(cls, made).__init_subclass__(**kwargs)
+        if "__new__" in vars(made):
+            _take_keywords(made)
+        if any(SLOT in vars(base) for base in made.__mro__):
+            _watch(made)
+
+    cls.__init_subclass__ = classmethod(__init_subclass__)
+
+
+def _take_keywords(cls: "Any") -> None:
+    """
+    Give *cls* a ``__new__`` that puts the handlers it is given on the object.
+    """
+    original: Any = cls.__new__
+    is_plain = original is object.__new__
+
+    def __new__(made: "Any", /, *args: "Any", **kwargs: "Any") -> "Any":  # noqa: N807
+        held = None
+        rest = _accepted(original, kwargs)
+        if any(keyword in kwargs for keyword in KEYWORDS):
+            held = _held({k: kwargs[k] for k in KEYWORDS if k in kwargs})
+            _prepare(made, is_plain=is_plain)
+        if not is_plain:
+            thing = original(made, *args, **rest)
+        elif made.__init__ is object.__init__ and (args or rest):
+            message = f"{made.__name__}() takes no arguments"  # Python's own words
+            raise TypeError(message)
+        else:
+            thing = object.__new__(made)
+        if held is not None:
+            object.__setattr__(thing, SLOT, held)
+        return thing
+
+    __new__.__wrapped__ = cls.__init__ if is_plain else original  # type: ignore[attr-defined]
+    setattr(__new__, _PREPARED, True)
+    cls.__new__ = staticmethod(__new__)
+
+
+def _prepare(cls: "Any", *, is_plain: bool) -> None:
+    """
+    Have ``__init__`` of *cls* get only those of the keywords that it names itself.
+    """
+    _watch(cls)
+    original = cls.__init__
+    if getattr(original, _PREPARED, False):
+        return
+
+    import functools
+
+    @functools.wraps(original)
+    def __init__(self: "Any", /, *args: "Any", **kwargs: "Any") -> None:  # noqa: N807
+        held = _own(self)
+        rest = _accepted(original, kwargs)
+        if original is not object.__init__:
+            original(self, *args, **rest)
+        elif is_plain and (args or rest):
+            message = f"{cls.__name__}() takes no arguments"  # Python's own words
+            raise TypeError(message)
+        if isinstance(held, Held) and _own(self) is not held:
+            object.__setattr__(self, SLOT, held)  # __init__ filled __dict__ anew
+
+    setattr(__init__, _PREPARED, True)
+    cls.__init__ = __init__
+
+
+def _accepted(function: "Any", kwargs: "dict[str, Any]") -> "dict[str, Any]":
+    """
+    Leave out the keywords that *function* does not name itself.
+    """
+    from inspect import signature
+
+    try:
+        named = signature(function).parameters
+    except (TypeError, ValueError):
+        named = {}  # type: ignore[assignment]
+    return {k: v for k, v in kwargs.items() if k not in KEYWORDS or k in named}
+
+
+def _held(given: "dict[str, Any]") -> Held:
+    tags = given.get("tags")
+    metadata = given.get("metadata")
+    options = constructed(
+        handlers(given.get("callbacks")),
+        None if tags is None else checked_tags(tags),
+        None if metadata is None else checked_metadata(metadata),
+    )
+    return Held(Layer(options, "constructor"))
+
+
+def _watch(cls: type) -> None:
+    """
+    Have the traced methods of *cls* look at their object from now on.
+    """
+    for base in cls.__mro__:
+        for value in vars(base).values():
+            for name in ("__func__", "fget", "func"):
+                value = getattr(value, name, value)  # noqa: PLW2901 - what it holds
+            spec = wrapping_of(value)
+            if isinstance(spec, Spec) and not spec.watch:
+                spec.watch.append(cls)

@@ -1,0 +1,110 @@
+"""
+The keywords of ``traced(...)``, and what they add to who hears.
+"""
+
+from instrument._audience.layers import Layer, Options
+from instrument._audience.listener import as_listener
+from instrument._delivery.flush import flush_at_exit
+from instrument._state import DISABLED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from instrument._audience.listener import Listener
+
+
+NAMES = (
+    "name",
+    "kind",
+    "tags",
+    "metadata",
+    "callbacks",
+    "inputs",
+    "outputs",
+    "token",
+    "model",
+    "provider",
+)
+
+
+class Given:
+    """
+    The keywords of one ``traced(...)``, checked; None where not given.
+    """
+
+    name: str | None
+    kind: str | None
+    tags: "tuple[str, ...] | None"
+    metadata: "dict[str, Any] | None"
+    callbacks: "tuple[Listener, ...] | None"
+    inputs: "Any"
+    outputs: "Any"
+    token: "Any"
+    model: str | None
+    provider: str | None
+
+    def __init__(self, **given: "Any") -> None:
+        for name in NAMES:
+            setattr(self, name, given.get(name))
+
+    def over(self, inner: "Given") -> "Given":
+        """
+        Give both: these options win, tags add up, handlers too.
+        """
+        made = Given()
+        for name in NAMES:
+            mine, theirs = getattr(self, name), getattr(inner, name)
+            setattr(made, name, theirs if mine is None else mine)
+        made.tags = (*(inner.tags or ()), *(self.tags or ()))
+        made.metadata = {**(inner.metadata or {}), **(self.metadata or {})}
+        made.callbacks = (*(inner.callbacks or ()), *(self.callbacks or ()))
+        return made
+
+    def facts(self) -> "dict[str, Any] | None":
+        """
+        Give the attributes that each run begins with.
+        """
+        told = {
+            "_model": self.model,
+            "provider": self.provider,
+        }
+        return {name: fact for name, fact in told.items() if fact is not None} or None
+
+    def layers(self, rank: str = "constructor") -> "tuple[Layer, ...]":
+        """
+        Give what a constructor, or a call, with these options adds.
+        """
+        if DISABLED or not (self.callbacks or self.tags or self.metadata):
+            return ()
+        options = constructed(self.callbacks, self.tags, self.metadata)
+        return (Layer(options, rank),)
+
+
+def handlers(given: object) -> "tuple[Any, ...]":
+    """
+    Give the handlers of a ``callbacks=`` as listeners: a list of them, one, or None.
+
+    Raises:
+        TypeError: For what is no handler.
+    """
+    if given is None:
+        return ()
+    several = given if isinstance(given, (list, tuple)) else [given]
+    return tuple(as_listener(handler) for handler in several)
+
+
+def constructed(
+    listeners: "tuple[Any, ...] | None",
+    tags: "tuple[str, ...] | None",
+    metadata: "dict[str, Any] | None",
+) -> Options:
+    """
+    Make the options of a constructor; its handlers are flushed at exit.
+    """
+    if DISABLED:
+        return Options()
+    for listener in listeners or ():
+        if listener.flushes:
+            flush_at_exit(listener)
+    return Options(listeners or (), tags or (), metadata or None)

@@ -1,0 +1,277 @@
+"""
+What one ``@traced`` says of its function, and how a call of it becomes a run.
+"""
+
+from types import CoroutineType
+
+from instrument import _report, _state
+from instrument._audience.layers import Layer
+from instrument._callables.decorate import decorated, is_coroutine_function
+from instrument._callables.follow import FOLLOWED, follow
+from instrument._runs.ending import afail, afinish, astart, fail, finish, start
+from instrument._runs.opening import open_run
+from instrument._runs.recipe import Recipe
+from instrument._state import MUTED, get_state, set_state
+from instrument._traced.arguments import Binder
+from instrument._traced.keywords import Given, constructed, handlers
+from instrument._traced.stream import RunSession
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from instrument._runs.run import Run
+
+CALLBACKS = "callbacks"
+
+
+class Spec:
+    """
+    One decorated function. It is also how `decorated` wraps it.
+
+    Attributes:
+        keyed: Whether `quick` is by the type of the first argument.
+        quick: What binds arguments by name, as far as it has been prepared.
+        watch: Not empty once a call may be heard though nobody listens around it:
+            the function or an object it is a method of has handlers of its own.
+        wrapper: What stands in the function's place.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_binder",
+        "_records",
+        "_takes_callbacks",
+        "function",
+        "given",
+        "keyed",
+        "layers",
+        "name",
+        "quick",
+        "recipe",
+        "watch",
+        "wrapper",
+    )
+
+    is_own = False
+
+    def __init__(self, target: "Any", given: Given) -> None:
+        self.given = given
+        self.name = given.name or default_name(target)
+        self.layers = given.layers()
+        self.watch: list[object] = [True] if given.callbacks and self.layers else []
+        self.function: Any = None
+        self.wrapper: Any = None
+        self._binder = Binder(target)
+        self._takes_callbacks = not self._binder.has_name(CALLBACKS)
+        self._records = given.inputs is not False
+        self.recipe = Recipe(
+            self.name, given.kind or "chain", given.facts(), given.outputs
+        )
+        if not self._records:
+            nothing = {"_inputs": self.recipe.tells.recorded({})}
+            self.recipe.facts = {**(self.recipe.facts or {}), **nothing}
+        self.keyed = self._binder.is_in_class
+        self.quick = self._binder.by_type if given.inputs is None else {}
+
+    def wrap(self, target: "Any") -> "Any":
+        """
+        Decorate *target*.
+        """
+        self.function = target
+        if isinstance(target, (classmethod, staticmethod)):
+            inner = Spec(target.__func__, self.given)
+            return type(target)(inner.wrap(target.__func__))
+        self.wrapper = decorated(target, self, "traced")
+        return self.wrapper
+
+    def __reduce__(self) -> "Any":
+        # handlers stay in their process
+        given = self.given
+        facts = (self.name, given.kind, given.tags, given.metadata)
+        return _respecified, (self.function, *facts)
+
+    def rebuilt(self, target: "Any") -> "Any":
+        """
+        Decorate a copy of the function in the same way.
+        """
+        return Spec(target, self.given).wrap(target)
+
+    def plain(self, function: "Any") -> "Callable[..., Any]":
+        watch, recipe, records = self.watch, self.recipe, self._records
+        is_plain = not self.layers
+
+        def traced(*args: "Any", **kwargs: "Any") -> "Any":
+            if not (_state.get_state() or watch or CALLBACKS in kwargs):
+                return function(*args, **kwargs)
+            if is_plain and not watch and CALLBACKS not in kwargs:
+                call = (self, args, kwargs, None) if records else None
+                run = open_run(recipe, (), call)
+            else:
+                run = self.open(args, kwargs)
+            if run is None:
+                return function(*args, **kwargs)
+            start(run)
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as exc:
+                fail(run, exc)
+                run = None  # or the traceback would keep it, and it the traceback
+                raise
+            if result.__class__ in FOLLOWED:
+                return self.follow(run, result)
+            finish(run, result)
+            return result
+
+        return traced
+
+    def coroutine(
+        self, function: "Any", instance: object = None
+    ) -> "Callable[..., Any]":
+        watch = self.watch
+
+        async def traced(*args: "Any", **kwargs: "Any") -> "Any":
+            if not (_state.get_state() or watch or CALLBACKS in kwargs):
+                return await function(*args, **kwargs)
+            run = self.open(args, kwargs, instance)
+            if run is None:
+                return await function(*args, **kwargs)
+            pending = astart(run)
+            if pending is not None:
+                await pending
+            try:
+                result = await function(*args, **kwargs)
+            except BaseException as exc:
+                pending = afail(run, exc)
+                run = None  # or the traceback would keep it, and it the traceback
+                if pending is not None:
+                    await pending
+                raise
+            pending = afinish(run, result)
+            if pending is not None:
+                await pending
+            return result
+
+        return traced
+
+    def deferred(
+        self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
+    ) -> "Any":
+        run = None
+        if get_state() or self.watch or CALLBACKS in kwargs:
+            run = self.open(args, kwargs, instance)
+        inner = wrapped(*args, **kwargs)
+        if run is None or inner.__class__ not in FOLLOWED:
+            return inner
+        run._outer = None
+        return follow(inner, RunSession(run, self.given, starts=True))
+
+    def called(
+        self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
+    ) -> "Any":
+        if is_coroutine_function(wrapped):
+            return self.coroutine(wrapped, instance)(*args, **kwargs)
+        run = None
+        if get_state() or self.watch or CALLBACKS in kwargs:
+            run = self.open(args, kwargs, instance)
+        if run is None:
+            return wrapped(*args, **kwargs)
+        start(run)
+        try:
+            result = wrapped(*args, **kwargs)
+        except BaseException as exc:
+            fail(run, exc)
+            run = None
+            raise
+        if result.__class__ in FOLLOWED:
+            return self.follow(run, result)
+        finish(run, result)
+        return result
+
+    def open(
+        self, args: "tuple[Any, ...]", kwargs: "dict[str, Any]", instance: object = None
+    ) -> "Run | None":
+        """
+        Make the run of one call, or None where nobody listens.
+
+        A ``callbacks=`` that the function does not take itself is taken out of
+        *kwargs*.
+        """
+        layers = self.layers
+        if self.watch or CALLBACKS in kwargs:
+            layers = self._layers_of_call(args, kwargs, instance)
+        call = (self, args, kwargs, instance) if self._records else None
+        return open_run(self.recipe, layers, call)
+
+    def bound(
+        self, args: "tuple[Any, ...]", kwargs: "dict[str, Any]", instance: object
+    ) -> "dict[str, Any]":
+        """
+        Give a call's arguments by name, as handlers may see them.
+        """
+        choose = self.given.inputs
+        if choose is None:
+            return self._binder.bind(args, kwargs, self.wrapper, instance is not None)
+        state = get_state()
+        set_state(MUTED)
+        try:
+            made = choose(*args, **kwargs)
+        except (Exception, SystemExit) as exc:
+            _report.failed(choose, f"inputs= of {self.name}", exc)
+            return {}
+        finally:
+            set_state(state)
+        return dict(made) if isinstance(made, dict) else {"inputs": made}
+
+    def follow(self, run: "Run", result: "Any") -> "Any":
+        """
+        Let *run* go on until what the function returned is done.
+        """
+        set_state(run._outer)
+        run._outer = None
+        yields = result.__class__ is not CoroutineType
+        session = RunSession(run, self.given, starts=False, yields=yields)
+        session.opened()
+        return follow(result, session)
+
+    def _layers_of_call(
+        self, args: "tuple[Any, ...]", kwargs: "dict[str, Any]", instance: object
+    ) -> "tuple[Layer, ...]":
+        layers = self.layers
+        owner = instance if instance is not None else args[0] if args else None
+        if self.watch and owner is not None:
+            from instrument._traced.classes import layers_of
+
+            if instance is not None or self._binder.is_method_of(owner, self.wrapper):
+                layers += layers_of(owner)
+        if self._takes_callbacks and CALLBACKS in kwargs:
+            options = constructed(handlers(kwargs.pop(CALLBACKS)), None, None)
+            if options and get_state() is not MUTED:
+                layers += (Layer(options, "call"),)
+        return layers
+
+
+def default_name(target: "Any") -> str:
+    """
+    Name a run after its function: the qualified name, from the module or the
+    enclosing function on.
+    """
+    while hasattr(target, "func") and hasattr(target, "keywords"):  # partials
+        target = target.func
+    target = getattr(target, "__func__", target)
+    name = getattr(target, "__qualname__", None) or type(target).__qualname__
+    return str(name).rpartition("<locals>.")[2]
+
+
+def _respecified(
+    function: "Any",
+    name: str,
+    kind: str | None,
+    tags: "tuple[str, ...] | None",
+    metadata: "dict[str, Any] | None",
+) -> Spec:
+    given = Given(name=name, kind=kind, tags=tags, metadata=metadata)
+    spec = Spec(function, given)
+    spec.function = function
+    return spec

@@ -1,0 +1,239 @@
+"""
+The run of a generator: what each chunk tells, and what it adds up to.
+"""
+
+from instrument import _ids, _report
+from instrument._callables.body import Session
+from instrument._delivery.flush import stream_closed, stream_opened
+from instrument._delivery.flush_given import flush_given
+from instrument._payloads.answers import Answer, only_text, take
+from instrument._runs.ending import afail, afinish, astart, fail, finish, start
+from instrument._runs.starting import guarded, recorded
+from instrument._state import MUTED, leave, set_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from typing import Any
+
+    from instrument._audience.audience import Receivers
+    from instrument._payloads.answers.answer import Token
+    from instrument._runs.run import Run
+    from instrument._traced.keywords import Given
+
+MOST_ITEMS = 1_000
+"""How many items of a generator are kept as its outputs."""
+
+
+class RunSession(Session):
+    """
+    A run that lasts as long as a generator or coroutine.
+
+    Args:
+        starts: Whether the run starts with the first step; else it has started.
+        yields: False for a coroutine.
+    """
+
+    __slots__ = (
+        "_count",
+        "_is_model",
+        "_items",
+        "_keeps",
+        "_read",
+        "_run",
+        "_starts",
+        "_yields",
+    )
+
+    def __init__(
+        self, run: "Run", given: "Given", *, starts: bool, yields: bool = True
+    ) -> None:
+        super().__init__(run)
+        self._run = run
+        self._starts = starts
+        self._yields = yields
+        self._is_model = run._tells.is_model
+        if yields and self._is_model:
+            run._yields_tokens = True
+        self._read = given.token
+        self._keeps = run._heard.capture and given.outputs is not False
+        self._items: list[Any] = []
+        self._count = 0
+
+    def start(self) -> None:
+        if self._starts:
+            self._run._started_ns = _ids.clock_ns()
+            self._run.started_at = _ids.wall_ns()
+            start(self._run)
+
+    def astart(self) -> "Awaitable[None] | None":
+        if not self._starts:
+            return None
+        self._run._started_ns = _ids.clock_ns()
+        self._run.started_at = _ids.wall_ns()
+        return astart(self._run)
+
+    def opened(self) -> None:
+        stream_opened(self)
+
+    def is_done(self) -> bool:
+        return self._run._ended_ns is not None
+
+    def __del__(self) -> None:
+        if self.is_stepped or not self._starts:
+            super().__del__()
+        elif self._run._layers:  # it never started, but who reads its tokens waits
+            flush_given(self._run)
+
+    def tell(self) -> "Callable[[Any], object]":
+        if not self._is_model:
+            return self._keep if self._keeps else super().tell()
+        heard = self._run._heard
+        receivers = heard.receivers("on_llm_new_token")
+        if self._read is None and heard.shows_all and not receivers.native:
+            return self._teller(receivers)
+        return self._token
+
+    def _token(self, chunk: object) -> None:
+        for text, channel in self._tokens_of(chunk):
+            self._run.token(text, chunk, channel)
+
+    def _teller(self, receivers: "Receivers") -> "Callable[[Any], None]":
+        """
+        Make the shortest way from a chunk to handlers that take tokens.
+
+        `Run.token` would cost 2 us a token, this 0.4.
+        """
+        run, tokens_of, keep = self._run, self._tokens_of, self._items.append
+        methods, run_id, parent_id = receivers.methods, run.id, run.parent_id
+
+        def tell(chunk: "Any") -> None:
+            if run._ended_ns is not None:
+                return
+            if chunk.__class__ is str and chunk:
+                text = chunk
+                keep(text)
+            else:
+                tokens = tokens_of(chunk)
+                if len(tokens) != 1:  # none, or rarely several
+                    for text, channel in tokens:
+                        run.token(text, chunk, channel)
+                    return
+                text = tokens[0][0]
+            if run._first_token_ns is None:
+                run._first_token_ns = _ids.clock_ns()
+                run._answer = run._answer or Answer()
+            set_state(MUTED)
+            count = 0
+            try:
+                for method in methods:
+                    count += 1
+                    result = method(
+                        text,
+                        chunk=chunk,
+                        run_id=run_id,
+                        parent_run_id=parent_id,
+                        tags=list(run.tags) if run._tagged else [],
+                        run=run,
+                    )
+                    if result is not None:
+                        run.token_after(count, result, text, chunk)
+                        return
+            except (Exception, SystemExit) as exc:
+                run.token_after(count, None, text, chunk, exc)
+
+        return tell
+
+    def aitem(self, value: object) -> "Awaitable[None] | None":
+        if self._is_model:
+            tokens = self._tokens_of(value)
+            if len(tokens) == 1:
+                return self._run.atoken(tokens[0][0], value, tokens[0][1])
+            return self._atokens(tokens, value) if tokens else None
+        if self._keeps:
+            self._keep(value)
+        return None
+
+    async def _atokens(self, tokens: "Sequence[Token]", chunk: object) -> None:
+        for text, channel in tokens:
+            pending = self._run.atoken(text, chunk, channel)
+            if pending is not None:
+                await pending
+
+    def returned(self, value: object) -> None:
+        stream_closed(self)
+        if self._run._ended_ns is not None:
+            leave(self._run)
+        else:
+            finish(self._run, self._outputs(value))
+
+    def areturned(self, value: object) -> "Awaitable[None] | None":
+        stream_closed(self)
+        if self._run._ended_ns is not None:
+            leave(self._run)
+            return None
+        return afinish(self._run, self._outputs(value))
+
+    def failed(self, exc: BaseException) -> None:
+        stream_closed(self)
+        if self._run._ended_ns is not None:
+            leave(self._run)
+            return
+        self._run.outputs = recorded(self._run, self._partial())
+        fail(self._run, exc)
+
+    def afailed(self, exc: BaseException) -> "Awaitable[None] | None":
+        stream_closed(self)
+        if self._run._ended_ns is not None:
+            leave(self._run)
+            return None
+        self._run.outputs = recorded(self._run, self._partial())
+        return afail(self._run, exc)
+
+    def _tokens_of(self, chunk: object) -> "Sequence[Token]":
+        """
+        Read a chunk of a model, and keep what it tells of the answer.
+        """
+        known = self._run._answer
+        short = only_text.get(chunk.__class__)
+        if short is not None and known.__class__ is Answer and self._read is None:
+            text = short(known, chunk)
+            if text:  # which is all that there is of it, as of most chunks
+                self._items.append(text)
+                return ((text, "text"),)
+        answer = self._run._read_answer()
+        if answer is None:
+            answer = self._run._answer = Answer()
+        try:
+            tokens = take(answer, chunk)
+        except (Exception, SystemExit) as exc:
+            _report.failed(take, "reading a payload", exc)
+            tokens = ()
+        if self._read is not None:
+            tokens = self._read_by_user(chunk, self._read)
+        self._items += [text for text, channel in tokens if channel == "text"]
+        return tokens
+
+    def _read_by_user(
+        self, chunk: object, read: "Callable[[Any], Any]"
+    ) -> "Sequence[Token]":
+        text = guarded(chunk, read)
+        return ((text, "text"),) if isinstance(text, str) and text else ()
+
+    def _keep(self, value: object) -> None:
+        self._count += 1
+        if self._count <= MOST_ITEMS:
+            self._items.append(value)
+
+    def _outputs(self, value: object) -> "Any":
+        return self._partial() if self._yields else value
+
+    def _partial(self) -> "Any":
+        if not self._yields:
+            return None
+        if self._is_model:
+            answer = self._run._answer = self._run._read_answer() or Answer()
+            answer.text = "".join(self._items)
+            return answer.text
+        more = self._count - len(self._items)
+        return [*self._items, f"… {more} more items"] if more else self._items

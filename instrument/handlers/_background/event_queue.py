@@ -1,0 +1,185 @@
+"""
+`EventQueue`: a bounded queue of calls of one handler, and the thread that makes them.
+
+The thread knows the items, never the queue: a queue that everybody has dropped is
+collected, and its thread ends when it has served what was left.
+"""
+
+import weakref
+from concurrent.futures import Future
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from queue import Empty, SimpleQueue
+from threading import RLock, Thread, current_thread
+from time import monotonic
+
+from instrument import _report
+from instrument._delivery import flush as _serve
+from instrument._state import MUTED, set_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import Runner
+    from collections.abc import Callable
+    from typing import Any
+
+    from instrument._audience.listener import Listener
+
+    Item = tuple[str, Callable[[], Any]] | None
+
+_FLUSH = "flush"
+
+
+class EventQueue:
+    """
+    What waits for one handler in this process, and the thread that serves it.
+    """
+
+    def __init__(self, inner: "Listener", maxsize: int) -> None:
+        self.dropped = 0
+        self._inner = inner
+        self._maxsize = maxsize
+        self._items: SimpleQueue[Item] = SimpleQueue()  # put() is re-entrant
+        self._thread: Thread | None = None
+        self._lock = RLock()
+        self._is_told = False
+        weakref.finalize(self, self._items.put, None).atexit = False
+
+    def put(self, event: str, call: "Callable[[], Any]") -> None:
+        """
+        Queue one call of the handler, or drop it.
+        """
+        if self._thread is None:
+            self._start()
+        if self._items.qsize() < self._maxsize:
+            self._items.put((event, call))
+        else:
+            self._drop()
+
+    def is_served_here(self) -> bool:
+        """
+        Tell whether this is the thread that serves, and so must not wait for it.
+        """
+        return self._thread is current_thread()
+
+    def marked(self) -> "Future[None] | None":
+        """
+        Queue a flush; None where nothing was ever queued.
+        """
+        if self._thread is None:
+            return None
+        done: Future[None] = Future()
+        self._items.put((_FLUSH, partial(_serve._flushed, self._inner)))
+        self._items.put((_FLUSH, partial(done.set_result, None)))
+        return done
+
+    def wait(self, done: "Future[None]", timeout: float) -> bool:
+        """
+        Wait for a flush, and tell whether it was done in time.
+
+        At exit it is done here, if no thread could be started to do it.
+        """
+        has_thread = self._thread is not None and self._thread.is_alive()
+        if _report.Exit.has_begun and not has_thread:
+            until = monotonic() + timeout
+            is_over = lambda: done.done() or monotonic() >= until  # noqa: E731
+            copy_context().run(_serve_all, self._items, self._inner, is_over)
+            return done.done()
+        try:
+            done.result(timeout)
+        except TimeoutError:
+            return False
+        return True
+
+    def tell_losses(self, *, is_served: bool) -> None:
+        """
+        Say at exit what the handler has not heard, once.
+        """
+        left = 0 if is_served else self._emptied()
+        if self._is_told or not (left or self.dropped):
+            return
+        self._is_told = True
+        name = _report.described(self._inner.handler)
+        message = (
+            f"background({name}) lost {left + self.dropped} events: {self.dropped} found"
+            f" its queue full, {left} were not served in time at exit"
+        )
+        _report.complain(message, None)
+
+    def _emptied(self) -> int:
+        """
+        Take out what is left, and count the events.
+        """
+        count = 0
+        with suppress(Empty):
+            while True:
+                item = self._items.get_nowait()
+                count += item is not None and item[0] is not _FLUSH
+        return count
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is not None:
+                return
+            self._thread = thread = Thread(
+                target=_serve_all,
+                args=(self._items, self._inner),
+                name="instrument background",
+                daemon=True,
+            )
+        try:
+            thread.start()
+        except RuntimeError:
+            # at exit, from Python 3.12 on, none can be started: flush serves instead
+            if not _report.Exit.has_begun:
+                self._thread = None
+                raise
+
+    def _drop(self) -> None:
+        with self._lock:
+            self.dropped += 1
+            is_first = self.dropped == 1
+        if is_first:
+            name = _report.described(self._inner.handler)
+            message = (
+                f"background({name}) drops events: its queue of {self._maxsize} is full,"
+                " as the handler is slower than what it hears; `dropped` counts them"
+            )
+            _report.complain(message, None)
+
+
+def _serve_all(
+    items: "SimpleQueue[Item]",
+    inner: "Listener",
+    is_over: "Callable[[], bool]" = lambda: False,
+) -> None:
+    """
+    Serve what is queued, in order, until there comes None or it is over.
+    """
+    import asyncio
+
+    set_state(MUTED)
+    with asyncio.Runner() as runner:  # makes its loop at the first awaitable
+        while not is_over():
+            item = items.get()
+            if item is None:
+                return
+            _serve_one(item, inner, runner)
+            del item  # it holds the run, and so the wrapper
+
+
+def _serve_one(
+    item: "tuple[str, Callable[[], Any]]", inner: "Listener", runner: "Runner"
+) -> None:
+    event, call = item
+    try:
+        result = call()
+        if hasattr(type(result), "__await__"):
+            runner.run(_awaited(result))
+    except BaseException as exc:  # nobody is above to hear of it
+        _report.failed(inner.handler, event, exc)
+
+
+async def _awaited(awaitable: "Any") -> None:
+    await awaitable

@@ -1,0 +1,196 @@
+"""
+What a model call cost: told by its provider, or from a table of prices. Never guessed.
+"""
+
+from collections.abc import Mapping
+from math import isfinite
+from weakref import WeakKeyDictionary
+
+from instrument._payloads.event import Usage
+from instrument._text import safe_repr
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+    from instrument._runs.run import Run
+
+    PriceTable: TypeAlias = Mapping[str, Mapping[str, float]]
+
+_KINDS = ("input", "output", "cache_read", "cache_write")
+_MOST_NAMES = 1_000
+_LONGEST_NAME = 200
+# LangChain's and LiteLLM's names of providers that genai-prices calls otherwise
+_PROVIDERS = {
+    "amazon_bedrock": "aws",
+    "azure_openai": "azure",
+    "bedrock": "aws",
+    "gemini": "google",
+    "google_genai": "google",
+    "google_vertexai": "google",
+    "mistralai": "mistral",
+    "vertex_ai": "google",
+    "xai": "x-ai",
+}
+
+
+class Prices:
+    """
+    Finds the cost of model calls.
+
+    Args:
+        table: US dollars per million tokens by model, ``{"my-model": {"input": 3.0,
+            "output": 15.0, "cache_read": 0.3, "cache_write": 3.75}}``. The last two
+            may be left out: cached tokens then cost what input does.
+
+    What the provider told comes first, then the table, then the package genai-prices
+    where it is installed; that only for a provider that it knows by this very name, as
+    it would take ``my-openai`` for OpenAI. At most 1,000 models are looked up in it.
+
+    Raises:
+        TypeError, ValueError: For a bad table; names the value and the cure.
+    """
+
+    def __init__(self, table: "PriceTable | None" = None) -> None:
+        self.table = None if table is None else _checked_table(table)
+        self._calculate = _genai_prices()
+        self._known: dict[tuple[str | None, str | None], bool] = {}
+        self._asked: WeakKeyDictionary[Run, str] = WeakKeyDictionary()
+
+    def asked(self, run: "Run") -> None:
+        """
+        Hear that a model call starts: the answer may name its model more exactly than
+        the table does.
+        """
+        model = run.model
+        if self.table and isinstance(model, str) and model in self.table:
+            self._asked[run] = model
+
+    def knows(self, run: "Run") -> bool:
+        """
+        Tell whether there is a price for the model of *run*.
+        """
+        return self._row(run) is not None or self._is_in_package(run)
+
+    def cost_usd(self, run: "Run") -> float | None:
+        """
+        Tell what an ended model call cost; None if that is not known.
+
+        A call that failed before it told a token or any usage cost nothing.
+        """
+        usage = run.usage
+        if usage.cost_usd is not None:
+            return usage.cost_usd
+        if run.status == "error" and not usage and run.time_to_first_token_s is None:
+            return 0.0
+        if usage.output_tokens is None and run.kind == "embedding":
+            usage += Usage(output_tokens=0)
+        if usage.input_tokens is None or usage.output_tokens is None:
+            return None
+        row = self._row(run)
+        if row is not None:
+            return _priced(row, usage)
+        return self._calculated(run, usage) if self._is_in_package(run) else None
+
+    def _row(self, run: "Run") -> "Mapping[str, float] | None":
+        if not self.table or not isinstance(run.model, str):
+            return None
+        row = self.table.get(run.model)
+        return self.table.get(self._asked.get(run, "")) if row is None else row
+
+    def _is_in_package(self, run: "Run") -> bool:
+        """
+        Tell whether genai-prices knows the model under its provider's own name.
+        """
+        model, provider = run.model, run.provider
+        if self._calculate is None or not (_is_name(model) and _is_name(provider)):
+            return False
+        key = (provider, model)
+        if key not in self._known:
+            if len(self._known) >= _MOST_NAMES:
+                return False
+            self._known[key] = self._calculated(run, Usage(0, 0)) is not None
+        return self._known[key]
+
+    def _calculated(self, run: "Run", usage: Usage) -> float | None:
+        from genai_prices import Usage as Counts
+
+        provider = str(run.provider).lower()
+        provider = _PROVIDERS.get(provider, provider)
+        counts = Counts(
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cache_read_tokens=usage.cache_read_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+        )
+        try:
+            found = self._calculate(counts, model_ref=run.model, provider_id=provider)
+        except Exception:  # unknown, or numbers that cannot be: no price in either case
+            return None
+        return float(found.total_price) if found.provider.id == provider else None
+
+
+def _priced(row: "Mapping[str, float]", usage: Usage) -> float:
+    read, written = usage.input_tokens or 0, usage.output_tokens or 0
+    hit, stored = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
+    millionths = (
+        max(read - hit - stored, 0) * row["input"]
+        + hit * row.get("cache_read", row["input"])
+        + stored * row.get("cache_write", row["input"])
+        + written * row["output"]
+    )
+    return millionths / 1e6
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME
+
+
+def _genai_prices() -> "Any":
+    try:
+        from genai_prices import calc_price
+    except ImportError:
+        return None
+    return calc_price
+
+
+def _checked_table(table: object) -> "PriceTable":
+    if not isinstance(table, Mapping):
+        message = (
+            "prices is a table {model: {'input': 3.0, 'output': 15.0}} in US dollars per"
+            f" million tokens, not {safe_repr(table)}."
+        )
+        raise TypeError(message)
+    return {_checked_model(model): _checked_row(model, table[model]) for model in table}
+
+
+def _checked_model(model: object) -> str:
+    if not isinstance(model, str):
+        message = f"prices: a model is named by a str, not {safe_repr(model)}."
+        raise TypeError(message)
+    return model
+
+
+def _checked_row(model: str, row: object) -> "Mapping[str, float]":
+    where = f"prices[{safe_repr(model)}]"
+    if not isinstance(row, Mapping):
+        message = (
+            f"{where} is {{'input': 3.0, 'output': 15.0}} in US dollars per million"
+            f" tokens, not {safe_repr(row)}."
+        )
+        raise TypeError(message)
+    for kind, price in row.items():
+        if kind not in _KINDS:
+            message = f"{where} has {', '.join(_KINDS)}, not {safe_repr(kind)}."
+            raise ValueError(message)
+        if isinstance(price, bool) or not isinstance(price, (int, float)):
+            message = f"{where}[{kind!r}] must be a number, not {safe_repr(price)}."
+            raise TypeError(message)
+        if not (price >= 0 and isfinite(price)):
+            message = f"{where}[{kind!r}] cannot be {price!r}: give 0 or more."
+            raise ValueError(message)
+    for kind in ("input", "output"):
+        if kind not in row:
+            message = f"{where} lacks {kind!r}: add it, 0 where nothing is charged."
+            raise ValueError(message)
+    return {kind: float(price) for kind, price in row.items()}

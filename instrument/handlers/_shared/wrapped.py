@@ -1,0 +1,56 @@
+"""
+`Wrapped`: the ground on which handlers stand that take another handler in.
+
+To the dispatcher a wrapper is a listener, not a handler: `handler` is the one within, so
+that its flags hold, it is told by its own name when it fails, and wrappers nest.
+"""
+
+from instrument import _report
+from instrument._audience.layers import Options
+from instrument._audience.listener import Listener, as_listener
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Wrapped(Listener):
+    """
+    A handler in a wrapper; a subclass says in `method` what becomes of its events.
+
+    Args:
+        handler: What `callbacks` takes, or another wrapper.
+        wrapper: The name of the function that makes the wrapper, for messages.
+
+    Raises:
+        TypeError: For what is no handler.
+    """
+
+    def __init__(self, handler: object, wrapper: str) -> None:
+        if isinstance(handler, Options):
+            message = (
+                f"{wrapper}() takes a handler, not callbacks(): open the block around"
+                f" it, callbacks({wrapper}(handler))."
+            )
+            raise TypeError(message)
+        self._inner = as_listener(handler)
+        if self._inner.local:
+            message = (
+                f"{wrapper}() takes a handler, not local(): put it the other way round,"
+                f" local({wrapper}(handler))."
+            )
+            raise TypeError(message)
+        super().__init__(self._inner.handler)
+        # its own: beside the wrapper the handler itself may be given, and hears too
+        self.key = object()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {_report.described(self.handler)}>"
+
+    @property
+    def __wrapped__(self) -> "Any":
+        return self.handler
+
+    @property
+    def flushes(self) -> bool:
+        return self._inner.flushes

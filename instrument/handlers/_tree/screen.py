@@ -1,0 +1,157 @@
+"""
+The foot of a terminal: rows that are drawn anew in place, below what scrolls by.
+"""
+
+import os
+
+from instrument.handlers._shared.terminal import Terminal, mid_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TextIO
+
+    from rich.text import Text
+
+_SIZE = (80, 24)  # of a terminal that does not know its own
+_LONGEST = 4_096
+
+# The cursor is hidden and long rows are clipped within a frame only: whatever becomes
+# of this process, the terminal is left as it was.
+_BEGIN, _CLIP, _END = "\x1b[?25l\x1b[m", "\x1b[?7l", "\x1b[?7h\x1b[?25h"
+
+
+class Screen:
+    """
+    Draw at the foot of a terminal.
+
+    A line that others have not ended yet is the first row of the foot. The cursor
+    stands below the last row, so that what goes past this class stays legible.
+
+    Args:
+        file: The terminal.
+    """
+
+    def __init__(self, file: "TextIO") -> None:
+        from rich.console import Console
+
+        self.file = file
+        self._write = file.write  # as it is now: others' writes are caught later
+        self._terminal = Terminal(file)
+        self._console = Console(
+            file=file, force_terminal=True, markup=False, emoji=False, highlight=False
+        )
+        self.ascii_only = self._console.options.ascii_only
+        self._put: Callable[[str], object] = self._write
+        self._line = ""
+        self._foot: list[str] = []
+        self._drawn: list[str] = []
+        self._may_be_mid_line = True
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """
+        The width and height that rows may have now.
+
+        One more row is for a line that is not ended, one for the cursor.
+        """
+        try:
+            width, height = os.get_terminal_size(self.file.fileno())
+        except (AttributeError, OSError, ValueError):
+            width = height = 0
+        width, height = width or _SIZE[0], height or _SIZE[1]
+        return width, max(1, height - 2)
+
+    def draw(self, foot: "list[Text]", above: "list[Text]") -> None:
+        """
+        Write the rows *above*, to stay, and below them *foot* in place of the last one.
+        """
+        self._foot = self._rendered(foot)
+        if above and self._line:
+            self.write(self._put, "\n")
+            mid_line.discard(self.file)
+        self._frame(self._rendered(above))
+
+    def write(self, write: "Callable[[str], object]", text: str) -> None:
+        """
+        Write what others write, above the foot.
+
+        Args:
+            write: Their own way to write.
+            text: What may be part of a line.
+        """
+        head, end, tail = (self._line + text).rpartition("\n")
+        self._line = ""
+        lines = self._clipped(tail)
+        head += end + "".join(f"{line}\n" for line in lines[:-1])
+        if head:
+            self._frame(foot=[])
+            write(head)
+            self.file.flush()
+        self._put = write
+        self._line = lines[-1]
+        self._frame()
+
+    def leave(self) -> None:
+        """
+        Draw no more: the foot stays, if there is one; a line is left as it was written.
+        """
+        line, self._line = self._line, ""
+        self._frame()
+        self._drawn = self._foot = []
+        self._may_be_mid_line = True
+        if line:
+            self._put(line)
+            self.file.flush()
+
+    def _clipped(self, tail: str) -> list[str]:
+        """
+        Cut a line that is not ended into rows; the last one may still grow.
+
+        Of a line that begins anew, as progress bars do, only what is seen is kept.
+        """
+        tail = tail[tail.rstrip("\r").rfind("\r") + 1 :]
+        if len(tail) > _LONGEST:
+            return [tail, ""]
+        if "\x1b" in tail:
+            return [tail]
+
+        from rich.cells import chop_cells
+
+        return chop_cells(tail, self.size[0]) or [""]
+
+    def _frame(
+        self, above: "list[str] | None" = None, foot: "list[str] | None" = None
+    ) -> None:
+        if foot is None:
+            foot = self._unended() + self._foot[: self.size[1]]
+        if not above and foot == self._drawn:
+            return
+        up = f"\x1b[{len(self._drawn)}A\r\x1b[J" if self._drawn else ""
+        if self._may_be_mid_line:
+            # a row of blanks goes on in the next row, unless the cursor is at its start
+            up = f"{' ' * self.size[0]}\r\x1b[K"
+            self._may_be_mid_line = False
+        rows = "".join(f"{row}\n" for row in (above or []) + foot)
+        self._drawn = foot
+        self._write(self._terminal._encodable(f"{_BEGIN}{up}{_CLIP}{rows}{_END}"))
+        self.file.flush()
+
+    def _unended(self) -> list[str]:
+        if not self._line:
+            return []
+        from rich.text import Text
+
+        text = Text.from_ansi(self._line.expandtabs(), no_wrap=True)
+        text.truncate(self.size[0])
+        return self._rendered([text])
+
+    def _rendered(self, rows: "list[Text]") -> list[str]:
+        """
+        Give rows with the escape sequences of their colours.
+        """
+        if not rows:
+            return []
+        with self._console.capture() as captured:
+            self._console.print(*rows, sep="\n", end="", soft_wrap=True)
+        return captured.get().split("\n")

@@ -1,0 +1,237 @@
+"""
+The open runs that LangChain told of, by its ids.
+"""
+
+import sys
+from _thread import get_ident
+from asyncio import _get_running_loop, current_task
+from weakref import ref
+
+from instrument._audience.layers import Layer, Options
+from instrument._runs.ending import fail
+from instrument._runs.opening import open_parent
+from instrument.integrations.langchain._given_handlers import (
+    ended,
+    hear_outside,
+    outside,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop as Loop
+    from collections.abc import Callable
+    from typing import Any
+    from uuid import UUID
+
+    from instrument._runs.run import Run
+
+_MOST = 100_000
+"""LangChain forgets to end some runs: those whose start another handler refused."""
+
+_MOST_ENDED = 4_000
+
+open_runs: "dict[UUID, Run]" = {}
+_ended: "dict[UUID, tuple[UUID, ref[Run]]]" = {}
+"""Whose child an ended run was: a task that it left behind goes on under that."""
+_NOWHERE = None, lambda: None
+_config: "Any" = None
+"""LangChain's own ContextVar, once there is one."""
+
+
+class Told:
+    """
+    What LangChain alone knows of a run, and where it began.
+
+    Attributes:
+        place: The task in which this was made, or the thread where there is none.
+        original: What it told of the object and by keyword, for its own handlers.
+        input_str: A tool's input, as it writes it.
+        texts: What a model has said so far.
+    """
+
+    place: object
+    original: "tuple[Any, dict[str, Any]]"
+    input_str: str
+    texts: list[str]
+
+    __slots__ = ("input_str", "original", "place", "texts")
+
+
+def place(loop: "Loop") -> object:
+    """
+    Give what stands for the task that runs here, or for the thread.
+    """
+    task = current_task(loop)
+    return get_ident() if task is None else ref(task)
+
+
+def told(run: "Run") -> Told:
+    """
+    Give what LangChain told of *run*.
+    """
+    return run._entry  # type: ignore[no-any-return]
+
+
+def find(id: "UUID | None") -> "Run | None":
+    """
+    Find the run that LangChain knows by *id*, or what an ended one was called from.
+    """
+    while id is not None:
+        run = open_runs.get(id)
+        if run is not None:
+            return run
+        parent: Callable[[], Run | None]
+        id, parent = _ended.get(id, _NOWHERE)
+        run = parent()
+        if run is not None:
+            return run
+    return None
+
+
+def keep(run: "Run", own: "tuple[Layer, ...]", loop: "Loop | None") -> "Run | None":
+    """
+    Remember *run* until it ends; where there are too many, the oldest ends.
+
+    Args:
+        run: What has been made, and not begun yet.
+        own: What it adds, for the runs below it as well.
+        loop: The event loop that runs here.
+
+    Returns:
+        None where there is one of that id, which the bridge was told of before.
+    """
+    if open_runs.setdefault(run.id, run) is not run:
+        return None
+    run._entry.place = get_ident() if loop is None else place(loop)
+    parent = run._parent
+    if parent is not None:
+        parent._open_children += 1
+        if parent._extra and not own:
+            run._extra, run._below = parent._extra, parent._below
+        elif own:
+            run._extra = own + parent._extra
+    elif own:
+        run._extra = own
+    if run._outer.__class__ is list:
+        hear_outside(run)
+    run._outer = None  # it will not be current: LangChain ends it in another Context
+    oldest = _oldest(open_runs) if len(open_runs) > _MOST else None
+    lost = None if oldest is None else take(oldest)
+    if lost is not None:
+        fail(lost, GeneratorExit())
+    return run
+
+
+def stand_in(id: "UUID", run: "Run") -> None:
+    """
+    Have *run* be found as *id*, which itself is not shown.
+    """
+    _ended[id] = run.id, ref(run)
+    oldest = _oldest(_ended) if len(_ended) > _MOST_ENDED else None
+    if oldest is not None:
+        _ended.pop(oldest, None)
+
+
+def take(id: "UUID") -> "Run | None":
+    """
+    Forget a run that ends now; its parent stands for it.
+    """
+    run = open_runs.pop(id, None)
+    if run is None:
+        return None
+    if outside:
+        ended(run)
+    if run._parent is not None:
+        run._parent._open_children -= 1
+        stand_in(id, run._parent)
+    return run
+
+
+def forget() -> None:
+    """
+    Forget all that has ended; what is open ends as it would.
+    """
+    _ended.clear()
+
+
+def _oldest(kept: "dict[UUID, Any]") -> "UUID | None":
+    try:
+        return next(iter(kept))
+    except (RuntimeError, StopIteration):  # another thread was here
+        return None
+
+
+def open_below(run: "Run", *, left: bool) -> "list[Run]":
+    """
+    Take the open runs below *run*, the deepest first.
+
+    Args:
+        run: What ends now.
+        left: Take only those whose code is known not to go on.
+    """
+    loop = _get_running_loop()
+    if isinstance(run._entry, Told):
+        here = run._entry.place
+    else:
+        here = get_ident() if loop is None else place(loop)
+    below = [
+        it
+        for it in list(open_runs.items())
+        if _is_below(it[1], run) and (not left or _is_left(it[1], here))
+    ]
+    below.sort(key=lambda it: -it[1].depth)
+    for id, _ in below:
+        take(id)
+    return [each for _, each in below]
+
+
+def _is_below(link: "Run | None", run: "Run") -> bool:
+    while link is not None:
+        link = link._parent
+        if link is run:
+            return True
+    return False
+
+
+def _is_left(run: "Run", place: object) -> bool:
+    """
+    Tell whether the code of *run* goes on no more, where that of *place* is at an end.
+    """
+    own = told(run).place
+    if own == place:
+        return True
+    task = own() if isinstance(own, ref) else None
+    return isinstance(own, ref) and (task is None or task.done())
+
+
+def in_hand() -> "Run | None":
+    """
+    Give the run whose body LangChain is in here.
+
+    It says so in a ContextVar of its own: the configuration for what is called next.
+    """
+    global _config
+    if _config is None:
+        module = sys.modules.get("langchain_core.runnables.config")
+        _config = getattr(module, "var_child_runnable_config", None)
+        if _config is None:
+            return None
+    config = _config.get()
+    if not config:
+        return None
+    manager = config.get("callbacks")
+    run = find(getattr(manager, "parent_run_id", None))
+    if run is not None and "_is_handing_down" not in run.__dict__:
+        run.__dict__["_is_handing_down"] = True
+        _hand_down(run, manager)
+    return open_parent(run)
+
+
+def _hand_down(run: "Run", manager: "Any") -> None:
+    """
+    Have what is called below carry the tags and metadata that LangChain hands down.
+    """
+    tags = tuple(getattr(manager, "inheritable_tags", None) or ())
+    metadata = getattr(manager, "inheritable_metadata", None) or None
+    if tags or metadata:
+        run._extra += (Layer(Options(tags=tags, metadata=metadata), "framework"),)
