@@ -34,7 +34,7 @@ def stated() -> dict[tuple[int, str], list[str]]:
     """
     Collect the ids of the tests that carry ``@pytest.mark.rule(number, *modes)``.
     """
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[1]
     command = [sys.executable, "-P", "-m", "pytest", "--collect-only", "-q", "-q"]
     done = subprocess.run(
         [*command, "-p", "no:cacheprovider", str(folder)],

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 LINES_LIMIT = 60
 Installed = Callable[[str], None]
 PRINTED = re.compile(r"^ *#> ?(.*)$", re.MULTILINE)

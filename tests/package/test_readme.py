@@ -20,7 +20,7 @@ from instrument.cli import main
 pytest.importorskip("pytest_examples")
 from pytest_examples import CodeExample, EvalExample, find_examples
 
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 README = CHECKOUT / "README.md"
 TEXT = README.read_text("utf-8")
 LINES = TEXT.splitlines()

@@ -14,7 +14,7 @@ import pytest
 import instrument
 
 PACKAGE = Path(instrument.__file__).parent
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 
 # Lowest first. A module imports from the floors below its own; a name stands for a file
 # or a room, and the modules inside one room may import each other, without a cycle. The
