@@ -81,7 +81,7 @@ class Layer:
         self.rank = rank
 
 
-class Given(Layer):
+class FrameworkLayer(Layer):
     """
     The handlers, and nothing else, that a framework was given for one run.
     """

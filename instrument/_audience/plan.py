@@ -9,7 +9,7 @@ changed: a layer was closed from elsewhere, or process-wide handlers came or wen
 from itertools import count
 
 from instrument._audience.audience import Receivers, Voices
-from instrument._audience.layers import Given
+from instrument._audience.layers import FrameworkLayer
 from instrument._state import PROCESS, Frame
 
 TYPE_CHECKING = False
@@ -155,7 +155,7 @@ def linked(plan: Plan, layers: "tuple[Layer, ...]") -> Plan:
     known = heard.layers
     layer = layers[0] if len(layers) == 1 else None
     is_of_blocks = plan.layer is not None or plan is NOBODY
-    if layer.__class__ is Given and is_of_blocks and layer not in known:
+    if layer.__class__ is FrameworkLayer and is_of_blocks and layer not in known:
         made = Plan(Plan(plan, layer), None, own=layers)
         made.audience = heard.joined(layer)
         return made

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class Session:
+class Body:
     """
     A frame that is current in a body while it is stepped.
 

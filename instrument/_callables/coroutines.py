@@ -23,38 +23,38 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-    from instrument._callables.body import Session
+    from instrument._callables.body import Body
 
 
 async def asteps(
-    inner: "AsyncGenerator[Any, Any]", session: "Session"
+    inner: "AsyncGenerator[Any, Any]", body: "Body"
 ) -> "AsyncGenerator[Any, Any]":
     """
     Be *inner*, with `asend`, `athrow` and `aclose`.
     """
-    await _start(inner, session)
+    await _start(inner, body)
     step: Awaitable[Any] = _unregistered(inner)
     thrown: BaseException | None = None
     while True:
         try:
-            item = await _resumed(step.__await__(), session)
+            item = await _resumed(step.__await__(), body)
         except StopAsyncIteration:
             if isinstance(thrown, GeneratorExit):  # closed, and content with it
-                await _afinal(session, session.afailed, thrown)
+                await _afinal(body, body.afailed, thrown)
             else:
-                await _afinal(session, session.areturned, None)
+                await _afinal(body, body.areturned, None)
             return
         except BaseException as exc:
             exc.with_traceback(_less_second(exc.__traceback__))
-            await _afinal(session, session.afailed, exc)
+            await _afinal(body, body.afailed, exc)
             # or the traceback would keep the run, and the run the traceback
-            session = thrown = step = None  # type: ignore[assignment]
+            body = thrown = step = None  # type: ignore[assignment]
             raise
         try:
-            await _aitem(session, item)
+            await _aitem(body, item)
         except BaseException as exc:
-            await _resumed(inner.aclose().__await__(), session)
-            await _afinal(session, session.afailed, exc)
+            await _resumed(inner.aclose().__await__(), body)
+            await _afinal(body, body.afailed, exc)
             raise
         thrown = None
         try:
@@ -66,66 +66,66 @@ async def asteps(
             step = inner.asend(value)
 
 
-async def _start(inner: "AsyncGenerator[Any, Any]", session: "Session") -> None:
-    session.is_stepped = True
-    outside = session.enter()
+async def _start(inner: "AsyncGenerator[Any, Any]", body: "Body") -> None:
+    body.is_stepped = True
+    outside = body.enter()
     try:
-        pending = session.astart()
+        pending = body.astart()
         if pending is not None:
             await pending
     except BaseException:
         await inner.aclose()
         raise
     finally:
-        session.leave(outside)
-    session.opened()
+        body.leave(outside)
+    body.opened()
 
 
-async def followed(inner: "Coroutine[Any, Any, Any]", session: "Session") -> "Any":
+async def followed(inner: "Coroutine[Any, Any, Any]", body: "Body") -> "Any":
     """
     Be the coroutine *inner*, whose run has started already.
     """
-    session.is_stepped = True
+    body.is_stepped = True
     try:
-        result = await _resumed(inner, session)
+        result = await _resumed(inner, body)
     except BaseException as exc:
         exc.with_traceback(_less_second(exc.__traceback__))
-        await _afinal(session, session.afailed, exc)
-        session = None  # type: ignore[assignment]
+        await _afinal(body, body.afailed, exc)
+        body = None  # type: ignore[assignment]
         raise
-    await _afinal(session, session.areturned, result)
+    await _afinal(body, body.areturned, result)
     return result
 
 
 @coroutine
-def _resumed(inner: "Any", session: "Session") -> "Generator[Any, Any, Any]":
+def _resumed(inner: "Any", body: "Body") -> "Generator[Any, Any, Any]":
     """
     Await *inner*, in the body's state at each resume.
     """
     resume: Callable[[Any], Any] = inner.send
     value: Any = None
     while True:
-        outside = session.enter()
+        outside = body.enter()
         try:
             signal = resume(value)
         except StopIteration as stop:
-            session.leave(outside)
+            body.leave(outside)
             return stop.value
         except BaseException:
-            session.leave(outside)
-            session = None  # type: ignore[assignment]  # the traceback keeps this frame
+            body.leave(outside)
+            body = None  # type: ignore[assignment]  # the traceback keeps this frame
             raise
-        session.leave(outside)
+        body.leave(outside)
         try:
             value = yield signal
         except GeneratorExit as exc:
-            outside = session.enter()
+            outside = body.enter()
             try:  # close() of an async generator's step tells its body nothing
                 inner.throw(exc)
             except (StopIteration, StopAsyncIteration):
                 raise exc from None
             finally:
-                session.leave(outside)
+                body.leave(outside)
             raise RuntimeError("the body ignored GeneratorExit") from None
         except BaseException as exc:
             resume, value = inner.throw, exc
@@ -133,30 +133,30 @@ def _resumed(inner: "Any", session: "Session") -> "Generator[Any, Any, Any]":
             resume = inner.send
 
 
-async def _aitem(session: "Session", item: object) -> None:
-    outside = session.enter()
+async def _aitem(body: "Body", item: object) -> None:
+    outside = body.enter()
     try:
-        pending = session.aitem(item)
+        pending = body.aitem(item)
         if pending is not None:
             await pending
     finally:
-        session.leave(outside)
+        body.leave(outside)
 
 
 async def _afinal(
-    session: "Session", tell: "Callable[[Any], Awaitable[None] | None]", value: object
+    body: "Body", tell: "Callable[[Any], Awaitable[None] | None]", value: object
 ) -> None:
     """
     Tell the end, from the body's state; it leaves the consumer's.
     """
-    outside = session.enter()
+    outside = body.enter()
     try:
         pending = tell(value)
         if pending is not None:
             await pending
     finally:
         set_state(outside)  # what the body has left open is not the consumer's
-        session.frame._outer = None
+        body.frame._outer = None
 
 
 def _unregistered(inner: "AsyncGenerator[Any, Any]") -> "Awaitable[Any]":

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from typing import Any
 
-    from instrument._callables.body import Session
+    from instrument._callables.body import Body
 
 
 def steps(
-    inner: "Generator[Any, Any, Any]", session: "Session", *, is_begun: bool
+    inner: "Generator[Any, Any, Any]", body: "Body", *, is_begun: bool
 ) -> "Generator[Any, Any, Any]":
     """
     Be *inner*, with `send`, `throw`, `close` and return value.
@@ -36,26 +36,26 @@ def steps(
             value = yield
         except BaseException as exc:
             resume, value = inner.throw, _less_one(exc)
-    outside = _start(inner, session)
-    frame, tell = session.frame, session.tell()
+    outside = _start(inner, body)
+    frame, tell = body.frame, body.tell()
     while True:
         try:
             item = resume(value)
         except StopIteration as stop:
             is_closed = isinstance(value, GeneratorExit) and resume != send
-            _finish(session, outside, value if is_closed else None, stop.value)
+            _finish(body, outside, value if is_closed else None, stop.value)
             return stop.value
         except BaseException as exc:
-            _finish(session, outside, exc)
+            _finish(body, outside, exc)
             # or the traceback would keep the run, and the run the traceback
-            session = frame = tell = value = None  # type: ignore[assignment]
+            body = frame = tell = value = None  # type: ignore[assignment]
             raise
         state = get_state()
         try:
             tell(item)
         except BaseException as exc:
             set_state(state)
-            _stop(inner, session, outside, exc)
+            _stop(inner, body, outside, exc)
             raise
         set_state(outside)
         frame._outer = None
@@ -72,41 +72,39 @@ def _less_one(exc: BaseException) -> BaseException:
     return exc.with_traceback(less_one(exc.__traceback__))
 
 
-def _start(inner: "Generator[Any, Any, Any]", session: "Session") -> "Any":
+def _start(inner: "Generator[Any, Any, Any]", body: "Body") -> "Any":
     """
     Enter the body's state, and give the consumer's.
     """
-    session.is_stepped = True
-    outside = session.enter()
+    body.is_stepped = True
+    outside = body.enter()
     try:
-        session.start()
+        body.start()
     except BaseException:
         inner.close()
         raise
-    session.opened()
+    body.opened()
     return outside
 
 
-def _finish(
-    session: "Session", outside: object, exc: object, value: object = None
-) -> None:
+def _finish(body: "Body", outside: object, exc: object, value: object = None) -> None:
     """
     Tell the end, and go back to the consumer's state: what the body has left open is
     not the consumer's.
     """
     try:
         if isinstance(exc, BaseException):
-            session.failed(exc)
+            body.failed(exc)
         else:
-            session.returned(value)
+            body.returned(value)
     finally:
         set_state(outside)
-        session.frame._outer = None
+        body.frame._outer = None
 
 
 def _stop(
-    inner: "Generator[Any, Any, Any]", session: "Session", outside: object, exc: object
+    inner: "Generator[Any, Any, Any]", body: "Body", outside: object, exc: object
 ) -> None:
     with suppress(RuntimeError):  # it yields on; what is raised already counts more
         inner.close()
-    _finish(session, outside, exc)
+    _finish(body, outside, exc)

@@ -15,8 +15,8 @@ from instrument._runs.opening import open_run
 from instrument._runs.recipe import Recipe
 from instrument._runs.starting import guarded
 from instrument._state import get_state, set_state
-from instrument._traced.keywords import Given
-from instrument._traced.stream import RunSession
+from instrument._traced.keywords import Keywords
+from instrument._traced.stream import Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Own:
     Each method raises what a handler with ``raise_error`` raised.
     """
 
-    _session: RunSession | None = None
+    _stream: Stream | None = None
     _tell: "Callable[[Any], object]"
 
     def __init__(self, run: "Run") -> None:
@@ -171,24 +171,24 @@ class Own:
 
         One that is dropped ends when this object goes.
         """
-        session = RunSession(self.run, _PLAIN, starts=False, yields=in_pieces)
-        self._session = session
-        session.leave(self._outside)
-        session.opened()
-        self._tell = session.tell()
+        stream = Stream(self.run, _PLAIN, starts=False, yields=in_pieces)
+        self._stream = stream
+        stream.leave(self._outside)
+        stream.opened()
+        self._tell = stream.tell()
 
     def enter(self) -> "Any":
         """
         Be in the body of a stream for a step; give the state outside it.
         """
-        return self._session.enter() if self._session is not None else get_state()
+        return self._stream.enter() if self._stream is not None else get_state()
 
     def leave(self, outside: object) -> None:
         """
         Go back to that state.
         """
-        if self._session is not None:
-            self._session.leave(outside)
+        if self._stream is not None:
+            self._stream.leave(outside)
 
     def item(self, chunk: object) -> None:
         """
@@ -206,8 +206,8 @@ class Own:
         """
         if self.run.kind == "embedding":
             self._learn(value)
-        if self._session is not None:
-            self._session.returned(value)
+        if self._stream is not None:
+            self._stream.returned(value)
         else:
             finish(self.run, value)
 
@@ -215,8 +215,8 @@ class Own:
         """
         End with what was raised; with GeneratorExit where a stream was left.
         """
-        if self._session is not None:
-            self._session.failed(exc)
+        if self._stream is not None:
+            self._stream.failed(exc)
         else:
             fail(self.run, exc)
 
@@ -224,8 +224,8 @@ class Own:
         """
         The twin of `item`.
         """
-        session: Any = self._session
-        await _done(session.aitem(chunk))
+        stream: Any = self._stream
+        await _done(stream.aitem(chunk))
 
     async def areturned(self, value: object) -> None:
         """
@@ -233,8 +233,8 @@ class Own:
         """
         if self.run.kind == "embedding":
             self._learn(value)
-        if self._session is not None:
-            await _done(self._session.areturned(value))
+        if self._stream is not None:
+            await _done(self._stream.areturned(value))
         else:
             await _done(afinish(self.run, value))
 
@@ -242,8 +242,8 @@ class Own:
         """
         The twin of `raised`.
         """
-        if self._session is not None:
-            await _done(self._session.afailed(exc))
+        if self._stream is not None:
+            await _done(self._stream.afailed(exc))
         else:
             await _done(afail(self.run, exc))
 
@@ -275,4 +275,4 @@ class _Asked:
 
 _ASKED = _Asked()
 _NO_KEYWORDS: "dict[str, Any]" = {}
-_PLAIN = Given()
+_PLAIN = Keywords()

@@ -13,7 +13,7 @@ from instrument._runs.merging import SORTS, Inner, place
 from instrument._state import get_state, set_state
 from instrument._traced import traced
 from instrument._traced.spec import Spec
-from instrument._traced.stream import RunSession
+from instrument._traced.stream import Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from instrument._runs.run import Run
-    from instrument._traced.keywords import Given
+    from instrument._traced.keywords import Keywords
 
     T = TypeVar("T")
 
@@ -84,7 +84,7 @@ class FunctionWatch:
     What a call of one function means: what it would if it were ``@traced``.
     """
 
-    def __init__(self, function: "Any", given: "Given") -> None:
+    def __init__(self, function: "Any", given: "Keywords") -> None:
         self.kind = given.kind
         self._given = given
         self._spec = Spec(function, given)
@@ -155,16 +155,16 @@ class GeneratorCall(Call):
     A generator or async generator: its run is current in the body at each step.
     """
 
-    __slots__ = ("_is_inside", "_outside", "_session", "_tell")
+    __slots__ = ("_is_inside", "_outside", "_stream", "_tell")
     takes_items = is_stepped = True
 
-    def __init__(self, run: "Run", given: "Given") -> None:
-        self._session = RunSession(run, given, starts=True)
-        self._session.is_stepped = self._is_inside = True
-        self._outside = self._session.enter()
-        let(self._session.start)
-        self._session.opened()
-        self._tell = self._session.tell()
+    def __init__(self, run: "Run", given: "Keywords") -> None:
+        self._stream = Stream(run, given, starts=True)
+        self._stream.is_stepped = self._is_inside = True
+        self._outside = self._stream.enter()
+        let(self._stream.start)
+        self._stream.opened()
+        self._tell = self._stream.tell()
 
     def suspended(self, item: object) -> None:
         if item is not NOTHING:
@@ -173,27 +173,27 @@ class GeneratorCall(Call):
                 let(self._tell, item)
             finally:
                 set_state(state)
-        self._session.leave(self._outside)
+        self._stream.leave(self._outside)
         self._is_inside = False
 
     def resumed(self) -> None:
-        self._outside = self._session.enter()
+        self._outside = self._stream.enter()
         self._is_inside = True
 
     def returned(self, value: object) -> None:
-        self._end(self._session.returned, value)
+        self._end(self._stream.returned, value)
 
     def raised(self, exc: BaseException) -> None:
         if not self._is_inside:
             self.resumed()
-        self._end(self._session.failed, exc)
+        self._end(self._stream.failed, exc)
 
     def _end(self, tell: "Callable[[Any], None]", value: object) -> None:
         try:
             let(tell, value)
         finally:
             set_state(self._outside)
-            self._session.frame._outer = None
+            self._stream.frame._outer = None
 
 
 class PartOfRun(Call):

@@ -189,7 +189,7 @@ class Llm(Chain):
             if "generations" in outputs.__dict__:
                 return outputs
             return UnreadResult(_result, run)
-        if run._heard.shows_all and has(outputs, "generations"):
+        if run._audience.shows_all and has(outputs, "generations"):
             return outputs
         return _result(run)
 
@@ -270,12 +270,12 @@ def _result(run: "Run") -> LLMResult:
         output["token_usage"] = run.usage.to_dict()
     info = {"finish_reason": answer.finish_reason} if answer.finish_reason else None
     text = _shown(run, answer.text, "text") or ""
-    message = answer.message if run._heard.shows_all else None
+    message = answer.message if run._audience.shows_all else None
     return LLMResult([[Generation(text, message, info)]], output)
 
 
 def _shown(run: "Run", value: object, name: str) -> "Any":
-    heard = run._heard
+    heard = run._audience
     if not heard.capture or run._spec_outputs is False:
         return None
     return redacted(value, heard.redactors, ("outputs", name))

@@ -112,7 +112,7 @@ def finish(run: Run, outputs: object) -> None:
         set_state(after)
         if run._layers:
             flush_given(run)
-    if run.parent_id is None and run._heard.waits:
+    if run.parent_id is None and run._audience.waits:
         _wait_for_background(run)
 
 
@@ -137,7 +137,7 @@ def fail(run: Run, exc: BaseException) -> None:
         set_state(after)
         if run._layers:
             flush_given(run)
-    if run.parent_id is None and run._heard.waits:
+    if run.parent_id is None and run._audience.waits:
         _wait_for_background(run)
 
 
@@ -223,7 +223,7 @@ async def _settle_later(run: Run, rest: "Delivery", after: object) -> None:
 
     try:
         with shield():
-            await _lanes.settle([layer for _, layer in run._heard.listeners])
+            await _lanes.settle([layer for _, layer in run._audience.listeners])
     except (
         cancellations()
     ):  # cancelled once more; what is queued is served all the same
@@ -296,7 +296,7 @@ def _wait_for_background(run: Run) -> None:
     """
     Let the outermost run wait for handlers that no block will wait for.
     """
-    layers = [layer for layer in run._heard.waits if layer.lanes]
+    layers = [layer for layer in run._audience.waits if layer.lanes]
     if layers:
         from instrument._delivery import lanes as _lanes
 

@@ -82,7 +82,7 @@ def _is_heard_by_more(outer: "Run") -> bool:
     state = get_state()
     if state is outer or not isinstance(state, Frame):
         return False
-    return len(state._plan.settle().listeners) > len(outer._heard.listeners)
+    return len(state._plan.settle().listeners) > len(outer._audience.listeners)
 
 
 class Inner:
@@ -108,8 +108,8 @@ class Inner:
         self.enter()
         outer.model = outer.model or model
         outer.provider = outer.provider or provider
-        if not outer.params and outer._heard.capture:
-            shown = redacted(params(), outer._heard.redactors, ("inputs",))
+        if not outer.params and outer._audience.capture:
+            shown = redacted(params(), outer._audience.redactors, ("inputs",))
             outer._params = shown if isinstance(shown, dict) else None
 
     def enter(self) -> "Any":

@@ -95,9 +95,9 @@ def _refine(run: Run, layers: "tuple[Layer, ...]") -> None:
     Draw the samples of a new trace; keep local handlers from the runs below.
     """
     run._layers = layers
-    if run._heard.undecided:
+    if run._audience.undecided:
         run._plan = linked(Plan(run._plan, mark(run.trace_id)), layers)
-        run._heard = heard = run._plan.settle()
+        run._audience = heard = run._plan.settle()
         run._voices = heard.voices(run._tells)
     for layer in layers:
         for listener in layer.options.listeners:

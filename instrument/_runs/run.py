@@ -88,7 +88,7 @@ class Run(Facts):
         self.kind = recipe.kind
         self._tells = tells = recipe.tells
         self._plan = plan
-        self._heard = heard
+        self._audience = heard
         self._voices = heard.voices_of.get(tells.start) or heard.voices(tells)
         self._outer = outer
         self._spec_outputs = recipe.outputs
@@ -130,7 +130,7 @@ class Run(Facts):
         """
         Its own tags and those it inherits, outer first.
         """
-        tags = self._heard.tags
+        tags = self._audience.tags
         return tuple(dict.fromkeys(tags + self._added)) if self._added else tags
 
     @property
@@ -140,9 +140,9 @@ class Run(Facts):
         """
         metadata = self._metadata
         if metadata is None:
-            metadata = self._heard.metadata.copy()
-            if self._heard.redactors:
-                metadata = redacted(metadata, self._heard.redactors, ("metadata",))
+            metadata = self._audience.metadata.copy()
+            if self._audience.redactors:
+                metadata = redacted(metadata, self._audience.redactors, ("metadata",))
             metadata = self._metadata = metadata if isinstance(metadata, dict) else {}
             self._described = True  # it may be changed from now on
         return metadata
@@ -175,7 +175,7 @@ class Run(Facts):
 
     @outputs.setter
     def outputs(self, value: object) -> None:
-        if self._heard.shows_all and value.__class__ not in CONTAINERS:
+        if self._audience.shows_all and value.__class__ not in CONTAINERS:
             self._outputs = value
         else:
             self._outputs = self._own(value, "outputs")
@@ -210,7 +210,7 @@ class Run(Facts):
         Add metadata to this run and to those it starts later.
         """
         self._add(Options(metadata=metadata))
-        redactors = self._heard.redactors
+        redactors = self._audience.redactors
         shown = redacted(metadata, redactors, ("metadata",)) if redactors else metadata
         self._metadata = {**self.metadata, **(shown if isinstance(shown, dict) else {})}
         self._described = True
@@ -261,7 +261,7 @@ class Run(Facts):
         Bind the inputs, as handlers may see them.
         """
         (binding, args, kwargs, instance), self._call = self._call, None  # type: ignore[misc]
-        if not self._heard.capture:
+        if not self._audience.capture:
             self._inputs = self._tells.recorded({})
             return
         key = args[0].__class__ if binding.keyed and args else None
@@ -270,8 +270,8 @@ class Run(Facts):
             inputs = bind(*args, **kwargs)  # type: ignore[misc]
         except TypeError:  # not prepared yet, or a call that does not fit
             inputs = binding.bound(args, kwargs, instance)
-        if self._heard.redactors:
-            shown: Any = redacted(inputs, self._heard.redactors, ("inputs",))
+        if self._audience.redactors:
+            shown: Any = redacted(inputs, self._audience.redactors, ("inputs",))
             inputs = shown if isinstance(shown, dict) else {"inputs": shown}  # dropped
         elif binding.is_own and self.kind == "chat_model" and "messages" in inputs:
             self._inputs, self._params = inputs.pop("messages"), inputs

@@ -124,14 +124,14 @@ def returning(run: Run, outputs: object) -> Delivery | None:
             outputs = recorded(run, outputs)
         elif kind.is_model:
             _answer(run, outputs)
-        if run._heard.shows_all and outputs.__class__ not in CONTAINERS:
+        if run._audience.shows_all and outputs.__class__ not in CONTAINERS:
             run._outputs = outputs
         else:
             run.outputs = outputs
     receivers = run._voices.end
     if not receivers.entries:
         return None
-    is_made = kind.is_model and not (kind.is_whole and run._heard.shows_all)
+    is_made = kind.is_model and not (kind.is_whole and run._audience.shows_all)
     value = guarded(run, kind.ended) if is_made else run._outputs
     if receivers.native:
         return _ending(run, receivers, value)
@@ -171,7 +171,7 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
     if run._inner is not None and run._answer is None:
         run._answer = run._inner
         run.usage = run.usage or run._inner.usage or run.usage
-    receivers = run._heard.receivers(kind.error)
+    receivers = run._audience.receivers(kind.error)
     if not receivers.entries:
         return None
     own = guarded(run, kind.failed) if receivers.typed else None
@@ -236,7 +236,7 @@ def _answer(run: Run, outputs: object) -> None:
     kind = run._tells
     answer = None if run._answer is None else run._read_answer()
     if answer is None:
-        as_it_is = run._heard.shows_all and run._spec_outputs is None
+        as_it_is = run._audience.shows_all and run._spec_outputs is None
         is_asked_for_later = run._inner is None and not run._voices.end.native
         if as_it_is and is_asked_for_later and (kind.is_whole or is_pydantic(outputs)):
             run._answer = Unread(_read, kind, outputs)

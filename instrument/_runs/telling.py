@@ -32,7 +32,7 @@ class Telling(Frame):
     if TYPE_CHECKING:
         id: UUID
         parent_id: UUID | None
-        _heard: Audience
+        _audience: Audience
         _ended_ns: int | None
         _added: tuple[str, ...]
 
@@ -131,7 +131,7 @@ class Telling(Frame):
         """
         Give a payload as handlers may have it: redacted, and in a container of its own.
         """
-        heard = heard or self._heard
+        heard = heard or self._audience
         if not heard.capture:
             return None
         if heard.redactors:
@@ -146,15 +146,15 @@ class Telling(Frame):
             return None
         if self._first_token_ns is None:
             self._first_token_ns = _ids.clock_ns()
-        receivers = self._heard.receivers("on_llm_new_token")
+        receivers = self._audience.receivers("on_llm_new_token")
         if not receivers.entries or get_state() is MUTED:
             return None
-        if not self._heard.shows_all:
+        if not self._audience.shows_all:
             text, chunk = self._own(text, "token") or "", None
         return self._told(text, chunk, channel)
 
     def _told(self, text: str, chunk: object, channel: str) -> Delivery:
-        heard = self._heard
+        heard = self._audience
         receivers = heard.receivers("on_llm_new_token")
         kwargs = {
             "chunk": chunk,
@@ -179,7 +179,7 @@ class Telling(Frame):
         data: "dict[str, Any]",
         heard: "Audience | None" = None,
     ) -> None:
-        receivers = (heard or self._heard).receivers(event)
+        receivers = (heard or self._audience).receivers(event)
         state = get_state()
         if not receivers.entries or state is MUTED or self._ended_ns is not None:
             return

@@ -4,7 +4,7 @@ Functions that run in a scope: ``@callbacks(handler)`` opens a fresh one at each
 """
 
 from instrument._audience.plan import NOBODY, View
-from instrument._callables.body import Session
+from instrument._callables.body import Body
 from instrument._callables.decorate import decorated
 from instrument._callables.follow import FOLLOWED, follow
 from instrument._runs.opening import state_in_hand
@@ -105,16 +105,16 @@ class Scoped:
         Leave the scope, or let it go on until what was returned is done.
         """
         if result.__class__ in FOLLOWED and scope._token is not None:
-            session = ScopeSession(self.owner, scope)
-            session.leave(scope._outer)
-            return follow(result, session)
+            body = ScopeBody(self.owner, scope)
+            body.leave(scope._outer)
+            return follow(result, body)
         self.owner.__exit__(None, None, None)
         return result
 
     deferred = called
 
 
-class ScopeSession(Session):
+class ScopeBody(Body):
     """
     A scope that is open as long as a generator or coroutine.
     """
@@ -158,7 +158,7 @@ def captured(state: "Any") -> View:
     return View(state._plan, state if state.is_run else state.run)  # type: ignore[arg-type]
 
 
-class BoundSession(Session):
+class BoundBody(Body):
     """
     An iterator that is stepped in a captured scope.
     """
@@ -236,7 +236,7 @@ class Bound:
 
     def _left(self, result: "Any") -> "Any":
         if result.__class__ in FOLLOWED:
-            return follow(result, BoundSession(self._state))
+            return follow(result, BoundBody(self._state))
         return result
 
     def _enter(self) -> View:
@@ -261,13 +261,13 @@ def bound_iterator(target: "Any") -> "Any":
     Raises:
         TypeError: If it is neither, nor can be called.
     """
-    session = BoundSession(state_in_hand())
+    body = BoundBody(state_in_hand())
     if target.__class__ in FOLLOWED:
-        return follow(target, session)
+        return follow(target, body)
     if hasattr(type(target), "__next__"):
-        return follow(_stepping(target), session)
+        return follow(_stepping(target), body)
     if hasattr(type(target), "__anext__"):
-        return follow(_astepping(target), session)
+        return follow(_astepping(target), body)
     message = f"bind takes a function or an iterator, not {safe_repr(target)}."
     raise TypeError(message)
 

@@ -6,7 +6,7 @@ from instrument._audience.checks import checked_metadata, checked_tags
 from instrument._callables.decorate import wrapping_of
 from instrument._text import safe_repr
 from instrument._traced.block import Block
-from instrument._traced.keywords import NAMES, Given, handlers
+from instrument._traced.keywords import NAMES, Keywords, handlers
 from instrument._traced.spec import Spec
 
 TYPE_CHECKING = False
@@ -169,7 +169,7 @@ traced = _Kinds()
 _KEYWORDS = NAMES[1:]
 
 
-def _given(name: str | None, kind: str, keywords: "dict[str, Any]") -> Given:
+def _given(name: str | None, kind: str, keywords: "dict[str, Any]") -> Keywords:
     for keyword in keywords:
         if keyword not in _KEYWORDS:
             raise TypeError(_no_keyword(keyword))
@@ -191,7 +191,7 @@ def _given(name: str | None, kind: str, keywords: "dict[str, Any]") -> Given:
         made["metadata"] = checked_metadata(keywords["metadata"])
     if keywords.get("callbacks") is not None:
         made["callbacks"] = handlers(keywords["callbacks"])
-    return Given(**made)
+    return Keywords(**made)
 
 
 def _check_function(keyword: str, value: object) -> None:
@@ -204,7 +204,7 @@ def _check_function(keyword: str, value: object) -> None:
         raise TypeError(message)
 
 
-def _applied(target: "Any", given: Given) -> "Any":
+def _applied(target: "Any", given: Keywords) -> "Any":
     if isinstance(target, type):
         from instrument._traced.classes import decorate_class
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument._runs.run import Run
-    from instrument._traced.keywords import Given
+    from instrument._traced.keywords import Keywords
 
 
 class Block:
@@ -27,7 +27,7 @@ class Block:
     is_own = keyed = False
     quick: "dict[object, Any]" = {}  # noqa: RUF012 - always empty: nothing is bound by name
 
-    def __init__(self, given: "Given") -> None:
+    def __init__(self, given: "Keywords") -> None:
         self._given = given
         self._runs: dict[int, Run] = {}
 

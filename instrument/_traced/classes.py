@@ -10,7 +10,7 @@ comes. Plain constructions stay as they were.
 from instrument._audience.checks import checked_metadata, checked_tags
 from instrument._audience.layers import Layer
 from instrument._callables.decorate import wrapping_of
-from instrument._traced.keywords import Given, constructed, handlers
+from instrument._traced.keywords import Keywords, constructed, handlers
 from instrument._traced.spec import Spec
 
 TYPE_CHECKING = False
@@ -48,7 +48,7 @@ class Held:
         return "<handlers>"
 
 
-def decorate_class(cls: type, given: Given) -> type:
+def decorate_class(cls: type, given: Keywords) -> type:
     """
     Have the constructor of *cls*, and of its subclasses, take handlers.
 
@@ -89,7 +89,7 @@ def _own(owner: object) -> object:
         return None
 
 
-def _check(cls: type, given: Given) -> None:
+def _check(cls: type, given: Keywords) -> None:
     useless = [
         name
         for name in ("name", "kind", "inputs", "outputs", "token", "model", "provider")

@@ -28,7 +28,7 @@ NAMES = (
 )
 
 
-class Given:
+class Keywords:
     """
     The keywords of one ``traced(...)``, checked; None where not given.
     """
@@ -48,11 +48,11 @@ class Given:
         for name in NAMES:
             setattr(self, name, given.get(name))
 
-    def over(self, inner: "Given") -> "Given":
+    def over(self, inner: "Keywords") -> "Keywords":
         """
         Give both: these options win, tags add up, handlers too.
         """
-        made = Given()
+        made = Keywords()
         for name in NAMES:
             mine, theirs = getattr(self, name), getattr(inner, name)
             setattr(made, name, theirs if mine is None else mine)

@@ -13,8 +13,8 @@ from instrument._runs.opening import open_run
 from instrument._runs.recipe import Recipe
 from instrument._state import MUTED, get_state, set_state
 from instrument._traced.arguments import Binder
-from instrument._traced.keywords import Given, constructed, handlers
-from instrument._traced.stream import RunSession
+from instrument._traced.keywords import Keywords, constructed, handlers
+from instrument._traced.stream import Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Spec:
 
     is_own = False
 
-    def __init__(self, target: "Any", given: Given) -> None:
+    def __init__(self, target: "Any", given: Keywords) -> None:
         self.given = given
         self.name = given.name or default_name(target)
         self.layers = given.layers()
@@ -165,7 +165,7 @@ class Spec:
         if run is None or inner.__class__ not in FOLLOWED:
             return inner
         run._outer = None
-        return follow(inner, RunSession(run, self.given, starts=True))
+        return follow(inner, Stream(run, self.given, starts=True))
 
     def called(
         self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
@@ -231,9 +231,9 @@ class Spec:
         set_state(run._outer)
         run._outer = None
         yields = result.__class__ is not CoroutineType
-        session = RunSession(run, self.given, starts=False, yields=yields)
-        session.opened()
-        return follow(result, session)
+        stream = Stream(run, self.given, starts=False, yields=yields)
+        stream.opened()
+        return follow(result, stream)
 
     def _layers_of_call(
         self, args: "tuple[Any, ...]", kwargs: "dict[str, Any]", instance: object
@@ -271,7 +271,7 @@ def _respecified(
     tags: "tuple[str, ...] | None",
     metadata: "dict[str, Any] | None",
 ) -> Spec:
-    given = Given(name=name, kind=kind, tags=tags, metadata=metadata)
+    given = Keywords(name=name, kind=kind, tags=tags, metadata=metadata)
     spec = Spec(function, given)
     spec.function = function
     return spec

@@ -3,7 +3,7 @@ The run of a generator: what each chunk tells, and what it adds up to.
 """
 
 from instrument import _ids, _report
-from instrument._callables.body import Session
+from instrument._callables.body import Body
 from instrument._delivery.flush import stream_closed, stream_opened
 from instrument._delivery.flush_given import flush_given
 from instrument._payloads.answers import Answer, only_text, take
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from instrument._audience.audience import Receivers
     from instrument._payloads.answers.answer import Token
     from instrument._runs.run import Run
-    from instrument._traced.keywords import Given
+    from instrument._traced.keywords import Keywords
 
 MOST_ITEMS = 1_000
 """How many items of a generator are kept as its outputs."""
 
 
-class RunSession(Session):
+class Stream(Body):
     """
     A run that lasts as long as a generator or coroutine.
 
@@ -46,7 +46,7 @@ class RunSession(Session):
     )
 
     def __init__(
-        self, run: "Run", given: "Given", *, starts: bool, yields: bool = True
+        self, run: "Run", given: "Keywords", *, starts: bool, yields: bool = True
     ) -> None:
         super().__init__(run)
         self._run = run
@@ -56,7 +56,7 @@ class RunSession(Session):
         if yields and self._is_model:
             run._yields_tokens = True
         self._read = given.token
-        self._keeps = run._heard.capture and given.outputs is not False
+        self._keeps = run._audience.capture and given.outputs is not False
         self._items: list[Any] = []
         self._count = 0
 
@@ -88,7 +88,7 @@ class RunSession(Session):
     def tell(self) -> "Callable[[Any], object]":
         if not self._is_model:
             return self._keep if self._keeps else super().tell()
-        heard = self._run._heard
+        heard = self._run._audience
         receivers = heard.receivers("on_llm_new_token")
         if self._read is None and heard.shows_all and not receivers.native:
             return self._teller(receivers)

@@ -50,7 +50,7 @@ class Filtered(Wrapped):
         return (
             (self._kinds is None or run.kind in self._kinds)
             and (self._names is None or run.name in self._names)
-            and (self._tags is None or not self._tags.isdisjoint(run._heard.tags))
+            and (self._tags is None or not self._tags.isdisjoint(run._audience.tags))
         )
 
 

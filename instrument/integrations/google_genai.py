@@ -12,7 +12,7 @@ HOOK = "sys.monitoring"
 HEARS = ("content", "embeddings", "tokens", "retries")
 OWNS = "nothing"
 
-_heard = methods(
+_methods = methods(
     "google_genai",
     dict.fromkeys(
         ("google.genai.models:Models", "google.genai.models:AsyncModels"),
@@ -24,6 +24,6 @@ _heard = methods(
         ),
     },
 )
-_watched = Watched([*_heard, tenacity("google.genai")])
+_watched = Watched([*_methods, tenacity("google.genai")])
 load, install = _watched.load, _watched.install
 uninstall, missing = _watched.uninstall, _watched.missing

@@ -123,7 +123,7 @@ _STREAMS = {
     _EVENTS.format("Cached"): ("__next__", "__anext__"),
 }
 
-_heard: "dict[str, Watch]" = {
+_watches: "dict[str, Watch]" = {
     "litellm.utils:client>wrapper": _FUNCTION,
     "litellm.utils:client>wrapper_async": _FUNCTION,
     f"{_CHUNKS}.aclose": _CLOSE,
@@ -131,7 +131,7 @@ _heard: "dict[str, Watch]" = {
 }
 _watched = Watched(
     [
-        *(Target(path, partial(same, watch)) for path, watch in _heard.items()),
+        *(Target(path, partial(same, watch)) for path, watch in _watches.items()),
         tenacity("litellm"),
     ]
 )

@@ -21,7 +21,7 @@ _CLOSES = {
     f"{_EVENTS}:EventStreamAsync.close": _LEFT_ASYNC,
 }
 
-_heard = methods(
+_methods = methods(
     "mistralai",
     {
         "mistralai.client.chat:Chat": (
@@ -41,7 +41,7 @@ _heard = methods(
         "mistralai.client.utils.retries:_get_sleep_interval": BACKOFF,
     },
 )
-_watched = Watched(_heard)
+_watched = Watched(_methods)
 load, install, uninstall = _watched.load, _watched.install, _watched.uninstall
 
 

@@ -78,15 +78,15 @@ def langchain() -> Iterator[None]:
     """
     from instrument import auto
     from instrument.integrations.langchain import _given_handlers as _given
-    from instrument.integrations.langchain import _open_runs as _heard
+    from instrument.integrations.langchain import _open_runs
 
     _given.behind.clear()  # what another test has shown
     auto.install()
     yield
-    if _heard.open_runs:
+    if _open_runs.open_runs:
         gc.collect()
-    still_open = list(_heard.open_runs.values())
-    _heard.open_runs.clear()
+    still_open = list(_open_runs.open_runs.values())
+    _open_runs.open_runs.clear()
     auto.uninstall()
     assert still_open == []
 

@@ -79,7 +79,7 @@ def request_of(run: "Run", handler: object) -> object:
     """
     Tell which request *run* belongs to, as *handler* sees it.
     """
-    return _block(run._heard.listeners, handler) or run._root_run()
+    return _block(run._audience.listeners, handler) or run._root_run()
 
 
 def _request_at(place: "Any", handler: object) -> object:

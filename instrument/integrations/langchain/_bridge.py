@@ -15,7 +15,7 @@ from instrument._audience import seen_by_langchain as _seen
 from instrument._payloads.messages import content_text
 from instrument._runs.ending import afail, afinish, fail, finish
 from instrument._state import get_state
-from instrument.integrations.langchain import _open_runs as _heard
+from instrument.integrations.langchain import _open_runs
 from instrument.integrations.langchain._endings import (
     end_below,
     finish_stream,
@@ -67,12 +67,12 @@ def on_llm_new_token(
     """
     Tell a token; a content block without text is none.
     """
-    run = _heard.open_runs.get(run_id)
+    run = _open_runs.open_runs.get(run_id)
     text = content_text(token)
     if run is None or not text:
         return None
-    if run._heard.shows_all:
-        _heard.told(run).texts.append(text)
+    if run._audience.shows_all:
+        _open_runs.told(run).texts.append(text)
     return run.token, run.atoken, text, chunk
 
 
@@ -95,7 +95,7 @@ class EndMethod(Method):
             pass_over()
         is_stream = "inputs" in told  # which are known when it has been read
         try:
-            run = _heard.take(run_id)
+            run = _open_runs.take(run_id)
             if run is None:
                 return DONE
             if is_stream:
@@ -118,7 +118,7 @@ def on_error(
     """
     End a run of any kind with what was raised in it.
     """
-    run = _heard.take(run_id)
+    run = _open_runs.take(run_id)
     if run is None:
         return None
     if isinstance(error, GeneratorExit) and run._open_children:
@@ -133,7 +133,7 @@ def on_text(text: str, *, run_id: "UUID", **told: "Any") -> "Act | None":
     """
     Tell what a chain says.
     """
-    run = _heard.open_runs.get(run_id)
+    run = _open_runs.open_runs.get(run_id)
     return None if run is None else (run.text, None, text)
 
 
@@ -141,7 +141,7 @@ def on_retry(retry_state: object, *, run_id: "UUID", **told: "Any") -> "Act | No
     """
     Tell that a model tries again.
     """
-    run = _heard.open_runs.get(run_id)
+    run = _open_runs.open_runs.get(run_id)
     return None if run is None else (run.retry, None, retry_state)
 
 
@@ -151,7 +151,7 @@ def on_custom_event(
     """
     Tell what the application dispatched.
     """
-    run = _heard.open_runs.get(run_id)
+    run = _open_runs.open_runs.get(run_id)
     return None if run is None else (run.emit, None, name, data)
 
 
@@ -161,7 +161,7 @@ class _WhileIdle:
     """
 
     def __get__(self, bridge: object, owner: type) -> bool:
-        return not (get_state() or has_been_asked() or _heard.open_runs)
+        return not (get_state() or has_been_asked() or _open_runs.open_runs)
 
 
 class Inline:

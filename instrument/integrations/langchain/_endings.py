@@ -4,7 +4,7 @@ How runs end that LangChain does not tell as they were: streams that were left e
 
 from instrument._payloads.answers import Answer, answer_of
 from instrument._runs.ending import fail, finish
-from instrument.integrations.langchain import _open_runs as _heard
+from instrument.integrations.langchain import _open_runs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def end_below(run: "Run", exc: BaseException, *, left: bool = True) -> None:
         exc: What the others end with.
         left: Leave alone what may go on: background tasks, and other threads.
     """
-    for below in _heard.open_below(run, left=left):
+    for below in _open_runs.open_below(run, left=left):
         if below._tells.is_model:
             take_partial(below, None)
         fail(below, exc)
@@ -49,7 +49,7 @@ def take_partial(run: "Run", response: "Any") -> None:
     Keep what a model had said until it failed; LangChain may lack the last token.
     """
     run._answer = Answer() if response is None else answer_of(response)
-    text = "".join(_heard.told(run).texts)
+    text = "".join(_open_runs.told(run).texts)
     if len(text) > len(run._answer.text):
         run._answer.text = text
     run.outputs = run._answer.text or None

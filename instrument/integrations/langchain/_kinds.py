@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from instrument._payloads.kinds import Args
     from instrument._runs.run import Run
 
-    Given = dict[str, Any]
+    FrameworkLayer = dict[str, Any]
 
 _MODEL_KEYS = ("model", "model_name", "model_id", "deployment_name", "engine")
 
@@ -34,8 +34,8 @@ class _Original(_payload.Chain):
         self,
         run: "Run",
         serialized: "Any",
-        keywords: "Given",
-        metadata: "Given | None",
+        keywords: "FrameworkLayer",
+        metadata: "FrameworkLayer | None",
     ) -> None:
         """
         Keep what LangChain tells at a start, and who hears may know.
@@ -55,8 +55,8 @@ class _Original(_payload.Chain):
         return (serialized or named, *rest), {**(own or {}), **keywords}
 
 
-def _original(run: "Run") -> "tuple[Any, Given]":
-    return told(run).original if run._heard.shows_all else (None, {})
+def _original(run: "Run") -> "tuple[Any, FrameworkLayer]":
+    return told(run).original if run._audience.shows_all else (None, {})
 
 
 class _Model(_Original):
@@ -69,8 +69,8 @@ class _Model(_Original):
         self,
         run: "Run",
         serialized: "Any",
-        keywords: "Given",
-        metadata: "Given | None",
+        keywords: "FrameworkLayer",
+        metadata: "FrameworkLayer | None",
     ) -> None:
         entry = run._entry
         entry.original, entry.texts = (serialized, keywords), []
@@ -88,7 +88,7 @@ class _Model(_Original):
                 run._model = named or None
             if isinstance(provider, str):
                 run.provider = provider or None
-        if run._heard.shows_all:
+        if run._audience.shows_all:
             run._inputs = inputs.copy() if inputs.__class__ is list else inputs
         else:
             run._inputs = shown(run, inputs, "inputs")
@@ -96,7 +96,7 @@ class _Model(_Original):
             run._params = params if isinstance(params, dict) else None
 
     def started(self, run: "Run") -> "Args":
-        if run._heard.shows_all:
+        if run._audience.shows_all:
             serialized, keywords = run._entry.original
             if "invocation_params" in keywords:
                 said = [run._inputs] if self.is_chat else run._inputs
@@ -104,7 +104,7 @@ class _Model(_Original):
         return super().started(run)
 
     def ended(self, run: "Run") -> "Any":
-        return run._outputs if run._heard.shows_all else super().ended(run)
+        return run._outputs if run._audience.shows_all else super().ended(run)
 
 
 class _Llm(_Model, _payload.Llm):
@@ -124,15 +124,15 @@ class _Tool(_Original, _payload.Tool):
         self,
         run: "Run",
         serialized: "Any",
-        keywords: "Given",
-        metadata: "Given | None",
+        keywords: "FrameworkLayer",
+        metadata: "FrameworkLayer | None",
     ) -> None:
         run._entry.input_str = keywords.pop("input_str", "")
         super().keep(run, serialized, keywords, metadata)
 
     def started(self, run: "Run") -> "Args":
         (serialized, text), own = super().started(run)
-        if run._heard.shows_all:
+        if run._audience.shows_all:
             text = told(run).input_str
         return (serialized, text), own
 
@@ -152,7 +152,9 @@ _known: "dict[tuple[str, str, bool], Recipe]" = {}
 """What has been made, of that many."""
 
 
-def recipe(kind: str, serialized: "Any", name: str | None, more: "Given") -> Recipe:
+def recipe(
+    kind: str, serialized: "Any", name: str | None, more: "FrameworkLayer"
+) -> Recipe:
     """
     Say what a run of LangChain is: never nameless.
 
@@ -179,7 +181,7 @@ def shown(run: "Run", value: "Any", name: str) -> "Any":
     """
     Give a payload as handlers may have it: LangChain's own objects, where all is shown.
     """
-    heard = run._heard
+    heard = run._audience
     if heard.shows_all:
         return contained(value)
     if not heard.capture:

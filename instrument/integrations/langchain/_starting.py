@@ -5,12 +5,12 @@ How LangChain's runs come about: who hears them, whose children they are, what i
 from asyncio import _get_running_loop
 
 from instrument import _report
-from instrument._audience.layers import Given
+from instrument._audience.layers import FrameworkLayer
 from instrument._payloads.kinds import CHAIN
 from instrument._payloads.redact import redacted
 from instrument._runs.opening import open_run
 from instrument._runs.telling import CONTAINERS
-from instrument.integrations.langchain import _open_runs as _heard
+from instrument.integrations.langchain import _open_runs
 from instrument.integrations.langchain._given_handlers import given_here, has_been_asked
 from instrument.integrations.langchain._kinds import recipe, shown
 from instrument.integrations.langchain._methods import DONE, Method
@@ -69,24 +69,26 @@ class StartMethod(Method):
             serialized, inputs = by_name(keywords, serialized)
         loop = _get_running_loop()
         handlers = given_here() if has_been_asked() else ()
-        if run_id is None or (handlers and run_id in _heard.open_runs):
+        if run_id is None or (handlers and run_id in _open_runs.open_runs):
             return begun(joined(run_id, handlers), loop)
         try:
-            parent = None if parent_run_id is None else _heard.find(parent_run_id)
+            parent = None if parent_run_id is None else _open_runs.find(parent_run_id)
             own = _own(handlers, parent) if handlers else ()
             made = recipe(run_type or self._kind, serialized, name, keywords)
             run = open_run(made, own, None, parent, run_id)
-            if run is None or (not run._heard.hidden and _skipped(run, tags, metadata)):
+            if run is None or (
+                not run._audience.hidden and _skipped(run, tags, metadata)
+            ):
                 return DONE
-            run._entry = _heard.Told()
+            run._entry = _open_runs.Told()
             if tags or metadata:
                 _label(run, tags, metadata)
             run._inputs = inputs
             if (tells := made.tells) is not CHAIN:
                 tells.keep(run, serialized, keywords, metadata)  # type: ignore[attr-defined]
-            elif inputs.__class__ in CONTAINERS or not run._heard.shows_all:
+            elif inputs.__class__ in CONTAINERS or not run._audience.shows_all:
                 run._inputs = shown(run, inputs, "inputs")
-            run = _heard.keep(run, own, loop)
+            run = _open_runs.keep(run, own, loop)
         except Exception as exc:  # ours, or of a payload's own code
             _report.failed(self, self.__name__, exc)
             return DONE
@@ -113,9 +115,9 @@ def _own(handlers: "tuple[Listener, ...]", parent: "Run | None") -> "tuple[Layer
     Give the layer of those of *handlers* that do not hear the parent already.
     """
     if parent is not None:
-        known = {listener.key for listener, _ in parent._heard.listeners}
+        known = {listener.key for listener, _ in parent._audience.listeners}
         handlers = tuple([it for it in handlers if it.key not in known])
-    return (Given(handlers),) if handlers else ()
+    return (FrameworkLayer(handlers),) if handlers else ()
 
 
 def _label(run: "Run", tags: "Tags", metadata: "Metadata") -> None:
@@ -125,8 +127,8 @@ def _label(run: "Run", tags: "Tags", metadata: "Metadata") -> None:
     if tags:
         run._added, run._tagged = tuple(tags), True
     given: Any = metadata.copy() if metadata else None
-    if given and run._heard.redactors:
-        given = redacted(given, run._heard.redactors, ("metadata",))
+    if given and run._audience.redactors:
+        given = redacted(given, run._audience.redactors, ("metadata",))
     if isinstance(given, dict):
         run._metadata = {**run.metadata, **given} if run._described else given
         run._described = True
@@ -145,5 +147,5 @@ def _skipped(run: "Run", tags: "Tags", metadata: "Metadata") -> bool:
     ):
         return False
     if run._parent is not None:
-        _heard.stand_in(run.id, run._parent)
+        _open_runs.stand_in(run.id, run._parent)
     return True

@@ -12,7 +12,7 @@ from instrument._audience.layers import Layer, Options
 from instrument._audience.plan import Audience, linked
 from instrument._runs.ending import astart, start
 from instrument._state import get_state
-from instrument.integrations.langchain import _open_runs as _heard
+from instrument.integrations.langchain import _open_runs
 from instrument.integrations.langchain._methods import DONE, to_wait_for, waits
 
 TYPE_CHECKING = False
@@ -33,18 +33,18 @@ def joined(id: "UUID | None", handlers: "tuple[Listener, ...]") -> "Run | None":
         The run, to be begun for them; None where they hear it already, or where none
         is told of.
     """
-    run = _heard.open_runs.get(id)  # type: ignore[arg-type]
+    run = _open_runs.open_runs.get(id)  # type: ignore[arg-type]
     if run is None:
         return None
-    known = {listener.key for listener, _ in run._heard.listeners}
+    known = {listener.key for listener, _ in run._audience.listeners}
     late = tuple(it for it in handlers if it.key not in known)
     if not late:
         return None
     layer = Layer(Options(late), "framework")
     run._extra = (layer, *run._extra)
     run._plan = linked(run._plan, (layer,))
-    run._heard = run._plan.settle()
-    run._voices = copy(run._heard.voices(run._tells))
+    run._audience = run._plan.settle()
+    run._voices = copy(run._audience.voices(run._tells))
     run._voices.start = Audience([layer], ()).receivers(run._tells.start)
     return run
 
@@ -90,7 +90,7 @@ def _stop(run: "Run", exc: BaseException) -> BaseException:
     """
     Forget *run*, and give what to raise: LangChain takes one type for a missing method.
     """
-    _heard.take(run.id)
+    _open_runs.take(run.id)
     if not isinstance(exc, NotImplementedError):
         return exc
     stopped = RuntimeError(f"a handler raised {exc!r}")

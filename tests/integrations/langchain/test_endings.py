@@ -16,7 +16,7 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 
 from instrument import callbacks, traced
-from instrument.integrations.langchain import _open_runs as _heard
+from instrument.integrations.langchain import _open_runs
 from instrument.testing import Recorder
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("langchain")]
@@ -295,7 +295,7 @@ def test_runs_that_never_end_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     """
     Of runs that LangChain never ends so many are kept open; the oldest end before.
     """
-    monkeypatch.setattr(_heard, "_MOST", 10)
+    monkeypatch.setattr(_open_runs, "_MOST", 10)
     recorder = Recorder()
 
     with callbacks(recorder):
@@ -303,7 +303,7 @@ def test_runs_that_never_end_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
             stream = FakeListChatModel(responses=["abc"]).stream("q")
             next(stream)
             kept.append(stream)
-            assert len(_heard.open_runs) <= 10, number
+            assert len(_open_runs.open_runs) <= 10, number
 
     statuses = [run.status for run in recorder.runs]
     assert statuses == ["abandoned"] * 20 + ["running"] * 10

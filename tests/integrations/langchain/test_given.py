@@ -40,7 +40,7 @@ from instrument import (
 )
 from instrument._state import get_state
 from instrument.handlers import FileCallbackHandler
-from instrument.integrations.langchain import _open_runs as _heard
+from instrument.integrations.langchain import _open_runs
 from instrument.testing import Recorder
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("langchain")]
@@ -505,10 +505,10 @@ def test_no_configuration_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Where LangChain has not imported its configuration, nothing of it is in hand.
     """
-    monkeypatch.setattr(_heard, "_config", None)
+    monkeypatch.setattr(_open_runs, "_config", None)
     monkeypatch.delitem(sys.modules, "langchain_core.runnables.config")
 
-    assert _heard.in_hand() is None
+    assert _open_runs.in_hand() is None
 
 
 async def test_handler_that_fails(reports: list[str]) -> None:

@@ -17,7 +17,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tracers.context import _configure_hooks
 
 from instrument import callbacks, traced
-from instrument.integrations.langchain import _open_runs as _heard
+from instrument.integrations.langchain import _open_runs
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_kept", "langchain")]
 
@@ -61,13 +61,13 @@ def test_calls_leave_no_run() -> None:
     with callbacks(handler), traced("request"):
         for number in range(2_500):
             OUTER.invoke(number)
-        kept = len(_heard._ended)
+        kept = len(_open_runs._ended)
         for number in range(2_500):
             OUTER.invoke(number)
 
     assert handler.count == 10_001
-    assert _heard.open_runs == {}
-    assert kept == len(_heard._ended) == _heard._MOST_ENDED
+    assert _open_runs.open_runs == {}
+    assert kept == len(_open_runs._ended) == _open_runs._MOST_ENDED
 
 
 class Payload:
@@ -103,7 +103,7 @@ def test_abandoned_streams() -> None:
             next(app.stream("q"))
             next(model.stream("q"))
 
-    assert _heard.open_runs == {}
+    assert _open_runs.open_runs == {}
 
 
 async def test_abandoned_async_streams() -> None:
@@ -121,11 +121,11 @@ async def test_abandoned_async_streams() -> None:
     for _ in range(100):  # turns of the loop
         await asyncio.sleep(0)
 
-    assert _heard.open_runs == {}
+    assert _open_runs.open_runs == {}
 
 
 def test_oldest_of_none() -> None:
     """
     Looking for the oldest in a map that another thread has emptied is no error.
     """
-    assert _heard._oldest({}) is None
+    assert _open_runs._oldest({}) is None

@@ -28,7 +28,7 @@ from instrument import (
     callbacks,
 )
 from instrument.integrations.langchain import _given_handlers as _given
-from instrument.integrations.langchain import _open_runs as _heard
+from instrument.integrations.langchain import _open_runs
 from instrument.integrations.langchain._bridge import BRIDGE
 from instrument.testing import Recorder
 
@@ -196,10 +196,10 @@ def test_before_any_runnable_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Where LangChain's runnables have not been imported, it has no run in hand.
     """
-    monkeypatch.setattr(_heard, "_config", None)
+    monkeypatch.setattr(_open_runs, "_config", None)
     monkeypatch.setitem(sys.modules, "langchain_core.runnables.config", None)
 
-    assert _heard.in_hand() is None
+    assert _open_runs.in_hand() is None
 
 
 def test_unknown_runs_are_ignored() -> None:
