@@ -10,6 +10,7 @@ import asyncio
 import timeit
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from time import process_time
 
@@ -18,6 +19,9 @@ _SLICE_S = 0.015
 
 Slice = Callable[[], float]
 """Does its work once and gives the CPU time of one unit of it, in microseconds."""
+
+Work = Callable[[int], object]
+"""Does its work so many times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,28 @@ class Ratio:
         return self.value <= self.bar
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """
+    Two ways to do one thing: the library's, and the least that does it.
+
+    Args:
+        ours: The library's.
+        floor: What it is held against.
+        bar: How many times the floor it may cost.
+    """
+
+    ours: Work
+    floor: Work
+    bar: float
+
+    def cpu(self) -> Ratio:
+        """
+        Compare their CPU time.
+        """
+        return in_turn(_slice(self.ours), _slice(self.floor), bar=self.bar)
+
+
 def in_turn(ours: Slice, floor: Slice, *, bar: float, slices: int = SLICES) -> Ratio:
     """
     Take slices of both alternately.
@@ -65,28 +91,29 @@ def in_turn(ours: Slice, floor: Slice, *, bar: float, slices: int = SLICES) -> R
     return Ratio([(ours(), floor()) for _ in range(slices)], bar)
 
 
-def statement(code: str, **names: object) -> Slice:
+def statement(code: str, **names: object) -> Work:
     """
-    Time *code*, repeated until a slice is long enough to be measured.
+    Make a work of *code*.
     """
-    timer = timeit.Timer(code, timer=process_time, globals=names)
-    number = max(1, int(_SLICE_S / _once(timer)))
-    return lambda: timer.timeit(number) / number * 1e6
+    return timeit.Timer(code, globals=names).timeit
 
 
-def awaited(function: Callable[[int, int], Awaitable[object]]) -> Slice:
+def awaited(function: Callable[..., Awaitable[object]], *, whole: bool = False) -> Work:
     """
-    Time ``await function(1, 2)`` on an asyncio loop, in the Context of each slice.
-    """
-    number = 5_000
+    Make a work of ``await function(1, 2)``, on an asyncio loop.
 
-    async def repeat() -> float:
-        started = process_time()
+    Args:
+        whole: One ``await function(number)`` does it all.
+    """
+
+    async def repeat(number: int) -> None:
+        if whole:
+            await function(number)
+            return
         for _ in range(number):
             await function(1, 2)
-        return process_time() - started
 
-    return lambda: asyncio.run(repeat()) / number * 1e6
+    return lambda number: asyncio.run(repeat(number))
 
 
 def cpu_us(work: Callable[[], object], units: int) -> float:
@@ -98,10 +125,12 @@ def cpu_us(work: Callable[[], object], units: int) -> float:
     return (process_time() - started) / units * 1e6
 
 
-def _once(timer: timeit.Timer) -> float:
+def _slice(work: Work) -> Slice:
+    """
+    Repeat *work* until a slice is long enough to be measured.
+    """
     number = 1
-    while True:
-        taken = timer.timeit(number)
-        if taken > _SLICE_S / 10:
-            return taken / number
+    while (taken_s := cpu_us(partial(work, number), 1) / 1e6) <= _SLICE_S / 10:
         number *= 4
+    number = max(1, int(_SLICE_S / taken_s * number))
+    return partial(cpu_us, partial(work, number), number)

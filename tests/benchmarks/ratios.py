@@ -2,7 +2,8 @@
 What the library costs, as multiples of a floor written by hand: the limits it keeps.
 
 ``python tests/benchmarks/ratios.py [WORD]`` prints them as a Markdown table, all or
-those with WORD in their name; it wants a quiet machine for about a minute.
+those with WORD in their name: CPU time, for which it wants a quiet machine for about a
+minute, and instructions, where valgrind is installed.
 """
 
 import platform
@@ -10,7 +11,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ if not __package__:  # run as a script
     sys.path.append(str(Path(__file__).parents[2]))
 
 from instrument import callbacks, traced
-from tests.benchmarks import floor
+from tests.benchmarks import floor, instructions
 from tests.benchmarks.growth import GROWTH
-from tests.benchmarks.measure import Ratio, awaited, cpu_us, in_turn, statement
+from tests.benchmarks.measure import Pair, Ratio, Work, awaited, statement
 
 IDLE_BAR = 1.5
 HEARD_BAR = 3.0
@@ -29,7 +30,6 @@ SCOPE_BAR = 8.0
 IMPORT_BAR = 30 / 13
 """30 ms, on a machine whose bare interpreter starts and ends within 13 ms of CPU."""
 
-_TOKENS = 5_000
 _WARM_UP = 1_000
 _IMPORTS = 15
 
@@ -67,42 +67,63 @@ class OursWhole:
         return x + y
 
 
+class Native:
+    """
+    Hears every event as a record, and does nothing.
+    """
+
+    def on_event(self, event: object, **kwargs: object) -> None: ...
+
+
 @traced.llm
 def stream(tokens: int) -> Iterator[str]:
     for _ in range(tokens):
         yield "word"
 
 
-def idle_function() -> Ratio:
-    return _idle(traced(add))
+@traced.llm
+async def astream(tokens: int) -> Any:
+    for _ in range(tokens):
+        yield "word"
 
 
-def idle_function_after_install() -> Ratio:
+@contextmanager
+def idle_function() -> Iterator[Pair]:
+    yield _idle(traced(add))
+
+
+@contextmanager
+def idle_function_after_install() -> Iterator[Pair]:
     with callbacks(floor.Handler()).install():
         traced(add)(1, 2)
-    return _idle(traced(add))
+    yield _idle(traced(add))
 
 
-def idle_function_after_callbacks() -> Ratio:
+@contextmanager
+def idle_function_after_callbacks() -> Iterator[Pair]:
     function: Any = traced(add)
     function(1, 2, callbacks=[floor.Handler()])
-    return _idle(function)
+    yield _idle(function)
 
 
-def idle_method() -> Ratio:
-    return _call(Ours().add, Empty().add, IDLE_BAR, method=True)
+@contextmanager
+def idle_method() -> Iterator[Pair]:
+    yield Pair(_method(Ours()), _method(Empty()), IDLE_BAR)
 
 
-def idle_method_of_traced_class() -> Ratio:
-    return _call(OursWhole().add, Empty().add, IDLE_BAR, method=True)
+@contextmanager
+def idle_method_of_traced_class() -> Iterator[Pair]:
+    yield Pair(_method(OursWhole()), _method(Empty()), IDLE_BAR)
 
 
-def heard_function() -> Ratio:
+@contextmanager
+def heard_function() -> Iterator[Pair]:
     with listening():
-        return _call(traced(add), floor.heard(add), HEARD_BAR)
+        yield Pair(_call(traced(add)), _call(floor.heard(add)), HEARD_BAR)
 
 
-def heard_function_in_run() -> Ratio:
+@contextmanager
+def heard_function_in_run() -> Iterator[Pair]:
     """
     Call it inside a run, in a process that has made root runs first.
 
@@ -114,55 +135,68 @@ def heard_function_in_run() -> Ratio:
         for _ in range(_WARM_UP):
             function(1, 2)
         with traced("outer"):
-            return _call(function, floor.heard(add), HEARD_BAR)
+            yield Pair(_call(function), _call(floor.heard(add)), HEARD_BAR)
 
 
-def heard_method() -> Ratio:
+@contextmanager
+def heard_method() -> Iterator[Pair]:
     with listening():
-        return _call(Ours().add, Heard().add, HEARD_BAR, method=True)
+        yield Pair(_method(Ours()), _method(Heard()), HEARD_BAR)
 
 
-def heard_coroutine() -> Ratio:
+@contextmanager
+def heard_coroutine() -> Iterator[Pair]:
     with listening():
-        return in_turn(
-            awaited(traced(aadd)), awaited(floor.aheard(aadd)), bar=HEARD_BAR
-        )
+        yield Pair(awaited(traced(aadd)), awaited(floor.aheard(aadd)), HEARD_BAR)
 
 
-def token() -> Ratio:
-    def consume() -> None:
-        for _ in stream(_TOKENS):
+@contextmanager
+def heard_records() -> Iterator[Pair]:
+    with listening(Native()):
+        yield Pair(_call(traced(add)), _call(floor.heard(add)), HEARD_BAR)
+
+
+@contextmanager
+def token() -> Iterator[Pair]:
+    def consume(tokens: int) -> None:
+        for _ in stream(tokens):
             pass
 
     with listening():
-        return in_turn(
-            lambda: cpu_us(consume, _TOKENS),
-            statement("token(a, a, 'word')", token=floor.token, a=floor.mint()),
-            bar=TOKEN_BAR,
-        )
+        yield Pair(consume, _token(), TOKEN_BAR)
 
 
-def scope() -> Ratio:
-    return in_turn(
+@contextmanager
+def async_token() -> Iterator[Pair]:
+    async def consume(tokens: int) -> None:
+        async for _ in astream(tokens):
+            pass
+
+    with listening():
+        yield Pair(awaited(consume, whole=True), _token(), TOKEN_BAR)
+
+
+@contextmanager
+def scope() -> Iterator[Pair]:
+    yield Pair(
         statement("with make(h): pass", make=callbacks, h=floor.Handler()),
         statement("with make(): pass", make=floor.Scope),
-        bar=SCOPE_BAR,
+        SCOPE_BAR,
     )
 
 
-def importing() -> Ratio:
-    """
-    Compare the CPU that `import instrument` adds with that of the bare interpreter.
-    """
-    _child_cpu_ms("import instrument")  # writes the bytecode
-    pairs = []
-    for _ in range(_IMPORTS):
-        bare_ms = _child_cpu_ms("pass")
-        pairs.append((_child_cpu_ms("import instrument") - bare_ms, bare_ms))
-    return Ratio(pairs, IMPORT_BAR, "ms")
+@contextmanager
+def scope_with_a_call() -> Iterator[Pair]:
+    yield Pair(
+        statement(
+            "with make(h): f(1, 2)", make=callbacks, h=floor.Handler(), f=traced(add)
+        ),
+        statement("with make(): f(1, 2)", make=floor.Scope, f=floor.heard(add)),
+        SCOPE_BAR,
+    )
 
 
-RATIOS: dict[str, Callable[[], Ratio]] = {
+PAIRS: dict[str, Callable[[], AbstractContextManager[Pair]]] = {
     "idle function": idle_function,
     "idle function, a handler was installed before": idle_function_after_install,
     "idle function, called with `callbacks=` before": idle_function_after_callbacks,
@@ -172,21 +206,44 @@ RATIOS: dict[str, Callable[[], Ratio]] = {
     "function in a run, one handler": heard_function_in_run,
     "method, one handler": heard_method,
     "async function, one handler": heard_coroutine,
+    "function, one handler of `on_event`": heard_records,
     "one token of a generator to one handler": token,
+    "one token of an async generator to one handler": async_token,
     "make, enter and leave `with callbacks(h)`": scope,
-    "`import instrument`, of the bare interpreter": importing,
+    "the same with one call inside": scope_with_a_call,
+}
+
+
+def importing(module: str) -> Ratio:
+    """
+    Compare the CPU that importing *module* adds with that of the bare interpreter.
+    """
+    _child_cpu_ms(f"import {module}")  # writes the bytecode
+    pairs = []
+    for _ in range(_IMPORTS):
+        bare_ms = _child_cpu_ms("pass")
+        pairs.append((_child_cpu_ms(f"import {module}") - bare_ms, bare_ms))
+    return Ratio(pairs, IMPORT_BAR, "ms")
+
+
+RATIOS: dict[str, Callable[[], Ratio]] = {
+    **{what: lambda make=make: _cpu(make) for what, make in PAIRS.items()},  # type: ignore[misc]
+    "`import instrument`, of the bare interpreter": lambda: importing("instrument"),
+    "`import instrument.auto`, of the bare interpreter": lambda: importing(
+        "instrument.auto"
+    ),
     **GROWTH,
 }
 
 
 @contextmanager
-def listening() -> Iterator[None]:
+def listening(handler: object = floor.HANDLER) -> Iterator[None]:
     """
-    Open a scope with a no-op handler for ours, and a run for the floor.
+    Open a scope with a handler that does nothing for ours, and a run for the floor.
     """
     before = floor.CURRENT.set(floor.mint())
     try:
-        with callbacks(floor.Handler()):
+        with callbacks(handler):
             yield
     finally:
         floor.CURRENT.reset(before)
@@ -196,41 +253,49 @@ def main(word: str = "") -> None:
     """
     Print the rows whose name has *word* in it.
     """
+    chosen = [what for what in RATIOS if word in what]
+    counted = instructions.counted([what for what in chosen if what in PAIRS])
     print(f"Python {platform.python_version()}, {platform.machine()}\n")
-    print("| what | ours | floor | ratio | bar | |")
-    print("|---|--:|--:|--:|--:|---|")
-    for what, measured in RATIOS.items():
-        if word in what:
-            print(_line(what, measured()), flush=True)
+    print("| what | ours | floor | ratio | bar | | instructions | floor | ratio |")
+    print("|---|--:|--:|--:|--:|---|--:|--:|--:|")
+    for what in chosen:
+        print(_line(what, RATIOS[what](), counted.get(what)), flush=True)
 
 
-def _line(what: str, row: Ratio) -> str:
+def _line(what: str, row: Ratio, counted: tuple[float, float] | None) -> str:
     verdict = "ok" if row.is_ok else "**over**"
-    return (
+    line = (
         f"| {what} | {row.ours:,.3f} {row.unit} | {row.floor:,.3f} {row.unit}"
         f" | {row.value:.2f} | {row.bar:.2g} | {verdict} |"
     )
+    if counted is None:
+        return f"{line} | | |"
+    ours, least = counted
+    return f"{line} {ours:,.0f} | {least:,.0f} | {ours / least:.2f} |"
 
 
-def _idle(function: Callable[[int, int], int]) -> Ratio:
-    return _call(function, floor.empty(add), IDLE_BAR)
+def _cpu(make: Callable[[], AbstractContextManager[Pair]]) -> Ratio:
+    with make() as pair:
+        return pair.cpu()
 
 
-def _call(
-    ours: Callable[[int, int], int],
-    least: Callable[[int, int], int],
-    bar: float,
-    *,
-    method: bool = False,
-) -> Ratio:
+def _idle(function: Callable[[int, int], int]) -> Pair:
+    return Pair(_call(function), _call(floor.empty(add)), IDLE_BAR)
+
+
+def _call(function: Callable[[int, int], int]) -> Work:
+    return statement("it(1, 2)", it=function)
+
+
+def _method(it: object) -> Work:
     """
-    Compare two calls; of methods looking them up on their object counts too.
+    Call `add` of *it*; looking it up counts too.
     """
-    code = "it.add(1, 2)" if method else "it(1, 2)"
-    pick: Callable[[Any], object] = lambda it: it.__self__ if method else it  # noqa: E731
-    return in_turn(
-        statement(code, it=pick(ours)), statement(code, it=pick(least)), bar=bar
-    )
+    return statement("it.add(1, 2)", it=it)
+
+
+def _token() -> Work:
+    return statement("token(a, a, 'word')", token=floor.token, a=floor.mint())
 
 
 def _child_cpu_ms(code: str) -> float:
