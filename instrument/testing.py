@@ -75,11 +75,14 @@ class Recorder(BaseCallbackHandler):
         names the exception.
         """
         lines: list[str] = []
+        below: dict[UUID | None, list[Run]] = {}
+        for run in list(self.runs):
+            below.setdefault(run.parent_id, []).append(run)
         waiting = [(run, 0) for run in reversed(self.roots)]
         while waiting:
             run, depth = waiting.pop()
             lines.append(f"{'  ' * depth}{run.kind} {run.name}: {_status(run)}")
-            waiting += [(child, depth + 1) for child in reversed(self.children(run))]
+            waiting += [(child, depth + 1) for child in reversed(below.get(run.id, []))]
         return "\n".join(lines)
 
     def clear(self) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from instrument import Event, bind, callbacks, traced
 from instrument.handlers import FileCallbackHandler
+from instrument.handlers._file import lines
 from instrument.testing import Recorder
 
 
@@ -87,7 +88,7 @@ def test_unknown_mode(tmp_path: Path) -> None:
     """
     path = tmp_path / "events.jsonl"
 
-    with pytest.raises(ValueError, match="mode is 'a', 'w' or 'x', not 'r'"):
+    with pytest.raises(ValueError, match="mode is 'a' or 'w' or 'x', not 'r'"):
         FileCallbackHandler(path, "r")
     assert not path.exists()
 
@@ -102,20 +103,305 @@ def test_folder(tmp_path: Path) -> None:
         FileCallbackHandler(tmp_path / "missing" / "events.jsonl")
 
 
-@pytest.mark.parametrize("torn", ['{"v":1,"ev', "{}"])
+@pytest.mark.parametrize("torn", ['{"v":1,"ev', '{"v"', "{"])
 def test_after_a_crash(tmp_path: Path, torn: str) -> None:
     """
-    A file that a crash left in mid-line gets that line ended first.
+    The beginning of a record that a crash left at the end of a file is cut.
     """
     path = tmp_path / "events.jsonl"
-    path.write_text(torn)
+    path.write_text(f"before\n{torn}")
+
+    with FileCallbackHandler(path) as handler, callbacks(handler):
+        traced(work)()
+
+    before, *lines = path.read_text().splitlines()
+    assert before == "before"
+    assert [Event.from_json(line).event for line in lines] == [
+        "on_chain_start",
+        "on_chain_end",
+    ]
+    assert handler.lost == 1
+
+
+@pytest.mark.parametrize("last", ['{"v":1}', "{}", "a note", "n" * 100_000])
+def test_last_line_is_not_ours(tmp_path: Path, last: str) -> None:
+    """
+    A last line without its line break that is whole, or another's text, is ended.
+    """
+    path = tmp_path / "events.jsonl"
+    path.write_text(last)
 
     with FileCallbackHandler(path) as handler, callbacks(handler):
         traced(work)()
 
     first, *lines = path.read_text().splitlines()
-    assert first == torn
-    assert [Event.from_json(line).event for line in lines] == [
+    assert first == last
+    assert len(lines) == 2
+    assert handler.lost == 0
+
+
+FULL = """if True:
+    import os, resource, signal, sys
+    from instrument import callbacks, traced
+    from instrument.handlers import FileCallbackHandler
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    unlimited = resource.RLIM_INFINITY
+    handler = FileCallbackHandler(sys.argv[1])
+    with callbacks(handler):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64_000, unlimited))
+        for _ in range(10):
+            traced(lambda text: text)("x" * 10_000)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (unlimited, unlimited))
+        for number in range(3):
+            traced(lambda text: text)(f"later {number}")
+    print(handler.lost)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system limits no files")
+def test_full_disk(tmp_path: Path) -> None:
+    """
+    What a full disk has no room for is lost whole, counted, and reported.
+    """
+    path = tmp_path / "events.jsonl"
+
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    events = read(path)
+    assert int(done.stdout) == 26 - len(events) > 0
+    assert sum("later" in event.to_json() for event in events) == 6
+    assert "FileCallbackHandler failed at on_chain_" in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no such signal")
+def test_killed(tmp_path: Path) -> None:
+    """
+    What another process had written of a record when it was killed is cut.
+    """
+    path = tmp_path / "events.jsonl"
+    code = """if True:
+        import os, signal, sys
+        file = os.open(sys.argv[1], os.O_APPEND | os.O_WRONLY)
+        os.write(file, b'{"v":1,"event":"on_chain_st')
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+
+    with FileCallbackHandler(path) as handler, callbacks(handler):
+        traced(work)()
+        subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+        traced(work)()
+
+    assert len(read(path)) == 4
+    assert handler.lost == 1
+
+
+def test_two_handlers_of_one_file(tmp_path: Path) -> None:
+    """
+    Two handlers of one file write whole lines, also from threads and when one closes.
+    """
+    path = tmp_path / "events.jsonl"
+    first, second = FileCallbackHandler(path), FileCallbackHandler(path)
+
+    def many(handler: FileCallbackHandler) -> None:
+        with callbacks(handler):
+            for _ in range(50):
+                traced(work)("x" * 5_000)
+        handler.close()
+
+    threads = [threading.Thread(target=many, args=(it,)) for it in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(read(path)) == 200
+
+
+def test_rotation(tmp_path: Path) -> None:
+    """
+    At its limit a file is put aside whole, and so many of them are kept.
+    """
+    path = tmp_path / "events.jsonl"
+
+    with (
+        FileCallbackHandler(path, max_bytes=2_000, keep=2) as handler,
+        callbacks(handler),
+    ):
+        for number in range(20):
+            traced(work)(f"number {number}, {'x' * 300}")
+
+    files = [path.with_name(f"events.jsonl{end}") for end in (".2", ".1", "")]
+    assert sorted(tmp_path.iterdir()) == sorted(files)
+    assert all(0 < file.stat().st_size <= 2_000 for file in files)
+    last = [event.time_ns for file in files for event in read(file)]
+    assert last == sorted(last)
+    assert "number 19" in path.read_text()
+
+
+def test_record_over_the_limit(tmp_path: Path) -> None:
+    """
+    A record that is longer than the limit is written all the same, to a file of its own.
+    """
+    path = tmp_path / "events.jsonl"
+
+    with FileCallbackHandler(path, max_bytes=10) as handler, callbacks(handler):
+        traced(work)()
+
+    assert [event.event for event in read(path)] == ["on_chain_end"]
+    assert len(read(tmp_path / "events.jsonl.1")) == 1
+
+
+def test_rotation_by_bytes(tmp_path: Path) -> None:
+    """
+    A path of bytes is put aside under a name of bytes.
+    """
+    path: Any = os.fsencode(tmp_path / "events.jsonl")
+
+    with FileCallbackHandler(path, max_bytes=10) as handler, callbacks(handler):
+        traced(work)()
+
+    assert (tmp_path / "events.jsonl.1").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows renames no open file")
+def test_rotation_in_several_processes(tmp_path: Path) -> None:
+    """
+    Several processes that write to one file go over to the new one together.
+    """
+    path = tmp_path / "events.jsonl"
+    code = """if True:
+        import sys
+        from instrument import callbacks, traced
+        from instrument.handlers import FileCallbackHandler
+        with callbacks(FileCallbackHandler(sys.argv[1], max_bytes=20_000, keep=100)):
+            for _ in range(100):
+                traced(lambda text: text)("x" * 300)
+    """
+    command = [sys.executable, "-c", code, str(path)]
+
+    at_once = [subprocess.Popen(command) for _ in range(3)]
+
+    assert [process.wait() for process in at_once] == [0, 0, 0]
+    files = list(tmp_path.iterdir())
+    assert len(files) > 5
+    assert all(file.stat().st_size <= 20_000 for file in files)
+    assert sum(len(read(file)) for file in files) == 600
+
+
+def test_rotation_that_fails(tmp_path: Path, reports: list[str]) -> None:
+    """
+    Where no new file can be begun the old one grows on, and that is reported once.
+    """
+    path = tmp_path / "events.jsonl"
+    (tmp_path / "events.jsonl.1" / "in the way").mkdir(parents=True)
+
+    with FileCallbackHandler(path, max_bytes=10, keep=1) as handler, callbacks(handler):
+        traced(work)()
+        traced(work)()
+
+    assert len(read(path)) == 4
+    assert handler.lost == 0
+    assert len([line for line in reports if "failed at on_chain_end" in line]) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows renames no open file")
+def test_file_is_taken_away(tmp_path: Path) -> None:
+    """
+    With a limit, a file that another program took away is begun anew.
+    """
+    path = tmp_path / "events.jsonl"
+
+    with FileCallbackHandler(path, max_bytes=10_000) as handler, callbacks(handler):
+        traced(work)()
+        path.rename(tmp_path / "away")
+        traced(work)()
+
+    assert len(read(path)) == len(read(tmp_path / "away")) == 2
+
+
+@pytest.mark.parametrize(
+    "limits, said",
+    [
+        ({"max_bytes": 0}, "max_bytes is 1 or more, not 0"),
+        ({"max_bytes": "1 MB"}, "max_bytes is a whole number, not '1 MB'"),
+        ({"keep": 0}, "keep is 1 or more, not 0"),
+    ],
+)
+def test_wrong_limits(tmp_path: Path, limits: dict[str, Any], said: str) -> None:
+    """
+    A limit that is none is refused, and no file is made.
+    """
+    with pytest.raises((TypeError, ValueError), match=said):
+        FileCallbackHandler(tmp_path / "events.jsonl", **limits)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(lines.fcntl is None, reason="this system has no such locks")
+def test_another_process_keeps_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A process that was stopped while it wrote does not stop the others.
+    """
+    monkeypatch.setattr(lines, "_PATIENCE_S", 0.01)
+    path = tmp_path / "events.jsonl"
+    code = """if True:
+        import fcntl, sys
+        file = open(sys.argv[1], "a")
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        print("locked", flush=True)
+        sys.stdin.read()
+    """
+    command = [sys.executable, "-c", code, str(path)]
+
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with FileCallbackHandler(path) as handler, callbacks(handler):
+            traced(work)()
+        found = read(path)
+        process.communicate("")
+
+    assert len(found) == 2
+
+
+def test_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where files cannot be locked lines are written, and nothing of the file is cut.
+    """
+    monkeypatch.setattr(lines, "fcntl", None)
+    path = tmp_path / "events.jsonl"
+    path.write_text("before\n")
+
+    with FileCallbackHandler(path, max_bytes=10) as handler, callbacks(handler):
+        traced(work)()
+
+    assert path.read_text().splitlines()[0] == "before"
+    assert len(path.read_text().splitlines()) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_pipe(tmp_path: Path) -> None:
+    """
+    A pipe with a name is written to as it is.
+    """
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+    with FileCallbackHandler(path) as handler, callbacks(handler):
+        traced(work)()
+
+    found = os.read(reader, 65_536)
+    os.close(reader)
+    assert [Event.from_json(line).event for line in found.splitlines()] == [
         "on_chain_start",
         "on_chain_end",
     ]
@@ -249,3 +535,31 @@ def test_lock_is_reentrant(tmp_path: Path) -> None:
 
     names = [(event.event, event.name) for event in read(path)]
     assert ("on_chain_error", "stream") in names
+
+
+def test_written_from_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What ends while a line is being written, as it is collected, is written behind it.
+    """
+    path = tmp_path / "events.jsonl"
+
+    @traced("stream")
+    def stream() -> Any:
+        yield 1
+
+    def collecting() -> float:
+        held.clear()
+        return 0.0
+
+    with callbacks(FileCallbackHandler(path)):
+        held = [stream()]
+        next(held[0])
+        monkeypatch.setattr(lines, "monotonic", collecting)
+        traced(work)()
+
+    assert [(event.event, event.name) for event in read(path)] == [
+        ("on_chain_start", "stream"),
+        ("on_chain_start", "work"),
+        ("on_chain_error", "stream"),
+        ("on_chain_end", "work"),
+    ]

@@ -4,6 +4,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -84,6 +85,30 @@ def test_tree() -> None:
         "chain stream: abandoned\n"
         "chain open: running"
     )
+
+
+def test_tree_of_many_runs() -> None:
+    """
+    The tree looks through the runs a few times, however many there are.
+    """
+
+    class Counting(list[Any]):
+        looks = 0
+
+        def __iter__(self) -> Iterator[Any]:
+            Counting.looks += 1
+            return super().__iter__()
+
+    recorder = Recorder()
+    recorder.runs = Counting()
+    with callbacks(recorder):
+        for _ in range(100):
+            answer()
+
+    tree = recorder.tree()
+
+    assert len(tree.splitlines()) == len(recorder.runs)
+    assert 0 < Counting.looks < 10
 
 
 def test_deep_tree() -> None:

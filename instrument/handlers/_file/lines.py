@@ -1,0 +1,285 @@
+"""
+A file of whole lines, to which several threads and processes append.
+
+Whoever writes holds a lock on the file, and first looks whether it ends in mid-line: a
+writer that the disk had no room for, or that was killed, leaves the beginning of one.
+"""
+
+import os
+from _thread import get_ident
+from importlib import import_module
+from json import loads
+from time import monotonic, sleep
+from weakref import WeakValueDictionary
+
+from instrument._forks import fork_lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+fcntl: "Any" = import_module("fcntl") if os.name == "posix" else None
+"""Where there is none, on Windows, lines of several processes are not kept apart."""
+
+_OURS = b'{"v":'
+"""How each record begins."""
+
+_FLAGS = {
+    "a": os.O_APPEND | os.O_CREAT,
+    "w": os.O_APPEND | os.O_CREAT | os.O_TRUNC,
+    "x": os.O_APPEND | os.O_CREAT | os.O_EXCL,
+}
+_PATIENCE_S = 0.1
+"""How long to wait for another process: it writes a line, unless it was stopped."""
+
+_BLOCK = 65_536
+
+
+class Turns:
+    """
+    Whose turn it is to write to one file, among the threads and handlers of a process.
+    """
+
+    def __init__(self) -> None:
+        self.lock = fork_lock()
+        self.writer: int | None = None
+        self.waiting: list[tuple[Lines, bytes]] = []
+
+
+_turns: "WeakValueDictionary[Any, Turns]" = WeakValueDictionary()
+
+
+class Lines:
+    """
+    Append whole lines to a file.
+
+    Args:
+        path: The file.
+        mode: ``a`` to append, ``w`` to begin anew, ``x`` to refuse a file that exists.
+        max_bytes: The size beyond which a new file is begun; None for no limit.
+        keep: How many files of before are kept then, as ``path.1``, ``path.2`` ...
+
+    Attributes:
+        lost: How many lines could not be written, or were found torn and cut.
+    """
+
+    def __init__(
+        self, path: "str | bytes", mode: str, max_bytes: int | None, keep: int
+    ) -> None:
+        self.path = path
+        self.lost = 0
+        self._max_bytes, self._keep = max_bytes, keep
+        self._size = -1  # known while nobody else writes
+        self._is_alone = False
+        self._descriptor: int | None = self._opened(mode)
+        self._turns = _turns.setdefault(os.path.realpath(path), Turns())
+        with self._turns.lock:
+            try:
+                self._mend()
+            finally:
+                self._let_go()
+
+    @property
+    def is_open(self) -> bool:
+        return self._descriptor is not None
+
+    def write(self, line: bytes) -> None:
+        """
+        Append *line*, whole or not at all.
+
+        What is written from within, by a body that is collected just then, follows it.
+
+        Raises:
+            ValueError: If it is closed.
+            OSError: If there is no room. What was written of it is taken back.
+        """
+        turns = self._turns
+        with turns.lock:
+            if turns.writer == get_ident():
+                turns.waiting.append((self, line))
+                return
+            turns.writer, turns.waiting = get_ident(), []
+            try:
+                self._put(line)
+            finally:
+                try:
+                    for other, later in turns.waiting:  # grows meanwhile
+                        other._put(later)
+                finally:
+                    turns.writer = None
+
+    def close(self) -> None:
+        """
+        Close the file; what is written later raises.
+        """
+        with self._turns.lock:
+            descriptor, self._descriptor = self._descriptor, None
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _put(self, line: bytes) -> None:
+        if self._descriptor is None:
+            message = f"the file {self.path!r} of this handler is closed"
+            raise ValueError(message)
+        failed: OSError | None = None
+        try:
+            self._mend()
+            if self._is_alone and self._is_full(len(line)):
+                failed = self._turn()
+            self._append(line)
+        except OSError:
+            self.lost += 1
+            raise
+        finally:
+            self._let_go()
+        if failed is not None:
+            raise failed
+
+    def _mend(self) -> None:
+        """
+        Keep other processes out, and see to it that the file ends with a line.
+        """
+        self._keep_out()
+        while self._max_bytes is not None and not self._is_current():
+            self._reopen()
+            self._keep_out()
+        if self._is_alone:
+            self._end_last_line()
+
+    def _append(self, line: bytes) -> None:
+        file: Any = self._descriptor
+        left = line
+        try:
+            while left:
+                left = left[os.write(file, left) :]
+        except OSError:
+            written = len(line) - len(left)
+            if written and self._is_alone:
+                os.ftruncate(file, os.fstat(file).st_size - written)
+            raise
+        if self._size >= 0:
+            self._size += len(line)
+
+    def _end_last_line(self) -> None:
+        """
+        End the last line if it is whole or somebody else's text; cut it if it is torn.
+        """
+        file: Any = self._descriptor
+        size = os.fstat(file).st_size  # 0 for what is no file: a pipe, a terminal
+        if size == self._size:
+            return
+        self._size = size
+        if size == 0 or _read(file, size - 1, 1) == b"\n":
+            return
+        start = _line_start(file, size)
+        if _is_torn(_read(file, start, size - start)):
+            self.lost += 1
+            os.ftruncate(file, start)
+            self._size = start
+        else:
+            os.write(file, b"\n")
+            self._size = size + 1
+
+    def _is_full(self, more: int) -> bool:
+        return self._max_bytes is not None and 0 < self._size > self._max_bytes - more
+
+    def _turn(self) -> OSError | None:
+        """
+        Begin a new file.
+
+        Returns:
+            Why that failed; then the old one grows on.
+        """
+        try:
+            for number in range(self._keep, 0, -1):
+                newer = self._numbered(number - 1)
+                if os.path.exists(newer):  # noqa: PTH110 - a path may be bytes
+                    os.replace(newer, self._numbered(number))  # noqa: PTH105
+            self._reopen()
+        except OSError as exc:
+            return exc
+        self._mend()
+        return None
+
+    def _numbered(self, number: int) -> "Any":
+        path: Any = self.path
+        if number == 0:
+            return path
+        return path + (
+            f".{number}".encode() if isinstance(path, bytes) else f".{number}"
+        )
+
+    def _keep_out(self) -> None:
+        """
+        Lock the file; after a while, or where that cannot be, go on without.
+        """
+        self._is_alone = False
+        end_s = monotonic() + _PATIENCE_S
+        while fcntl is not None:
+            try:
+                fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                if monotonic() > end_s:
+                    return
+                sleep(0.001)
+            except OSError:  # a pipe, a file system without locks
+                return
+            else:
+                self._is_alone = True
+                return
+
+    def _let_go(self) -> None:
+        if self._is_alone and self._descriptor is not None:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+
+    def _is_current(self) -> bool:
+        file: Any = self._descriptor
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(file))  # noqa: PTH116
+        except FileNotFoundError:
+            return False
+
+    def _opened(self, mode: str) -> int:
+        return os.open(
+            self.path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | _FLAGS[mode], 0o666
+        )
+
+    def _reopen(self) -> None:
+        before: Any = self._descriptor
+        self._descriptor, self._size = self._opened("a"), -1
+        os.close(before)  # gives up its lock, too
+
+
+def _is_torn(rest: bytes) -> bool:
+    """
+    Tell whether *rest*, with no line break behind it, is the beginning of a record.
+    """
+    if not (rest.startswith(_OURS) or _OURS.startswith(rest)):
+        return False
+    try:
+        loads(rest)
+    except ValueError:
+        return True
+    return False
+
+
+def _line_start(file: int, size: int) -> int:
+    """
+    Find where the last line begins, looking from the end.
+    """
+    end = size
+    while end > 0:
+        start = max(0, end - _BLOCK)
+        found = _read(file, start, end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _read(file: int, start: int, length: int) -> bytes:
+    os.lseek(file, start, os.SEEK_SET)  # Windows has no `pread`
+    found = b""
+    while len(found) < length and (more := os.read(file, length - len(found))):
+        found += more
+    return found
