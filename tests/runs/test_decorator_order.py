@@ -185,3 +185,13 @@ def test_what_cannot_be_called(made: Any) -> None:
     """
     with pytest.raises(TypeError, match=CURE):
         traced(made)
+
+
+def test_tool_of_langchain() -> None:
+    """
+    A LangChain tool is refused with the same cure: LangChain calls what it keeps.
+    """
+    tools: Any = pytest.importorskip("langchain_core.tools")
+
+    with pytest.raises(TypeError, match=CURE):
+        traced(tools.tool(work))
