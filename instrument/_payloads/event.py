@@ -131,7 +131,7 @@ class Event:
     One thing that one run did, at one time.
 
     ``to_json`` and ``from_json`` round-trip. ``data`` is what the event carries
-    (its keys are in the README, "One native record"); ``run`` is the live run where
+    (its keys are in the guide ``examples/records``); ``run`` is the live run where
     the event was made, None where it was read from JSON.
     """
 

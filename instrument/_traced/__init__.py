@@ -118,7 +118,10 @@ class Traced:
             given = _given(None, self._kind, keywords)
             return _applied(target, given)
         if target is not None and not isinstance(target, str):
-            message = f"traced takes a function or a name, not {safe_repr(target)}."
+            message = (
+                f"traced takes a function or a name, not {safe_repr(target)}."
+                f" If a decorator made this of a function: {_LOWEST}."
+            )
             raise TypeError(message)
         if target == "":
             message = "traced needs a name that is not empty: traced('answer')."
@@ -167,6 +170,14 @@ class _Kinds(Traced):
 traced = _Kinds()
 
 _KEYWORDS = NAMES[1:]
+_LOWEST = "put @traced below it, next to def"
+_REGISTERED = {  # each keeps the function that it is made of, and calls that
+    ("celery.app.task", "Task"),
+    ("celery.local", "Proxy"),  # a task that Celery has not made yet
+    ("click.core", "Command"),
+    ("dramatiq.actor", "Actor"),
+    ("huey.api", "TaskWrapper"),
+}
 
 
 def _given(name: str | None, kind: str, keywords: "dict[str, Any]") -> Keywords:
@@ -204,7 +215,19 @@ def _check_function(keyword: str, value: object) -> None:
         raise TypeError(message)
 
 
+def _check_not_registered(cls: type) -> None:
+    for base in cls.__mro__:  # of the type: a proxy would make what it stands for
+        named = (base.__module__, base.__name__)
+        if named in _REGISTERED:
+            message = (
+                f"@traced hears nothing above what makes a {'.'.join(named)}: that"
+                f" keeps the function, and calls it itself. A cure: {_LOWEST}."
+            )
+            raise TypeError(message)
+
+
 def _applied(target: "Any", given: Keywords) -> "Any":
+    _check_not_registered(type(target))
     if isinstance(target, type):
         from instrument._traced.classes import decorate_class
 

@@ -1,7 +1,7 @@
 """
-Write the README's table of SDKs, from what calls of the fake provider make heard.
+Write the guide's table of SDKs, from what calls of the fake provider make heard.
 
-``python tests/integrations/table.py`` prints it; test_table.py holds the README to it.
+``python tests/integrations/table.py`` prints it; test_table.py holds the guide to it.
 """
 
 import sys

@@ -1,5 +1,5 @@
 """
-The README's table of SDKs says what the SDKs of this environment do.
+The guide's table of SDKs says what the SDKs of this environment do.
 """
 
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[2] / "README.md"
+GUIDE = Path(__file__).parents[2] / "examples" / "providers" / "README.md"
 
 
 def test_the_table() -> None:
@@ -18,9 +18,9 @@ def test_the_table() -> None:
     if sys.version_info < (3, 12):
         pytest.skip("what is heard automatically needs Python 3.12")
     module = import_module("table")
-    lines = README.read_text("utf-8").splitlines()
+    lines = GUIDE.read_text("utf-8").splitlines()
     if module.markdown([]).splitlines()[0] not in lines:
-        pytest.skip("the README has no table of SDKs")
+        pytest.skip("the guide has no table of SDKs")
     shown = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in lines

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
+FOLDER = Path(__file__).parents[2] / "examples"
+EXAMPLES = sorted(FOLDER.glob("*/*.py"))
 LINES_LIMIT = 60
 Installed = Callable[[str], None]
 PRINTED = re.compile(r"^ *#> ?(.*)$", re.MULTILINE)
 
 every_example = pytest.mark.parametrize(
-    "example", EXAMPLES, ids=[path.stem for path in EXAMPLES]
+    "example", EXAMPLES, ids=[f"{p.parent.name}/{p.stem}" for p in EXAMPLES]
 )
 
 
@@ -41,9 +42,9 @@ def run(example: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_there_are_examples() -> None:
     """
-    The folder is found, and holds one file for each question.
+    The folders are found, and hold one file for each question.
     """
-    assert len(EXAMPLES) == 24
+    assert len(EXAMPLES) == 26
 
 
 @every_example
@@ -59,6 +60,36 @@ def test_example_prints(example: Path, tmp_path: Path, installed: Installed) -> 
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == promised
+
+
+def test_examples_of_sdks_are_run() -> None:
+    """
+    Examples that need a provider's SDK are named in the environment that has it.
+    """
+    settings = (FOLDER.parent / "pyproject.toml").read_text("utf-8")
+    sdks = [
+        f"test_example_prints[{path.parent.name}/{path.stem}]"
+        for path in EXAMPLES
+        if "import openai\n" in path.read_text("utf-8")
+    ]
+
+    assert len(sdks) >= 3
+    assert [name for name in sdks if name not in settings] == []
+
+
+def test_picture_is_drawn(tmp_path: Path, installed: Installed) -> None:
+    """
+    The picture in the README is what its script draws, but for durations.
+    """
+    example = FOLDER / "handlers" / "draw_the_tree.py"
+    installed(example.read_text("utf-8"))
+
+    run(example, tmp_path)
+
+    number = re.compile(r"[\d,.]+ (ms|s|tokens/s)\b")
+    drawn = (tmp_path / "tree.svg").read_text("utf-8")
+    kept = example.with_name("tree.svg").read_text("utf-8")
+    assert number.sub("...", drawn) == number.sub("...", kept)
 
 
 @every_example

@@ -1,5 +1,5 @@
 """
-What the README and the docstrings show is what happens.
+What the README, the guides and the docstrings show is what happens.
 """
 
 import ast
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import instrument
+from instrument import handlers
 from instrument._audience.listener import EVENTS
 from instrument.cli import COMMANDS as COMMANDS_OF_OURS
 from instrument.cli import main
@@ -22,8 +23,11 @@ from pytest_examples import CodeExample, EvalExample, find_examples
 
 CHECKOUT = Path(__file__).parents[2]
 README = CHECKOUT / "README.md"
-TEXT = README.read_text("utf-8")
-LINES = TEXT.splitlines()
+GUIDES = sorted(CHECKOUT.glob("examples/*/README.md"))
+DOCUMENTS = [README, *GUIDES]
+LINKED = [*DOCUMENTS, *sorted(CHECKOUT.glob(".github/*.md")), CHECKOUT / "CHANGELOG.md"]
+TEXTS = {path: path.read_text("utf-8") for path in LINKED}
+TEXT = TEXTS[README]
 PACKAGE = Path(instrument.__file__).parent
 
 COMMANDS = (
@@ -32,25 +36,50 @@ COMMANDS = (
 )
 FIRST_CODE_BEFORE_LINE = 25
 FIRST_CODE_LINES_LIMIT = 12
+README_LINES_LIMIT = 400
 CODE_WIDTH = 88
 DURATION = re.compile(r"\d+(\.\d+)? (us|ms|s)\b")
 PRINTED = re.compile(r"^ *#> ?(.*)$", re.MULTILINE)
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+def title(path: Path) -> str:
+    """
+    Name a document: README, or a guide by its folder.
+    """
+    return "README" if path == README else path.parent.name
+
+
 def heading(example: CodeExample) -> str:
     """
-    Name the section of the README that *example* stands in.
+    Name the section that *example* stands in, after its document.
     """
-    above = LINES[: example.start_line]
-    return next(line for line in reversed(above) if re.match("#+ ", line)).strip("# ")
+    above = TEXTS[example.path].splitlines()[: example.start_line]
+    nearest = next(line for line in reversed(above) if re.match("#+ ", line))
+    return f"{title(example.path)}: {nearest.strip('# ')}"
 
 
-def section(name: str) -> str:
+def guide(subject: str) -> str:
     """
-    Give the text of a section of the README.
+    Give the text of the guide of *subject*.
     """
-    return TEXT.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+    return TEXTS[CHECKOUT / "examples" / subject / "README.md"]
+
+
+def blocks(path: Path) -> list[tuple[str, str]]:
+    """
+    List the blocks of a document: what kind each is of, and what it holds.
+    """
+    return FENCED.findall(TEXTS[path])
+
+
+def anchors(path: Path) -> set[str]:
+    """
+    Give the anchors of a document's headings, as GitHub makes them.
+    """
+    lines = re.sub(r"^```.*?^```$", "", TEXTS[path], flags=FENCED.flags).splitlines()
+    titles = [line.strip("# ").lower() for line in lines if line.startswith("#")]
+    return {re.sub(r"[^\w-]", "", line.replace(" ", "-")) for line in titles}
 
 
 def promised(example: CodeExample) -> list[str]:
@@ -58,7 +87,7 @@ def promised(example: CodeExample) -> list[str]:
     List the lines that *example* says it prints: after ``#>``, then in a text block.
     """
     lines = PRINTED.findall(example.source)
-    below = "\n".join(LINES[example.end_line :])
+    below = "\n".join(TEXTS[example.path].splitlines()[example.end_line :])
     follows = re.match(r"\s*```text\n(.*?)^```$", below, re.MULTILINE | re.DOTALL)
     return lines + (follows[1].splitlines() if follows else [])
 
@@ -84,8 +113,11 @@ def ran(
 
 
 SECTIONS = {
-    name: list(examples) for name, examples in groupby(find_examples(README), heading)
+    name: list(examples)
+    for path in DOCUMENTS
+    for name, examples in groupby(find_examples(path), heading)
 }
+every_document = pytest.mark.parametrize("path", DOCUMENTS, ids=title)
 
 
 @pytest.mark.parametrize("name", list(SECTIONS))
@@ -122,25 +154,56 @@ def test_readme_code(
         test(request.getfixturevalue("recorder"))
 
 
-def test_every_block_is_known() -> None:
+@every_document
+def test_every_block_is_known(path: Path) -> None:
     """
     Blocks are code that is run, what it prints, or commands; each is of one kind.
     """
-    kinds = {kind for kind, _ in FENCED.findall(TEXT)}
-    code = "".join(code for kind, code in FENCED.findall(TEXT) if kind == "python")
+    kinds = {kind for kind, _ in blocks(path)}
+    code = "".join(code for kind, code in blocks(path) if kind == "python")
+    found = [e for examples in SECTIONS.values() for e in examples if e.path == path]
 
-    assert max(map(len, code.splitlines())) <= CODE_WIDTH
+    assert max(map(len, code.splitlines()), default=0) <= CODE_WIDTH
     assert kinds <= {"python", "text", "console"}
-    assert sum(map(len, SECTIONS.values())) == TEXT.count("```python\n")
+    assert len(found) == TEXTS[path].count("```python\n")
+    assert len(blocks(path)) * 2 == len(re.findall("^ *```", TEXTS[path], re.MULTILINE))
+
+
+def test_code_for_sdks_is_run() -> None:
+    """
+    Sections that need a provider's SDK are named in the environment that has it.
+    """
+    settings = (CHECKOUT / "pyproject.toml").read_text("utf-8")
+    sdks = [
+        name
+        for name, examples in SECTIONS.items()
+        if any("import openai\n" in example.source for example in examples)
+    ]
+
+    assert len(sdks) >= 3
+    assert [name for name in sdks if f"test_readme_code[{name}]" not in settings] == []
+
+
+def test_headings_differ() -> None:
+    """
+    No two sections of a document have one name: code goes on within a section only.
+    """
+    names = [
+        name for path in DOCUMENTS for name, _ in groupby(find_examples(path), heading)
+    ]
+
+    assert len(names) == len(set(names))
 
 
 def test_first_screen() -> None:
     """
-    Code comes before line 25, is at most 12 lines long, and its output follows.
+    README has 400 lines at most; its code comes before line 25, is at most 12 lines
+    long, and its output follows.
     """
     first = next(iter(SECTIONS.values()))[0]
     code = [line for line in first.source.splitlines() if line.strip()]
 
+    assert len(TEXT.splitlines()) <= README_LINES_LIMIT
     assert first.start_line < FIRST_CODE_BEFORE_LINE
     assert len(code) <= FIRST_CODE_LINES_LIMIT
     assert promised(first)
@@ -156,14 +219,14 @@ def test_commands(command: str) -> None:
 
 def test_console_options(capsys: pytest.CaptureFixture[str]) -> None:
     """
-    Commands of ours in the README name commands and options that there are.
+    Commands of ours in the documents name commands and options that there are.
     """
     with pytest.raises(SystemExit):
         main(["demo", "--help"])
     offered = set(re.findall(r"--\w+", capsys.readouterr().out))
 
     consoles = "\n".join(
-        code for kind, code in FENCED.findall(TEXT) if kind == "console"
+        code for path in DOCUMENTS for kind, code in blocks(path) if kind == "console"
     )
     ours = re.findall(r"python -m instrument (.*)", consoles)
     used = {option for line in ours for option in re.findall(r"--\w+", line)}
@@ -174,38 +237,67 @@ def test_console_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert used <= offered
 
 
-def test_readme_links() -> None:
+@pytest.mark.parametrize(
+    "path", LINKED, ids=[str(path.relative_to(CHECKOUT)) for path in LINKED]
+)
+def test_links(path: Path) -> None:
     """
-    Links lead to files and headings that exist.
+    Links lead to files and headings that exist, also in other documents.
     """
-    targets = re.findall(r"\]\(([^)]+)\)", TEXT)
-    anchors = {
-        "#" + re.sub(r"[^\w-]", "", line.strip("# ").lower().replace(" ", "-"))
-        for line in LINES
-        if line.startswith("#")
-    }
+    targets = re.findall(r"\]\(([^)]+)\)", TEXTS[path])
 
-    local = [target for target in targets if "://" not in target]
-    assert [t for t in local if t not in anchors and not (CHECKOUT / t).exists()] == []
+    broken = []
+    for target in (t for t in targets if "://" not in t):
+        name, _, anchor = target.partition("#")
+        file = (path.parent / name).resolve() if name else path
+        headings = anchors(file) if anchor and file in TEXTS else {anchor}
+        if not file.exists() or anchor not in headings:
+            broken.append(target)
+    assert broken == []
+
+
+def test_guides() -> None:
+    """
+    README leads to each guide, and a guide to each script beside it.
+    """
+    unnamed = [
+        path
+        for path in sorted(CHECKOUT.glob("examples/*/*.py"))
+        if f"]({path.name})" not in TEXTS[path.parent / "README.md"]
+    ]
+
+    assert len(GUIDES) == 10
+    assert unnamed == []
+    assert [p for p in GUIDES if f"](examples/{title(p)}/README.md" not in TEXT] == []
 
 
 def test_names_of_events() -> None:
     """
     Every event that is named exists, and each that there is has its data described.
     """
-    named = set(re.findall(r"`(on_[a-z_]+)`", TEXT))
-    described = set(re.findall(r"`(on_[a-z_]+)`", section("One native record")))
+    texts = "".join(TEXTS[path] for path in DOCUMENTS)
+    named = set(re.findall(r"`(on_[a-z_]+)`", texts))
+    described = set(re.findall(r"`(on_[a-z_]+)`", guide("records")))
     starts_and_ends = {event for event in EVENTS if event.endswith(("_start", "_end"))}
 
-    assert named - set(EVENTS) == set()
+    assert named - set(EVENTS) - {"on_interrupt", "on_resume"} == set()
     assert starts_and_ends - described == set()
+
+
+def test_names_of_handlers() -> None:
+    """
+    Every handler that comes with the package is in the README's table.
+    """
+    rows = "".join(line for line in TEXT.splitlines() if line.startswith("| "))
+
+    assert [name for name in handlers.__all__ if name not in rows] == []
 
 
 def test_speed_table() -> None:
     """
     What is over its bar is listed below the table.
     """
-    text = section("Speed")
+    text = guide("speed")
     rows = re.findall(r"^\| (.+?) \|.*\| (ok|\*\*over\*\*) \|$", text, re.MULTILINE)
     listed = re.findall(r"^- (.+): [\d.]+ times the floor", text, re.MULTILINE)
 
