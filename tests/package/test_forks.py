@@ -88,7 +88,7 @@ def test_lock_is_free_in_a_child() -> None:
         ),
         (
             lambda: FileCallbackHandler(os.devnull),
-            lambda handler, _: handler._lock,
+            lambda handler, _: handler._lines._turns.lock,
         ),
         (StdOutCallbackHandler, lambda *_: terminal._lock),
     ],
