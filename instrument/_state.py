@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from instrument._audience.layers import Layer
-    from instrument._audience.plan import Plan
+    from instrument._audience.plan import Layer, Plan
 
 
 class Muted:

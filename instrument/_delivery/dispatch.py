@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument._audience.audience import Receivers
-    from instrument._audience.layers import Layer
     from instrument._audience.listener import Listener
+    from instrument._audience.plan import Layer
     from instrument._runs.run import Run
 
     Waiting = tuple[Awaitable[Any], Listener, Layer]

@@ -1,5 +1,6 @@
 """
-Flush handlers: when their block is left, and at the interpreter's exit.
+Flush handlers: when their block is left, when the call that was given them ends, and
+at the interpreter's exit.
 
 At exit, generators that are still suspended end as abandoned first.
 """
@@ -9,16 +10,19 @@ import weakref
 from contextlib import nullcontext
 
 from instrument import _report
-from instrument._audience.layers import Layer, Options
+from instrument._audience.plan import Layer, Options
 from instrument._delivery import loops as _loops
 from instrument._state import MUTED, PROCESS, get_state, set_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from typing import Any, Protocol
 
     from instrument._audience.listener import Listener
+    from instrument._runs.run import Run
+
+    Pending = Coroutine[Any, Any, None]
 
     class Stream(Protocol):
         def abandon(self) -> None: ...
@@ -99,6 +103,44 @@ async def aflush(layer: "Layer", *, shielded: bool = False) -> None:
         for listener in left:  # closed meanwhile: nothing can be awaited
             _flush(listener, layer)
         set_state(state)
+
+
+def flush_given(run: "Run") -> None:
+    """
+    Flush what the call of *run*, which has ended, was given in ``callbacks=``.
+    """
+    layer = _given(run)
+    if layer is not None:
+        flush(layer)
+
+
+def aflush_given(run: "Run", pending: "Pending | None") -> "Pending | None":
+    """
+    The same in async code, behind what is *pending*; at once where nothing can wait.
+    """
+    layer = _given(run)
+    if layer is None:
+        return pending
+    if run.status == "abandoned":
+        flush(layer)
+        return pending
+    return _flush_later(layer, pending, shielded=run.status == "cancelled")
+
+
+def _given(run: "Run") -> "Layer | None":
+    layer = run._layers[-1]
+    flushes = layer.rank == "call" and any(it.flushes for it in layer.options.listeners)
+    return layer if flushes else None
+
+
+async def _flush_later(
+    layer: "Layer", pending: "Pending | None", *, shielded: bool
+) -> None:
+    try:
+        if pending is not None:
+            await pending
+    finally:
+        await aflush(layer, shielded=shielded)
 
 
 def _flush(listener: "Listener", layer: "Layer") -> None:

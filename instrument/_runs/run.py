@@ -5,8 +5,7 @@
 from itertools import count, islice
 
 from instrument import _ids, _report
-from instrument._audience.layers import Layer, Options
-from instrument._audience.plan import NOBODY, Plan, View
+from instrument._audience.plan import NOBODY, Layer, Options, Plan, View
 from instrument._payloads.event import Usage
 from instrument._payloads.redact import redacted
 from instrument._runs.facts import Facts
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
     from uuid import UUID
 
-    from instrument._audience.plan import Audience
+    from instrument._audience.audience import Audience
     from instrument._payloads.answers import Answer
 
     class Binding(Protocol):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
     from uuid import UUID
 
-    from instrument._audience.plan import Audience
+    from instrument._audience.audience import Audience
     from instrument._runs.run import Run
 
 CONTAINERS: "frozenset[Any]" = frozenset(

@@ -5,7 +5,7 @@ What one ``@traced`` says of its function, and how a call of it becomes a run.
 from types import CoroutineType
 
 from instrument import _report, _state
-from instrument._audience.layers import Layer
+from instrument._audience.plan import Layer
 from instrument._callables.decorate import decorated, is_coroutine_function
 from instrument._callables.follow import FOLLOWED, follow
 from instrument._runs.ending import afail, afinish, astart, fail, finish, start

@@ -14,8 +14,8 @@ import anyio
 import pytest
 
 from instrument import AsyncCallbackHandler, callbacks, emit, traced
-from instrument._audience.layers import Layer, Options
 from instrument._audience.listener import as_listener
+from instrument._audience.plan import Layer, Options
 from instrument._delivery import lanes as _lanes
 
 pytestmark = pytest.mark.anyio

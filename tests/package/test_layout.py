@@ -38,7 +38,7 @@ FLOORS = [
 ]
 FLOOR_OF = {name: level for level, names in enumerate(FLOORS) for name in names}
 
-FILE_LINES_LIMIT = 330
+FILE_LINES_LIMIT = 500
 FUNCTION_LINES_LIMIT = 40
 
 NEVER_TRUE = {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
@@ -185,7 +185,7 @@ def test_imports_point_down(module: str) -> None:
 @every_module
 def test_files_are_short(module: str) -> None:
     """
-    A file is at most 330 lines long: one concept.
+    A file is at most 500 lines long: one whole concept.
     """
     assert len(SOURCES[module].read_text("utf-8").splitlines()) <= FILE_LINES_LIMIT
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from instrument._audience.layers import Layer
     from instrument._audience.listener import Listener
+    from instrument._audience.plan import Layer
     from instrument._runs.run import Run
 
 Account = TypeVar("Account")
