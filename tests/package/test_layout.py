@@ -21,8 +21,8 @@ CHECKOUT = Path(__file__).parents[2]
 # command line and its demo stand above the root: they use the public names, as any
 # program does.
 FLOORS = [
-    {"exceptions", "_forks", "_ids", "_state", "_text"},
-    {"_report"},
+    {"exceptions", "_forks", "_state", "_text"},
+    {"_ids", "_report"},  # ids are drawn anew in a forked child
     {"_callables", "_payloads"},
     {"_audience"},
     {"_delivery"},

@@ -4,12 +4,13 @@ The highest resident memory of this process since some moment.
 Resident memory is the process's: what other threads allocate meanwhile is in it.
 """
 
-import os
 from bisect import bisect_left
 from operator import itemgetter
 from threading import RLock, Thread
 from time import perf_counter_ns, sleep
 from weakref import WeakSet
+
+from instrument._forks import in_child
 
 PERIOD_S = 0.01
 _FRESH_NS = 1_000_000
@@ -128,5 +129,4 @@ def _forget() -> None:
     _sampler = None
 
 
-_at_fork = getattr(os, "register_at_fork", lambda **_: None)  # not on Windows
-_at_fork(after_in_child=_forget)
+in_child(_forget)
