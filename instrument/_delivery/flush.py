@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from instrument import _report
 from instrument._audience.plan import Layer, Options
 from instrument._delivery import loops as _loops
-from instrument._state import MUTED, PROCESS, get_state, set_state
+from instrument._state import MUTED, PROCESS, muted, set_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,20 +60,20 @@ def flush(layer: "Layer") -> None:
     """
     Serve what is queued in background, then flush the handlers of a block left.
     """
-    state = get_state()
-    set_state(MUTED)
     left = iter(layer.options.listeners)
-    try:
-        if layer.lanes:
-            from instrument._delivery import lanes as _lanes
+    with muted():
+        try:
+            if layer.lanes:
+                from instrument._delivery import lanes as _lanes
 
-            _lanes.wait([layer])
-        for listener in left:
-            _flush(listener, layer)
-    finally:
-        for listener in left:  # Ctrl-C in one: those behind are flushed all the same
-            _flush(listener, layer)
-        set_state(state)
+                _lanes.wait([layer])
+            for listener in left:
+                _flush(listener, layer)
+        finally:
+            for (
+                listener
+            ) in left:  # Ctrl-C in one: those behind are flushed all the same
+                _flush(listener, layer)
 
 
 async def aflush(layer: "Layer", *, shielded: bool = False) -> None:
@@ -83,26 +83,24 @@ async def aflush(layer: "Layer", *, shielded: bool = False) -> None:
     Args:
         shielded: A task that was cancelled serves behind a shield, at most 30 s.
     """
-    state = get_state()
-    set_state(MUTED)
     left = iter(layer.options.listeners)
-    try:
-        with _loops.shield() if shielded else nullcontext():
-            if layer.lanes:
-                from instrument._delivery import lanes as _lanes
+    with muted():
+        try:
+            with _loops.shield() if shielded else nullcontext():
+                if layer.lanes:
+                    from instrument._delivery import lanes as _lanes
 
-                await _lanes.settle([layer])
-            for listener in left:
-                await _aflush(listener)
-    except _loops.cancellations():  # meanwhile: those behind are flushed all the same
-        with _loops.shield():
-            for listener in left:
-                await _aflush(listener)
-        raise
-    finally:
-        for listener in left:  # closed meanwhile: nothing can be awaited
-            _flush(listener, layer)
-        set_state(state)
+                    await _lanes.settle([layer])
+                for listener in left:
+                    await _aflush(listener)
+        except _loops.cancellations():  # those behind are flushed all the same
+            with _loops.shield():
+                for listener in left:
+                    await _aflush(listener)
+            raise
+        finally:
+            for listener in left:  # closed meanwhile: nothing can be awaited
+                _flush(listener, layer)
 
 
 def flush_given(run: "Run") -> None:
