@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from instrument._payloads.event import Event
 
-    Given = ParamSpec("Given")
-    Told = Callable[Given, Coroutine[Any, Any, None]]
+    Arguments = ParamSpec("Arguments")
+    Awaited = Callable[Arguments, Coroutine[Any, Any, None]]
 
 
 class BaseCallbackHandler(_seen.Seen):
@@ -309,7 +309,9 @@ class BaseCallbackHandler(_seen.Seen):
         """Hear everything, as the one native record, after the event's own method."""
 
 
-def _awaited(method: "Callable[Given, Any]") -> "Callable[[Told[...]], Told[Given]]":
+def _awaited(
+    method: "Callable[Arguments, Any]",
+) -> "Callable[[Awaited[...]], Awaited[Arguments]]":
     """
     Give a coroutine function the signature and the docstring of *method*.
 

@@ -228,9 +228,9 @@ class ChatModel(Llm):
                 break
             given = given[0]
         if isinstance(given, (list, tuple)):
-            # as `_own` does, for which a call each would cost as much again
+            # as `_copied` does, for which a call each would cost as much again
             return [dict(it) if type(it) is dict else it for it in given]
-        return [_own(given)]
+        return [_copied(given)]
 
     def start_data(self, run: "Run") -> "dict[str, Any]":
         messages = run.inputs
@@ -275,10 +275,10 @@ def _result(run: "Run") -> LLMResult:
 
 
 def _shown(run: "Run", value: object, name: str) -> "Any":
-    heard = run._audience
-    if not heard.capture or run._spec_outputs is False:
+    audience = run._audience
+    if not audience.capture or run._spec_outputs is False:
         return None
-    return redacted(value, heard.redactors, ("outputs", name))
+    return redacted(value, audience.redactors, ("outputs", name))
 
 
 def _model_data(run: "Run") -> "dict[str, Any]":
@@ -293,7 +293,7 @@ def _listed(given: object) -> "list[Any]":
     return list(given) if isinstance(given, (list, tuple)) else [given]
 
 
-def _own(message: object) -> object:
+def _copied(message: object) -> object:
     return dict(message) if type(message) is dict else message
 
 

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from instrument._forks import fork_lock
 from instrument._text import safe_repr
 from instrument.exceptions import BudgetExceeded
-from instrument.handlers._shared.accounts import Requests
+from instrument.handlers._shared.accounts import Accounts
 from instrument.handlers._shared.prices import Prices
 from instrument.handlers._shared.run_handler import RunHandler
 
@@ -104,7 +104,7 @@ class BudgetHandler(RunHandler):
         self._tools = _checked_tools(tools)
         is_priced = prices is not None or max_cost_usd is not None
         self._prices = Prices(prices) if is_priced else None
-        self._requests = Requests(_Account)
+        self._accounts = Accounts(_Account)
         self._calls: WeakKeyDictionary[Run, _Call] = WeakKeyDictionary()
 
     def spent(self, scope_or_run: object = None) -> Spent:
@@ -115,10 +115,10 @@ class BudgetHandler(RunHandler):
             scope_or_run: A run of the request, or what ``with callbacks(...) as`` gave;
                 by default the request in hand. Of what is none, nothing is spent.
         """
-        return self._requests.look_up(scope_or_run, self).spent()
+        return self._accounts.look_up(scope_or_run, self).spent()
 
     def run_started(self, run: "Run") -> None:
-        account = self._requests.of(run, self)
+        account = self._accounts.of(run, self)
         _hold(
             run, "max_depth", self._max_depth, run.depth, "levels of runs are above it"
         )

@@ -22,7 +22,7 @@ from uuid import UUID
 import pytest
 
 from instrument import Usage
-from instrument.handlers._tree.state import Forest, Tree
+from instrument.handlers._tree.forest import Forest, Tree
 
 
 class Screen:

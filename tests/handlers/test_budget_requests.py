@@ -293,7 +293,7 @@ def test_nothing_is_kept() -> None:
         with callbacks(budget) as scope, traced("chain"):
             exc = stopped(model)
         assert exc.run is not None
-        account = budget._requests.at(scope)
+        account = budget._accounts.at(scope)
         return [ref(exc), ref(exc.run), ref(account), ref(scope)]
 
     gone = request()

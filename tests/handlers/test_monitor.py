@@ -14,7 +14,7 @@ import pytest
 
 from instrument import callbacks, current_run, traced
 from instrument.handlers import MonitorHandler
-from instrument.handlers._monitor.memory import sampler
+from instrument.handlers._monitor.memory import gauge
 from instrument.testing import predictable
 
 MB = 1_000_000
@@ -47,10 +47,10 @@ def model(**usage: int) -> None:
 
 def wait_for_a_sample() -> None:
     """
-    Wait until the sampler's thread has looked once more.
+    Wait until the gauge's thread has looked once more.
     """
     now, end = perf_counter_ns(), monotonic() + 10
-    while sampler()._peaks[-1][0] < now:
+    while gauge()._peaks[-1][0] < now:
         assert monotonic() < end
         sleep(0.002)
 
@@ -215,10 +215,10 @@ def test_without_memory(monitor: MonitorHandler) -> None:
     ``memory=False`` measures none, and watches none.
     """
     gc.collect()
-    watched = len(sampler()._watches)
+    watched = len(gauge()._moments)
 
     with callbacks(monitor), traced("run"):
-        assert len(sampler()._watches) == watched
+        assert len(gauge()._moments) == watched
 
     assert monitor.stats["run"].memory_bytes_max is None
     assert "memory" not in monitor.report()

@@ -16,16 +16,16 @@ from contextlib import contextmanager
 
 from instrument._forks import fork_lock, in_child
 from instrument._report import Exit
+from instrument.handlers._tree.forest import Forest
 from instrument.handlers._tree.rows import Rows
 from instrument.handlers._tree.screen import Screen
-from instrument.handlers._tree.state import Forest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, TextIO
 
-    from instrument.handlers._tree.state import Tree
+    from instrument.handlers._tree.forest import Tree
 
 _TICK_S = 0.1
 _PATIENCE_S = 1.0
