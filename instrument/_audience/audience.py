@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from instrument._audience.listener import Listener
     from instrument._audience.plan import Layer
-    from instrument._payloads.kinds import Chain
+    from instrument._payloads.kinds import Kind
 
 
 class Audience:
@@ -110,7 +110,7 @@ class Audience:
             known = self._receivers[event] = Receivers(self.listeners, event)
         return known
 
-    def voices(self, kind: "Chain") -> "Voices":
+    def voices(self, kind: "Kind") -> "Voices":
         """
         Find what serves the events of one kind of run; kept in `voices_of`.
         """
@@ -143,7 +143,7 @@ class Voices:
 
     __slots__ = ("end", "start")
 
-    def __init__(self, audience: "Audience", kind: "Chain") -> None:
+    def __init__(self, audience: "Audience", kind: "Kind") -> None:
         self.start = audience.receivers(kind.start)
         self.end = audience.receivers(kind.end)
 

@@ -261,7 +261,7 @@ class Run(Facts):
         """
         (binding, args, kwargs, instance), self._call = self._call, None  # type: ignore[misc]
         if not self._audience.capture:
-            self._inputs = self._tells.recorded({})
+            self._inputs = self._tells.inputs_of({})
             return
         key = args[0].__class__ if binding.keyed and args else None
         bind = binding.quick.get(key) if instance is None else None
@@ -284,7 +284,7 @@ class Run(Facts):
             if kind.is_model:
                 self._params = dict(islice(inputs.items(), 1, None))
             try:
-                inputs = kind.recorded(inputs)
+                inputs = kind.inputs_of(inputs)
             except (Exception, SystemExit) as exc:  # a payload's own code may raise
                 _report.failed(binding, f"inputs of {self.name}", exc)
                 inputs = None

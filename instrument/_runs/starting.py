@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument._audience.audience import Receivers
-    from instrument._payloads.kinds import Chain
+    from instrument._payloads.kinds import Kind
 
 KEPT = object()
 """Stands for the outputs that a block has set itself."""
@@ -247,7 +247,7 @@ def _answer(run: Run, outputs: object) -> None:
     run._answered(answer)
 
 
-def _read(kind: "Chain", outputs: object) -> Answer:
+def _read(kind: "Kind", outputs: object) -> Answer:
     return guarded(outputs, kind.answer_of) or Answer()
 
 

@@ -70,7 +70,7 @@ class Spec:
             self.name, given.kind or "chain", given.facts(), given.outputs
         )
         if not self._records:
-            nothing = {"_inputs": self.recipe.tells.recorded({})}
+            nothing = {"_inputs": self.recipe.tells.inputs_of({})}
             self.recipe.facts = {**(self.recipe.facts or {}), **nothing}
         self.keyed = self._binder.is_in_class
         self.quick = self._binder.by_type if given.inputs is None else {}
