@@ -8,7 +8,7 @@ from instrument._payloads.answers import Answer, LLMResult, Unread, answer_of
 from instrument._payloads.messages import is_pydantic
 from instrument._runs.run import Run
 from instrument._runs.telling import CONTAINERS
-from instrument._state import MUTED, get_state, set_state
+from instrument._state import muted
 from instrument._text import safe_str
 
 TYPE_CHECKING = False
@@ -215,15 +215,12 @@ def recorded(run: Run, outputs: object) -> object:
 
 
 def _chosen(run: Run, choose: "Callable[[Any], Any]", outputs: object) -> object:
-    state = get_state()
-    set_state(MUTED)
-    try:
-        return choose(outputs)
-    except (Exception, SystemExit) as exc:
-        _report.failed(choose, f"outputs= of {run.name}", exc)
-        return None
-    finally:
-        set_state(state)
+    with muted():
+        try:
+            return choose(outputs)
+        except (Exception, SystemExit) as exc:
+            _report.failed(choose, f"outputs= of {run.name}", exc)
+            return None
 
 
 def _answer(run: Run, outputs: object) -> None:

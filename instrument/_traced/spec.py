@@ -11,7 +11,7 @@ from instrument._callables.follow import FOLLOWED, follow
 from instrument._runs.ending import afail, afinish, astart, fail, finish, start
 from instrument._runs.opening import open_run
 from instrument._runs.recipe import Recipe
-from instrument._state import MUTED, get_state, set_state
+from instrument._state import MUTED, get_state, muted, set_state
 from instrument._traced.arguments import Binder
 from instrument._traced.keywords import Keywords, constructed, handlers
 from instrument._traced.stream import Stream
@@ -213,15 +213,12 @@ class Spec:
         choose = self.given.inputs
         if choose is None:
             return self._binder.bind(args, kwargs, self.wrapper, instance is not None)
-        state = get_state()
-        set_state(MUTED)
-        try:
-            made = choose(*args, **kwargs)
-        except (Exception, SystemExit) as exc:
-            _report.failed(choose, f"inputs= of {self.name}", exc)
-            return {}
-        finally:
-            set_state(state)
+        with muted():
+            try:
+                made = choose(*args, **kwargs)
+            except (Exception, SystemExit) as exc:
+                _report.failed(choose, f"inputs= of {self.name}", exc)
+                return {}
         return dict(made) if isinstance(made, dict) else {"inputs": made}
 
     def follow(self, run: "Run", result: "Any") -> "Any":
