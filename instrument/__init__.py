@@ -5,8 +5,7 @@ LangChain's callbacks as a decorator and a context manager.
 every run of one request, however deep the call stack goes, with nothing passed down.
 """
 
-from instrument._audience.async_handler import AsyncCallbackHandler
-from instrument._audience.handler import BaseCallbackHandler
+from instrument._audience.handler import AsyncCallbackHandler, BaseCallbackHandler
 from instrument._audience.listener import Handler, Handlers
 from instrument._payloads.event import Event, Usage
 from instrument._payloads.redact import Secret

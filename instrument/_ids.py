@@ -12,6 +12,8 @@ from collections.abc import Callable
 from itertools import count
 from uuid import UUID, SafeUUID
 
+from instrument._forks import in_child
+
 __all__ = ["clock_ns", "mint", "wall_ns"]
 
 _UNKNOWN = SafeUUID.unknown
@@ -55,5 +57,4 @@ def _seed() -> None:
 
 
 _seed()
-_at_fork = getattr(os, "register_at_fork", lambda **_: None)  # not on Windows
-_at_fork(after_in_child=_seed)
+in_child(_seed)

@@ -5,13 +5,13 @@ Make text of unknown origin safe to show: models and tools write whatever they l
 _SHORT = 200
 
 
-def printable(text: str, *, keep: str = "") -> str:
+def printable(text: str, *, also: str = "") -> str:
     """
     Replace every character of *text* that could drive a terminal or fake a line.
 
     Args:
         text: Any text, lone surrogates included.
-        keep: Control characters to let through, for instance ``"\\n\\t"``.
+        also: Control characters to let through, for instance ``"\\n\\t"``.
 
     Returns:
         *text* with control, format, separator and surrogate characters written as
@@ -20,7 +20,7 @@ def printable(text: str, *, keep: str = "") -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        char if char.isprintable() or char in keep else _escaped(char) for char in text
+        char if char.isprintable() or char in also else _escaped(char) for char in text
     )
 
 

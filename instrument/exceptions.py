@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from instrument._runs.run import Run
+    from instrument import Run
 
 __all__ = ["BudgetExceeded", "EventFormatError", "InstrumentError"]
 

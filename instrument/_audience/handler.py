@@ -8,14 +8,20 @@ method gets ``run`` (the live `Run`) and ``tags``, all but ``on_llm_new_token`` 
 without ``**kwargs`` gets those it names.
 """
 
+from types import FunctionType
+
 from instrument._audience import seen_by_langchain as _seen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable, Coroutine
+    from typing import Any, ParamSpec
     from uuid import UUID
 
     from instrument._payloads.event import Event
+
+    Arguments = ParamSpec("Arguments")
+    Awaited = Callable[Arguments, Coroutine[Any, Any, None]]
 
 
 class BaseCallbackHandler(_seen.Seen):
@@ -301,3 +307,111 @@ class BaseCallbackHandler(_seen.Seen):
 
     def on_event(self, event: "Event", **kwargs: "Any") -> "Any":
         """Hear everything, as the one native record, after the event's own method."""
+
+
+def _awaited(
+    method: "Callable[Arguments, Any]",
+) -> "Callable[[Awaited[...]], Awaited[Arguments]]":
+    """
+    Give a coroutine function the signature and the docstring of *method*.
+
+    Type checkers see it too, and refuse a plain ``def`` that overrides it.
+    """
+    of: Any = method
+    shown = FunctionType(of.__code__, {}, of.__name__)  # never called
+    shown.__kwdefaults__ = of.__kwdefaults__
+    shown.__annotations__ = {**of.__annotations__, "return": None}
+
+    def made(hear: "Any") -> "Any":
+        hear.__doc__ = method.__doc__
+        hear.__wrapped__ = shown
+        return hear
+
+    return made
+
+
+class AsyncCallbackHandler(BaseCallbackHandler):
+    """
+    A handler whose methods are coroutines.
+
+    In async code they are awaited in place; in sync code they are queued to the loop
+    on which their block was opened, or served by one background loop.
+    """
+
+    @_awaited(BaseCallbackHandler.on_llm_start)
+    async def on_llm_start(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_chat_model_start)
+    async def on_chat_model_start(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_llm_new_token)
+    async def on_llm_new_token(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_stream_event)
+    async def on_stream_event(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_llm_end)
+    async def on_llm_end(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_llm_error)
+    async def on_llm_error(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_chain_start)
+    async def on_chain_start(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_chain_end)
+    async def on_chain_end(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_chain_error)
+    async def on_chain_error(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_tool_start)
+    async def on_tool_start(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_tool_end)
+    async def on_tool_end(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_tool_error)
+    async def on_tool_error(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_retriever_start)
+    async def on_retriever_start(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_retriever_end)
+    async def on_retriever_end(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_retriever_error)
+    async def on_retriever_error(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_embedding_start)
+    async def on_embedding_start(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_embedding_end)
+    async def on_embedding_end(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_embedding_error)
+    async def on_embedding_error(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_agent_action)
+    async def on_agent_action(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_agent_finish)
+    async def on_agent_finish(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_text)
+    async def on_text(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_retry)
+    async def on_retry(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_custom_event)
+    async def on_custom_event(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_interrupt)
+    async def on_interrupt(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_resume)
+    async def on_resume(self, *args: "Any", **kwargs: "Any") -> None: ...
+
+    @_awaited(BaseCallbackHandler.on_event)
+    async def on_event(self, *args: "Any", **kwargs: "Any") -> None: ...

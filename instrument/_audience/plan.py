@@ -8,20 +8,106 @@ changed: a layer was closed from elsewhere, or process-wide handlers came or wen
 
 from itertools import count
 
-from instrument._audience.audience import Receivers, Voices
-from instrument._audience.layers import FrameworkLayer
+from instrument._audience.audience import Audience
 from instrument._state import PROCESS, Frame
+from instrument._text import safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from asyncio import AbstractEventLoop
+    from collections.abc import Mapping
     from typing import Any
     from uuid import UUID
 
-    from instrument._audience.layers import Layer
     from instrument._audience.listener import Listener
-    from instrument._payloads.kinds import Chain
+    from instrument._payloads.redact import Redactor
     from instrument._runs.run import Run
+
+
+class Options:
+    """
+    What a block, a constructor or a call gives: handlers and what goes with them.
+    """
+
+    __slots__ = (
+        "capture",
+        "hidden",
+        "inherit",
+        "listeners",
+        "metadata",
+        "redactors",
+        "sample",
+        "tags",
+    )
+
+    def __init__(
+        self,
+        listeners: "tuple[Listener, ...]" = (),
+        tags: tuple[str, ...] = (),
+        metadata: "Mapping[str, Any] | None" = None,
+        *,
+        inherit: bool = True,
+        sample: float = 1.0,
+        redactors: "tuple[Redactor, ...]" = (),
+        capture: bool = True,
+        hidden: bool = True,
+    ) -> None:
+        self.listeners = listeners
+        self.tags = tags
+        self.metadata = metadata
+        self.inherit = inherit
+        self.sample = sample
+        self.redactors = redactors
+        self.capture = capture
+        self.hidden = hidden
+
+    def __bool__(self) -> bool:
+        return bool(self.listeners or self.tags or self.metadata)
+
+
+class Layer:
+    """
+    One opening of some `Options`: a block entered, a constructor's, a call's.
+
+    Attributes:
+        rank: ``block``, ``constructor``, ``call``, ``framework`` (what that was given
+            itself), or ``trace`` (no handlers: the mark at which samples below were
+            drawn).
+        closed: True once it was left from another Context: it counts no more.
+        loop: The event loop on which it was opened, where its handlers are at home.
+        forks: How often this process had been forked off then.
+        lanes: The queues of its async handlers, while they hold anything.
+    """
+
+    rank = "constructor"
+    closed = False
+    loop: "AbstractEventLoop | None" = None
+    forks = 0
+    lanes: "dict[object, Any] | None" = None
+    trace_id: "UUID | None" = None
+
+    def __init__(self, options: Options, rank: str = "constructor") -> None:
+        self.options = options
+        self.rank = rank
+
+
+class FrameworkLayer(Layer):
+    """
+    The handlers, and nothing else, that a framework was given for one run.
+    """
+
+    def __init__(self, listeners: "tuple[Listener, ...]") -> None:
+        self.options = Options(listeners)
+        self.rank = "framework"
+
+
+def mark(trace_id: "UUID") -> Layer:
+    """
+    Make the layer under which samples are drawn for one trace.
+    """
+    layer = Layer(_NOTHING, "trace")
+    layer.trace_id = trace_id
+    return layer
 
 
 class Epoch:
@@ -151,13 +237,13 @@ def linked(plan: Plan, layers: "tuple[Layer, ...]") -> Plan:
 
     A chain of tasks, each made in a run of the last one's, would grow otherwise.
     """
-    heard = plan.settle()
-    known = heard.layers
+    audience = plan.settle()
+    known = audience.layers
     layer = layers[0] if len(layers) == 1 else None
     is_of_blocks = plan.layer is not None or plan is NOBODY
     if layer.__class__ is FrameworkLayer and is_of_blocks and layer not in known:
         made = Plan(Plan(plan, layer), None, own=layers)
-        made.audience = heard.joined(layer)
+        made.audience = audience.joined(layer)
         return made
     while plan.layer is None and plan.outer is not None:
         plan = plan.outer
@@ -167,157 +253,55 @@ def linked(plan: Plan, layers: "tuple[Layer, ...]") -> Plan:
     return Plan(plan, None, own=layers)
 
 
-class Audience:
+def checked_tags(tags: "Any") -> tuple[str, ...]:
     """
-    Who hears, and with what tags, metadata and redactors: a snapshot, never changed.
+    Give *tags* as a tuple.
 
-    Attributes:
-        epoch: Until when it holds.
-        layers: What it was settled from, without what ``inherit=False`` cut off.
-        listeners: Each with its layer, in the order in which they hear.
-        hidden: True where runs are heard that a framework means to hide.
-        undecided: True while samples of some layer have not been drawn.
-        metadata: What constructors gave, outer to inner, and over it what blocks and
-            calls gave.
-        shows_all: True where no payload is redacted or dropped.
-        wants_tokens: True where a handler has models stream that were not asked to.
-        waits: The layers that no block is left for: their async handlers are waited
-            for by the outermost run.
+    Raises:
+        TypeError: For a bare string, or anything in it that is no string.
     """
-
-    __slots__ = (
-        "_receivers",
-        "capture",
-        "epoch",
-        "hidden",
-        "is_described",
-        "is_tagged",
-        "layers",
-        "listeners",
-        "metadata",
-        "redactors",
-        "shows_all",
-        "tags",
-        "undecided",
-        "voices_of",
-        "waits",
-        "wants_tokens",
-    )
-
-    def __init__(
-        self, layers: "list[Layer]", own: "tuple[Layer, ...]", epoch: int = -1
-    ) -> None:
-        self.epoch = epoch
-        self._receivers: dict[str, Receivers] = {}
-        self.voices_of: dict[str, Voices] = {}
-        self.undecided = False
-        cut = [i for i, layer in enumerate(layers) if not layer.options.inherit]
-        below = layers[cut[-1] :] if cut else layers
-        self.layers = frozenset(below)
-        self.listeners = tuple(self._heard(below, own))
-        self.waits = [layer for _, layer in self.listeners if layer.rank != "block"]
-        options = [layer.options for layer in layers]
-        self.tags = tuple(dict.fromkeys(tag for o in options for tag in o.tags))
-        self.redactors = tuple(dict.fromkeys(r for o in options for r in o.redactors))
-        self.capture = all(o.capture for o in options)
-        self.hidden = all(o.hidden for o in options)
-        self.shows_all = self.capture and not self.redactors
-        self.wants_tokens = _want_tokens(self.listeners)
-        self.metadata: dict[str, Any] = {}
-        self.is_tagged = bool(self.tags)
-        for constructors in (True, False):
-            for layer in layers:
-                if (
-                    layer.rank == "constructor"
-                ) is constructors and layer.options.metadata:
-                    self.metadata.update(layer.options.metadata)
-        self.is_described = bool(self.metadata)
-
-    def joined(self, layer: "Layer") -> "Audience":
-        """
-        Give the same with one layer more, of handlers and nothing else.
-        """
-        # a handler in LangChain's own config is a layer a call: to look at all layers
-        # anew takes 4.5 us, this 2
-        made = Audience.__new__(Audience)
-        made.epoch, made.undecided = self.epoch, self.undecided
-        made.tags, made.is_tagged = self.tags, self.is_tagged
-        made.metadata, made.is_described = self.metadata, self.is_described
-        made.redactors, made.capture = self.redactors, self.capture
-        made.shows_all, made.hidden = self.shows_all, self.hidden
-        made._receivers, made.voices_of = {}, {}
-        made.layers = self.layers | {layer}
-        known = {listener.key for listener, _ in self.listeners}
-        more = [(it, layer) for it in layer.options.listeners if it.key not in known]
-        made.listeners = (*self.listeners, *more)
-        made.waits = self.waits + [layer] * len(more)
-        made.wants_tokens = self.wants_tokens or _want_tokens(more)
-        return made
-
-    def receivers(self, event: str) -> "Receivers":
-        """
-        Give what serves *event*.
-        """
-        known = self._receivers.get(event)
-        if known is None:
-            known = self._receivers[event] = Receivers(self.listeners, event)
-        return known
-
-    def voices(self, kind: "Chain") -> "Voices":
-        """
-        Find what serves the events of one kind of run; kept in `voices_of`.
-        """
-        made = self.voices_of[kind.start] = Voices(self, kind)
-        return made
-
-    def _heard(
-        self, layers: "list[Layer]", own: "tuple[Layer, ...]"
-    ) -> "list[tuple[Listener, Layer]]":
-        heard: dict[object, tuple[Listener, Layer]] = {}
-        for layer in self._sampled(layers):
-            for listener in layer.options.listeners:
-                if listener.local and layer not in own:
-                    continue
-                known = heard.get(listener.key)
-                # a block around the request says more than process-wide does
-                if known is None or (known[1].rank, layer.rank) == ("process", "block"):
-                    heard[listener.key] = listener, layer
-        return list(heard.values())
-
-    def _sampled(self, layers: "list[Layer]") -> "list[Layer]":
-        """
-        Leave out the layers whose sample this trace is not in.
-        """
-        kept = []
-        trace_id = None
-        for layer in reversed(layers):
-            if layer.trace_id is not None:
-                trace_id = layer.trace_id
-            if layer.options.sample >= 1:
-                kept.append(layer)
-            elif trace_id is None:
-                self.undecided = True
-                kept.append(layer)
-            elif _drawn(trace_id) < layer.options.sample:
-                kept.append(layer)
-        return kept[::-1]
+    if isinstance(tags, str):
+        message = f"tags is a list of strings, not the string {tags!r}: [{tags!r}]"
+        raise TypeError(message)
+    made = tuple(tags)
+    for tag in made:
+        if not isinstance(tag, str):
+            message = f"tags is a list of strings; {safe_repr(tag)} is none."
+            raise TypeError(message)
+    return made
 
 
-def _want_tokens(listeners: "Iterable[tuple[Listener, Layer]]") -> bool:
-    for listener, _ in listeners:
-        if getattr(listener.handler, "wants_tokens", None) is True:
-            return True
-    return False
-
-
-def _drawn(trace_id: "UUID") -> float:
+def checked_metadata(metadata: "Any") -> "dict[str, Any]":
     """
-    Map a trace id to [0, 1): the same in every process, whatever the ids' pattern.
-    """
-    mixed = (trace_id.int ^ trace_id.int >> 64) * 0x9E3779B97F4A7C15 & (1 << 64) - 1
-    mixed = (mixed ^ mixed >> 32) * 0xD6E8FEB86659FD93 & (1 << 64) - 1
-    return (mixed ^ mixed >> 32) / (1 << 64)
+    Give *metadata* as a dict of its own.
 
+    Raises:
+        TypeError: For anything but a mapping with string keys.
+    """
+    try:
+        made: dict[Any, Any] = dict(metadata)
+    except (TypeError, ValueError):
+        made = {None: None}
+    if not all(isinstance(key, str) for key in made):
+        message = f"metadata is a dict with string keys, not {safe_repr(metadata)}."
+        raise TypeError(message)
+    return made
+
+
+def check_flags(**flags: object) -> None:
+    """
+    Refuse a flag that is neither True nor False: ``capture="no"`` would capture.
+
+    Raises:
+        TypeError: For another value.
+    """
+    for name, value in flags.items():
+        if value is not True and value is not False:
+            message = f"callbacks({name}=...) is True or False, not {value!r}."
+            raise TypeError(message)
+
+
+_NOTHING = Options()
 
 UNSETTLED = Plan.audience = Audience([], ())
 """What stands for who hears while that has not been looked for; it never holds."""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument._audience.audience import Receivers
-    from instrument._audience.layers import Layer
     from instrument._audience.listener import Listener
+    from instrument._audience.plan import Layer
     from instrument._runs.run import Run
 
     Waiting = tuple[Awaitable[Any], Listener, Layer]
@@ -113,7 +113,7 @@ class Delivery:
             self._index += 1
             try:
                 if native:
-                    result = method(self._recorded(), run=self._run)
+                    result = method(self._native(), run=self._run)
                 else:
                     result = method(*self._args, **self._kwargs)
             except (Exception, SystemExit) as exc:
@@ -143,7 +143,7 @@ class Delivery:
         )  # imports asyncio; most processes have no need
 
         result, listener, layer = waiting
-        self._keep(listener, _lanes.queue(result, listener, layer, self._event))
+        self._stop_by(listener, _lanes.queue(result, listener, layer, self._event))
         return self.step()
 
     async def later(self, waiting: "Waiting | None") -> None:
@@ -166,7 +166,7 @@ class Delivery:
                 while waiting is not None:
                     waiting = self.put_off(waiting)
                 raise
-            self._keep(listener, exc)
+            self._stop_by(listener, exc)
             waiting = self.step()
         if self.error is not None:
             raise self.error
@@ -176,23 +176,23 @@ class Delivery:
             from instrument._audience import slips as _slips
 
             is_native = self._receivers[self._index - 1][3]
-            told = "on_event" if is_native else self._event
+            event = "on_event" if is_native else self._event
             rest = ("run",) if is_native else self._kwargs
-            _slips.note_what_is_given(exc, told, (*EVENTS[told][0], *rest))
+            _slips.note_what_is_given(exc, event, (*EVENTS[event][0], *rest))
         _report.failed(listener.handler, self._event, exc, stops=listener.raises)
-        self._keep(listener, exc)
+        self._stop_by(listener, exc)
 
-    def _keep(self, listener: "Listener", exc: BaseException | None) -> None:
+    def _stop_by(self, listener: "Listener", exc: BaseException | None) -> None:
         if exc is not None and listener.raises and self.error is None:
             self.error = exc
 
-    def _recorded(self) -> Event:
+    def _native(self) -> Event:
         if self._record is None:
-            self._record = recorded(self._run, self._event, self._data(self._run))
+            self._record = record_of(self._run, self._event, self._data(self._run))
         return self._record
 
 
-def recorded(run: "Run", event: str, data: "dict[str, Any]") -> Event:
+def record_of(run: "Run", event: str, data: "dict[str, Any]") -> Event:
     """
     Make the one native record of an event; it counts up the trace's ``seq``.
     """

@@ -1,5 +1,6 @@
 """
-Flush handlers: when their block is left, and at the interpreter's exit.
+Flush handlers: when their block is left, when the call that was given them ends, and
+at the interpreter's exit.
 
 At exit, generators that are still suspended end as abandoned first.
 """
@@ -9,16 +10,19 @@ import weakref
 from contextlib import nullcontext
 
 from instrument import _report
-from instrument._audience.layers import Layer, Options
+from instrument._audience.plan import Layer, Options
 from instrument._delivery import loops as _loops
-from instrument._state import MUTED, PROCESS, get_state, set_state
+from instrument._state import MUTED, PROCESS, muted, set_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from typing import Any, Protocol
 
     from instrument._audience.listener import Listener
+    from instrument._runs.run import Run
+
+    Pending = Coroutine[Any, Any, None]
 
     class Stream(Protocol):
         def abandon(self) -> None: ...
@@ -56,20 +60,20 @@ def flush(layer: "Layer") -> None:
     """
     Serve what is queued in background, then flush the handlers of a block left.
     """
-    state = get_state()
-    set_state(MUTED)
     left = iter(layer.options.listeners)
-    try:
-        if layer.lanes:
-            from instrument._delivery import lanes as _lanes
+    with muted():
+        try:
+            if layer.lanes:
+                from instrument._delivery import lanes as _lanes
 
-            _lanes.wait([layer])
-        for listener in left:
-            _flush(listener, layer)
-    finally:
-        for listener in left:  # Ctrl-C in one: those behind are flushed all the same
-            _flush(listener, layer)
-        set_state(state)
+                _lanes.wait([layer])
+            for listener in left:
+                _flush(listener, layer)
+        finally:
+            for (
+                listener
+            ) in left:  # Ctrl-C in one: those behind are flushed all the same
+                _flush(listener, layer)
 
 
 async def aflush(layer: "Layer", *, shielded: bool = False) -> None:
@@ -79,26 +83,62 @@ async def aflush(layer: "Layer", *, shielded: bool = False) -> None:
     Args:
         shielded: A task that was cancelled serves behind a shield, at most 30 s.
     """
-    state = get_state()
-    set_state(MUTED)
     left = iter(layer.options.listeners)
-    try:
-        with _loops.shield() if shielded else nullcontext():
-            if layer.lanes:
-                from instrument._delivery import lanes as _lanes
+    with muted():
+        try:
+            with _loops.shield() if shielded else nullcontext():
+                if layer.lanes:
+                    from instrument._delivery import lanes as _lanes
 
-                await _lanes.settle([layer])
-            for listener in left:
-                await _aflush(listener)
-    except _loops.cancellations():  # meanwhile: those behind are flushed all the same
-        with _loops.shield():
-            for listener in left:
-                await _aflush(listener)
-        raise
+                    await _lanes.settle([layer])
+                for listener in left:
+                    await _aflush(listener)
+        except _loops.cancellations():  # those behind are flushed all the same
+            with _loops.shield():
+                for listener in left:
+                    await _aflush(listener)
+            raise
+        finally:
+            for listener in left:  # closed meanwhile: nothing can be awaited
+                _flush(listener, layer)
+
+
+def flush_given(run: "Run") -> None:
+    """
+    Flush what the call of *run*, which has ended, was given in ``callbacks=``.
+    """
+    layer = _given(run)
+    if layer is not None:
+        flush(layer)
+
+
+def aflush_given(run: "Run", pending: "Pending | None") -> "Pending | None":
+    """
+    The same in async code, behind what is *pending*; at once where nothing can wait.
+    """
+    layer = _given(run)
+    if layer is None:
+        return pending
+    if run.status == "abandoned":
+        flush(layer)
+        return pending
+    return _flush_later(layer, pending, shielded=run.status == "cancelled")
+
+
+def _given(run: "Run") -> "Layer | None":
+    layer = run._layers[-1]
+    flushes = layer.rank == "call" and any(it.flushes for it in layer.options.listeners)
+    return layer if flushes else None
+
+
+async def _flush_later(
+    layer: "Layer", pending: "Pending | None", *, shielded: bool
+) -> None:
+    try:
+        if pending is not None:
+            await pending
     finally:
-        for listener in left:  # closed meanwhile: nothing can be awaited
-            _flush(listener, layer)
-        set_state(state)
+        await aflush(layer, shielded=shielded)
 
 
 def _flush(listener: "Listener", layer: "Layer") -> None:

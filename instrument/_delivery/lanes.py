@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
     from collections.abc import Awaitable, Generator
 
-    from instrument._audience.layers import Layer
     from instrument._audience.listener import Listener
+    from instrument._audience.plan import Layer
 
 FOREIGN_WAIT_S = 1.0
 """How long async code waits for another loop to serve an event: it may be blocked."""

@@ -2,9 +2,10 @@
 Which event loop runs here, and the one background loop for where there is none.
 """
 
-import os
 import sys
 from _thread import RLock, get_ident  # `threading` costs 3 ms and is seldom needed
+
+from instrument._forks import in_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,5 +140,4 @@ def shield() -> "Any":
 
 
 background = Background()
-_at_fork = getattr(os, "register_at_fork", lambda **_: None)  # not on Windows
-_at_fork(after_in_child=background.forget)
+in_child(background.forget)

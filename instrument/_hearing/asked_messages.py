@@ -7,7 +7,7 @@ nothing but text, else the provider's own blocks; a tool call is
 ``{id, name, arguments}``; the result of one has the role ``tool``.
 """
 
-from instrument._payloads.messages import call_data, get, items, read_arguments
+from instrument._payloads.messages import ROLES, call_data, get, items, read_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
 
 _PLAIN = 2  # fields: a role and a content
-_ROLES = {"model": "assistant", "human": "user", "ai": "assistant"}
+_ROLES = {**ROLES, "model": "assistant"}  # Google's word
 _TEXTS = ("text", "input_text", "output_text", None)
 
 _CALLS = {  # where a block holds a call, and how its fields are named there

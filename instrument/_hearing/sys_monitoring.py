@@ -6,12 +6,11 @@ replaced. Callbacks run on the calling thread, in the caller's Context, and noth
 ours gets out of them but what a handler with ``raise_error`` means to.
 """
 
-import os
 import sys
 from sys import _getframe
-from threading import RLock
 
 from instrument import _report
+from instrument._forks import fork_lock
 from instrument._hearing.frames import Anchor, Armed, Open, below
 from instrument._hearing.watches import Refused, item_of
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 MONITORING: "Any" = getattr(sys, "monitoring", None)
 """PEP 669; None before Python 3.12."""
-LOCK = RLock()
+LOCK = fork_lock()
 """Held to arm, to disarm, and to switch events that are not local."""
 _IDLE = 1_000
 """
@@ -324,7 +323,3 @@ def _refused(told: object, how: str, exc: BaseException) -> BaseException | None
         return exc
     _report.failed(told, how, exc)
     return None
-
-
-_at_fork = getattr(os, "register_at_fork", lambda **_: None)  # not on Windows
-_at_fork(after_in_child=LOCK._at_fork_reinit)  # type: ignore[attr-defined]

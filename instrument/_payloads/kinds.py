@@ -31,9 +31,9 @@ _INPUT_STR = 10_000
 _WRAPS = 8
 
 
-class Chain:
+class Kind:
     """
-    A chain, an agent, and every kind that is not known.
+    What runs of one kind tell; this is a chain's, an agent's, and any unknown kind's.
     """
 
     start = "on_chain_start"
@@ -51,11 +51,11 @@ class Chain:
         for name in ("start", "end", "is_plain", "is_model", "is_chat", "is_whole"):
             setattr(self, name, getattr(self, name))
 
-    def recorded(self, inputs: "dict[str, Any]") -> "Any":
+    def inputs_of(self, arguments: "dict[str, Any]") -> "Any":
         """
-        Give what ``run.inputs`` holds, of the arguments by name.
+        Give what ``run.inputs`` holds, of the *arguments* by name.
         """
-        return inputs
+        return arguments
 
     def started(self, run: "Run") -> "Args":
         """
@@ -90,7 +90,7 @@ class Chain:
         return {}
 
 
-class Tool(Chain):
+class Tool(Kind):
     """
     A tool: its input is also told as text.
     """
@@ -110,7 +110,7 @@ class Tool(Chain):
         return {"output": run.outputs}
 
 
-class Retriever(Chain):
+class Retriever(Kind):
     """
     A retriever: its query is the first argument.
     """
@@ -120,8 +120,8 @@ class Retriever(Chain):
     error = "on_retriever_error"
     is_plain = False
 
-    def recorded(self, inputs: "dict[str, Any]") -> "Any":
-        return next(iter(inputs.values()), "")
+    def inputs_of(self, arguments: "dict[str, Any]") -> "Any":
+        return next(iter(arguments.values()), "")
 
     def start_data(self, run: "Run") -> "dict[str, Any]":
         return {"query": run.inputs}
@@ -133,7 +133,7 @@ class Retriever(Chain):
         return {"documents": found}
 
 
-class Embedding(Chain):
+class Embedding(Kind):
     """
     An embedding: texts in, vectors out, of which only count and size are recorded.
     """
@@ -143,8 +143,8 @@ class Embedding(Chain):
     error = "on_embedding_error"
     is_plain = False
 
-    def recorded(self, inputs: "dict[str, Any]") -> "Any":
-        return _listed(next(iter(inputs.values()), ()))
+    def inputs_of(self, arguments: "dict[str, Any]") -> "Any":
+        return _listed(next(iter(arguments.values()), ()))
 
     def start_data(self, run: "Run") -> "dict[str, Any]":
         return {"texts": run.inputs}
@@ -153,7 +153,7 @@ class Embedding(Chain):
         return {"vectors": _measured(vectors_of(run.outputs))}
 
 
-class Llm(Chain):
+class Llm(Kind):
     """
     A text completion model.
     """
@@ -165,8 +165,8 @@ class Llm(Chain):
     is_model = True
     answer_of: "Callable[[Any], Answer]" = staticmethod(answer_of)
 
-    def recorded(self, inputs: "dict[str, Any]") -> "Any":
-        return _listed(next(iter(inputs.values()), ()))
+    def inputs_of(self, arguments: "dict[str, Any]") -> "Any":
+        return _listed(next(iter(arguments.values()), ()))
 
     def started(self, run: "Run") -> "Args":
         if run._call is not None:
@@ -219,8 +219,8 @@ class ChatModel(Llm):
     start = "on_chat_model_start"
     is_chat = True
 
-    def recorded(self, inputs: "dict[str, Any]") -> "Any":
-        given = next(iter(inputs.values()), ())
+    def inputs_of(self, arguments: "dict[str, Any]") -> "Any":
+        given = next(iter(arguments.values()), ())
         for _ in range(_WRAPS):  # a list that holds itself could be unwrapped for ever
             if not isinstance(given, (list, tuple)) or len(given) != 1:
                 break
@@ -228,9 +228,9 @@ class ChatModel(Llm):
                 break
             given = given[0]
         if isinstance(given, (list, tuple)):
-            # as `_own` does, for which a call each would cost as much again
+            # as `_copied` does, for which a call each would cost as much again
             return [dict(it) if type(it) is dict else it for it in given]
-        return [_own(given)]
+        return [_copied(given)]
 
     def start_data(self, run: "Run") -> "dict[str, Any]":
         messages = run.inputs
@@ -239,17 +239,17 @@ class ChatModel(Llm):
         return {"messages": messages, **_model_data(run)}
 
 
-CHAIN = Chain()
+CHAIN = Kind()
 
 
-def kind_of(name: str) -> Chain:
+def kind_of(name: str) -> Kind:
     """
     Give what runs of that kind tell; unknown kinds tell what chains tell.
     """
     return KINDS.get(name, CHAIN)
 
 
-KINDS: "dict[str, Chain]" = {
+KINDS: "dict[str, Kind]" = {
     "chain": CHAIN,
     "agent": CHAIN,
     "llm": Llm(),
@@ -275,10 +275,10 @@ def _result(run: "Run") -> LLMResult:
 
 
 def _shown(run: "Run", value: object, name: str) -> "Any":
-    heard = run._audience
-    if not heard.capture or run._spec_outputs is False:
+    audience = run._audience
+    if not audience.capture or run._spec_outputs is False:
         return None
-    return redacted(value, heard.redactors, ("outputs", name))
+    return redacted(value, audience.redactors, ("outputs", name))
 
 
 def _model_data(run: "Run") -> "dict[str, Any]":
@@ -293,7 +293,7 @@ def _listed(given: object) -> "list[Any]":
     return list(given) if isinstance(given, (list, tuple)) else [given]
 
 
-def _own(message: object) -> object:
+def _copied(message: object) -> object:
     return dict(message) if type(message) is dict else message
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
+ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
 
 
 def get(value: object, name: str) -> "Any":
@@ -154,4 +154,4 @@ def written(messages: "list[Any]") -> str:
 
 
 def _role(role: object) -> str:
-    return _ROLES.get(str(role), str(role))
+    return ROLES.get(str(role), str(role))

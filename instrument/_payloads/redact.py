@@ -5,7 +5,7 @@ A redactor that fails drops the whole payload: it fails closed.
 """
 
 from instrument import _report
-from instrument._state import MUTED, get_state, set_state
+from instrument._state import muted
 from instrument._text import safe_repr
 
 TYPE_CHECKING = False
@@ -72,16 +72,15 @@ def redacted(value: object, redactors: "tuple[Redactor, ...]", path: "Path") -> 
         redactors: Asked for every value, containers before what they hold.
         path: Where the value stands: ``("inputs", "user", "password")``.
     """
-    state = get_state()
-    set_state(MUTED)  # a redactor may call what is traced
-    try:
-        for redactor in redactors:
-            value = _Walk(redactor).walked(value, path, _DEPTH)
-    except (Exception, SystemExit) as exc:
-        _report.failed(redactor, f"redact of {path[0]}", exc)
-        return DROPPED
-    finally:
-        set_state(state)
+    if not redactors:
+        return value
+    with muted():  # a redactor may call what is traced
+        try:
+            for redactor in redactors:
+                value = _Walk(redactor).walked(value, path, _DEPTH)
+        except (Exception, SystemExit) as exc:
+            _report.failed(redactor, f"redact of {path[0]}", exc)
+            return DROPPED
     return value
 
 

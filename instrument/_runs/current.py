@@ -2,8 +2,7 @@
 The run in hand: `current_run` and `emit`.
 """
 
-from instrument._audience.layers import mark
-from instrument._audience.plan import NOBODY, Plan
+from instrument._audience.plan import NOBODY, Plan, mark
 from instrument._runs.opening import framework_run, frameworks, nearer, open_parent
 from instrument._runs.recipe import Recipe
 from instrument._runs.run import Run

@@ -8,7 +8,7 @@ How a run begins and ends: every start has exactly one terminal event.
 import sys
 
 from instrument import _ids
-from instrument._delivery.flush_given import aflush_given, flush_given
+from instrument._delivery.flush import aflush_given, flush_given
 from instrument._delivery.loops import cancellations, shield
 from instrument._runs.opening import endings, open_parent
 from instrument._runs.run import Run

@@ -2,8 +2,7 @@
 How a run comes about: who hears it, and whose child it is.
 """
 
-from instrument._audience.layers import mark
-from instrument._audience.plan import EPOCH, NOBODY, Plan, View, linked
+from instrument._audience.plan import EPOCH, NOBODY, Plan, View, linked, mark
 from instrument._runs.recipe import Recipe
 from instrument._runs.run import Run
 from instrument._state import MUTED, Frame, get_state, live_state
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
     from uuid import UUID
 
-    from instrument._audience.layers import Layer
+    from instrument._audience.plan import Layer
 
 
 frameworks: "list[Callable[[], Run | None]]" = []

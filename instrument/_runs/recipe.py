@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from instrument._payloads.kinds import Chain
+    from instrument._payloads.kinds import Kind
 
 
 class Recipe:
@@ -29,7 +29,7 @@ class Recipe:
         kind: str,
         facts: "dict[str, Any] | None" = None,
         outputs: "Any" = None,
-        tells: "Chain | None" = None,
+        tells: "Kind | None" = None,
     ) -> None:
         self.name = name
         self.kind = kind

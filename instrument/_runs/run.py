@@ -5,8 +5,7 @@
 from itertools import count, islice
 
 from instrument import _ids, _report
-from instrument._audience.layers import Layer, Options
-from instrument._audience.plan import NOBODY, Plan, View
+from instrument._audience.plan import NOBODY, Layer, Options, Plan, View
 from instrument._payloads.event import Usage
 from instrument._payloads.redact import redacted
 from instrument._runs.facts import Facts
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
     from uuid import UUID
 
-    from instrument._audience.plan import Audience
+    from instrument._audience.audience import Audience
     from instrument._payloads.answers import Answer
 
     class Binding(Protocol):
@@ -262,7 +261,7 @@ class Run(Facts):
         """
         (binding, args, kwargs, instance), self._call = self._call, None  # type: ignore[misc]
         if not self._audience.capture:
-            self._inputs = self._tells.recorded({})
+            self._inputs = self._tells.inputs_of({})
             return
         key = args[0].__class__ if binding.keyed and args else None
         bind = binding.quick.get(key) if instance is None else None
@@ -285,7 +284,7 @@ class Run(Facts):
             if kind.is_model:
                 self._params = dict(islice(inputs.items(), 1, None))
             try:
-                inputs = kind.recorded(inputs)
+                inputs = kind.inputs_of(inputs)
             except (Exception, SystemExit) as exc:  # a payload's own code may raise
                 _report.failed(binding, f"inputs of {self.name}", exc)
                 inputs = None

@@ -8,7 +8,7 @@ from instrument._payloads.answers import Answer, LLMResult, Unread, answer_of
 from instrument._payloads.messages import is_pydantic
 from instrument._runs.run import Run
 from instrument._runs.telling import CONTAINERS
-from instrument._state import MUTED, get_state, set_state
+from instrument._state import muted
 from instrument._text import safe_str
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument._audience.audience import Receivers
-    from instrument._payloads.kinds import Chain
+    from instrument._payloads.kinds import Kind
 
 KEPT = object()
 """Stands for the outputs that a block has set itself."""
@@ -215,15 +215,12 @@ def recorded(run: Run, outputs: object) -> object:
 
 
 def _chosen(run: Run, choose: "Callable[[Any], Any]", outputs: object) -> object:
-    state = get_state()
-    set_state(MUTED)
-    try:
-        return choose(outputs)
-    except (Exception, SystemExit) as exc:
-        _report.failed(choose, f"outputs= of {run.name}", exc)
-        return None
-    finally:
-        set_state(state)
+    with muted():
+        try:
+            return choose(outputs)
+        except (Exception, SystemExit) as exc:
+            _report.failed(choose, f"outputs= of {run.name}", exc)
+            return None
 
 
 def _answer(run: Run, outputs: object) -> None:
@@ -247,7 +244,7 @@ def _answer(run: Run, outputs: object) -> None:
     run._answered(answer)
 
 
-def _read(kind: "Chain", outputs: object) -> Answer:
+def _read(kind: "Kind", outputs: object) -> Answer:
     return guarded(outputs, kind.answer_of) or Answer()
 
 

@@ -7,7 +7,7 @@ from collections import OrderedDict, defaultdict, deque
 from instrument import _ids
 from instrument._delivery.dispatch import Delivery, keywords
 from instrument._payloads.redact import redacted
-from instrument._state import MUTED, Frame, get_state, set_state
+from instrument._state import MUTED, Frame, get_state, muted, set_state
 from instrument._text import safe_str
 
 TYPE_CHECKING = False
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
     from uuid import UUID
 
-    from instrument._audience.plan import Audience
+    from instrument._audience.audience import Audience
     from instrument._runs.run import Run
 
 CONTAINERS: "frozenset[Any]" = frozenset(
@@ -180,17 +180,14 @@ class Telling(Frame):
         heard: "Audience | None" = None,
     ) -> None:
         receivers = (heard or self._audience).receivers(event)
-        state = get_state()
-        if not receivers.entries or state is MUTED or self._ended_ns is not None:
+        is_mute = get_state() is MUTED
+        if not receivers.entries or is_mute or self._ended_ns is not None:
             return
         kwargs = keywords(self._run())
         if event == "on_custom_event":  # its own first argument is called name
             del kwargs["name"]
-        set_state(MUTED)
-        try:
+        with muted():
             Delivery(self._run(), event, receivers, args, lambda _: data, kwargs).now()
-        finally:
-            set_state(state)
 
 
 def _failure_of(state: object) -> BaseException | None:

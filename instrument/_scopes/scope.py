@@ -8,10 +8,18 @@ elsewhere, it is closed in all of them.
 
 from copy import copy
 
-from instrument._audience import checks as _checked
-from instrument._audience.layers import Layer, Options
 from instrument._audience.listener import as_listener
-from instrument._audience.plan import EPOCH, NOBODY, Plan
+from instrument._audience.plan import (
+    EPOCH,
+    NOBODY,
+    Layer,
+    Options,
+    Plan,
+    check_flags,
+    checked_metadata,
+    checked_tags,
+)
+from instrument._audience.sampling import checked_sample
 from instrument._delivery import flush as _serve
 from instrument._delivery.loops import Forks, cancellations, running_loop
 from instrument._payloads.redact import as_redactor
@@ -149,15 +157,13 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         if functions:
             listeners += [as_listener(f, name) for name, f in functions.items()]
         self.listeners = tuple(listeners)
-        self.tags = _checked.checked_tags(tags) if tags else ()
-        self.metadata = (
-            None if metadata is None else _checked.checked_metadata(metadata)
-        )
+        self.tags = checked_tags(tags) if tags else ()
+        self.metadata = None if metadata is None else checked_metadata(metadata)
         if not (inherit is capture is hidden is True):
-            _checked.check_flags(inherit=inherit, capture=capture, hidden=hidden)
+            check_flags(inherit=inherit, capture=capture, hidden=hidden)
         self.inherit = inherit
         if sample.__class__ is not float or sample != 1:
-            sample = _checked.checked_sample(sample)
+            sample = checked_sample(sample)
         self.sample = sample
         self.redactors = () if redact is None else (as_redactor(redact),)
         self.capture = capture

@@ -2,7 +2,7 @@
 `traced`: make runs of calls, or of a block.
 """
 
-from instrument._audience.checks import checked_metadata, checked_tags
+from instrument._audience.plan import checked_metadata, checked_tags
 from instrument._callables.decorate import wrapping_of
 from instrument._text import safe_repr
 from instrument._traced.block import Block

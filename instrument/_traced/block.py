@@ -109,7 +109,7 @@ class Block:
             return None
         run._entry = (None, self)
         if not has_inputs:
-            run._inputs = recipe.tells.recorded({})
+            run._inputs = recipe.tells.inputs_of({})
         return run
 
     def bound(self, *_: "Any") -> "dict[str, Any]":

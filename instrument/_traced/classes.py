@@ -7,8 +7,7 @@ object, and ``__init__`` is wrapped, in each subclass too, when the first such k
 comes. Plain constructions stay as they were.
 """
 
-from instrument._audience.checks import checked_metadata, checked_tags
-from instrument._audience.layers import Layer
+from instrument._audience.plan import Layer, checked_metadata, checked_tags
 from instrument._callables.decorate import wrapping_of
 from instrument._traced.keywords import Keywords, constructed, handlers
 from instrument._traced.spec import Spec

@@ -2,8 +2,8 @@
 The keywords of ``traced(...)``, and what they add to who hears.
 """
 
-from instrument._audience.layers import Layer, Options
 from instrument._audience.listener import as_listener
+from instrument._audience.plan import Layer, Options
 from instrument._delivery.flush import flush_at_exit
 from instrument._state import DISABLED
 

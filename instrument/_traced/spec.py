@@ -5,13 +5,13 @@ What one ``@traced`` says of its function, and how a call of it becomes a run.
 from types import CoroutineType
 
 from instrument import _report, _state
-from instrument._audience.layers import Layer
+from instrument._audience.plan import Layer
 from instrument._callables.decorate import decorated, is_coroutine_function
 from instrument._callables.follow import FOLLOWED, follow
 from instrument._runs.ending import afail, afinish, astart, fail, finish, start
 from instrument._runs.opening import open_run
 from instrument._runs.recipe import Recipe
-from instrument._state import MUTED, get_state, set_state
+from instrument._state import MUTED, get_state, muted, set_state
 from instrument._traced.arguments import Binder
 from instrument._traced.keywords import Keywords, constructed, handlers
 from instrument._traced.stream import Stream
@@ -70,7 +70,7 @@ class Spec:
             self.name, given.kind or "chain", given.facts(), given.outputs
         )
         if not self._records:
-            nothing = {"_inputs": self.recipe.tells.recorded({})}
+            nothing = {"_inputs": self.recipe.tells.inputs_of({})}
             self.recipe.facts = {**(self.recipe.facts or {}), **nothing}
         self.keyed = self._binder.is_in_class
         self.quick = self._binder.by_type if given.inputs is None else {}
@@ -213,15 +213,12 @@ class Spec:
         choose = self.given.inputs
         if choose is None:
             return self._binder.bind(args, kwargs, self.wrapper, instance is not None)
-        state = get_state()
-        set_state(MUTED)
-        try:
-            made = choose(*args, **kwargs)
-        except (Exception, SystemExit) as exc:
-            _report.failed(choose, f"inputs= of {self.name}", exc)
-            return {}
-        finally:
-            set_state(state)
+        with muted():
+            try:
+                made = choose(*args, **kwargs)
+            except (Exception, SystemExit) as exc:
+                _report.failed(choose, f"inputs= of {self.name}", exc)
+                return {}
         return dict(made) if isinstance(made, dict) else {"inputs": made}
 
     def follow(self, run: "Run", result: "Any") -> "Any":

@@ -4,8 +4,7 @@ The run of a generator: what each chunk tells, and what it adds up to.
 
 from instrument import _ids, _report
 from instrument._callables.body import Body
-from instrument._delivery.flush import stream_closed, stream_opened
-from instrument._delivery.flush_given import flush_given
+from instrument._delivery.flush import flush_given, stream_closed, stream_opened
 from instrument._payloads.answers import Answer, only_text, take
 from instrument._runs.ending import afail, afinish, astart, fail, finish, start
 from instrument._runs.starting import guarded, recorded

@@ -1,5 +1,8 @@
 """
-Handlers that come with the library, one file each.
+Where events go: the handlers that come with the library, one file or one folder each.
+
+Nothing may come in that makes a run: a handler is told of them, and no higher than by
+`instrument._delivery`. None is imported before it is asked for.
 """
 
 from instrument._audience.listener import local

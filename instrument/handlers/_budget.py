@@ -3,21 +3,14 @@
 """
 
 from dataclasses import dataclass
+from math import isfinite
 from time import perf_counter
 from weakref import WeakKeyDictionary
 
 from instrument._forks import fork_lock
 from instrument._text import safe_repr
-from instrument.handlers._limits import (
-    check_limit,
-    checked_tools,
-    exceeded,
-    hold,
-    named,
-    not_allowed,
-    unpriced,
-)
-from instrument.handlers._shared.accounts import Requests
+from instrument.exceptions import BudgetExceeded
+from instrument.handlers._shared.accounts import Accounts
 from instrument.handlers._shared.prices import Prices
 from instrument.handlers._shared.run_handler import RunHandler
 
@@ -91,11 +84,11 @@ class BudgetHandler(RunHandler):
         tools: "Iterable[str] | None" = None,
         prices: "PriceTable | None" = None,
     ) -> None:
-        check_limit("max_cost_usd", max_cost_usd)
-        check_limit("max_seconds", max_seconds)
-        check_limit("max_tokens", max_tokens, whole=True)
-        check_limit("max_calls", max_calls, whole=True)
-        check_limit("max_depth", max_depth, whole=True)
+        _check_limit("max_cost_usd", max_cost_usd)
+        _check_limit("max_seconds", max_seconds)
+        _check_limit("max_tokens", max_tokens, whole=True)
+        _check_limit("max_calls", max_calls, whole=True)
+        _check_limit("max_depth", max_depth, whole=True)
         limits = (max_tokens, max_cost_usd, max_calls, max_seconds, max_depth, tools)
         if all(limit is None for limit in limits):
             message = (
@@ -108,10 +101,10 @@ class BudgetHandler(RunHandler):
         self._max_calls = max_calls
         self._max_seconds = max_seconds
         self._max_depth = max_depth
-        self._tools = checked_tools(tools)
+        self._tools = _checked_tools(tools)
         is_priced = prices is not None or max_cost_usd is not None
         self._prices = Prices(prices) if is_priced else None
-        self._requests = Requests(_Account)
+        self._accounts = Accounts(_Account)
         self._calls: WeakKeyDictionary[Run, _Call] = WeakKeyDictionary()
 
     def spent(self, scope_or_run: object = None) -> Spent:
@@ -122,11 +115,11 @@ class BudgetHandler(RunHandler):
             scope_or_run: A run of the request, or what ``with callbacks(...) as`` gave;
                 by default the request in hand. Of what is none, nothing is spent.
         """
-        return self._requests.look_up(scope_or_run, self).spent()
+        return self._accounts.look_up(scope_or_run, self).spent()
 
     def run_started(self, run: "Run") -> None:
-        account = self._requests.of(run, self)
-        hold(
+        account = self._accounts.of(run, self)
+        _hold(
             run, "max_depth", self._max_depth, run.depth, "levels of runs are above it"
         )
         with account.lock:  # of two calls at once only one takes the last place
@@ -149,7 +142,7 @@ class BudgetHandler(RunHandler):
             call.chunks += 1
             account.tokens += 1
         if limit is not None and account.tokens > limit:
-            raise exceeded(run, "max_tokens", limit, account.tokens, _TOKENS)
+            raise _exceeded(run, "max_tokens", limit, account.tokens, _TOKENS)
         self._hold_seconds(run, account)
 
     def run_ended(self, run: "Run") -> None:
@@ -169,30 +162,30 @@ class BudgetHandler(RunHandler):
 
     def _check_tool(self, run: "Run", account: "_Account") -> None:
         if self._tools is not None and run.name not in self._tools:
-            raise not_allowed(run, self._tools)
+            raise _not_allowed(run, self._tools)
         self._hold_spent(run, account)
 
     def _check_model(self, run: "Run", account: "_Account") -> None:
         self._hold_spent(run, account)
-        hold(run, "max_calls", self._max_calls, account.calls, "model calls were made")
+        _hold(run, "max_calls", self._max_calls, account.calls, "model calls were made")
         prices, limit = self._prices, self._max_cost_usd
         if prices is None:
             return
         prices.asked(run)
         is_known = prices.table is None or run.model is None or prices.knows(run)
         if limit is not None and not is_known:
-            raise unpriced(run, limit, _model_of(run))
+            raise _unpriced(run, limit, _model_of(run))
 
     def _hold_spent(self, run: "Run", account: "_Account") -> None:
         limit = self._max_cost_usd
-        hold(run, "max_tokens", self._max_tokens, account.tokens, _TOKENS)
-        hold(run, "max_cost_usd", limit, account.cost_usd, "US dollars were spent")
+        _hold(run, "max_tokens", self._max_tokens, account.tokens, _TOKENS)
+        _hold(run, "max_cost_usd", limit, account.cost_usd, "US dollars were spent")
         if limit is not None and account.unpriced:
-            raise unpriced(run, limit, account.unpriced)
+            raise _unpriced(run, limit, account.unpriced)
 
     def _hold_seconds(self, run: "Run", account: "_Account") -> None:
         seconds = account.seconds()
-        hold(run, "max_seconds", self._max_seconds, seconds, "seconds have passed")
+        _hold(run, "max_seconds", self._max_seconds, seconds, "seconds have passed")
 
 
 class _Account:
@@ -236,4 +229,111 @@ class _Call:
 
 
 def _model_of(run: "Run") -> str:
-    return f"model {safe_repr(run.model)}" if run.model else named(run)
+    return f"model {safe_repr(run.model)}" if run.model else _named(run)
+
+
+def _check_limit(name: str, value: "Any", *, whole: bool = False) -> None:
+    """
+    Refuse what is no limit.
+
+    Args:
+        whole: True where only whole numbers make sense.
+
+    Raises:
+        TypeError, ValueError: Names the value and the cure.
+    """
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        what = "a whole number" if whole else "a number"
+        message = f"BudgetHandler: {name} must be {what}, not {safe_repr(value)}."
+        raise TypeError(message)
+    if not (value >= 0 and isfinite(value)):
+        message = (
+            f"BudgetHandler: {name} cannot be {value!r}: give 0 or more, or leave it"
+            " out for no limit."
+        )
+        raise ValueError(message)
+
+
+def _checked_tools(tools: "Iterable[str] | None") -> "tuple[str, ...] | None":
+    """
+    Take the names of the tools that may be called.
+
+    Raises:
+        TypeError: For anything but a collection of strings.
+    """
+    if tools is None:
+        return None
+    if isinstance(tools, str):
+        message = f"BudgetHandler: tools is a list of names. Did you mean [{tools!r}]?"
+        raise TypeError(message)
+    names = tuple(tools) if hasattr(tools, "__iter__") else None
+    if names is None or not all(isinstance(name, str) for name in names):
+        message = (
+            "BudgetHandler: tools is a list of names, such as ['search'], not"
+            f" {safe_repr(tools)}."
+        )
+        raise TypeError(message)
+    return names
+
+
+def _hold(
+    run: "Run", limit: str, maximum: float | None, value: float, unit: str
+) -> None:
+    """
+    Refuse *run* if *value* has reached *maximum*.
+
+    Raises:
+        BudgetExceeded: Then.
+    """
+    if maximum is not None and value >= maximum:
+        raise _exceeded(run, limit, maximum, value, unit)
+
+
+def _exceeded(
+    run: "Run", limit: str, maximum: float, value: float, unit: str
+) -> BudgetExceeded:
+    """
+    Say that a limit stops *run*.
+
+    Args:
+        unit: What *value* counts: ``tokens were used``.
+    """
+    message = (
+        f"{limit}={maximum!r} stops the request at {_named(run)}:"
+        f" {safe_repr(round(value, 6))} {unit}."
+        f" Raise {limit}, or give each request a block of its own."
+    )
+    return BudgetExceeded(message, limit, value, maximum, run)
+
+
+def _unpriced(run: "Run", maximum: float, model: str) -> BudgetExceeded:
+    """
+    Say that a limit of cost cannot be held, as the cost of *model* is not known.
+    """
+    message = (
+        f"max_cost_usd={maximum!r} stops the request at {_named(run)}: the cost of"
+        f" {model} is not known. Give prices={{'model': {{'input': 3.0, 'output': 15.0}}}}"
+        " in US dollars per million tokens, install genai-prices, or have the call"
+        " record its usage or cost_usd."
+    )
+    return BudgetExceeded(message, "max_cost_usd", None, maximum, run)
+
+
+def _not_allowed(run: "Run", tools: tuple[str, ...]) -> BudgetExceeded:
+    """
+    Say that a tool is not among those allowed.
+    """
+    message = (
+        f"tools={safe_repr(list(tools))} stops the request at {_named(run)}."
+        " Add its name to tools if it may be called."
+    )
+    return BudgetExceeded(message, "tools", run.name, tools, run)
+
+
+def _named(run: "Run") -> str:
+    """
+    Name a run in a message; names are untrusted.
+    """
+    return f"{safe_repr(run.kind)[1:-1]} {safe_repr(run.name)}"

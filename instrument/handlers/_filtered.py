@@ -3,7 +3,7 @@
 """
 
 from instrument._text import safe_repr
-from instrument.handlers._shared.wrapped import Wrapped
+from instrument.handlers._shared.wrapper import Wrapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from instrument._audience.handler import BaseCallbackHandler
 from instrument._forks import fork_lock
 from instrument._text import cut
-from instrument.handlers._shared.accounts import Requests
+from instrument.handlers._shared.accounts import Accounts
 from instrument.handlers._shared.prices import Prices
 from instrument.handlers._shared.table import Table, written_count
 
@@ -159,7 +159,7 @@ class UsageHandler(BaseCallbackHandler):
             scope_or_run: A run of the request, or what ``with callbacks(...) as`` gave;
                 by default the request in hand. Of what is none, nothing is counted.
         """
-        return self._requests.look_up(scope_or_run, self)
+        return self._accounts.look_up(scope_or_run, self)
 
     def to_dicts(self) -> "list[dict[str, Any]]":
         """
@@ -182,7 +182,7 @@ class UsageHandler(BaseCallbackHandler):
         Begin anew, for all requests.
         """
         self._all = Ledger()
-        self._requests = Requests(Ledger)
+        self._accounts = Accounts(Ledger)
 
     def _count(self, run: "Run") -> None:
         counts: dict[str, Any] = {**run.usage.to_dict(), "calls": 1}
@@ -193,7 +193,7 @@ class UsageHandler(BaseCallbackHandler):
             counts["cost_usd"] = cost_usd
         key = (_name(run.provider), _name(run.model))
         self._all.add(key, counts)
-        self._requests.of(run, self).add(key, counts)
+        self._accounts.of(run, self).add(key, counts)
 
     def _table(self) -> Table:
         ledger = self._all

@@ -5,6 +5,7 @@ are numbers, and a web server.
 
 import asyncio
 import fcntl
+import gc
 import os
 import pty
 import re
@@ -22,7 +23,7 @@ from uuid import UUID
 import pytest
 
 from instrument import Usage
-from instrument.handlers._tree.state import Forest, Tree
+from instrument.handlers._tree.forest import Forest, Tree
 
 
 class Screen:
@@ -199,6 +200,15 @@ class Garden:
         Tell a token.
         """
         self._forest.token(UUID(int=run), run)
+
+
+@pytest.fixture
+def no_coroutine_is_left() -> Iterator[None]:
+    """
+    Have what was never awaited warn, which fails the test, before the test ends.
+    """
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
 """
-`Requests`: one account per request, which goes with it.
+`Accounts`: one account per request, which goes with it.
 """
 
 import contextvars
@@ -11,7 +11,7 @@ from weakref import ref
 import pytest
 
 from instrument import BaseCallbackHandler, callbacks, current_run, traced
-from instrument.handlers._shared.accounts import Requests
+from instrument.handlers._shared.accounts import Accounts
 
 
 class Account:
@@ -26,17 +26,17 @@ class Keeper(BaseCallbackHandler):
     """
 
     def __init__(self) -> None:
-        self.requests = Requests(Account)
+        self.accounts = Accounts(Account)
         self.met: list[Account] = []
 
     def on_chain_start(self, *args: Any, **kwargs: Any) -> None:
-        self.met.append(self.requests.of(kwargs["run"], self))
+        self.met.append(self.accounts.of(kwargs["run"], self))
 
     def shown(self, place: object = None) -> Account:
         """
         Look an account up as users do.
         """
-        return self.requests.look_up(place, self)
+        return self.accounts.look_up(place, self)
 
 
 @traced
@@ -191,11 +191,11 @@ def test_threads_share_the_account() -> None:
         """
 
     place, waiting = Place(), threading.Semaphore(0)
-    requests = Requests(Account)
+    accounts = Accounts(Account)
     got: list[Account] = []
-    requests._lock = lock = Announced(waiting)
+    accounts._lock = lock = Announced(waiting)
     threads = [
-        threading.Thread(target=lambda: got.append(requests.at(place)))
+        threading.Thread(target=lambda: got.append(accounts.at(place)))
         for _ in range(8)
     ]
 

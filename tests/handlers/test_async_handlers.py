@@ -3,7 +3,6 @@ Async handlers: where they are awaited, and in what order they hear.
 """
 
 import asyncio
-import gc
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -19,7 +18,10 @@ from instrument.testing import Recorder
 Called = Callable[..., Awaitable[Any]]
 
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.usefixtures("no_coroutine_is_left"),
+]
 
 
 both_backends = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
@@ -61,15 +63,6 @@ class Told(Recorder):
 
     def on_event(self, event: Any, **kwargs: Any) -> None:
         self.log.append(f"{self.name} {event.event}")
-
-
-@pytest.fixture(autouse=True)
-def no_coroutine_is_left() -> Iterator[None]:
-    """
-    Have what was never awaited warn, which fails the test, before the test ends.
-    """
-    yield
-    gc.collect()
 
 
 def tell() -> None:

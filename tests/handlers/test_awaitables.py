@@ -3,7 +3,6 @@ What a handler gives back: any awaitable is awaited, whoever made it.
 """
 
 import asyncio
-import gc
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from unittest.mock import AsyncMock
@@ -17,22 +16,16 @@ from instrument import AsyncCallbackHandler, callbacks, emit, traced
 Called = Callable[..., Awaitable[Any]]
 
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.usefixtures("no_coroutine_is_left"),
+]
 
 
 both_backends = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 
 
 every_mode = ("sync", "async", "generator", "async generator")
-
-
-@pytest.fixture(autouse=True)
-def no_coroutine_is_left() -> Iterator[None]:
-    """
-    Have what was never awaited warn, which fails the test, before the test ends.
-    """
-    yield
-    gc.collect()
 
 
 def tell() -> None:

@@ -3,8 +3,7 @@ Handlers that may stop a call, where it is cancelled or closed; and cancelled tw
 """
 
 import asyncio
-import gc
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -12,7 +11,10 @@ import pytest
 from instrument import AsyncCallbackHandler, BaseCallbackHandler, callbacks, traced
 from instrument.testing import Recorder
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.usefixtures("no_coroutine_is_left"),
+]
 
 
 class Broken(BaseCallbackHandler):
@@ -42,15 +44,6 @@ class Slow(AsyncCallbackHandler):
             self.began.set()
             await self.may.wait()
         self.heard.append(event.event)
-
-
-@pytest.fixture(autouse=True)
-def no_coroutine_is_left() -> Iterator[None]:
-    """
-    Have what was never awaited warn, which fails the test, before the test ends.
-    """
-    yield
-    gc.collect()
 
 
 class Never:

@@ -1,5 +1,5 @@
 """
-`Sampler`: the highest resident memory since a moment.
+`Gauge`: the highest resident memory since a moment.
 """
 
 import os
@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from instrument.handlers._monitor import memory as _memory
-from instrument.handlers._monitor.memory import Sampler, sampler
+from instrument.handlers._monitor.memory import Gauge, gauge
 
 MB = 1_000_000
 
@@ -25,22 +25,22 @@ class Told:
     rss = 0
 
 
-def told(*sizes: int, watched_from: int = 0) -> tuple[Sampler, int]:
+def told(*sizes: int, watched_from: int = 0) -> tuple[Gauge, int]:
     """
-    Let a sampler see *sizes*; give it, and the growth seen by who came at one of them.
+    Let a gauge see *sizes*; give it, and the growth seen by who came at one of them.
     """
     memory: Any = Told()
-    made, watch = Sampler(), None
+    made, moment = Gauge(), None
     made._read = lambda: memory
     made._start = lambda: None  # type: ignore[method-assign]
     for i, size in enumerate(sizes):
         memory.rss = size
         if i == watched_from:
-            watch = made.watch()
+            moment = made.begin()
         else:
             made._sample()
-    assert watch is not None
-    return made, made.growth_bytes(watch)
+    assert moment is not None
+    return made, made.growth_bytes(moment)
 
 
 @pytest.fixture
@@ -99,11 +99,11 @@ def test_a_young_sample_serves_again(monkeypatch: pytest.MonkeyPatch) -> None:
     Within a millisecond memory is read once.
     """
     monkeypatch.setattr(_memory, "_FRESH_NS", 10**12)
-    made = Sampler()
+    made = Gauge()
     read, reads = made._read, []
     made._read = lambda: reads.append(read()) or reads[-1]  # type: ignore[func-returns-value,redundant-expr]
 
-    watches = [made.watch() for _ in range(10)]
+    watches = [made.begin() for _ in range(10)]
     made.growth_bytes(watches[0])
 
     assert len(reads) == 1
@@ -116,21 +116,21 @@ def test_thread_looks_while_somebody_watches(monkeypatch: pytest.MonkeyPatch) ->
     begins anew with the next.
     """
     monkeypatch.setattr(_memory, "_IDLE_S", 0.05)
-    made = Sampler()
-    watch = made.watch()
+    made = Gauge()
+    moment = made.begin()
 
     block = bytearray(50 * MB)
     seen_from = perf_counter_ns()
     until(lambda: made._peaks[-1][0] > seen_from)
     del block
 
-    assert made.growth_bytes(watch) > 45 * MB
+    assert made.growth_bytes(moment) > 45 * MB
     first = made._thread
-    del watch
+    del moment
     until(lambda: made._thread is None)
-    watch = made.watch()
+    moment = made.begin()
     assert made._thread is not first
-    del watch
+    del moment
     until(lambda: made._thread is None)
 
 
@@ -144,38 +144,38 @@ def test_no_thread_left(monkeypatch: pytest.MonkeyPatch) -> None:
             raise RuntimeError
 
     monkeypatch.setattr(_memory, "Thread", Refused)
-    made = Sampler()
+    made = Gauge()
 
-    watch = made.watch()
+    moment = made.begin()
 
     assert made._thread is None
-    assert made.growth_bytes(watch) >= 0
+    assert made.growth_bytes(moment) >= 0
 
 
 def test_memory_is_psutils() -> None:
     """
     What is sampled is the resident memory of this process.
     """
-    watch = Sampler().watch()
+    moment = Gauge().begin()
 
     now = psutil.Process().memory_info().rss
-    assert watch.size_bytes == pytest.approx(now, rel=0.2)
+    assert moment.size_bytes == pytest.approx(now, rel=0.2)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_fork() -> None:
     """
-    A forked child has a sampler of its own, and a watch of its parent's still answers.
+    A forked child has a gauge of its own, and a moment of its parent's still answers.
     """
-    parents, watch = sampler(), sampler().watch()
+    parents, moment = gauge(), gauge().begin()
 
     child = os.fork()
     if child == 0:
-        is_own = sampler() is not parents
-        answers = sampler().growth_bytes(watch) >= 0
-        looks = sampler().watch() is not None and sampler()._thread is not None
+        is_own = gauge() is not parents
+        answers = gauge().growth_bytes(moment) >= 0
+        looks = gauge().begin() is not None and gauge()._thread is not None
         os._exit(0 if is_own and answers and looks else 1)
 
     assert os.waitpid(child, 0)[1] == 0
-    assert sampler() is parents
+    assert gauge() is parents

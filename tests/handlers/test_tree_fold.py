@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from instrument.handlers._tree.fold import Fold
-from instrument.handlers._tree.state import Tree
+from instrument.handlers._tree.forest import Tree
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def test_lock_is_free_in_a_child() -> None:
         (UsageHandler, lambda handler, _: handler._all._lock),
         (
             lambda: BudgetHandler(max_calls=9),
-            lambda handler, scope: handler._requests.look_up(scope, handler).lock,
+            lambda handler, scope: handler._accounts.look_up(scope, handler).lock,
         ),
         (
             lambda: FileCallbackHandler(os.devnull),

@@ -16,7 +16,7 @@ def take_message(answer: "Answer", message: object) -> "Sequence[Token]":
     """
     Read a whole message.
     """
-    _told(answer, message)
+    _facts(answer, message)
     tokens: list[Token] = []
     for block in items(get(message, "content")):
         if get(block, "type") == "tool_use":
@@ -41,7 +41,7 @@ def take_event(answer: "Answer", event: object) -> "Sequence[Token]":
         if get(block, "type") == "tool_use":
             return answer.called(get(block, "id"), get(block, "name"), at=at)
     elif kind == "message_start":
-        _told(answer, get(event, "message"))
+        _facts(answer, get(event, "message"))
     elif kind == "message_delta":
         reason = get(get(event, "delta"), "stop_reason")
         answer.told(finish_reason=reason, usage=usage_of(event))
@@ -57,7 +57,7 @@ def _delta(answer: "Answer", delta: object, at: object) -> "Sequence[Token]":
     )
 
 
-def _told(answer: "Answer", message: object) -> None:
+def _facts(answer: "Answer", message: object) -> None:
     answer.told(
         model=get(message, "model"),
         response_id=get(message, "id"),

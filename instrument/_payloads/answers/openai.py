@@ -106,7 +106,7 @@ def take_response(answer: "Answer", response: object) -> "Sequence[Token]":
     """
     Read a whole response.
     """
-    _told(answer, response)
+    _facts(answer, response)
     tokens: list[Token] = []
     for item in items(get(response, "output")):
         kind = get(item, "type")
@@ -137,11 +137,11 @@ def take_event(answer: "Answer", event: object) -> "Sequence[Token]":
     if kind == "response.output_item.added" and get(item, "type") == "function_call":
         return answer.called(get(item, "call_id"), get(item, "name"), at=at)
     if kind in _WHOLE or kind == "response.created":
-        _told(answer, get(event, "response"))
+        _facts(answer, get(event, "response"))
     return ()
 
 
-def _told(answer: "Answer", response: object) -> None:
+def _facts(answer: "Answer", response: object) -> None:
     status = get(response, "status")
     reason = get(get(response, "incomplete_details"), "reason")
     answer.told(

@@ -11,7 +11,7 @@ from instrument._delivery import loops as _loops
 from instrument._payloads.answers import LLMResult
 from instrument.handlers._background.event_queue import EventQueue
 from instrument.handlers._shared.checks import checked_size
-from instrument.handlers._shared.wrapped import Wrapped
+from instrument.handlers._shared.wrapper import Wrapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,12 +118,12 @@ class Background(Wrapped):
             is_served = self.flush(max(_exit_ends_at() - monotonic(), 0))
             self._queue.tell_losses(is_served=is_served)
         else:
-            self._told(is_served=self.flush(_loops.WAIT_S))
+            self._complain(is_served=self.flush(_loops.WAIT_S))
 
     async def _aleave(self) -> None:
-        self._told(is_served=await self.aflush(_loops.WAIT_S))
+        self._complain(is_served=await self.aflush(_loops.WAIT_S))
 
-    def _told(self, *, is_served: bool) -> None:
+    def _complain(self, *, is_served: bool) -> None:
         if not is_served:
             what = f"flush in background (waited {_loops.WAIT_S:.0f} s)"
             _report.failed(self.handler, what, TimeoutError("it is still at work"))

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from instrument._forks import fork_lock
 from instrument._text import cut
-from instrument.handlers._monitor.memory import sampler
+from instrument.handlers._monitor.memory import gauge
 from instrument.handlers._monitor.quantiles import Quantiles
 from instrument.handlers._shared.run_handler import RunHandler
 from instrument.handlers._shared.table import Table, written_count
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument._runs.run import Run
-    from instrument.handlers._monitor.memory import Watch
+    from instrument.handlers._monitor.memory import Moment
 
 MOST_NAMES = 1_000
 """How many names are told apart; the runs of further ones count as ``(other)``."""
@@ -82,11 +82,11 @@ class MonitorHandler(RunHandler):
         self._memory = memory
         self._lock = fork_lock()
         self._tallies: dict[str, _Tally] = {}
-        self._open: WeakKeyDictionary[Run, tuple[int, int, Watch | None]] = (
+        self._open: WeakKeyDictionary[Run, tuple[int, int, Moment | None]] = (
             WeakKeyDictionary()
         )
         if memory:
-            sampler()
+            gauge()
 
     def __repr__(self) -> str:
         count = sum(tally.count for tally in list(self._tallies.values()))
@@ -96,13 +96,13 @@ class MonitorHandler(RunHandler):
         return self._table().html()
 
     def run_started(self, run: "Run") -> None:
-        watch = sampler().watch() if self._memory else None
-        self._open[run] = (get_ident(), thread_time_ns(), watch)
+        moment = gauge().begin() if self._memory else None
+        self._open[run] = (get_ident(), thread_time_ns(), moment)
 
     def run_ended(self, run: "Run") -> None:
-        thread, cpu_ns, watch = self._open.pop(run, (None, 0, None))
+        thread, cpu_ns, moment = self._open.pop(run, (None, 0, None))
         cpu_ns = thread_time_ns() - cpu_ns if thread == get_ident() else 0
-        growth = None if watch is None else sampler().growth_bytes(watch)
+        growth = None if moment is None else gauge().growth_bytes(moment)
         with self._lock:
             self._tally(run.name).add(run, run.duration_s, cpu_ns, growth)
 

@@ -4,12 +4,13 @@ The highest resident memory of this process since some moment.
 Resident memory is the process's: what other threads allocate meanwhile is in it.
 """
 
-import os
 from bisect import bisect_left
 from operator import itemgetter
 from threading import RLock, Thread
 from time import perf_counter_ns, sleep
 from weakref import WeakSet
+
+from instrument._forks import in_child
 
 PERIOD_S = 0.01
 _FRESH_NS = 1_000_000
@@ -18,7 +19,7 @@ _MOST = 4_096
 _time = itemgetter(0)
 
 
-class Watch:
+class Moment:
     """
     The memory of the moment at which it was made; samples are taken while it lives.
     """
@@ -30,9 +31,9 @@ class Watch:
         self.size_bytes = size_bytes
 
 
-class Sampler:
+class Gauge:
     """
-    Reads the process's memory every 10 ms, in a thread, while there is a `Watch`.
+    Reads the process's memory every 10 ms, in a thread, while there is a `Moment`.
 
     It keeps samples that no later one has reached: falling, so that the first of them
     after a moment is the peak since then. Of the older half of more than 4,096, every
@@ -44,29 +45,29 @@ class Sampler:
 
         self._read = psutil.Process().memory_info
         self._peaks: list[tuple[int, int]] = []
-        self._watches: WeakSet[Watch] = WeakSet()
+        self._moments: WeakSet[Moment] = WeakSet()
         self._thread: Thread | None = None
         self._lock = RLock()
 
-    def watch(self) -> Watch:
+    def begin(self) -> Moment:
         """
         Begin to look, from the memory of now.
         """
         with self._lock:
-            watch = Watch(*self._sample())
-            self._watches.add(watch)
+            moment = Moment(*self._sample())
+            self._moments.add(moment)
             if self._thread is None:
                 self._start()
-        return watch
+        return moment
 
-    def growth_bytes(self, watch: Watch) -> int:
+    def growth_bytes(self, moment: Moment) -> int:
         """
-        Tell by how much memory has exceeded that of *watch* since; at least 0.
+        Tell by how much memory has exceeded that of *moment* since; at least 0.
         """
         with self._lock:
             self._sample()
-            first = bisect_left(self._peaks, watch.time_ns, key=_time)
-            return max(0, self._peaks[first][1] - watch.size_bytes)
+            first = bisect_left(self._peaks, moment.time_ns, key=_time)
+            return max(0, self._peaks[first][1] - moment.size_bytes)
 
     def _sample(self) -> tuple[int, int]:
         """
@@ -97,7 +98,7 @@ class Sampler:
         while True:
             sleep(PERIOD_S)
             with self._lock:
-                if self._watches:
+                if self._moments:
                     idle_s = 0.0
                     self._sample()
                     continue
@@ -107,26 +108,25 @@ class Sampler:
                     return
 
 
-_sampler: Sampler | None = None
+_gauge: Gauge | None = None
 
 
-def sampler() -> Sampler:
+def gauge() -> Gauge:
     """
     Give the one of this process.
     """
-    global _sampler
-    if _sampler is None:
-        _sampler = Sampler()
-    return _sampler
+    global _gauge
+    if _gauge is None:
+        _gauge = Gauge()
+    return _gauge
 
 
 def _forget() -> None:
     """
     Leave the parent's to the parent: its thread is not here, its lock may be taken.
     """
-    global _sampler
-    _sampler = None
+    global _gauge
+    _gauge = None
 
 
-_at_fork = getattr(os, "register_at_fork", lambda **_: None)  # not on Windows
-_at_fork(after_in_child=_forget)
+in_child(_forget)

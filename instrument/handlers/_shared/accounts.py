@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from instrument._audience.layers import Layer
     from instrument._audience.listener import Listener
+    from instrument._audience.plan import Layer
     from instrument._runs.run import Run
 
 Account = TypeVar("Account")
 
 
-class Requests(Generic[Account]):
+class Accounts(Generic[Account]):
     """
     The accounts of one handler; each goes with its block or root run.
 
@@ -32,7 +32,7 @@ class Requests(Generic[Account]):
 
     def __init__(self, new: "Callable[[], Account]") -> None:
         self._new = new
-        self._accounts: WeakKeyDictionary[object, Account] = WeakKeyDictionary()
+        self._by_request: WeakKeyDictionary[object, Account] = WeakKeyDictionary()
         self._lock = fork_lock()
 
     def of(self, run: "Run", handler: object) -> Account:
@@ -45,33 +45,33 @@ class Requests(Generic[Account]):
         """
         Find or make the account of *request*: an open block, or a root run.
         """
-        account = self._accounts.get(request)
+        account = self._by_request.get(request)
         if account is None:
             with self._lock:
-                account = self._accounts.get(request)
+                account = self._by_request.get(request)
                 if account is None:
-                    account = self._accounts[request] = self._new()
+                    account = self._by_request[request] = self._new()
         return account
 
-    def look_up(self, place: object, handler: object) -> Account:
+    def look_up(self, frame: object, handler: object) -> Account:
         """
-        Find the account to show for *place*; a new one that is not kept if it has none.
+        Find the account to show for *frame*; a new one that is not kept if it has none.
 
         Args:
-            place: A run or the scope of a block; None for where this is called.
+            frame: A run or the scope of a block; None for where this is called.
 
         Raises:
             TypeError: For anything else.
         """
-        if place is not None and not isinstance(place, Frame):
+        if frame is not None and not isinstance(frame, Frame):
             message = (
                 "a request is named by its block, with callbacks(...) as scope, or by a"
-                f" run in it, not by a {type(place).__name__}."
+                f" run in it, not by a {type(frame).__name__}."
             )
             raise TypeError(message)
-        here: Any = get_state() if place is None else place
+        here: Any = get_state() if frame is None else frame
         request = _request_at(here, handler) if isinstance(here, Frame) else None
-        account = None if request is None else self._accounts.get(request)
+        account = None if request is None else self._by_request.get(request)
         return self._new() if account is None else account
 
 
@@ -82,13 +82,13 @@ def request_of(run: "Run", handler: object) -> object:
     return _block(run._audience.listeners, handler) or run._root_run()
 
 
-def _request_at(place: "Any", handler: object) -> object:
-    if place.is_run:
-        return request_of(place, handler)
+def _request_at(frame: "Any", handler: object) -> object:
+    if frame.is_run:
+        return request_of(frame, handler)
     # its own layers last: a scope that was left from elsewhere is no longer in its plan
-    own = [(it, layer) for layer in place._layers for it in layer.options.listeners]
-    block = _block((*place._plan.settle().listeners, *own), handler)
-    return block or (None if place.run is None else place.run._root_run())
+    own = [(it, layer) for layer in frame._layers for it in layer.options.listeners]
+    block = _block((*frame._plan.settle().listeners, *own), handler)
+    return block or (None if frame.run is None else frame.run._root_run())
 
 
 def _block(

@@ -55,7 +55,7 @@ class Terminal:
         Write part of a line, at once visible.
         """
         file = self.file
-        shown = printable(text, keep="\n\t")
+        shown = printable(text, also="\n\t")
         with _lock:
             file.write(self._encodable(shown))
             if shown:

@@ -81,7 +81,7 @@ class TreeHandler(RunHandler):
             data = {"status": run.status, "duration_s": run.duration_s, **error}
             self._lines.ended(run.kind, run.name, run.depth, data)
         else:
-            told = _told(run, **error)
+            told = _failure(run, **error)
             facts = run.id, run.status, run._ended_ns, run.model, run.usage, told
             display.tell(self._forest.end, *facts)
 
@@ -107,7 +107,7 @@ def _error(run: "Run") -> "dict[str, str]":
     return {"type": type(run.error).__qualname__, "message": shown}
 
 
-def _told(run: "Run", type: str = "", message: str = "") -> str:
+def _failure(run: "Run", type: str = "", message: str = "") -> str:
     """
     Say what a row tells of an ending; a message only where it came from.
     """

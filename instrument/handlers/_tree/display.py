@@ -14,17 +14,18 @@ import weakref
 from collections import deque
 from contextlib import contextmanager
 
+from instrument._forks import fork_lock, in_child
 from instrument._report import Exit
+from instrument.handlers._tree.forest import Forest
 from instrument.handlers._tree.rows import Rows
 from instrument.handlers._tree.screen import Screen
-from instrument.handlers._tree.state import Forest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, TextIO
 
-    from instrument.handlers._tree.state import Tree
+    from instrument.handlers._tree.forest import Tree
 
 _TICK_S = 0.1
 _PATIENCE_S = 1.0
@@ -260,7 +261,7 @@ class _Caught:
 
 
 _displays: "weakref.WeakValueDictionary[int, Display]" = weakref.WeakValueDictionary()
-_lock = threading.RLock()
+_lock = fork_lock()
 
 
 def display_of(file: "TextIO") -> Display | None:
@@ -315,10 +316,8 @@ def _at_exit() -> None:
 
 
 def _forked() -> None:
-    global _lock
-    _lock = threading.RLock()
     for display in list(_displays.values()):
         display.forked()
 
 
-os.register_at_fork(after_in_child=_forked)
+in_child(_forked)

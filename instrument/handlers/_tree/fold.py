@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from instrument.handlers._tree.state import Node, Tree
+    from instrument.handlers._tree.forest import Node, Tree
 
 BRANCH, LAST, BAR, GAP = "├─ ", "└─ ", "│  ", "   "
 _LEAST = 3  # a top, what is left out, and a newest row

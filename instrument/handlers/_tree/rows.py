@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from instrument._payloads.event import Usage
     from instrument.handlers._tree.fold import Row
-    from instrument.handlers._tree.state import Node, Tree
+    from instrument.handlers._tree.forest import Node, Tree
 
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _SIGNS = {"ok": "✓", "error": "✗"}
@@ -93,7 +93,7 @@ class Rows:
         text.append(f"  {_duration(node)}", "dim")
         if node.error:
             text.append(f"  {node.error}", "red" if node.status == "error" else "")
-        for told in _told(row, node):
+        for told in _details(row, node):
             text.append(f"  {told}", "dim")
         return self.fitted(text, width)
 
@@ -115,7 +115,7 @@ def _duration(node: "Node") -> str:
     return written_duration((node.ended_ns - node.started_ns) / 1e9)
 
 
-def _told(row: "Row", node: "Node") -> "Iterator[str]":
+def _details(row: "Row", node: "Node") -> "Iterator[str]":
     if row.runs > 1:
         yield f"{row.runs:,} runs"
     if node.model:

@@ -12,8 +12,8 @@ from weakref import ref
 
 from instrument import _report
 from instrument._audience import seen_by_langchain as _seen
-from instrument._audience.layers import Layer, Options
 from instrument._audience.listener import Listener, as_listener
+from instrument._audience.plan import Layer, Options
 from instrument._state import PROCESS
 
 TYPE_CHECKING = False

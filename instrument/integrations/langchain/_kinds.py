@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MODEL_KEYS = ("model", "model_name", "model_id", "deployment_name", "engine")
 
 
-class _Original(_payload.Chain):
+class _Original(_payload.Kind):
     """
     Add to a start what LangChain said there; left out where payloads are redacted.
     """
@@ -185,7 +185,7 @@ def shown(run: "Run", value: "Any", name: str) -> "Any":
     if heard.shows_all:
         return contained(value)
     if not heard.capture:
-        return run._tells.recorded({}) if name == "inputs" else None
+        return run._tells.inputs_of({}) if name == "inputs" else None
     return contained(redacted(value, heard.redactors, (name,)))
 
 

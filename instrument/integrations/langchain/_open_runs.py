@@ -7,7 +7,7 @@ from _thread import get_ident
 from asyncio import _get_running_loop, current_task
 from weakref import ref
 
-from instrument._audience.layers import Layer, Options
+from instrument._audience.plan import Layer, Options
 from instrument._runs.ending import fail
 from instrument._runs.opening import open_parent
 from instrument.integrations.langchain._given_handlers import (

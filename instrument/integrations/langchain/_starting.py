@@ -5,7 +5,7 @@ How LangChain's runs come about: who hears them, whose children they are, what i
 from asyncio import _get_running_loop
 
 from instrument import _report
-from instrument._audience.layers import FrameworkLayer
+from instrument._audience.plan import FrameworkLayer
 from instrument._payloads.kinds import CHAIN
 from instrument._payloads.redact import redacted
 from instrument._runs.opening import open_run
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
     from uuid import UUID
 
-    from instrument._audience.layers import Layer
     from instrument._audience.listener import Listener
+    from instrument._audience.plan import Layer
     from instrument._runs.run import Run
 
     Tags = list[str] | None

@@ -8,8 +8,8 @@ from copy import copy
 
 from langchain_core.callbacks import BaseCallbackManager
 
-from instrument._audience.layers import Layer, Options
-from instrument._audience.plan import Audience, linked
+from instrument._audience.audience import Audience
+from instrument._audience.plan import Layer, Options, linked
 from instrument._runs.ending import astart, start
 from instrument._state import get_state
 from instrument.integrations.langchain import _open_runs

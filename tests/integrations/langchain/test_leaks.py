@@ -16,13 +16,15 @@ from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tracers.context import _configure_hooks
 
-from instrument import callbacks, traced
+from instrument import auto, callbacks, traced
 from instrument.integrations.langchain import _open_runs
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_kept", "langchain")]
 
 CHAIN: "Runnable[Any, Any]" = RunnableLambda(lambda x: x, name="inner")
 OUTER: "Runnable[Any, Any]" = RunnableLambda(CHAIN.invoke, name="outer")
+MODEL = FakeListChatModel(responses=["abc"])
+APP = RunnableLambda(str) | MODEL
 
 
 class Handler:
@@ -34,6 +36,19 @@ class Handler:
 
     def on_chain_start(self, *_: Any, **__: Any) -> None:
         self.count += 1
+
+
+@pytest.fixture(scope="module", autouse=True)
+def met() -> None:
+    """
+    Meet each type and name once: what is known of those is kept, and bounded.
+    """
+    auto.install()
+    with callbacks(Handler()):
+        OUTER.invoke(0)
+        for app in (APP, MODEL):
+            next(app.stream("q"))
+    auto.uninstall()
 
 
 def test_blocks_leave_no_hook() -> None:
@@ -95,13 +110,10 @@ def test_abandoned_streams() -> None:
     """
     A thousand streams that nobody finishes leave no run open.
     """
-    model = FakeListChatModel(responses=["abc"])
-    app = RunnableLambda(str) | model
-
     with callbacks(Handler()):
         for _ in range(500):
-            next(app.stream("q"))
-            next(model.stream("q"))
+            next(APP.stream("q"))
+            next(MODEL.stream("q"))
 
     assert _open_runs.open_runs == {}
 
@@ -110,13 +122,10 @@ async def test_abandoned_async_streams() -> None:
     """
     The same in async code, once the loop has closed them.
     """
-    model = FakeListChatModel(responses=["abc"])
-    app = RunnableLambda(str) | model
-
     async with callbacks(Handler()):
         for _ in range(200):
-            await anext(app.astream("q"))
-            await anext(model.astream("q"))
+            await anext(APP.astream("q"))
+            await anext(MODEL.astream("q"))
     gc.collect()
     for _ in range(100):  # turns of the loop
         await asyncio.sleep(0)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from instrument import AsyncCallbackHandler, BaseCallbackHandler, callbacks, traced
-from instrument._audience.layers import Layer, Options
+from instrument._audience.plan import Layer, Options
 from instrument._delivery import flush as _serve
 from instrument._report import failures
 from instrument.handlers import background, filtered, local

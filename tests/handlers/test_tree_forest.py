@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from instrument import Usage
-from instrument.handlers._tree.state import KEPT, Node
+from instrument.handlers._tree.forest import KEPT, Node
 
 
 def outline(node: Node) -> object:

@@ -6,8 +6,8 @@ that its flags hold, it is told by its own name when it fails, and wrappers nest
 """
 
 from instrument import _report
-from instrument._audience.layers import Options
 from instrument._audience.listener import Listener, as_listener
+from instrument._audience.plan import Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
