@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from instrument._hearing.calls import Request
 
 DISTRIBUTION = "botocore"
-TESTED = ("1.42.0", "1.44.5")
+TESTED = ("1.42.0", "1.44.8")
 HOOK = "sys.monitoring"
 HEARS = ("converse", "tokens", "retries")
 OWNS = "nothing"

@@ -7,7 +7,7 @@ from instrument._hearing.monitored.retries import tenacity
 from instrument._hearing.monitored.watched import Watched
 
 DISTRIBUTION = "google-genai"
-TESTED = ("2.12.0", "3.4.0")
+TESTED = ("2.12.0", "3.6.1")
 HOOK = "sys.monitoring"
 HEARS = ("content", "embeddings", "tokens", "retries")
 OWNS = "nothing"

@@ -7,7 +7,7 @@ from instrument._hearing.monitored.streams import AtReturn, closed
 from instrument._hearing.monitored.watched import Watched
 
 DISTRIBUTION = "openai"
-TESTED = ("2.0.0", "3.54.0")
+TESTED = ("2.0.0", "3.57.0")
 HOOK = "sys.monitoring"
 HEARS = (
     "chat completions",

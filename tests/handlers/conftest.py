@@ -43,6 +43,7 @@ class Screen:
         self._changed = threading.Condition()
         self._marks = count(1)
         self._files = [self.opened()]
+        self._processes: list[subprocess.Popen[bytes]] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -72,13 +73,15 @@ class Screen:
         """
         Run *code* in a process of its own whose standard streams are this terminal.
         """
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-W", "error", "-c", code],
             stdin=self._slave,
             stdout=self._slave,
             stderr=self._slave,
             env={**os.environ, "TERM": "xterm-256color", **environment},
         )
+        self._processes.append(process)
+        return process
 
     def read(self) -> bytes:
         """
@@ -136,12 +139,17 @@ class Screen:
 
     def close(self) -> None:
         """
-        Close both ends.
+        Close both ends, when nobody has the one and nobody reads from the other.
         """
+        for process in self._processes:
+            process.kill()
+            process.wait()
         for file in self._files:
             file.close()
         os.close(self._slave)
         self._reader.join(10)
+        # else it would read what is written to the next terminal, which gets this number
+        assert not self._reader.is_alive()
         os.close(self._master)
 
     def _resize(self) -> None:

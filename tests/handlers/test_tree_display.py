@@ -411,7 +411,8 @@ def test_interrupt(screen: Any) -> None:
     process = screen.run(
         HEAD
         + """
-    import time
+    import signal, time
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job may ignore it
     with callbacks(TreeHandler()), traced("answer"):
         time.sleep(60)
     """

@@ -31,6 +31,13 @@ CALLS: Any = import_module("sdks")
 PROVIDER: Any = import_module("provider")
 WORDS = ["Hel", "lo ", "wor", "ld"]
 TOLD = {"stream_options": {"include_usage": True}}
+ASKED: Any = {
+    "completion": {"model": "openai/m", "messages": CALLS.HELLO},
+    "responses": {
+        "model": "openai/gpt-4o",
+        "input": "hi",
+    },  # others are asked for it whole
+}
 
 
 @pytest.fixture(autouse=True)
@@ -231,8 +238,8 @@ def test_a_stream_left_early(ask: Any, provider: "Provider") -> None:
     assert recorder.events[-1].data["text"] == "Hel"
 
 
-@pytest.mark.anyio
-async def test_an_async_stream_closed_early(provider: "Provider") -> None:
+@pytest.mark.parametrize("function", ["completion", "responses"])
+def test_a_stream_closed_early(provider: "Provider", function: str) -> None:
     """
     A stream that is closed is abandoned at once.
     """
@@ -240,7 +247,26 @@ async def test_an_async_stream_closed_early(provider: "Provider") -> None:
     given = {"api_key": "k", "api_base": f"{provider.url}/v1", "stream": True}
 
     with callbacks(recorder):
-        stream = await litellm.acompletion("openai/m", CALLS.HELLO, **given)
+        stream = getattr(litellm, function)(**ASKED[function], **given)
+        next(stream)
+        stream.close()
+
+    assert recorder.runs[0].status == "abandoned"
+
+
+@pytest.mark.parametrize("function", ["completion", "responses"])
+@pytest.mark.anyio
+async def test_an_async_stream_closed_early(
+    provider: "Provider", function: str
+) -> None:
+    """
+    The same in async code.
+    """
+    recorder = Recorder()
+    given = {"api_key": "k", "api_base": f"{provider.url}/v1", "stream": True}
+
+    with callbacks(recorder):
+        stream = await getattr(litellm, f"a{function}")(**ASKED[function], **given)
         await anext(stream)
         await stream.aclose()
 

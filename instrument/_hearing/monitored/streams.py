@@ -27,9 +27,10 @@ class Kept:
 
     Attributes:
         in_pieces: Whether it is a stream.
+        reader: The id of the frame that gives a piece of it now, or gives them all.
     """
 
-    __slots__ = ("_frame", "_holder", "call", "in_pieces")
+    __slots__ = ("_frame", "_holder", "call", "in_pieces", "reader")
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Kept:
         self._holder = weakref.ref(holder, lambda _: _kept.pop(key, None))
         self.call = call
         self.in_pieces = in_pieces
+        self.reader = 0
 
     @property
     def holder(self) -> "Any":
@@ -57,6 +59,14 @@ class Kept:
         Tell whether it is kept by *key*, and not by a frame that has had its id.
         """
         return not self._frame or getattr(self.holder, self._frame, None) is key
+
+    def is_reading(self, frame: "FrameType | None") -> bool:
+        """
+        Tell whether what gives its pieces has called *frame*.
+        """
+        while frame is not None and id(frame) != self.reader:
+            frame = frame.f_back
+        return frame is not None
 
 
 _kept: "dict[int, Kept]" = {}
@@ -107,7 +117,10 @@ class StreamWatch:
     def called(self, frame: "FrameType") -> "StreamCall | None":
         key = self._key(frame)
         kept = kept_of(key)
-        return None if kept is None else StreamCall(kept.call, id(key))
+        if kept is None:
+            return None
+        kept.reader = id(frame)
+        return StreamCall(kept.call, id(key))
 
 
 class StreamCall(Call):
@@ -151,7 +164,10 @@ class StepWatch:
     def called(self, frame: "FrameType") -> "StreamStep | None":
         stream = frame.f_locals["self"]
         kept = kept_of(stream)
-        return None if kept is None else StreamStep(kept.call, id(stream))
+        if kept is None:
+            return None
+        kept.reader = id(frame)
+        return StreamStep(kept, id(stream))
 
 
 class StreamStep(StreamCall):
@@ -159,27 +175,35 @@ class StreamStep(StreamCall):
     One call of such a method.
     """
 
-    __slots__ = ("_outside",)
+    __slots__ = ("_kept", "_outside")
 
-    def __init__(self, call: "Own | Inner", key: int) -> None:
-        super().__init__(call, key)
-        self._outside = call.enter()
+    def __init__(self, kept: Kept, key: int) -> None:
+        super().__init__(kept.call, key)
+        self._kept = kept
+        self._outside = kept.call.enter()
 
     def returned(self, value: object) -> None:
-        self._call.leave(self._outside)
+        self._leave()
         let(self._call.item, value)
 
     def raised(self, exc: BaseException) -> None:
-        self._call.leave(self._outside)
+        self._leave()
         if isinstance(exc, (StopIteration, StopAsyncIteration)):
             super().returned(None)
         else:
             super().raised(exc)
 
+    def _leave(self) -> None:
+        self._kept.reader = 0  # another frame may have that id
+        self._call.leave(self._outside)
+
 
 class AtReturn:
     """
     A method that, when it returns, ends a call whose answer is kept.
+
+    A stream that closes itself, at its end or at a failure, ends as what gives its
+    pieces does.
 
     Args:
         key: Finds, from the method's object, what the call is kept by.
@@ -197,7 +221,9 @@ class AtReturn:
 
     def called(self, frame: "FrameType") -> "Ending | None":
         kept = kept_of(self._key(frame.f_locals["self"]))
-        return None if kept is None else Ending(self._end, kept)
+        if kept is None or kept.is_reading(frame):
+            return None
+        return Ending(self._end, kept)
 
 
 class Ending(Call):

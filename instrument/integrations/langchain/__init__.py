@@ -6,7 +6,7 @@ one bridge per process while anybody listens, and with nothing otherwise.
 """
 
 DISTRIBUTION = "langchain-core"
-TESTED = ("0.3.0", "1.8.2")
+TESTED = ("0.3.0", "1.8.3")
 HOOK = "langchain_core.tracers.context.register_configure_hook"
 HEARS = ("chains", "models", "tokens", "tools", "retrievers", "custom events")
 OWNS = "three entries of langchain_core.tracers.context's list of hooks"
