@@ -9,8 +9,7 @@ import sys
 from functools import partial
 from importlib import import_module
 
-from instrument._hearing.sys_monitoring import LOCK
-from instrument._hearing.tool_id import Impossible
+from instrument._hearing.sys_monitoring import LOCK, Impossible
 from instrument._runs.merging import Nested
 from instrument._state import DISABLED
 
@@ -153,7 +152,7 @@ def watch(path: str, **options: "Any") -> None:
         ValueError: For what is no such path.
     """
     from instrument._hearing import functions as _watch
-    from instrument._hearing import tool_id as _monitoring
+    from instrument._hearing import sys_monitoring as _monitoring
     from instrument._hearing.targets import Target
 
     make = _watch.maker(path, options)

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_VARARGS, CO_VARKEYWORDS
 
 from instrument._hearing.frames import SUSPENDS
-from instrument._hearing.watches import NOTHING, Call, Refused
+from instrument._hearing.watches import NOTHING, Call, let
 from instrument._runs.ending import fail, finish, start
 from instrument._runs.merging import SORTS, Inner, place
 from instrument._state import get_state, set_state
@@ -19,26 +19,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
-    from typing import Any, TypeVar
+    from typing import Any
 
     from instrument._runs.run import Run
     from instrument._traced.keywords import Keywords
-
-    T = TypeVar("T")
-
-
-def let(act: "Callable[..., T]", *args: object) -> "T":
-    """
-    Do what handlers hear; what one with ``raise_error`` raises reaches the caller.
-
-    Raises:
-        Refused: Around that.
-    """
-    try:
-        return act(*args)
-    except BaseException as exc:
-        refused = Refused(exc)
-    raise refused
 
 
 def maker(path: object, options: "dict[str, Any]") -> "Callable[[Any], FunctionWatch]":

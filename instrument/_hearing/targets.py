@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from types import CodeType
 
-from instrument._hearing import tool_id as _monitoring
+from instrument._hearing.sys_monitoring import Impossible, arm, disarm
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,14 +88,14 @@ class Target:
         """
         self._is_on = False
         if self._code is not None and self.watch is not None:
-            _monitoring.disarm(self._code, self.watch)
+            disarm(self._code, self.watch)
         self._code = None
 
     def _imported(self, module: "ModuleType") -> None:
         if not self._is_on:
             return
         # `why_not` says it; who imports a module must not hear of it
-        with suppress(AttributeError, TypeError, _monitoring.Impossible):
+        with suppress(AttributeError, TypeError, Impossible):
             self._arm(module)
 
     def _arm(self, module: "ModuleType") -> None:
@@ -108,15 +108,60 @@ class Target:
             self._code = code
             if self._is_needed:
                 self._hear(code, watch)
-        except (AttributeError, TypeError, _monitoring.Impossible) as exc:
+        except (AttributeError, TypeError, Impossible) as exc:
             self._code, self._error = None, str(exc)
             raise
         self._error = None
 
     def _hear(self, code: CodeType, watch: "Watch") -> None:
-        _monitoring.arm(code, watch)
+        arm(code, watch)
         if not self._is_on:  # another thread has switched it off meanwhile
-            _monitoring.disarm(code, watch)
+            disarm(code, watch)
+
+
+class Watched:
+    """
+    The functions of one package that are heard while it is installed.
+    """
+
+    def __init__(self, targets: "list[Target]") -> None:
+        self._targets = targets
+
+    def load(self) -> None:
+        """
+        Import nothing: what is heard is found by its name.
+        """
+
+    def install(self) -> None:
+        """
+        Arm all that there are; one that has gone from the package is passed over.
+
+        Raises:
+            Impossible: If there is no monitoring; nothing is armed then.
+        """
+        for target in self._targets:
+            with suppress(AttributeError, TypeError):  # `missing` says so
+                target.switch_on()
+
+    def uninstall(self) -> None:
+        """
+        Disarm them. Calls that have begun are heard to their end.
+        """
+        for target in self._targets:
+            target.switch_off()
+
+    def missing(self) -> list[str]:
+        """
+        Name what the package no longer has.
+        """
+        return [it.path for it in self._targets if it.has_gone]
+
+
+def same(watch: "Watch", function: object) -> "Watch":
+    """
+    Give one watch for every function.
+    """
+    return watch
 
 
 def found(module: "ModuleType", name: str) -> "Any":

@@ -4,8 +4,11 @@ What hears a call of a function that is not ours: a watch, and the calls it begi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
-    from typing import Any, Protocol
+    from typing import Any, Protocol, TypeVar
+
+    T = TypeVar("T")
 
     class Watch(Protocol):
         """
@@ -82,3 +85,17 @@ class Refused(BaseException):
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
+
+
+def let(act: "Callable[..., T]", *args: object) -> "T":
+    """
+    Do what handlers hear; what one with ``raise_error`` raises reaches the caller.
+
+    Raises:
+        Refused: Around that.
+    """
+    try:
+        return act(*args)
+    except BaseException as exc:
+        refused = Refused(exc)
+    raise refused

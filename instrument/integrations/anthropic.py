@@ -3,7 +3,7 @@ Anthropic's SDK: messages, those of its beta, and completions.
 """
 
 from instrument._hearing.monitored.stainless import targets
-from instrument._hearing.monitored.watched import Watched
+from instrument._hearing.targets import Watched
 
 DISTRIBUTION = "anthropic"
 TESTED = ("1.0.0", "2.12.0")

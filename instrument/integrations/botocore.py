@@ -8,14 +8,12 @@ made; this hears clients that were made before, too.
 from functools import partial
 
 from instrument._hearing.calls import begin, is_wrapped
-from instrument._hearing.functions import let
 from instrument._hearing.monitored.methods import MethodCall
 from instrument._hearing.monitored.retries import tell
 from instrument._hearing.monitored.streams import AtReturn, StreamWatch, closed, keep
-from instrument._hearing.monitored.watched import Watched, same
 from instrument._hearing.operations import of_call
-from instrument._hearing.targets import Target
-from instrument._hearing.watches import Call
+from instrument._hearing.targets import Target, Watched, same
+from instrument._hearing.watches import Call, let
 from instrument._runs.starting import guarded
 from instrument._state import get_state
 

@@ -4,7 +4,7 @@ Cohere's SDK, version 2 of its API: chats and embeddings.
 
 from instrument._hearing.monitored.methods import methods
 from instrument._hearing.monitored.retries import BACKOFF
-from instrument._hearing.monitored.watched import Watched
+from instrument._hearing.targets import Watched
 
 DISTRIBUTION = "cohere"
 TESTED = ("6.0.0", "7.3.1")

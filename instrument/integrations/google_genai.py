@@ -4,7 +4,7 @@ Google's SDK: what its models generate, chats included, and embeddings.
 
 from instrument._hearing.monitored.methods import GENERATOR, methods
 from instrument._hearing.monitored.retries import tenacity
-from instrument._hearing.monitored.watched import Watched
+from instrument._hearing.targets import Watched
 
 DISTRIBUTION = "google-genai"
 TESTED = ("2.12.0", "3.6.1")

@@ -3,7 +3,7 @@ Groq's SDK: chat completions, and what else of OpenAI's protocol it speaks.
 """
 
 from instrument._hearing.monitored.stainless import targets
-from instrument._hearing.monitored.watched import Watched
+from instrument._hearing.targets import Watched
 
 DISTRIBUTION = "groq"
 TESTED = ("1.0.0", "1.7.0")

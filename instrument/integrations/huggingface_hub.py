@@ -3,7 +3,7 @@ The inference clients of the Hugging Face Hub.
 """
 
 from instrument._hearing.monitored.methods import GENERATOR, methods
-from instrument._hearing.monitored.watched import Watched
+from instrument._hearing.targets import Watched
 
 DISTRIBUTION = "huggingface_hub"
 TESTED = ("1.10.0", "2.4.0")

@@ -11,13 +11,12 @@ import sys
 from functools import partial
 
 from instrument._hearing.calls import begin
-from instrument._hearing.functions import let
 from instrument._hearing.monitored.methods import MethodCall
 from instrument._hearing.monitored.retries import tenacity
 from instrument._hearing.monitored.streams import AtReturn, StepWatch, closed, keep
-from instrument._hearing.monitored.watched import Watched, same
 from instrument._hearing.operations import of_call
-from instrument._hearing.targets import Target
+from instrument._hearing.targets import Target, Watched, same
+from instrument._hearing.watches import let
 from instrument._runs.starting import guarded
 from instrument._state import get_state
 

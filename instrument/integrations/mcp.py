@@ -6,7 +6,7 @@ so; nor does it in the run, whose outputs that result is.
 """
 
 from instrument._hearing.monitored.methods import methods
-from instrument._hearing.monitored.watched import Watched
+from instrument._hearing.targets import Watched
 
 DISTRIBUTION = "mcp"
 TESTED = ("2.0.0", "2.3.0")

@@ -5,7 +5,7 @@ Mistral's SDK: chat completions and embeddings.
 from instrument._hearing.monitored.methods import GENERATOR, methods
 from instrument._hearing.monitored.retries import BACKOFF
 from instrument._hearing.monitored.streams import AtReturn, closed
-from instrument._hearing.monitored.watched import Watched
+from instrument._hearing.targets import Watched
 
 DISTRIBUTION = "mistralai"
 TESTED = ("2.0.0", "3.7.0")

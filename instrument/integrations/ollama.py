@@ -3,7 +3,7 @@ Ollama's SDK: chats, texts and embeddings.
 """
 
 from instrument._hearing.monitored.methods import GENERATOR, methods
-from instrument._hearing.monitored.watched import Watched
+from instrument._hearing.targets import Watched
 
 DISTRIBUTION = "ollama"
 TESTED = ("0.6.2", "0.6.3")

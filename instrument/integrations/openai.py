@@ -4,7 +4,7 @@ OpenAI's SDK: chat completions, Responses, completions and embeddings.
 
 from instrument._hearing.monitored.stainless import targets
 from instrument._hearing.monitored.streams import AtReturn, closed
-from instrument._hearing.monitored.watched import Watched
+from instrument._hearing.targets import Watched
 
 DISTRIBUTION = "openai"
 TESTED = ("2.0.0", "3.57.0")

@@ -3,7 +3,7 @@ Together's SDK: chat completions, and what else of OpenAI's protocol it speaks.
 """
 
 from instrument._hearing.monitored.stainless import targets
-from instrument._hearing.monitored.watched import Watched
+from instrument._hearing.targets import Watched
 
 DISTRIBUTION = "together"
 TESTED = ("2.0.0", "3.1.1")

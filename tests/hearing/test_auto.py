@@ -385,7 +385,7 @@ def test_no_monitoring() -> None:
     """
     Before Python 3.12 nothing can be armed, and the error says why.
     """
-    from instrument._hearing import tool_id as _monitoring
+    from instrument._hearing import sys_monitoring as _monitoring
 
     watch: Any = None
     with pytest.raises(_monitoring.Impossible, match="needs Python"):

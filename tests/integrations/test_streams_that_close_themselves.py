@@ -24,8 +24,7 @@ from instrument._hearing.monitored.streams import (
     closed,
     keep,
 )
-from instrument._hearing.monitored.watched import Watched, same
-from instrument._hearing.targets import Target
+from instrument._hearing.targets import Target, Watched, same
 from instrument._hearing.wrapped.streams import follow
 from instrument._runs.recipe import Recipe
 from instrument.testing import Recorder

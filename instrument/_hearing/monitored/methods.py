@@ -7,12 +7,10 @@ from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
 from types import AsyncGeneratorType, GeneratorType
 
 from instrument._hearing.calls import begin, is_wrapped
-from instrument._hearing.functions import let
 from instrument._hearing.monitored.streams import StreamCall, StreamWatch, keep
-from instrument._hearing.monitored.watched import same
 from instrument._hearing.operations import of_call
-from instrument._hearing.targets import Target
-from instrument._hearing.watches import Call
+from instrument._hearing.targets import Target, same
+from instrument._hearing.watches import Call, let
 from instrument._runs.starting import guarded
 from instrument._state import get_state
 

@@ -5,9 +5,8 @@ Tell that a model's call is tried again: by the SDK's own hand, or by tenacity's
 from functools import partial
 
 from instrument._hearing.calls import is_wrapped
-from instrument._hearing.functions import let
-from instrument._hearing.monitored.watched import same
-from instrument._hearing.targets import Target
+from instrument._hearing.targets import Target, same
+from instrument._hearing.watches import let
 from instrument._runs.current import current_run
 from instrument._runs.merging import SORTS
 from instrument._state import get_state

@@ -9,7 +9,6 @@ is made of it later share.
 from functools import partial
 
 from instrument._hearing.calls import begin, body_of, end_closed, is_wrapped
-from instrument._hearing.functions import let
 from instrument._hearing.monitored.retries import PAUSE
 from instrument._hearing.monitored.streams import (
     AtReturn,
@@ -19,10 +18,9 @@ from instrument._hearing.monitored.streams import (
     keep,
     parsed,
 )
-from instrument._hearing.monitored.watched import same
 from instrument._hearing.operations import of_body
-from instrument._hearing.targets import Target
-from instrument._hearing.watches import Call, Refused
+from instrument._hearing.targets import Target, same
+from instrument._hearing.watches import Call, Refused, let
 from instrument._state import get_state
 
 TYPE_CHECKING = False

@@ -8,8 +8,7 @@ and its run ends as abandoned.
 
 import weakref
 
-from instrument._hearing.functions import let
-from instrument._hearing.watches import NOTHING, Call, Refused
+from instrument._hearing.watches import NOTHING, Call, Refused, let
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ import functools
 import inspect
 
 from instrument._hearing.operations import of_call
-from instrument._hearing.wrapped.hearing import LATER, aheard, heard
-from instrument._hearing.wrapped.streams import follow, is_stream
+from instrument._hearing.wrapped.streams import LATER, aheard, follow, heard, is_stream
 from instrument._hearing.wrapped.twins import Twin, twin_of
 from instrument._runs.starting import guarded
 from instrument._state import get_state

@@ -10,10 +10,12 @@ import inspect
 
 from instrument._hearing.calls import body_of, end_closed
 from instrument._hearing.operations import of_body
-from instrument._hearing.wrapped.hearing import LATER, aheard, heard
 from instrument._hearing.wrapped.streams import (
+    LATER,
+    aheard,
     follow,
     hear_closing,
+    heard,
     heard_as,
     is_stream,
 )

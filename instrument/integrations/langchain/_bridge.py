@@ -16,11 +16,6 @@ from instrument._payloads.messages import content_text
 from instrument._runs.ending import afail, afinish, fail, finish
 from instrument._state import get_state
 from instrument.integrations.langchain import _open_runs
-from instrument.integrations.langchain._endings import (
-    end_below,
-    finish_stream,
-    take_partial,
-)
 from instrument.integrations.langchain._given_handlers import (
     found_behind,
     has_been_asked,
@@ -33,6 +28,11 @@ from instrument.integrations.langchain._methods import (
     Method,
     to_wait_for,
     waits,
+)
+from instrument.integrations.langchain._open_runs import (
+    end_below,
+    finish_stream,
+    take_partial,
 )
 from instrument.integrations.langchain._starting import ABSENT, StartMethod, by_name
 

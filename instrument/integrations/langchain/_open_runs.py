@@ -1,5 +1,8 @@
 """
-The open runs that LangChain told of, by its ids.
+The open runs that LangChain told of, by its ids: found, and ended if it does not.
+
+LangChain sets no variable while it is in a model. But its models are given the run's
+manager, by one name, in a function that is on the stack while they call an SDK.
 """
 
 import sys
@@ -8,7 +11,8 @@ from asyncio import _get_running_loop, current_task
 from weakref import ref
 
 from instrument._audience.plan import Layer, Options
-from instrument._runs.ending import fail
+from instrument._payloads.answers import Answer, answer_of
+from instrument._runs.ending import fail, finish
 from instrument._runs.opening import open_parent
 from instrument.integrations.langchain._given_handlers import (
     ended,
@@ -29,6 +33,9 @@ _MOST = 100_000
 """LangChain forgets to end some runs: those whose start another handler refused."""
 
 _MOST_ENDED = 4_000
+_MANAGER = "run_manager"
+_DEEPEST = 40
+"""How many frames there are at most between LangChain's model and its SDK's call."""
 
 open_runs: "dict[UUID, Run]" = {}
 _ended: "dict[UUID, tuple[UUID, ref[Run]]]" = {}
@@ -161,6 +168,48 @@ def _oldest(kept: "dict[UUID, Any]") -> "UUID | None":
         return None
 
 
+def finish_stream(run: "Run", outputs: "Any") -> None:
+    """
+    End a stream of sync code; LangChain tells one that was left as a success.
+    """
+    if not run._open_children:
+        finish(run, outputs)
+        return
+    run.outputs = outputs
+    left = GeneratorExit()
+    end_below(run, left, left=False)
+    fail(run, left)
+
+
+def end_below(run: "Run", exc: BaseException, *, left: bool = True) -> None:
+    """
+    End what is still open below *run*, inner before outer.
+
+    LangChain does not tell the end of a tool that is cancelled, nor that of a run
+    whose end another handler did not let pass.
+
+    Args:
+        run: What ends now.
+        exc: What the others end with.
+        left: Leave alone what may go on: background tasks, and other threads.
+    """
+    for below in open_below(run, left=left):
+        if below._tells.is_model:
+            take_partial(below, None)
+        fail(below, exc)
+
+
+def take_partial(run: "Run", response: "Any") -> None:
+    """
+    Keep what a model had said until it failed; LangChain may lack the last token.
+    """
+    run._answer = Answer() if response is None else answer_of(response)
+    text = "".join(told(run).texts)
+    if len(text) > len(run._answer.text):
+        run._answer.text = text
+    run.outputs = run._answer.text or None
+
+
 def open_below(run: "Run", *, left: bool) -> "list[Run]":
     """
     Take the open runs below *run*, the deepest first.
@@ -235,3 +284,22 @@ def _hand_down(run: "Run", manager: "Any") -> None:
     metadata = getattr(manager, "inheritable_metadata", None) or None
     if tags or metadata:
         run._extra += (Layer(Options(tags=tags, metadata=metadata), "framework"),)
+
+
+def model_in_hand() -> "Run | None":
+    """
+    Give the open run of the model that is calling, whose part an SDK's call is, or None.
+    """
+    if not open_runs:
+        return None
+    frame: Any = sys._getframe(1)
+    for _ in range(_DEEPEST):
+        if _MANAGER in frame.f_code.co_varnames:
+            manager: Any = frame.f_locals.get(_MANAGER)
+            run = open_runs.get(getattr(manager, "run_id", None))  # type: ignore[arg-type]
+            if run is not None and run._tells.is_model:
+                return run
+        frame = frame.f_back
+        if frame is None:
+            break
+    return None
