@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from instrument._runs.run import Run
 
 
-class Request:
+class Asked:
     """
     What a provider is asked for.
 
@@ -63,8 +63,8 @@ class Request:
         return dict(islice(self.inputs.items(), 1, None))
 
 
-def _inputs_of(request: Request) -> "dict[str, Any]":
-    return guarded(request._fields, request._read) or {}
+def _inputs_of(asked: Asked) -> "dict[str, Any]":
+    return guarded(asked._fields, asked._read) or {}
 
 
 def body_of(http: "Any") -> object:
@@ -103,51 +103,51 @@ def is_wrapped(client: object) -> bool:
     return getattr(type(client), "_instrument_hears", False)
 
 
-def begin(request: Request) -> "Own | Inner | None":
+def begin(asked: Asked) -> "Own | Inner | None":
     """
-    Start a run of *request*, or join the one in hand; None where nobody listens.
+    Start a run of *asked*, or join the one in hand; None where nobody listens.
 
     Raises:
         Exception: What a handler with ``raise_error`` raised; nothing has begun then.
     """
-    call = _opened(request)
+    call = _opened(asked)
     if call.__class__ is Own:
         start(call.run)
     return call
 
 
-async def abegin(request: Request) -> "Own | Inner | None":
+async def abegin(asked: Asked) -> "Own | Inner | None":
     """
     The same in async code.
     """
-    call = _opened(request)
+    call = _opened(asked)
     if isinstance(call, Own):
         await _done(astart(call.run))
     return call
 
 
-def _opened(request: Request) -> "Own | Inner | None":
-    recipe = request.recipe
+def _opened(asked: Asked) -> "Own | Inner | None":
+    recipe = asked.recipe
     outer, belongs = place(recipe.kind)
-    if belongs == "nothing" or (recipe.kind == "tool" and _is_told(request)):
+    if belongs == "nothing" or (recipe.kind == "tool" and _is_told(asked)):
         return None
     if outer is not None and belongs == "part":
-        return Inner(outer, request.model, request.provider, request.params)
-    run = open_run(recipe, (), (_ASKED, (request,), _NO_KEYWORDS, None), outer)
+        return Inner(outer, asked.model, asked.provider, asked.params)
+    run = open_run(recipe, (), (_NAMED, (asked,), _NO_KEYWORDS, None), outer)
     if run is None:
         return None
-    run._model, run.provider = request.model, request.provider
+    run._model, run.provider = asked.model, asked.provider
     return Own(run)
 
 
-def _is_told(request: Request) -> bool:
+def _is_told(asked: Asked) -> bool:
     """
     Tell whether this is a tool's call that the run in hand is: an SDK calls itself.
     """
     run = current_run()
-    if not run or run.provider != request.provider:
+    if not run or run.provider != asked.provider:
         return False
-    told = ("tool", request.recipe.name, request.inputs)
+    told = ("tool", asked.recipe.name, asked.inputs)
     return (run.kind, run.name, run.inputs) == told
 
 
@@ -257,7 +257,7 @@ async def _done(pending: "Awaitable[None] | None") -> None:
         await pending
 
 
-class _Asked:
+class _Named:
     """
     Binds what has its names already, and is in containers of its own.
     """
@@ -273,6 +273,6 @@ class _Asked:
         ) -> dict[str, Any]: ...
 
 
-_ASKED = _Asked()
+_NAMED = _Named()
 _NO_KEYWORDS: "dict[str, Any]" = {}
 _PLAIN = Keywords()

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_VARARGS, CO_VARKEYWORDS
 
 from instrument._hearing.frames import SUSPENDS
-from instrument._hearing.watches import NOTHING, Call, let
+from instrument._hearing.watches import NOTHING, Call, Watch, let
 from instrument._runs.ending import fail, finish, start
 from instrument._runs.merging import SORTS, Inner, place
 from instrument._state import get_state, set_state
@@ -63,19 +63,18 @@ def _warn_of_no_package(path: str, package: str) -> None:
 _PATH = "a path, 'package.module:function' or 'package.module:Class.method'"
 
 
-class FunctionWatch:
+class FunctionWatch(Watch):
     """
     What a call of one function means: what it would if it were ``@traced``.
     """
+
+    is_stepped = True
 
     def __init__(self, function: "Any", given: "Keywords") -> None:
         self.kind = given.kind
         self._given = given
         self._spec = Spec(function, given)
         self._spec.function = self._spec.wrapper = function
-
-    listens = staticmethod(get_state)
-    is_stepped = True
 
     def called(self, frame: "FrameType") -> "Call | None":
         args, kwargs = arguments(frame)

@@ -1,5 +1,6 @@
 """
-Functions of other packages by their path, heard from when their module is imported.
+Functions of other packages by their path, heard from when their module is imported; and
+which adapter hears which package.
 """
 
 import sys
@@ -7,6 +8,7 @@ from contextlib import suppress
 from types import CodeType
 
 from instrument._hearing.sys_monitoring import Impossible, arm, disarm
+from instrument._hearing.watches import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +16,26 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from instrument._hearing.watches import Watch
+    Heard = Watch | Callable[[Any], Watch]
+    """A watch, or what makes one of the function that was found."""
+
+ADAPTERS = {
+    "langchain_core.tracers.context": "instrument.integrations.langchain",
+    "openai": "instrument.integrations.openai",
+    "anthropic": "instrument.integrations.anthropic",
+    "groq": "instrument.integrations.groq",
+    "together": "instrument.integrations.together",
+    "google.genai": "instrument.integrations.google_genai",
+    "mistralai.client": "instrument.integrations.mistralai",
+    "cohere": "instrument.integrations.cohere",
+    "ollama": "instrument.integrations.ollama",
+    "huggingface_hub": "instrument.integrations.huggingface_hub",
+    "botocore": "instrument.integrations.botocore",
+    "mcp": "instrument.integrations.mcp",
+    "litellm": "instrument.integrations.litellm",
+    "instructor": "instrument.integrations.instructor",
+}
+"""The module whose import tells that a package is in use: the adapter that hears it."""
 
 
 class Target:
@@ -22,6 +43,7 @@ class Target:
     One function: ``package.module:Class.method``, and within it ``>inner``.
 
     Args:
+        heard: What its calls mean, or what makes that of the function.
         is_needed: False for one that is not heard before `need`.
 
     Attributes:
@@ -29,14 +51,12 @@ class Target:
         watch: What its calls mean, once it has been found.
     """
 
-    def __init__(
-        self, path: str, make: "Callable[[Any], Watch]", *, is_needed: bool = True
-    ) -> None:
+    def __init__(self, path: str, heard: "Heard", *, is_needed: bool = True) -> None:
         self.path = path
         self._is_needed = is_needed
         self.watch: Watch | None = None
         self._module, _, self._name = path.partition(":")
-        self._make = make
+        self._heard = heard
         self._is_on = self._is_awaited = False
         self._code: CodeType | None = None
         self._error: str | None = None
@@ -104,7 +124,9 @@ class Target:
         try:
             function = found(module, self._name)
             code = code_of(function, self._name, self.path)
-            watch = self.watch = self._make(function)
+            heard = self._heard
+            watch = heard if isinstance(heard, Watch) else heard(function)
+            self.watch = watch
             self._code = code
             if self._is_needed:
                 self._hear(code, watch)
@@ -119,13 +141,17 @@ class Target:
             disarm(code, watch)
 
 
-class Watched:
+class Targets:
     """
-    The functions of one package that are heard while it is installed.
+    The functions of one package that are heard while its adapter is installed.
+
+    Args:
+        heard: By their paths.
+        more: Further ones.
     """
 
-    def __init__(self, targets: "list[Target]") -> None:
-        self._targets = targets
+    def __init__(self, heard: "dict[str, Heard]", *more: Target) -> None:
+        self._targets = [*(Target(path, each) for path, each in heard.items()), *more]
 
     def load(self) -> None:
         """
@@ -155,13 +181,6 @@ class Watched:
         Name what the package no longer has.
         """
         return [it.path for it in self._targets if it.has_gone]
-
-
-def same(watch: "Watch", function: object) -> "Watch":
-    """
-    Give one watch for every function.
-    """
-    return watch
 
 
 def found(module: "ModuleType", name: str) -> "Any":

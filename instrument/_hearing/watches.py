@@ -2,30 +2,32 @@
 What hears a call of a function that is not ours: a watch, and the calls it begins.
 """
 
+from instrument._state import get_state
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
-    from typing import Any, Protocol, TypeVar
+    from typing import Any, TypeVar
 
     T = TypeVar("T")
 
-    class Watch(Protocol):
-        """
-        What a call of an armed code object means.
 
-        Attributes:
-            is_stepped: Whether calls of generators or coroutines are to be told when
-                they go on.
-        """
+class Watch:
+    """
+    What a call of an armed code object means.
 
-        is_stepped: bool
+    Attributes:
+        is_stepped: Whether calls of generators or coroutines are to be told when they
+            go on.
+        listens: Gives something true if a call could be heard here and now; asked at
+            every call, so that it has to be quick.
+    """
 
-        def listens(self) -> object:
-            """
-            Give something true if a call could be heard here and now; called at every
-            call, so that it has to be quick.
-            """
+    is_stepped = False
+    listens: "Callable[[], object]" = staticmethod(get_state)
+
+    if TYPE_CHECKING:
 
         def called(self, frame: FrameType) -> "Call | None":
             """

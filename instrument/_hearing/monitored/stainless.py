@@ -1,5 +1,5 @@
 """
-The SDKs that Stainless makes: OpenAI's, Anthropic's, Groq's, Together's.
+SDKs that Stainless makes.
 
 All their calls go through ``request`` of one base class, whose ``options`` hold what is
 sent. A stream is known by its HTTP response, which the raw response and the stream that
@@ -18,10 +18,9 @@ from instrument._hearing.monitored.streams import (
     keep,
     parsed,
 )
-from instrument._hearing.operations import of_body
-from instrument._hearing.targets import Target, same
-from instrument._hearing.watches import Call, Refused, let
-from instrument._state import get_state
+from instrument._hearing.operations import posted
+from instrument._hearing.targets import Target, Targets
+from instrument._hearing.watches import Call, Refused, Watch, let
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,25 +29,23 @@ if TYPE_CHECKING:
 
     from instrument._hearing.calls import Own
     from instrument._hearing.monitored.streams import Kept
-    from instrument._hearing.watches import Watch
+    from instrument._hearing.targets import Heard
     from instrument._runs.merging import Inner
 
 
-def targets(package: str, more: "dict[str, Any] | None" = None) -> "list[Target]":
+def targets(package: str, more: "dict[str, Heard] | None" = None) -> Targets:
     """
     Give what is to be heard of *package*, after which its provider is called.
 
     Args:
-        more: Paths of further functions, and what watches them.
+        more: What is heard of further functions, by path.
     """
     # each call of a client goes through that, but few answers are read in parts
     parsed = Target(
-        f"{package}._response:BaseAPIResponse._parse",
-        partial(same, PARSED),
-        is_needed=False,
+        f"{package}._response:BaseAPIResponse._parse", PARSED, is_needed=False
     )
     request = RequestWatch(package, parsed)
-    watches: dict[str, Watch] = {
+    heard: dict[str, Heard] = {
         f"{package}._base_client:SyncAPIClient.request": request,
         f"{package}._base_client:AsyncAPIClient.request": request,
         f"{package}._base_client:SyncAPIClient._sleep_for_retry": PAUSE,
@@ -59,13 +56,11 @@ def targets(package: str, more: "dict[str, Any] | None" = None) -> "list[Target]
         f"{package}._streaming:Stream.close": CLOSE,
         f"{package}._streaming:AsyncStream.__stream__": STREAM,
         f"{package}._streaming:AsyncStream.close": CLOSE,
-        **(more or {}),
     }
-    heard = [Target(path, partial(same, watch)) for path, watch in watches.items()]
-    return [*heard, parsed]
+    return Targets({**heard, **(more or {})}, parsed)
 
 
-class RequestWatch:
+class RequestWatch(Watch):
     """
     A request: a call of a model, if its path says so.
     """
@@ -73,9 +68,6 @@ class RequestWatch:
     def __init__(self, provider: str, parsed: Target) -> None:
         self._provider = provider
         self._parsed = parsed
-
-    listens = staticmethod(get_state)
-    is_stepped = False
 
     def called(self, frame: "FrameType") -> "RequestCall | None":
         given = frame.f_locals
@@ -89,11 +81,11 @@ class RequestWatch:
         extra = options.get("extra_json")
         if extra and isinstance(body, dict):
             body = {**body, **extra}
-        request = of_body(self._provider, options["url"], body)
-        if request is None:
+        asked = posted(self._provider, options["url"], body)
+        if asked is None:
             return None
         try:
-            call = begin(request)
+            call = begin(asked)
         except BaseException as exc:
             raise Refused(exc) from None
         if call is None:

@@ -8,7 +8,7 @@ and its run ends as abandoned.
 
 import weakref
 
-from instrument._hearing.watches import NOTHING, Call, Refused, let
+from instrument._hearing.watches import NOTHING, Call, Refused, Watch, let
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +99,15 @@ def kept_of(key: object) -> Kept | None:
     return kept if kept is not None and kept.is_of(key) else None
 
 
-class StreamWatch:
+class KeptWatch(Watch):
+    """
+    What hears nothing but calls that are kept.
+    """
+
+    listens = staticmethod(_kept.__len__)
+
+
+class StreamWatch(KeptWatch):
     """
     The generator that gives the pieces.
 
@@ -109,9 +117,6 @@ class StreamWatch:
 
     def __init__(self, key: "Callable[[FrameType], object]") -> None:
         self._key = key
-
-    listens = staticmethod(_kept.__len__)
-    is_stepped = False
 
     def called(self, frame: "FrameType") -> "StreamCall | None":
         key = self._key(frame)
@@ -150,15 +155,12 @@ class StreamCall(Call):
         let(self._call.raised, exc)
 
 
-class StepWatch:
+class StepWatch(KeptWatch):
     """
     A method that gives one piece each time it is called, of a stream that is its object.
 
     Its call goes on in the method's body: some send their request there.
     """
-
-    listens = staticmethod(_kept.__len__)
-    is_stepped = False
 
     def called(self, frame: "FrameType") -> "StreamStep | None":
         stream = frame.f_locals["self"]
@@ -197,7 +199,7 @@ class StreamStep(StreamCall):
         self._call.leave(self._outside)
 
 
-class AtReturn:
+class AtReturn(KeptWatch):
     """
     A method that, when it returns, ends a call whose answer is kept.
 
@@ -214,9 +216,6 @@ class AtReturn:
     ) -> None:
         self._key = key
         self._end = end
-
-    listens = staticmethod(_kept.__len__)
-    is_stepped = False
 
     def called(self, frame: "FrameType") -> "Ending | None":
         kept = kept_of(self._key(frame.f_locals["self"]))

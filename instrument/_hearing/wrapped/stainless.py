@@ -1,15 +1,14 @@
 """
-Clients of OpenAI, Anthropic, Groq and Together, which one generator makes.
+Clients that Stainless makes.
 
 Every resource, helper, raw response and copy of a client posts through its public
 ``request``: once per logical call, however often that is retried.
 """
 
-import functools
 import inspect
 
 from instrument._hearing.calls import body_of, end_closed
-from instrument._hearing.operations import of_body
+from instrument._hearing.operations import posted
 from instrument._hearing.wrapped.streams import (
     LATER,
     aheard,
@@ -29,33 +28,35 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from instrument._hearing.calls import Own, Request
+    from instrument._hearing.calls import Asked, Own
     from instrument._runs.merging import Inner
 
     Call = Own | Inner
 
 
-PACKAGES = ("openai", "anthropic", "groq", "together")
+class Rule:
+    """
+    What is heard of the clients of one package: all that they post.
+    """
+
+    def __init__(self, provider: str, mixin: type) -> None:
+        self._mixin = type("Heard", (mixin,), {"_instrument_provider": provider})
+
+    def wrapped(self, client: "Any") -> "Any":
+        """
+        Give a client like this one whose calls are heard.
+        """
+        return twin_of(client, self._mixin)
 
 
-@functools.lru_cache(maxsize=500)
-def package_of(cls: type) -> str | None:
+def rules(package: str) -> "dict[str, Rule]":
     """
-    Give the package that a class of clients comes from; None for any other class.
+    Give what is heard of the clients of *package*, by the names of their base classes.
     """
-    for base in cls.__mro__:
-        package = base.__module__.partition(".")[0]
-        if package in PACKAGES and base.__name__.endswith("APIClient"):
-            return package
-    return None
-
-
-def wrapped(client: "Any") -> "Any":
-    """
-    Give a client like this one whose calls are heard.
-    """
-    is_async = inspect.iscoroutinefunction(type(client).request)
-    return twin_of(client, AsyncClient if is_async else Client)
+    return {
+        "SyncAPIClient": Rule(package, Client),
+        "AsyncAPIClient": Rule(package, AsyncClient),
+    }
 
 
 class Client(Twin):
@@ -100,27 +101,27 @@ def _tell_retry(request: "Any") -> None:
 
     Called by what the SDKs call for each HTTP request, for subclasses to override.
     """
-    count = request.headers.get("x-stainless-retry-count", "")
     run = current_run()
-    if run and run.kind in SORTS and count.isdecimal() and int(count):
-        run.retry(int(count))
+    if run and run.kind in SORTS:
+        count = request.headers.get("x-stainless-retry-count", "")
+        if count.isdecimal() and int(count):
+            run.retry(int(count))
 
 
-def _asked(client: object, options: "Any") -> "Request | None":
+def _asked(client: "Any", options: "Any") -> "Asked | None":
     if not get_state():
         return None
-    request: Request | None = guarded((client, options), _read)
-    return request
+    given = client._instrument_provider, options
+    return guarded(given, _read)  # type: ignore[no-any-return]
 
 
-def _read(asked: "tuple[Any, Any]") -> "Request | None":
-    client, options = asked
+def _read(given: "tuple[str, Any]") -> "Asked | None":
+    provider, options = given
     body = options.json_data
     extra = getattr(options, "extra_json", None)
     if extra and isinstance(body, dict):
         body = {**body, **extra}
-    cls: Any = type(client)
-    return of_body(package_of(cls) or "", options.url, body)
+    return posted(provider, options.url, body)
 
 
 def _streamed(call: "Call", result: "Any") -> "tuple[object, Any]":

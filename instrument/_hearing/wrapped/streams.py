@@ -1,5 +1,5 @@
 """
-Follow what an SDK gave back until it is finished.
+Make a call of a client, and follow what it gives back until that is finished.
 
 A whole answer ends the call at once. A generator is driven by one of ours; any other
 stream stays the object that it is, and only gets a class over its own that hears what it
@@ -20,29 +20,28 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
     from typing import Any, TypeAlias
 
-    from instrument._hearing.calls import Own, Request
+    from instrument._hearing.calls import Asked, Own
     from instrument._runs.merging import Inner
 
     Call: TypeAlias = "Own | Inner"
-
 
 LATER = object()
 """Stands for an answer that is still to be read."""
 
 
 def heard(
-    request: "Request | None",
+    asked: "Asked | None",
     send: "Callable[[], Any]",
     taken: "Callable[[Call, Any], tuple[object, Any]]",
 ) -> "Any":
     """
-    Send *request*; None is nothing to hear.
+    Send what is *asked*; None is nothing to hear.
 
     Args:
         taken: Gives of the SDK's result the whole answer, or `LATER`, and what the
             caller gets.
     """
-    call = None if request is None else begin(request)
+    call = None if asked is None else begin(asked)
     if call is None:
         return send()
     try:
@@ -57,14 +56,14 @@ def heard(
 
 
 async def aheard(
-    request: "Request | None",
+    asked: "Asked | None",
     send: "Callable[[], Awaitable[Any]]",
     taken: "Callable[[Call, Any], tuple[object, Any]]",
 ) -> "Any":
     """
     The same in async code.
     """
-    call = None if request is None else await abegin(request)
+    call = None if asked is None else await abegin(asked)
     if call is None:
         return await send()
     try:
@@ -196,7 +195,7 @@ def stream_over(cls: "Any") -> type:
                 call.item(item)
             except BaseException as exc:  # of a handler with `raise_error`
                 try:
-                    with suppress(AttributeError):  # Mistral's 2 has none
+                    with suppress(AttributeError):  # some have none
                         super().close()
                 finally:
                     call.raised(exc)
@@ -251,7 +250,7 @@ def async_stream_over(cls: "Any") -> type:
                 await call.aitem(item)
             except BaseException as exc:  # cancelled, or what a handler raised
                 try:
-                    with suppress(AttributeError):  # Mistral's 2 has none
+                    with suppress(AttributeError):  # some have none
                         await super().close()
                 finally:
                     await call.araised(exc)

@@ -147,7 +147,7 @@ def _label(run: "Run", tags: "Tags", metadata: "Metadata") -> None:
 
 def _skip(run: "Run", tags: "Tags", metadata: "Metadata") -> bool:
     """
-    Tell whether to skip a run that is none of the user's, and have its parent stand for it then.
+    Tell whether to skip a run, none of the user's; its parent stands for it then.
 
     It is tagged so, or one of LangGraph's own steps, which its versions before 0.3 do
     not all tag.
