@@ -129,7 +129,7 @@ def _taken(call: "Call", result: "Any") -> "tuple[object, Any]":
     """
     Give the whole answer, or `LATER`, and what the caller gets.
     """
-    stream = result.get("stream") if type(result) is dict else None  # Bedrock's
+    stream = result.get("stream") if type(result) is dict else None
     if stream is not None:
         call.go_on(in_pieces=True)
         return LATER, {**result, "stream": follow(call, stream)}
