@@ -14,7 +14,8 @@ from sys import _getframe
 from instrument import _report
 from instrument._forks import fork_lock
 from instrument._hearing.frames import Anchor, Armed, Open, below
-from instrument._hearing.watches import Refused, item_of
+from instrument._hearing.watches import SENT, Refused, item_of
+from instrument._state import get_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,6 +166,9 @@ class Monitor:
             if armed.code is code and armed.listens():
                 break
         else:
+            return
+        if SENT and armed.passes_sent and get_state() in SENT:
+            SENT.discard(get_state())  # what is called inside may be another's
             return
         frame: Any = _getframe(1)
         while frame.f_code is not code:  # as `below`, a call less

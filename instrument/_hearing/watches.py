@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
+SENT: "set[object]" = set()
+"""The states in which a wrapped client sends a call now, and hears it itself."""
+
+
 class Watch:
     """
     What a call of an armed code object means.
@@ -22,9 +26,10 @@ class Watch:
             go on.
         listens: Gives something true if a call could be heard here and now; asked at
             every call, so that it has to be quick.
+        passes_sent: Whether to pass over a call that is among `SENT`.
     """
 
-    is_stepped = False
+    is_stepped = passes_sent = False
     listens: "Callable[[], object]" = staticmethod(get_state)
 
     if TYPE_CHECKING:

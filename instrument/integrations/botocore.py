@@ -36,6 +36,8 @@ class ApiWatch(Watch):
     A call of any service: one of a model, if its operation says so.
     """
 
+    passes_sent = True
+
     def called(self, frame: "FrameType") -> "ApiCall | None":
         given = frame.f_locals
         if given["operation_name"] not in _NAMES or is_wrapped(given["self"]):

@@ -21,7 +21,7 @@ import pytest
 
 from instrument import BaseCallbackHandler, auto, callbacks, current_run, traced
 from instrument._hearing.sys_monitoring import LOCK
-from instrument._hearing.watches import Call
+from instrument._hearing.watches import Call, Watch
 from instrument.testing import Recorder
 
 if sys.version_info < (3, 12):
@@ -1076,18 +1076,16 @@ def test_functions_of_one_name(module: Any, recorder: Recorder) -> None:
     ]
 
 
-class Broken(Call):
+class Broken(Call, Watch):
     """
     A watch with a bug.
     """
 
     is_stepped = False
+    listens = staticmethod(lambda: True)
 
     def __init__(self, call: object) -> None:
         self.call = call
-
-    def listens(self) -> bool:
-        return True
 
     def called(self, frame: object) -> Any:
         if self.call is None:

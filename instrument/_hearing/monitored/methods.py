@@ -62,6 +62,8 @@ class MethodWatch(Watch):
     One method.
     """
 
+    passes_sent = True
+
     def __init__(self, provider: str, operation: "Operation", function: "Any") -> None:
         code = function.__code__
         given = code.co_varnames[: code.co_argcount]

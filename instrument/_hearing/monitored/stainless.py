@@ -65,6 +65,8 @@ class RequestWatch(Watch):
     A request: a call of a model, if its path says so.
     """
 
+    passes_sent = True
+
     def __init__(self, provider: str, parsed: Target) -> None:
         self._provider = provider
         self._parsed = parsed

@@ -13,7 +13,9 @@ from types import AsyncGeneratorType, GeneratorType
 
 from instrument import _report
 from instrument._hearing.calls import abegin, begin
+from instrument._hearing.watches import SENT
 from instrument._hearing.wrapped.twins import class_over
+from instrument._state import get_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,11 +46,14 @@ def heard(
     call = None if asked is None else begin(asked)
     if call is None:
         return send()
+    SENT.add(state := get_state())
     try:
         result = send()
     except BaseException as exc:
         call.raised(exc)
         raise
+    finally:
+        SENT.discard(state)
     whole, result = taken(call, result)
     if whole is not LATER:
         call.returned(whole)
@@ -66,11 +71,14 @@ async def aheard(
     call = None if asked is None else await abegin(asked)
     if call is None:
         return await send()
+    SENT.add(state := get_state())
     try:
         result = await send()
     except BaseException as exc:
         await call.araised(exc)
         raise
+    finally:
+        SENT.discard(state)
     whole, result = taken(call, result)
     if whole is not LATER:
         await call.areturned(whole)
