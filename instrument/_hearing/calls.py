@@ -204,8 +204,7 @@ class Own:
         """
         End with a whole result, or with None where it came in pieces.
         """
-        if self.run.kind == "embedding":
-            self._learn(value)
+        self._learn(value)
         if self._stream is not None:
             self._stream.returned(value)
         else:
@@ -231,24 +230,19 @@ class Own:
         """
         The twin of `returned`.
         """
-        if self.run.kind == "embedding":
-            self._learn(value)
-        if self._stream is not None:
-            await _done(self._stream.areturned(value))
-        else:
-            await _done(afinish(self.run, value))
+        self._learn(value)
+        stream = self._stream
+        await _done(stream.areturned(value) if stream else afinish(self.run, value))
 
     async def araised(self, exc: BaseException) -> None:
         """
         The twin of `raised`.
         """
-        if self._stream is not None:
-            await _done(self._stream.afailed(exc))
-        else:
-            await _done(afail(self.run, exc))
+        stream = self._stream
+        await _done(stream.afailed(exc) if stream else afail(self.run, exc))
 
     def _learn(self, value: object) -> None:
-        if not self.run.usage:
+        if self.run.kind == "embedding" and not self.run.usage:
             self.run.usage = guarded(value, usage_of) or self.run.usage
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    Heard = Watch | Callable[[Any], Watch]
+    Watching = Watch | Callable[[Any], Watch]
     """A watch, or what makes one of the function that was found."""
 
 ADAPTERS = {
@@ -43,7 +43,7 @@ class Target:
     One function: ``package.module:Class.method``, and within it ``>inner``.
 
     Args:
-        heard: What its calls mean, or what makes that of the function.
+        watching: What its calls mean, or what makes that of the function.
         is_needed: False for one that is not heard before `need`.
 
     Attributes:
@@ -51,12 +51,14 @@ class Target:
         watch: What its calls mean, once it has been found.
     """
 
-    def __init__(self, path: str, heard: "Heard", *, is_needed: bool = True) -> None:
+    def __init__(
+        self, path: str, watching: "Watching", *, is_needed: bool = True
+    ) -> None:
         self.path = path
         self._is_needed = is_needed
         self.watch: Watch | None = None
         self._module, _, self._name = path.partition(":")
-        self._heard = heard
+        self._watching = watching
         self._is_on = self._is_awaited = False
         self._code: CodeType | None = None
         self._error: str | None = None
@@ -124,8 +126,8 @@ class Target:
         try:
             function = found(module, self._name)
             code = code_of(function, self._name, self.path)
-            heard = self._heard
-            watch = heard if isinstance(heard, Watch) else heard(function)
+            watching = self._watching
+            watch = watching if isinstance(watching, Watch) else watching(function)
             self.watch = watch
             self._code = code
             if self._is_needed:
@@ -146,12 +148,15 @@ class Targets:
     The functions of one package that are heard while its adapter is installed.
 
     Args:
-        heard: By their paths.
+        watching: By their paths.
         more: Further ones.
     """
 
-    def __init__(self, heard: "dict[str, Heard]", *more: Target) -> None:
-        self._targets = [*(Target(path, each) for path, each in heard.items()), *more]
+    def __init__(self, watching: "dict[str, Watching]", *more: Target) -> None:
+        self._targets = [
+            *(Target(path, each) for path, each in watching.items()),
+            *more,
+        ]
 
     def load(self) -> None:
         """

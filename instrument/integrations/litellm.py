@@ -51,12 +51,12 @@ _LEFT_OUT = re.compile(
 """What opens doors, and what litellm tells itself."""
 
 
-class FunctionWatch(Watch):
+class WrapperWatch(Watch):
     """
     The function that is around one of litellm's own.
     """
 
-    def called(self, frame: "FrameType") -> "FunctionCall | None":
+    def called(self, frame: "FrameType") -> "WrapperCall | None":
         given = frame.f_locals
         name = _NAMES.get(given["original_function"].__name__)
         if name is None:
@@ -66,7 +66,7 @@ class FunctionWatch(Watch):
         fields = dict(zip(_POSITIONAL[name], given["args"], strict=False))
         fields.update(given["kwargs"])
         call = begun(fields, partial(_asked, _OPERATIONS[name]))
-        return None if call is None else FunctionCall(call)
+        return None if call is None else WrapperCall(call)
 
 
 def _asked(operation: Operation, fields: "dict[str, Any]") -> "Any":
@@ -90,7 +90,7 @@ def _provider_of(model: str | None) -> str | None:
     return listed.get("litellm_provider")
 
 
-class FunctionCall(MethodCall):
+class WrapperCall(MethodCall):
     """
     One call of such a function.
     """
@@ -104,7 +104,7 @@ class FunctionCall(MethodCall):
             super().returned(value)
 
 
-_FUNCTION = FunctionWatch()
+_FUNCTION = WrapperWatch()
 _STEP = StepWatch()
 _CLOSE = AtReturn(lambda stream: stream, closed)
 _CHUNKS = "litellm.litellm_core_utils.streaming_handler:CustomStreamWrapper"

@@ -24,7 +24,7 @@ from instrument._hearing.monitored.streams import (
     keep,
 )
 from instrument._hearing.targets import Targets
-from instrument._hearing.wrapped.streams import follow
+from instrument._hearing.wrapped.streams import hear_stream
 from instrument._runs.recipe import Recipe
 from instrument.testing import Recorder
 
@@ -152,7 +152,7 @@ def hear(request: Any, module: Any) -> Iterator[Callable[[Any], Any]]:
             keep(stream, call)
             return stream
         call.go_on(in_pieces=True)
-        return follow(call, stream)
+        return hear_stream(call, stream)
 
     watched = Targets(
         {f"closing_streams:{path}": watch for path, watch in WATCHES.items()}

@@ -12,7 +12,7 @@ import pytest
 
 from instrument import Event, auto, callbacks, wrap
 from instrument._hearing.monitored.methods import MethodWatch
-from instrument._hearing.monitored.stainless import RequestWatch
+from instrument._hearing.monitored.stainless import PostWatch
 from instrument.integrations.botocore import ApiWatch
 from instrument.testing import Recorder
 
@@ -83,7 +83,7 @@ def entered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
         return called_and_noted
 
-    for watch in (ApiWatch, MethodWatch, RequestWatch):
+    for watch in (ApiWatch, MethodWatch, PostWatch):
         monkeypatch.setattr(watch, "called", noting(watch.called))
     auto.install()
     yield seen

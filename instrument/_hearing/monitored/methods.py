@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from instrument._hearing.calls import Asked, Own
     from instrument._hearing.operations import Operation
-    from instrument._hearing.targets import Heard
+    from instrument._hearing.targets import Watching
     from instrument._runs.merging import Inner
 
     T = TypeVar("T")
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def methods(
     provider: str, classes: "tuple[str, ...]", operations: "dict[str, Operation]"
-) -> "dict[str, Heard]":
+) -> "dict[str, Watching]":
     """
     Give what is to be heard of a package, by path.
 

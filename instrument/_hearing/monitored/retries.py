@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from instrument._hearing.targets import Heard
+    from instrument._hearing.targets import Watching
 
 
 class PauseWatch(Watch):
@@ -71,7 +71,7 @@ PAUSE = PauseWatch()
 BACKOFF = BackoffWatch()
 
 
-def tenacity(package: str) -> "dict[str, Heard]":
+def tenacity(package: str) -> "dict[str, Watching]":
     """
     Give what is to be heard of tenacity, by path.
     """

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
     from instrument._hearing.calls import Own
     from instrument._hearing.monitored.streams import Kept
-    from instrument._hearing.targets import Heard
+    from instrument._hearing.targets import Watching
     from instrument._runs.merging import Inner
 
 
-def targets(package: str, more: "dict[str, Heard] | None" = None) -> Targets:
+def targets(package: str, more: "dict[str, Watching] | None" = None) -> Targets:
     """
     Give what is to be heard of *package*, after which its provider is called.
 
@@ -44,8 +44,8 @@ def targets(package: str, more: "dict[str, Heard] | None" = None) -> Targets:
     parsed = Target(
         f"{package}._response:BaseAPIResponse._parse", PARSED, is_needed=False
     )
-    request = RequestWatch(package, parsed)
-    heard: dict[str, Heard] = {
+    request = PostWatch(package, parsed)
+    watching: dict[str, Watching] = {
         f"{package}._base_client:SyncAPIClient.request": request,
         f"{package}._base_client:AsyncAPIClient.request": request,
         f"{package}._base_client:SyncAPIClient._sleep_for_retry": PAUSE,
@@ -57,12 +57,12 @@ def targets(package: str, more: "dict[str, Heard] | None" = None) -> Targets:
         f"{package}._streaming:AsyncStream.__stream__": STREAM,
         f"{package}._streaming:AsyncStream.close": CLOSE,
     }
-    return Targets({**heard, **(more or {})}, parsed)
+    return Targets({**watching, **(more or {})}, parsed)
 
 
-class RequestWatch(Watch):
+class PostWatch(Watch):
     """
-    A request: a call of a model, if its path says so.
+    What is posted: a call of a model, if its path says so.
     """
 
     passes_sent = True
@@ -71,7 +71,7 @@ class RequestWatch(Watch):
         self._provider = provider
         self._parsed = parsed
 
-    def called(self, frame: "FrameType") -> "RequestCall | None":
+    def called(self, frame: "FrameType") -> "PostCall | None":
         given = frame.f_locals
         if is_wrapped(given["self"]):
             return None
@@ -92,12 +92,12 @@ class RequestWatch(Watch):
             raise Refused(exc) from None
         if call is None:
             return None
-        return RequestCall(call, self._parsed, given["stream"])
+        return PostCall(call, self._parsed, given["stream"])
 
 
-class RequestCall(Call):
+class PostCall(Call):
     """
-    One request, until its answer has come or begins to come.
+    One such call, until its answer has come or begins to come.
     """
 
     def __init__(self, call: "Own | Inner", parsed: Target, is_stream: bool) -> None:

@@ -1,5 +1,8 @@
 """
 Hear the calls of one client, on every Python: ``wrap(client)``.
+
+Only classes over the SDK's own come in: no object that was given is changed, and no
+`sys.monitoring` is needed.
 """
 
 from functools import lru_cache

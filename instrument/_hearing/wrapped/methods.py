@@ -5,7 +5,13 @@ Clients whose methods are the calls: which ones is data of their adapters.
 import functools
 import inspect
 
-from instrument._hearing.wrapped.streams import LATER, aheard, follow, heard, is_stream
+from instrument._hearing.wrapped.streams import (
+    LATER,
+    amake_call,
+    hear_stream,
+    is_stream,
+    make_call,
+)
 from instrument._hearing.wrapped.twins import Twin, twin_of
 from instrument._runs.starting import guarded
 from instrument._state import get_state
@@ -60,18 +66,18 @@ class Rule:
             if id(value) in rules:
                 made.__dict__[name] = rules[id(value)].wrapped(value)
             elif name in self._methods:  # a method may be the object's own
-                made.__dict__[name] = self._heard(value, name, bound=True)
+                made.__dict__[name] = self._calling(value, name, bound=True)
         return made
 
     def _mixin_of(self, cls: type) -> type:
         methods = {
-            name: self._heard(getattr(cls, name), name, bound=False)
+            name: self._calling(getattr(cls, name), name, bound=False)
             for name in self._methods
             if hasattr(cls, name)
         }
         return type("Heard", (Twin,), methods)
 
-    def _heard(
+    def _calling(
         self, method: "Callable[..., Any]", name: str, *, bound: bool
     ) -> "Callable[..., Any]":
         """
@@ -83,12 +89,12 @@ class Rule:
         @functools.wraps(method)
         def call(*args: "Any", **kwargs: "Any") -> "Any":
             send = functools.partial(method, *args, **kwargs)
-            return heard(asked(args, kwargs), send, _taken)
+            return make_call(asked(args, kwargs), send, _taken)
 
         @functools.wraps(method)
         async def acall(*args: "Any", **kwargs: "Any") -> "Any":
             send = functools.partial(method, *args, **kwargs)
-            return await aheard(asked(args, kwargs), send, _taken)
+            return await amake_call(asked(args, kwargs), send, _taken)
 
         return acall if inspect.iscoroutinefunction(method) else call
 
@@ -132,8 +138,8 @@ def _taken(call: "Call", result: "Any") -> "tuple[object, Any]":
     stream = result.get("stream") if type(result) is dict else None
     if stream is not None:
         call.go_on(in_pieces=True)
-        return LATER, {**result, "stream": follow(call, stream)}
+        return LATER, {**result, "stream": hear_stream(call, stream)}
     if is_stream(result):
         call.go_on(in_pieces=True)
-        return LATER, follow(call, result)
+        return LATER, hear_stream(call, result)
     return result, result

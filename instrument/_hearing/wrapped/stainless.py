@@ -6,17 +6,18 @@ Every resource, helper, raw response and copy of a client posts through its publ
 """
 
 import inspect
+from functools import partial
 
 from instrument._hearing.calls import body_of, end_closed
 from instrument._hearing.operations import posted
 from instrument._hearing.wrapped.streams import (
     LATER,
-    aheard,
-    follow,
+    amake_call,
     hear_closing,
-    heard,
+    hear_stream,
     heard_as,
     is_stream,
+    make_call,
 )
 from instrument._hearing.wrapped.twins import Twin, twin_of
 from instrument._runs.current import current_run
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     Call = Own | Inner
 
 
-class Rule:
+class PostRule:
     """
     What is heard of the clients of one package: all that they post.
     """
@@ -49,13 +50,13 @@ class Rule:
         return twin_of(client, self._mixin)
 
 
-def rules(package: str) -> "dict[str, Rule]":
+def rules(package: str) -> "dict[str, PostRule]":
     """
     Give what is heard of the clients of *package*, by the names of their base classes.
     """
     return {
-        "SyncAPIClient": Rule(package, Client),
-        "AsyncAPIClient": Rule(package, AsyncClient),
+        "SyncAPIClient": PostRule(package, Client),
+        "AsyncAPIClient": PostRule(package, AsyncClient),
     }
 
 
@@ -65,12 +66,8 @@ class Client(Twin):
     """
 
     def request(self, cast_to: "Any", options: "Any", **kwargs: "Any") -> "Any":
-        request = super().request  # type: ignore[misc]
-        return heard(
-            _asked(self, options),
-            lambda: request(cast_to, options, **kwargs),
-            _streamed if kwargs.get("stream") else _whole,
-        )
+        send = partial(super().request, cast_to, options, **kwargs)  # type: ignore[misc]
+        return make_call(_asked(self, options), send, _takes(kwargs))
 
     def _prepare_request(self, request: "Any") -> None:
         super()._prepare_request(request)  # type: ignore[misc]
@@ -83,12 +80,8 @@ class AsyncClient(Twin):
     """
 
     async def request(self, cast_to: "Any", options: "Any", **kwargs: "Any") -> "Any":
-        request = super().request  # type: ignore[misc]
-        return await aheard(
-            _asked(self, options),
-            lambda: request(cast_to, options, **kwargs),
-            _streamed if kwargs.get("stream") else _whole,
-        )
+        send = partial(super().request, cast_to, options, **kwargs)  # type: ignore[misc]
+        return await amake_call(_asked(self, options), send, _takes(kwargs))
 
     async def _prepare_request(self, request: "Any") -> None:
         await super()._prepare_request(request)  # type: ignore[misc]
@@ -124,12 +117,8 @@ def _read(given: "tuple[str, Any]") -> "Asked | None":
     return posted(provider, options.url, body)
 
 
-def _streamed(call: "Call", result: "Any") -> "tuple[object, Any]":
-    return _taken(call, result, in_pieces=True)
-
-
-def _whole(call: "Call", result: "Any") -> "tuple[object, Any]":
-    return _taken(call, result, in_pieces=False)
+def _takes(kwargs: "dict[str, Any]") -> "partial[tuple[object, Any]]":
+    return partial(_taken, in_pieces=bool(kwargs.get("stream")))
 
 
 def _taken(call: "Call", result: "Any", *, in_pieces: bool) -> "tuple[object, Any]":
@@ -138,7 +127,7 @@ def _taken(call: "Call", result: "Any", *, in_pieces: bool) -> "tuple[object, An
     """
     if is_stream(result):
         call.go_on(in_pieces=True)
-        stream = follow(call, result)
+        stream = hear_stream(call, result)
         hear_closing(stream)
         return LATER, stream
     http = getattr(result, "http_response", None)
@@ -149,6 +138,10 @@ def _taken(call: "Call", result: "Any", *, in_pieces: bool) -> "tuple[object, An
     call.go_on(in_pieces=in_pieces)
     is_async = inspect.iscoroutinefunction(result.parse)
     return LATER, heard_as(result, _async_raw_over if is_async else _raw_over, call)
+
+
+def _parsed(call: "Call", result: "Any") -> "Any":
+    return hear_stream(call, result) if is_stream(result) else result
 
 
 def _raw_over(cls: "Any") -> type:
@@ -163,9 +156,7 @@ def _raw_over(cls: "Any") -> type:
             except BaseException as exc:
                 self._instrument_call.raised(exc)
                 raise
-            return (
-                follow(self._instrument_call, result) if is_stream(result) else result
-            )
+            return _parsed(self._instrument_call, result)
 
         def close(self) -> None:
             was_read = self.http_response.is_closed
@@ -187,9 +178,7 @@ def _async_raw_over(cls: "Any") -> type:
             except BaseException as exc:
                 await self._instrument_call.araised(exc)
                 raise
-            return (
-                follow(self._instrument_call, result) if is_stream(result) else result
-            )
+            return _parsed(self._instrument_call, result)
 
         async def close(self) -> None:
             was_read = self.http_response.is_closed

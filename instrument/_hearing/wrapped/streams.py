@@ -31,7 +31,7 @@ LATER = object()
 """Stands for an answer that is still to be read."""
 
 
-def heard(
+def make_call(
     asked: "Asked | None",
     send: "Callable[[], Any]",
     taken: "Callable[[Call, Any], tuple[object, Any]]",
@@ -60,7 +60,7 @@ def heard(
     return result
 
 
-async def aheard(
+async def amake_call(
     asked: "Asked | None",
     send: "Callable[[], Awaitable[Any]]",
     taken: "Callable[[Call, Any], tuple[object, Any]]",
@@ -104,7 +104,7 @@ def _behind(value: "Any") -> "Any":
     return value
 
 
-def follow(call: "Call", stream: "Any") -> "Any":
+def hear_stream(call: "Call", stream: "Any") -> "Any":
     """
     Hear *stream*, for which *call* goes on; give what is to be read instead of it.
     """

@@ -11,7 +11,7 @@ from instrument._payloads.messages import content_text
 from instrument._payloads.redact import redacted
 from instrument._runs.recipe import Recipe
 from instrument._runs.telling import contained
-from instrument.integrations.langchain._open_runs import told
+from instrument.integrations.langchain._open_runs import entry_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class _Original(_payload.Kind):
 
     is_plain = False
 
-    def keep(
+    def note(
         self,
         run: "Run",
         serialized: "Any",
@@ -86,7 +86,7 @@ class _Original(_payload.Kind):
         metadata: "FrameworkLayer | None",
     ) -> None:
         """
-        Keep what LangChain tells at a start, and who hears may know.
+        Note what LangChain tells at a start, and who hears may know.
 
         Args:
             run: Its inputs are as LangChain has them.
@@ -104,7 +104,7 @@ class _Original(_payload.Kind):
 
 
 def _original(run: "Run") -> "tuple[Any, FrameworkLayer]":
-    return told(run).original if run._audience.shows_all else (None, {})
+    return entry_of(run).original if run._audience.shows_all else (None, {})
 
 
 class _Model(_Original):
@@ -113,7 +113,7 @@ class _Model(_Original):
 
     answer_of: "Callable[[Any], Answer]" = staticmethod(answer_of)
 
-    def keep(
+    def note(
         self,
         run: "Run",
         serialized: "Any",
@@ -168,7 +168,7 @@ class _Retriever(_Original, _payload.Retriever):
 
 
 class _Tool(_Original, _payload.Tool):
-    def keep(
+    def note(
         self,
         run: "Run",
         serialized: "Any",
@@ -176,12 +176,12 @@ class _Tool(_Original, _payload.Tool):
         metadata: "FrameworkLayer | None",
     ) -> None:
         run._entry.input_str = keywords.pop("input_str", "")
-        super().keep(run, serialized, keywords, metadata)
+        super().note(run, serialized, keywords, metadata)
 
     def started(self, run: "Run") -> "Args":
         (serialized, text), own = super().started(run)
         if run._audience.shows_all:
-            text = told(run).input_str
+            text = entry_of(run).input_str
         return (serialized, text), own
 
 

@@ -45,26 +45,26 @@ _config: "Any" = None
 """LangChain's own ContextVar, once there is one."""
 
 
-class Told:
+class Entry:
     """
     What LangChain alone knows of a run, and where it began.
 
     Attributes:
-        place: The task in which this was made, or the thread where there is none.
+        task: The task in which this was made, or the thread where there is none.
         original: What it told of the object and by keyword, for its own handlers.
         input_str: A tool's input, as it writes it.
         texts: What a model has said so far.
     """
 
-    place: object
+    task: object
     original: "tuple[Any, dict[str, Any]]"
     input_str: str
     texts: list[str]
 
-    __slots__ = ("input_str", "original", "place", "texts")
+    __slots__ = ("input_str", "original", "task", "texts")
 
 
-def place(loop: "Loop") -> object:
+def task_here(loop: "Loop") -> object:
     """
     Give what stands for the task that runs here, or for the thread.
     """
@@ -72,7 +72,7 @@ def place(loop: "Loop") -> object:
     return get_ident() if task is None else ref(task)
 
 
-def told(run: "Run") -> Told:
+def entry_of(run: "Run") -> Entry:
     """
     Give what LangChain told of *run*.
     """
@@ -95,7 +95,7 @@ def find(id: "UUID | None") -> "Run | None":
     return None
 
 
-def keep(run: "Run", own: "tuple[Layer, ...]", loop: "Loop | None") -> "Run | None":
+def remember(run: "Run", own: "tuple[Layer, ...]", loop: "Loop | None") -> "Run | None":
     """
     Remember *run* until it ends; where there are too many, the oldest ends.
 
@@ -109,7 +109,7 @@ def keep(run: "Run", own: "tuple[Layer, ...]", loop: "Loop | None") -> "Run | No
     """
     if open_runs.setdefault(run.id, run) is not run:
         return None
-    run._entry.place = get_ident() if loop is None else place(loop)
+    run._entry.task = get_ident() if loop is None else task_here(loop)
     parent = run._parent
     if parent is not None:
         parent._open_children += 1
@@ -204,7 +204,7 @@ def take_partial(run: "Run", response: "Any") -> None:
     Keep what a model had said until it failed; LangChain may lack the last token.
     """
     run._answer = Answer() if response is None else answer_of(response)
-    text = "".join(told(run).texts)
+    text = "".join(entry_of(run).texts)
     if len(text) > len(run._answer.text):
         run._answer.text = text
     run.outputs = run._answer.text or None
@@ -219,10 +219,10 @@ def open_below(run: "Run", *, left: bool) -> "list[Run]":
         left: Take only those whose code is known not to go on.
     """
     loop = _get_running_loop()
-    if isinstance(run._entry, Told):
-        here = run._entry.place
+    if isinstance(run._entry, Entry):
+        here = run._entry.task
     else:
-        here = get_ident() if loop is None else place(loop)
+        here = get_ident() if loop is None else task_here(loop)
     below = [
         it
         for it in list(open_runs.items())
@@ -242,12 +242,12 @@ def _is_below(link: "Run | None", run: "Run") -> bool:
     return False
 
 
-def _is_left(run: "Run", place: object) -> bool:
+def _is_left(run: "Run", here: object) -> bool:
     """
-    Tell whether the code of *run* goes on no more, where that of *place* is at an end.
+    Tell whether the code of *run* goes on no more, where that of *here* is at an end.
     """
-    own = told(run).place
-    if own == place:
+    own = entry_of(run).task
+    if own == here:
         return True
     task = own() if isinstance(own, ref) else None
     return isinstance(own, ref) and (task is None or task.done())

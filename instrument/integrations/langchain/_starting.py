@@ -20,14 +20,14 @@ from instrument._runs.opening import open_run
 from instrument._runs.telling import CONTAINERS
 from instrument._state import get_state
 from instrument.integrations.langchain import _open_runs
-from instrument.integrations.langchain._given_handlers import given_here, has_been_asked
-from instrument.integrations.langchain._kinds import recipe, shown
-from instrument.integrations.langchain._methods import (
+from instrument.integrations.langchain._bridge_methods import (
     DONE,
     Method,
     to_wait_for,
     waits,
 )
+from instrument.integrations.langchain._given_handlers import given_here, has_been_asked
+from instrument.integrations.langchain._kinds import recipe, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,20 +86,20 @@ class StartMethod(Method):
             return begun(joined(run_id, handlers), loop)
         try:
             parent = None if parent_run_id is None else _open_runs.find(parent_run_id)
-            own = _own(handlers, parent) if handlers else ()
+            own = _layers_of(handlers, parent) if handlers else ()
             made = recipe(run_type or self._kind, serialized, name, keywords)
             run = open_run(made, own, None, parent, run_id)
             if run is None or (not run._audience.hidden and _skip(run, tags, metadata)):
                 return DONE
-            run._entry = _open_runs.Told()
+            run._entry = _open_runs.Entry()
             if tags or metadata:
                 _label(run, tags, metadata)
             run._inputs = inputs
             if (tells := made.tells) is not CHAIN:
-                tells.keep(run, serialized, keywords, metadata)  # type: ignore[attr-defined]
+                tells.note(run, serialized, keywords, metadata)  # type: ignore[attr-defined]
             elif inputs.__class__ in CONTAINERS or not run._audience.shows_all:
                 run._inputs = shown(run, inputs, "inputs")
-            run = _open_runs.keep(run, own, loop)
+            run = _open_runs.remember(run, own, loop)
         except Exception as exc:  # ours, or of a payload's own code
             _report.failed(self, self.__name__, exc)
             return DONE
@@ -121,7 +121,9 @@ def by_name(told: "dict[str, Any]", serialized: "Any" = None) -> "tuple[Any, Any
     return told.pop("serialized", serialized), value
 
 
-def _own(handlers: "tuple[Listener, ...]", parent: "Run | None") -> "tuple[Layer, ...]":
+def _layers_of(
+    handlers: "tuple[Listener, ...]", parent: "Run | None"
+) -> "tuple[Layer, ...]":
     """
     Give the layer of those of *handlers* that do not hear the parent already.
     """
