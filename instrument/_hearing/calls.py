@@ -21,9 +21,11 @@ from instrument._traced.stream import Stream
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from typing import Any
+    from typing import Any, TypeAlias
 
     from instrument._runs.run import Run
+
+    Call: TypeAlias = "Own | Inner"
 
 
 class Asked:
@@ -78,7 +80,7 @@ def _json(http: "Any") -> object:
     return http.json() if "json" in http.headers.get("content-type", "") else None
 
 
-def end_closed(call: "Own | Inner", http: "Any", was_read: bool) -> None:
+def end_closed(call: "Call", http: "Any", was_read: bool) -> None:
     """
     End a call whose HTTP response its caller has closed, with what was read of it.
 
@@ -103,7 +105,7 @@ def is_wrapped(client: object) -> bool:
     return getattr(type(client), "_instrument_hears", False)
 
 
-def begin(asked: Asked) -> "Own | Inner | None":
+def begin(asked: Asked) -> "Call | None":
     """
     Start a run of *asked*, or join the one in hand; None where nobody listens.
 
@@ -116,7 +118,7 @@ def begin(asked: Asked) -> "Own | Inner | None":
     return call
 
 
-async def abegin(asked: Asked) -> "Own | Inner | None":
+async def abegin(asked: Asked) -> "Call | None":
     """
     The same in async code.
     """
@@ -126,7 +128,7 @@ async def abegin(asked: Asked) -> "Own | Inner | None":
     return call
 
 
-def _opened(asked: Asked) -> "Own | Inner | None":
+def _opened(asked: Asked) -> "Call | None":
     recipe = asked.recipe
     outer, belongs = place(recipe.kind)
     if belongs == "nothing" or (recipe.kind == "tool" and _is_told(asked)):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
     from typing import Any
 
-    from instrument._hearing.watches import Call, Watch
+    from instrument._hearing.watches import HeardCall, Watch
 
     Dropped = Callable[["Anchor"], None]
 
@@ -72,7 +72,7 @@ class Open:
 
     def __init__(self, armed: Armed) -> None:
         self.armed = armed
-        self.calls: tuple[Call, ...] = ()
+        self.calls: tuple[HeardCall, ...] = ()
 
     def is_of(self, frame: "FrameType") -> bool:
         """

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_VARARGS, CO_VARKEYWORDS
 
 from instrument._hearing.frames import SUSPENDS
-from instrument._hearing.watches import NOTHING, Call, Watch, let
+from instrument._hearing.watches import NOTHING, HeardCall, Watch, let
 from instrument._runs.ending import fail, finish, start
 from instrument._runs.merging import SORTS, Inner, place
 from instrument._state import get_state, set_state
@@ -76,7 +76,7 @@ class FunctionWatch(Watch):
         self._spec = Spec(function, given)
         self._spec.function = self._spec.wrapper = function
 
-    def called(self, frame: "FrameType") -> "Call | None":
+    def called(self, frame: "FrameType") -> "HeardCall | None":
         args, kwargs = arguments(frame)
         outer, belongs = place(self._spec.recipe.kind)
         if belongs == "nothing" and self._spec.recipe.kind in SORTS:
@@ -89,7 +89,7 @@ class FunctionWatch(Watch):
             return None
         flags = frame.f_code.co_flags
         if flags & (CO_GENERATOR | CO_ASYNC_GENERATOR):
-            call: Call = GeneratorCall(run, self._given)
+            call: HeardCall = GeneratorCall(run, self._given)
         else:
             call = FunctionCall(run)
         if flags & SUSPENDS and run._call is not None:
@@ -115,7 +115,7 @@ def arguments(frame: "FrameType") -> "tuple[tuple[Any, ...], dict[str, Any]]":
     return args, kwargs
 
 
-class FunctionCall(Call):
+class FunctionCall(HeardCall):
     """
     A call of a function or coroutine function: its run is current in the body.
     """
@@ -133,7 +133,7 @@ class FunctionCall(Call):
         let(fail, self._run, exc)
 
 
-class GeneratorCall(Call):
+class GeneratorCall(HeardCall):
     """
     A generator or async generator: its run is current in the body at each step.
     """
@@ -179,7 +179,7 @@ class GeneratorCall(Call):
             self._stream.frame._outer = None
 
 
-class PartOfRun(Call):
+class PartOfRun(HeardCall):
     """
     A call of a model inside a model's run.
     """

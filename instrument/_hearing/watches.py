@@ -34,13 +34,13 @@ class Watch:
 
     if TYPE_CHECKING:
 
-        def called(self, frame: FrameType) -> "Call | None":
+        def called(self, frame: FrameType) -> "HeardCall | None":
             """
             Begin; *frame* holds the arguments. None where nobody listens.
             """
 
 
-class Call:
+class HeardCall:
     """
     One call that is heard, until it has returned or raised.
 

@@ -11,7 +11,7 @@ from instrument._hearing.monitored.retries import tell
 from instrument._hearing.monitored.streams import AtReturn, StreamWatch, closed, keep
 from instrument._hearing.operations import Operation
 from instrument._hearing.targets import Targets
-from instrument._hearing.watches import Call, Watch
+from instrument._hearing.watches import HeardCall, Watch
 from instrument._hearing.wrapped.methods import Rule
 
 TYPE_CHECKING = False
@@ -77,7 +77,7 @@ class RetryWatch(Watch):
         return Retry(given["attempts"])
 
 
-class Retry(Call):
+class Retry(HeardCall):
     """
     One such question.
     """

@@ -21,7 +21,7 @@ import pytest
 
 from instrument import BaseCallbackHandler, auto, callbacks, current_run, traced
 from instrument._hearing.sys_monitoring import LOCK
-from instrument._hearing.watches import Call, Watch
+from instrument._hearing.watches import HeardCall, Watch
 from instrument.testing import Recorder
 
 if sys.version_info < (3, 12):
@@ -599,7 +599,7 @@ def test_anchor_that_is_lost(module: Any) -> None:
     """
     from instrument._hearing.frames import Anchor, Armed, Open
 
-    class Told(Call):
+    class Told(HeardCall):
         def raised(self, exc: BaseException) -> None:
             told.append(type(exc))
 
@@ -631,7 +631,7 @@ def test_frame_with_the_id_of_another(module: Any) -> None:
     code = frame.f_code
     monitor._armed[code.co_qualname] = (Armed(code),)
     opened = monitor._open[id(frame)] = Open(Armed(code))
-    opened.calls = (Call(),)
+    opened.calls = (HeardCall(),)
 
     monitor._on_yield(code, 0, None)
     monitor._on_resume(code, 0)
@@ -1076,7 +1076,7 @@ def test_functions_of_one_name(module: Any, recorder: Recorder) -> None:
     ]
 
 
-class Broken(Call, Watch):
+class Broken(HeardCall, Watch):
     """
     A watch with a bug.
     """

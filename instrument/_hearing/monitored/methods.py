@@ -8,7 +8,7 @@ from types import AsyncGeneratorType, GeneratorType
 
 from instrument._hearing.calls import begin, is_wrapped
 from instrument._hearing.monitored.streams import StreamCall, StreamWatch, keep
-from instrument._hearing.watches import Call, Watch, let
+from instrument._hearing.watches import HeardCall, Watch, let
 from instrument._runs.starting import guarded
 
 TYPE_CHECKING = False
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any, TypeVar
 
-    from instrument._hearing.calls import Asked, Own
+    from instrument._hearing.calls import Asked, Call
     from instrument._hearing.operations import Operation
     from instrument._hearing.targets import Watching
-    from instrument._runs.merging import Inner
 
     T = TypeVar("T")
 
@@ -46,7 +45,7 @@ GENERATOR = StreamWatch(lambda frame: frame)
 """A generator that the call has returned."""
 
 
-def begun(given: "T", read: "Callable[[T], Asked | None]") -> "Own | Inner | None":
+def begun(given: "T", read: "Callable[[T], Asked | None]") -> "Call | None":
     """
     Begin a call of what *read* finds that *given* asks for; None where nobody listens.
 
@@ -75,7 +74,7 @@ class MethodWatch(Watch):
         )
         self._defaults.update(function.__kwdefaults__ or {})
 
-    def called(self, frame: "FrameType") -> "Call | None":
+    def called(self, frame: "FrameType") -> "HeardCall | None":
         if is_wrapped(frame.f_locals.get("self")):
             return None
         call = begun(frame, self._asked)
@@ -100,14 +99,14 @@ class MethodWatch(Watch):
         return self._operation.asked(self._provider, fields)
 
 
-class MethodCall(Call):
+class MethodCall(HeardCall):
     """
     One call of a method; its run is current in the body.
     """
 
     __slots__ = ("_call",)
 
-    def __init__(self, call: "Own | Inner") -> None:
+    def __init__(self, call: "Call") -> None:
         self._call = call
 
     def returned(self, value: "Any") -> None:

@@ -20,17 +20,16 @@ from instrument._hearing.monitored.streams import (
 )
 from instrument._hearing.operations import posted
 from instrument._hearing.targets import Target, Targets
-from instrument._hearing.watches import Call, Refused, Watch, let
+from instrument._hearing.watches import HeardCall, Refused, Watch, let
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from instrument._hearing.calls import Own
+    from instrument._hearing.calls import Call
     from instrument._hearing.monitored.streams import Kept
     from instrument._hearing.targets import Watching
-    from instrument._runs.merging import Inner
 
 
 def targets(package: str, more: "dict[str, Watching] | None" = None) -> Targets:
@@ -95,12 +94,12 @@ class PostWatch(Watch):
         return PostCall(call, self._parsed, given["stream"])
 
 
-class PostCall(Call):
+class PostCall(HeardCall):
     """
     One such call, until its answer has come or begins to come.
     """
 
-    def __init__(self, call: "Own | Inner", parsed: Target, is_stream: bool) -> None:
+    def __init__(self, call: "Call", parsed: Target, is_stream: bool) -> None:
         self._call = call
         self._parsed = parsed
         self._is_stream = is_stream

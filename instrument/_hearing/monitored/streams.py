@@ -8,7 +8,7 @@ and its run ends as abandoned.
 
 import weakref
 
-from instrument._hearing.watches import NOTHING, Call, Refused, Watch, let
+from instrument._hearing.watches import NOTHING, HeardCall, Refused, Watch, let
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from instrument._hearing.calls import Own
-    from instrument._runs.merging import Inner
+    from instrument._hearing.calls import Call
 
 
 class Kept:
@@ -35,7 +34,7 @@ class Kept:
         self,
         key: int,
         holder: object,
-        call: "Own | Inner",
+        call: "Call",
         *,
         in_pieces: bool,
         frame: str,
@@ -74,7 +73,7 @@ _kept: "dict[int, Kept]" = {}
 
 def keep(
     holder: object,
-    call: "Own | Inner",
+    call: "Call",
     *,
     in_pieces: bool = True,
     frame: str = "",
@@ -127,7 +126,7 @@ class StreamWatch(KeptWatch):
         return StreamCall(kept.call, id(key))
 
 
-class StreamCall(Call):
+class StreamCall(HeardCall):
     """
     One stream, from its first piece on. No state is changed while it is read.
     """
@@ -135,7 +134,7 @@ class StreamCall(Call):
     __slots__ = ("_call", "_key")
     takes_items = True
 
-    def __init__(self, call: "Own | Inner", key: int) -> None:
+    def __init__(self, call: "Call", key: int) -> None:
         self._call = call
         self._key = key
 
@@ -224,7 +223,7 @@ class AtReturn(KeptWatch):
         return Ending(self._end, kept)
 
 
-class Ending(Call):
+class Ending(HeardCall):
     """
     One call of such a method.
     """

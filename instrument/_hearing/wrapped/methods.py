@@ -19,13 +19,10 @@ from instrument._state import get_state
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, TypeAlias
+    from typing import Any
 
-    from instrument._hearing.calls import Asked, Own
+    from instrument._hearing.calls import Asked, Call
     from instrument._hearing.operations import Operation
-    from instrument._runs.merging import Inner
-
-    Call: TypeAlias = "Own | Inner"
 
 
 class Rule:

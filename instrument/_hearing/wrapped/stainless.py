@@ -29,10 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from instrument._hearing.calls import Asked, Own
-    from instrument._runs.merging import Inner
-
-    Call = Own | Inner
+    from instrument._hearing.calls import Asked, Call
 
 
 class PostRule:

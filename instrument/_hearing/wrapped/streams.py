@@ -20,12 +20,9 @@ from instrument._state import get_state
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-    from typing import Any, TypeAlias
+    from typing import Any
 
-    from instrument._hearing.calls import Asked, Own
-    from instrument._runs.merging import Inner
-
-    Call: TypeAlias = "Own | Inner"
+    from instrument._hearing.calls import Asked, Call
 
 LATER = object()
 """Stands for an answer that is still to be read."""
