@@ -9,8 +9,8 @@ import sys
 from functools import partial
 from importlib import import_module
 
-from instrument._hearing.sys_monitoring import LOCK
-from instrument._hearing.tool_id import Impossible
+from instrument._hearing.sys_monitoring import LOCK, TOO_OLD, Impossible, is_possible
+from instrument._hearing.targets import ADAPTERS, Target
 from instrument._runs.merging import Nested
 from instrument._state import DISABLED
 
@@ -18,33 +18,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Literal
 
-    from instrument._hearing.targets import Target
-
 __all__ = ["Status", "install", "status", "uninstall", "unwatch", "watch"]
-
-# The module whose import tells that a framework is in use: the adapter that hears it.
-ADAPTERS = {
-    "langchain_core.tracers.context": "instrument.integrations.langchain",
-    "openai": "instrument.integrations.openai",
-    "anthropic": "instrument.integrations.anthropic",
-    "groq": "instrument.integrations.groq",
-    "together": "instrument.integrations.together",
-    "google.genai": "instrument.integrations.google_genai",
-    "mistralai.client": "instrument.integrations.mistralai",
-    "cohere": "instrument.integrations.cohere",
-    "ollama": "instrument.integrations.ollama",
-    "huggingface_hub": "instrument.integrations.huggingface_hub",
-    "botocore": "instrument.integrations.botocore",
-    "mcp": "instrument.integrations.mcp",
-    "litellm": "instrument.integrations.litellm",
-    "instructor": "instrument.integrations.instructor",
-}
-_DISTRIBUTIONS = {"langchain": "langchain-core", "google_genai": "google-genai"}
-"""Where they have another name than the adapter."""
 
 _on = False
 _has_said_why_not = False
-_watched: "set[str]" = set()
+_awaited: "set[str]" = set()
+"""The modules whose import will be told."""
 _installed: "dict[str, Any]" = {}
 _failed: "dict[str, str]" = {}
 _warned: "set[str]" = set()
@@ -111,10 +90,10 @@ def install(*, nested: "Literal['merge', 'child']" = "merge") -> None:
     for module, adapter in ADAPTERS.items():
         if module in sys.modules:
             _load(adapter)
-        elif module not in _watched:
+        elif module not in _awaited:
             from wrapt import register_post_import_hook
 
-            _watched.add(module)
+            _awaited.add(module)
             register_post_import_hook(partial(_load_if_on, adapter), module)
 
 
@@ -152,13 +131,11 @@ def watch(path: str, **options: "Any") -> None:
         TypeError: For a function written in C, an option that does not exist.
         ValueError: For what is no such path.
     """
-    from instrument._hearing import functions as _watch
-    from instrument._hearing import tool_id as _monitoring
-    from instrument._hearing.targets import Target
+    from instrument._hearing.functions import maker
 
-    make = _watch.maker(path, options)
-    if not _monitoring.is_possible():
-        message = f"auto.watch: {_monitoring.TOO_OLD}. Decorate it: @traced."
+    make = maker(path, options)
+    if not is_possible():
+        message = f"auto.watch: {TOO_OLD}. Decorate it: @traced."
         raise RuntimeError(message)
     with LOCK:
         unwatch(path)
@@ -275,7 +252,9 @@ def _import_error(module: str) -> str | None:
 
 def _status(module: str, name: str, error: str | None) -> Status:
     framework = name.rpartition(".")[2]
-    version = _version(_DISTRIBUTIONS.get(framework, framework))
+    broken = _import_error(name)
+    said = None if broken else sys.modules[name]
+    version = _version(getattr(said, "DISTRIBUTION", framework))
     adapter = _installed.get(name)
     if adapter is not None:
         gone = adapter.missing() if hasattr(adapter, "missing") else []

@@ -21,12 +21,14 @@ from instrument._traced.stream import Stream
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from typing import Any
+    from typing import Any, TypeAlias
 
     from instrument._runs.run import Run
 
+    Call: TypeAlias = "Own | Inner"
 
-class Request:
+
+class Asked:
     """
     What a provider is asked for.
 
@@ -63,8 +65,8 @@ class Request:
         return dict(islice(self.inputs.items(), 1, None))
 
 
-def _inputs_of(request: Request) -> "dict[str, Any]":
-    return guarded(request._fields, request._read) or {}
+def _inputs_of(asked: Asked) -> "dict[str, Any]":
+    return guarded(asked._fields, asked._read) or {}
 
 
 def body_of(http: "Any") -> object:
@@ -78,7 +80,7 @@ def _json(http: "Any") -> object:
     return http.json() if "json" in http.headers.get("content-type", "") else None
 
 
-def end_closed(call: "Own | Inner", http: "Any", was_read: bool) -> None:
+def end_closed(call: "Call", http: "Any", was_read: bool) -> None:
     """
     End a call whose HTTP response its caller has closed, with what was read of it.
 
@@ -103,51 +105,51 @@ def is_wrapped(client: object) -> bool:
     return getattr(type(client), "_instrument_hears", False)
 
 
-def begin(request: Request) -> "Own | Inner | None":
+def begin(asked: Asked) -> "Call | None":
     """
-    Start a run of *request*, or join the one in hand; None where nobody listens.
+    Start a run of *asked*, or join the one in hand; None where nobody listens.
 
     Raises:
         Exception: What a handler with ``raise_error`` raised; nothing has begun then.
     """
-    call = _opened(request)
+    call = _opened(asked)
     if call.__class__ is Own:
         start(call.run)
     return call
 
 
-async def abegin(request: Request) -> "Own | Inner | None":
+async def abegin(asked: Asked) -> "Call | None":
     """
     The same in async code.
     """
-    call = _opened(request)
+    call = _opened(asked)
     if isinstance(call, Own):
         await _done(astart(call.run))
     return call
 
 
-def _opened(request: Request) -> "Own | Inner | None":
-    recipe = request.recipe
+def _opened(asked: Asked) -> "Call | None":
+    recipe = asked.recipe
     outer, belongs = place(recipe.kind)
-    if belongs == "nothing" or (recipe.kind == "tool" and _is_told(request)):
+    if belongs == "nothing" or (recipe.kind == "tool" and _is_told(asked)):
         return None
     if outer is not None and belongs == "part":
-        return Inner(outer, request.model, request.provider, request.params)
-    run = open_run(recipe, (), (_ASKED, (request,), _NO_KEYWORDS, None), outer)
+        return Inner(outer, asked.model, asked.provider, asked.params)
+    run = open_run(recipe, (), (_NAMED, (asked,), _NO_KEYWORDS, None), outer)
     if run is None:
         return None
-    run._model, run.provider = request.model, request.provider
+    run._model, run.provider = asked.model, asked.provider
     return Own(run)
 
 
-def _is_told(request: Request) -> bool:
+def _is_told(asked: Asked) -> bool:
     """
     Tell whether this is a tool's call that the run in hand is: an SDK calls itself.
     """
     run = current_run()
-    if not run or run.provider != request.provider:
+    if not run or run.provider != asked.provider:
         return False
-    told = ("tool", request.recipe.name, request.inputs)
+    told = ("tool", asked.recipe.name, asked.inputs)
     return (run.kind, run.name, run.inputs) == told
 
 
@@ -204,8 +206,7 @@ class Own:
         """
         End with a whole result, or with None where it came in pieces.
         """
-        if self.run.kind == "embedding":
-            self._learn(value)
+        self._learn(value)
         if self._stream is not None:
             self._stream.returned(value)
         else:
@@ -231,24 +232,19 @@ class Own:
         """
         The twin of `returned`.
         """
-        if self.run.kind == "embedding":
-            self._learn(value)
-        if self._stream is not None:
-            await _done(self._stream.areturned(value))
-        else:
-            await _done(afinish(self.run, value))
+        self._learn(value)
+        stream = self._stream
+        await _done(stream.areturned(value) if stream else afinish(self.run, value))
 
     async def araised(self, exc: BaseException) -> None:
         """
         The twin of `raised`.
         """
-        if self._stream is not None:
-            await _done(self._stream.afailed(exc))
-        else:
-            await _done(afail(self.run, exc))
+        stream = self._stream
+        await _done(stream.afailed(exc) if stream else afail(self.run, exc))
 
     def _learn(self, value: object) -> None:
-        if not self.run.usage:
+        if self.run.kind == "embedding" and not self.run.usage:
             self.run.usage = guarded(value, usage_of) or self.run.usage
 
 
@@ -257,7 +253,7 @@ async def _done(pending: "Awaitable[None] | None") -> None:
         await pending
 
 
-class _Asked:
+class _Named:
     """
     Binds what has its names already, and is in containers of its own.
     """
@@ -273,6 +269,6 @@ class _Asked:
         ) -> dict[str, Any]: ...
 
 
-_ASKED = _Asked()
+_NAMED = _Named()
 _NO_KEYWORDS: "dict[str, Any]" = {}
 _PLAIN = Keywords()

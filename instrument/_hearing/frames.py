@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
     from typing import Any
 
-    from instrument._hearing.watches import Call, Watch
+    from instrument._hearing.watches import HeardCall, Watch
 
     Dropped = Callable[["Anchor"], None]
 
@@ -25,10 +25,18 @@ class Armed:
     Attributes:
         watches: Those who hear its calls; none once it has been disarmed.
         listens: Gives something true if one of them could hear a call here and now.
+        passes_sent: Whether all pass over a call that is among `SENT`.
         suspends: Whether it is of a generator or coroutine.
     """
 
-    __slots__ = ("code", "is_generator", "listens", "suspends", "watches")
+    __slots__ = (
+        "code",
+        "is_generator",
+        "listens",
+        "passes_sent",
+        "suspends",
+        "watches",
+    )
 
     def __init__(self, code: "CodeType") -> None:
         self.code = code
@@ -38,6 +46,7 @@ class Armed:
 
     def be_heard_by(self, *watches: "Watch") -> None:
         self.watches = watches
+        self.passes_sent = all(watch.passes_sent for watch in watches)
         several = len(watches) != 1
         self.listens: Callable[[], object] = (
             self._any_listens if several else watches[0].listens
@@ -63,7 +72,7 @@ class Open:
 
     def __init__(self, armed: Armed) -> None:
         self.armed = armed
-        self.calls: tuple[Call, ...] = ()
+        self.calls: tuple[HeardCall, ...] = ()
 
     def is_of(self, frame: "FrameType") -> bool:
         """

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_VARARGS, CO_VARKEYWORDS
 
 from instrument._hearing.frames import SUSPENDS
-from instrument._hearing.watches import NOTHING, Call, Refused
+from instrument._hearing.watches import NOTHING, HeardCall, Watch, let
 from instrument._runs.ending import fail, finish, start
 from instrument._runs.merging import SORTS, Inner, place
 from instrument._state import get_state, set_state
@@ -19,26 +19,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
-    from typing import Any, TypeVar
+    from typing import Any
 
     from instrument._runs.run import Run
     from instrument._traced.keywords import Keywords
-
-    T = TypeVar("T")
-
-
-def let(act: "Callable[..., T]", *args: object) -> "T":
-    """
-    Do what handlers hear; what one with ``raise_error`` raises reaches the caller.
-
-    Raises:
-        Refused: Around that.
-    """
-    try:
-        return act(*args)
-    except BaseException as exc:
-        refused = Refused(exc)
-    raise refused
 
 
 def maker(path: object, options: "dict[str, Any]") -> "Callable[[Any], FunctionWatch]":
@@ -79,10 +63,12 @@ def _warn_of_no_package(path: str, package: str) -> None:
 _PATH = "a path, 'package.module:function' or 'package.module:Class.method'"
 
 
-class FunctionWatch:
+class FunctionWatch(Watch):
     """
     What a call of one function means: what it would if it were ``@traced``.
     """
+
+    is_stepped = True
 
     def __init__(self, function: "Any", given: "Keywords") -> None:
         self.kind = given.kind
@@ -90,10 +76,7 @@ class FunctionWatch:
         self._spec = Spec(function, given)
         self._spec.function = self._spec.wrapper = function
 
-    listens = staticmethod(get_state)
-    is_stepped = True
-
-    def called(self, frame: "FrameType") -> "Call | None":
+    def called(self, frame: "FrameType") -> "HeardCall | None":
         args, kwargs = arguments(frame)
         outer, belongs = place(self._spec.recipe.kind)
         if belongs == "nothing" and self._spec.recipe.kind in SORTS:
@@ -106,7 +89,7 @@ class FunctionWatch:
             return None
         flags = frame.f_code.co_flags
         if flags & (CO_GENERATOR | CO_ASYNC_GENERATOR):
-            call: Call = GeneratorCall(run, self._given)
+            call: HeardCall = GeneratorCall(run, self._given)
         else:
             call = FunctionCall(run)
         if flags & SUSPENDS and run._call is not None:
@@ -132,7 +115,7 @@ def arguments(frame: "FrameType") -> "tuple[tuple[Any, ...], dict[str, Any]]":
     return args, kwargs
 
 
-class FunctionCall(Call):
+class FunctionCall(HeardCall):
     """
     A call of a function or coroutine function: its run is current in the body.
     """
@@ -150,7 +133,7 @@ class FunctionCall(Call):
         let(fail, self._run, exc)
 
 
-class GeneratorCall(Call):
+class GeneratorCall(HeardCall):
     """
     A generator or async generator: its run is current in the body at each step.
     """
@@ -196,7 +179,7 @@ class GeneratorCall(Call):
             self._stream.frame._outer = None
 
 
-class PartOfRun(Call):
+class PartOfRun(HeardCall):
     """
     A call of a model inside a model's run.
     """

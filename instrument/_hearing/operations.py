@@ -1,12 +1,12 @@
 """
-What the request of an SDK's call means: the kind of run, its messages, its parameters.
+What an SDK can be asked for: the kind of run, where its messages are, its parameters.
 
-Which field holds what is data, per operation; what is left of a request are the
+Which field holds what is data, per operation; what is left of the fields are the
 parameters, as they were given.
 """
 
 from instrument._hearing.asked_messages import messages_of
-from instrument._hearing.calls import Request
+from instrument._hearing.calls import Asked
 from instrument._payloads.messages import get
 from instrument._runs.recipe import Recipe
 from instrument._runs.telling import contained
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-__all__ = ["Operation", "of_body", "of_call"]
+__all__ = ["CHAT", "Operation", "posted"]
 
 
 class Operation:
@@ -47,9 +47,9 @@ class Operation:
         self.model = model
         self._recipes: dict[str, Recipe] = {}  # by provider
 
-    def request(self, provider: str, fields: "Mapping[str, Any]") -> Request:
+    def asked(self, provider: str, fields: "Mapping[str, Any]") -> Asked:
         """
-        Read a request of this operation.
+        Read what a provider is asked for, by the names of its fields.
         """
         recipe = self._recipes.get(provider)
         if recipe is None:
@@ -58,7 +58,7 @@ class Operation:
         model = fields.get(self.model)
         if not isinstance(model, str):
             model = None
-        return Request(recipe, self._inputs, fields, provider, model)
+        return Asked(recipe, self._inputs, fields, provider, model)
 
     def _inputs(self, fields: "Mapping[str, Any]") -> "dict[str, Any]":
         given = fields.get(self.given)
@@ -83,7 +83,8 @@ _LEFT_OUT = ("NoneType", "NotGiven", "Omit")
 
 _FIRST = {"chat_model": "messages", "llm": "prompts", "embedding": "texts"}
 
-_CHAT = Operation("chat_model", "chat", "messages")
+CHAT = Operation("chat_model", "chat", "messages")
+
 _PATHS = {
     "/chat/completions": Operation("chat_model", "chat.completions", "messages"),
     "/responses": Operation("chat_model", "responses", "input", "instructions"),
@@ -95,66 +96,19 @@ _PATHS = {
 """The operations of the SDKs that are made by one generator, by where they post to."""
 
 _MOST_PATHS = 500
-"""How many paths are remembered, and how many tools: their names come from outside."""
+"""How many are remembered: they come from outside."""
 _posted: dict[str, Operation] = {}
 """The same by whole paths, as they have come."""
-_LONGEST_NAME = 200
-_tools: dict[str, Recipe] = {}
-"""What runs of MCP's tools begin with, by their names; long ones are not kept."""
-
-_METHODS: "dict[str, dict[str, Operation]]" = {
-    "google_genai": {
-        name: Operation(
-            "chat_model", "generate_content", "contents", "config.system_instruction"
-        )
-        for name in ("generate_content", "generate_content_stream")
-    }
-    | {"embed_content": Operation("embedding", "embed_content", "contents")},
-    "mistralai": {
-        **dict.fromkeys(
-            ("complete", "complete_async", "stream", "stream_async", "parse"), _CHAT
-        ),
-        **dict.fromkeys(
-            ("create", "create_async"), Operation("embedding", "embeddings", "inputs")
-        ),
-    },
-    "cohere": {
-        **dict.fromkeys(("chat", "chat_stream"), _CHAT),
-        "embed": Operation("embedding", "embed", "texts"),
-    },
-    "ollama": {
-        "chat": _CHAT,
-        "generate": Operation("llm", "generate", "prompt"),
-        "embed": Operation("embedding", "embed", "input"),
-    },
-    "huggingface_hub": {
-        "chat_completion": Operation("chat_model", "chat_completion", "messages"),
-        "text_generation": Operation("llm", "text_generation", "prompt"),
-        "feature_extraction": Operation("embedding", "feature_extraction", "text"),
-    },
-    "instructor": {"create": Operation("chat_model", "create", "messages", "system")},
-    "litellm": {
-        "completion": Operation("chat_model", "completion", "messages"),
-        "text_completion": Operation("llm", "text_completion", "prompt"),
-        "responses": Operation("chat_model", "responses", "input", "instructions"),
-        "embedding": Operation("embedding", "embedding", "input"),
-    },
-    "bedrock": dict.fromkeys(
-        ("converse", "converse_stream"),
-        Operation("chat_model", "converse", "messages", "system", "modelId"),
-    ),
-}
-"""The operations of the other SDKs, by the method that is called."""
 
 
-def of_body(provider: str, path: str, body: object) -> Request | None:
+def posted(provider: str, path: str, body: object) -> Asked | None:
     """
     Read what is posted to *path*; None where that is no call of a model.
     """
     if not isinstance(body, dict):
         return None
     operation = _posted.get(path) or _operation_at(path)
-    return None if operation is None else operation.request(provider, body)
+    return None if operation is None else operation.asked(provider, body)
 
 
 def _operation_at(path: str) -> Operation | None:
@@ -165,23 +119,3 @@ def _operation_at(path: str) -> Operation | None:
                 _posted[path] = operation
             return operation
     return None
-
-
-def of_call(provider: str, method: str, fields: "Mapping[str, Any]") -> Request | None:
-    """
-    Read the arguments, by name, of a method; None where that is no call of a model.
-    """
-    if provider == "mcp":
-        tool = _tool(str(fields.get("name")))
-        return Request(tool, dict, fields.get("arguments") or {}, provider)
-    operation = _METHODS[provider].get(method)
-    return None if operation is None else operation.request(provider, fields)
-
-
-def _tool(name: str) -> Recipe:
-    known = _tools.get(name)
-    if known is None:
-        known = Recipe(name, "tool")
-        if len(_tools) < _MOST_PATHS and len(name) <= _LONGEST_NAME:
-            _tools[name] = known
-    return known

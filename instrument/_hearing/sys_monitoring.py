@@ -3,7 +3,9 @@ Hear calls of functions that are not ours, through `sys.monitoring` (Python 3.12
 
 Local events on the code objects that are armed, and on nothing else; no attribute is
 replaced. Callbacks run on the calling thread, in the caller's Context, and nothing of
-ours gets out of them but what a handler with ``raise_error`` means to.
+ours gets out of them but what a handler with ``raise_error`` means to. One tool id is
+taken for the process when the first function is armed, and given back after the last:
+Python has six, of which it gives two to nobody in particular.
 """
 
 import sys
@@ -12,7 +14,8 @@ from sys import _getframe
 from instrument import _report
 from instrument._forks import fork_lock
 from instrument._hearing.frames import Anchor, Armed, Open, below
-from instrument._hearing.watches import Refused, item_of
+from instrument._hearing.watches import SENT, Refused, item_of
+from instrument._state import get_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +36,13 @@ How many exceptions are heard for nothing until none is.
 Each costs 0.1 us. To switch costs 100: the interpreter looks at every function once more.
 """
 
+_IDS = (3, 4)
+_ATTRIBUTE = "instrument_monitor"
+TOO_OLD = (
+    "sys.monitoring needs Python 3.12, this is"
+    f" {sys.version_info.major}.{sys.version_info.minor}"
+)
+
 if MONITORING is not None:
     _events = MONITORING.events
     _THROWN = _events.PY_UNWIND | _events.PY_THROW
@@ -44,6 +54,42 @@ if MONITORING is not None:
         _events.PY_THROW: "_on_resume",
         _events.PY_UNWIND: "_on_unwind",
     }
+
+
+class Impossible(RuntimeError):  # noqa: N818 - it says what is the case
+    """
+    Nothing can be heard through `sys.monitoring` here.
+    """
+
+
+def is_possible() -> bool:
+    """
+    Tell whether this Python has `sys.monitoring`.
+    """
+    return MONITORING is not None
+
+
+def arm(code: "CodeType", watch: "Watch") -> None:
+    """
+    Have *watch* hear the calls of *code*; the first takes a tool id.
+
+    Raises:
+        Impossible: Saying why that cannot be.
+    """
+    if not is_possible():
+        raise Impossible(TOO_OLD)
+    with LOCK:
+        (_found() or _taken()).arm(code, watch)
+
+
+def disarm(code: "CodeType", watch: "Watch") -> None:
+    """
+    Undo `arm`. Calls that are heard already are heard to their end.
+    """
+    with LOCK:
+        found = _found()
+        if found is not None:
+            found.disarm(code, watch)
 
 
 class Monitor:
@@ -120,6 +166,9 @@ class Monitor:
             if armed.code is code and armed.listens():
                 break
         else:
+            return
+        if SENT and armed.passes_sent and get_state() in SENT:
+            SENT.discard(get_state())  # what is called inside may be another's
             return
         frame: Any = _getframe(1)
         while frame.f_code is not code:  # as `below`, a call less
@@ -323,3 +372,36 @@ def _refused(told: object, how: str, exc: BaseException) -> BaseException | None
         return exc
     _report.failed(told, how, exc)
     return None
+
+
+class _Name(str):
+    """
+    The name under which the tool id is taken. It carries the monitor, so that another
+    copy of this package in the process finds it and shares the id.
+    """
+
+    __slots__ = ("instrument_monitor",)
+    instrument_monitor: "Monitor"
+
+
+def _found() -> Monitor | None:
+    """
+    Find the monitor of this process, which may be of another copy of this package.
+    """
+    names = [MONITORING.get_tool(tool) for tool in _IDS] if is_possible() else ()
+    return next(filter(None, (getattr(n, _ATTRIBUTE, None) for n in names)), None)
+
+
+def _taken() -> Monitor:
+    users = []
+    for tool in _IDS:
+        name = _Name("instrument")
+        try:
+            MONITORING.use_tool_id(tool, name)
+        except ValueError:
+            users.append(f"{tool} is {MONITORING.get_tool(tool)!r}")
+            continue
+        name.instrument_monitor = Monitor(tool)
+        return name.instrument_monitor
+    message = f"sys.monitoring has no free tool id: {', '.join(users)}"
+    raise Impossible(message)

@@ -1,12 +1,14 @@
 """
-Functions of other packages by their path, heard from when their module is imported.
+Functions of other packages by their path, heard from when their module is imported; and
+which adapter hears which package.
 """
 
 import sys
 from contextlib import suppress
 from types import CodeType
 
-from instrument._hearing import tool_id as _monitoring
+from instrument._hearing.sys_monitoring import Impossible, arm, disarm
+from instrument._hearing.watches import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +16,26 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from instrument._hearing.watches import Watch
+    Watching = Watch | Callable[[Any], Watch]
+    """A watch, or what makes one of the function that was found."""
+
+ADAPTERS = {
+    "langchain_core.tracers.context": "instrument.integrations.langchain",
+    "openai": "instrument.integrations.openai",
+    "anthropic": "instrument.integrations.anthropic",
+    "groq": "instrument.integrations.groq",
+    "together": "instrument.integrations.together",
+    "google.genai": "instrument.integrations.google_genai",
+    "mistralai.client": "instrument.integrations.mistralai",
+    "cohere": "instrument.integrations.cohere",
+    "ollama": "instrument.integrations.ollama",
+    "huggingface_hub": "instrument.integrations.huggingface_hub",
+    "botocore": "instrument.integrations.botocore",
+    "mcp": "instrument.integrations.mcp",
+    "litellm": "instrument.integrations.litellm",
+    "instructor": "instrument.integrations.instructor",
+}
+"""The module whose import tells that a package is in use: the adapter that hears it."""
 
 
 class Target:
@@ -22,6 +43,7 @@ class Target:
     One function: ``package.module:Class.method``, and within it ``>inner``.
 
     Args:
+        watching: What its calls mean, or what makes that of the function.
         is_needed: False for one that is not heard before `need`.
 
     Attributes:
@@ -30,13 +52,13 @@ class Target:
     """
 
     def __init__(
-        self, path: str, make: "Callable[[Any], Watch]", *, is_needed: bool = True
+        self, path: str, watching: "Watching", *, is_needed: bool = True
     ) -> None:
         self.path = path
         self._is_needed = is_needed
         self.watch: Watch | None = None
         self._module, _, self._name = path.partition(":")
-        self._make = make
+        self._watching = watching
         self._is_on = self._is_awaited = False
         self._code: CodeType | None = None
         self._error: str | None = None
@@ -88,14 +110,14 @@ class Target:
         """
         self._is_on = False
         if self._code is not None and self.watch is not None:
-            _monitoring.disarm(self._code, self.watch)
+            disarm(self._code, self.watch)
         self._code = None
 
     def _imported(self, module: "ModuleType") -> None:
         if not self._is_on:
             return
         # `why_not` says it; who imports a module must not hear of it
-        with suppress(AttributeError, TypeError, _monitoring.Impossible):
+        with suppress(AttributeError, TypeError, Impossible):
             self._arm(module)
 
     def _arm(self, module: "ModuleType") -> None:
@@ -104,19 +126,66 @@ class Target:
         try:
             function = found(module, self._name)
             code = code_of(function, self._name, self.path)
-            watch = self.watch = self._make(function)
+            watching = self._watching
+            watch = watching if isinstance(watching, Watch) else watching(function)
+            self.watch = watch
             self._code = code
             if self._is_needed:
                 self._hear(code, watch)
-        except (AttributeError, TypeError, _monitoring.Impossible) as exc:
+        except (AttributeError, TypeError, Impossible) as exc:
             self._code, self._error = None, str(exc)
             raise
         self._error = None
 
     def _hear(self, code: CodeType, watch: "Watch") -> None:
-        _monitoring.arm(code, watch)
+        arm(code, watch)
         if not self._is_on:  # another thread has switched it off meanwhile
-            _monitoring.disarm(code, watch)
+            disarm(code, watch)
+
+
+class Targets:
+    """
+    The functions of one package that are heard while its adapter is installed.
+
+    Args:
+        watching: By their paths.
+        more: Further ones.
+    """
+
+    def __init__(self, watching: "dict[str, Watching]", *more: Target) -> None:
+        self._targets = [
+            *(Target(path, each) for path, each in watching.items()),
+            *more,
+        ]
+
+    def load(self) -> None:
+        """
+        Import nothing: what is heard is found by its name.
+        """
+
+    def install(self) -> None:
+        """
+        Arm all that there are; one that has gone from the package is passed over.
+
+        Raises:
+            Impossible: If there is no monitoring; nothing is armed then.
+        """
+        for target in self._targets:
+            with suppress(AttributeError, TypeError):  # `missing` says so
+                target.switch_on()
+
+    def uninstall(self) -> None:
+        """
+        Disarm them. Calls that have begun are heard to their end.
+        """
+        for target in self._targets:
+            target.switch_off()
+
+    def missing(self) -> list[str]:
+        """
+        Name what the package no longer has.
+        """
+        return [it.path for it in self._targets if it.has_gone]
 
 
 def found(module: "ModuleType", name: str) -> "Any":

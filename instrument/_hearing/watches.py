@@ -2,35 +2,45 @@
 What hears a call of a function that is not ours: a watch, and the calls it begins.
 """
 
+from instrument._state import get_state
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
-    from typing import Any, Protocol
+    from typing import Any, TypeVar
 
-    class Watch(Protocol):
-        """
-        What a call of an armed code object means.
+    T = TypeVar("T")
 
-        Attributes:
-            is_stepped: Whether calls of generators or coroutines are to be told when
-                they go on.
-        """
 
-        is_stepped: bool
+SENT: "set[object]" = set()
+"""The states in which a wrapped client sends a call now, and hears it itself."""
 
-        def listens(self) -> object:
-            """
-            Give something true if a call could be heard here and now; called at every
-            call, so that it has to be quick.
-            """
 
-        def called(self, frame: FrameType) -> "Call | None":
+class Watch:
+    """
+    What a call of an armed code object means.
+
+    Attributes:
+        is_stepped: Whether calls of generators or coroutines are to be told when they
+            go on.
+        listens: Gives something true if a call could be heard here and now; asked at
+            every call, so that it has to be quick.
+        passes_sent: Whether to pass over a call that is among `SENT`.
+    """
+
+    is_stepped = passes_sent = False
+    listens: "Callable[[], object]" = staticmethod(get_state)
+
+    if TYPE_CHECKING:
+
+        def called(self, frame: FrameType) -> "HeardCall | None":
             """
             Begin; *frame* holds the arguments. None where nobody listens.
             """
 
 
-class Call:
+class HeardCall:
     """
     One call that is heard, until it has returned or raised.
 
@@ -82,3 +92,17 @@ class Refused(BaseException):
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
+
+
+def let(act: "Callable[..., T]", *args: object) -> "T":
+    """
+    Do what handlers hear; what one with ``raise_error`` raises reaches the caller.
+
+    Raises:
+        Refused: Around that.
+    """
+    try:
+        return act(*args)
+    except BaseException as exc:
+        refused = Refused(exc)
+    raise refused

@@ -1,8 +1,10 @@
 """
-Where runs come from besides `@traced`: one foreign package per module.
+Where runs come from besides `@traced`: one foreign package per module, and all that is
+known of it but what its answers look like.
 
-Each is imported when its package is, by `instrument.auto`; its import imports nothing of
-that package. It says
+Nothing comes in that two packages share: that is in `instrument._hearing`, with the table
+by which each module is found. It is imported when its package is, by `instrument.auto`,
+or when a client of it is wrapped; its import imports nothing of that package. It says
 
 * ``DISTRIBUTION``: what `importlib.metadata` knows the package by;
 * ``TESTED``: the lowest and the highest version that its tests have run with; the third
@@ -12,5 +14,7 @@ that package. It says
 * ``OWNS``: what it leaves in the package while installed;
 * ``load()``: import what it needs; apart, so that nothing is locked meanwhile;
 * ``install()``: start to listen; idempotent, no cost until somebody listens;
-* ``uninstall()``: undo that exactly.
+* ``uninstall()``: undo that exactly;
+* ``missing()``, if it can: name what is heard and the package no longer has;
+* ``WRAPS``, if ``wrap()`` takes its clients: how, by the names of their classes.
 """

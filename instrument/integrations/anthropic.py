@@ -3,7 +3,7 @@ Anthropic's SDK: messages, those of its beta, and completions.
 """
 
 from instrument._hearing.monitored.stainless import targets
-from instrument._hearing.monitored.watched import Watched
+from instrument._hearing.wrapped.stainless import rules
 
 DISTRIBUTION = "anthropic"
 TESTED = ("1.0.0", "2.12.0")
@@ -11,6 +11,8 @@ HOOK = "sys.monitoring"
 HEARS = ("messages", "completions", "tokens", "retries")
 OWNS = "nothing"
 
-_watched = Watched(targets("anthropic"))
-load, install = _watched.load, _watched.install
-uninstall, missing = _watched.uninstall, _watched.missing
+_targets = targets("anthropic")
+load, install = _targets.load, _targets.install
+uninstall, missing = _targets.uninstall, _targets.missing
+
+WRAPS = rules("anthropic")

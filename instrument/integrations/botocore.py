@@ -5,26 +5,21 @@ botocore has events of its own, but a client takes them from its session when it
 made; this hears clients that were made before, too.
 """
 
-from functools import partial
-
-from instrument._hearing.calls import begin, is_wrapped
-from instrument._hearing.functions import let
-from instrument._hearing.monitored.methods import MethodCall
+from instrument._hearing.calls import is_wrapped
+from instrument._hearing.monitored.methods import MethodCall, begun
 from instrument._hearing.monitored.retries import tell
 from instrument._hearing.monitored.streams import AtReturn, StreamWatch, closed, keep
-from instrument._hearing.monitored.watched import Watched, same
-from instrument._hearing.operations import of_call
-from instrument._hearing.targets import Target
-from instrument._hearing.watches import Call
-from instrument._runs.starting import guarded
-from instrument._state import get_state
+from instrument._hearing.operations import Operation
+from instrument._hearing.targets import Targets
+from instrument._hearing.watches import HeardCall, Watch
+from instrument._hearing.wrapped.methods import Rule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from instrument._hearing.calls import Request
+    from instrument._hearing.calls import Asked
 
 DISTRIBUTION = "botocore"
 TESTED = ("1.42.0", "1.44.8")
@@ -32,29 +27,27 @@ HOOK = "sys.monitoring"
 HEARS = ("converse", "tokens", "retries")
 OWNS = "nothing"
 
-_METHODS = {"Converse": "converse", "ConverseStream": "converse_stream"}
+_CONVERSE = Operation("chat_model", "converse", "messages", "system", "modelId")
+_NAMES = ("Converse", "ConverseStream")
 
 
-class ApiWatch:
+class ApiWatch(Watch):
     """
     A call of any service: one of a model, if its operation says so.
     """
 
-    listens = staticmethod(get_state)
-    is_stepped = False
+    passes_sent = True
 
     def called(self, frame: "FrameType") -> "ApiCall | None":
         given = frame.f_locals
-        if given["operation_name"] not in _METHODS or is_wrapped(given["self"]):
+        if given["operation_name"] not in _NAMES or is_wrapped(given["self"]):
             return None
-        request = guarded(frame, _request)
-        call = None if request is None else let(begin, request)
+        call = begun(given["api_params"], _asked)
         return None if call is None else ApiCall(call)
 
 
-def _request(frame: "FrameType") -> "Request | None":
-    given = frame.f_locals
-    return of_call("bedrock", _METHODS[given["operation_name"]], given["api_params"])
+def _asked(fields: "dict[str, Any]") -> "Asked":
+    return _CONVERSE.asked("bedrock", fields)
 
 
 class ApiCall(MethodCall):
@@ -72,22 +65,19 @@ class ApiCall(MethodCall):
             keep(stream, self._call)
 
 
-class RetryWatch:
+class RetryWatch(Watch):
     """
     The question whether to try again, which is answered after the pause.
     """
 
-    listens = staticmethod(get_state)
-    is_stepped = False
-
     def called(self, frame: "FrameType") -> "Retry | None":
         given = frame.f_locals
-        if given["operation_model"].name not in _METHODS:
+        if given["operation_model"].name not in _NAMES:
             return None
         return Retry(given["attempts"])
 
 
-class Retry(Call):
+class Retry(HeardCall):
     """
     One such question.
     """
@@ -107,19 +97,21 @@ class Retry(Call):
         """
 
 
-_watched = Watched(
-    [
-        Target("botocore.client:BaseClient._make_api_call", partial(same, ApiWatch())),
-        Target("botocore.endpoint:Endpoint._needs_retry", partial(same, RetryWatch())),
-        Target(
-            "botocore.eventstream:EventStream.__iter__",
-            partial(same, StreamWatch(lambda frame: frame.f_locals["self"])),
+_targets = Targets(
+    {
+        "botocore.client:BaseClient._make_api_call": ApiWatch(),
+        "botocore.endpoint:Endpoint._needs_retry": RetryWatch(),
+        "botocore.eventstream:EventStream.__iter__": StreamWatch(
+            lambda frame: frame.f_locals["self"]
         ),
-        Target(
-            "botocore.eventstream:EventStream.close",
-            partial(same, AtReturn(lambda stream: stream, closed)),
-        ),
-    ]
+        "botocore.eventstream:EventStream.close": AtReturn(lambda it: it, closed),
+    }
 )
-load, install = _watched.load, _watched.install
-uninstall, missing = _watched.uninstall, _watched.missing
+load, install = _targets.load, _targets.install
+uninstall, missing = _targets.uninstall, _targets.missing
+
+WRAPS = {
+    "BedrockRuntime": Rule(
+        "bedrock", dict.fromkeys(("converse", "converse_stream"), _CONVERSE)
+    )
+}

@@ -4,7 +4,9 @@ Cohere's SDK, version 2 of its API: chats and embeddings.
 
 from instrument._hearing.monitored.methods import methods
 from instrument._hearing.monitored.retries import BACKOFF
-from instrument._hearing.monitored.watched import Watched
+from instrument._hearing.operations import CHAT, Operation
+from instrument._hearing.targets import Targets
+from instrument._hearing.wrapped.methods import Rule
 
 DISTRIBUTION = "cohere"
 TESTED = ("6.0.0", "7.3.1")
@@ -12,21 +14,21 @@ HOOK = "sys.monitoring"
 HEARS = ("chats", "embeddings", "tokens", "retries")
 OWNS = "nothing"
 
-_watched = Watched(
-    methods(
-        "cohere",
-        dict.fromkeys(
-            ("cohere.v2.client:V2Client", "cohere.v2.client:AsyncV2Client"),
-            ("chat", "chat_stream", "embed"),
-        ),
-        dict.fromkeys(
-            (
-                "cohere.core.http_client:_retry_timeout",
-                "cohere.core.http_client:_retry_timeout_from_retries",
-            ),
-            BACKOFF,
-        ),
-    )
+_METHODS = {
+    "chat": CHAT,
+    "chat_stream": CHAT,
+    "embed": Operation("embedding", "embed", "texts"),
+}
+_CLIENTS = ("cohere.v2.client:V2Client", "cohere.v2.client:AsyncV2Client")
+
+_targets = Targets(
+    {
+        **methods("cohere", _CLIENTS, _METHODS),
+        "cohere.core.http_client:_retry_timeout": BACKOFF,
+        "cohere.core.http_client:_retry_timeout_from_retries": BACKOFF,
+    }
 )
-load, install = _watched.load, _watched.install
-uninstall, missing = _watched.uninstall, _watched.missing
+load, install = _targets.load, _targets.install
+uninstall, missing = _targets.uninstall, _targets.missing
+
+WRAPS = dict.fromkeys(("ClientV2", "AsyncClientV2"), Rule("cohere", _METHODS))

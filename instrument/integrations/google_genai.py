@@ -4,7 +4,9 @@ Google's SDK: what its models generate, chats included, and embeddings.
 
 from instrument._hearing.monitored.methods import GENERATOR, methods
 from instrument._hearing.monitored.retries import tenacity
-from instrument._hearing.monitored.watched import Watched
+from instrument._hearing.operations import Operation
+from instrument._hearing.targets import Targets
+from instrument._hearing.wrapped.methods import Rule
 
 DISTRIBUTION = "google-genai"
 TESTED = ("2.12.0", "3.6.1")
@@ -12,18 +14,31 @@ HOOK = "sys.monitoring"
 HEARS = ("content", "embeddings", "tokens", "retries")
 OWNS = "nothing"
 
-_methods = methods(
-    "google_genai",
-    dict.fromkeys(
-        ("google.genai.models:Models", "google.genai.models:AsyncModels"),
-        ("generate_content", "generate_content_stream", "embed_content"),
-    ),
-    {
-        "google.genai.models:AsyncModels.generate_content_stream>stream_generator": (
-            GENERATOR
-        ),
-    },
+_GENERATE = Operation(
+    "chat_model", "generate_content", "contents", "config.system_instruction"
 )
-_watched = Watched([*_methods, tenacity("google.genai")])
-load, install = _watched.load, _watched.install
-uninstall, missing = _watched.uninstall, _watched.missing
+_METHODS = {
+    "generate_content": _GENERATE,
+    "generate_content_stream": _GENERATE,
+    "embed_content": Operation("embedding", "embed_content", "contents"),
+}
+_MODELS = "google.genai.models:Models", "google.genai.models:AsyncModels"
+
+_targets = Targets(
+    {
+        **methods("google_genai", _MODELS, _METHODS),
+        f"{_MODELS[1]}.generate_content_stream>stream_generator": GENERATOR,
+        **tenacity("google.genai"),
+    }
+)
+load, install = _targets.load, _targets.install
+uninstall, missing = _targets.uninstall, _targets.missing
+
+_RULE = Rule("google_genai", _METHODS)
+_ASYNC = Rule("google_genai", parts={"models": _RULE})
+WRAPS = {
+    "Client": Rule("google_genai", parts={"models": _RULE, "aio": _ASYNC}),
+    "AsyncClient": _ASYNC,
+    "Models": _RULE,
+    "AsyncModels": _RULE,
+}

@@ -3,7 +3,7 @@ Groq's SDK: chat completions, and what else of OpenAI's protocol it speaks.
 """
 
 from instrument._hearing.monitored.stainless import targets
-from instrument._hearing.monitored.watched import Watched
+from instrument._hearing.wrapped.stainless import rules
 
 DISTRIBUTION = "groq"
 TESTED = ("1.0.0", "1.7.0")
@@ -11,6 +11,8 @@ HOOK = "sys.monitoring"
 HEARS = ("chat completions", "completions", "embeddings", "tokens", "retries")
 OWNS = "nothing"
 
-_watched = Watched(targets("groq"))
-load, install = _watched.load, _watched.install
-uninstall, missing = _watched.uninstall, _watched.missing
+_targets = targets("groq")
+load, install = _targets.load, _targets.install
+uninstall, missing = _targets.uninstall, _targets.missing
+
+WRAPS = rules("groq")

@@ -6,17 +6,11 @@ state: the number of the attempt and its error. The SDK's call of the first atte
 part of it, those of later ones are its children. A stream of parts is the SDK's run.
 """
 
-from functools import partial
-
-from instrument._hearing.calls import begin
-from instrument._hearing.functions import let
-from instrument._hearing.monitored.methods import MethodCall
+from instrument._hearing.monitored.methods import MethodCall, begun
 from instrument._hearing.monitored.retries import tenacity
-from instrument._hearing.monitored.watched import Watched, same
-from instrument._hearing.operations import of_call
-from instrument._hearing.targets import Target
-from instrument._runs.starting import guarded
-from instrument._state import get_state
+from instrument._hearing.operations import Operation
+from instrument._hearing.targets import Targets
+from instrument._hearing.watches import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +23,8 @@ HOOK = "sys.monitoring"
 HEARS = ("answers", "retries")
 OWNS = "nothing"
 
+_CREATE = Operation("chat_model", "create", "messages", "system")
+
 _PROVIDERS = {"genai": "google_genai", "mistral": "mistralai"}
 """Where they are called otherwise than by their SDKs."""
 
@@ -36,32 +32,28 @@ _MESSAGES = ("contents", "input")
 """What some providers call them."""
 
 
-class LoopWatch:
+class LoopWatch(Watch):
     """
     The function that asks, and asks again.
     """
-
-    listens = staticmethod(get_state)
-    is_stepped = False
 
     def called(self, frame: "FrameType") -> "AnswerCall | None":
         given = frame.f_locals
         if given["response_model"] is None or given["kwargs"].get("stream"):
             return None
-        request = guarded(given, _request)
-        call = None if request is None else let(begin, request)
+        call = begun(given, _asked)
         return None if call is None else AnswerCall(call)
 
 
-def _request(given: "dict[str, Any]") -> "Any":
+def _asked(given: "dict[str, Any]") -> "Any":
     fields = dict(given["kwargs"])
     for name in _MESSAGES:
         if name in fields:
             fields["messages"] = fields.pop(name)
-    request: Any = of_call("instructor", "create", fields)
+    asked: Any = _CREATE.asked("instructor", fields)
     provider = getattr(given.get("provider"), "value", None)
-    request.provider = _PROVIDERS.get(provider, provider)  # type: ignore[arg-type]
-    return request
+    asked.provider = _PROVIDERS.get(provider, provider)  # type: ignore[arg-type]
+    return asked
 
 
 class AnswerCall(MethodCall):
@@ -82,11 +74,6 @@ _LOOPS = (
     "instructor.core.retry:retry_sync",  # what there is before 1.15
     "instructor.core.retry:retry_async",
 )
-_watched = Watched(
-    [
-        *(Target(path, partial(same, _LOOP)) for path in _LOOPS),
-        tenacity("instructor"),
-    ]
-)
-load, install = _watched.load, _watched.install
-uninstall, missing = _watched.uninstall, _watched.missing
+_targets = Targets({**dict.fromkeys(_LOOPS, _LOOP), **tenacity("instructor")})
+load, install = _targets.load, _targets.install
+uninstall, missing = _targets.uninstall, _targets.missing

@@ -10,23 +10,17 @@ import re
 import sys
 from functools import partial
 
-from instrument._hearing.calls import begin
-from instrument._hearing.functions import let
-from instrument._hearing.monitored.methods import MethodCall
+from instrument._hearing.monitored.methods import MethodCall, begun
 from instrument._hearing.monitored.retries import tenacity
 from instrument._hearing.monitored.streams import AtReturn, StepWatch, closed, keep
-from instrument._hearing.monitored.watched import Watched, same
-from instrument._hearing.operations import of_call
-from instrument._hearing.targets import Target
-from instrument._runs.starting import guarded
-from instrument._state import get_state
+from instrument._hearing.operations import Operation
+from instrument._hearing.targets import Targets
+from instrument._hearing.watches import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
-
-    from instrument._hearing.watches import Watch
 
 DISTRIBUTION = "litellm"
 TESTED = ("1.100.0", "1.110.2")
@@ -40,7 +34,13 @@ _POSITIONAL = {
     "responses": ("input", "model"),
     "embedding": ("model", "input"),
 }
-_OPERATIONS = {f"{a}{name}": name for name in _POSITIONAL for a in ("", "a")}
+_OPERATIONS = {
+    "completion": Operation("chat_model", "completion", "messages"),
+    "text_completion": Operation("llm", "text_completion", "prompt"),
+    "responses": Operation("chat_model", "responses", "input", "instructions"),
+    "embedding": Operation("embedding", "embedding", "input"),
+}
+_NAMES = {f"{a}{name}": name for name in _POSITIONAL for a in ("", "a")}
 _INSIDE = ("text_completion", *(f"a{name}" for name in _POSITIONAL))
 """Each marks a call that the function of that name makes of another of litellm's."""
 
@@ -51,34 +51,30 @@ _LEFT_OUT = re.compile(
 """What opens doors, and what litellm tells itself."""
 
 
-class FunctionWatch:
+class WrapperWatch(Watch):
     """
     The function that is around one of litellm's own.
     """
 
-    listens = staticmethod(get_state)
-    is_stepped = False
-
-    def called(self, frame: "FrameType") -> "FunctionCall | None":
+    def called(self, frame: "FrameType") -> "WrapperCall | None":
         given = frame.f_locals
-        operation = _OPERATIONS.get(given["original_function"].__name__)
-        if operation is None:
+        name = _NAMES.get(given["original_function"].__name__)
+        if name is None:
             return None
         if any(given["kwargs"].get(name) for name in _INSIDE):
             return None
-        fields = dict(zip(_POSITIONAL[operation], given["args"], strict=False))
+        fields = dict(zip(_POSITIONAL[name], given["args"], strict=False))
         fields.update(given["kwargs"])
-        request = guarded(fields, partial(_request, operation))
-        call = None if request is None else let(begin, request)
-        return None if call is None else FunctionCall(call)
+        call = begun(fields, partial(_asked, _OPERATIONS[name]))
+        return None if call is None else WrapperCall(call)
 
 
-def _request(operation: str, fields: "dict[str, Any]") -> "Any":
+def _asked(operation: Operation, fields: "dict[str, Any]") -> "Any":
     provider = fields.pop("custom_llm_provider", None)
     fields = {name: it for name, it in fields.items() if not _LEFT_OUT.search(name)}
-    request: Any = of_call("litellm", operation, fields)
-    request.provider = provider or _provider_of(request.model)
-    return request
+    asked: Any = operation.asked("litellm", fields)
+    asked.provider = provider or _provider_of(asked.model)
+    return asked
 
 
 def _provider_of(model: str | None) -> str | None:
@@ -94,7 +90,7 @@ def _provider_of(model: str | None) -> str | None:
     return listed.get("litellm_provider")
 
 
-class FunctionCall(MethodCall):
+class WrapperCall(MethodCall):
     """
     One call of such a function.
     """
@@ -108,7 +104,7 @@ class FunctionCall(MethodCall):
             super().returned(value)
 
 
-_FUNCTION = FunctionWatch()
+_FUNCTION = WrapperWatch()
 _STEP = StepWatch()
 _CLOSE = AtReturn(lambda stream: stream, closed)
 _CHUNKS = "litellm.litellm_core_utils.streaming_handler:CustomStreamWrapper"
@@ -123,29 +119,27 @@ _STREAMS = {
     _EVENTS.format("Cached"): ("__next__", "__anext__"),
 }
 
-_CLOSES: "dict[str, Watch]" = {
+_CLOSES = {
     f"{_CHUNKS}.close": _CLOSE,
     f"{_EVENTS.format('Sync')}.close": _CLOSE,
     f"{_EVENTS.format('')}.aclose": _CLOSE,
 }
-_watches: "dict[str, Watch]" = {
-    "litellm.utils:client>wrapper": _FUNCTION,
-    "litellm.utils:client>wrapper_async": _FUNCTION,
-    f"{_CHUNKS}.aclose": _CLOSE,
-    **_CLOSES,
-    **{f"{cls}.{step}": _STEP for cls, steps in _STREAMS.items() for step in steps},
-}
-_watched = Watched(
-    [
-        *(Target(path, partial(same, watch)) for path, watch in _watches.items()),
-        tenacity("litellm"),
-    ]
+
+_targets = Targets(
+    {
+        "litellm.utils:client>wrapper": _FUNCTION,
+        "litellm.utils:client>wrapper_async": _FUNCTION,
+        f"{_CHUNKS}.aclose": _CLOSE,
+        **_CLOSES,
+        **{f"{cls}.{it}": _STEP for cls, steps in _STREAMS.items() for it in steps},
+        **tenacity("litellm"),
+    }
 )
-load, install, uninstall = _watched.load, _watched.install, _watched.uninstall
+load, install, uninstall = _targets.load, _targets.install, _targets.uninstall
 
 
 def missing() -> list[str]:
     """
     Name what the package no longer has; before 1.110 few of its streams can be closed.
     """
-    return [path for path in _watched.missing() if path not in _CLOSES]
+    return [path for path in _targets.missing() if path not in _CLOSES]

@@ -5,8 +5,17 @@ A tool that fails at its server raises nothing at its caller, who gets a result 
 so; nor does it in the run, whose outputs that result is.
 """
 
+from instrument._hearing.calls import Asked
 from instrument._hearing.monitored.methods import methods
-from instrument._hearing.monitored.watched import Watched
+from instrument._hearing.operations import Operation
+from instrument._hearing.targets import Targets
+from instrument._hearing.wrapped.methods import Rule
+from instrument._runs.recipe import Recipe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 DISTRIBUTION = "mcp"
 TESTED = ("2.0.0", "2.3.0")
@@ -14,6 +23,38 @@ HOOK = "sys.monitoring"
 HEARS = ("tools",)
 OWNS = "nothing"
 
-_watched = Watched(methods("mcp", {"mcp.client.session:ClientSession": ("call_tool",)}))
-load, install = _watched.load, _watched.install
-uninstall, missing = _watched.uninstall, _watched.missing
+_MOST_TOOLS = 500
+"""How many are remembered: their names come from outside."""
+_LONGEST_NAME = 200
+_tools: dict[str, Recipe] = {}
+"""What runs of tools begin with, by their names; long ones are not kept."""
+
+
+class ToolOperation(Operation):
+    """
+    A tool is called by its name: so is the run.
+    """
+
+    def asked(self, provider: str, fields: "Mapping[str, Any]") -> Asked:
+        tool = _tool(str(fields.get("name")))
+        return Asked(tool, dict, fields.get("arguments") or {}, provider)
+
+
+def _tool(name: str) -> Recipe:
+    known = _tools.get(name)
+    if known is None:
+        known = Recipe(name, "tool")
+        if len(_tools) < _MOST_TOOLS and len(name) <= _LONGEST_NAME:
+            _tools[name] = known
+    return known
+
+
+_METHODS: "dict[str, Operation]" = {
+    "call_tool": ToolOperation("tool", "call_tool", "arguments")
+}
+
+_targets = Targets(methods("mcp", ("mcp.client.session:ClientSession",), _METHODS))
+load, install = _targets.load, _targets.install
+uninstall, missing = _targets.uninstall, _targets.missing
+
+WRAPS = dict.fromkeys(("ClientSession", "Client"), Rule("mcp", _METHODS, is_live=True))

@@ -3,7 +3,9 @@ Ollama's SDK: chats, texts and embeddings.
 """
 
 from instrument._hearing.monitored.methods import GENERATOR, methods
-from instrument._hearing.monitored.watched import Watched
+from instrument._hearing.operations import CHAT, Operation
+from instrument._hearing.targets import Targets
+from instrument._hearing.wrapped.methods import Rule
 
 DISTRIBUTION = "ollama"
 TESTED = ("0.6.2", "0.6.3")
@@ -11,18 +13,20 @@ HOOK = "sys.monitoring"
 HEARS = ("chats", "texts", "embeddings", "tokens")
 OWNS = "nothing"
 
-_watched = Watched(
-    methods(
-        "ollama",
-        dict.fromkeys(
-            ("ollama._client:Client", "ollama._client:AsyncClient"),
-            ("chat", "generate", "embed"),
-        ),
-        {
-            "ollama._client:Client._request>inner": GENERATOR,
-            "ollama._client:AsyncClient._request>inner": GENERATOR,
-        },
-    )
+_METHODS = {
+    "chat": CHAT,
+    "generate": Operation("llm", "generate", "prompt"),
+    "embed": Operation("embedding", "embed", "input"),
+}
+_CLIENTS = ("ollama._client:Client", "ollama._client:AsyncClient")
+
+_targets = Targets(
+    {
+        **methods("ollama", _CLIENTS, _METHODS),
+        **{f"{client}._request>inner": GENERATOR for client in _CLIENTS},
+    }
 )
-load, install = _watched.load, _watched.install
-uninstall, missing = _watched.uninstall, _watched.missing
+load, install = _targets.load, _targets.install
+uninstall, missing = _targets.uninstall, _targets.missing
+
+WRAPS = dict.fromkeys(("Client", "AsyncClient"), Rule("ollama", _METHODS))

@@ -4,7 +4,7 @@ OpenAI's SDK: chat completions, Responses, completions and embeddings.
 
 from instrument._hearing.monitored.stainless import targets
 from instrument._hearing.monitored.streams import AtReturn, closed
-from instrument._hearing.monitored.watched import Watched
+from instrument._hearing.wrapped.stainless import rules
 
 DISTRIBUTION = "openai"
 TESTED = ("2.0.0", "3.57.0")
@@ -22,16 +22,16 @@ OWNS = "nothing"
 _CLOSE = AtReturn(lambda stream: stream._response, closed)
 _HELPERS = "openai.lib.streaming"
 
-_watched = Watched(
-    targets(
-        "openai",
-        {
-            f"{_HELPERS}.chat._completions:ChatCompletionStream.close": _CLOSE,
-            f"{_HELPERS}.chat._completions:AsyncChatCompletionStream.close": _CLOSE,
-            f"{_HELPERS}.responses._responses:ResponseStream.close": _CLOSE,
-            f"{_HELPERS}.responses._responses:AsyncResponseStream.close": _CLOSE,
-        },
-    )
+_targets = targets(
+    "openai",
+    {
+        f"{_HELPERS}.chat._completions:ChatCompletionStream.close": _CLOSE,
+        f"{_HELPERS}.chat._completions:AsyncChatCompletionStream.close": _CLOSE,
+        f"{_HELPERS}.responses._responses:ResponseStream.close": _CLOSE,
+        f"{_HELPERS}.responses._responses:AsyncResponseStream.close": _CLOSE,
+    },
 )
-load, install = _watched.load, _watched.install
-uninstall, missing = _watched.uninstall, _watched.missing
+load, install = _targets.load, _targets.install
+uninstall, missing = _targets.uninstall, _targets.missing
+
+WRAPS = rules("openai")

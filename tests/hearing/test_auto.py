@@ -9,13 +9,15 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from pkgutil import iter_modules
 from textwrap import dedent
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from instrument import auto
+from instrument import auto, integrations
+from instrument._hearing.targets import ADAPTERS
 
 ADAPTER = """
     DISTRIBUTION = "{name}"
@@ -76,10 +78,9 @@ def framework(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Framework:
     made = Framework(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(auto, "ADAPTERS", {made.name: made.adapter})
-    monkeypatch.setattr(auto, "_DISTRIBUTIONS", {made.adapter: made.name})
     for name in ("_installed", "_failed"):
         monkeypatch.setattr(auto, name, {})
-    for name in ("_watched", "_warned"):
+    for name in ("_awaited", "_warned"):
         monkeypatch.setattr(auto, name, set())
     monkeypatch.setattr(auto, "_on", False)
     monkeypatch.setattr(auto, "DISABLED", False)
@@ -356,6 +357,17 @@ def test_import_of_auto_imports_no_framework() -> None:
     ]
 
 
+def test_table() -> None:
+    """
+    The table of foreign modules names every adapter in the folder, and nothing else.
+    """
+    (folder,) = integrations.__path__
+    found = {f"{integrations.__name__}.{it.name}" for it in iter_modules([folder])}
+
+    assert set(ADAPTERS.values()) == found
+    assert len(ADAPTERS) == len(found)
+
+
 @pytest.fixture(scope="session")
 def adapters() -> list[ModuleType]:
     """
@@ -385,7 +397,7 @@ def test_no_monitoring() -> None:
     """
     Before Python 3.12 nothing can be armed, and the error says why.
     """
-    from instrument._hearing import tool_id as _monitoring
+    from instrument._hearing import sys_monitoring as _monitoring
 
     watch: Any = None
     with pytest.raises(_monitoring.Impossible, match="needs Python"):

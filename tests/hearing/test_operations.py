@@ -2,13 +2,15 @@
 What a request means, per provider: messages in one shape, the exact parameters.
 """
 
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from instrument._hearing import operations as _requests
-from instrument._hearing.operations import _MOST_PATHS, of_body, of_call
+from instrument._hearing import operations
+from instrument._hearing.operations import _MOST_PATHS, posted
+from instrument.integrations import mcp
 
 HI = {"role": "user", "content": "hi"}
 CALL = {"id": "1", "name": "clock", "arguments": {"zone": "UTC"}}
@@ -18,15 +20,24 @@ BE_BRIEF = {"role": "system", "content": "Be brief."}
 PICTURE = {"type": "image_url", "image_url": {"url": "x"}}
 
 
+def asked(provider: str, where: str, fields: dict[str, Any]) -> Any:
+    """
+    Read what is posted to a path, or a method is called with.
+    """
+    if where.startswith("/"):
+        return posted(provider, where, fields)
+    adapter = import_module(f"instrument.integrations.{provider}")
+    rule = next(it for it in adapter.WRAPS.values() if where in it._methods)
+    return rule._methods[where].asked(rule._provider, fields)
+
+
 def messages(provider: str, where: str, **fields: Any) -> Any:
     """
-    Read the messages of a request.
+    Read the messages of a call.
     """
-    read = of_body if where.startswith("/") else of_call
-    request = read(provider, where, {"model": "m", **fields})
-    assert request is not None
-    assert request.recipe.kind == "chat_model"
-    return request.inputs["messages"]
+    read = asked(provider, where, {"model": "m", **fields})
+    assert read.recipe.kind == "chat_model"
+    return read.inputs["messages"]
 
 
 FUNCTION = {"id": "1", "function": {"name": "clock", "arguments": '{"zone": "UTC"}'}}
@@ -149,8 +160,8 @@ def test_bedrock() -> None:
     """
     call = {"toolUse": {"toolUseId": "1", "name": "clock", "input": {"zone": "UTC"}}}
     result = {"toolResult": {"toolUseId": "1", "content": [{"text": "12:00"}]}}
-    request = of_call(
-        "bedrock",
+    request = asked(
+        "botocore",
         "converse",
         {
             "modelId": "m",
@@ -178,7 +189,7 @@ def test_parameters() -> None:
     """
     body = {"model": "m", "messages": [HI], "temperature": 0, "stop": None}
 
-    request = of_body("openai", "/chat/completions", body)
+    request = posted("openai", "/chat/completions", body)
 
     assert request is not None
     assert request.recipe.name == "openai.chat.completions"
@@ -203,11 +214,8 @@ def test_other_kinds(
     """
     Completions, embeddings and tools are runs of their own kinds.
     """
-    read = of_body if where.startswith("/") else of_call
+    request = asked(provider, where, fields)
 
-    request = read(provider, where, fields)
-
-    assert request is not None
     assert request.recipe.kind == kind
     assert request.inputs == first
 
@@ -225,14 +233,7 @@ def test_what_is_no_call_of_a_model(path: str, body: Any) -> None:
     """
     Files, counts and cancellations are no runs.
     """
-    assert of_body("openai", path, body) is None
-
-
-def test_a_method_that_is_no_call() -> None:
-    """
-    A method that has no entry is no run.
-    """
-    assert of_call("cohere", "rerank", {}) is None
+    assert posted("openai", path, body) is None
 
 
 def test_hostile_messages() -> None:
@@ -267,10 +268,10 @@ def test_many_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     Wherever it is posted to a request is read; so many paths are remembered.
     """
     known: dict[str, Any] = {}
-    monkeypatch.setattr(_requests, "_posted", known)
+    monkeypatch.setattr(operations, "_posted", known)
 
     for number in range(_MOST_PATHS + 1):
-        assert of_body("openai", f"/{number}/chat/completions?x=1", {}) is not None
+        assert posted("openai", f"/{number}/chat/completions?x=1", {}) is not None
 
     assert len(known) == _MOST_PATHS
 
@@ -280,14 +281,20 @@ def test_many_tools(monkeypatch: pytest.MonkeyPatch) -> None:
     Calls of one tool share what their runs begin with; so many tools are remembered.
     """
     known: dict[str, Any] = {}
-    monkeypatch.setattr(_requests, "_tools", known)
+    monkeypatch.setattr(mcp, "_tools", known)
 
     made: list[Any] = [
-        of_call("mcp", "call_tool", {"name": str(name)})
-        for name in ("n" * 201, *range(_MOST_PATHS + 1), "n" * 201, 0, _MOST_PATHS)
+        asked("mcp", "call_tool", {"name": str(name)})
+        for name in (
+            "n" * 201,
+            *range(mcp._MOST_TOOLS + 1),
+            "n" * 201,
+            0,
+            mcp._MOST_TOOLS,
+        )
     ]
 
-    assert len(known) == _MOST_PATHS
+    assert len(known) == mcp._MOST_TOOLS
     assert made[1].recipe is made[-2].recipe
     assert made[0].recipe is not made[-3].recipe
-    assert made[-1].recipe.name == str(_MOST_PATHS)
+    assert made[-1].recipe.name == str(mcp._MOST_TOOLS)

@@ -21,7 +21,7 @@ import pytest
 
 from instrument import BaseCallbackHandler, auto, callbacks, current_run, traced
 from instrument._hearing.sys_monitoring import LOCK
-from instrument._hearing.watches import Call
+from instrument._hearing.watches import HeardCall, Watch
 from instrument.testing import Recorder
 
 if sys.version_info < (3, 12):
@@ -160,7 +160,7 @@ def found() -> Any:
     """
     Give what hears in this process.
     """
-    from instrument._hearing import tool_id as _monitoring
+    from instrument._hearing import sys_monitoring as _monitoring
 
     return _monitoring._found()
 
@@ -538,7 +538,7 @@ def test_thread_that_switches_unwinding_on_meanwhile(
     """
     Unwinding that two threads switch on, as their calls begin at once, is heard once.
     """
-    from instrument._hearing import tool_id as _monitoring
+    from instrument._hearing import sys_monitoring as _monitoring
 
     watched("fail", "call")
     monitor = _monitoring._found()
@@ -599,7 +599,7 @@ def test_anchor_that_is_lost(module: Any) -> None:
     """
     from instrument._hearing.frames import Anchor, Armed, Open
 
-    class Told(Call):
+    class Told(HeardCall):
         def raised(self, exc: BaseException) -> None:
             told.append(type(exc))
 
@@ -631,7 +631,7 @@ def test_frame_with_the_id_of_another(module: Any) -> None:
     code = frame.f_code
     monitor._armed[code.co_qualname] = (Armed(code),)
     opened = monitor._open[id(frame)] = Open(Armed(code))
-    opened.calls = (Call(),)
+    opened.calls = (HeardCall(),)
 
     monitor._on_yield(code, 0, None)
     monitor._on_resume(code, 0)
@@ -949,12 +949,11 @@ def test_switched_off_by_another_thread(
     """
     What is switched off while it is being switched on, or needed, is not heard.
     """
-    from instrument._hearing import tool_id as _monitoring
+    from instrument._hearing import targets
     from instrument._hearing.functions import maker
-    from instrument._hearing.targets import Target
 
-    target = Target("others:add", maker("others:add", {}), is_needed=is_needed)
-    arm = _monitoring.arm
+    target = targets.Target("others:add", maker("others:add", {}), is_needed=is_needed)
+    arm = targets.arm
 
     def arm_slowly(*what: Any) -> None:
         thread = threading.Thread(target=target.switch_off)
@@ -962,7 +961,7 @@ def test_switched_off_by_another_thread(
         thread.join()
         arm(*what)
 
-    monkeypatch.setattr(_monitoring, "arm", arm_slowly)
+    monkeypatch.setattr(targets, "arm", arm_slowly)
     target.switch_on()
     target.need()
 
@@ -1028,7 +1027,7 @@ def test_two_watches_of_one_function(module: Any, recorder: Recorder) -> None:
     """
     Two that watch one function both hear it; a refusal ends both runs.
     """
-    from instrument._hearing import tool_id as _monitoring
+    from instrument._hearing import sys_monitoring as _monitoring
     from instrument._hearing.functions import maker
 
     watches = [maker("a:b", {"name": name})(module.add) for name in ("one", "two")]
@@ -1054,7 +1053,7 @@ def test_functions_of_one_name(module: Any, recorder: Recorder) -> None:
     """
     Functions of the same qualified name are told apart, and disarmed one by one.
     """
-    from instrument._hearing import tool_id as _monitoring
+    from instrument._hearing import sys_monitoring as _monitoring
     from instrument._hearing.functions import maker
 
     first, second, third = functions = [lambda: 1, lambda: 2, lambda: 1 / 0]
@@ -1077,18 +1076,16 @@ def test_functions_of_one_name(module: Any, recorder: Recorder) -> None:
     ]
 
 
-class Broken(Call):
+class Broken(HeardCall, Watch):
     """
     A watch with a bug.
     """
 
     is_stepped = False
+    listens = staticmethod(lambda: True)
 
     def __init__(self, call: object) -> None:
         self.call = call
-
-    def listens(self) -> bool:
-        return True
 
     def called(self, frame: object) -> Any:
         if self.call is None:
@@ -1104,7 +1101,7 @@ def test_watch_with_a_bug(module: Any, call: object, reports: list[str]) -> None
     """
     What goes wrong in ours is reported, and the call goes on.
     """
-    from instrument._hearing import tool_id as _monitoring
+    from instrument._hearing import sys_monitoring as _monitoring
 
     watch = Broken(call)
     _monitoring.arm(module.add.__code__, watch)
@@ -1133,7 +1130,7 @@ def test_steps_with_a_bug(module: Any, reports: list[str]) -> None:
     """
     What goes wrong in ours between two steps of a generator does not reach it.
     """
-    from instrument._hearing import tool_id as _monitoring
+    from instrument._hearing import sys_monitoring as _monitoring
 
     watch = BrokenSteps(BrokenSteps(None))
     _monitoring.arm(module.count.__code__, watch)
@@ -1167,7 +1164,7 @@ def test_interrupt(module: Any, name: str, call: object) -> None:
     """
     Ctrl-C in the midst of what is ours reaches the caller, and leaves nothing open.
     """
-    from instrument._hearing import tool_id as _monitoring
+    from instrument._hearing import sys_monitoring as _monitoring
 
     watch = Interrupted(call)
     code = getattr(module, name).__code__
@@ -1334,7 +1331,7 @@ def test_another_copy_of_the_package(module: Any, recorder: Recorder) -> None:
 
     from instrument._hearing.functions import maker
 
-    spec = find_spec("instrument._hearing.tool_id")
+    spec = find_spec("instrument._hearing.sys_monitoring")
     assert spec is not None
     assert spec.loader is not None
     copy = module_from_spec(spec)

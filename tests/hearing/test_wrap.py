@@ -4,9 +4,11 @@
 
 import asyncio
 import gc
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from textwrap import dedent
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -632,6 +634,28 @@ def test_unknown_clients(unknown: Any) -> None:
         TypeError, match="takes a client of anthropic, botocore, cohere"
     ):
         wrap(unknown)
+
+
+def test_adapters_of_others_stay_out() -> None:
+    """
+    To wrap a client imports the adapter of its SDK alone.
+    """
+    code = """
+        import sys
+        from instrument import wrap
+
+        class Client:
+            pass
+
+        Client.__module__ = "ollama._client"
+        wrap(Client())
+        print(*(it for it in sys.modules if it.startswith("instrument.integrations.")))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(code)], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.split() == ["instrument.integrations.ollama"]
 
 
 def test_a_class() -> None:

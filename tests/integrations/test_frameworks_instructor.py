@@ -193,9 +193,9 @@ def test_messages_under_another_name() -> None:
     """
     What a provider calls its messages otherwise, Gemini's contents, is read as such.
     """
-    from instrument.integrations.instructor import _request
+    from instrument.integrations.instructor import _asked
 
-    read = _request({"kwargs": {"model": "m", "contents": CALLS.HELLO}})
+    read = _asked({"kwargs": {"model": "m", "contents": CALLS.HELLO}})
 
     assert read.inputs == {"messages": CALLS.HELLO}
 

@@ -8,7 +8,6 @@ itself, in a new release, means something else by it.
 import asyncio
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from importlib import import_module, invalidate_caches
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 from instrument import BaseCallbackHandler, callbacks
-from instrument._hearing.calls import Request, begin
+from instrument._hearing.calls import Asked, begin
 from instrument._hearing.monitored.streams import (
     AtReturn,
     StepWatch,
@@ -24,9 +23,8 @@ from instrument._hearing.monitored.streams import (
     closed,
     keep,
 )
-from instrument._hearing.monitored.watched import Watched, same
-from instrument._hearing.targets import Target
-from instrument._hearing.wrapped.streams import follow
+from instrument._hearing.targets import Targets
+from instrument._hearing.wrapped.streams import hear_stream
 from instrument._runs.recipe import Recipe
 from instrument.testing import Recorder
 
@@ -149,18 +147,15 @@ def hear(request: Any, module: Any) -> Iterator[Callable[[Any], Any]]:
     """
 
     def begun(stream: Any) -> Any:
-        call: Any = begin(Request(Recipe("ask", "chat_model"), dict, {}, "provider"))
+        call: Any = begin(Asked(Recipe("ask", "chat_model"), dict, {}, "provider"))
         if request.param == "heard":
             keep(stream, call)
             return stream
         call.go_on(in_pieces=True)
-        return follow(call, stream)
+        return hear_stream(call, stream)
 
-    watched = Watched(
-        [
-            Target(f"closing_streams:{path}", partial(same, watch))
-            for path, watch in WATCHES.items()
-        ]
+    watched = Targets(
+        {f"closing_streams:{path}": watch for path, watch in WATCHES.items()}
     )
     if request.param == "heard":
         watched.install()

@@ -3,12 +3,17 @@
 """
 
 import gc
+import sys
+from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from instrument import Event, callbacks, wrap
+from instrument import Event, auto, callbacks, wrap
+from instrument._hearing.monitored.methods import MethodWatch
+from instrument._hearing.monitored.stainless import PostWatch
+from instrument.integrations.botocore import ApiWatch
 from instrument.testing import Recorder
 
 if TYPE_CHECKING:
@@ -62,6 +67,67 @@ async def test_an_async_call(sdk: Any, name: str, provider: "Provider") -> None:
         facts.name_of(item) for item in plain
     ]
     facts.check_same(provider)
+
+
+@pytest.fixture
+def entered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """
+    Hear all SDKs, and note the calls that their watches look at.
+    """
+    seen: list[str] = []
+
+    def noting(called: Any) -> Any:
+        def called_and_noted(watch: Any, frame: Any) -> Any:
+            seen.append(frame.f_code.co_qualname)
+            return called(watch, frame)
+
+        return called_and_noted
+
+    for watch in (ApiWatch, MethodWatch, PostWatch):
+        monkeypatch.setattr(watch, "called", noting(watch.called))
+    auto.install()
+    yield seen
+    auto.uninstall()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there is no sys.monitoring")
+@facts.every_sdk
+def test_a_call_is_heard_once(
+    sdk: Any, provider: "Provider", entered: list[str]
+) -> None:
+    """
+    What a wrapped client hears is not looked at by `auto`, which hears other clients.
+    """
+    recorder = Recorder()
+
+    with CLOSING(sdk.make(provider.url)) as client:
+        with callbacks(recorder):
+            facts.read(sdk.calls["chat"](wrap(client)))
+        assert entered == []
+        with callbacks(Recorder()):
+            facts.read(sdk.calls["chat"](client))
+
+    assert len(entered) == 1
+    facts.check(recorder, sdk, "chat")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there is no sys.monitoring")
+@facts.every_async_sdk
+@pytest.mark.anyio
+async def test_an_async_call_is_heard_once(
+    sdk: Any, provider: "Provider", entered: list[str]
+) -> None:
+    """
+    The same of an async client.
+    """
+    recorder = Recorder()
+
+    async with wrap(sdk.amake(provider.url)) as client:
+        with callbacks(recorder):
+            await facts.aread(sdk.acalls["chat"](client))
+
+    assert entered == []
+    facts.check(recorder, sdk, "chat")
 
 
 @facts.every_sdk

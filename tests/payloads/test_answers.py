@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from instrument import Usage, callbacks, traced
+from instrument._payloads import answers
 from instrument._payloads.answers import Answer, answer_of, take
 from instrument.testing import Recorder
 
@@ -335,3 +336,12 @@ def test_reasoning_under_its_second_name() -> None:
     message = {"content": "4", "reasoning_content": "", "reasoning": "2 + 2"}
 
     assert answer_of({"choices": [{"message": message}]}).reasoning == "2 + 2"
+
+
+def test_readers_of_shapes() -> None:
+    """
+    Every shape has its reader, which is loaded when the first of its values comes.
+    """
+    for shapes in (answers._BY_TYPE, answers._BY_FIELD):
+        for key, read in list(shapes.items()):
+            assert callable(read) or callable(answers._loaded(shapes, key))

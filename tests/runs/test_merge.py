@@ -9,7 +9,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from instrument import callbacks, current_run, traced
-from instrument._hearing.calls import Own, Request, abegin, begin
+from instrument._hearing.calls import Asked, Own, abegin, begin
 from instrument._runs import merging as _merge
 from instrument._runs.merging import Inner, Nested
 from instrument._runs.recipe import Recipe
@@ -43,12 +43,12 @@ def chunk(text: str) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": {"content": text}}]}
 
 
-def request(kind: str = "chat_model") -> Request:
+def request(kind: str = "chat_model") -> Asked:
     """
     Make what a provider is asked for.
     """
     given: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}], "n": 1}
-    return Request(Recipe("sdk.chat", kind), dict, given, "sdk", "m")
+    return Asked(Recipe("sdk.chat", kind), dict, given, "sdk", "m")
 
 
 def call(kind: str = "chat_model", answer: object = ANSWER) -> None:

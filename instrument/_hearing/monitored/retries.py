@@ -2,29 +2,23 @@
 Tell that a model's call is tried again: by the SDK's own hand, or by tenacity's.
 """
 
-from functools import partial
-
 from instrument._hearing.calls import is_wrapped
-from instrument._hearing.functions import let
-from instrument._hearing.monitored.watched import same
-from instrument._hearing.targets import Target
+from instrument._hearing.watches import Watch, let
 from instrument._runs.current import current_run
 from instrument._runs.merging import SORTS
-from instrument._state import get_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
+    from instrument._hearing.targets import Watching
 
-class PauseWatch:
+
+class PauseWatch(Watch):
     """
     The pause before a request is sent again, of SDKs that Stainless makes.
     """
-
-    listens = staticmethod(get_state)
-    is_stepped = False
 
     def called(self, frame: "FrameType") -> None:
         given = frame.f_locals
@@ -32,25 +26,19 @@ class PauseWatch:
             tell(given["retries_taken"] + 1)
 
 
-class BackoffWatch:
+class BackoffWatch(Watch):
     """
     What says how long to wait before a request is sent again, where it counts from zero.
     """
-
-    listens = staticmethod(get_state)
-    is_stepped = False
 
     def called(self, frame: "FrameType") -> None:
         tell(frame.f_locals["retries"] + 1)
 
 
-class TenacityWatch:
+class TenacityWatch(Watch):
     """
     What tenacity does before it tries again, where a package of this name has it try.
     """
-
-    listens = staticmethod(get_state)
-    is_stepped = False
 
     def __init__(self, package: str) -> None:
         self._package = package
@@ -83,9 +71,9 @@ PAUSE = PauseWatch()
 BACKOFF = BackoffWatch()
 
 
-def tenacity(package: str) -> Target:
+def tenacity(package: str) -> "dict[str, Watching]":
     """
-    Give what is to be heard of tenacity.
+    Give what is to be heard of tenacity, by path.
     """
     path = "tenacity:RetryCallState.prepare_for_next_attempt"
-    return Target(path, partial(same, TenacityWatch(package)))
+    return {path: TenacityWatch(package)}

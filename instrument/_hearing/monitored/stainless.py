@@ -1,5 +1,5 @@
 """
-The SDKs that Stainless makes: OpenAI's, Anthropic's, Groq's, Together's.
+SDKs that Stainless makes.
 
 All their calls go through ``request`` of one base class, whose ``options`` hold what is
 sent. A stream is known by its HTTP response, which the raw response and the stream that
@@ -9,7 +9,6 @@ is made of it later share.
 from functools import partial
 
 from instrument._hearing.calls import begin, body_of, end_closed, is_wrapped
-from instrument._hearing.functions import let
 from instrument._hearing.monitored.retries import PAUSE
 from instrument._hearing.monitored.streams import (
     AtReturn,
@@ -19,38 +18,33 @@ from instrument._hearing.monitored.streams import (
     keep,
     parsed,
 )
-from instrument._hearing.monitored.watched import same
-from instrument._hearing.operations import of_body
-from instrument._hearing.targets import Target
-from instrument._hearing.watches import Call, Refused
-from instrument._state import get_state
+from instrument._hearing.operations import posted
+from instrument._hearing.targets import Target, Targets
+from instrument._hearing.watches import HeardCall, Refused, Watch, let
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from instrument._hearing.calls import Own
+    from instrument._hearing.calls import Call
     from instrument._hearing.monitored.streams import Kept
-    from instrument._hearing.watches import Watch
-    from instrument._runs.merging import Inner
+    from instrument._hearing.targets import Watching
 
 
-def targets(package: str, more: "dict[str, Any] | None" = None) -> "list[Target]":
+def targets(package: str, more: "dict[str, Watching] | None" = None) -> Targets:
     """
     Give what is to be heard of *package*, after which its provider is called.
 
     Args:
-        more: Paths of further functions, and what watches them.
+        more: What is heard of further functions, by path.
     """
     # each call of a client goes through that, but few answers are read in parts
     parsed = Target(
-        f"{package}._response:BaseAPIResponse._parse",
-        partial(same, PARSED),
-        is_needed=False,
+        f"{package}._response:BaseAPIResponse._parse", PARSED, is_needed=False
     )
-    request = RequestWatch(package, parsed)
-    watches: dict[str, Watch] = {
+    request = PostWatch(package, parsed)
+    watching: dict[str, Watching] = {
         f"{package}._base_client:SyncAPIClient.request": request,
         f"{package}._base_client:AsyncAPIClient.request": request,
         f"{package}._base_client:SyncAPIClient._sleep_for_retry": PAUSE,
@@ -61,25 +55,22 @@ def targets(package: str, more: "dict[str, Any] | None" = None) -> "list[Target]
         f"{package}._streaming:Stream.close": CLOSE,
         f"{package}._streaming:AsyncStream.__stream__": STREAM,
         f"{package}._streaming:AsyncStream.close": CLOSE,
-        **(more or {}),
     }
-    heard = [Target(path, partial(same, watch)) for path, watch in watches.items()]
-    return [*heard, parsed]
+    return Targets({**watching, **(more or {})}, parsed)
 
 
-class RequestWatch:
+class PostWatch(Watch):
     """
-    A request: a call of a model, if its path says so.
+    What is posted: a call of a model, if its path says so.
     """
+
+    passes_sent = True
 
     def __init__(self, provider: str, parsed: Target) -> None:
         self._provider = provider
         self._parsed = parsed
 
-    listens = staticmethod(get_state)
-    is_stepped = False
-
-    def called(self, frame: "FrameType") -> "RequestCall | None":
+    def called(self, frame: "FrameType") -> "PostCall | None":
         given = frame.f_locals
         if is_wrapped(given["self"]):
             return None
@@ -91,24 +82,24 @@ class RequestWatch:
         extra = options.get("extra_json")
         if extra and isinstance(body, dict):
             body = {**body, **extra}
-        request = of_body(self._provider, options["url"], body)
-        if request is None:
+        asked = posted(self._provider, options["url"], body)
+        if asked is None:
             return None
         try:
-            call = begin(request)
+            call = begin(asked)
         except BaseException as exc:
             raise Refused(exc) from None
         if call is None:
             return None
-        return RequestCall(call, self._parsed, given["stream"])
+        return PostCall(call, self._parsed, given["stream"])
 
 
-class RequestCall(Call):
+class PostCall(HeardCall):
     """
-    One request, until its answer has come or begins to come.
+    One such call, until its answer has come or begins to come.
     """
 
-    def __init__(self, call: "Own | Inner", parsed: Target, is_stream: bool) -> None:
+    def __init__(self, call: "Call", parsed: Target, is_stream: bool) -> None:
         self._call = call
         self._parsed = parsed
         self._is_stream = is_stream

@@ -8,8 +8,7 @@ and its run ends as abandoned.
 
 import weakref
 
-from instrument._hearing.functions import let
-from instrument._hearing.watches import NOTHING, Call, Refused
+from instrument._hearing.watches import NOTHING, HeardCall, Refused, Watch, let
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from instrument._hearing.calls import Own
-    from instrument._runs.merging import Inner
+    from instrument._hearing.calls import Call
 
 
 class Kept:
@@ -36,7 +34,7 @@ class Kept:
         self,
         key: int,
         holder: object,
-        call: "Own | Inner",
+        call: "Call",
         *,
         in_pieces: bool,
         frame: str,
@@ -75,7 +73,7 @@ _kept: "dict[int, Kept]" = {}
 
 def keep(
     holder: object,
-    call: "Own | Inner",
+    call: "Call",
     *,
     in_pieces: bool = True,
     frame: str = "",
@@ -100,7 +98,15 @@ def kept_of(key: object) -> Kept | None:
     return kept if kept is not None and kept.is_of(key) else None
 
 
-class StreamWatch:
+class KeptWatch(Watch):
+    """
+    What hears nothing but calls that are kept.
+    """
+
+    listens = staticmethod(_kept.__len__)
+
+
+class StreamWatch(KeptWatch):
     """
     The generator that gives the pieces.
 
@@ -111,9 +117,6 @@ class StreamWatch:
     def __init__(self, key: "Callable[[FrameType], object]") -> None:
         self._key = key
 
-    listens = staticmethod(_kept.__len__)
-    is_stepped = False
-
     def called(self, frame: "FrameType") -> "StreamCall | None":
         key = self._key(frame)
         kept = kept_of(key)
@@ -123,7 +126,7 @@ class StreamWatch:
         return StreamCall(kept.call, id(key))
 
 
-class StreamCall(Call):
+class StreamCall(HeardCall):
     """
     One stream, from its first piece on. No state is changed while it is read.
     """
@@ -131,7 +134,7 @@ class StreamCall(Call):
     __slots__ = ("_call", "_key")
     takes_items = True
 
-    def __init__(self, call: "Own | Inner", key: int) -> None:
+    def __init__(self, call: "Call", key: int) -> None:
         self._call = call
         self._key = key
 
@@ -151,15 +154,12 @@ class StreamCall(Call):
         let(self._call.raised, exc)
 
 
-class StepWatch:
+class StepWatch(KeptWatch):
     """
     A method that gives one piece each time it is called, of a stream that is its object.
 
     Its call goes on in the method's body: some send their request there.
     """
-
-    listens = staticmethod(_kept.__len__)
-    is_stepped = False
 
     def called(self, frame: "FrameType") -> "StreamStep | None":
         stream = frame.f_locals["self"]
@@ -198,7 +198,7 @@ class StreamStep(StreamCall):
         self._call.leave(self._outside)
 
 
-class AtReturn:
+class AtReturn(KeptWatch):
     """
     A method that, when it returns, ends a call whose answer is kept.
 
@@ -216,9 +216,6 @@ class AtReturn:
         self._key = key
         self._end = end
 
-    listens = staticmethod(_kept.__len__)
-    is_stepped = False
-
     def called(self, frame: "FrameType") -> "Ending | None":
         kept = kept_of(self._key(frame.f_locals["self"]))
         if kept is None or kept.is_reading(frame):
@@ -226,7 +223,7 @@ class AtReturn:
         return Ending(self._end, kept)
 
 
-class Ending(Call):
+class Ending(HeardCall):
     """
     One call of such a method.
     """

@@ -1,11 +1,14 @@
 """
 Hear the calls of one client, on every Python: ``wrap(client)``.
+
+Only classes over the SDK's own come in: no object that was given is changed, and no
+`sys.monitoring` is needed.
 """
 
-import inspect
+from functools import lru_cache
+from importlib import import_module
 
-from instrument._hearing.wrapped import methods as _methods
-from instrument._hearing.wrapped import stainless as _stainless
+from instrument._hearing.targets import ADAPTERS
 from instrument._hearing.wrapped.twins import Twin
 from instrument._text import safe_repr
 
@@ -32,22 +35,38 @@ def wrap(client: "C") -> "C":
     """
     if isinstance(client, Twin):
         return client
-    if not inspect.isclass(client) and not inspect.ismodule(client):
-        cls: Any = type(client)
-        if _stainless.package_of(cls):
-            return _stainless.wrapped(client)  # type: ignore[no-any-return]
-        rule = _methods.rule_of(client)
-        if rule is not None:
-            return _methods.wrapped(client, rule)  # type: ignore[no-any-return]
-    raise TypeError(_refusal(client))
+    cls: Any = type(client)
+    rule = _rule_of(cls)
+    if rule is None:
+        raise TypeError(_refusal(client))
+    return rule.wrapped(client)  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=500)
+def _rule_of(cls: type) -> "Any":
+    """
+    Find how objects of a class are wrapped, by it or one that it inherits from; of all
+    adapters that of its package is imported.
+    """
+    for base in cls.__mro__:
+        for module, adapter in ADAPTERS.items():
+            if f"{base.__module__}.".startswith(f"{module}."):
+                rule = _rules(adapter).get(base.__name__)
+                if rule is not None:
+                    return rule
+    return None
+
+
+def _rules(adapter: str) -> "dict[str, Any]":
+    return getattr(import_module(adapter), "WRAPS", {})
 
 
 def _refusal(client: object) -> str:
-    known = ", ".join(sorted({*_stainless.PACKAGES, *_methods.RULES}))
-    if inspect.isclass(client):
+    if isinstance(client, type):
         name = client.__name__
         return f"wrap() takes a client, not the class {name}. Make one: wrap({name}())."
+    known = sorted(it.rpartition(".")[2] for it in ADAPTERS.values() if _rules(it))
     return (
-        f"wrap() does not know {safe_repr(client)}: it takes a client of {known}. "
-        "For anything else there is @traced."
+        f"wrap() does not know {safe_repr(client)}: it takes a client of "
+        f"{', '.join(known)}. For anything else there is @traced."
     )

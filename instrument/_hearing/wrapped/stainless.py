@@ -1,21 +1,23 @@
 """
-Clients of OpenAI, Anthropic, Groq and Together, which one generator makes.
+Clients that Stainless makes.
 
 Every resource, helper, raw response and copy of a client posts through its public
 ``request``: once per logical call, however often that is retried.
 """
 
-import functools
 import inspect
+from functools import partial
 
 from instrument._hearing.calls import body_of, end_closed
-from instrument._hearing.operations import of_body
-from instrument._hearing.wrapped.hearing import LATER, aheard, heard
+from instrument._hearing.operations import posted
 from instrument._hearing.wrapped.streams import (
-    follow,
+    LATER,
+    amake_call,
     hear_closing,
+    hear_stream,
     heard_as,
     is_stream,
+    make_call,
 )
 from instrument._hearing.wrapped.twins import Twin, twin_of
 from instrument._runs.current import current_run
@@ -27,33 +29,32 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from instrument._hearing.calls import Own, Request
-    from instrument._runs.merging import Inner
-
-    Call = Own | Inner
+    from instrument._hearing.calls import Asked, Call
 
 
-PACKAGES = ("openai", "anthropic", "groq", "together")
-
-
-@functools.lru_cache(maxsize=500)
-def package_of(cls: type) -> str | None:
+class PostRule:
     """
-    Give the package that a class of clients comes from; None for any other class.
+    What is heard of the clients of one package: all that they post.
     """
-    for base in cls.__mro__:
-        package = base.__module__.partition(".")[0]
-        if package in PACKAGES and base.__name__.endswith("APIClient"):
-            return package
-    return None
+
+    def __init__(self, provider: str, mixin: type) -> None:
+        self._mixin = type("Heard", (mixin,), {"_instrument_provider": provider})
+
+    def wrapped(self, client: "Any") -> "Any":
+        """
+        Give a client like this one whose calls are heard.
+        """
+        return twin_of(client, self._mixin)
 
 
-def wrapped(client: "Any") -> "Any":
+def rules(package: str) -> "dict[str, PostRule]":
     """
-    Give a client like this one whose calls are heard.
+    Give what is heard of the clients of *package*, by the names of their base classes.
     """
-    is_async = inspect.iscoroutinefunction(type(client).request)
-    return twin_of(client, AsyncClient if is_async else Client)
+    return {
+        "SyncAPIClient": PostRule(package, Client),
+        "AsyncAPIClient": PostRule(package, AsyncClient),
+    }
 
 
 class Client(Twin):
@@ -62,12 +63,8 @@ class Client(Twin):
     """
 
     def request(self, cast_to: "Any", options: "Any", **kwargs: "Any") -> "Any":
-        request = super().request  # type: ignore[misc]
-        return heard(
-            _asked(self, options),
-            lambda: request(cast_to, options, **kwargs),
-            _streamed if kwargs.get("stream") else _whole,
-        )
+        send = partial(super().request, cast_to, options, **kwargs)  # type: ignore[misc]
+        return make_call(_asked(self, options), send, _takes(kwargs))
 
     def _prepare_request(self, request: "Any") -> None:
         super()._prepare_request(request)  # type: ignore[misc]
@@ -80,12 +77,8 @@ class AsyncClient(Twin):
     """
 
     async def request(self, cast_to: "Any", options: "Any", **kwargs: "Any") -> "Any":
-        request = super().request  # type: ignore[misc]
-        return await aheard(
-            _asked(self, options),
-            lambda: request(cast_to, options, **kwargs),
-            _streamed if kwargs.get("stream") else _whole,
-        )
+        send = partial(super().request, cast_to, options, **kwargs)  # type: ignore[misc]
+        return await amake_call(_asked(self, options), send, _takes(kwargs))
 
     async def _prepare_request(self, request: "Any") -> None:
         await super()._prepare_request(request)  # type: ignore[misc]
@@ -98,35 +91,31 @@ def _tell_retry(request: "Any") -> None:
 
     Called by what the SDKs call for each HTTP request, for subclasses to override.
     """
-    count = request.headers.get("x-stainless-retry-count", "")
     run = current_run()
-    if run and run.kind in SORTS and count.isdecimal() and int(count):
-        run.retry(int(count))
+    if run and run.kind in SORTS:
+        count = request.headers.get("x-stainless-retry-count", "")
+        if count.isdecimal() and int(count):
+            run.retry(int(count))
 
 
-def _asked(client: object, options: "Any") -> "Request | None":
+def _asked(client: "Any", options: "Any") -> "Asked | None":
     if not get_state():
         return None
-    request: Request | None = guarded((client, options), _read)
-    return request
+    given = client._instrument_provider, options
+    return guarded(given, _read)  # type: ignore[no-any-return]
 
 
-def _read(asked: "tuple[Any, Any]") -> "Request | None":
-    client, options = asked
+def _read(given: "tuple[str, Any]") -> "Asked | None":
+    provider, options = given
     body = options.json_data
     extra = getattr(options, "extra_json", None)
     if extra and isinstance(body, dict):
         body = {**body, **extra}
-    cls: Any = type(client)
-    return of_body(package_of(cls) or "", options.url, body)
+    return posted(provider, options.url, body)
 
 
-def _streamed(call: "Call", result: "Any") -> "tuple[object, Any]":
-    return _taken(call, result, in_pieces=True)
-
-
-def _whole(call: "Call", result: "Any") -> "tuple[object, Any]":
-    return _taken(call, result, in_pieces=False)
+def _takes(kwargs: "dict[str, Any]") -> "partial[tuple[object, Any]]":
+    return partial(_taken, in_pieces=bool(kwargs.get("stream")))
 
 
 def _taken(call: "Call", result: "Any", *, in_pieces: bool) -> "tuple[object, Any]":
@@ -135,7 +124,7 @@ def _taken(call: "Call", result: "Any", *, in_pieces: bool) -> "tuple[object, An
     """
     if is_stream(result):
         call.go_on(in_pieces=True)
-        stream = follow(call, result)
+        stream = hear_stream(call, result)
         hear_closing(stream)
         return LATER, stream
     http = getattr(result, "http_response", None)
@@ -146,6 +135,10 @@ def _taken(call: "Call", result: "Any", *, in_pieces: bool) -> "tuple[object, An
     call.go_on(in_pieces=in_pieces)
     is_async = inspect.iscoroutinefunction(result.parse)
     return LATER, heard_as(result, _async_raw_over if is_async else _raw_over, call)
+
+
+def _parsed(call: "Call", result: "Any") -> "Any":
+    return hear_stream(call, result) if is_stream(result) else result
 
 
 def _raw_over(cls: "Any") -> type:
@@ -160,9 +153,7 @@ def _raw_over(cls: "Any") -> type:
             except BaseException as exc:
                 self._instrument_call.raised(exc)
                 raise
-            return (
-                follow(self._instrument_call, result) if is_stream(result) else result
-            )
+            return _parsed(self._instrument_call, result)
 
         def close(self) -> None:
             was_read = self.http_response.is_closed
@@ -184,9 +175,7 @@ def _async_raw_over(cls: "Any") -> type:
             except BaseException as exc:
                 await self._instrument_call.araised(exc)
                 raise
-            return (
-                follow(self._instrument_call, result) if is_stream(result) else result
-            )
+            return _parsed(self._instrument_call, result)
 
         async def close(self) -> None:
             was_read = self.http_response.is_closed

@@ -1,5 +1,5 @@
 """
-Follow what an SDK gave back until it is finished.
+Make a call of a client, and follow what it gives back until that is finished.
 
 A whole answer ends the call at once. A generator is driven by one of ours; any other
 stream stays the object that it is, and only gets a class over its own that hears what it
@@ -12,17 +12,74 @@ from contextlib import suppress
 from types import AsyncGeneratorType, GeneratorType
 
 from instrument import _report
+from instrument._hearing.calls import abegin, begin
+from instrument._hearing.watches import SENT
 from instrument._hearing.wrapped.twins import class_over
+from instrument._state import get_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
-    from typing import Any, TypeAlias
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+    from typing import Any
 
-    from instrument._hearing.calls import Own
-    from instrument._runs.merging import Inner
+    from instrument._hearing.calls import Asked, Call
 
-    Call: TypeAlias = "Own | Inner"
+LATER = object()
+"""Stands for an answer that is still to be read."""
+
+
+def make_call(
+    asked: "Asked | None",
+    send: "Callable[[], Any]",
+    taken: "Callable[[Call, Any], tuple[object, Any]]",
+) -> "Any":
+    """
+    Send what is *asked*; None is nothing to hear.
+
+    Args:
+        taken: Gives of the SDK's result the whole answer, or `LATER`, and what the
+            caller gets.
+    """
+    call = None if asked is None else begin(asked)
+    if call is None:
+        return send()
+    SENT.add(state := get_state())
+    try:
+        result = send()
+    except BaseException as exc:
+        call.raised(exc)
+        raise
+    finally:
+        SENT.discard(state)
+    whole, result = taken(call, result)
+    if whole is not LATER:
+        call.returned(whole)
+    return result
+
+
+async def amake_call(
+    asked: "Asked | None",
+    send: "Callable[[], Awaitable[Any]]",
+    taken: "Callable[[Call, Any], tuple[object, Any]]",
+) -> "Any":
+    """
+    The same in async code.
+    """
+    call = None if asked is None else await abegin(asked)
+    if call is None:
+        return await send()
+    SENT.add(state := get_state())
+    try:
+        result = await send()
+    except BaseException as exc:
+        await call.araised(exc)
+        raise
+    finally:
+        SENT.discard(state)
+    whole, result = taken(call, result)
+    if whole is not LATER:
+        await call.areturned(whole)
+    return result
 
 
 def is_stream(result: object) -> bool:
@@ -44,7 +101,7 @@ def _behind(value: "Any") -> "Any":
     return value
 
 
-def follow(call: "Call", stream: "Any") -> "Any":
+def hear_stream(call: "Call", stream: "Any") -> "Any":
     """
     Hear *stream*, for which *call* goes on; give what is to be read instead of it.
     """
@@ -143,7 +200,7 @@ def stream_over(cls: "Any") -> type:
                 call.item(item)
             except BaseException as exc:  # of a handler with `raise_error`
                 try:
-                    with suppress(AttributeError):  # Mistral's 2 has none
+                    with suppress(AttributeError):  # some have none
                         super().close()
                 finally:
                     call.raised(exc)
@@ -198,7 +255,7 @@ def async_stream_over(cls: "Any") -> type:
                 await call.aitem(item)
             except BaseException as exc:  # cancelled, or what a handler raised
                 try:
-                    with suppress(AttributeError):  # Mistral's 2 has none
+                    with suppress(AttributeError):  # some have none
                         await super().close()
                 finally:
                     await call.araised(exc)

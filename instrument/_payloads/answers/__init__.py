@@ -1,15 +1,13 @@
 """
 Read the answers of models, whole or in chunks, of any provider, as objects or dicts.
 
-Nothing is imported and nothing is guessed: what has no known shape gives nothing. A
+No SDK is imported and nothing is guessed: what has no known shape gives nothing. A
 whole answer is read as a stream of one chunk would be.
 """
 
-from instrument._payloads.answers import anthropic as _anthropic
-from instrument._payloads.answers import google as _google
-from instrument._payloads.answers import langchain as _langchain
+from importlib import import_module
+
 from instrument._payloads.answers import openai as _openai
-from instrument._payloads.answers import others as _others
 from instrument._payloads.answers.answer import (
     PLAIN,
     Answer,
@@ -25,6 +23,7 @@ from instrument._payloads.messages import get, plain
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from instrument._payloads.answers.answer import Token
 
@@ -90,11 +89,20 @@ def _shape_of(value: object) -> "Take":
     if isinstance(kind, str):
         for prefix, read in _BY_TYPE.items():
             if kind.startswith(prefix):
-                return read
+                return read if callable(read) else _loaded(_BY_TYPE, prefix)
     for name, read in _BY_FIELD.items():
         if _has(value, name):
-            return read
+            return read if callable(read) else _loaded(_BY_FIELD, name)
     return _openai.take_bare_message
+
+
+def _loaded(shapes: "dict[str, Take | str]", key: str) -> "Any":
+    """
+    Load what reads a shape when the first of its values comes.
+    """
+    module, _, name = str(shapes[key]).partition(".")
+    read = shapes[key] = getattr(import_module(f"{__name__}.{module}"), name)
+    return read
 
 
 def _has(value: object, name: str) -> bool:
@@ -105,39 +113,39 @@ def _has(value: object, name: str) -> bool:
     return name in fields if fields else get(value, name) is not None
 
 
-def _unwrapped(answer: Answer, event: object) -> "Sequence[Token]":
-    chunk = get(event, "data")
-    return _openai.take_chat(answer, chunk) if _has(chunk, "choices") else ()
-
-
 def _nothing(answer: Answer, event: object) -> "Sequence[Token]":
     return ()
 
 
-_BY_TYPE: "dict[str, Take]" = {
+_BY_TYPE: "dict[str, Take | str]" = {
     "response.": _openai.take_event,
-    "message-": _others.take_cohere,
-    "content-": _others.take_cohere,
-    "tool-": _others.take_cohere,
-    "message_": _anthropic.take_event,
-    "content_block_": _anthropic.take_event,
+    "message-": "cohere.take_event",
+    "content-": "cohere.take_event",
+    "tool-": "cohere.take_event",
+    "message_": "anthropic.take_event",
+    "content_block_": "anthropic.take_event",
     "content.": _nothing,  # OpenAI's SDK says these beside the chunks
-    "ai": _langchain.take_message,
-    "AIMessage": _langchain.take_message,
+    "ai": "langchain.take_message",
+    "AIMessage": "langchain.take_message",
 }
-"""From how a type begins to what reads it."""
+"""From how a type begins to what reads it; by name what most programs never need."""
 
-_BY_FIELD: "dict[str, Take]" = {
+_BY_FIELD: "dict[str, Take | str]" = {
     "choices": _openai.take_chat,
-    "generations": _langchain.take_result,
-    "candidates": _google.take,
-    "stop_reason": _anthropic.take_message,
+    "generations": "langchain.take_result",
+    "candidates": "google_genai.take",
+    "stop_reason": "anthropic.take_message",
     "snapshot": _nothing,  # Anthropic's SDK says these beside the deltas
-    "stopReason": _others.take_converse,
+    "stopReason": "botocore.take",
     "output": _openai.take_response,
-    **dict.fromkeys(_others.CONVERSE_EVENTS, _others.take_converse),
-    "done": _others.take_ollama,
-    "data": _unwrapped,  # Mistral's events hold chunks of OpenAI's shape
-    "message": _others.take_around_message,
+    "messageStart": "botocore.take",
+    "contentBlockStart": "botocore.take",
+    "contentBlockDelta": "botocore.take",
+    "contentBlockStop": "botocore.take",
+    "messageStop": "botocore.take",
+    "metadata": "botocore.take",
+    "done": "ollama.take",
+    "data": "mistralai.take_event",
+    "message": "cohere.take",
 }
 """From a field that only one shape has to what reads it; the first counts."""

@@ -210,7 +210,7 @@ class Answer:
             self.response_id = string(response_id) or self.response_id
         if self.usage is None:
             self.usage = usage
-        elif usage is not None:  # Anthropic tells input first and output at the end
+        elif usage is not None:  # some tell input first and output at the end
             both = {**self.usage.to_dict(), **usage.to_dict()}
             self.usage = Usage(**both)  # type: ignore[arg-type]
 

@@ -168,7 +168,7 @@ def _content(answer: "Answer", content: object) -> "Sequence[Token]":
     tokens: list[Token] = []
     for block in items(content) or (content,):
         thinking = get(block, "thinking")
-        if isinstance(thinking, (list, tuple)):  # Mistral's, in blocks of its own
+        if isinstance(thinking, (list, tuple)):  # in blocks of its own
             thinking = get(first(thinking), "text")
         text = block if isinstance(block, str) else get(block, "text")
         tokens += answer.said(thinking, "reasoning") or answer.said(text)

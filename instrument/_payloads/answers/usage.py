@@ -18,7 +18,7 @@ _PLACES = (
     "meta.tokens",
     "meta.billed_units",
 )
-"""Where an answer tells it; Ollama tells it beside the text."""
+"""Where an answer tells it; one of `prompt_eval_count` tells it beside the text."""
 
 
 def _split(path: str) -> "tuple[str, str]":
@@ -180,7 +180,7 @@ def _first(fields: "dict[str, Any]", names: "list[tuple[str, str]]") -> int | No
 def _count(value: object) -> int | None:
     if value.__class__ is int:
         return value if value >= 0 else None
-    if isinstance(value, float) and value.is_integer():  # Cohere's are floats
+    if isinstance(value, float) and value.is_integer():  # some are floats
         value = int(value)
     known = isinstance(value, int) and not isinstance(value, bool) and value >= 0
     return value if known else None  # type: ignore[return-value]

@@ -16,7 +16,7 @@ def vectors_of(result: object) -> object:
         if isinstance(found, (list, tuple)):
             return [_vector(each) for each in found]
         if name == "embeddings" and found is not None:
-            return vectors_of(found)  # Cohere's, by the type of their numbers
+            return vectors_of(found)  # by the type of their numbers
     return result
 
 

@@ -16,10 +16,12 @@ from instrument._payloads.messages import content_text
 from instrument._runs.ending import afail, afinish, fail, finish
 from instrument._state import get_state
 from instrument.integrations.langchain import _open_runs
-from instrument.integrations.langchain._endings import (
-    end_below,
-    finish_stream,
-    take_partial,
+from instrument.integrations.langchain._bridge_methods import (
+    DONE,
+    EventMethod,
+    Method,
+    to_wait_for,
+    waits,
 )
 from instrument.integrations.langchain._given_handlers import (
     found_behind,
@@ -27,12 +29,10 @@ from instrument.integrations.langchain._given_handlers import (
     pass_over,
 )
 from instrument.integrations.langchain._kinds import shown
-from instrument.integrations.langchain._methods import (
-    DONE,
-    EventMethod,
-    Method,
-    to_wait_for,
-    waits,
+from instrument.integrations.langchain._open_runs import (
+    end_below,
+    finish_stream,
+    take_partial,
 )
 from instrument.integrations.langchain._starting import ABSENT, StartMethod, by_name
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from typing import Any
     from uuid import UUID
 
-    from instrument.integrations.langchain._methods import Act
+    from instrument.integrations.langchain._bridge_methods import Act
 
 
 class ToolStartMethod(StartMethod):
@@ -72,7 +72,7 @@ def on_llm_new_token(
     if run is None or not text:
         return None
     if run._audience.shows_all:
-        _open_runs.told(run).texts.append(text)
+        _open_runs.entry_of(run).texts.append(text)
     return run.token, run.atoken, text, chunk
 
 

@@ -17,7 +17,6 @@ from instrument._runs import opening as _open
 from instrument._runs.run import Run
 from instrument._state import MUTED, get_state, live_state
 from instrument.integrations.langchain._bridge import BRIDGE
-from instrument.integrations.langchain._endings import end_below
 from instrument.integrations.langchain._given_handlers import (
     accept,
     behind,
@@ -26,8 +25,13 @@ from instrument.integrations.langchain._given_handlers import (
     refuse,
 )
 from instrument.integrations.langchain._late import LATE, Late
-from instrument.integrations.langchain._models import model_in_hand
-from instrument.integrations.langchain._open_runs import forget, in_hand, open_runs
+from instrument.integrations.langchain._open_runs import (
+    end_below,
+    forget,
+    in_hand,
+    model_in_hand,
+    open_runs,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

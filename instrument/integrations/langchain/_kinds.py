@@ -1,26 +1,74 @@
 """
 What LangChain's runs tell: as our own, with LangChain's objects and keywords untouched.
+
+What its models answered is read where LangChain keeps it. To look where every provider
+may keep it takes 30 us a result: its objects are slow to say that they lack an attribute.
 """
 
 from instrument._payloads import kinds as _payload
+from instrument._payloads.answers import Answer, usage_of
+from instrument._payloads.messages import content_text
 from instrument._payloads.redact import redacted
 from instrument._runs.recipe import Recipe
 from instrument._runs.telling import contained
-from instrument.integrations.langchain._answers import answer_of
-from instrument.integrations.langchain._open_runs import told
+from instrument.integrations.langchain._open_runs import entry_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
-    from instrument._payloads.answers import Answer
+    from langchain_core.outputs import LLMResult
+
     from instrument._payloads.kinds import Args
     from instrument._runs.run import Run
 
     FrameworkLayer = dict[str, Any]
 
+_NOTHING: "dict[str, Any]" = {}
 _MODEL_KEYS = ("model", "model_name", "model_id", "deployment_name", "engine")
+
+
+def answer_of(result: "LLMResult") -> Answer:
+    """
+    Read a result of one prompt or conversation.
+    """
+    rows = result.generations
+    if not rows or not rows[0]:
+        return Answer()
+    generation = rows[0][0]
+    message: Any = getattr(generation, "message", None)
+    output: Mapping[str, Any] = result.llm_output or _NOTHING
+    info: Mapping[str, Any] = generation.generation_info or _NOTHING
+    told: Mapping[str, Any] = _NOTHING
+    answer = Answer(generation.text, message)
+    used = None
+    if message is not None:
+        told = message.response_metadata
+        if not isinstance(message.content, str):  # of blocks, old versions take one
+            answer.text = content_text(message.content)
+        used = getattr(message, "usage_metadata", None)
+        for call in getattr(message, "tool_calls", None) or ():
+            answer.called(call["id"], call["name"], call["args"])
+    used = used or _first((output, told), ("token_usage", "usage"))
+    answer.usage = usage_of({"usage": used}) if used else None
+    answer.model = _string(_first((told, output), ("model_name", "model")))
+    reason = _first((told, info, output), ("finish_reason", "stop_reason"))
+    answer.finish_reason = _string(reason)
+    return answer
+
+
+def _first(holders: "tuple[Mapping[str, Any], ...]", names: tuple[str, ...]) -> "Any":
+    for holder in holders:
+        if holder:
+            for name in names:
+                if holder.get(name):
+                    return holder[name]
+    return None
+
+
+def _string(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 class _Original(_payload.Kind):
@@ -30,7 +78,7 @@ class _Original(_payload.Kind):
 
     is_plain = False
 
-    def keep(
+    def note(
         self,
         run: "Run",
         serialized: "Any",
@@ -38,7 +86,7 @@ class _Original(_payload.Kind):
         metadata: "FrameworkLayer | None",
     ) -> None:
         """
-        Keep what LangChain tells at a start, and who hears may know.
+        Note what LangChain tells at a start, and who hears may know.
 
         Args:
             run: Its inputs are as LangChain has them.
@@ -56,7 +104,7 @@ class _Original(_payload.Kind):
 
 
 def _original(run: "Run") -> "tuple[Any, FrameworkLayer]":
-    return told(run).original if run._audience.shows_all else (None, {})
+    return entry_of(run).original if run._audience.shows_all else (None, {})
 
 
 class _Model(_Original):
@@ -65,7 +113,7 @@ class _Model(_Original):
 
     answer_of: "Callable[[Any], Answer]" = staticmethod(answer_of)
 
-    def keep(
+    def note(
         self,
         run: "Run",
         serialized: "Any",
@@ -120,7 +168,7 @@ class _Retriever(_Original, _payload.Retriever):
 
 
 class _Tool(_Original, _payload.Tool):
-    def keep(
+    def note(
         self,
         run: "Run",
         serialized: "Any",
@@ -128,12 +176,12 @@ class _Tool(_Original, _payload.Tool):
         metadata: "FrameworkLayer | None",
     ) -> None:
         run._entry.input_str = keywords.pop("input_str", "")
-        super().keep(run, serialized, keywords, metadata)
+        super().note(run, serialized, keywords, metadata)
 
     def started(self, run: "Run") -> "Args":
         (serialized, text), own = super().started(run)
         if run._audience.shows_all:
-            text = told(run).input_str
+            text = entry_of(run).input_str
         return (serialized, text), own
 
 

@@ -10,8 +10,7 @@ from langchain_core.callbacks.base import BaseCallbackHandler
 
 from instrument.integrations.langchain._bridge import Inline, ToolStartMethod
 from instrument.integrations.langchain._given_handlers import has_been_asked, pass_over
-from instrument.integrations.langchain._starting import StartMethod
-from instrument.integrations.langchain._starts import is_stopped, stopped
+from instrument.integrations.langchain._starting import StartMethod, is_stopped, stopped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,5 +1,8 @@
 """
-The open runs that LangChain told of, by its ids.
+The open runs that LangChain told of, by its ids: found, and ended if it does not.
+
+LangChain sets no variable while it is in a model. But its models are given the run's
+manager, by one name, in a function that is on the stack while they call an SDK.
 """
 
 import sys
@@ -8,7 +11,8 @@ from asyncio import _get_running_loop, current_task
 from weakref import ref
 
 from instrument._audience.plan import Layer, Options
-from instrument._runs.ending import fail
+from instrument._payloads.answers import Answer, answer_of
+from instrument._runs.ending import fail, finish
 from instrument._runs.opening import open_parent
 from instrument.integrations.langchain._given_handlers import (
     ended,
@@ -29,6 +33,9 @@ _MOST = 100_000
 """LangChain forgets to end some runs: those whose start another handler refused."""
 
 _MOST_ENDED = 4_000
+_MANAGER = "run_manager"
+_DEEPEST = 40
+"""How many frames there are at most between LangChain's model and its SDK's call."""
 
 open_runs: "dict[UUID, Run]" = {}
 _ended: "dict[UUID, tuple[UUID, ref[Run]]]" = {}
@@ -38,26 +45,26 @@ _config: "Any" = None
 """LangChain's own ContextVar, once there is one."""
 
 
-class Told:
+class Entry:
     """
     What LangChain alone knows of a run, and where it began.
 
     Attributes:
-        place: The task in which this was made, or the thread where there is none.
+        task: The task in which this was made, or the thread where there is none.
         original: What it told of the object and by keyword, for its own handlers.
         input_str: A tool's input, as it writes it.
         texts: What a model has said so far.
     """
 
-    place: object
+    task: object
     original: "tuple[Any, dict[str, Any]]"
     input_str: str
     texts: list[str]
 
-    __slots__ = ("input_str", "original", "place", "texts")
+    __slots__ = ("input_str", "original", "task", "texts")
 
 
-def place(loop: "Loop") -> object:
+def task_here(loop: "Loop") -> object:
     """
     Give what stands for the task that runs here, or for the thread.
     """
@@ -65,7 +72,7 @@ def place(loop: "Loop") -> object:
     return get_ident() if task is None else ref(task)
 
 
-def told(run: "Run") -> Told:
+def entry_of(run: "Run") -> Entry:
     """
     Give what LangChain told of *run*.
     """
@@ -88,7 +95,7 @@ def find(id: "UUID | None") -> "Run | None":
     return None
 
 
-def keep(run: "Run", own: "tuple[Layer, ...]", loop: "Loop | None") -> "Run | None":
+def remember(run: "Run", own: "tuple[Layer, ...]", loop: "Loop | None") -> "Run | None":
     """
     Remember *run* until it ends; where there are too many, the oldest ends.
 
@@ -102,7 +109,7 @@ def keep(run: "Run", own: "tuple[Layer, ...]", loop: "Loop | None") -> "Run | No
     """
     if open_runs.setdefault(run.id, run) is not run:
         return None
-    run._entry.place = get_ident() if loop is None else place(loop)
+    run._entry.task = get_ident() if loop is None else task_here(loop)
     parent = run._parent
     if parent is not None:
         parent._open_children += 1
@@ -161,6 +168,48 @@ def _oldest(kept: "dict[UUID, Any]") -> "UUID | None":
         return None
 
 
+def finish_stream(run: "Run", outputs: "Any") -> None:
+    """
+    End a stream of sync code; LangChain tells one that was left as a success.
+    """
+    if not run._open_children:
+        finish(run, outputs)
+        return
+    run.outputs = outputs
+    left = GeneratorExit()
+    end_below(run, left, left=False)
+    fail(run, left)
+
+
+def end_below(run: "Run", exc: BaseException, *, left: bool = True) -> None:
+    """
+    End what is still open below *run*, inner before outer.
+
+    LangChain does not tell the end of a tool that is cancelled, nor that of a run
+    whose end another handler did not let pass.
+
+    Args:
+        run: What ends now.
+        exc: What the others end with.
+        left: Leave alone what may go on: background tasks, and other threads.
+    """
+    for below in open_below(run, left=left):
+        if below._tells.is_model:
+            take_partial(below, None)
+        fail(below, exc)
+
+
+def take_partial(run: "Run", response: "Any") -> None:
+    """
+    Keep what a model had said until it failed; LangChain may lack the last token.
+    """
+    run._answer = Answer() if response is None else answer_of(response)
+    text = "".join(entry_of(run).texts)
+    if len(text) > len(run._answer.text):
+        run._answer.text = text
+    run.outputs = run._answer.text or None
+
+
 def open_below(run: "Run", *, left: bool) -> "list[Run]":
     """
     Take the open runs below *run*, the deepest first.
@@ -170,10 +219,10 @@ def open_below(run: "Run", *, left: bool) -> "list[Run]":
         left: Take only those whose code is known not to go on.
     """
     loop = _get_running_loop()
-    if isinstance(run._entry, Told):
-        here = run._entry.place
+    if isinstance(run._entry, Entry):
+        here = run._entry.task
     else:
-        here = get_ident() if loop is None else place(loop)
+        here = get_ident() if loop is None else task_here(loop)
     below = [
         it
         for it in list(open_runs.items())
@@ -193,12 +242,12 @@ def _is_below(link: "Run | None", run: "Run") -> bool:
     return False
 
 
-def _is_left(run: "Run", place: object) -> bool:
+def _is_left(run: "Run", here: object) -> bool:
     """
-    Tell whether the code of *run* goes on no more, where that of *place* is at an end.
+    Tell whether the code of *run* goes on no more, where that of *here* is at an end.
     """
-    own = told(run).place
-    if own == place:
+    own = entry_of(run).task
+    if own == here:
         return True
     task = own() if isinstance(own, ref) else None
     return isinstance(own, ref) and (task is None or task.done())
@@ -235,3 +284,22 @@ def _hand_down(run: "Run", manager: "Any") -> None:
     metadata = getattr(manager, "inheritable_metadata", None) or None
     if tags or metadata:
         run._extra += (Layer(Options(tags=tags, metadata=metadata), "framework"),)
+
+
+def model_in_hand() -> "Run | None":
+    """
+    Give the open run of the model that is calling, whose part an SDK's call is, or None.
+    """
+    if not open_runs:
+        return None
+    frame: Any = sys._getframe(1)
+    for _ in range(_DEEPEST):
+        if _MANAGER in frame.f_code.co_varnames:
+            manager: Any = frame.f_locals.get(_MANAGER)
+            run = open_runs.get(getattr(manager, "run_id", None))  # type: ignore[arg-type]
+            if run is not None and run._tells.is_model:
+                return run
+        frame = frame.f_back
+        if frame is None:
+            break
+    return None

@@ -47,7 +47,7 @@ from langchain_core.tracers.stdout import (
 )
 
 from instrument import callbacks, current_run, traced
-from instrument.integrations.langchain._answers import answer_of
+from instrument.integrations.langchain._kinds import answer_of
 
 pytestmark = [
     pytest.mark.anyio,

@@ -198,7 +198,7 @@ def test_no_model_on_the_stack() -> None:
     """
     A thread of a step's body is in no model of LangChain's.
     """
-    from instrument.integrations.langchain._models import model_in_hand
+    from instrument.integrations.langchain._open_runs import model_in_hand
 
     found: list[object] = []
 
