@@ -103,6 +103,13 @@ async def aflush(layer: "Layer", *, shielded: bool = False) -> None:
                 _flush(listener, layer)
 
 
+def flushed(listener: "Listener") -> "Any":
+    """
+    Call what flushes one handler, and give what that gave: maybe an awaitable.
+    """
+    return _guarded(listener, listener.flusher("flush") or listener.flusher("aflush"))
+
+
 def flush_given(run: "Run") -> None:
     """
     Flush what the call of *run*, which has ended, was given in ``callbacks=``.
@@ -142,7 +149,7 @@ async def _flush_later(
 
 
 def _flush(listener: "Listener", layer: "Layer") -> None:
-    result = _flushed(listener)
+    result = flushed(listener)
     if _is_awaitable(result):
         from instrument._delivery import lanes as _lanes
 
@@ -162,10 +169,6 @@ async def _awaited(listener: "Listener", result: "Any") -> None:
         await result
     except (Exception, SystemExit) as exc:
         _report.failed(listener.handler, "flush", exc)
-
-
-def _flushed(listener: "Listener") -> "Any":
-    return _guarded(listener, listener.flusher("flush") or listener.flusher("aflush"))
 
 
 def _is_awaitable(result: object) -> bool:
@@ -200,7 +203,7 @@ def _flush_at_exit(layer: "Layer") -> None:
         return
     set_state(MUTED)
     lanes = list((layer.lanes or {}).values())
-    served = [(it, _flushed(it)) for it in layer.options.listeners]
+    served = [(it, flushed(it)) for it in layer.options.listeners]
     waiting = [(it, result) for it, result in served if _is_awaitable(result)]
     if not lanes and not waiting:
         return

@@ -5,13 +5,21 @@ Async handlers: where they are awaited, and in what order they hear.
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from inspect import iscoroutinefunction, signature
 from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
 
-from instrument import AsyncCallbackHandler, bind, callbacks, emit, traced
+from instrument import (
+    AsyncCallbackHandler,
+    BaseCallbackHandler,
+    bind,
+    callbacks,
+    emit,
+    traced,
+)
 from instrument._delivery import lanes as _lanes
 from instrument.testing import Recorder
 
@@ -70,6 +78,25 @@ def tell() -> None:
     Be a body that tells something.
     """
     emit("told")
+
+
+@pytest.mark.parametrize(
+    "event", [name for name in dir(BaseCallbackHandler) if name.startswith("on_")]
+)
+async def test_methods_of_the_base_class(event: str) -> None:
+    """
+    Each event has a coroutine function that does nothing, with the signature and the
+    docstring of the sync one.
+    """
+    sync, hear = (
+        getattr(BaseCallbackHandler, event),
+        getattr(AsyncCallbackHandler, event),
+    )
+
+    assert iscoroutinefunction(hear)
+    assert signature(hear).parameters == signature(sync).parameters
+    assert (hear.__doc__, hear.__name__) == (sync.__doc__, event)
+    assert await hear(AsyncCallbackHandler()) is None
 
 
 @both_backends

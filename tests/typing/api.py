@@ -347,6 +347,16 @@ class Wrong(BaseCallbackHandler):
         see(token)
 
 
+class NotAwaited(AsyncCallbackHandler):
+    def on_chain_end(self, outputs: Any, **kwargs: Any) -> None:  # type: ignore[override]
+        see(outputs)
+
+
+async def hear(handler: AsyncLogger, run_id: UUID) -> None:
+    assert_type(await handler.on_text("told", run_id=run_id), None)
+    await handler.on_text(3, run_id=run_id)  # type: ignore[arg-type]
+
+
 class NoBase:
     def on_llm_end(self, response: Any) -> None:
         see(response)

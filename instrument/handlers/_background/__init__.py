@@ -6,8 +6,8 @@ from functools import cache, partial
 from time import monotonic
 
 from instrument import _report
-from instrument._delivery import flush as _serve
 from instrument._delivery import loops as _loops
+from instrument._delivery.flush import flush_at_exit
 from instrument._payloads.answers import LLMResult
 from instrument.handlers._background.event_queue import EventQueue
 from instrument.handlers._shared.checks import checked_size
@@ -38,7 +38,7 @@ class Background(Wrapped):
             raise TypeError(message)
         self._maxsize = maxsize
         self._queues: dict[int, EventQueue] = {}
-        _serve.flush_at_exit(self)
+        flush_at_exit(self)
 
     @property
     def dropped(self) -> int:

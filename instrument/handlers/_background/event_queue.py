@@ -15,7 +15,7 @@ from threading import RLock, Thread, current_thread
 from time import monotonic
 
 from instrument import _report
-from instrument._delivery import flush as _serve
+from instrument._delivery.flush import flushed
 from instrument._state import MUTED, set_state
 
 TYPE_CHECKING = False
@@ -70,7 +70,7 @@ class EventQueue:
         if self._thread is None:
             return None
         done: Future[None] = Future()
-        self._items.put((_FLUSH, partial(_serve._flushed, self._inner)))
+        self._items.put((_FLUSH, partial(flushed, self._inner)))
         self._items.put((_FLUSH, partial(done.set_result, None)))
         return done
 
