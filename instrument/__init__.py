@@ -9,7 +9,7 @@ from instrument._audience.handler import AsyncCallbackHandler, BaseCallbackHandl
 from instrument._audience.listener import Handler, Handlers
 from instrument._payloads.event import Event, Usage
 from instrument._payloads.redact import Secret
-from instrument._runs.current import current_run, emit
+from instrument._runs.opening import current_run, emit
 from instrument._runs.run import Run
 from instrument._scopes.scope import callbacks
 from instrument._traced import traced

@@ -6,7 +6,7 @@ Tasks, ``asyncio.to_thread`` and generators need none of this.
 
 from instrument._callables.decorate import decorated
 from instrument._runs.opening import state_in_hand
-from instrument._scopes.decorator import Bound, bound_iterator
+from instrument._scopes.binding import Bound, bound_iterator
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,3 +1,4 @@
 """
-Stand in for any callable, and drive the body of what it returns.
+Stand in for any callable, and drive the body of what it returns. What a run or a
+handler is, is not known here.
 """

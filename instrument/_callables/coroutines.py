@@ -1,14 +1,15 @@
 """
-Drive coroutines and async generators in a state of their own.
+Drive coroutines and async generators in a state of their own; follow what was returned.
 
 The state is swapped around every resume, not around every item: a body that awaits
 is suspended in the middle of one.
 """
 
 import sys
-from types import coroutine
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, coroutine
 
 from instrument._callables.body import less_one
+from instrument._callables.generators import steps
 from instrument._state import set_state
 
 TYPE_CHECKING = False
@@ -24,6 +25,31 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument._callables.body import Body
+
+
+FOLLOWED = frozenset((GeneratorType, CoroutineType, AsyncGeneratorType))
+"""What a plain function may return that is not done yet."""
+
+
+def follow(inner: "Any", body: "Body") -> "Any":
+    """
+    Give the same kind of thing as *inner*, driven with *body*.
+
+    The driver alone holds *body*, which is told when it is dropped.
+    """
+    if type(inner) is GeneratorType:
+        driver: Any = steps(inner, body, is_begun=inner.gi_suspended)
+        if inner.gi_suspended:
+            # from Python 3.12 on, close() passes over what was not stepped
+            next(driver)
+    elif type(inner) is AsyncGeneratorType:
+        driver = asteps(inner, body)
+    else:
+        driver = followed(inner, body)
+    driver.__name__ = inner.__name__
+    driver.__qualname__ = inner.__qualname__
+    body.inner = inner
+    return driver
 
 
 async def asteps(

@@ -8,12 +8,11 @@ how it ends.
 from itertools import islice
 
 from instrument._payloads.answers import usage_of
-from instrument._runs.current import current_run
-from instrument._runs.ending import afail, afinish, astart, fail, finish, start
+from instrument._runs.ending import afail, afinish, fail, finish
 from instrument._runs.merging import Inner, place
-from instrument._runs.opening import open_run
-from instrument._runs.recipe import Recipe
-from instrument._runs.starting import guarded
+from instrument._runs.opening import Recipe, current_run, open_run
+from instrument._runs.results import guarded
+from instrument._runs.starting import astart, start
 from instrument._state import get_state, set_state
 from instrument._traced.keywords import Keywords
 from instrument._traced.stream import Stream

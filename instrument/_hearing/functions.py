@@ -8,8 +8,9 @@ from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_VARARGS, CO_VARKEYWORDS
 
 from instrument._hearing.frames import SUSPENDS
 from instrument._hearing.watches import NOTHING, HeardCall, Watch, let
-from instrument._runs.ending import fail, finish, start
+from instrument._runs.ending import fail, finish
 from instrument._runs.merging import SORTS, Inner, place
+from instrument._runs.starting import start
 from instrument._state import get_state, set_state
 from instrument._traced import traced
 from instrument._traced.spec import Spec

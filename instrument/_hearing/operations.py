@@ -8,8 +8,8 @@ parameters, as they were given.
 from instrument._hearing.asked_messages import messages_of
 from instrument._hearing.calls import Asked
 from instrument._payloads.messages import get
-from instrument._runs.recipe import Recipe
-from instrument._runs.telling import contained
+from instrument._runs.opening import Recipe
+from instrument._runs.results import contained
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

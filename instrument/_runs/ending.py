@@ -1,82 +1,39 @@
 """
-How a run begins and ends: every start has exactly one terminal event.
+How a run ends, and what that tells: every start has exactly one terminal event.
 
-`start`, `finish` and `fail` work in sync code. Their twins `astart`, `afinish` and
-`afail` return what is to be awaited, or None where no handler is async.
+`finish` and `fail` work in sync code. Their twins `afinish` and `afail` return what is
+to be awaited, or None where no handler is async.
 """
 
 import sys
 
 from instrument import _ids
+from instrument._delivery.dispatch import Delivery, keywords
 from instrument._delivery.flush import aflush_given, flush_given
 from instrument._delivery.loops import cancellations, shield
+from instrument._payloads.answers import LLMResult
 from instrument._runs.opening import endings, open_parent
+from instrument._runs.results import CONTAINERS, guarded, read_answer, recorded
 from instrument._runs.run import Run
-from instrument._runs.starting import failing, returning, starting
 from instrument._state import MUTED, chain, get_state, set_state, without
+from instrument._text import safe_str
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from instrument._delivery.dispatch import Delivery
+    from instrument._audience.audience import Receivers
 
     Pending = Coroutine[Any, Any, None]
 
 
-def start(run: Run, after: "Any" = None) -> None:
-    """
-    Tell that *run* starts, and make it current.
+KEPT = object()
+"""Stands for the outputs that a block has set itself."""
 
-    Args:
-        after: The state to go back to instead, of a run that will not be current.
-
-    Raises:
-        Exception: What a handler with ``raise_error`` raised; the run has ended then.
-    """
-    if after is None:
-        after = run
-    set_state(MUTED)
-    try:
-        rest = starting(run)
-        if rest is not None:
-            rest.now()
-    except BaseException as exc:
-        set_state(after)
-        fail(run, exc)
-        raise
-    set_state(after)
-
-
-def astart(run: Run) -> "Pending | None":
-    """
-    The same in async code.
-    """
-    set_state(MUTED)
-    try:
-        rest = starting(run)
-        waiting = None if rest is None else rest.step()
-    except BaseException as exc:
-        set_state(run)
-        fail(run, exc)
-        raise
-    if rest is not None and (waiting is not None or rest.error is not None):
-        return _start_later(run, rest, waiting)
-    set_state(run)
-    return None
-
-
-async def _start_later(run: Run, rest: "Delivery", waiting: "Any") -> None:
-    try:
-        await rest.later(waiting)
-    except BaseException as exc:
-        set_state(run)
-        pending = afail(run, exc)
-        if pending is not None:
-            await pending
-        raise
-    set_state(run)
+_ORIGIN = "__instrument_origin__"
+_TRACES = 64
+"""How many traces one exception object remembers; some are raised for ever."""
 
 
 def finish(run: Run, outputs: object) -> None:
@@ -232,6 +189,117 @@ async def _settle_later(run: Run, rest: "Delivery", after: object) -> None:
         set_state(after)
     if rest.error is not None:
         raise rest.error
+
+
+def returning(run: Run, outputs: object) -> Delivery | None:
+    """
+    Take what *run* returned, and tell it; give what is left to do.
+    """
+    kind = run._tells
+    if outputs is KEPT:
+        outputs = run._outputs
+        if kind.is_model:
+            read_answer(run, outputs)
+    else:
+        if run._spec_outputs is not None:
+            outputs = recorded(run, outputs)
+        elif kind.is_model:
+            read_answer(run, outputs)
+        if run._audience.shows_all and outputs.__class__ not in CONTAINERS:
+            run._outputs = outputs
+        else:
+            run.outputs = outputs
+    receivers = run._voices.end
+    if not receivers.entries:
+        return None
+    is_made = kind.is_model and not (kind.is_whole and run._audience.shows_all)
+    value = guarded(run, kind.ended) if is_made else run._outputs
+    if receivers.native:
+        return _ending(run, receivers, value)
+    count = 0
+    try:
+        for method in receivers.methods:
+            count += 1
+            result = method(
+                value,
+                run_id=run.id,
+                parent_run_id=run.parent_id,
+                tags=list(run.tags) if run._tagged else [],
+                metadata=dict(run._metadata or run.metadata) if run._described else {},
+                name=run.name,
+                run=run,
+            )
+            if result is not None:
+                return _ending(run, receivers, value).after(count, result)
+    except (Exception, SystemExit) as exc:
+        return _ending(run, receivers, value).after(count, None, exc)
+    return None
+
+
+def _ending(run: Run, receivers: "Receivers", value: "Any") -> Delivery:
+    if isinstance(value, LLMResult):
+        value.read()  # who answers with an awaitable looks at it later
+    return Delivery(run, run._tells.end, receivers, (value,), _end_data)
+
+
+def failing(run: Run, exc: BaseException) -> Delivery | None:
+    """
+    Take what was raised in *run*, and tell it; give what is left to do.
+    """
+    kind = run._tells
+    run.error = exc
+    run.error_origin = _is_origin(exc, run)
+    if run._inner is not None and run._answer is None:
+        run._answer = run._inner
+        run.usage = run.usage or run._inner.usage or run.usage
+    receivers = run._audience.receivers(kind.error)
+    if not receivers.entries:
+        return None
+    own = guarded(run, kind.failed) if receivers.typed else None
+    kwargs = keywords(run, own)
+    return Delivery(run, kind.error, receivers, (exc,), _error_data, kwargs)
+
+
+def _is_origin(exc: BaseException, run: Run) -> bool:
+    """
+    Tell whether *exc* is seen in this trace for the first time, and mark it.
+
+    The mark is on the exception: builtin ones refuse weak references, and an id may
+    be another's by now.
+    """
+    trace_id = run.trace_id
+    seen = exc.__dict__.get(_ORIGIN, ())
+    if trace_id in seen:
+        return False
+    exc.__dict__[_ORIGIN] = (*seen[-_TRACES:], trace_id)
+    return True
+
+
+def _end_data(run: Run) -> "dict[str, Any]":
+    return {
+        **run._tells.end_data(run),
+        **_measures(run),
+        "time_to_first_token_s": run.time_to_first_token_s,
+    }
+
+
+def _error_data(run: Run) -> "dict[str, Any]":
+    partial = run.outputs is not None or run._answer is not None
+    return {
+        "type": type(run.error).__qualname__,
+        "message": run._own(safe_str(run.error), "error"),
+        "origin": run.error_origin,
+        **_measures(run),
+        **(run._tells.end_data(run) if partial else {}),
+    }
+
+
+def _measures(run: Run) -> "dict[str, Any]":
+    return {
+        "usage": run.usage.to_dict(),
+        "status": run.status,
+        "duration_s": run.duration_s,
+    }
 
 
 def _close(run: Run, status: str, exc: object = None) -> "Any":

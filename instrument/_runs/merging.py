@@ -9,9 +9,8 @@ child.
 from instrument._audience.plan import NOBODY, View
 from instrument._payloads.answers import Answer, answer_of, take, usage_of
 from instrument._payloads.redact import redacted
-from instrument._runs.current import INERT, current_run
-from instrument._runs.opening import nearer, open_parent
-from instrument._runs.starting import guarded
+from instrument._runs.opening import INERT, current_run, nearer, open_parent
+from instrument._runs.results import guarded
 from instrument._state import Frame, get_state, leave, set_state
 
 TYPE_CHECKING = False

@@ -5,33 +5,27 @@
 from itertools import count, islice
 
 from instrument import _ids, _report
-from instrument._audience.plan import NOBODY, Layer, Options, Plan, View
+from instrument._audience.plan import Layer, Options, Plan, View
+from instrument._delivery.dispatch import Delivery, keywords
+from instrument._payloads.answers import Unread
 from instrument._payloads.event import Usage
 from instrument._payloads.redact import redacted
-from instrument._runs.facts import Facts
-from instrument._runs.recipe import Recipe
-from instrument._runs.telling import CONTAINERS, contained
+from instrument._runs.results import CONTAINERS, contained, failure_of
+from instrument._state import MUTED, Frame, get_state, muted, set_state
+from instrument._text import safe_str
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any, Protocol
+    from collections.abc import Callable, Coroutine
+    from typing import Any
     from uuid import UUID
 
     from instrument._audience.audience import Audience
     from instrument._payloads.answers import Answer
-
-    class Binding(Protocol):
-        is_own: bool
-        keyed: bool
-        quick: dict[object, Callable[..., dict[str, Any]]]
-
-        def bound(
-            self, args: tuple[Any, ...], kwargs: dict[str, Any], instance: object
-        ) -> dict[str, Any]: ...
+    from instrument._runs.opening import Binding, Recipe
 
 
-class Run(Facts):
+class Run(Frame):
     """
     One timed call of something: a chain, a model, a tool.
 
@@ -51,6 +45,7 @@ class Run(Facts):
     """
 
     is_run = True
+    id: "UUID"
     parent_id: "UUID | None"
     depth = 0
     status = "running"
@@ -73,6 +68,10 @@ class Run(Facts):
     _entry: "Any" = None
     _below: "tuple[Plan, tuple[Layer, ...], Plan] | None" = None
     _open_children = 0  # as far as a framework tells of them
+    _first_token_ns: int | None = None
+    _model: str | None = None
+    _usage = Usage()
+    _answer: "Answer | Unread | None" = None
 
     def __init__(
         self,
@@ -195,6 +194,31 @@ class Run(Facts):
         first = self._first_token_ns
         return None if first is None else (first - self._started_ns) / 1e9
 
+    @property
+    def model(self) -> str | None:
+        """
+        The name of the model, as far as it is known: the one that has answered.
+        """
+        self._read_answer()
+        return self._model
+
+    @model.setter
+    def model(self, name: str | None) -> None:
+        self._model = name
+
+    @property
+    def usage(self) -> Usage:
+        """
+        What a model call consumed; its fields are None while not known.
+        """
+        self._read_answer()
+        return self._usage
+
+    @usage.setter
+    def usage(self, usage: Usage) -> None:
+        self._read_answer()
+        self._usage = usage
+
     def add_tags(self, *tags: str) -> None:
         """
         Add tags to this run and to those it starts later.
@@ -229,6 +253,92 @@ class Run(Facts):
                 message += f". It takes {', '.join(Usage.__slots__)}."
             _report.complain(message, None)
 
+    def token(self, text: str, chunk: object = None, channel: str = "text") -> None:
+        """
+        Tell a piece of a model's answer: ``on_llm_new_token``.
+
+        Args:
+            text: Its text.
+            chunk: The provider's own object.
+            channel: ``text``, ``reasoning`` or ``tool_call``.
+        """
+        state = get_state()
+        rest = self._token(text, chunk, channel)
+        try:
+            if rest is not None:
+                rest.now()
+        finally:
+            set_state(state)
+
+    def token_after(
+        self,
+        count: int,
+        answer: object,
+        text: str,
+        chunk: object,
+        exc: BaseException | None = None,
+    ) -> None:
+        """
+        Go on with a token behind the first *count* handlers, who have heard it.
+
+        Args:
+            answer: What the last of them returned, or
+            exc: what it raised.
+        """
+        self._told(text, chunk, "text").after(count, answer, exc).now()
+
+    def atoken(
+        self, text: str, chunk: object = None, channel: str = "text"
+    ) -> "Coroutine[Any, Any, None] | None":
+        """
+        The same in async code: what it returns is to be awaited, if it is not None.
+        """
+        state = get_state()
+        rest = self._token(text, chunk, channel)
+        try:
+            waiting = None if rest is None else rest.step()
+            if rest is not None and waiting is not None:
+                return _finish_later(rest, waiting, state)
+            if rest is not None:
+                rest.now()
+        finally:
+            set_state(state)
+        return None
+
+    def text(self, text: str) -> None:
+        """
+        Say something: ``on_text``.
+        """
+        shown = self._own(text, "text")
+        self._tell("on_text", (shown,), {"text": shown})
+
+    def retry(self, state: object) -> None:
+        """
+        Tell that it tries again: ``on_retry``, with tenacity's state or a number.
+        """
+        shown = state if isinstance(state, int) else self._own(state, "retry")
+        data = {"attempt": getattr(state, "attempt_number", shown)}
+        exc = failure_of(state)
+        if exc is not None:
+            data["type"] = type(exc).__qualname__
+            data["message"] = self._own(safe_str(exc), "error")
+        self._tell("on_retry", (shown,), data)
+
+    def emit(
+        self, name: str, data: object = None, heard: "Audience | None" = None
+    ) -> None:
+        """
+        Tell an event of the application's own: ``on_custom_event``.
+
+        Args:
+            name: The event's name.
+            data: Anything.
+            heard: Who hears it; by default those who hear the run.
+        """
+        shown = self._own(data, "data", heard)
+        told = {"name": name, "data": shown}
+        self._tell("on_custom_event", (name, shown), told, heard)
+
     def viewed_without(self, layers: "tuple[Layer, ...]") -> View:
         """
         Give what stands over this run so that *layers* are not heard below.
@@ -254,6 +364,25 @@ class Run(Facts):
 
     def _root_run(self) -> "Run":
         return self._root or self
+
+    def _answered(self, answer: "Answer") -> None:
+        """
+        Take all that a model told.
+        """
+        self._answer = answer
+        if answer.usage is not None and not self._usage:
+            self._usage = answer.usage
+        self._model = answer.model or self._model
+
+    def _read_answer(self) -> "Answer | None":
+        """
+        Give what a model told so far.
+        """
+        answer = self._answer
+        if isinstance(answer, Unread):
+            answer = answer.read()
+            self._answered(answer)
+        return answer
 
     def _take(self) -> None:
         """
@@ -295,19 +424,69 @@ class Run(Facts):
         self._extra += (layer,)
         self._plan = Plan(self._plan, layer)
 
+    def _own(self, value: "Any", name: str, heard: "Audience | None" = None) -> "Any":
+        """
+        Give a payload as handlers may have it: redacted, and in a container of its own.
+        """
+        heard = heard or self._audience
+        if not heard.capture:
+            return None
+        if heard.redactors:
+            value = redacted(value, heard.redactors, (name,))
+        return contained(value)
 
-def _settle_layout() -> None:
-    """
-    Show the interpreter which attributes runs have, in one order, before the first.
+    def _token(self, text: str, chunk: object, channel: str) -> Delivery | None:
+        """
+        Tell a token to those who answer at once; give what is left to do.
+        """
+        if self._ended_ns is not None:
+            return None
+        if self._first_token_ns is None:
+            self._first_token_ns = _ids.clock_ns()
+        receivers = self._audience.receivers("on_llm_new_token")
+        if not receivers.entries or get_state() is MUTED:
+            return None
+        if not self._audience.shows_all:
+            text, chunk = self._own(text, "token") or "", None
+        return self._told(text, chunk, channel)
 
-    It shares a class's layout, 30 names at most, as its first objects grow; a run with
-    others, or in another order, costs 300 bytes and a tenth of the time more.
-    """
-    first = Run(Recipe("first", "chain"), None, NOBODY, NOBODY.settle(), None)
-    first.depth = 0
-    first._call = first._inputs = first._outputs = first._metadata = None
-    first._entry = first._params = first._answer = None
-    first.status, first.model, first.provider, first._added = "ok", None, None, ()
+    def _told(self, text: str, chunk: object, channel: str) -> Delivery:
+        heard = self._audience
+        receivers = heard.receivers("on_llm_new_token")
+        kwargs = {
+            "chunk": chunk,
+            "run_id": self.id,
+            "parent_run_id": self.parent_id,
+            "tags": list(self.tags) if heard.tags or self._added else [],
+            "run": self,
+        }
+        data = {"token": text, "channel": channel}
+        set_state(MUTED)
+        return Delivery(
+            self, "on_llm_new_token", receivers, (text,), lambda _: data, kwargs
+        )
+
+    def _tell(
+        self,
+        event: str,
+        args: "tuple[Any, ...]",
+        data: "dict[str, Any]",
+        heard: "Audience | None" = None,
+    ) -> None:
+        receivers = (heard or self._audience).receivers(event)
+        is_mute = get_state() is MUTED
+        if not receivers.entries or is_mute or self._ended_ns is not None:
+            return
+        kwargs = keywords(self)
+        if event == "on_custom_event":  # its own first argument is called name
+            del kwargs["name"]
+        with muted():
+            Delivery(self, event, receivers, args, lambda _: data, kwargs).now()
 
 
-_settle_layout()
+async def _finish_later(delivery: Delivery, waiting: "Any", state: object) -> None:
+    set_state(MUTED)
+    try:
+        await delivery.later(waiting)
+    finally:
+        set_state(state)

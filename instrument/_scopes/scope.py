@@ -7,6 +7,7 @@ elsewhere, it is closed in all of them.
 """
 
 from copy import copy
+from sys import _getframe
 
 from instrument._audience.listener import as_listener
 from instrument._audience.plan import (
@@ -24,13 +25,13 @@ from instrument._delivery import flush as _serve
 from instrument._delivery.loops import Forks, cancellations, running_loop
 from instrument._payloads.redact import as_redactor
 from instrument._scopes.decorator import Scoped
-from instrument._scopes.entries import leaving, place
 from instrument._state import (
     DISABLED,
     MUTED,
     PROCESS,
     STATE,
     Frame,
+    chain,
     find,
     get_state,
     live_state,
@@ -42,7 +43,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from contextvars import Token
-    from types import TracebackType
+    from types import CodeType, FrameType, TracebackType
     from typing import Any, Self, TypeVar
 
     from instrument._audience.listener import Handler
@@ -50,6 +51,10 @@ if TYPE_CHECKING:
     from instrument._runs.run import Run
 
     F = TypeVar("F", bound=Callable[..., Any])
+
+
+_OWN = ("instrument._scopes.scope", "instrument._traced.block")
+"""Modules whose frames stand between a ``with`` statement and its object."""
 
 
 class Scope(Frame, Layer, Plan):
@@ -316,6 +321,42 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             if listener.flushes:
                 return True
         return False
+
+
+def place(depth: int = 2) -> "tuple[int, CodeType] | tuple[()]":
+    """
+    Tell from where the caller's caller, or one further up, enters an object.
+    """
+    try:
+        frame = _getframe(depth)
+    except ValueError:  # called by the interpreter itself
+        return ()
+    return id(frame), frame.f_code
+
+
+def leaving(owner: object, entries: "Mapping[int, Frame]") -> "Frame | None":
+    """
+    Choose which of several *entries* of *owner* is left now.
+
+    Returns:
+        The one entered from where it is left, else the innermost of this Context; as
+        it stands in this Context's chain, if it does.
+    """
+    frames = [frame for frame in chain(get_state()) if frame._owner is owner]
+    here = {id(frame.__dict__.get("_original") or frame): frame for frame in frames}
+    caller = _caller()
+    left = id(caller), caller.f_code
+    for entry in [*here.values(), *reversed(list(entries.values()))]:
+        if entry._place == left:
+            return here.get(id(entry), entry)
+    return frames[0] if frames else None
+
+
+def _caller() -> "FrameType":
+    frame = _getframe(1)
+    while frame.f_globals.get("__name__") in _OWN and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
 
 
 def _close(scope: Scope) -> None:

@@ -1,5 +1,6 @@
 """
-`traced`: make runs of calls, or of a block.
+`traced`: make runs of calls, or of a block. Functions that nobody has decorated do not
+come in here.
 """
 
 from instrument._audience.plan import checked_metadata, checked_tags

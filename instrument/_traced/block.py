@@ -2,12 +2,10 @@
 ``with traced("name")``: a run around a block.
 """
 
-from instrument._runs.current import INERT
-from instrument._runs.ending import afail, afinish, astart, fail, finish, start
-from instrument._runs.opening import open_run
-from instrument._runs.recipe import Recipe
-from instrument._runs.starting import KEPT
-from instrument._scopes.entries import leaving, place
+from instrument._runs.ending import KEPT, afail, afinish, fail, finish
+from instrument._runs.opening import INERT, Recipe, open_run
+from instrument._runs.starting import astart, start
+from instrument._scopes.scope import leaving, place
 from instrument._state import STATE, Frame, find, get_state, set_state
 
 TYPE_CHECKING = False

@@ -9,7 +9,14 @@ comes. Plain constructions stay as they were.
 
 from instrument._audience.plan import Layer, checked_metadata, checked_tags
 from instrument._callables.decorate import wrapping_of
-from instrument._traced.keywords import Keywords, constructed, handlers
+from instrument._traced.keywords import (
+    SLOT,
+    Held,
+    Keywords,
+    constructed,
+    handlers,
+    held_by,
+)
 from instrument._traced.spec import Spec
 
 TYPE_CHECKING = False
@@ -17,34 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 KEYWORDS = ("callbacks", "tags", "metadata")
-SLOT = "_instrument_layer"
 _PREPARED = "__instrument_init__"
-
-
-class Held:
-    """
-    The layers of one object, kept in it; copies share them, pickles leave them out.
-    """
-
-    __slots__ = ("layers",)
-
-    def __init__(self, *layers: Layer) -> None:
-        self.layers = layers
-
-    def __deepcopy__(self, memo: object) -> "Held":
-        return self
-
-    def __reduce__(self) -> "Any":
-        return Held, ()  # handlers stay in their process
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Held)  # objects compare by what is theirs
-
-    def __hash__(self) -> int:
-        return hash(Held)
-
-    def __repr__(self) -> str:
-        return "<handlers>"
 
 
 def decorate_class(cls: type, given: Keywords) -> type:
@@ -65,27 +45,6 @@ def decorate_class(cls: type, given: Keywords) -> type:
         _take_keywords(cls)
         _hook_subclasses(cls)
     return cls
-
-
-def layers_of(owner: object) -> "tuple[Layer, ...]":
-    """
-    Give the layers of an object of a traced class: its class's, then its own.
-    """
-    cls = owner if isinstance(owner, type) else type(owner)
-    found = [vars(base).get(SLOT) for base in reversed(cls.__mro__)]
-    held = [each for each in found if isinstance(each, Held)]
-    if owner is not cls:
-        own = _own(owner)
-        if isinstance(own, Held) and not any(own is each for each in held):
-            held.append(own)
-    return tuple(layer for each in held for layer in each.layers)
-
-
-def _own(owner: object) -> object:
-    try:
-        return object.__getattribute__(owner, SLOT)
-    except AttributeError:
-        return None
 
 
 def _check(cls: type, given: Keywords) -> None:
@@ -176,14 +135,14 @@ def _prepare(cls: "Any", *, is_plain: bool) -> None:
 
     @functools.wraps(original)
     def __init__(self: "Any", /, *args: "Any", **kwargs: "Any") -> None:  # noqa: N807
-        held = _own(self)
+        held = held_by(self)
         rest = _accepted(original, kwargs)
         if original is not object.__init__:
             original(self, *args, **rest)
         elif is_plain and (args or rest):
             message = f"{cls.__name__}() takes no arguments"  # Python's own words
             raise TypeError(message)
-        if isinstance(held, Held) and _own(self) is not held:
+        if isinstance(held, Held) and held_by(self) is not held:
             object.__setattr__(self, SLOT, held)  # __init__ filled __dict__ anew
 
     setattr(__init__, _PREPARED, True)

@@ -1,5 +1,6 @@
 """
-The keywords of ``traced(...)``, and what they add to who hears.
+The keywords of ``traced(...)``, what they add to who hears, and where an object of a
+traced class keeps that.
 """
 
 from instrument._audience.listener import as_listener
@@ -26,6 +27,7 @@ NAMES = (
     "model",
     "provider",
 )
+SLOT = "_instrument_layer"
 
 
 class Keywords:
@@ -108,3 +110,50 @@ def constructed(
         if listener.flushes:
             flush_at_exit(listener)
     return Options(listeners or (), tags or (), metadata or None)
+
+
+class Held:
+    """
+    The layers of one object, kept in it; copies share them, pickles leave them out.
+    """
+
+    __slots__ = ("layers",)
+
+    def __init__(self, *layers: Layer) -> None:
+        self.layers = layers
+
+    def __deepcopy__(self, memo: object) -> "Held":
+        return self
+
+    def __reduce__(self) -> "Any":
+        return Held, ()  # handlers stay in their process
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Held)  # objects compare by what is theirs
+
+    def __hash__(self) -> int:
+        return hash(Held)
+
+    def __repr__(self) -> str:
+        return "<handlers>"
+
+
+def layers_of(owner: object) -> "tuple[Layer, ...]":
+    """
+    Give the layers of an object of a traced class: its class's, then its own.
+    """
+    cls = owner if isinstance(owner, type) else type(owner)
+    found = [vars(base).get(SLOT) for base in reversed(cls.__mro__)]
+    held = [each for each in found if isinstance(each, Held)]
+    if owner is not cls:
+        own = held_by(owner)
+        if isinstance(own, Held) and not any(own is each for each in held):
+            held.append(own)
+    return tuple(layer for each in held for layer in each.layers)
+
+
+def held_by(owner: object) -> object:
+    try:
+        return object.__getattribute__(owner, SLOT)
+    except AttributeError:
+        return None

@@ -6,14 +6,14 @@ from types import CoroutineType
 
 from instrument import _report, _state
 from instrument._audience.plan import Layer
+from instrument._callables.coroutines import FOLLOWED, follow
 from instrument._callables.decorate import decorated, is_coroutine_function
-from instrument._callables.follow import FOLLOWED, follow
-from instrument._runs.ending import afail, afinish, astart, fail, finish, start
-from instrument._runs.opening import open_run
-from instrument._runs.recipe import Recipe
+from instrument._runs.ending import afail, afinish, fail, finish
+from instrument._runs.opening import Recipe, open_run
+from instrument._runs.starting import astart, start
 from instrument._state import MUTED, get_state, muted, set_state
 from instrument._traced.arguments import Binder
-from instrument._traced.keywords import Keywords, constructed, handlers
+from instrument._traced.keywords import Keywords, constructed, handlers, layers_of
 from instrument._traced.stream import Stream
 
 TYPE_CHECKING = False
@@ -237,11 +237,12 @@ class Spec:
     ) -> "tuple[Layer, ...]":
         layers = self.layers
         owner = instance if instance is not None else args[0] if args else None
-        if self.watch and owner is not None:
-            from instrument._traced.classes import layers_of
-
-            if instance is not None or self._binder.is_method_of(owner, self.wrapper):
-                layers += layers_of(owner)
+        if (
+            self.watch
+            and owner is not None
+            and (instance is not None or self._binder.is_method_of(owner, self.wrapper))
+        ):
+            layers += layers_of(owner)
         if self._takes_callbacks and CALLBACKS in kwargs:
             options = constructed(handlers(kwargs.pop(CALLBACKS)), None, None)
             if options and get_state() is not MUTED:

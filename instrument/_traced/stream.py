@@ -6,8 +6,9 @@ from instrument import _ids, _report
 from instrument._callables.body import Body
 from instrument._delivery.flush import flush_given, stream_closed, stream_opened
 from instrument._payloads.answers import Answer, only_text, take
-from instrument._runs.ending import afail, afinish, astart, fail, finish, start
-from instrument._runs.starting import guarded, recorded
+from instrument._runs.ending import afail, afinish, fail, finish
+from instrument._runs.results import guarded, recorded
+from instrument._runs.starting import astart, start
 from instrument._state import MUTED, leave, set_state
 
 TYPE_CHECKING = False

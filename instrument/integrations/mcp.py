@@ -10,7 +10,7 @@ from instrument._hearing.monitored.methods import methods
 from instrument._hearing.operations import Operation
 from instrument._hearing.targets import Targets
 from instrument._hearing.wrapped.methods import Rule
-from instrument._runs.recipe import Recipe
+from instrument._runs.opening import Recipe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from instrument._hearing.monitored.streams import (
 )
 from instrument._hearing.targets import Targets
 from instrument._hearing.wrapped.streams import hear_stream
-from instrument._runs.recipe import Recipe
+from instrument._runs.opening import Recipe
 from instrument.testing import Recorder
 
 MODULE = """

@@ -38,6 +38,36 @@ FLOORS = [
 ]
 FLOOR_OF = {name: level for level, names in enumerate(FLOORS) for name in names}
 
+# What lies at the top of the package: a reader's first list of guesses.
+ENTRIES = {
+    "__init__.py",
+    "__main__.py",
+    "_audience",
+    "_callables",
+    "_delivery",
+    "_demo",
+    "_forks.py",
+    "_hearing",
+    "_ids.py",
+    "_payloads",
+    "_pytest.py",
+    "_report.py",
+    "_runs",
+    "_scopes",
+    "_state.py",
+    "_text.py",
+    "_traced",
+    "auto.py",
+    "cli.py",
+    "exceptions.py",
+    "handlers",
+    "integrations",
+    "propagation.py",
+    "py.typed",
+    "testing.py",
+}
+
+# A limit of 330 lines cut concepts into slices: three files for one class.
 FILE_LINES_LIMIT = 500
 FUNCTION_LINES_LIMIT = 40
 
@@ -180,6 +210,28 @@ def test_imports_point_down(module: str) -> None:
     }
 
     assert not wrong
+
+
+def test_no_cycle_of_imports() -> None:
+    """
+    No module imports itself through others, also inside functions, when it runs.
+    """
+    left = {name: set(imports_of(tree, name)) for name, tree in TREES.items()}
+
+    while leaves := {name for name, targets in left.items() if not targets & set(left)}:
+        left = {name: targets for name, targets in left.items() if name not in leaves}
+
+    assert left == {}
+
+
+def test_entries() -> None:
+    """
+    The top of the package holds 25 entries, each with a name that says what is in it.
+    """
+    found = {path.name for path in PACKAGE.iterdir()} - {"__pycache__"}
+
+    assert found == ENTRIES
+    assert len(ENTRIES) == 25
 
 
 @every_module

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from instrument import _state, callbacks
-from instrument._scopes.entries import place
+from instrument._scopes.scope import place
 from instrument.testing import Recorder
 
 

@@ -12,7 +12,7 @@ from instrument import callbacks, current_run, traced
 from instrument._hearing.calls import Asked, Own, abegin, begin
 from instrument._runs import merging as _merge
 from instrument._runs.merging import Inner, Nested
-from instrument._runs.recipe import Recipe
+from instrument._runs.opening import Recipe
 from instrument._state import set_state
 from instrument.testing import Recorder
 

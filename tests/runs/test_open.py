@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from instrument import Run, callbacks, traced
-from instrument._runs.ending import finish, start
-from instrument._runs.opening import open_run
-from instrument._runs.recipe import Recipe
+from instrument._runs.ending import finish
+from instrument._runs.opening import Recipe, open_run
+from instrument._runs.starting import start
 from instrument.testing import Recorder
 
 

@@ -9,7 +9,7 @@ from types import AsyncGeneratorType, GeneratorType
 from instrument._hearing.calls import begin, is_wrapped
 from instrument._hearing.monitored.streams import StreamCall, StreamWatch, keep
 from instrument._hearing.watches import HeardCall, Watch, let
-from instrument._runs.starting import guarded
+from instrument._runs.results import guarded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

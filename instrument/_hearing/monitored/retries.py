@@ -4,8 +4,8 @@ Tell that a model's call is tried again: by the SDK's own hand, or by tenacity's
 
 from instrument._hearing.calls import is_wrapped
 from instrument._hearing.watches import Watch, let
-from instrument._runs.current import current_run
 from instrument._runs.merging import SORTS
+from instrument._runs.opening import current_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from instrument._hearing.wrapped.streams import (
     make_call,
 )
 from instrument._hearing.wrapped.twins import Twin, twin_of
-from instrument._runs.starting import guarded
+from instrument._runs.results import guarded
 from instrument._state import get_state
 
 TYPE_CHECKING = False

@@ -9,8 +9,8 @@ from instrument._payloads import kinds as _payload
 from instrument._payloads.answers import Answer, usage_of
 from instrument._payloads.messages import content_text
 from instrument._payloads.redact import redacted
-from instrument._runs.recipe import Recipe
-from instrument._runs.telling import contained
+from instrument._runs.opening import Recipe
+from instrument._runs.results import contained
 from instrument.integrations.langchain._open_runs import entry_of
 
 TYPE_CHECKING = False

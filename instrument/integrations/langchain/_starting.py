@@ -15,9 +15,9 @@ from instrument._audience.audience import Audience
 from instrument._audience.plan import FrameworkLayer, Layer, Options, linked
 from instrument._payloads.kinds import CHAIN
 from instrument._payloads.redact import redacted
-from instrument._runs.ending import astart, start
 from instrument._runs.opening import open_run
-from instrument._runs.telling import CONTAINERS
+from instrument._runs.results import CONTAINERS
+from instrument._runs.starting import astart, start
 from instrument._state import get_state
 from instrument.integrations.langchain import _open_runs
 from instrument.integrations.langchain._bridge_methods import (

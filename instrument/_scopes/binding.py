@@ -1,0 +1,154 @@
+"""
+`bind`: functions and iterators that run in the scope in which they were bound.
+"""
+
+from instrument._audience.plan import NOBODY, View
+from instrument._callables.body import Body
+from instrument._callables.coroutines import FOLLOWED, follow
+from instrument._callables.decorate import decorated
+from instrument._runs.opening import state_in_hand
+from instrument._state import MUTED, Frame, get_state, leave, set_state
+from instrument._text import safe_repr
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Generator,
+        Iterator,
+    )
+    from typing import Any
+
+
+def captured(state: "Any") -> View:
+    """
+    Give the scope of *state* as a frame that can be linked in elsewhere.
+    """
+    if not isinstance(state, Frame):
+        return View(NOBODY, None)
+    return View(state._plan, state if state.is_run else state.run)  # type: ignore[arg-type]
+
+
+class BoundBody(Body):
+    """
+    An iterator that is stepped in a captured scope.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, state: object) -> None:
+        super().__init__(captured(state))
+        if state is MUTED:
+            self.state = MUTED
+
+    def returned(self, value: object) -> None:
+        _leave(self.frame)
+
+    def areturned(self, value: object) -> None:
+        _leave(self.frame)
+
+    def failed(self, exc: BaseException) -> None:
+        _leave(self.frame)
+
+    def afailed(self, exc: BaseException) -> None:
+        _leave(self.frame)
+
+
+class Bound:
+    """
+    How `bind` wraps a function.
+    """
+
+    def __init__(self, state: object) -> None:
+        self._state = state
+        self.wrapper = None
+
+    def rebuilt(self, target: "Any") -> "Any":
+        """
+        Bind a copy of the function to the same scope.
+        """
+        return decorated(target, Bound(self._state), "bind")
+
+    def __reduce__(self) -> "Any":
+        return Bound, (None,)  # the scope stays in its process
+
+    def plain(self, function: "Any") -> "Callable[..., Any]":
+        def bound(*args: "Any", **kwargs: "Any") -> "Any":
+            frame = self._enter()
+            try:
+                result = function(*args, **kwargs)
+            finally:
+                _leave(frame)
+            return self._left(result)
+
+        return bound
+
+    def coroutine(self, function: "Any") -> "Callable[..., Any]":
+        async def bound(*args: "Any", **kwargs: "Any") -> "Any":
+            frame = self._enter()
+            try:
+                return await function(*args, **kwargs)
+            finally:
+                _leave(frame)
+
+        return bound
+
+    def called(
+        self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
+    ) -> "Any":
+        frame = self._enter()
+        try:
+            result = wrapped(*args, **kwargs)
+        finally:
+            _leave(frame)
+        return self._left(result)
+
+    deferred = called
+
+    def _left(self, result: "Any") -> "Any":
+        if result.__class__ in FOLLOWED:
+            return follow(result, BoundBody(self._state))
+        return result
+
+    def _enter(self) -> View:
+        frame = captured(self._state)
+        frame._outer = state = get_state()
+        if state is not MUTED:  # what a handler calls stays mute
+            set_state(MUTED if self._state is MUTED else frame)
+        return frame
+
+
+def _leave(frame: Frame) -> None:
+    if get_state() is MUTED:
+        set_state(frame._outer)
+    else:
+        leave(frame)
+
+
+def bound_iterator(target: "Any") -> "Any":
+    """
+    Step an iterator or async iterator in the scope of now.
+
+    Raises:
+        TypeError: If it is neither, nor can be called.
+    """
+    body = BoundBody(state_in_hand())
+    if target.__class__ in FOLLOWED:
+        return follow(target, body)
+    if hasattr(type(target), "__next__"):
+        return follow(_stepping(target), body)
+    if hasattr(type(target), "__anext__"):
+        return follow(_astepping(target), body)
+    message = f"bind takes a function or an iterator, not {safe_repr(target)}."
+    raise TypeError(message)
+
+
+def _stepping(iterator: "Iterator[Any]") -> "Generator[Any, None, None]":
+    yield from iterator
+
+
+async def _astepping(iterator: "AsyncIterator[Any]") -> "AsyncGenerator[Any, None]":
+    async for item in iterator:
+        yield item
