@@ -39,7 +39,7 @@ class Frame:
         _plan: Who hears what starts here.
         _layers: What this frame itself added to the plan.
         _owner: The ``callbacks`` or ``traced`` object that opened it.
-        _place: From where that was entered.
+        _entered_from: From where that was entered.
         _stands_on: The run that it is a view of: it goes with that.
         _is_gone: True once it was left from another Context than its own: it is
             skipped by whoever finds it on top.
@@ -49,7 +49,7 @@ class Frame:
     _plan: "Plan"
     _layers: "tuple[Layer, ...]" = ()
     _owner: object = None
-    _place: "tuple[Any, ...]" = ()
+    _entered_from: "tuple[Any, ...]" = ()
     _is_gone = False
     is_run = False
     _stands_on: "Frame | None" = None

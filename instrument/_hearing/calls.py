@@ -9,7 +9,7 @@ from itertools import islice
 
 from instrument._payloads.answers import usage_of
 from instrument._runs.ending import afail, afinish, fail, finish
-from instrument._runs.merging import Inner, place
+from instrument._runs.merging import Inner, belonging
 from instrument._runs.opening import Recipe, current_run, open_run
 from instrument._runs.results import guarded
 from instrument._runs.starting import astart, start
@@ -129,7 +129,7 @@ async def abegin(asked: Asked) -> "Call | None":
 
 def _opened(asked: Asked) -> "Call | None":
     recipe = asked.recipe
-    outer, belongs = place(recipe.kind)
+    outer, belongs = belonging(recipe.kind)
     if belongs == "nothing" or (recipe.kind == "tool" and _is_told(asked)):
         return None
     if outer is not None and belongs == "part":

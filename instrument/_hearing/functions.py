@@ -9,7 +9,7 @@ from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_VARARGS, CO_VARKEYWORDS
 from instrument._hearing.frames import SUSPENDS
 from instrument._hearing.watches import NOTHING, HeardCall, Watch, let
 from instrument._runs.ending import fail, finish
-from instrument._runs.merging import SORTS, Inner, place
+from instrument._runs.merging import SORTS, Inner, belonging
 from instrument._runs.starting import start
 from instrument._state import get_state, set_state
 from instrument._traced import traced
@@ -44,9 +44,11 @@ def maker(path: object, options: "dict[str, Any]") -> "Callable[[Any], FunctionW
     if not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
         message = f"auto.watch takes {_PATH}, not {path!r}."
         raise ValueError(message)
-    given = traced(options.pop("name", None), **{"kind": "chain", **options})._given
+    keywords = traced(
+        options.pop("name", None), **{"kind": "chain", **options}
+    )._keywords
     _warn_of_no_package(path, module.partition(".")[0])
-    return lambda function: FunctionWatch(function, given)
+    return lambda function: FunctionWatch(function, keywords)
 
 
 def _warn_of_no_package(path: str, package: str) -> None:
@@ -71,26 +73,26 @@ class FunctionWatch(Watch):
 
     is_stepped = True
 
-    def __init__(self, function: "Any", given: "Keywords") -> None:
-        self.kind = given.kind
-        self._given = given
-        self._spec = Spec(function, given)
+    def __init__(self, function: "Any", keywords: "Keywords") -> None:
+        self.kind = keywords.kind
+        self._keywords = keywords
+        self._spec = Spec(function, keywords)
         self._spec.function = self._spec.wrapper = function
 
     def called(self, frame: "FrameType") -> "HeardCall | None":
         args, kwargs = arguments(frame)
-        outer, belongs = place(self._spec.recipe.kind)
+        outer, belongs = belonging(self._spec.recipe.kind)
         if belongs == "nothing" and self._spec.recipe.kind in SORTS:
             return None
         if outer is not None and belongs == "part":
-            inner = Inner(outer, self._given.model, self._given.provider, dict)
+            inner = Inner(outer, self._keywords.model, self._keywords.provider, dict)
             return PartOfRun(inner)
         run = self._spec.open(args, kwargs)
         if run is None:
             return None
         flags = frame.f_code.co_flags
         if flags & (CO_GENERATOR | CO_ASYNC_GENERATOR):
-            call: HeardCall = GeneratorCall(run, self._given)
+            call: HeardCall = GeneratorCall(run, self._keywords)
         else:
             call = FunctionCall(run)
         if flags & SUSPENDS and run._call is not None:
@@ -142,8 +144,8 @@ class GeneratorCall(HeardCall):
     __slots__ = ("_is_inside", "_outside", "_stream", "_tell")
     takes_items = is_stepped = True
 
-    def __init__(self, run: "Run", given: "Keywords") -> None:
-        self._stream = Stream(run, given, starts=True)
+    def __init__(self, run: "Run", keywords: "Keywords") -> None:
+        self._stream = Stream(run, keywords, starts=True)
         self._stream.is_stepped = self._is_inside = True
         self._outside = self._stream.enter()
         let(self._stream.start)

@@ -13,7 +13,7 @@ from instrument._delivery.flush import aflush_given, flush_given
 from instrument._delivery.loops import cancellations, shield
 from instrument._payloads.answers import LLMResult
 from instrument._runs.opening import endings, open_parent
-from instrument._runs.results import CONTAINERS, guarded, read_answer, recorded
+from instrument._runs.results import CONTAINERS, guarded, outputs_of, read_answer
 from instrument._runs.run import Run
 from instrument._state import MUTED, chain, get_state, set_state, without
 from instrument._text import safe_str
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Pending = Coroutine[Any, Any, None]
 
 
-KEPT = object()
+ALREADY_SET = object()
 """Stands for the outputs that a block has set itself."""
 
 _ORIGIN = "__instrument_origin__"
@@ -195,14 +195,14 @@ def returning(run: Run, outputs: object) -> Delivery | None:
     """
     Take what *run* returned, and tell it; give what is left to do.
     """
-    kind = run._tells
-    if outputs is KEPT:
+    kind = run._kind
+    if outputs is ALREADY_SET:
         outputs = run._outputs
         if kind.is_model:
             read_answer(run, outputs)
     else:
         if run._spec_outputs is not None:
-            outputs = recorded(run, outputs)
+            outputs = outputs_of(run, outputs)
         elif kind.is_model:
             read_answer(run, outputs)
         if run._audience.shows_all and outputs.__class__ not in CONTAINERS:
@@ -239,14 +239,14 @@ def returning(run: Run, outputs: object) -> Delivery | None:
 def _ending(run: Run, receivers: "Receivers", value: "Any") -> Delivery:
     if isinstance(value, LLMResult):
         value.read()  # who answers with an awaitable looks at it later
-    return Delivery(run, run._tells.end, receivers, (value,), _end_data)
+    return Delivery(run, run._kind.end, receivers, (value,), _end_data)
 
 
 def failing(run: Run, exc: BaseException) -> Delivery | None:
     """
     Take what was raised in *run*, and tell it; give what is left to do.
     """
-    kind = run._tells
+    kind = run._kind
     run.error = exc
     run.error_origin = _is_origin(exc, run)
     if run._inner is not None and run._answer is None:
@@ -277,7 +277,7 @@ def _is_origin(exc: BaseException, run: Run) -> bool:
 
 def _end_data(run: Run) -> "dict[str, Any]":
     return {
-        **run._tells.end_data(run),
+        **run._kind.end_data(run),
         **_measures(run),
         "time_to_first_token_s": run.time_to_first_token_s,
     }
@@ -287,10 +287,10 @@ def _error_data(run: Run) -> "dict[str, Any]":
     partial = run.outputs is not None or run._answer is not None
     return {
         "type": type(run.error).__qualname__,
-        "message": run._own(safe_str(run.error), "error"),
+        "message": run._cleared(safe_str(run.error), "error"),
         "origin": run.error_origin,
         **_measures(run),
-        **(run._tells.end_data(run) if partial else {}),
+        **(run._kind.end_data(run) if partial else {}),
     }
 
 

@@ -41,7 +41,7 @@ class Part(View):
     """
 
 
-def place(kind: str) -> "tuple[Run | None, str]":
+def belonging(kind: str) -> "tuple[Run | None, str]":
     """
     Say where a call of a model belongs.
 
@@ -154,9 +154,9 @@ class Inner:
         Take what a chunk tells; give what is to be told on *outer*.
         """
         self._has_items = True
-        tokens = guarded(chunk, lambda told: take(self._answer, told))
+        tokens = guarded(chunk, lambda piece: take(self._answer, piece))
         outer = self._outer
-        is_told = outer._yields_tokens or outer._tells.yields_tokens
+        is_told = outer._yields_tokens or outer._kind.yields_tokens
         return () if is_told else tokens or ()
 
     def returned(self, value: object) -> None:
@@ -167,9 +167,9 @@ class Inner:
         if not self._has_items:
             self._answer = guarded(value, answer_of) or self._answer
             self._outer._inner = self._answer
-        if not self._outer._tells.is_model:  # vectors, which are no answer
-            told = guarded(value, usage_of)
-            self._outer.usage = self._outer.usage or told or self._outer.usage
+        if not self._outer._kind.is_model:  # vectors, which are no answer
+            usage = guarded(value, usage_of)
+            self._outer.usage = self._outer.usage or usage or self._outer.usage
 
     def raised(self, exc: BaseException) -> None:
         """

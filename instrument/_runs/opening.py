@@ -38,12 +38,12 @@ class Recipe:
     A name, a kind, and what goes with them.
 
     Attributes:
-        tells: What runs of this kind tell.
+        _kind: What runs of that kind tell.
         facts: Attributes that each run begins with.
         outputs: What makes the recorded outputs of the result; False for nothing.
     """
 
-    __slots__ = ("facts", "kind", "name", "outputs", "tells")
+    __slots__ = ("_kind", "facts", "kind", "name", "outputs")
 
     def __init__(
         self,
@@ -51,11 +51,11 @@ class Recipe:
         kind: str,
         facts: "dict[str, Any] | None" = None,
         outputs: "Any" = None,
-        tells: "Kind | None" = None,
+        as_kind: "Kind | None" = None,
     ) -> None:
         self.name = name
         self.kind = kind
-        self.tells = tells or kind_of(kind)
+        self._kind = as_kind or kind_of(kind)
         self.facts = facts
         self.outputs = outputs
 
@@ -104,13 +104,13 @@ def open_run(
         plan = _below(ambient, plan)
     if layers:
         plan = linked(plan, layers)
-    if (heard := plan.audience).epoch != EPOCH.now:
-        heard = plan.settle()
-    if not heard.listeners:
+    if (audience := plan.audience).epoch != EPOCH.now:
+        audience = plan.settle()
+    if not audience.listeners:
         return None
-    run = Run(recipe, ambient, plan, heard, state, id)
+    run = Run(recipe, ambient, plan, audience, state, id)
     run._call = call
-    if layers or heard.undecided:
+    if layers or audience.undecided:
         _refine(run, layers)
     return run
 
@@ -133,8 +133,8 @@ def _refine(run: Run, layers: "tuple[Layer, ...]") -> None:
     run._layers = layers
     if run._audience.undecided:
         run._plan = linked(Plan(run._plan, mark(run.trace_id)), layers)
-        run._audience = heard = run._plan.settle()
-        run._voices = heard.voices(run._tells)
+        run._audience = audience = run._plan.settle()
+        run._voices = audience.voices(run._kind)
     for layer in layers:
         for listener in layer.options.listeners:
             if listener.local:
@@ -268,15 +268,15 @@ def emit(name: str, data: object = None) -> None:
         return
     is_frame = isinstance(state, Frame)
     plan = state._plan if is_frame else NOBODY
-    heard = plan.settle()
-    if not heard.listeners and is_frame:
+    audience = plan.settle()
+    if not audience.listeners and is_frame:
         return
     run = current_run()
-    if not heard.listeners:
+    if not audience.listeners:
         run.emit(name, data)  # of a framework, which was given handlers of its own
         return
     if not run:
-        run = Run(Recipe(str(name), "custom"), None, plan, heard, state)
-        if heard.undecided:
-            heard = Plan(plan, mark(run.id)).settle()
-    run.emit(name, data, heard)
+        run = Run(Recipe(str(name), "custom"), None, plan, audience, state)
+        if audience.undecided:
+            audience = Plan(plan, mark(run.id)).settle()
+    run.emit(name, data, audience)

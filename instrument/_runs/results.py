@@ -24,23 +24,23 @@ CONTAINERS: "frozenset[Any]" = frozenset(
 _FACTS = ("_calls", "_reasoning", "finish_reason", "model", "response_id")
 
 
-def recorded(run: "Run", outputs: object) -> object:
+def outputs_of(run: "Run", outputs: object) -> object:
     """
     Give the outputs to record: as they are, or what ``outputs=`` makes of them.
 
     Of a model's, what it told of usage, model and finish is kept.
     """
-    if run._tells.is_model:
+    if run._kind.is_model:
         read_answer(run, outputs)
     choose = run._spec_outputs
     if choose is None:
         return outputs
     chosen = None if choose is False else _chosen(run, choose, outputs)
-    told = run._read_answer()
-    if told is not None:
+    full = run._read_answer()
+    if full is not None:
         run._answer = answer = guarded(chosen, answer_of) or Answer()
-        answer.usage, answer.model = told.usage, told.model
-        answer.finish_reason, answer.response_id = told.finish_reason, told.response_id
+        answer.usage, answer.model = full.usage, full.model
+        answer.finish_reason, answer.response_id = full.finish_reason, full.response_id
     return chosen
 
 
@@ -60,7 +60,7 @@ def read_answer(run: "Run", outputs: object) -> None:
     A pydantic model is read when that is asked for, as to read it takes most of what a
     call costs; other results are changed more often.
     """
-    kind = run._tells
+    kind = run._kind
     answer = None if run._answer is None else run._read_answer()
     if answer is None:
         as_it_is = run._audience.shows_all and run._spec_outputs is None

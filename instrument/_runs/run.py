@@ -78,24 +78,24 @@ class Run(Frame):
         recipe: "Recipe",
         parent: "Run | None",
         plan: Plan,
-        heard: "Audience",
+        audience: "Audience",
         outer: object,
         id: "UUID | None" = None,
     ) -> None:
         self.name = recipe.name
         self.kind = recipe.kind
-        self._tells = tells = recipe.tells
+        self._kind = kind = recipe._kind
         self._plan = plan
-        self._audience = heard
-        self._voices = heard.voices_of.get(tells.start) or heard.voices(tells)
+        self._audience = audience
+        self._voices = audience.voices_of.get(kind.start) or audience.voices(kind)
         self._outer = outer
         self._spec_outputs = recipe.outputs
         if recipe.facts:
             self.__dict__.update(recipe.facts)
         # what is read on the way of every run is an attribute of its own: that is
         # looked up four times as quickly as a default of the class
-        self._tagged = heard.is_tagged
-        self._described = heard.is_described
+        self._tagged = audience.is_tagged
+        self._described = audience.is_described
         self._is_gone = False
         self._ended_ns: int | None = None
         self._parent = parent
@@ -176,7 +176,7 @@ class Run(Frame):
         if self._audience.shows_all and value.__class__ not in CONTAINERS:
             self._outputs = value
         else:
-            self._outputs = self._own(value, "outputs")
+            self._outputs = self._cleared(value, "outputs")
 
     @property
     def duration_s(self) -> float:
@@ -285,7 +285,7 @@ class Run(Frame):
             answer: What the last of them returned, or
             exc: what it raised.
         """
-        self._told(text, chunk, "text").after(count, answer, exc).now()
+        self._token_delivery(text, chunk, "text").after(count, answer, exc).now()
 
     def atoken(
         self, text: str, chunk: object = None, channel: str = "text"
@@ -309,23 +309,23 @@ class Run(Frame):
         """
         Say something: ``on_text``.
         """
-        shown = self._own(text, "text")
+        shown = self._cleared(text, "text")
         self._tell("on_text", (shown,), {"text": shown})
 
     def retry(self, state: object) -> None:
         """
         Tell that it tries again: ``on_retry``, with tenacity's state or a number.
         """
-        shown = state if isinstance(state, int) else self._own(state, "retry")
+        shown = state if isinstance(state, int) else self._cleared(state, "retry")
         data = {"attempt": getattr(state, "attempt_number", shown)}
         exc = failure_of(state)
         if exc is not None:
             data["type"] = type(exc).__qualname__
-            data["message"] = self._own(safe_str(exc), "error")
+            data["message"] = self._cleared(safe_str(exc), "error")
         self._tell("on_retry", (shown,), data)
 
     def emit(
-        self, name: str, data: object = None, heard: "Audience | None" = None
+        self, name: str, data: object = None, audience: "Audience | None" = None
     ) -> None:
         """
         Tell an event of the application's own: ``on_custom_event``.
@@ -333,11 +333,11 @@ class Run(Frame):
         Args:
             name: The event's name.
             data: Anything.
-            heard: Who hears it; by default those who hear the run.
+            audience: Who hears it; by default those who hear the run.
         """
-        shown = self._own(data, "data", heard)
-        told = {"name": name, "data": shown}
-        self._tell("on_custom_event", (name, shown), told, heard)
+        shown = self._cleared(data, "data", audience)
+        fields = {"name": name, "data": shown}
+        self._tell("on_custom_event", (name, shown), fields, audience)
 
     def viewed_without(self, layers: "tuple[Layer, ...]") -> View:
         """
@@ -351,7 +351,7 @@ class Run(Frame):
         return self._entry[-1] if self._entry.__class__ is tuple else None
 
     @property
-    def _place(self) -> "tuple[Any, ...]":  # type: ignore[override]
+    def _entered_from(self) -> "tuple[Any, ...]":  # type: ignore[override]
         return self._entry[1:-1]  # type: ignore[no-any-return]
 
     def next_seq(self) -> int:
@@ -390,7 +390,7 @@ class Run(Frame):
         """
         (binding, args, kwargs, instance), self._call = self._call, None  # type: ignore[misc]
         if not self._audience.capture:
-            self._inputs = self._tells.inputs_of({})
+            self._inputs = self._kind.inputs_of({})
             return
         key = args[0].__class__ if binding.keyed and args else None
         bind = binding.quick.get(key) if instance is None else None
@@ -408,7 +408,7 @@ class Run(Frame):
             if value.__class__ in CONTAINERS:
                 inputs = {k: contained(v) for k, v in inputs.items()}
                 break
-        kind = self._tells
+        kind = self._kind
         if not kind.is_plain:
             if kind.is_model:
                 self._params = dict(islice(inputs.items(), 1, None))
@@ -424,15 +424,17 @@ class Run(Frame):
         self._extra += (layer,)
         self._plan = Plan(self._plan, layer)
 
-    def _own(self, value: "Any", name: str, heard: "Audience | None" = None) -> "Any":
+    def _cleared(
+        self, value: "Any", name: str, audience: "Audience | None" = None
+    ) -> "Any":
         """
         Give a payload as handlers may have it: redacted, and in a container of its own.
         """
-        heard = heard or self._audience
-        if not heard.capture:
+        audience = audience or self._audience
+        if not audience.capture:
             return None
-        if heard.redactors:
-            value = redacted(value, heard.redactors, (name,))
+        if audience.redactors:
+            value = redacted(value, audience.redactors, (name,))
         return contained(value)
 
     def _token(self, text: str, chunk: object, channel: str) -> Delivery | None:
@@ -447,17 +449,17 @@ class Run(Frame):
         if not receivers.entries or get_state() is MUTED:
             return None
         if not self._audience.shows_all:
-            text, chunk = self._own(text, "token") or "", None
-        return self._told(text, chunk, channel)
+            text, chunk = self._cleared(text, "token") or "", None
+        return self._token_delivery(text, chunk, channel)
 
-    def _told(self, text: str, chunk: object, channel: str) -> Delivery:
-        heard = self._audience
-        receivers = heard.receivers("on_llm_new_token")
+    def _token_delivery(self, text: str, chunk: object, channel: str) -> Delivery:
+        audience = self._audience
+        receivers = audience.receivers("on_llm_new_token")
         kwargs = {
             "chunk": chunk,
             "run_id": self.id,
             "parent_run_id": self.parent_id,
-            "tags": list(self.tags) if heard.tags or self._added else [],
+            "tags": list(self.tags) if audience.tags or self._added else [],
             "run": self,
         }
         data = {"token": text, "channel": channel}
@@ -471,9 +473,9 @@ class Run(Frame):
         event: str,
         args: "tuple[Any, ...]",
         data: "dict[str, Any]",
-        heard: "Audience | None" = None,
+        audience: "Audience | None" = None,
     ) -> None:
-        receivers = (heard or self._audience).receivers(event)
+        receivers = (audience or self._audience).receivers(event)
         is_mute = get_state() is MUTED
         if not receivers.entries or is_mute or self._ended_ns is not None:
             return

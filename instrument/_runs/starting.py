@@ -80,7 +80,7 @@ def starting(run: Run) -> Delivery | None:
     receivers = run._voices.start
     if not receivers.entries:
         return None
-    if receivers.native or not run._tells.is_plain:
+    if receivers.native or not run._kind.is_plain:
         return _starting(run, receivers)
     if run._call is not None:
         run._take()
@@ -111,7 +111,7 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:
     """
     Do the same where a kind has arguments of its own, or somebody takes records.
     """
-    kind = run._tells
+    kind = run._kind
     args: tuple[Any, ...] = ()
     own = None
     if receivers.typed:
@@ -149,7 +149,7 @@ def _rest_of_start(
     args: "tuple[Any, ...] | None" = None,
     kwargs: "dict[str, Any] | None" = None,
 ) -> Delivery:
-    kind = run._tells
+    kind = run._kind
     if args is None:
         args, _ = kind.started(run)
     return Delivery(run, kind.start, receivers, args, kind.start_data, kwargs)

@@ -194,7 +194,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         if state.__class__ is not list and state._is_gone:
             state = live_state()
         scope = Scope(self, state)
-        scope._place = place()
+        scope._entered_from = entered_from()
         self._open[id(scope)] = scope
         scope._token = set_state(scope)
         return scope
@@ -217,7 +217,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         Open a block in async code.
         """
         scope = self.__enter__()
-        scope._place = place()
+        scope._entered_from = entered_from()
         return scope
 
     async def __aexit__(
@@ -323,7 +323,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         return False
 
 
-def place(depth: int = 2) -> "tuple[int, CodeType] | tuple[()]":
+def entered_from(depth: int = 2) -> "tuple[int, CodeType] | tuple[()]":
     """
     Tell from where the caller's caller, or one further up, enters an object.
     """
@@ -347,7 +347,7 @@ def leaving(owner: object, entries: "Mapping[int, Frame]") -> "Frame | None":
     caller = _caller()
     left = id(caller), caller.f_code
     for entry in [*here.values(), *reversed(list(entries.values()))]:
-        if entry._place == left:
+        if entry._entered_from == left:
             return here.get(id(entry), entry)
     return frames[0] if frames else None
 

@@ -32,10 +32,10 @@ class Decorator(Block):
         """
         Decorate a function, a method, a class, or anything that can be called.
         """
-        given = self._given
-        if given.inputs is not None and given.inputs is not False:
-            _check_function("inputs", given.inputs)
-        return _applied(target, given)  # type: ignore[no-any-return]
+        keywords = self._keywords
+        if keywords.inputs is not None and keywords.inputs is not False:
+            _check_function("inputs", keywords.inputs)
+        return _applied(target, keywords)  # type: ignore[no-any-return]
 
 
 class Traced:
@@ -48,10 +48,10 @@ class Traced:
     nobody listens, a call costs about as much as an empty closure.
     """
 
-    __slots__ = ("_kind",)
+    __slots__ = ("_preset",)
 
-    def __init__(self, kind: str) -> None:
-        self._kind = kind
+    def __init__(self, preset: str) -> None:
+        self._preset = preset
 
     if TYPE_CHECKING:
 
@@ -116,8 +116,7 @@ class Traced:
         if callable(target) or isinstance(
             target, (classmethod, staticmethod, property)
         ):
-            given = _given(None, self._kind, keywords)
-            return _applied(target, given)
+            return _applied(target, _checked_keywords(None, self._preset, keywords))
         if target is not None and not isinstance(target, str):
             message = (
                 f"traced takes a function or a name, not {safe_repr(target)}."
@@ -127,10 +126,10 @@ class Traced:
         if target == "":
             message = "traced needs a name that is not empty: traced('answer')."
             raise ValueError(message)
-        return Decorator(_given(target, self._kind, keywords))
+        return Decorator(_checked_keywords(target, self._preset, keywords))
 
     def __repr__(self) -> str:
-        return "traced" if self._kind == "chain" else f"traced.{self._kind}"
+        return "traced" if self._preset == "chain" else f"traced.{self._preset}"
 
 
 class _Kinds(Traced):
@@ -170,7 +169,7 @@ class _Kinds(Traced):
 
 traced = _Kinds()
 
-_KEYWORDS = NAMES[1:]
+_TAKEN = NAMES[1:]
 _LOWEST = "put @traced below it, next to def"
 _REGISTERED = {  # each keeps the function that it is made of, and calls that
     ("celery.app.task", "Task"),
@@ -181,28 +180,30 @@ _REGISTERED = {  # each keeps the function that it is made of, and calls that
 }
 
 
-def _given(name: str | None, kind: str, keywords: "dict[str, Any]") -> Keywords:
-    for keyword in keywords:
-        if keyword not in _KEYWORDS:
+def _checked_keywords(
+    name: str | None, kind: str, passed: "dict[str, Any]"
+) -> Keywords:
+    for keyword in passed:
+        if keyword not in _TAKEN:
             raise TypeError(_no_keyword(keyword))
     for text in ("kind", "model", "provider"):
-        value = keywords.get(text)
+        value = passed.get(text)
         if value is not None and (not isinstance(value, str) or not value):
             message = (
                 f"traced({text}=...) is a string that is not empty, not {value!r}."
             )
             raise TypeError(message)
     for function in ("outputs", "token"):
-        value = keywords.get(function)
+        value = passed.get(function)
         if value is not None and not (value is False and function == "outputs"):
             _check_function(function, value)
-    made = {**keywords, "name": name, "kind": keywords.get("kind") or kind or None}
-    if keywords.get("tags") is not None:
-        made["tags"] = checked_tags(keywords["tags"])
-    if keywords.get("metadata") is not None:
-        made["metadata"] = checked_metadata(keywords["metadata"])
-    if keywords.get("callbacks") is not None:
-        made["callbacks"] = handlers(keywords["callbacks"])
+    made = {**passed, "name": name, "kind": passed.get("kind") or kind or None}
+    if passed.get("tags") is not None:
+        made["tags"] = checked_tags(passed["tags"])
+    if passed.get("metadata") is not None:
+        made["metadata"] = checked_metadata(passed["metadata"])
+    if passed.get("callbacks") is not None:
+        made["callbacks"] = handlers(passed["callbacks"])
     return Keywords(**made)
 
 
@@ -227,25 +228,25 @@ def _check_not_registered(cls: type) -> None:
             raise TypeError(message)
 
 
-def _applied(target: "Any", given: Keywords) -> "Any":
+def _applied(target: "Any", keywords: Keywords) -> "Any":
     _check_not_registered(type(target))
     if isinstance(target, type):
         from instrument._traced.classes import decorate_class
 
-        return decorate_class(target, given)
+        return decorate_class(target, keywords)
     held = getattr(target, "__func__", target)
     inner = wrapping_of(held)
     if isinstance(inner, Spec):  # decorated twice: one run
         function = inner.function
         if isinstance(target, (classmethod, staticmethod)):
             function = type(target)(function)
-        return Spec(function, given.over(inner.given)).wrap(function)
-    return Spec(target, given).wrap(target)
+        return Spec(function, keywords.over(inner.keywords)).wrap(function)
+    return Spec(target, keywords).wrap(target)
 
 
 def _no_keyword(keyword: str) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(keyword, _KEYWORDS, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"It takes {', '.join(_KEYWORDS)}."
+    near = get_close_matches(keyword, _TAKEN, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"It takes {', '.join(_TAKEN)}."
     return f"traced() takes no {keyword!r}. {hint}"

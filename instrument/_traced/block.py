@@ -2,10 +2,10 @@
 ``with traced("name")``: a run around a block.
 """
 
-from instrument._runs.ending import KEPT, afail, afinish, fail, finish
+from instrument._runs.ending import ALREADY_SET, afail, afinish, fail, finish
 from instrument._runs.opening import INERT, Recipe, open_run
 from instrument._runs.starting import astart, start
-from instrument._scopes.scope import leaving, place
+from instrument._scopes.scope import entered_from, leaving
 from instrument._state import STATE, Frame, find, get_state, set_state
 
 TYPE_CHECKING = False
@@ -25,8 +25,8 @@ class Block:
     is_own = keyed = False
     quick: "dict[object, Any]" = {}  # noqa: RUF012 - always empty: nothing is bound by name
 
-    def __init__(self, given: "Keywords") -> None:
-        self._given = given
+    def __init__(self, keywords: "Keywords") -> None:
+        self._keywords = keywords
         self._runs: dict[int, Run] = {}
 
     def __enter__(self) -> "Run":
@@ -54,7 +54,7 @@ class Block:
         outer, is_home = run._outer, _is_home(run)
         try:
             if exc is None:
-                finish(run, KEPT)
+                finish(run, ALREADY_SET)
             else:
                 fail(run, exc)
         finally:
@@ -87,7 +87,7 @@ class Block:
             return
         outer, is_home = run._outer, _is_home(run)
         try:
-            pending = afinish(run, KEPT) if exc is None else afail(run, exc)
+            pending = afinish(run, ALREADY_SET) if exc is None else afail(run, exc)
             if pending is not None:
                 await pending
         finally:
@@ -95,31 +95,33 @@ class Block:
                 run._outer, run._is_gone = outer, True
 
     def _open(self) -> "Run | None":
-        given = self._given
-        if given.name is None:
+        keywords = self._keywords
+        if keywords.name is None:
             message = 'a traced block needs a name: with traced("rerank"): ...'
             raise TypeError(message)
-        has_inputs = given.inputs is not None and given.inputs is not False
-        recipe = Recipe(given.name, given.kind or "chain", given.facts(), given.outputs)
+        has_inputs = keywords.inputs is not None and keywords.inputs is not False
+        recipe = Recipe(
+            keywords.name, keywords.kind or "chain", keywords.facts(), keywords.outputs
+        )
         call: Any = (self, (), {}, None) if has_inputs else None
-        run = open_run(recipe, given.layers("call"), call)
+        run = open_run(recipe, keywords.layers("call"), call)
         if run is None:
             return None
         run._entry = (None, self)
         if not has_inputs:
-            run._inputs = recipe.tells.inputs_of({})
+            run._inputs = recipe._kind.inputs_of({})
         return run
 
     def bound(self, *_: "Any") -> "dict[str, Any]":
         """
         Give what the block was given as its inputs, by name.
         """
-        inputs = self._given.inputs
+        inputs = self._keywords.inputs
         return dict(inputs) if isinstance(inputs, dict) else {"input": inputs}
 
     def _entered(self, run: "Run") -> "Run":
         self._runs[id(run)] = run
-        run._entry = (set_state(run), *place(3), self)
+        run._entry = (set_state(run), *entered_from(3), self)
         return run
 
     def _left(self) -> "Run | None":

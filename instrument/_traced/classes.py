@@ -23,11 +23,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-KEYWORDS = ("callbacks", "tags", "metadata")
+OBJECT_KEYWORDS = ("callbacks", "tags", "metadata")
 _PREPARED = "__instrument_init__"
 
 
-def decorate_class(cls: type, given: Keywords) -> type:
+def decorate_class(cls: type, keywords: Keywords) -> type:
     """
     Have the constructor of *cls*, and of its subclasses, take handlers.
 
@@ -35,28 +35,28 @@ def decorate_class(cls: type, given: Keywords) -> type:
         TypeError: If its objects have no place for them, or for options that a class
             has no use for.
     """
-    _check(cls, given)
-    layers = given.layers()
+    _check(cls, keywords)
+    layers = keywords.layers()
     if layers:
         before = vars(cls).get(SLOT, Held())
         setattr(cls, SLOT, Held(*before.layers, *layers))
-        _watch(cls)
+        _alert(cls)
     if not getattr(cls.__new__, _PREPARED, False):
         _take_keywords(cls)
         _hook_subclasses(cls)
     return cls
 
 
-def _check(cls: type, given: Keywords) -> None:
+def _check(cls: type, keywords: Keywords) -> None:
     useless = [
         name
         for name in ("name", "kind", "inputs", "outputs", "token", "model", "provider")
-        if getattr(given, name) is not None
+        if getattr(keywords, name) is not None
     ]
     if useless:
         message = (
             f"@traced on the class {cls.__name__!r} has no use for {useless[0]}=."
-            f" It takes {', '.join(KEYWORDS)}; decorate its methods for the rest."
+            f" It takes {', '.join(OBJECT_KEYWORDS)}; decorate its methods for the rest."
         )
         raise TypeError(message)
     if not cls.__dictoffset__ and not any(
@@ -88,7 +88,7 @@ def _hook_subclasses(cls: "Any") -> None:
         if "__new__" in vars(made):
             _take_keywords(made)
         if any(SLOT in vars(base) for base in made.__mro__):
-            _watch(made)
+            _alert(made)
 
     cls.__init_subclass__ = classmethod(__init_subclass__)
 
@@ -103,8 +103,8 @@ def _take_keywords(cls: "Any") -> None:
     def __new__(made: "Any", /, *args: "Any", **kwargs: "Any") -> "Any":  # noqa: N807
         held = None
         rest = _accepted(original, kwargs)
-        if any(keyword in kwargs for keyword in KEYWORDS):
-            held = _held({k: kwargs[k] for k in KEYWORDS if k in kwargs})
+        if any(keyword in kwargs for keyword in OBJECT_KEYWORDS):
+            held = _holding({k: kwargs[k] for k in OBJECT_KEYWORDS if k in kwargs})
             _prepare(made, is_plain=is_plain)
         if not is_plain:
             thing = original(made, *args, **rest)
@@ -126,7 +126,7 @@ def _prepare(cls: "Any", *, is_plain: bool) -> None:
     """
     Have ``__init__`` of *cls* get only those of the keywords that it names itself.
     """
-    _watch(cls)
+    _alert(cls)
     original = cls.__init__
     if getattr(original, _PREPARED, False):
         return
@@ -159,21 +159,21 @@ def _accepted(function: "Any", kwargs: "dict[str, Any]") -> "dict[str, Any]":
         named = signature(function).parameters
     except (TypeError, ValueError):
         named = {}  # type: ignore[assignment]
-    return {k: v for k, v in kwargs.items() if k not in KEYWORDS or k in named}
+    return {k: v for k, v in kwargs.items() if k not in OBJECT_KEYWORDS or k in named}
 
 
-def _held(given: "dict[str, Any]") -> Held:
-    tags = given.get("tags")
-    metadata = given.get("metadata")
+def _holding(passed: "dict[str, Any]") -> Held:
+    tags = passed.get("tags")
+    metadata = passed.get("metadata")
     options = constructed(
-        handlers(given.get("callbacks")),
+        handlers(passed.get("callbacks")),
         None if tags is None else checked_tags(tags),
         None if metadata is None else checked_metadata(metadata),
     )
     return Held(Layer(options, "constructor"))
 
 
-def _watch(cls: type) -> None:
+def _alert(cls: type) -> None:
     """
     Have the traced methods of *cls* look at their object from now on.
     """
@@ -182,5 +182,5 @@ def _watch(cls: type) -> None:
             for name in ("__func__", "fget", "func"):
                 value = getattr(value, name, value)  # noqa: PLW2901 - what it holds
             spec = wrapping_of(value)
-            if isinstance(spec, Spec) and not spec.watch:
-                spec.watch.append(cls)
+            if isinstance(spec, Spec) and not spec.alert:
+                spec.alert.append(cls)

@@ -46,9 +46,9 @@ class Keywords:
     model: str | None
     provider: str | None
 
-    def __init__(self, **given: "Any") -> None:
+    def __init__(self, **keywords: "Any") -> None:
         for name in NAMES:
-            setattr(self, name, given.get(name))
+            setattr(self, name, keywords.get(name))
 
     def over(self, inner: "Keywords") -> "Keywords":
         """
@@ -67,11 +67,11 @@ class Keywords:
         """
         Give the attributes that each run begins with.
         """
-        told = {
+        facts = {
             "_model": self.model,
             "provider": self.provider,
         }
-        return {name: fact for name, fact in told.items() if fact is not None} or None
+        return {name: fact for name, fact in facts.items() if fact is not None} or None
 
     def layers(self, rank: str = "constructor") -> "tuple[Layer, ...]":
         """
@@ -83,16 +83,16 @@ class Keywords:
         return (Layer(options, rank),)
 
 
-def handlers(given: object) -> "tuple[Any, ...]":
+def handlers(value: object) -> "tuple[Any, ...]":
     """
     Give the handlers of a ``callbacks=`` as listeners: a list of them, one, or None.
 
     Raises:
         TypeError: For what is no handler.
     """
-    if given is None:
+    if value is None:
         return ()
-    several = given if isinstance(given, (list, tuple)) else [given]
+    several = value if isinstance(value, (list, tuple)) else [value]
     return tuple(as_listener(handler) for handler in several)
 
 

@@ -33,7 +33,7 @@ class Spec:
     Attributes:
         keyed: Whether `quick` is by the type of the first argument.
         quick: What binds arguments by name, as far as it has been prepared.
-        watch: Not empty once a call may be heard though nobody listens around it:
+        alert: Not empty once a call may be heard though nobody listens around it:
             the function or an object it is a method of has handlers of its own.
         wrapper: What stands in the function's place.
     """
@@ -43,37 +43,37 @@ class Spec:
         "_binder",
         "_records",
         "_takes_callbacks",
+        "alert",
         "function",
-        "given",
         "keyed",
+        "keywords",
         "layers",
         "name",
         "quick",
         "recipe",
-        "watch",
         "wrapper",
     )
 
     is_own = False
 
-    def __init__(self, target: "Any", given: Keywords) -> None:
-        self.given = given
-        self.name = given.name or default_name(target)
-        self.layers = given.layers()
-        self.watch: list[object] = [True] if given.callbacks and self.layers else []
+    def __init__(self, target: "Any", keywords: Keywords) -> None:
+        self.keywords = keywords
+        self.name = keywords.name or default_name(target)
+        self.layers = keywords.layers()
+        self.alert: list[object] = [True] if keywords.callbacks and self.layers else []
         self.function: Any = None
         self.wrapper: Any = None
         self._binder = Binder(target)
         self._takes_callbacks = not self._binder.has_name(CALLBACKS)
-        self._records = given.inputs is not False
+        self._records = keywords.inputs is not False
         self.recipe = Recipe(
-            self.name, given.kind or "chain", given.facts(), given.outputs
+            self.name, keywords.kind or "chain", keywords.facts(), keywords.outputs
         )
         if not self._records:
-            nothing = {"_inputs": self.recipe.tells.inputs_of({})}
+            nothing = {"_inputs": self.recipe._kind.inputs_of({})}
             self.recipe.facts = {**(self.recipe.facts or {}), **nothing}
         self.keyed = self._binder.is_in_class
-        self.quick = self._binder.by_type if given.inputs is None else {}
+        self.quick = self._binder.by_type if keywords.inputs is None else {}
 
     def wrap(self, target: "Any") -> "Any":
         """
@@ -81,31 +81,31 @@ class Spec:
         """
         self.function = target
         if isinstance(target, (classmethod, staticmethod)):
-            inner = Spec(target.__func__, self.given)
+            inner = Spec(target.__func__, self.keywords)
             return type(target)(inner.wrap(target.__func__))
         self.wrapper = decorated(target, self, "traced")
         return self.wrapper
 
     def __reduce__(self) -> "Any":
         # handlers stay in their process
-        given = self.given
-        facts = (self.name, given.kind, given.tags, given.metadata)
+        keywords = self.keywords
+        facts = (self.name, keywords.kind, keywords.tags, keywords.metadata)
         return _respecified, (self.function, *facts)
 
     def rebuilt(self, target: "Any") -> "Any":
         """
         Decorate a copy of the function in the same way.
         """
-        return Spec(target, self.given).wrap(target)
+        return Spec(target, self.keywords).wrap(target)
 
     def plain(self, function: "Any") -> "Callable[..., Any]":
-        watch, recipe, records = self.watch, self.recipe, self._records
+        alert, recipe, records = self.alert, self.recipe, self._records
         is_plain = not self.layers
 
         def traced(*args: "Any", **kwargs: "Any") -> "Any":
-            if not (_state.get_state() or watch or CALLBACKS in kwargs):
+            if not (_state.get_state() or alert or CALLBACKS in kwargs):
                 return function(*args, **kwargs)
-            if is_plain and not watch and CALLBACKS not in kwargs:
+            if is_plain and not alert and CALLBACKS not in kwargs:
                 call = (self, args, kwargs, None) if records else None
                 run = open_run(recipe, (), call)
             else:
@@ -120,7 +120,7 @@ class Spec:
                 run = None  # or the traceback would keep it, and it the traceback
                 raise
             if result.__class__ in FOLLOWED:
-                return self.follow(run, result)
+                return self.streamed(run, result)
             finish(run, result)
             return result
 
@@ -129,10 +129,10 @@ class Spec:
     def coroutine(
         self, function: "Any", instance: object = None
     ) -> "Callable[..., Any]":
-        watch = self.watch
+        alert = self.alert
 
         async def traced(*args: "Any", **kwargs: "Any") -> "Any":
-            if not (_state.get_state() or watch or CALLBACKS in kwargs):
+            if not (_state.get_state() or alert or CALLBACKS in kwargs):
                 return await function(*args, **kwargs)
             run = self.open(args, kwargs, instance)
             if run is None:
@@ -159,13 +159,13 @@ class Spec:
         self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
     ) -> "Any":
         run = None
-        if get_state() or self.watch or CALLBACKS in kwargs:
+        if get_state() or self.alert or CALLBACKS in kwargs:
             run = self.open(args, kwargs, instance)
         inner = wrapped(*args, **kwargs)
         if run is None or inner.__class__ not in FOLLOWED:
             return inner
         run._outer = None
-        return follow(inner, Stream(run, self.given, starts=True))
+        return follow(inner, Stream(run, self.keywords, starts=True))
 
     def called(
         self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
@@ -173,7 +173,7 @@ class Spec:
         if is_coroutine_function(wrapped):
             return self.coroutine(wrapped, instance)(*args, **kwargs)
         run = None
-        if get_state() or self.watch or CALLBACKS in kwargs:
+        if get_state() or self.alert or CALLBACKS in kwargs:
             run = self.open(args, kwargs, instance)
         if run is None:
             return wrapped(*args, **kwargs)
@@ -185,7 +185,7 @@ class Spec:
             run = None
             raise
         if result.__class__ in FOLLOWED:
-            return self.follow(run, result)
+            return self.streamed(run, result)
         finish(run, result)
         return result
 
@@ -199,7 +199,7 @@ class Spec:
         *kwargs*.
         """
         layers = self.layers
-        if self.watch or CALLBACKS in kwargs:
+        if self.alert or CALLBACKS in kwargs:
             layers = self._layers_of_call(args, kwargs, instance)
         call = (self, args, kwargs, instance) if self._records else None
         return open_run(self.recipe, layers, call)
@@ -210,7 +210,7 @@ class Spec:
         """
         Give a call's arguments by name, as handlers may see them.
         """
-        choose = self.given.inputs
+        choose = self.keywords.inputs
         if choose is None:
             return self._binder.bind(args, kwargs, self.wrapper, instance is not None)
         with muted():
@@ -221,14 +221,14 @@ class Spec:
                 return {}
         return dict(made) if isinstance(made, dict) else {"inputs": made}
 
-    def follow(self, run: "Run", result: "Any") -> "Any":
+    def streamed(self, run: "Run", result: "Any") -> "Any":
         """
         Let *run* go on until what the function returned is done.
         """
         set_state(run._outer)
         run._outer = None
         yields = result.__class__ is not CoroutineType
-        stream = Stream(run, self.given, starts=False, yields=yields)
+        stream = Stream(run, self.keywords, starts=False, yields=yields)
         stream.opened()
         return follow(result, stream)
 
@@ -238,7 +238,7 @@ class Spec:
         layers = self.layers
         owner = instance if instance is not None else args[0] if args else None
         if (
-            self.watch
+            self.alert
             and owner is not None
             and (instance is not None or self._binder.is_method_of(owner, self.wrapper))
         ):
@@ -269,7 +269,7 @@ def _respecified(
     tags: "tuple[str, ...] | None",
     metadata: "dict[str, Any] | None",
 ) -> Spec:
-    given = Keywords(name=name, kind=kind, tags=tags, metadata=metadata)
-    spec = Spec(function, given)
+    keywords = Keywords(name=name, kind=kind, tags=tags, metadata=metadata)
+    spec = Spec(function, keywords)
     spec.function = function
     return spec

@@ -7,7 +7,7 @@ from instrument._callables.body import Body
 from instrument._delivery.flush import flush_given, stream_closed, stream_opened
 from instrument._payloads.answers import Answer, only_text, take
 from instrument._runs.ending import afail, afinish, fail, finish
-from instrument._runs.results import guarded, recorded
+from instrument._runs.results import guarded, outputs_of
 from instrument._runs.starting import astart, start
 from instrument._state import MUTED, leave, set_state
 
@@ -46,17 +46,17 @@ class Stream(Body):
     )
 
     def __init__(
-        self, run: "Run", given: "Keywords", *, starts: bool, yields: bool = True
+        self, run: "Run", keywords: "Keywords", *, starts: bool, yields: bool = True
     ) -> None:
         super().__init__(run)
         self._run = run
         self._starts = starts
         self._yields = yields
-        self._is_model = run._tells.is_model
+        self._is_model = run._kind.is_model
         if yields and self._is_model:
             run._yields_tokens = True
-        self._read = given.token
-        self._keeps = run._audience.capture and given.outputs is not False
+        self._read = keywords.token
+        self._keeps = run._audience.capture and keywords.outputs is not False
         self._items: list[Any] = []
         self._count = 0
 
@@ -88,9 +88,9 @@ class Stream(Body):
     def tell(self) -> "Callable[[Any], object]":
         if not self._is_model:
             return self._keep if self._keeps else super().tell()
-        heard = self._run._audience
-        receivers = heard.receivers("on_llm_new_token")
-        if self._read is None and heard.shows_all and not receivers.native:
+        audience = self._run._audience
+        receivers = audience.receivers("on_llm_new_token")
+        if self._read is None and audience.shows_all and not receivers.native:
             return self._teller(receivers)
         return self._token
 
@@ -179,7 +179,7 @@ class Stream(Body):
         if self._run._ended_ns is not None:
             leave(self._run)
             return
-        self._run.outputs = recorded(self._run, self._partial())
+        self._run.outputs = outputs_of(self._run, self._partial())
         fail(self._run, exc)
 
     def afailed(self, exc: BaseException) -> "Awaitable[None] | None":
@@ -187,7 +187,7 @@ class Stream(Body):
         if self._run._ended_ns is not None:
             leave(self._run)
             return None
-        self._run.outputs = recorded(self._run, self._partial())
+        self._run.outputs = outputs_of(self._run, self._partial())
         return afail(self._run, exc)
 
     def _tokens_of(self, chunk: object) -> "Sequence[Token]":

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from instrument import _state, callbacks
-from instrument._scopes.scope import place
+from instrument._scopes.scope import entered_from
 from instrument.testing import Recorder
 
 
@@ -33,4 +33,4 @@ def test_place_without_a_caller() -> None:
     """
     Where nobody stands that far up the stack, there is no place.
     """
-    assert place(100_000) == ()
+    assert entered_from(100_000) == ()

@@ -153,7 +153,7 @@ def _error_text(run: "Run", text: str) -> str:
     """
     Give a message as the run's redactors leave it; nothing with ``capture=False``.
     """
-    shown = run._own(text, "error")
+    shown = run._cleared(text, "error")
     return "" if shown is None else cut(safe_str(shown), _ERROR)
 
 

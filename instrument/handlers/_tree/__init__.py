@@ -103,7 +103,7 @@ def _error(run: "Run") -> "dict[str, str]":
         message = str(run.error)
     except (Exception, SystemExit) as exc:
         message = f"<no message: {type(exc).__name__}>"
-    shown = str(run._own(message, "error") or "")
+    shown = str(run._cleared(message, "error") or "")
     return {"type": type(run.error).__qualname__, "message": shown}
 
 

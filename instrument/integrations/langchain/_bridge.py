@@ -124,7 +124,7 @@ def on_error(
     if isinstance(error, GeneratorExit) and run._open_children:
         # of an async stream, told after its outer one
         end_below(run, error, left=False)
-    if run._tells.is_model:
+    if run._kind.is_model:
         take_partial(run, response)
     return fail, afail, run, error
 

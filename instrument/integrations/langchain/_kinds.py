@@ -219,7 +219,7 @@ def recipe(
     made = _known.get((kind, named, is_bare))
     if made is None:
         chain = _payload.CHAIN if is_bare else _CHAIN
-        made = Recipe(named, kind, tells=_KINDS.get(kind, chain))
+        made = Recipe(named, kind, as_kind=_KINDS.get(kind, chain))
         if len(_known) < _NAMES:
             _known[kind, named, is_bare] = made
     return made
@@ -233,7 +233,7 @@ def shown(run: "Run", value: "Any", name: str) -> "Any":
     if heard.shows_all:
         return contained(value)
     if not heard.capture:
-        return run._tells.inputs_of({}) if name == "inputs" else None
+        return run._kind.inputs_of({}) if name == "inputs" else None
     return contained(redacted(value, heard.redactors, (name,)))
 
 

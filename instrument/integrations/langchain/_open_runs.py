@@ -194,7 +194,7 @@ def end_below(run: "Run", exc: BaseException, *, left: bool = True) -> None:
         left: Leave alone what may go on: background tasks, and other threads.
     """
     for below in open_below(run, left=left):
-        if below._tells.is_model:
+        if below._kind.is_model:
             take_partial(below, None)
         fail(below, exc)
 
@@ -297,7 +297,7 @@ def model_in_hand() -> "Run | None":
         if _MANAGER in frame.f_code.co_varnames:
             manager: Any = frame.f_locals.get(_MANAGER)
             run = open_runs.get(getattr(manager, "run_id", None))  # type: ignore[arg-type]
-            if run is not None and run._tells.is_model:
+            if run is not None and run._kind.is_model:
                 return run
         frame = frame.f_back
         if frame is None:

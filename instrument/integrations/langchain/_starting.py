@@ -61,7 +61,7 @@ class StartMethod(Method):
 
     def __init__(self, kind: str) -> None:
         super().__init__()
-        self._kind = kind
+        self._default_kind = kind
 
     # one function from LangChain's call to ours: each more on the way costs 0.3 us
     def __call__(
@@ -87,7 +87,7 @@ class StartMethod(Method):
         try:
             parent = None if parent_run_id is None else _open_runs.find(parent_run_id)
             own = _layers_of(handlers, parent) if handlers else ()
-            made = recipe(run_type or self._kind, serialized, name, keywords)
+            made = recipe(run_type or self._default_kind, serialized, name, keywords)
             run = open_run(made, own, None, parent, run_id)
             if run is None or (not run._audience.hidden and _skip(run, tags, metadata)):
                 return DONE
@@ -95,8 +95,8 @@ class StartMethod(Method):
             if tags or metadata:
                 _label(run, tags, metadata)
             run._inputs = inputs
-            if (tells := made.tells) is not CHAIN:
-                tells.note(run, serialized, keywords, metadata)  # type: ignore[attr-defined]
+            if (kind := made._kind) is not CHAIN:
+                kind.note(run, serialized, keywords, metadata)  # type: ignore[attr-defined]
             elif inputs.__class__ in CONTAINERS or not run._audience.shows_all:
                 run._inputs = shown(run, inputs, "inputs")
             run = _open_runs.remember(run, own, loop)
@@ -183,8 +183,8 @@ def joined(id: "UUID | None", handlers: "tuple[Listener, ...]") -> "Run | None":
     run._extra = (layer, *run._extra)
     run._plan = linked(run._plan, (layer,))
     run._audience = run._plan.settle()
-    run._voices = copy(run._audience.voices(run._tells))
-    run._voices.start = Audience([layer], ()).receivers(run._tells.start)
+    run._voices = copy(run._audience.voices(run._kind))
+    run._voices.start = Audience([layer], ()).receivers(run._kind.start)
     return run
 
 
@@ -243,7 +243,7 @@ def _raise_last(run: "Run", exc: BaseException) -> None:
 
     It makes a coroutine for each of them, and would leave the rest un-awaited.
     """
-    is_told_last = run._tells.start == "on_chat_model_start" and _has_last()
+    is_told_last = run._kind.start == "on_chat_model_start" and _has_last()
     if not is_told_last or not isinstance(exc, Exception):
         raise exc
     _stopped.set((run.id, exc))
