@@ -1,5 +1,5 @@
 """
-Who hears one run, in what order, and what of theirs serves each event.
+Who hears one run, each once, and what of theirs serves each event.
 """
 
 from instrument import _report
@@ -62,7 +62,7 @@ class Audience:
         below = layers[cut[-1] :] if cut else layers
         self.layers = frozenset(below)
         drawn, self.undecided = sampled(below)
-        self.listeners = tuple(_in_order(drawn, own))
+        self.listeners = tuple(_each_once(drawn, own))
         self.waits = [layer for _, layer in self.listeners if layer.rank != "block"]
         options = [layer.options for layer in layers]
         self.tags = tuple(dict.fromkeys(tag for o in options for tag in o.tags))
@@ -118,7 +118,7 @@ class Audience:
         return made
 
 
-def _in_order(
+def _each_once(
     layers: "list[Layer]", own: "tuple[Layer, ...]"
 ) -> "list[tuple[Listener, Layer]]":
     """

@@ -161,7 +161,7 @@ class Plan:
         audience = self.audience
         if audience.epoch != EPOCH.now:
             epoch = EPOCH.now
-            audience = Audience(self._gathered(), self.own, epoch)
+            audience = Audience(self._in_order(), self.own, epoch)
             self.audience = audience
         return audience
 
@@ -186,7 +186,11 @@ class Plan:
             plan = Plan(plan, layer)
         return plan
 
-    def _gathered(self) -> "list[Layer]":
+    def _in_order(self) -> "list[Layer]":
+        """
+        Give the layers in the order in which their handlers hear: process-wide ones,
+        then blocks, constructors and calls as they were entered.
+        """
         layers = []
         link: Plan | None = self
         while link is not None:
