@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from contextvars import Context
 from typing import Any
 
 import pytest
@@ -271,10 +272,13 @@ def test_told_at_the_last_moment(screen: Any) -> None:
     handler: Any = TreeHandler(screen.file)
     display = handler._display
 
+    def late() -> None:
+        with callbacks(handler):
+            traced("late")(lambda: None)()
+
     class Late:
         def release(self) -> None:
-            with callbacks(handler):
-                traced("late")(lambda: None)()
+            Context().run(late)
 
     with callbacks(handler), traced("answer"):
         screen.wait_for("chain answer")

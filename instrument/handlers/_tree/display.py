@@ -4,6 +4,7 @@ Where trees are shown: one display for each terminal, whoever shows them there.
 A handler appends a fact to a queue and goes on. A thread, which lives while something
 runs, takes what is queued and draws, ten times a second. What others write to the
 terminal meanwhile goes above the trees: ``write`` of the standard streams is caught.
+Whatever becomes of the drawing, others write as they would without it.
 """
 
 import atexit
@@ -15,7 +16,7 @@ from collections import deque
 from contextlib import contextmanager
 
 from instrument._forks import fork_lock, in_child
-from instrument._report import Exit
+from instrument._report import Exit, complain
 from instrument.handlers._tree.forest import Forest
 from instrument.handlers._tree.rows import Rows
 from instrument.handlers._tree.screen import Screen
@@ -111,9 +112,11 @@ class Display:
             if not is_free:
                 return
             self._update()
-            is_idle = Exit.has_begun or not self._running
-        thread = self._thread
-        if is_idle and thread is not None and thread is not threading.current_thread():
+            thread = self._thread
+            if thread is not None and self._is_over:
+                self._leave()
+        is_left = thread not in (self._thread, threading.current_thread())
+        if thread is not None and is_left and thread.is_alive():
             self._wake.set()
             thread.join(_PATIENCE_S)
         self._complain()
@@ -138,6 +141,10 @@ class Display:
         self._release()
         self._begin_anew()
 
+    @property
+    def _is_over(self) -> bool:
+        return Exit.has_begun or not self._running
+
     @contextmanager
     def _at_work(self) -> "Iterator[bool]":
         """
@@ -157,18 +164,19 @@ class Display:
                 self._is_drawing = False
 
     def _start(self) -> None:
+        streams = _streams(self.file)
         if not self._work.acquire(blocking=False):
             return
-        with self._at_work():
-            self._caught = [_Caught(stream, self) for stream in _streams(self.file)]
         thread = threading.Thread(target=self._run, name="TreeHandler", daemon=True)
-        self._thread = thread
+        with self._at_work():
+            self._caught = [_Caught(stream, self) for stream in streams]
+            self._thread = thread
         try:
             thread.start()
         except RuntimeError:  # no more threads, or too late for one
-            self._thread = None
-            self._release()
-            self._work.release()
+            with self._at_work():
+                if self._thread is thread:
+                    self._end()
             self.settle()
 
     def _run(self) -> None:
@@ -184,26 +192,34 @@ class Display:
         self._wake.wait(_TICK_S)
         self._wake.clear()
         with self._at_work():
+            if self._thread is not threading.current_thread():  # who settled has left
+                return False
             self._update()
-            if self._running and not Exit.has_begun:
-                return True
-            try:
-                self._screen.leave()
-            except (OSError, ValueError) as exc:
-                self._error = exc
-            return not self._ends()
+            return not (self._is_over and self._leave())
 
-    def _ends(self) -> bool:
+    def _leave(self) -> bool:
         """
-        End, unless something was told since the last look.
+        Leave the terminal, and end, unless something was told since the last look.
         """
-        with self._gate:
+        try:
+            self._screen.leave()
+        except (OSError, ValueError) as exc:
+            self._error = exc
+        # not waited for: who has it tells something, and may wait for the pen himself
+        if not self._gate.acquire(blocking=False):
+            return False
+        try:
             if self._queue and not Exit.has_begun:
                 return False
-            self._release()
-            self._thread = None
-            self._work.release()
+            self._end()
             return True
+        finally:
+            self._gate.release()
+
+    def _end(self) -> None:
+        self._release()
+        self._thread = None
+        self._work.release()
 
     def _release(self) -> None:
         for caught in self._caught:
@@ -239,29 +255,52 @@ class Display:
 
 class _Caught:
     """
-    A stream whose ``write`` goes to a display.
+    The ``write`` of a stream while it goes to a display.
 
     It is the stream itself that is changed, not ``sys.stdout``: what holds the stream
     since long, as loggers do, is caught too, and there is no other to be put back.
     """
 
     def __init__(self, stream: "Any", display: Display) -> None:
-        write = stream.write
         self._stream = stream
-        self._before = vars(stream).get("write")
-        self._write = stream.write = lambda text: display.write(write, text)
+        self._display: Display | None = display
+        with _catching:
+            self._write: Callable[[str], int] = stream.write
+            self._before = vars(stream).get("write")
+            # not by setattr(), which a stream may pass on to another
+            vars(stream)["write"] = self
+
+    def __call__(self, text: str) -> int:
+        display = self._display
+        if display is None or getattr(self._stream, "closed", False):
+            return self._write(text)
+        return display.write(self._write, text)
 
     def release(self) -> None:
+        """
+        Put back what was there, as soon as nobody has caught it in turn.
+
+        Who did may let it go later than this does, or never. Then a display that catches
+        it the next time puts back what was there before this.
+        """
+        self._display = None
         names = vars(self._stream)
-        if names.get("write") is not self._write:
-            return  # caught by another in turn, who may let it go or not
-        del self._stream.write
-        if self._before is not None:
-            self._stream.write = self._before
+        with _catching:
+            while _is_released(names.get("write")):
+                before = names["write"]._before
+                if before is None:
+                    del names["write"]
+                else:
+                    names["write"] = before
 
 
-_displays: "weakref.WeakValueDictionary[int, Display]" = weakref.WeakValueDictionary()
+def _is_released(write: object) -> bool:
+    return isinstance(write, _Caught) and write._display is None
+
+
+_displays: "weakref.WeakSet[Display]" = weakref.WeakSet()
 _lock = fork_lock()
+_catching = fork_lock()
 
 
 def display_of(file: "TextIO") -> Display | None:
@@ -274,9 +313,11 @@ def display_of(file: "TextIO") -> Display | None:
     if terminal is None or detect_legacy_windows():
         return None
     with _lock:
-        display = _displays.get(terminal)
-        if display is None or not display.shows_on(terminal):
-            display = _displays[terminal] = Display(file)
+        for display in list(_displays):
+            if display.shows_on(terminal):
+                return display
+        display = Display(file)
+        _displays.add(display)
         return display
 
 
@@ -297,26 +338,36 @@ def _terminal_of(stream: object) -> int | None:
 def _streams(file: "TextIO") -> "list[Any]":
     """
     List the streams that write to the terminal of *file* and can be caught.
+
+    None where it was closed or hung up: nothing is drawn there.
     """
     terminal = _terminal_of(file)
+    if terminal is None:
+        return []
     known = [file, sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__]
     unique = {id(stream): stream for stream in known}.values()
     return [
         stream
         for stream in unique
-        if hasattr(stream, "__dict__") and _terminal_of(stream) == terminal
+        if _terminal_of(stream) == terminal
+        and isinstance(getattr(stream, "__dict__", None), dict)
     ]
 
 
 @atexit.register
 def _at_exit() -> None:
     Exit.has_begun = True
-    for display in list(_displays.values()):
-        display.settle()
+    with _lock:
+        displays = list(_displays)
+    for display in displays:
+        try:
+            display.settle()
+        except Exception as exc:  # the others are settled all the same
+            complain("TreeHandler failed at exit", exc)
 
 
 def _forked() -> None:
-    for display in list(_displays.values()):
+    for display in list(_displays):
         display.forked()
 
 

@@ -3,6 +3,7 @@ The foot of a terminal: rows that are drawn anew in place, below what scrolls by
 """
 
 import os
+from contextlib import suppress
 
 from instrument.handlers._shared.terminal import Terminal, mid_line
 
@@ -68,13 +69,18 @@ class Screen:
         """
         self._foot = self._rendered(foot)
         if above and self._line:
-            self.write(self._put, "\n")
+            line, self._line = self._line, ""
+            self._frame(foot=[])
+            self._give(f"{line}\n")
             mid_line.discard(self.file)
         self._frame(self._rendered(above))
 
     def write(self, write: "Callable[[str], object]", text: str) -> None:
         """
         Write what others write, above the foot.
+
+        Nothing but *write* fails here: what fails of the drawing is met again by the
+        next `draw` or `leave`.
 
         Args:
             write: Their own way to write.
@@ -85,24 +91,37 @@ class Screen:
         lines = self._clipped(tail)
         head += end + "".join(f"{line}\n" for line in lines[:-1])
         if head:
-            self._frame(foot=[])
+            with suppress(OSError, ValueError):  # hung up, closed: not their failure
+                self._frame(foot=[])
             write(head)
-            self.file.flush()
         self._put = write
         self._line = lines[-1]
-        self._frame()
+        with suppress(OSError, ValueError):
+            self.file.flush()
+            self._frame()
 
     def leave(self) -> None:
         """
         Draw no more: the foot stays, if there is one; a line is left as it was written.
         """
         line, self._line = self._line, ""
-        self._frame()
-        self._drawn = self._foot = []
-        self._may_be_mid_line = True
-        if line:
+        try:
+            self._frame()
+        finally:
+            self._drawn = self._foot = []
+            self._may_be_mid_line = True
+            if line:
+                self._give(line)
+
+    def _give(self, line: str) -> None:
+        """
+        Write a line that was held back: as its writer does, if that can still be done.
+        """
+        try:
             self._put(line)
-            self.file.flush()
+        except ValueError:  # closed
+            self._write(self._terminal._encodable(line))
+        self.file.flush()
 
     def _clipped(self, tail: str) -> list[str]:
         """
