@@ -103,7 +103,7 @@ def test_tree_while_it_runs(screen: Any) -> None:
         seen,
         re.MULTILINE,
     )
-    assert "2 tokens" not in screen.text()
+    assert not re.search(r"\b2 tokens(?!/s)", screen.text())
     assert screen.text().count("chain answer") == 1
 
 
@@ -459,7 +459,7 @@ def test_beside_other_handlers(screen: Any) -> None:
     ]
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)  # 3 s of work, which a busy machine makes a minute of
 def test_threads_and_tasks_at_once(screen: Any) -> None:
     """
     10,000 runs over 50 threads and 500 tasks: each is in the tree that it belongs to.
