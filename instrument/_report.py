@@ -29,7 +29,12 @@ _counts: "dict[int, tuple[Any, dict[str, int]]]" = {}
 
 
 def failed(
-    handler: object, event: str, exc: BaseException, *, stops: bool = False
+    handler: object,
+    event: str,
+    exc: BaseException,
+    *,
+    stops: bool = False,
+    tells: bool = True,
 ) -> None:
     """
     Report that *handler* raised *exc* when it was served *event*.
@@ -37,6 +42,8 @@ def failed(
     Args:
         stops: Whether that stops the call, as its ``raise_error`` says. Then it is
             raised, and so told: only counted here.
+        tells: False where its message may hold what a redactor hides, as it was raised
+            from a payload: it is left out then.
     """
     counts = _counts_of(handler)
     count = counts[event] = counts.get(event, 0) + 1
@@ -44,7 +51,8 @@ def failed(
         return
     name = described(handler)
     if count == 1:
-        complain(f"{name} failed at {event}; the call goes on without it", exc)
+        message = f"{name} failed at {event}; the call goes on without it"
+        complain(message, exc, tells=tells)
     elif count in (10, 100, 1_000, 10_000, 100_000, 1_000_000):
         complain(f"{name} has failed {count} times at {event}", None)
 
@@ -56,14 +64,17 @@ def failures(handler: object) -> "dict[str, int]":
     return dict(_counts_of(handler))
 
 
-def complain(message: str, exc: BaseException | None) -> None:
+def complain(message: str, exc: BaseException | None, *, tells: bool = True) -> None:
     """
     Write *message* to loguru at ERROR, with the traceback of *exc* if there is one.
+
+    Args:
+        tells: False leaves out what *exc* says.
     """
     from loguru import logger  # 110 ms, and most processes never need it
 
     try:
-        text = printable(message) + (_framed(exc) if exc is not None else "")
+        text = printable(message) + (_framed(exc, tells) if exc is not None else "")
         if Exit.has_begun:
             print(text, file=sys.stderr)  # noqa: T201 - loguru may have closed its sinks
             return
@@ -87,14 +98,22 @@ def _attribute(handler: object, name: str) -> object:
         return None
 
 
-def _framed(exc: BaseException) -> str:
+def _framed(exc: BaseException, tells: bool) -> str:
     import traceback
+
+    if not tells:
+        named = f"{type(exc).__qualname__}: (not told: it may hold what is redacted)"
+        told_lines = [*traceback.format_tb(exc.__traceback__), named]
+        return _indented("".join(told_lines))
 
     told = traceback.TracebackException.from_exception(exc)
     if isinstance(exc.__context__, (StopIteration, StopAsyncIteration)):
         told.__context__ = None  # how a stream told us its end, not what went wrong
-    lines = "".join(told.format()).splitlines()
-    return "".join(f"\n  | {printable(line)}" for line in lines)
+    return _indented("".join(told.format()))
+
+
+def _indented(text: str) -> str:
+    return "".join(f"\n  | {printable(line)}" for line in text.splitlines())
 
 
 def _counts_of(handler: object) -> "dict[str, int]":

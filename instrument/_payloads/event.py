@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from instrument._payloads.jsonable import Memo
     from instrument._runs.run import Run
 
 VERSION = 1
@@ -135,7 +136,7 @@ class Event:
     the event was made, None where it was read from JSON.
     """
 
-    __slots__ = (*_FIELDS, "extra", "run", "v")
+    __slots__ = (*_FIELDS, "_memo", "extra", "run", "v")
 
     def __init__(
         self,
@@ -167,6 +168,7 @@ class Event:
         self.data = data if data is not None else {}
         self.run = run
         self.extra: dict[str, Any] = {}
+        self._memo: Memo | None = None
 
     def __repr__(self) -> str:
         return f"<Event {self.seq} {self.event} {self.kind} {self.name!r}>"
@@ -180,28 +182,48 @@ class Event:
         """
         Give the event as JSON types only: what `to_json` writes.
 
-        Values that JSON lacks become their ``repr``; what is cut at a size limit
-        says how much was cut.
+        Models, dataclasses and named tuples become objects of their fields, dates and
+        paths text, other objects their ``repr``, which each is asked for once; what is
+        cut at a size limit says how much was cut.
         """
-        whole: dict[str, Any] = jsonable(self._fields())
+        whole: dict[str, Any] = jsonable(self._fields(), memo=self._asked())
         return whole
 
     def to_json(self) -> str:
         """
         Give the event as one line of JSON, pure ASCII.
         """
-        return encoded(self._fields())
+        return encoded(self._fields(), self._asked())
+
+    def _asked(self) -> "Memo":
+        """
+        Give what objects in it said of themselves, so that none is asked twice.
+        """
+        if self._memo is None:
+            self._memo = {}
+        return self._memo
 
     def _fields(self) -> "dict[str, Any]":
-        fields = {"v": self.v, **{name: getattr(self, name) for name in _FIELDS}}
-        for name in ("trace_id", "run_id", "parent_run_id"):
-            fields[name] = None if fields[name] is None else str(fields[name])
-        if isinstance(fields["data"].get("usage"), Usage):
-            fields["data"] = {
-                **fields["data"],
-                "usage": fields["data"]["usage"].to_dict(),
-            }
-        return {**fields, **self.extra}
+        data = self.data
+        usage = data.get("usage")
+        if isinstance(usage, Usage):
+            data = {**data, "usage": usage.to_dict()}
+        parent = self.parent_run_id
+        return {
+            "v": self.v,
+            "event": self.event,
+            "seq": self.seq,
+            "time_ns": self.time_ns,
+            "trace_id": str(self.trace_id),
+            "run_id": str(self.run_id),
+            "parent_run_id": None if parent is None else str(parent),
+            "kind": self.kind,
+            "name": self.name,
+            "tags": self.tags,
+            "metadata": self.metadata,
+            "data": data,
+            **self.extra,
+        }
 
     @classmethod
     def from_json(cls, line: "str | bytes") -> "Event":

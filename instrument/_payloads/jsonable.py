@@ -1,124 +1,352 @@
 """
-Turn any value into JSON types: what JSON lacks becomes its ``repr``, and what is cut
-at a limit says how much was cut.
+Turn any value into JSON types, or into text, by the table of `fields`: what JSON lacks
+becomes text, and what is cut at a limit says how much was cut. Limits come before the work.
 """
 
-from functools import partial
+from gc import get_referents, is_tracked
 
-from instrument import _text
+from instrument._payloads.fields import (
+    FIELDS,
+    ITEMS,
+    MAPPING,
+    REPR,
+    VALUE,
+    Unreadable,
+    key_of,
+    name_of,
+    opening_of,
+    read,
+    repr_of,
+)
+from instrument._text import cut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+    from instrument._payloads.fields import Opening
+
+    Memo = dict[int, tuple[object, Any]]
 
 TEXT_LIMIT = 1_000_000
 """The most characters that one string holds."""
+ALL_TEXT_LIMIT = 4_000_000
+"""The most characters, all strings together."""
 NODE_LIMIT = 100_000
 """The most values, all levels together."""
 DEPTH_LIMIT = 40
-_PLAIN: "dict[type, Any]" = {
-    str: str.__str__,
-    int: int.__int__,
-    float: float.__float__,
-}
-_KEYS = {None: "null", True: "true", False: "false"}  # as json writes them
-_SMALL = 200_000  # characters: too few for any limit to be reached
+REPR_LIMIT = 1_000
+"""The most objects of which a ``repr`` is made; of the others, their type is told."""
+_SMALL = 2_000  # values
+_SMALL_TEXT = 200_000  # characters: too few, both, for any limit to be reached
 _INT_BITS = 4_096  # int -> str refuses more than 4,300 digits
+_KEY = 10_000
 
 
 def jsonable(
-    value: object, *, nodes: int = NODE_LIMIT, text: int = TEXT_LIMIT
+    value: object,
+    *,
+    nodes: int = NODE_LIMIT,
+    text: int = TEXT_LIMIT,
+    memo: "Memo | None" = None,
 ) -> "Any":
     """
     Give *value* as dicts with string keys, lists, strings, finite numbers, bools, None.
 
-    Never raises, ends on cyclic data, and reads nothing but builtin containers.
+    Never raises, and ends on cyclic data.
 
     Args:
         value: Anything.
         nodes: The most values, all levels together.
         text: The most characters that one string holds.
+        memo: What objects said of themselves, so that none is asked twice.
     """
-    return _jsonable(value, _Budget(nodes, text), DEPTH_LIMIT)
+    return _Writing(nodes, text, memo).written(value, DEPTH_LIMIT)
 
 
-def encoded(value: object) -> str:
+def encoded(value: object, memo: "Memo | None" = None) -> str:
     """
     Give `jsonable` of *value* as one line of ASCII.
 
     Most values fit as they are: json's own encoder then takes a fifth of the time.
     """
-    from json import dumps  # not needed where nobody writes events
-
-    written = partial(dumps, separators=(",", ":"), allow_nan=False)
+    write = _encoder()
     try:
-        text = written(value, default=_plain)
-    except Exception:  # what JSON lacks, cycles, and what a payload's own code raises
+        text = write(value) if _is_plain(value) else None
+    except Exception:  # what JSON lacks: an object, nan, a key that is no name
         text = None
-    if text is None or len(text) > _SMALL:
-        return written(jsonable(value))
+    if text is None or len(text) > _SMALL_TEXT:
+        return write(jsonable(value, memo=memo))
     return text
 
 
-def _plain(value: object) -> "Any":
-    if isinstance(value, (set, frozenset)):
-        return list(value)
-    return _text.safe_repr(value, limit=TEXT_LIMIT)
-
-
-class _Budget:
+def text_of(value: object, limit: int) -> str:
     """
-    How many more values may be written, and how long a string.
+    Write *value* as Python would, and stop after that many characters.
+    """
+    text = _Text(limit)
+    text.write(value, DEPTH_LIMIT)
+    return "".join(text.pieces)
+
+
+class _Kept:
+    encode: "Callable[[Any], str] | None" = None
+
+
+def _encoder() -> "Callable[[Any], str]":
+    if _Kept.encode is None:
+        from json import JSONEncoder  # not needed where nobody writes events
+
+        # what it is given holds nothing that holds itself
+        made = JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)
+        _Kept.encode = made.encode
+    return _Kept.encode
+
+
+def _is_plain(value: object) -> bool:
+    """
+    Tell whether *value* holds so little that no limit is reached, and no container that
+    json's encoder would ask for more than it holds.
+
+    What containers hold is asked of the collector, a level at a time: a loop of our own
+    costs as much as to write it all. What it does not track is none that runs code.
+    """
+    if type(value) is not dict or len(value) > _SMALL:
+        return False
+    level = get_referents(value)
+    left = _SMALL - len(level)
+    for _ in range(DEPTH_LIMIT):
+        tracked = [*filter(is_tracked, level)]
+        if not _CONTAINERS.issuperset(map(id, map(type, tracked))):
+            return False
+        if sum(map(len, tracked)) > left:
+            return False
+        level = get_referents(*level)
+        if not level:
+            return True
+        left -= len(level)
+        if left < 0:
+            return False
+    return False
+
+
+_CONTAINERS = frozenset(map(id, (dict, list, tuple)))
+
+
+class _Writing:
+    """
+    One value on its way to JSON types, and how much more of it may be written.
     """
 
-    __slots__ = ("left", "text")
+    __slots__ = ("_chars", "_left", "_memo", "_reprs", "_text")
 
-    def __init__(self, left: int, text: int) -> None:
-        self.left = left
-        self.text = text
+    def __init__(self, left: int, text: int, memo: "Memo | None") -> None:
+        self._left = left
+        self._text = text
+        self._chars = ALL_TEXT_LIMIT
+        self._reprs = REPR_LIMIT
+        self._memo: Memo = {} if memo is None else memo
 
-
-def _jsonable(value: object, budget: _Budget, depth: int) -> "Any":
-    budget.left -= 1
-    kind = type(value)
-    if value is None or kind is bool:
-        return value
-    if kind is int:
-        is_long = value.bit_length() >= _INT_BITS  # type: ignore[attr-defined]
-        return _text.safe_repr(value) if is_long else value
-    if kind is str:
-        return _text.cut(value, budget.text)  # type: ignore[arg-type]
-    if kind is float:
-        return value if value - value == 0 else repr(value)  # type: ignore[operator]
-    if isinstance(value, (dict, list, tuple, set, frozenset)):
+    def written(self, value: "Any", depth: int) -> "Any":
+        self._left -= 1
+        kind = type(value)
+        if kind is str:
+            return self._cut(value)
+        if value is None or kind is bool:
+            return value
+        if kind is int:
+            return _number(value)
+        if kind is float:
+            return value if value - value == 0 else repr(value)
         if depth <= 0:
-            return f"<{kind.__name__} nested too deep>"
-        return _container(value, budget, depth - 1)
-    for plain in _PLAIN:  # subclasses: enum members, numpy's floats
-        if isinstance(value, plain):
-            return _jsonable(_PLAIN[plain](value), budget, depth)
-    return _text.safe_repr(value, limit=budget.text)
+            return f"<{name_of(value)} nested too deep>"
+        return self._opened(value, depth - 1)
+
+    def _opened(self, value: "Any", depth: int) -> "Any":
+        opening = opening_of(type(value))
+        told = opening.told
+        if told is MAPPING or told is ITEMS:
+            found = self._entries(value, opening)
+            if type(found) is Unreadable:
+                return str.__str__(found)
+            entries, count = found
+            if told is MAPPING:
+                return self._mapping(entries, count, depth)
+            return self._listed(entries, count, depth)
+        if told is FIELDS:
+            fields, _ = opening.fields(value)
+            room = max(self._left, 0)
+            return self._mapping(fields[:room], len(fields), depth)
+        if told is REPR:
+            return self._cut(self._repr(value))
+        inner = read(value, opening.read) if opening.asks else opening.read(value)
+        if type(inner) is Unreadable:
+            return str.__str__(inner)
+        return self.written(inner, depth)
+
+    def _entries(self, value: object, opening: "Opening") -> "Any":
+        room = max(self._left, 0)
+        if not opening.is_copied:
+            return read(value, opening.read, room)
+        return self._once(value, lambda: read(value, opening.read, room))
+
+    def _repr(self, value: object) -> str:
+        def made() -> str:
+            self._reprs -= 1
+            if self._reprs < 0:
+                return f"<{name_of(value)}>"
+            return repr_of(value)
+
+        return self._once(value, made)  # type: ignore[no-any-return]
+
+    def _once(self, value: object, make: "Callable[[], Any]") -> "Any":
+        known = self._memo.get(id(value))
+        if known is not None:
+            return known[1]
+        made = make()
+        self._memo[id(value)] = value, made  # held, so that the id stays its own
+        return made
+
+    def _mapping(self, pairs: "list[Any]", count: int | None, depth: int) -> "Any":
+        whole = {self._key(key): self.written(item, depth) for key, item in pairs}
+        more = _more(pairs, count)
+        return whole if more is None else {**whole, "…": f"{more} entries"}
+
+    def _listed(self, items: "list[Any]", count: int | None, depth: int) -> "Any":
+        whole = [self.written(item, depth) for item in items]
+        more = _more(items, count)
+        return whole if more is None else [*whole, f"… {more} items"]
+
+    def _key(self, key: object) -> str:
+        name = key if type(key) is str else key_of(key)
+        return cut(self._repr(key) if name is None else name, _KEY)
+
+    def _cut(self, text: str) -> str:
+        if len(text) <= self._text and len(text) <= self._chars:
+            self._chars -= len(text)
+            return text
+        shown = cut(text, max(min(self._text, self._chars), 0))
+        self._chars -= len(shown)
+        return shown
 
 
-def _container(value: "Any", budget: _Budget, depth: int) -> "Any":
-    try:
-        items = list(value.items() if isinstance(value, dict) else value)
-    except Exception:
-        return _text.safe_repr(value)
-    room = max(budget.left, 0)
-    cut = len(items) - room
-    if isinstance(value, dict):
-        whole = {
-            _key(key): _jsonable(item, budget, depth) for key, item in items[:room]
-        }
-        return whole if cut <= 0 else {**whole, "…": f"{cut} more entries"}
-    listed = [_jsonable(item, budget, depth) for item in items[:room]]
-    return listed if cut <= 0 else [*listed, f"… {cut} more items"]
+class _Text:
+    """
+    One value on its way to text, piece by piece.
+    """
+
+    __slots__ = ("_left", "pieces")
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+        self.pieces: list[str] = []
+
+    def write(self, value: "Any", depth: int) -> None:
+        kind = type(value)
+        if kind is str:
+            over = len(value) - self._left
+            self._put(repr(value if over <= 0 else value[: self._left]))
+            if over > 0:
+                self._put(f"… [{over} more characters]")
+        elif value is None or kind is bool or kind is float:
+            self._put(repr(value))
+        elif kind is int:
+            self._put(repr(_number(value)))
+        elif depth <= 0:
+            self._put(f"<{name_of(value)} nested too deep>")
+        else:
+            self._opened(value, opening_of(kind), depth - 1)
+
+    def _put(self, piece: str) -> None:
+        self._left -= len(piece)
+        self.pieces.append(piece)
+
+    def _opened(self, value: "Any", opening: "Opening", depth: int) -> None:
+        told = opening.told
+        if told is REPR:
+            self._put(repr_of(value, self._left))
+            return
+        if told is FIELDS:
+            fields, _ = opening.fields(value)
+            self._fields(value, fields, depth)
+            return
+        most = () if told is VALUE else (self._left,)
+        found = read(value, opening.read, *most)
+        if type(found) is Unreadable:
+            self._put(str.__str__(found))
+        elif told is VALUE:
+            self.write(found, depth)
+        elif told is MAPPING:
+            self._mapping(found[0], found[1], depth)
+        else:
+            self._items(value, found[0], found[1], depth)
+
+    def _fields(
+        self, value: object, fields: "list[tuple[Any, Any]]", depth: int
+    ) -> None:
+        self._put(f"{name_of(value)}(")
+        for index, (name, item) in enumerate(fields):
+            if self._is_full(index, len(fields)):
+                break
+            self._put(f"{', ' if index else ''}{_key(name)}=")
+            self.write(item, depth)
+        self._put(")")
+
+    def _mapping(self, pairs: "list[Any]", count: int | None, depth: int) -> None:
+        self._put("{")
+        for index, (key, item) in enumerate(pairs):
+            if self._is_full(index, count):
+                break
+            if index:
+                self._put(", ")
+            self.write(key, depth)
+            self._put(": ")
+            self.write(item, depth)
+        self._put("}")
+
+    def _items(
+        self, value: object, items: "list[Any]", count: int | None, depth: int
+    ) -> None:
+        begins, ends = _BRACKETS.get(id(type(value)), ("[", "]"))
+        self._put(begins)
+        for index, item in enumerate(items):
+            if self._is_full(index, count):
+                break
+            if index:
+                self._put(", ")
+            self.write(item, depth)
+        self._put(f",{ends}" if ends == ")" and len(items) == 1 else ends)
+
+    def _is_full(self, index: int, count: int | None) -> bool:
+        """
+        Say how much is left out, if nothing more may be written.
+        """
+        if self._left > 0:
+            return False
+        left = "more" if count is None else f"{count - index:,} more"
+        self._put(f"{', ' if index else ''}… {left}")
+        return True
+
+
+_BRACKETS = {id(tuple): ("(", ")"), id(set): ("{", "}")}
+
+
+def _number(value: int) -> int | str:
+    """
+    Give a number that Python writes; of a longer one, how long it is.
+    """
+    bits = value.bit_length()
+    return value if bits < _INT_BITS else f"<int of {bits:,} bits>"
 
 
 def _key(key: object) -> str:
-    if isinstance(key, str):
-        return str.__str__(key)
-    if key is None or isinstance(key, bool):
-        return _KEYS[key]
-    return _text.safe_repr(key)
+    name = key if type(key) is str else key_of(key)
+    return cut(repr_of(key) if name is None else name, _KEY)
+
+
+def _more(shown: "list[Any]", count: int | None) -> str | None:
+    if count is None:
+        return "more"
+    left = count - len(shown)
+    return f"{left} more" if left > 0 else None

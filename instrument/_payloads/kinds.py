@@ -14,9 +14,9 @@ from instrument._payloads.answers import (
     answer_of,
     vectors_of,
 )
+from instrument._payloads.jsonable import text_of
 from instrument._payloads.messages import document_data, has, message_data
 from instrument._payloads.redact import redacted
-from instrument._text import safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Tool(Kind):
     def started(self, run: "Run") -> "Args":
         inputs = run.inputs
         only = next(iter(inputs.values())) if _single(inputs) else None
-        text = only if isinstance(only, str) else safe_repr(inputs, limit=_INPUT_STR)
+        text = only if isinstance(only, str) else text_of(inputs, _INPUT_STR)
         return ({"name": run.name}, text), {"inputs": inputs}
 
     def end_data(self, run: "Run") -> "dict[str, Any]":

@@ -1,10 +1,27 @@
 """
 Keep values from handlers: `Secret`, and the ``redact=`` of a block.
 
-A redactor that fails drops the whole payload: it fails closed.
+It fails closed: a redactor that fails drops the whole payload, and what cannot be looked
+into is not shown.
 """
 
+import re
+
 from instrument import _report
+from instrument._payloads.fields import (
+    FIELDS,
+    MAPPING,
+    REPR,
+    VALUE,
+    Unreadable,
+    is_callers,
+    key_of,
+    name_of,
+    opening_of,
+    read,
+    repr_of,
+)
+from instrument._payloads.jsonable import jsonable
 from instrument._state import muted
 from instrument._text import safe_repr
 
@@ -13,13 +30,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, TypeAlias
 
+    from instrument._payloads.fields import Opening
+
     Path: TypeAlias = tuple[str | int, ...]
-    Redactor: TypeAlias = Callable[[Any, Path], Any]
+    Redactor: TypeAlias = "Callable[[Any, Path], Any] | Names"
 
 MASK = "[redacted]"
 DROPPED = "[dropped: the redactor failed]"
 _DEPTH = 32
 _MOST_VALUES = 100_000
+_MOST_OF_AN_OBJECT = 2_000
+"""An object may lead to all that a program holds; more of it is not looked into."""
+_MOST_NAMES = 4_096
+_MOST_JSON = 1_000_000
+_ARGUMENTS = frozenset(("arguments", "args", "input", "input_str", "partial_json"))
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
+_OTHER_WORDS = re.compile(r"[^\W_]+")
+_NAMED = re.compile(r"""["']([^"'\\]{1,200})["']\s{0,20}:""")
+_SAID = re.compile(r"""(?<![\w.-])([\w.-]{1,100})\\{0,9}["']?\s{0,3}[:=]\s{0,3}""")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"?|\'(?:[^\'\\]|\\.)*\'?', re.DOTALL)
+_UNQUOTED = re.compile(r"[^,;\n)}\]&]*")
 
 
 class Secret:
@@ -31,14 +61,73 @@ class Secret:
 class Names:
     """
     The redactor that masks values by the name they stand under, at any depth.
+
+    A name masks what is called so or ends in it as whole words, whatever the case:
+    words are parted by a capital and by all that is neither letter nor digit.
     """
 
     def __init__(self, names: "Iterable[str]") -> None:
         self.names = frozenset(names)
+        self._ends = frozenset("".join(_words(name)) for name in self.names)
+        self._known: dict[str, bool] = {}
 
-    def __call__(self, value: object, path: "Path") -> object:
-        # the first word says which payload it is: inputs, token, data ...
-        return MASK if path[1:] and path[-1] in self.names else value
+    def masks(self, key: object) -> bool:
+        """
+        Tell whether what stands under that name is masked.
+        """
+        name = key if type(key) is str else key_of(key)
+        if name is None:
+            return False
+        known = self._known.get(name)
+        if known is None:
+            known = self._is_masked(name)
+            if len(self._known) >= _MOST_NAMES:
+                self._known.clear()
+            if len(name) <= _MOST_NAME:
+                self._known[name] = known
+        return known
+
+    def masked_text(self, text: str) -> str:
+        """
+        Mask in a message what it tells under such a name: ``password='x'``.
+        """
+        shown: list[str] = []
+        at = 0
+        for found in _SAID.finditer(text):
+            if found.start() < at or not self.masks(found[1]):
+                continue
+            end = found.end()
+            first = text[end : end + 1]
+            if first and first in "{[(":
+                stop = len(text)
+            else:
+                value = _QUOTED if first and first in "\"'" else _UNQUOTED
+                stop = value.match(text, end).end()  # type: ignore[union-attr]
+            shown += [text[at:end], MASK]
+            at = stop
+        return "".join([*shown, text[at:]])
+
+    def _is_masked(self, name: str) -> bool:
+        tail = ""
+        for word in reversed(_words(name[-_MOST_NAME:])):
+            tail = word + tail
+            if tail in self._ends:
+                return True
+        return False
+
+
+_MOST_NAME = 500
+
+
+def _words(name: str) -> "list[str]":
+    """
+    Part a name into words: ``dbPassword`` and ``DB-PASSWORD`` are two, the same.
+    """
+    if name.isascii():
+        return [word.lower() for word in _WORDS.findall(name)]
+    parted = "".join(f" {char}" if char.isupper() else char for char in name)
+    whole = name if name.isupper() else parted
+    return [word.casefold() for word in _OTHER_WORDS.findall(whole)]
 
 
 def as_redactor(given: object) -> "Redactor":
@@ -47,10 +136,24 @@ def as_redactor(given: object) -> "Redactor":
 
     Raises:
         TypeError: For anything else.
+        ValueError: For a name without a letter or digit.
     """
-    if isinstance(given, (list, tuple, set, frozenset)) and all(
-        isinstance(name, str) for name in given
-    ):
+    if isinstance(given, (list, tuple, set, frozenset)):
+        for name in given:
+            if not isinstance(name, str):
+                message = (
+                    "callbacks(redact=...) takes a function (value, path) -> value or a"
+                    f" list of names to mask, and {safe_repr(name)} in the list is no"
+                    ' name. Give strings: redact=["password"].'
+                )
+                raise TypeError(message)
+            if not _words(name):
+                message = (
+                    f"callbacks(redact=[...]) cannot mask by the name {safe_repr(name)},"
+                    " which has no letter or digit: it would mask nothing. Name a"
+                    ' field: redact=["password"].'
+                )
+                raise ValueError(message)
         return Names(given)
     if callable(given) and not isinstance(given, type):
         return given
@@ -66,9 +169,9 @@ def redacted(value: object, redactors: "tuple[Redactor, ...]", path: "Path") -> 
     Give *value* as handlers may see it.
 
     Args:
-        value: A payload; builtin containers and pydantic models in it are walked, and
-            rebuilt (models as dicts) where something changed. The original is never
-            touched.
+        value: A payload. What it holds is walked as `fields` opens it; containers are
+            rebuilt, objects told as their fields where something changed in them or
+            could not be looked into. The original is never touched.
         redactors: Asked for every value, containers before what they hold.
         path: Where the value stands: ``("inputs", "user", "password")``.
     """
@@ -77,64 +180,294 @@ def redacted(value: object, redactors: "tuple[Redactor, ...]", path: "Path") -> 
     with muted():  # a redactor may call what is traced
         try:
             for redactor in redactors:
-                value = _Walk(redactor).walked(value, path, _DEPTH)
-        except (Exception, SystemExit) as exc:
-            _report.failed(redactor, f"redact of {path[0]}", exc)
+                value = _walked(redactor, value, path)
+        except BaseException as exc:
+            if is_callers(exc):
+                raise
+            _report.failed(redactor, f"redact of {path[0]}", exc, tells=False)
             return DROPPED
     return value
+
+
+def _walked(redactor: "Redactor", value: object, path: "Path") -> object:
+    names = redactor if type(redactor) is Names else None
+    if names is not None:
+        # the first word says which payload it is: inputs, token, data ...
+        if path[1:] and names.masks(path[-1]):
+            return MASK
+        if path[0] == "error" and type(value) is str:
+            value = names.masked_text(value)
+    walk = _Walk(redactor, names)
+    shown = walk.walked(value, path, _DEPTH)
+    if walk.has_met_itself and walk.changes:
+        # what leads back to something that is masked cannot be shown as it is
+        walk = _Walk(redactor, names, is_strict=True)
+        shown = walk.walked(value, path, _DEPTH)
+    return shown
 
 
 class _Walk:
     """
     One walk of one redactor through one payload, of at most so many values.
+
+    Attributes:
+        changes: How often something was masked, changed or not looked into.
+        has_met_itself: Whether something in it leads back to what holds it.
     """
 
-    __slots__ = ("_left", "_redactor")
+    __slots__ = (
+        "_ask",
+        "_is_strict",
+        "_left",
+        "_names",
+        "_odd_keys",
+        "_open",
+        "changes",
+        "has_met_itself",
+    )
 
-    def __init__(self, redactor: "Redactor") -> None:
-        self._redactor = redactor
+    def __init__(
+        self, redactor: "Redactor", names: Names | None, *, is_strict: bool = False
+    ) -> None:
+        self._ask: Any = redactor
+        self._names = names
         self._left = _MOST_VALUES
+        self._open: set[int] = set()
+        self._is_strict = is_strict
+        self._odd_keys = 0
+        self.changes = 0
+        self.has_met_itself = False
 
     def walked(self, value: "Any", path: "Path", depth: int) -> "Any":
-        changed = self._redactor(value, path)
-        if changed is not value:
-            return changed
-        fields = _fields(value)
-        if fields is None:
+        if self._names is None:
+            changed = self._ask(value, path)
+            if changed is not value:
+                self.changes += 1
+                return changed
+        kind = type(value)
+        if kind is str:
+            return self._text(value, path, depth)
+        if value is None or kind is int or kind is float or kind is bool:
             return value
-        self._left -= len(fields)
         if depth == 0 or self._left < 0:
-            return MASK  # too deep or too large to be looked into: not shown
-        if isinstance(fields, dict):
-            shown = {
-                key: self.walked(item, (*path, key), depth - 1)
-                for key, item in fields.items()
-            }
-            same = all(shown[key] is item for key, item in fields.items())
-            return value if same else shown
-        items = [
-            self.walked(item, (*path, index), depth - 1)
-            for index, item in enumerate(value)
-        ]
-        if all(new is old for new, old in zip(items, value, strict=True)):
+            return self._masked()  # too deep or too large to be looked into: not shown
+        key = id(value)
+        if key in self._open:
+            self.has_met_itself = True
+            self.changes += self._is_strict
+            return f"<{name_of(value)} that holds this>"
+        self._open.add(key)
+        try:
+            return self._opened(value, kind, path, depth - 1)
+        finally:
+            self._open.discard(key)
+
+    def _masked(self) -> str:
+        self.changes += 1
+        return MASK
+
+    def _opened(self, value: "Any", kind: "Any", path: "Path", depth: int) -> "Any":
+        if kind is dict:
+            before, odd = self.changes, self._odd_keys
+            shown = self._mapping(dict.items(value), len(value), path, depth)
+            is_same = self._odd_keys != odd and self.changes == before
+            return value if is_same else shown
+        opening = opening_of(kind)
+        told = opening.told
+        if told is REPR or told is FIELDS:
+            return self._object(value, opening, path, depth)
+        before = self.changes
+        if told is VALUE:
+            shown = self._told(value, opening, path, depth)
+        else:
+            most = max(self._left, 0)
+            take = opening.read
+            found = read(value, take, most) if opening.asks else take(value, most)
+            if type(found) is Unreadable:
+                return self._unreadable(found)
+            entries, count = found
+            count = most + 1 if count is None else count
+            if told is MAPPING:
+                shown = self._mapping(entries, count, path, depth)
+            else:
+                shown = self._items(entries, count, kind, path, depth)
+        if opening.is_copied or kind is list or kind is tuple:
+            return shown
+        self._mapping(held := opening.attributes(value), len(held), path, depth)
+        return value if self.changes == before else shown
+
+    def _unreadable(self, told: str) -> str:
+        self.changes += 1
+        return str.__str__(told)
+
+    def _told(
+        self, value: "Any", opening: "Opening", path: "Path", depth: int
+    ) -> "Any":
+        """
+        Walk what stands for a value: its text, its number.
+        """
+        inner = read(value, opening.read) if opening.asks else opening.read(value)
+        if type(inner) is Unreadable:
+            return self._unreadable(inner)
+        return self.walked(inner, path, depth)
+
+    def _text(self, text: str, path: "Path", depth: int) -> str:
+        """
+        Walk JSON: of a list of names all that looks so, else arguments of a tool.
+        """
+        is_told = self._names is not None or path[-1] in _ARGUMENTS
+        if not is_told or text.lstrip(_SPACES)[:1] not in _BEGINS_JSON or depth == 0:
+            return text
+        import json
+
+        before = self.changes
+        try:
+            if len(text) > _MOST_JSON:
+                return self._unread(text)
+            held = json.loads(text, object_pairs_hook=_each_once)
+        except (ValueError, RecursionError):
+            return self._unread(text)
+        shown = self.walked(held, path, depth - 1)
+        if self.changes == before:
+            return text
+        return json.dumps(jsonable(shown), ensure_ascii=False)
+
+    def _unread(self, text: str) -> str:
+        """
+        Show what is nearly JSON, half of it perhaps, only where it names nothing.
+        """
+        names = self._names
+        if names is None or not (
+            "\\u" in text or any(names.masks(it[1]) for it in _NAMED.finditer(text))
+        ):
+            return text
+        return self._masked()
+
+    def _mapping(
+        self, pairs: "Iterable[Any]", count: int, path: "Path", depth: int
+    ) -> "Any":
+        self._left -= count
+        if self._left < 0:
+            return self._masked()
+        names = self._names
+        shown: dict[Any, Any] = {}
+        for key, item in pairs:
+            if id(type(key)) not in _NAME_TYPES:
+                key = self._key(key, shown, path, depth)  # noqa: PLW2901
+            if names is None:
+                shown[key] = self.walked(item, (*path, key), depth)
+            elif names.masks(key):
+                shown[key] = self._masked()
+            elif type(item) is str and item[:1] not in _MAY_BEGIN_JSON:
+                shown[key] = item
+            else:
+                shown[key] = self.walked(item, path, depth)
+        return shown
+
+    def _key(
+        self, key: "Any", shown: "dict[Any, Any]", path: "Path", depth: int
+    ) -> str:
+        """
+        Give the text of a key that has a hash of its own, which is not asked.
+        """
+        self._odd_keys += 1
+        text = key_of(key)
+        if text is None:
+            before = self.changes
+            self.walked(key, path, depth)
+            is_same = self.changes == before
+            text = repr_of(key) if is_same else f"<{name_of(key)}>"
+        number = 1
+        told = text
+        while told in shown:
+            number += 1
+            told = f"{text} ({number})"
+        return told
+
+    def _items(
+        self, items: "list[Any]", count: int, kind: "Any", path: "Path", depth: int
+    ) -> "Any":
+        self._left -= count
+        if self._left < 0:
+            return self._masked()
+        if self._names is None:
+            shown = [
+                self.walked(item, (*path, index), depth)
+                for index, item in enumerate(items)
+            ]
+        elif count == _PAIR and issubclass(kind, tuple) and self._is_named(items[0]):
+            shown = [items[0], self._masked()]
+        else:
+            shown = [self._item(item, path, depth) for item in items]
+        if kind is list:
+            return shown
+        if kind is set or kind is frozenset:
+            is_hashed = all(id(type(item)) in _NAME_TYPES for item in shown)
+            return kind(shown) if is_hashed else shown
+        return tuple(shown) if issubclass(kind, tuple) else shown
+
+    def _item(self, item: "Any", path: "Path", depth: int) -> "Any":
+        """
+        Walk one of a sequence, in which a list of two may be a name and its value.
+        """
+        kind = type(item)
+        if kind is str and item[:1] not in _MAY_BEGIN_JSON:
+            return item
+        if kind is list and len(item) == _PAIR and self._is_named(item[0]):
+            return [item[0], self._masked()]
+        return self.walked(item, path, depth)
+
+    def _is_named(self, first: object) -> bool:
+        names = self._names
+        is_number = type(first) is int or type(first) is float
+        return not is_number and names is not None and names.masks(first)
+
+    def _object(
+        self, value: "Any", opening: "Opening", path: "Path", depth: int
+    ) -> "Any":
+        """
+        Walk the fields of an object; it stays what it is where nothing is masked.
+        """
+        before, outer = self.changes, self._left
+        told, kept = opening.fields(value)
+        if opening.told is REPR:
+            self._left = min(outer, _MOST_OF_AN_OBJECT)
+        left = self._left
+        self.changes += not opening.is_whole
+        if len(told) == _PAIR and issubclass(type(value), tuple):
+            told = self._named_pair(told)
+        shown = self._mapping(told, len(told), path, depth)
+        self._mapping(kept, len(kept), path, depth)
+        if opening.told is REPR:
+            self._left = outer - (left - self._left)
+        if self.changes == before:
             return value
-        return items if isinstance(value, list) else _plain_type(value)(items)
+        if opening.told is REPR:
+            fields = shown if type(shown) is dict else {}
+            return {"type": name_of(value), **fields}
+        return shown
+
+    def _named_pair(self, pair: "list[Any]") -> "list[Any]":
+        (first, name), (second, _) = pair
+        if not self._is_named(name):
+            return pair
+        return [(first, name), (second, self._masked())]
 
 
-def _fields(value: "Any") -> "Any":
+def _each_once(pairs: "list[tuple[str, Any]]") -> "dict[str, Any]":
     """
-    Give what *value* holds: a container itself, the fields of a pydantic model as a
-    dict (messages and documents are such models), None for all else.
+    Refuse an object that has a name twice: only the last of them would be looked into.
     """
-    if isinstance(value, _CONTAINERS):
-        return value
-    if not hasattr(type(value), "__pydantic_fields__"):
-        return None
-    return {**vars(value), **(value.__pydantic_extra__ or {})}
+    held = dict(pairs)
+    if len(held) < len(pairs):
+        message = "a name stands twice"
+        raise ValueError(message)
+    return held
 
 
-_CONTAINERS = (dict, list, tuple, set, frozenset)
-
-
-def _plain_type(value: object) -> "type[Any]":
-    return next(kind for kind in _CONTAINERS if isinstance(value, kind))
+_PAIR = 2
+_SPACES = " \t\r\n\ufeff"
+_BEGINS_JSON = frozenset('{["')
+_MAY_BEGIN_JSON = frozenset((*_BEGINS_JSON, *_SPACES))
+_NAME_TYPES = frozenset(map(id, (str, int, float, bool, type(None), bytes)))
+"""By id, as a metaclass may have a hash of its own."""

@@ -55,7 +55,7 @@ class NoRepr:
 
 class NoItems(dict[str, Any]):
     """
-    A dict that cannot be read.
+    A dict whose own method fails; it is read as a dict.
     """
 
     def items(self) -> Any:
@@ -70,7 +70,7 @@ VALUES = [
     (math.nan, "nan"),
     (-math.inf, "-inf"),
     ("ü", "ü"),
-    (b"ab", "b'ab'"),
+    (b"ab", "<2 bytes>"),
     ((1, 2), [1, 2]),
     ({1}, [1]),
     (frozenset(["a"]), ["a"]),
@@ -79,17 +79,17 @@ VALUES = [
     ({Colour.RED: 1}, {"red": 1}),
     (Size.BIG, 3),
     (Score(0.5), 0.5),
-    (datetime(2026, 1, 1, tzinfo=UTC), repr(datetime(2026, 1, 1, tzinfo=UTC))),
-    (Enum("Other", "A").A, "<Other.A: 1>"),  # type: ignore[attr-defined]
-    (NoRepr(), "<NoRepr whose repr raised ValueError>"),
-    (NoItems(a=1), "{'a': 1}"),
+    (datetime(2026, 1, 1, tzinfo=UTC), "2026-01-01T00:00:00+00:00"),
+    (Enum("Other", "A").A, 1),  # type: ignore[attr-defined]
+    (NoRepr(), "<unreadable NoRepr>"),
+    (NoItems(a=1), {"a": 1}),
 ]
 
 
 @pytest.mark.parametrize("value, expected", VALUES, ids=range(len(VALUES)))
 def test_jsonable(value: object, expected: object) -> None:
     """
-    JSON's types stay, containers become lists and dicts, all else its ``repr``.
+    JSON's types stay, containers become lists and dicts, all else text.
     """
     assert jsonable(value) == expected
     json.dumps(jsonable(value), allow_nan=False)

@@ -18,8 +18,8 @@ from langchain_core.outputs import (
 from langchain_core.tracers.stdout import FunctionCallbackHandler
 
 from instrument._payloads.answers import LLMResult as OwnResult
+from instrument._payloads.jsonable import text_of
 from instrument._payloads.messages import get, message_data
-from instrument._text import safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from instrument._runs.run import Run
 
     Method = Callable[..., Any]
+
+_MOST_TEXT = 10_000
+"""The most characters that stand for a value that is no message or document."""
 
 
 def translated(event: str, method: "Method") -> "Method":
@@ -141,7 +144,9 @@ def _message(given: object) -> BaseMessage:
         return convert_to_messages([given])[0]  # type: ignore[list-item]
     except Exception:  # of a shape or role that LangChain does not know
         content = message_data(given)["content"]
-        return HumanMessage(content if isinstance(content, str) else safe_repr(given))
+        return HumanMessage(
+            content if isinstance(content, str) else text_of(given, _MOST_TEXT)
+        )
 
 
 def _result(run: "Run", given: "Any") -> "Any":
@@ -210,7 +215,7 @@ def _document(given: object) -> "Any":
         return given
     content = get(given, "page_content")
     if content is None:
-        content = given if isinstance(given, str) else safe_repr(given)
+        content = given if isinstance(given, str) else text_of(given, _MOST_TEXT)
     metadata = get(given, "metadata")
     return Document(
         str(content), metadata=metadata if isinstance(metadata, dict) else {}

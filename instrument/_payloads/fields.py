@@ -1,0 +1,494 @@
+"""
+How a value is opened: one table, which JSON and redaction both walk, so that nothing can
+be shown that was not walked.
+
+No code of a value runs: its type is what ``type`` says, its fields are read by the
+descriptors of its type, containers by the methods of the builtin type. Only a ``repr``, a
+mapping's iteration and the text of what the standard library writes as text are asked
+for: muted, and guarded.
+"""
+
+import sys
+import weakref
+from collections import deque
+from itertools import islice
+from types import (
+    AsyncGeneratorType,
+    BuiltinFunctionType,
+    CodeType,
+    CoroutineType,
+    FunctionType,
+    GeneratorType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
+
+from instrument._state import muted
+from instrument._text import cut
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    Pairs = list[tuple[Any, Any]]
+    Entries = tuple[list[Any], int | None]
+    Row = Callable[["Opening"], None]
+
+VALUE = "value"
+"""Told as what ``read`` gives: its text, its number, its size."""
+MAPPING = "mapping"
+ITEMS = "items"
+FIELDS = "fields"
+"""Told as an object of its fields."""
+REPR = "repr"
+"""Told as its ``repr``, or as an object of its fields where that may not be shown."""
+
+_MOST_TYPES = 2_000
+_MOST_TEXT = 10_000
+_INT_BITS = 4_096  # int -> str refuses more than 4,300 digits
+_POINTER = 8  # bytes
+_NO_FIELDS = frozenset(
+    ("__dict__", "__weakref__", "__vectorcalloffset__", "__suppress_context__")
+)
+_bases_of: "Any" = type.__dict__["__mro__"].__get__
+_names_in: "Any" = type.__dict__["__dict__"].__get__
+_name_of: "Any" = type.__dict__["__name__"].__get__
+_size_of: "Any" = type.__dict__["__basicsize__"].__get__
+_item_size_of: "Any" = type.__dict__["__itemsize__"].__get__
+_offsets: "list[Any]" = [
+    type.__dict__[name].__get__ for name in ("__dictoffset__", "__weakrefoffset__")
+]
+_args_of: "Any" = BaseException.__dict__["args"].__get__
+
+
+class Unreadable(str):
+    """
+    What is told of a value that could not be read.
+    """
+
+    __slots__ = ()
+
+
+class Opening:
+    """
+    How the values of one type are opened.
+
+    Attributes:
+        told: What they are told as.
+        read: Of `VALUE` gives that; of `MAPPING` and `ITEMS` at most so many entries,
+            and how many there are, None where that is not known.
+        asks: Whether that may run code of theirs, or fail: see `read`.
+        is_copied: Whether it may give something else the next time.
+        is_whole: False where they have a state that cannot be read.
+    """
+
+    __slots__ = (
+        "_dict",
+        "_slots",
+        "_split",
+        "asks",
+        "is_copied",
+        "is_whole",
+        "read",
+        "told",
+    )
+
+    def __init__(self, kind: "type[Any]") -> None:
+        bases = _bases_of(kind)
+        self._dict, self._slots = _places(bases)
+        self._split: Callable[[Any, Pairs], tuple[Pairs, Pairs]] | None = None
+        self.told = REPR
+        self.read: Any = None
+        self.asks = self.is_copied = False
+        self.is_whole = _is_all_in(kind, len(self._slots))
+        rows = _rows()
+        row = next((rows[id(base)] for base in bases if id(base) in rows), None)
+        if row is not None:
+            row(self)
+        if self.told is REPR or issubclass(kind, tuple):
+            self._find_names(bases, is_tuple=issubclass(kind, tuple))
+
+    def fields(self, value: object) -> "tuple[Pairs, Pairs]":
+        """
+        Give the fields that are told, by name, and those that it holds besides.
+        """
+        held = self.attributes(value)
+        return (held, []) if self._split is None else self._split(value, held)
+
+    def attributes(self, value: object) -> "Pairs":
+        """
+        Give what its slots and its instance dictionary hold.
+        """
+        held: Pairs = []
+        for name, get in self._slots:
+            try:
+                held.append((name, get(value)))
+            except AttributeError:  # nothing was put there
+                continue
+        if self._dict is not None:
+            held += dict.items(self._dict(value))
+        return held
+
+    def settle(self, told: str, read: "Any" = None, *, asks: bool = False) -> None:
+        """
+        Say what they are told as.
+        """
+        self.told, self.read, self.asks, self.is_whole = told, read, asks, True
+
+    def bare(self) -> None:
+        """
+        Look for no fields: what they are told as shows none.
+        """
+        self._dict, self._slots, self.is_whole = None, [], True
+
+    def _find_names(self, bases: "tuple[type[Any], ...]", *, is_tuple: bool) -> None:
+        """
+        Find by what names a class tells its fields.
+        """
+        for base in bases:
+            for mark, find in _MARKS.items():
+                if mark in _names_in(base) and (mark == "_fields") is is_tuple:
+                    try:
+                        self._split = find(_names_in(base)[mark])
+                    except Exception:  # noqa: S112 - another thing of that name
+                        continue
+                    self.told = FIELDS
+                    return
+
+
+_openings: "dict[int, tuple[Opening, Any]]" = {}
+
+
+def opening_of(kind: "type[Any]") -> Opening:
+    """
+    Give how values of that type are opened.
+    """
+    key = id(kind)  # a metaclass may have a hash of its own
+    known = _openings.get(key)
+    if known is not None:
+        return known[0]
+    made = Opening(kind)
+    if len(_openings) >= _MOST_TYPES:
+        _openings.clear()
+    _openings[key] = made, weakref.ref(kind, lambda _: _openings.pop(key, None))
+    return made
+
+
+def name_of(value: object) -> str:
+    """
+    Name the type of *value*.
+    """
+    return str.__str__(_name_of(type(value)))
+
+
+def read(value: object, take: "Callable[..., Any]", *args: object) -> "Any":
+    """
+    Read *value* by what may run its own code; `Unreadable` where that fails.
+    """
+    with muted():
+        try:
+            return take(value, *args)
+        except BaseException as exc:
+            if is_callers(exc):
+                raise
+            return Unreadable(f"<unreadable {name_of(value)}>")
+
+
+def repr_of(value: object, limit: int = _MOST_TEXT) -> str:
+    """
+    Give the ``repr`` of *value*, of which that much is kept.
+    """
+    return cut(str.__str__(read(value, repr)), limit)
+
+
+def key_of(key: object) -> str | None:
+    """
+    Give the text of a mapping's key or a field's name; None for what is no such name.
+    """
+    kind = type(key)
+    if kind is str:
+        return key  # type: ignore[return-value]
+    if key is None:
+        return "null"
+    if kind is bool:
+        return "true" if key else "false"
+    opening = opening_of(kind)
+    if opening.told is not VALUE:
+        return None
+    if opening.read is _size:
+        return _decoded(key)
+    value = read(key, opening.read)
+    if type(value) is int and value.bit_length() >= _INT_BITS:
+        return None
+    if type(value) in (str, int, float):
+        return str(value)
+    return None if value is key else key_of(value)
+
+
+def is_callers(exc: BaseException) -> bool:
+    """
+    Tell whether what was raised while a value was read is no failure of its code: an
+    interrupt, or what a signal's handler raised.
+    """
+    if isinstance(exc, (KeyboardInterrupt, GeneratorExit)):
+        return True
+    signal = sys.modules.get("signal")
+    if signal is None:  # nobody can have set a handler
+        return False
+    codes = set()
+    trace = exc.__traceback__
+    while trace is not None:
+        codes.add(trace.tb_frame.f_code)
+        trace = trace.tb_next
+    handlers = map(signal.getsignal, signal.valid_signals())
+    return any(getattr(handler, "__code__", None) in codes for handler in handlers)
+
+
+def _places(bases: "tuple[type[Any], ...]") -> "tuple[Any, Pairs]":
+    """
+    Find the descriptors of an instance dictionary and of the slots.
+    """
+    instance_dict = None
+    slots: Pairs = []
+    for base in bases:
+        for name, place in _names_in(base).items():
+            kind = type(place)
+            is_member = kind is MemberDescriptorType
+            if name == "__dict__" and (is_member or kind is GetSetDescriptorType):
+                instance_dict = instance_dict or place.__get__
+            elif is_member and name not in _NO_FIELDS:
+                slots.append((name, place.__get__))
+    return instance_dict, slots
+
+
+def _is_all_in(kind: "type[Any]", slots: int) -> bool:
+    """
+    Tell whether its instances hold nothing but those slots and a dictionary.
+    """
+    room = _size_of(kind) - _size_of(object) - _POINTER * slots
+    room -= _POINTER * sum(offset(kind) > 0 for offset in _offsets)
+    return bool(room == 0 and _item_size_of(kind) == 0)
+
+
+def _pairs(value: "Any", most: int) -> "Entries":
+    return list(islice(dict.items(value), most)), dict.__len__(value)
+
+
+def _asked_pairs(value: "Any", most: int) -> "Entries":
+    """
+    Iterate a mapping that is no dict; how long it is, it is not asked.
+    """
+    keys = list(islice(iter(value), most + 1))
+    found = [(key, value[key]) for key in keys[:most]]
+    return found, len(keys) if len(keys) <= most else None
+
+
+def _items_by(kind: "Any") -> "Callable[[Any, int], Entries]":
+    def items(value: "Any", most: int) -> "Entries":
+        return list(islice(kind.__iter__(value), most)), kind.__len__(value)
+
+    return items
+
+
+def _size(value: "Any") -> str:
+    """
+    Tell bytes and arrays by how much they hold.
+    """
+    kind = bytes if issubclass(type(value), bytes) else bytearray
+    size = f"{kind.__len__(value):,} bytes"
+    return f"<{size}>" if type(value) is bytes else f"<{name_of(value)} of {size}>"
+
+
+def _count(value: "Any") -> str:
+    return f"<{name_of(value)} of {memoryview(value).nbytes:,} bytes>"
+
+
+def _decoded(value: "Any") -> str | None:
+    if not issubclass(type(value), bytes):
+        return None
+    return bytes.decode(value, "utf-8", "backslashreplace")
+
+
+def _array(value: "Any") -> str:
+    """
+    Tell an array of numpy by its shape and type.
+    """
+    array = sys.modules["numpy"].ndarray.__dict__
+    shape = "x".join(f"{length:,}" for length in array["shape"].__get__(value))
+    return f"<{name_of(value)} of {shape or 1} {array['dtype'].__get__(value)}>"
+
+
+def _told_as(told: str, read: "Any", *, asks: bool = False) -> "Row":
+    return lambda opening: opening.settle(told, read, asks=asks)
+
+
+def _asked(opening: Opening) -> None:
+    opening.settle(MAPPING, _asked_pairs, asks=True)
+    opening.is_copied = True
+
+
+def _text_by(module: str, name: str, method: str) -> "Row":
+    """
+    Tell values of a class of the standard library by its own method.
+    """
+
+    def settle(opening: Opening) -> None:
+        kind = sys.modules[module].__dict__[name]
+        opening.settle(VALUE, kind.__dict__[method], asks=True)
+        opening.bare()
+
+    return settle
+
+
+def _by_shape(opening: Opening) -> None:
+    opening.settle(VALUE, _array, asks=True)
+    opening.bare()
+
+
+def _of_enum(opening: Opening) -> None:
+    names = opening._dict
+    opening.settle(VALUE, lambda value: dict.get(names(value), "_value_"))
+    opening.bare()
+
+
+def _of_exception(opening: Opening) -> None:
+    opening._slots.append(("args", _args_of))
+    opening.is_whole = True
+
+
+def _whole(opening: Opening) -> None:
+    opening.is_whole = True
+
+
+def _marked(names: "Iterable[str]") -> "Callable[[Any, Pairs], tuple[Pairs, Pairs]]":
+    """
+    Split what is held into the fields of these names, and the rest.
+    """
+    told_names = list(names)
+
+    def split(value: object, held: "Pairs") -> "tuple[Pairs, Pairs]":
+        rest = dict(held)
+        return [(n, rest.pop(n)) for n in told_names if n in rest], list(rest.items())
+
+    return split
+
+
+def _dataclass_names(found: "Any") -> "Any":
+    return _marked([name for name, field in dict.items(found) if field.repr])
+
+
+def _attrs_names(found: "Any") -> "Any":
+    return _marked([field.name for field in found if field.repr is not False])
+
+
+def _pydantic_names(found: "Any") -> "Any":
+    known = dict.items(found)
+    names = [n for n, field in known if getattr(field, "repr", True) is not False]
+    split_named = _marked(names)
+
+    def split(value: object, held: "Pairs") -> "tuple[Pairs, Pairs]":
+        told, rest = split_named(value, held)
+        extra = [item for name, item in rest if name == "__pydantic_extra__"]
+        if extra and type(extra[0]) is dict:
+            told = [*told, *extra[0].items()]
+        # what validation keeps for itself, neither shown nor asked for
+        rest = [(n, item) for n, item in rest if not str(n).startswith("__pydantic_")]
+        return told, rest
+
+    return split
+
+
+def _tuple_names(found: "Any") -> "Any":
+    names = [str.__str__(name) for name in tuple.__iter__(found)]
+
+    def split(value: "Any", held: "Pairs") -> "tuple[Pairs, Pairs]":
+        return list(zip(names, tuple.__iter__(value), strict=False)), held
+
+    return split
+
+
+_MARKS: "dict[str, Callable[[Any], Any]]" = {
+    "__pydantic_fields__": _pydantic_names,
+    "__dataclass_fields__": _dataclass_names,
+    "__attrs_attrs__": _attrs_names,
+    "_fields": _tuple_names,
+}
+_VIEWS: "tuple[Any, ...]" = tuple(
+    type(view({})) for view in (dict.keys, dict.values, dict.items)
+)
+_BARE = (
+    AsyncGeneratorType,
+    BuiltinFunctionType,
+    CodeType,
+    CoroutineType,
+    FunctionType,
+    GeneratorType,
+    ModuleType,
+    type,
+    type(...),
+    type(NotImplemented),
+    range,
+    weakref.ref,
+    weakref.ProxyType,
+    weakref.CallableProxyType,
+)
+_BUILTIN: "list[tuple[Any, Row]]" = [
+    (type(None), _told_as(VALUE, lambda value: value)),
+    (bool, _told_as(VALUE, lambda value: value)),
+    (str, _told_as(VALUE, str.__str__)),
+    (int, _told_as(VALUE, int.__int__)),
+    (float, _told_as(VALUE, float.__float__)),
+    (complex, _told_as(VALUE, complex.__repr__)),
+    (bytes, _told_as(VALUE, _size)),
+    (bytearray, _told_as(VALUE, _size)),
+    (memoryview, _told_as(VALUE, _count, asks=True)),
+    (dict, _told_as(MAPPING, _pairs)),
+    *[(it, _told_as(ITEMS, _items_by(it))) for it in (list, tuple, set, frozenset)],
+    *[(it, _told_as(ITEMS, _items_by(it))) for it in (deque, *_VIEWS)],
+    (MappingProxyType, _asked),
+    (BaseException, _of_exception),
+    (MethodType, _whole),
+    *[(it, Opening.bare) for it in _BARE],
+]
+_LATER: "dict[tuple[str, str], Row]" = {
+    ("datetime", "datetime"): _text_by("datetime", "datetime", "isoformat"),
+    ("datetime", "date"): _text_by("datetime", "date", "isoformat"),
+    ("datetime", "time"): _text_by("datetime", "time", "isoformat"),
+    ("datetime", "timedelta"): _text_by("datetime", "timedelta", "__str__"),
+    ("decimal", "Decimal"): _text_by("decimal", "Decimal", "__str__"),
+    ("fractions", "Fraction"): _text_by("fractions", "Fraction", "__str__"),
+    ("uuid", "UUID"): _text_by("uuid", "UUID", "__str__"),
+    ("pathlib", "PurePath"): _text_by("pathlib", "PurePath", "__str__"),
+    ("ipaddress", "IPv4Address"): _text_by("ipaddress", "IPv4Address", "__str__"),
+    ("ipaddress", "IPv6Address"): _text_by("ipaddress", "IPv6Address", "__str__"),
+    ("numpy", "generic"): _text_by("numpy", "generic", "item"),
+    ("numpy", "ndarray"): _by_shape,
+    ("array", "array"): _told_as(VALUE, _count, asks=True),
+    ("enum", "Enum"): _of_enum,
+    ("functools", "partial"): _whole,
+    ("_collections_abc", "Mapping"): _asked,
+    ("_thread", "lock"): Opening.bare,
+    ("_thread", "LockType"): Opening.bare,
+    ("_thread", "RLock"): Opening.bare,
+    ("_io", "_IOBase"): Opening.bare,
+    ("_socket", "socket"): Opening.bare,
+    ("re", "Pattern"): Opening.bare,
+}
+"""Of modules that are not imported for this: a class is known once it is there."""
+
+
+def _rows() -> "dict[int, Row]":
+    """
+    Give the table, of the classes that there are by now.
+    """
+    rows = {id(kind): settle for kind, settle in _BUILTIN}
+    for (module, name), settle in _LATER.items():
+        there = sys.modules.get(module)
+        kind = there.__dict__.get(name) if type(there) is ModuleType else None
+        if kind is not None:
+            rows[id(kind)] = settle
+    return rows
