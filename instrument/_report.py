@@ -13,6 +13,7 @@ from instrument._text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -35,6 +36,7 @@ def failed(
     *,
     stops: bool = False,
     tells: bool = True,
+    show: "Callable[[str], object] | None" = None,
 ) -> None:
     """
     Report that *handler* raised *exc* when it was served *event*.
@@ -44,6 +46,7 @@ def failed(
             raised, and so told: only counted here.
         tells: False where its message may hold what a redactor hides, as it was raised
             from a payload: it is left out then.
+        show: Gives the text of the traceback as it may be seen.
     """
     counts = _counts_of(handler)
     count = counts[event] = counts.get(event, 0) + 1
@@ -52,7 +55,7 @@ def failed(
     name = described(handler)
     if count == 1:
         message = f"{name} failed at {event}; the call goes on without it"
-        complain(message, exc, tells=tells)
+        complain(message, exc, tells=tells, show=show)
     elif count in (10, 100, 1_000, 10_000, 100_000, 1_000_000):
         complain(f"{name} has failed {count} times at {event}", None)
 
@@ -64,17 +67,26 @@ def failures(handler: object) -> "dict[str, int]":
     return dict(_counts_of(handler))
 
 
-def complain(message: str, exc: BaseException | None, *, tells: bool = True) -> None:
+def complain(
+    message: str,
+    exc: BaseException | None,
+    *,
+    tells: bool = True,
+    show: "Callable[[str], object] | None" = None,
+) -> None:
     """
     Write *message* to loguru at ERROR, with the traceback of *exc* if there is one.
 
     Args:
         tells: False leaves out what *exc* says.
+        show: Gives the text of the traceback as it may be seen.
     """
     from loguru import logger  # 110 ms, and most processes never need it
 
     try:
-        text = printable(message) + (_framed(exc, tells) if exc is not None else "")
+        text = printable(message)
+        if exc is not None:
+            text += _framed(_written(exc, tells=tells, show=show))
         if Exit.has_begun:
             print(text, file=sys.stderr)  # noqa: T201 - loguru may have closed its sinks
             return
@@ -98,21 +110,27 @@ def _attribute(handler: object, name: str) -> object:
         return None
 
 
-def _framed(exc: BaseException, tells: bool) -> str:
+def _written(
+    exc: BaseException, *, tells: bool, show: "Callable[[str], object] | None"
+) -> str:
     import traceback
-
-    if not tells:
-        named = f"{type(exc).__qualname__}: (not told: it may hold what is redacted)"
-        told_lines = [*traceback.format_tb(exc.__traceback__), named]
-        return _indented("".join(told_lines))
 
     told = traceback.TracebackException.from_exception(exc)
     if isinstance(exc.__context__, (StopIteration, StopAsyncIteration)):
         told.__context__ = None  # how a stream told us its end, not what went wrong
-    return _indented("".join(told.format()))
+    text: object = "".join(told.format()) if tells else None
+    if show is not None and tells:
+        text = show(text)  # type: ignore[arg-type]
+    if isinstance(text, str):
+        return text
+    frames = "".join(traceback.format_tb(exc.__traceback__))
+    return f"{frames}{type(exc).__qualname__}: {_UNTOLD}"
 
 
-def _indented(text: str) -> str:
+_UNTOLD = "(what it says is left out: it may hold what is redacted)"
+
+
+def _framed(text: str) -> str:
     return "".join(f"\n  | {printable(line)}" for line in text.splitlines())
 
 

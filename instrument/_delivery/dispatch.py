@@ -6,6 +6,8 @@ A handler that answers with a coroutine is awaited in place in async code, and q
 in sync code; the loop goes on behind it either way.
 """
 
+from functools import partial
+
 from instrument import _ids, _report
 from instrument._audience.listener import EVENTS
 from instrument._payloads.event import Event
@@ -179,7 +181,11 @@ class Delivery:
             event = "on_event" if is_native else self._event
             rest = ("run",) if is_native else self._kwargs
             _slips.note_what_is_given(exc, event, (*EVENTS[event][0], *rest))
-        _report.failed(listener.handler, self._event, exc, stops=listener.raises)
+        run = self._run
+        show = None if run._audience.shows_all else partial(run._cleared, name="error")
+        _report.failed(
+            listener.handler, self._event, exc, stops=listener.raises, show=show
+        )
         self._stop_by(listener, exc)
 
     def _stop_by(self, listener: "Listener", exc: BaseException | None) -> None:

@@ -47,7 +47,7 @@ FIELDS = "fields"
 REPR = "repr"
 """Told as its ``repr``, or as an object of its fields where that may not be shown."""
 
-_MOST_TYPES = 2_000
+_MOST_TYPES = 500  # a class is held by what is known of it
 _MOST_TEXT = 10_000
 _INT_BITS = 4_096  # int -> str refuses more than 4,300 digits
 _POINTER = 8  # bytes
@@ -174,7 +174,7 @@ def opening_of(kind: "type[Any]") -> Opening:
     made = Opening(kind)
     if len(_openings) >= _MOST_TYPES:
         _openings.clear()
-    _openings[key] = made, weakref.ref(kind, lambda _: _openings.pop(key, None))
+    _openings[key] = made, kind
     return made
 
 
@@ -313,15 +313,6 @@ def _decoded(value: "Any") -> str | None:
     return bytes.decode(value, "utf-8", "backslashreplace")
 
 
-def _array(value: "Any") -> str:
-    """
-    Tell an array of numpy by its shape and type.
-    """
-    array = sys.modules["numpy"].ndarray.__dict__
-    shape = "x".join(f"{length:,}" for length in array["shape"].__get__(value))
-    return f"<{name_of(value)} of {shape or 1} {array['dtype'].__get__(value)}>"
-
-
 def _told_as(told: str, read: "Any", *, asks: bool = False) -> "Row":
     return lambda opening: opening.settle(told, read, asks=asks)
 
@@ -342,11 +333,6 @@ def _text_by(module: str, name: str, method: str) -> "Row":
         opening.bare()
 
     return settle
-
-
-def _by_shape(opening: Opening) -> None:
-    opening.settle(VALUE, _array, asks=True)
-    opening.bare()
 
 
 def _of_enum(opening: Opening) -> None:
@@ -466,7 +452,7 @@ _LATER: "dict[tuple[str, str], Row]" = {
     ("ipaddress", "IPv4Address"): _text_by("ipaddress", "IPv4Address", "__str__"),
     ("ipaddress", "IPv6Address"): _text_by("ipaddress", "IPv6Address", "__str__"),
     ("numpy", "generic"): _text_by("numpy", "generic", "item"),
-    ("numpy", "ndarray"): _by_shape,
+    ("numpy", "ndarray"): _told_as(VALUE, _count, asks=True),
     ("array", "array"): _told_as(VALUE, _count, asks=True),
     ("enum", "Enum"): _of_enum,
     ("functools", "partial"): _whole,

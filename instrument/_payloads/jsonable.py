@@ -245,8 +245,9 @@ class _Text:
     def write(self, value: "Any", depth: int) -> None:
         kind = type(value)
         if kind is str:
-            over = len(value) - self._left
-            self._put(repr(value if over <= 0 else value[: self._left]))
+            room = max(self._left, 0)
+            over = len(value) - room
+            self._put(repr(value if over <= 0 else value[:room]))
             if over > 0:
                 self._put(f"… [{over} more characters]")
         elif value is None or kind is bool or kind is float:

@@ -21,16 +21,20 @@ from instrument._payloads.fields import (
     read,
     repr_of,
 )
-from instrument._payloads.jsonable import jsonable
+from instrument._payloads.jsonable import jsonable, text_of
 from instrument._state import muted
-from instrument._text import safe_repr
+from instrument._text import safe_repr, safe_str
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any, TypeAlias
+    from typing import Any, Protocol, TypeAlias
 
     from instrument._payloads.fields import Opening
+
+    class Audience(Protocol):
+        capture: bool
+        redactors: "tuple[Redactor, ...]"
 
     Path: TypeAlias = tuple[str | int, ...]
     Redactor: TypeAlias = "Callable[[Any, Path], Any] | Names"
@@ -42,12 +46,15 @@ _MOST_VALUES = 100_000
 _MOST_OF_AN_OBJECT = 2_000
 """An object may lead to all that a program holds; more of it is not looked into."""
 _MOST_NAMES = 4_096
+_MOST_NAME = 500
 _MOST_JSON = 1_000_000
+_MOST_TEXT = 10_000
 _ARGUMENTS = frozenset(("arguments", "args", "input", "input_str", "partial_json"))
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
 _OTHER_WORDS = re.compile(r"[^\W_]+")
 _NAMED = re.compile(r"""["']([^"'\\]{1,200})["']\s{0,20}:""")
 _SAID = re.compile(r"""(?<![\w.-])([\w.-]{1,100})\\{0,9}["']?\s{0,3}[:=]\s{0,3}""")
+_ESCAPED = re.compile(r"\\{1,9}u00([2-7][0-9a-fA-F])")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"?|\'(?:[^\'\\]|\\.)*\'?', re.DOTALL)
 _UNQUOTED = re.compile(r"[^,;\n)}\]&]*")
 
@@ -91,6 +98,7 @@ class Names:
         """
         Mask in a message what it tells under such a name: ``password='x'``.
         """
+        text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
         shown: list[str] = []
         at = 0
         for found in _SAID.finditer(text):
@@ -114,9 +122,6 @@ class Names:
             if tail in self._ends:
                 return True
         return False
-
-
-_MOST_NAME = 500
 
 
 def _words(name: str) -> "list[str]":
@@ -187,6 +192,29 @@ def redacted(value: object, redactors: "tuple[Redactor, ...]", path: "Path") -> 
             _report.failed(redactor, f"redact of {path[0]}", exc, tells=False)
             return DROPPED
     return value
+
+
+def said_by(exc: BaseException, audience: "Audience") -> str | None:
+    """
+    Give the message of *exc* as handlers may see it: made anew of its arguments, where
+    something in them is masked. None where no payload is told.
+    """
+    if not audience.capture:
+        return None
+    text = safe_str(exc)
+    if not audience.redactors:
+        return text
+    shown = redacted(exc, audience.redactors, ("error",))
+    if shown is exc:
+        return safe_str(redacted(text, audience.redactors, ("error",)))
+    said = shown.get("args", MASK) if type(shown) is dict else shown
+    if type(said) is tuple and len(said) == 1:
+        said = said[0]
+    text = said if type(said) is str else text_of(said, _MOST_TEXT)
+    for redactor in audience.redactors:
+        if type(redactor) is Names:
+            text = redactor.masked_text(text)
+    return text
 
 
 def _walked(redactor: "Redactor", value: object, path: "Path") -> object:
@@ -262,9 +290,9 @@ class _Walk:
         finally:
             self._open.discard(key)
 
-    def _masked(self) -> str:
+    def _masked(self, told: str = MASK) -> str:
         self.changes += 1
-        return MASK
+        return str.__str__(told)
 
     def _opened(self, value: "Any", kind: "Any", path: "Path", depth: int) -> "Any":
         if kind is dict:
@@ -284,7 +312,7 @@ class _Walk:
             take = opening.read
             found = read(value, take, most) if opening.asks else take(value, most)
             if type(found) is Unreadable:
-                return self._unreadable(found)
+                return self._masked(found)
             entries, count = found
             count = most + 1 if count is None else count
             if told is MAPPING:
@@ -296,10 +324,6 @@ class _Walk:
         self._mapping(held := opening.attributes(value), len(held), path, depth)
         return value if self.changes == before else shown
 
-    def _unreadable(self, told: str) -> str:
-        self.changes += 1
-        return str.__str__(told)
-
     def _told(
         self, value: "Any", opening: "Opening", path: "Path", depth: int
     ) -> "Any":
@@ -308,7 +332,7 @@ class _Walk:
         """
         inner = read(value, opening.read) if opening.asks else opening.read(value)
         if type(inner) is Unreadable:
-            return self._unreadable(inner)
+            return self._masked(inner)
         return self.walked(inner, path, depth)
 
     def _text(self, text: str, path: "Path", depth: int) -> str:

@@ -12,11 +12,11 @@ from instrument._delivery.dispatch import Delivery, keywords
 from instrument._delivery.flush import aflush_given, flush_given
 from instrument._delivery.loops import cancellations, shield
 from instrument._payloads.answers import LLMResult
+from instrument._payloads.redact import said_by
 from instrument._runs.opening import endings, open_parent
 from instrument._runs.results import CONTAINERS, guarded, outputs_of, read_answer
 from instrument._runs.run import Run
 from instrument._state import MUTED, chain, get_state, set_state, without
-from instrument._text import safe_str
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -284,10 +284,11 @@ def _end_data(run: Run) -> "dict[str, Any]":
 
 
 def _error_data(run: Run) -> "dict[str, Any]":
+    error: Any = run.error
     partial = run.outputs is not None or run._answer is not None
     return {
         "type": type(run.error).__qualname__,
-        "message": run._cleared(safe_str(run.error), "error"),
+        "message": said_by(error, run._audience),
         "origin": run.error_origin,
         **_measures(run),
         **(run._kind.end_data(run) if partial else {}),

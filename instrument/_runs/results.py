@@ -49,7 +49,8 @@ def _chosen(run: "Run", choose: "Callable[[Any], Any]", outputs: object) -> obje
         try:
             return choose(outputs)
         except (Exception, SystemExit) as exc:
-            _report.failed(choose, f"outputs= of {run.name}", exc)
+            tells = run._audience.shows_all
+            _report.failed(choose, f"outputs= of {run.name}", exc, tells=tells)
             return None
 
 
@@ -98,7 +99,7 @@ def guarded(value: "Any", read: "Callable[[Any], Any]") -> "Any":
     try:
         return read(value)
     except (Exception, SystemExit) as exc:
-        _report.failed(read, "reading a payload", exc)
+        _report.failed(read, "reading a payload", exc, tells=False)
         return None
 
 

@@ -9,10 +9,9 @@ from instrument._audience.plan import Layer, Options, Plan, View
 from instrument._delivery.dispatch import Delivery, keywords
 from instrument._payloads.answers import Unread
 from instrument._payloads.event import Usage
-from instrument._payloads.redact import redacted
+from instrument._payloads.redact import redacted, said_by
 from instrument._runs.results import CONTAINERS, contained, failure_of
 from instrument._state import MUTED, Frame, get_state, muted, set_state
-from instrument._text import safe_str
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -321,7 +320,7 @@ class Run(Frame):
         exc = failure_of(state)
         if exc is not None:
             data["type"] = type(exc).__qualname__
-            data["message"] = self._cleared(safe_str(exc), "error")
+            data["message"] = said_by(exc, self._audience)
         self._tell("on_retry", (shown,), data)
 
     def emit(
@@ -415,7 +414,7 @@ class Run(Frame):
             try:
                 inputs = kind.inputs_of(inputs)
             except (Exception, SystemExit) as exc:  # a payload's own code may raise
-                _report.failed(binding, f"inputs of {self.name}", exc)
+                _report.failed(binding, f"inputs of {self.name}", exc, tells=False)
                 inputs = None
         self._inputs = inputs
 
@@ -448,11 +447,16 @@ class Run(Frame):
         receivers = self._audience.receivers("on_llm_new_token")
         if not receivers.entries or get_state() is MUTED:
             return None
+        more: dict[str, int] = {}
         if not self._audience.shows_all:
+            if channel == "tool_call":  # half of a JSON text, of which no name is known
+                more, text = {"length": len(text)}, ""
             text, chunk = self._cleared(text, "token") or "", None
-        return self._token_delivery(text, chunk, channel)
+        return self._token_delivery(text, chunk, channel, **more)
 
-    def _token_delivery(self, text: str, chunk: object, channel: str) -> Delivery:
+    def _token_delivery(
+        self, text: str, chunk: object, channel: str, **more: int
+    ) -> Delivery:
         audience = self._audience
         receivers = audience.receivers("on_llm_new_token")
         kwargs = {
@@ -462,7 +466,7 @@ class Run(Frame):
             "tags": list(self.tags) if audience.tags or self._added else [],
             "run": self,
         }
-        data = {"token": text, "channel": channel}
+        data = {"token": text, "channel": channel, **more}
         set_state(MUTED)
         return Delivery(
             self, "on_llm_new_token", receivers, (text,), lambda _: data, kwargs

@@ -118,7 +118,7 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:
         try:
             args, own = kind.started(run)
         except (Exception, SystemExit) as exc:  # as `guarded`, which is a call more
-            _report.failed(kind.started, "reading a payload", exc)
+            _report.failed(kind.started, "reading a payload", exc, tells=False)
             args = {"name": run.name}, None
     kwargs = {  # as `keywords`, which is a call more
         "run_id": run.id,

@@ -217,7 +217,7 @@ class Spec:
             try:
                 made = choose(*args, **kwargs)
             except (Exception, SystemExit) as exc:
-                _report.failed(choose, f"inputs= of {self.name}", exc)
+                _report.failed(choose, f"inputs= of {self.name}", exc, tells=False)
                 return {}
         return dict(made) if isinstance(made, dict) else {"inputs": made}
 

@@ -207,7 +207,7 @@ class Stream(Body):
         try:
             tokens = take(answer, chunk)
         except (Exception, SystemExit) as exc:
-            _report.failed(take, "reading a payload", exc)
+            _report.failed(take, "reading a payload", exc, tells=False)
             tokens = ()
         if self._read is not None:
             tokens = self._read_by_user(chunk, self._read)

@@ -226,7 +226,7 @@ def test_message_that_cannot_be_read(screen: Any) -> None:
         with pytest.raises(LookupError):
             fail(Mute())
 
-    assert "LookupError: <no message: RuntimeError>" in tree(screen, failing)
+    assert "LookupError: <no message: str raised RuntimeError>" in tree(screen, failing)
 
 
 def test_message_of_itself(screen: Any) -> None:

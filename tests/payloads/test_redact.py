@@ -4,13 +4,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import wraps
-from typing import Any
+from http import HTTPMethod
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
 
 import pytest
 
 from instrument import BaseCallbackHandler, callbacks, emit, traced
+from instrument._payloads.redact import MASK, as_redactor, redacted
 from instrument.testing import Recorder
 
 Called = Callable[..., Awaitable[Any]]
@@ -279,3 +283,312 @@ def test_retry_state(everything: Any) -> None:
     told = [e.data["attempt"] for e in recorder.events if e.event == "on_retry"]
     assert told == ["***", 3, None, 3]
     assert KEY not in everything.text
+
+
+MASKED = [
+    ("password", "Password", True),
+    ("password", "X-PASSWORD", True),
+    ("password", "dbPassword", True),
+    ("password", "db_password", True),
+    ("password", "user.password", True),
+    ("password", "passwords", False),
+    ("token", "access_token", True),
+    ("token", "input_tokens", False),
+    ("api_key", "apiKey", True),
+    ("api-key", "X-API-KEY", True),
+    ("apikey", "API_KEY", True),
+    ("key", "monkey", False),
+    ("APIKey", "api_key", True),
+    ("пароль", "мойПароль", True),
+    ("пароль", "ПАРОЛЬ", True),
+    ("password", "x" * 600 + "_password", True),
+]
+
+
+@pytest.mark.parametrize("name, key, is_masked", MASKED)
+def test_names_by_words(name: str, key: str, is_masked: bool) -> None:
+    """
+    A name masks what ends in it as whole words, whatever the case and what parts them.
+    """
+    shown = redacted({"held": {key: KEY}}, (as_redactor([name]),), ("inputs",))
+
+    assert shown == {"held": {key: MASK if is_masked else KEY}}
+
+
+@pytest.mark.parametrize("given", [["password", 1], [None], {b"password"}])
+def test_redact_names_that_are_none(given: Any) -> None:
+    """
+    A list with something that is no string is refused, with the cure.
+    """
+    with pytest.raises(TypeError, match=r"in the list is no name\. Give strings"):
+        callbacks(redact=given)
+
+
+@pytest.mark.parametrize("given", [[""], ["password", " "], ["--"]])
+def test_redact_empty_names(given: Any) -> None:
+    """
+    A name without a letter would mask nothing: it is refused, with the cure.
+    """
+    with pytest.raises(ValueError, match="would mask nothing"):
+        callbacks(redact=given)
+
+
+def test_most_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What is known of names that come from outside is bounded.
+    """
+    monkeypatch.setattr("instrument._payloads.redact._MOST_NAMES", 1)
+    names: Any = as_redactor(["password"])
+
+    shown = redacted({"a": 1, "b": 2, "password": 3}, (names,), ("inputs",))
+
+    assert shown == {"a": 1, "b": 2, "password": MASK}
+    assert len(names._known) == 1
+
+
+class Header(NamedTuple):
+    """
+    A pair with names.
+    """
+
+    name: str
+    value: Any
+
+
+NAMES = (as_redactor(["password"]),)
+SHAPES: list[tuple[Any, Any]] = [
+    ([("password", KEY)], [("password", MASK)]),
+    ([["password", KEY], ["a", 1]], [["password", MASK], ["a", 1]]),
+    ([[1, 2], [2.5, 3]], [[1, 2], [2.5, 3]]),
+    (["password", "user"], ["password", "user"]),
+    ({"password", "user"}, {"password", "user"}),
+    (frozenset([1]), frozenset([1])),
+    ({(1, 2)}, {(1, 2)}),
+    ('{"password": "x"}', '{"password": "[redacted]"}'),
+    (' [{"a": 1}]', ' [{"a": 1}]'),
+    ('{"password": "hun', MASK),
+    ('{"a": "hun', '{"a": "hun'),
+    ("{'password': 'x'}", MASK),
+    ("[1] as was shown", "[1] as was shown"),
+    ('"a\\u0070', MASK),
+    ("[" * 100_000 + '"password":', MASK),
+    ("[1," * 400_000, "[1," * 400_000),
+    (time.struct_time(range(9)), time.struct_time(range(9))),
+    ({(1, "a"): 1}, {(1, "a"): 1}),
+    ({HTTPMethod.GET: {"password": 1}}, {"GET": {"password": MASK}}),
+    ('{"a": {"password": "x"}, "a": 1}', MASK),
+    ([Header("a", 1)], [Header("a", 1)]),
+    ([Header("X-Password", 1)], [{"name": "X-Password", "value": MASK}]),
+]
+
+
+@pytest.mark.parametrize("given, shown", SHAPES, ids=range(len(SHAPES)))
+def test_masked_shapes(given: Any, shown: Any) -> None:
+    """
+    Pairs and JSON are looked into; JSON that cannot be read is not shown where it names
+    what is masked.
+    """
+    told = redacted({"held": given}, NAMES, ("inputs",))
+
+    assert told == {"held": shown}
+
+
+def test_keys_that_hold_the_secret() -> None:
+    """
+    A key that is an object is told by its type where something in it is masked.
+    """
+    first, second = [Fixed("password", n) for n in (1, 2)]
+    third = Fixed("user", 3)
+
+    told = redacted({first: 1, second: 2, third: 3}, NAMES, ("inputs",))
+
+    assert told == {"<Fixed>": 1, "<Fixed> (2)": 2, "Fixed": 3}
+
+
+class Fixed:
+    """
+    An object with one field of any name.
+    """
+
+    def __init__(self, name: str, value: Any) -> None:
+        vars(self)[name] = value
+
+    def __repr__(self) -> str:
+        return "Fixed"
+
+
+def test_unchanged_objects_stay() -> None:
+    """
+    An object in which nothing is masked is handed on as it is, with what leads back.
+    """
+    it = Fixed("held", [1])
+    vars(it)["itself"] = it
+    odd = {it: it}
+
+    told = redacted({"it": it, "odd": odd}, NAMES, ("inputs",))
+
+    assert told["it"] is it
+    assert told["odd"] is odd
+
+
+def test_changed_object_is_told_by_its_fields() -> None:
+    """
+    Where something in it is masked, an object is told as its type and its fields; what
+    leads back to it is told by type.
+    """
+    outer, inner = Fixed("password", KEY), Fixed("user", "ada")
+    vars(outer)["inner"], vars(inner)["outer"] = inner, outer
+
+    assert redacted(outer, NAMES, ("inputs",)) == {
+        "type": "Fixed",
+        "password": MASK,
+        "inner": {
+            "type": "Fixed",
+            "user": "ada",
+            "outer": "<Fixed that holds this>",
+        },
+    }
+
+
+def test_object_too_large_to_walk() -> None:
+    """
+    An object that leads to more than is looked into is told by its type.
+    """
+    many = Fixed("held", dict.fromkeys(range(3_000)))
+    wide = Fixed("user", "ada")
+    vars(wide).update(dict.fromkeys(map(str, range(3_000))))
+
+    assert redacted(many, NAMES, ("inputs",)) == {"type": "Fixed", "held": MASK}
+    assert redacted(wide, NAMES, ("inputs",)) == {"type": "Fixed"}
+    assert redacted(list(range(200_000)), NAMES, ("inputs",)) == MASK
+
+
+def test_text_that_stands_for_a_value_is_asked_for() -> None:
+    """
+    A function is asked for the text of a path or an enum too, as that is what is told.
+    """
+
+    def hide(value: Any, path: Any) -> Any:
+        return "***" if isinstance(value, str) and KEY in value else value
+
+    told = redacted([PurePosixPath(KEY), PurePosixPath("a")], (hide,), ("inputs",))
+
+    assert told == ["***", PurePosixPath("a")]
+
+
+def test_function_reads_arguments() -> None:
+    """
+    A function is asked for what stands in the JSON text of a tool's arguments.
+    """
+
+    def hide(value: Any, path: Any) -> Any:
+        return "***" if path[-1] == "pin" else value
+
+    given = {"arguments": '{"pin": 1}', "text": '{"pin": 1}', "args": '{"pin": '}
+
+    assert redacted(given, (hide,), ("inputs",)) == {
+        "arguments": '{"pin": "***"}',
+        "text": '{"pin": 1}',
+        "args": '{"pin": ',
+    }
+
+
+ERRORS = [
+    (ValueError("password=x, a=1"), "password=[redacted], a=1"),
+    (ValueError("for 'password': 'x y' now"), "for 'password': [redacted] now"),
+    (ValueError("Password: x\nnext"), "Password: [redacted]\nnext"),
+    (ValueError("password={'a': 1}"), "password=[redacted]"),
+    (ValueError("password=password=x"), "password=[redacted]"),
+    (ValueError({"password": "x"}), "{'password': [redacted]}"),
+    (ValueError({"password": "x"}, 1), "({'password': [redacted]}, 1)"),
+    (ValueError("no input_tokens: 3"), "no input_tokens: 3"),
+]
+
+
+@pytest.mark.parametrize("error, told", ERRORS, ids=range(len(ERRORS)))
+def test_messages_of_errors(error: Exception, told: str) -> None:
+    """
+    What an error says of a masked name is masked; it is made anew of its arguments
+    where they hold one.
+    """
+    recorder = Recorder()
+
+    def fail() -> None:
+        raise error
+
+    with callbacks(recorder, redact=["password"]), pytest.raises(ValueError):
+        traced(fail)()
+
+    assert recorder.events[-1].data["message"] == told
+
+
+def test_error_that_a_function_replaces(everything: Any) -> None:
+    """
+    A function may put anything in the place of an error.
+    """
+    recorder = Recorder()
+
+    def fail() -> None:
+        raise ValueError(KEY)
+
+    redact: Any = lambda value, path: 3 if isinstance(value, Exception) else value  # noqa: E731
+    with callbacks(recorder, redact=redact), pytest.raises(ValueError, match=KEY):
+        traced(fail)()
+
+    assert recorder.events[-1].data["message"] == "3"
+
+
+@pytest.mark.rule(16, "sync")
+def test_failing_redactor_tells_nothing(reports: list[str]) -> None:
+    """
+    The report of a redactor that fails shows where, and not what it says: that may be
+    the secret.
+    """
+
+    def fail(value: Any, path: Any) -> Any:
+        raise ValueError(f"cannot read {value!r}")
+
+    with callbacks(Recorder(), redact=fail):
+        traced(lambda key: None)(KEY)
+
+    assert KEY not in "".join(reports)
+    assert "ValueError: (what it says is left out" in reports[0]
+
+
+@pytest.mark.rule(16, "sync")
+def test_interrupted_redactor() -> None:
+    """
+    An interrupt while a redactor works reaches the caller.
+    """
+
+    def stop(value: Any, path: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with callbacks(Recorder(), redact=stop), pytest.raises(KeyboardInterrupt):
+        traced(lambda key: None)(KEY)
+
+
+@pytest.mark.rule(16, "generator")
+def test_pieces_of_tool_calls() -> None:
+    """
+    While anything redacts, a piece of a tool's arguments is told by its length.
+    """
+    recorder = Recorder()
+    chunks: list[Any] = []
+
+    def hear(token: str, chunk: Any) -> None:
+        chunks.append((token, chunk))
+
+    scope = callbacks(recorder, on_llm_new_token=hear, redact=["password"])
+    with scope, traced("run", kind="llm") as run:
+        run.token('{"pass', object(), "tool_call")
+        run.token("Hi", object())
+
+    told = [
+        event.data for event in recorder.events if event.event == "on_llm_new_token"
+    ]
+    assert told == [
+        {"token": "", "channel": "tool_call", "length": 6},
+        {"token": "Hi", "channel": "text"},
+    ]
+    assert chunks == [("", None), ("Hi", None)]

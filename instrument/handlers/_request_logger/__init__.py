@@ -5,6 +5,7 @@
 import json
 
 from instrument._payloads.jsonable import jsonable
+from instrument._payloads.redact import said_by
 from instrument._text import cut, printable, safe_str
 from instrument.handlers._request_logger.log_targets import target_of
 from instrument.handlers._request_logger.shown_errors import shown_error
@@ -92,7 +93,9 @@ class RequestLogger(RunHandler):
         if not run.error_origin:
             self._target.write(self._level, f"{message} from within", fields)
             return
-        shown = shown_error(error, lambda text: _error_text(run, text))
+        shown = shown_error(
+            error, lambda text: _error_text(run, text), lambda exc: _said_by(run, exc)
+        )
         if text := cut(str(shown), _MESSAGE):
             message += f": {text}"
         raised = (type(error), shown, shown.__traceback__)
@@ -155,6 +158,10 @@ def _error_text(run: "Run", text: str) -> str:
     """
     shown = run._cleared(text, "error")
     return "" if shown is None else cut(safe_str(shown), _ERROR)
+
+
+def _said_by(run: "Run", exc: BaseException) -> str:
+    return cut(said_by(exc, run._audience) or "", _ERROR)
 
 
 def _number(name: str, what: str, given: object) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     Show = Callable[[str], str]
+    Say = Callable[[BaseException], str]
 
 _ERRORS = 50
 """The most exceptions shown: causes, contexts and members of groups together."""
@@ -30,15 +31,19 @@ _GENERATOR = (lambda: (yield)).__code__
 _NAME = 200
 
 
-def shown_error(exc: BaseException, show: "Show") -> BaseException:
+def shown_error(
+    exc: BaseException, show: "Show", say: "Say | None" = None
+) -> BaseException:
     """
     Make the likeness of *exc*, with its traceback, cause and context.
 
     Args:
         show: Gives a text (a message, a note) as it may be seen; it is made printable
             after that.
+        say: Gives an exception's message as it may be seen; by default what *show*
+            makes of it.
     """
-    return _Likenesses(show).of(exc) or _Plain()
+    return _Likenesses(show, say).of(exc) or _Plain()
 
 
 class _Plain(Exception):  # noqa: N818 - never raised
@@ -60,8 +65,9 @@ class _Likenesses:
     The likenesses of one exception and of all that it leads to; cycles stay cycles.
     """
 
-    def __init__(self, show: "Show") -> None:
+    def __init__(self, show: "Show", say: "Say | None") -> None:
         self._show = show
+        self._say = say or (lambda exc: show(safe_str(exc)))
         self._made: dict[int, BaseException | None] = {}
 
     def of(self, exc: BaseException | None) -> BaseException | None:
@@ -86,7 +92,7 @@ class _Likenesses:
         named = {
             "__module__": _name(type(exc).__module__),
             "__qualname__": _name(type(exc).__qualname__),
-            "shown": self._text(safe_str(exc)),
+            "shown": printable(self._say(exc)),
         }
         name = _name(type(exc).__name__)
         if isinstance(exc, BaseExceptionGroup):

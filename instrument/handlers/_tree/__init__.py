@@ -4,6 +4,7 @@
 
 import sys
 
+from instrument._payloads.redact import said_by
 from instrument._text import cut, printable
 from instrument.handlers._shared.run_handler import RunHandler
 from instrument.handlers._stdout import StdOutCallbackHandler
@@ -97,13 +98,9 @@ def _error(run: "Run") -> "dict[str, str]":
     """
     Give the type and the message, as handlers may see it, of what *run* failed with.
     """
-    if run.status != "error":
+    if run.status != "error" or run.error is None:
         return {}
-    try:
-        message = str(run.error)
-    except (Exception, SystemExit) as exc:
-        message = f"<no message: {type(exc).__name__}>"
-    shown = str(run._cleared(message, "error") or "")
+    shown = said_by(run.error, run._audience) or ""
     return {"type": type(run.error).__qualname__, "message": shown}
 
 

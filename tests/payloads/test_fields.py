@@ -1,0 +1,514 @@
+"""
+How a value is opened: what it is told as, without any code of its own.
+"""
+
+import array
+import collections
+import enum
+import functools
+import gc
+import ipaddress
+import json
+import signal
+import sys
+import threading
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import pytest
+
+from instrument import callbacks, traced
+from instrument._payloads import fields
+from instrument._payloads.fields import (
+    is_callers,
+    key_of,
+    name_of,
+    opening_of,
+    read,
+    repr_of,
+)
+from instrument._payloads.jsonable import REPR_LIMIT, encoded, jsonable, text_of
+from instrument._payloads.redact import as_redactor, redacted
+from instrument.testing import Recorder
+
+
+@dataclass
+class Login:
+    """
+    A dataclass with a field that its ``repr`` leaves out.
+    """
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(slots=True)
+class Half:
+    """
+    A dataclass with a field that may be unset.
+    """
+
+    user: str
+    later: str = field(init=False)
+
+
+class Row(NamedTuple):
+    """
+    A named tuple.
+    """
+
+    user: str
+    age: int
+
+
+class Plain:
+    """
+    An object with a ``repr`` of its own, which is counted.
+    """
+
+    made = 0
+
+    def __init__(self, **given: Any) -> None:
+        vars(self).update(given)
+
+    def __repr__(self) -> str:
+        type(self).made += 1
+        return "Plain()"
+
+
+class Colour(enum.Enum):
+    """
+    An enum.
+    """
+
+    RED = "red"
+    PAIR = (1, 2)
+
+
+class Endless(Mapping[str, int]):
+    """
+    A mapping that has no end, and no length.
+    """
+
+    def __getitem__(self, key: str) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[str]:
+        number = 0
+        while True:
+            number += 1
+            yield str(number)
+
+    def __len__(self) -> int:
+        raise TypeError("endless")
+
+
+class Broken(Mapping[str, int]):
+    """
+    A mapping that cannot be read.
+    """
+
+    def __getitem__(self, key: str) -> int:
+        raise BrokenError
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["a"])
+
+    def __len__(self) -> int:
+        return 1
+
+
+class BrokenError(BaseException):
+    """
+    What payloads raise that are no exception of Python's.
+    """
+
+
+class Lost(tzinfo):
+    """
+    A time zone that fails.
+    """
+
+    def utcoffset(self, when: Any) -> Any:
+        raise BrokenError
+
+    dst = tzname = utcoffset
+
+
+def angry() -> Any:
+    """
+    Make an object that raises whatever it, or its type, is asked.
+    """
+
+    class Mean(type):
+        def __hash__(cls) -> int:
+            raise BrokenError
+
+        def __eq__(cls, other: object) -> bool:
+            raise BrokenError
+
+        def __getattribute__(cls, name: str) -> Any:
+            raise BrokenError
+
+    def fail(*_: object) -> Any:
+        raise BrokenError
+
+    asked = (
+        "__getattribute__ __repr__ __str__ __len__ __bool__ __iter__ __hash__ __eq__"
+    )
+    made: Any = Mean("Angry", (), dict.fromkeys(asked.split(), fail))
+    return made()
+
+
+class Later:
+    """
+    What is named as a dataclass, and is none.
+    """
+
+    __dataclass_fields__ = 3
+
+
+TOLD = [
+    (Login("ada", "x"), {"user": "ada"}),
+    (Half("ada"), {"user": "ada"}),
+    (Row("ada", 3), {"user": "ada", "age": 3}),
+    (collections.UserDict(a=1), {"a": 1}),
+    (collections.ChainMap({"a": 1}), {"a": 1}),
+    (types.MappingProxyType({"a": 1}), {"a": 1}),
+    (collections.OrderedDict(a=1), {"a": 1}),
+    (collections.deque([1]), [1]),
+    ({"a": 1}.keys(), ["a"]),
+    (Plain(), "Plain()"),
+    (Colour.RED, "red"),
+    (Colour.PAIR, [1, 2]),
+    ({Colour.RED: 1, b"raw": 2, None: 3, True: 4, 2.5: 5}, None),
+    (datetime(2026, 1, 1, tzinfo=UTC), "2026-01-01T00:00:00+00:00"),
+    (date(2026, 1, 2), "2026-01-02"),
+    (time(1, 2), "01:02:00"),
+    (timedelta(hours=1), "1:00:00"),
+    (datetime(2026, 1, 1, tzinfo=Lost()), "<unreadable datetime>"),
+    (Decimal("1.50"), "1.50"),
+    (Fraction(1, 3), "1/3"),
+    (UUID(int=1), str(UUID(int=1))),
+    (PurePosixPath("a/b"), "a/b"),
+    (Path("a"), "a"),
+    (ipaddress.ip_address("::1"), "::1"),
+    (b"ab", "<2 bytes>"),
+    (bytearray(3), "<bytearray of 3 bytes>"),
+    (memoryview(b"abc"), "<memoryview of 3 bytes>"),
+    (array.array("d", [1.0]), "<array of 8 bytes>"),
+    (1 + 2j, "(1+2j)"),
+    (Broken(), "<unreadable Broken>"),
+    (10**9_000, f"<int of {(10**9_000).bit_length():,} bits>"),
+]
+
+
+@pytest.mark.parametrize("value, told", TOLD, ids=range(len(TOLD)))
+def test_told_as(value: Any, told: Any) -> None:
+    """
+    Objects that name their fields are told by them, dates and paths as text, bytes by
+    size; the rest by its ``repr``.
+    """
+    if told is None:
+        told = {"red": 1, "raw": 2, "null": 3, "true": 4, "2.5": 5}
+
+    assert jsonable(value) == told
+    assert json.loads(encoded({"value": value})) == {"value": told}
+
+
+def test_angry_object() -> None:
+    """
+    An object, and a type, that raise whatever they are asked are told as unreadable.
+    """
+    it = angry()
+
+    assert jsonable([it]) == ["<unreadable Angry>"]
+    assert text_of((it,), 50) == "(<unreadable Angry>,)"
+    assert redacted({"a": it, "user": 1}, NAMES, ("inputs",))["user"] == "[redacted]"
+
+
+def test_models_are_told_by_their_fields() -> None:
+    """
+    Pydantic's models, with what they have besides, and classes of attrs.
+    """
+    pydantic = pytest.importorskip("pydantic")
+    attrs = pytest.importorskip("attrs")
+
+    class Model(pydantic.BaseModel):  # type: ignore[misc,name-defined]
+        model_config = pydantic.ConfigDict(extra="allow")
+        user: str
+        key: str = pydantic.Field(repr=False)
+        _kept: str = pydantic.PrivateAttr("private")
+
+    bare = types.new_class("Bare", (pydantic.BaseModel,))
+    made = attrs.make_class(
+        "Made", {"user": attrs.field(), "k": attrs.field(repr=False)}
+    )
+
+    assert jsonable(Model(user="ada", key="x", more=1)) == {"user": "ada", "more": 1}
+    assert jsonable(bare()) == {}
+    assert jsonable(made("ada", "x")) == {"user": "ada"}
+    assert redacted(made("ada", "x"), NAMES, ("inputs",)) == {"user": "[redacted]"}
+    shown = redacted(Model(user="ada", key="x", more=1), NAMES, ("inputs",))
+    assert shown == {"user": "[redacted]", "more": 1}
+
+
+NAMES = (as_redactor(["user"]),)
+
+
+def test_arrays_are_told_by_their_size() -> None:
+    """
+    An array of numpy is told by its size, its numbers as numbers.
+    """
+    numpy = pytest.importorskip("numpy")
+
+    assert jsonable(numpy.zeros((2, 3))) == "<ndarray of 48 bytes>"
+    assert jsonable(numpy.int64(3)) == 3
+
+
+def test_another_thing_of_the_name() -> None:
+    """
+    A class that is only named as one that tells its fields is told by its ``repr``.
+    """
+    later = Later()
+
+    assert jsonable(later) == repr_of(later)
+
+
+def test_each_repr_is_made_once_a_record() -> None:
+    """
+    However many handlers write a record, each object is asked for its ``repr`` once.
+    """
+    recorder = Recorder()
+    plain = Plain()
+    with callbacks(recorder):
+        traced(lambda given, again: None)(plain, [plain])
+    Plain.made = 0
+
+    first = recorder.events[0]
+    assert first.to_json() == first.to_json()
+    assert first.to_dict()["data"]["inputs"] == {
+        "given": "Plain()",
+        "again": ["Plain()"],
+    }
+    assert Plain.made == 1
+
+
+def test_most_reprs() -> None:
+    """
+    Of more objects than a record has room for, the type is told.
+    """
+    told = jsonable([Plain() for _ in range(REPR_LIMIT + 2)])
+
+    assert told[REPR_LIMIT - 1 :] == ["Plain()", "<Plain>", "<Plain>"]
+
+
+def test_mapping_without_end() -> None:
+    """
+    Of a mapping without end only so much is read, and its length is not asked.
+    """
+    told = jsonable(Endless(), nodes=4)
+
+    assert told == {"1": 1, "2": 1, "3": 1, "…": "more entries"}
+    assert redacted(Endless(), NAMES, ("inputs",)) == "[redacted]"
+    assert text_of(Endless(), 12) == "{'1': 1, '2': 1, … more}"
+
+
+def test_all_text_together() -> None:
+    """
+    Many long strings are cut when all that there is room for has been written.
+    """
+    told = jsonable(["x" * 1_000_000] * 6)
+
+    assert told[3] == "x" * 1_000_000
+    assert told[4:] == ["… [1000000 more characters]"] * 2
+
+
+TEXTS = [
+    ({"a": [1, 2.5, None, True], "b": (1,), "c": {1}}, None),
+    ("x", "'x'"),
+    ((1, 2), "(1, 2)"),
+    (Row("ada", 3), "Row(user='ada', age=3)"),
+    (Login("ada", "x"), "Login(user='ada')"),
+    (Plain(), "Plain()"),
+    (Decimal("1.50"), "'1.50'"),
+    (Broken(), "<unreadable Broken>"),
+    (10**9_000, repr(f"<int of {(10**9_000).bit_length():,} bits>")),
+]
+
+
+@pytest.mark.parametrize("value, told", TEXTS, ids=range(len(TEXTS)))
+def test_text_of(value: Any, told: str | None) -> None:
+    """
+    As text a value is written as Python would.
+    """
+    assert text_of(value, 1_000) == (repr(value) if told is None else told)
+
+
+def test_text_is_cut_while_it_is_made() -> None:
+    """
+    What there is no room for is counted, and not looked at.
+    """
+    cyclic: list[Any] = []
+    cyclic.append(cyclic)
+
+    assert text_of(list(range(20_000)), 10) == "[0, 1, 2, 3, … 19,996 more]"
+    assert text_of({"a": 1, "b": 2}, 5) == "{'a': 1, … 1 more}"
+    assert text_of(Row("ada", 3), 12) == "Row(user='ada', … 1 more)"
+    assert text_of(Row("ada", 3), 6) == "Row(user=''… [3 more characters], … 1 more)"
+    assert text_of("x" * 30, 10) == f"{'x' * 10!r}… [20 more characters]"
+    assert text_of(cyclic, 1_000).count("[") == fields_depth()
+    assert "… " in text_of([[[]]] * 9_000, 4)
+
+
+def fields_depth() -> int:
+    """
+    Give how deep a text goes.
+    """
+    from instrument._payloads.jsonable import DEPTH_LIMIT
+
+    return DEPTH_LIMIT
+
+
+def test_shared_lists_are_bounded() -> None:
+    """
+    A list that is shared 30 levels deep, and tuples that the collector does not track,
+    are told in bounded time.
+    """
+    deep: Any = (1, 2)
+    for _ in range(30):
+        deep = (deep, deep)
+    gc.collect()
+
+    assert len(text_of(deep, 1_000)) < 2_000
+    assert len(encoded({"deep": deep})) < 2_000_000
+    assert "more items" in encoded({"many": list(range(200_000))})
+    for _ in range(50):
+        deep = [deep] if type(deep) is list else []
+    assert "<list nested too deep>" in encoded({"deep": deep})
+
+
+def test_names_of_keys() -> None:
+    """
+    A key that is text, a number, bytes or an enum has a name; others have none.
+    """
+    keys: list[Any] = ["a", b"a", 1, None, False, Colour.RED, Colour.PAIR, (1,)]
+
+    told = [key_of(key) for key in keys]
+    assert told == ["a", "a", "1", "null", "false", "red", None, None]
+    assert key_of(10**9_000) is None
+    assert key_of(bytearray(b"a")) is None
+    assert key_of(Broken()) is None
+    assert key_of(Decimal("1.5")) == "1.5"
+
+
+def test_what_a_signal_raises_is_the_callers() -> None:
+    """
+    An interrupt, and what a signal's handler raises while a value is read, is no failure
+    of the value.
+    """
+
+    class Slow:
+        def __repr__(self) -> str:
+            signal.raise_signal(signal.SIGINT)
+            return "Slow()"
+
+    def late(number: int, frame: Any) -> None:
+        raise TimeoutError
+
+    assert is_callers(KeyboardInterrupt())
+    before = signal.signal(signal.SIGINT, late)
+    try:
+        with pytest.raises(TimeoutError):
+            repr_of(Slow())
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_no_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where nobody has imported `signal`, no handler of one can have raised.
+    """
+    monkeypatch.delitem(sys.modules, "signal")
+
+    assert not is_callers(BrokenError())
+
+
+def test_most_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What is known of types is bounded.
+    """
+    monkeypatch.setattr(fields, "_MOST_TYPES", 2)
+    fields._openings.clear()
+
+    for kind in (Plain, Login, Row, Later, Plain):
+        assert opening_of(kind).told in ("repr", "fields")
+
+    assert len(fields._openings) <= 2
+
+
+def test_reading_is_muted() -> None:
+    """
+    What a ``repr`` calls is not heard.
+    """
+
+    class Tracing:
+        def __repr__(self) -> str:
+            traced(lambda: 1)()
+            return "Tracing()"
+
+    recorder = Recorder()
+    with callbacks(recorder):
+        assert read(Tracing(), repr) == "Tracing()"
+
+    assert recorder.events == []
+    assert name_of(Tracing()) == "Tracing"
+
+
+HARMLESS: list[Any] = [
+    threading.Lock(),
+    threading.RLock(),
+    len,
+    test_reading_is_muted,
+    Plain,
+    sys,
+    range(3),
+    ...,
+    slice(1, 2),
+    sys.stdout,
+]
+
+
+@pytest.mark.parametrize("value", HARMLESS, ids=range(len(HARMLESS)))
+def test_harmless_things_stay(value: Any) -> None:
+    """
+    What shows nothing of what it holds, or holds nothing, is handed on as it is.
+    """
+    assert redacted(value, NAMES, ("inputs",)) is value
+
+
+def test_what_cannot_be_looked_into_is_not_shown() -> None:
+    """
+    A thing whose state no one can read is told by its type alone.
+    """
+    hidden = iter([{"user": "ada"}])
+
+    assert redacted(hidden, NAMES, ("inputs",)) == {"type": "list_iterator"}
+    assert redacted(functools.partial(print, 1), NAMES, ("inputs",)).args == (1,)
+    assert redacted(functools.partial(print, user=1), NAMES, ("inputs",)) == {
+        "type": "partial",
+        "func": print,
+        "args": (),
+        "keywords": {"user": "[redacted]"},
+    }
+    assert redacted(Broken(), NAMES, ("inputs",)) == "<unreadable Broken>"
+    assert redacted(datetime(2026, 1, 1, tzinfo=Lost()), NAMES, ("inputs",)) == (
+        "<unreadable datetime>"
+    )
