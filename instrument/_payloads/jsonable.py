@@ -118,16 +118,13 @@ def _is_plain(value: object) -> bool:
     left = _SMALL - len(level)
     for _ in range(DEPTH_LIMIT):
         tracked = [*filter(is_tracked, level)]
-        if not _CONTAINERS.issuperset(map(id, map(type, tracked))):
-            return False
-        if sum(map(len, tracked)) > left:
+        is_known = left >= 0 and _CONTAINERS.issuperset(map(id, map(type, tracked)))
+        if not is_known or sum(map(len, tracked)) > left:
             return False
         level = get_referents(*level)
+        left -= len(level)
         if not level:
             return True
-        left -= len(level)
-        if left < 0:
-            return False
     return False
 
 
