@@ -8,6 +8,7 @@ manager, by one name, in a function that is on the stack while they call an SDK.
 import sys
 from _thread import get_ident
 from asyncio import _get_running_loop, current_task
+from contextvars import ContextVar
 from weakref import ref
 
 from instrument._audience.plan import Layer, Options
@@ -41,6 +42,8 @@ open_runs: "dict[UUID, Run]" = {}
 _ended: "dict[UUID, tuple[UUID, ref[Run]]]" = {}
 """Whose child an ended run was: a task that it left behind goes on under that."""
 _NOWHERE = None, lambda: None
+_TELLING = ("on_llm_start", "ahandle_event")
+_asks: "ContextVar[ref[Any] | None]" = ContextVar("asks", default=None)
 _config: "Any" = None
 """LangChain's own ContextVar, once there is one."""
 
@@ -69,7 +72,21 @@ def task_here(loop: "Loop") -> object:
     Give what stands for the task that runs here, or for the thread.
     """
     task = current_task(loop)
-    return get_ident() if task is None else ref(task)
+    if task is None:
+        return get_ident()
+    # LangChain tells that completion models start in tasks of their own
+    if getattr(task.get_coro(), "__name__", None) in _TELLING:
+        return _asks.get() or ref(task)
+    return ref(task)
+
+
+def asked_here(loop: "Loop") -> None:
+    """
+    Note that the task that runs here is about to start a run.
+    """
+    task = current_task(loop)
+    if task is not None and _asks.get() is not (own := ref(task)):
+        _asks.set(own)
 
 
 def entry_of(run: "Run") -> Entry:
