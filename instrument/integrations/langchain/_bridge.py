@@ -27,7 +27,7 @@ from instrument.integrations.langchain._given_handlers import (
     has_been_asked,
     pass_over,
 )
-from instrument.integrations.langchain._kinds import shown
+from instrument.integrations.langchain._kinds import known_later
 from instrument.integrations.langchain._open_runs import (
     end_below,
     finish_stream,
@@ -98,7 +98,7 @@ class EndMethod(Method):
             if run is None:
                 return DONE
             if is_stream:
-                run._inputs = shown(run, told["inputs"], "inputs")
+                run._inputs = known_later(run, told["inputs"])
         except Exception as exc:  # ours, or of a payload's own code
             _report.failed(self, self.__name__, exc)
             return DONE

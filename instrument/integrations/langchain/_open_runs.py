@@ -65,6 +65,7 @@ class Entry:
         task: The task in which this was made, or the thread where there is none.
         beside: The open runs that were the outermost in that task, as this one was.
         original: What it told of the object and by keyword, for its own handlers.
+        inputs: What it told as a chain's, of a run that is none.
         input_str: A tool's input, as it writes it.
         texts: What a model has said so far.
     """
@@ -72,10 +73,11 @@ class Entry:
     task: object
     beside: "dict[Run, bool] | None"
     original: "tuple[Any, dict[str, Any]]"
+    inputs: "Any"
     input_str: str
     texts: list[str]
 
-    __slots__ = ("beside", "input_str", "original", "task", "texts")
+    __slots__ = ("beside", "input_str", "inputs", "original", "task", "texts")
 
 
 def task_here(loop: "Loop") -> object:

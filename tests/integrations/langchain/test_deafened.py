@@ -270,7 +270,7 @@ async def test_log() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The `copy` method")  # of LangChain's old versions
-async def test_collector(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_collector(caplog: pytest.LogCaptureFixture) -> None:
     """
     A tracer of LangChain's keeps a run for each prompt.
     """
@@ -281,7 +281,7 @@ async def test_collector(capsys: pytest.CaptureFixture[str]) -> None:
         await model.abatch(["q", "r"], {"callbacks": [collector]})
 
     assert [run.run_type for run in collector.traced_runs] == ["llm", "llm"]
-    assert capsys.readouterr().err == ""
+    assert caplog.text == ""
 
 
 async def test_others_in_the_background() -> None:
