@@ -93,7 +93,8 @@ class InlineFlag(Flag):
     """
     The flag ``run_inline``, which LangChain's async manager asks of all handlers first.
 
-    It is true whatever anybody sets: who is not inline is not always asked.
+    It is true whatever anybody sets, but where that would deafen others: who is not
+    inline is not always asked.
     """
 
     def __get__(self, handler: object, owner: type) -> "Any":
@@ -104,11 +105,44 @@ class _Inline(Unset):
     __slots__ = ()
 
     def __bool__(self) -> bool:
-        super().__bool__()
-        return True
+        manager = starting_models(sys._getframe(1))
+        if manager is None:
+            return super().__bool__()
+        return not deafens(manager)  # it asks again for each prompt
 
     def __repr__(self) -> str:
         return "True"
+
+
+def starting_models(asks: "Any") -> object:
+    """
+    Give LangChain's manager whose frame *asks* if it starts completion models, or None.
+    """
+    if asks.f_code.co_name == "<listcomp>":  # a frame of its own up to Python 3.11
+        asks = asks.f_back
+    return asks.f_locals.get("self") if asks.f_code.co_name == "on_llm_start" else None
+
+
+def deafens(manager: object) -> bool:
+    """
+    Tell whether those of *manager* that are not ours hear only if ours are not inline.
+
+    It tells who is not inline of a model's start only where nobody is:
+    https://github.com/langchain-ai/langchain/issues/39633
+    """
+    handlers = getattr(manager, "handlers", None) or ()
+    others = [handler for handler in handlers if not _answers(handler)]
+    return bool(others) and not any(handler.run_inline for handler in others)
+
+
+def _answers(handler: object) -> bool:
+    """
+    Tell whether *handler* has the flag from here.
+    """
+    for cls in type(handler).__mro__:
+        if "run_inline" in cls.__dict__:
+            return isinstance(cls.__dict__["run_inline"], InlineFlag)
+    return False
 
 
 def flag(cls: type[Flag] = Flag) -> bool:

@@ -14,7 +14,6 @@ from instrument import _report
 from instrument._audience import seen_by_langchain as _seen
 from instrument._payloads.messages import content_text
 from instrument._runs.ending import afail, afinish, fail, finish
-from instrument._state import get_state
 from instrument.integrations.langchain import _open_runs
 from instrument.integrations.langchain._bridge_methods import (
     DONE,
@@ -28,7 +27,7 @@ from instrument.integrations.langchain._given_handlers import (
     has_been_asked,
     pass_over,
 )
-from instrument.integrations.langchain._kinds import shown
+from instrument.integrations.langchain._kinds import known_later
 from instrument.integrations.langchain._open_runs import (
     end_below,
     finish_stream,
@@ -99,7 +98,7 @@ class EndMethod(Method):
             if run is None:
                 return DONE
             if is_stream:
-                run._inputs = shown(run, told["inputs"], "inputs")
+                run._inputs = known_later(run, told["inputs"])
         except Exception as exc:  # ours, or of a payload's own code
             _report.failed(self, self.__name__, exc)
             return DONE
@@ -155,30 +154,14 @@ def on_custom_event(
     return None if run is None else (run.emit, None, name, data)
 
 
-class _WhileIdle:
+class Inline(_seen.InlineFlag):
     """
-    True while nobody would hear what the bridge is told.
+    The flag of what LangChain is given by us.
     """
 
     def __get__(self, bridge: object, owner: type) -> bool:
-        return not (get_state() or has_been_asked() or _open_runs.open_runs)
-
-
-class Inline:
-    """
-    The value of a flag: true but where that would deafen other handlers, for nothing.
-
-    LangChain does not tell handlers that are not inline of a completion model that
-    starts, if others are: https://github.com/langchain-ai/langchain/issues/39633
-    """
-
-    def __get__(self, bridge: "Any", owner: type) -> bool:
-        if not bridge.is_idle:
-            return True
-        asks: Any = sys._getframe(1)
-        if asks.f_code.co_name == "<listcomp>":  # a frame of its own up to Python 3.11
-            asks = asks.f_back
-        return asks.f_code.co_name != "on_llm_start"  # type: ignore[no-any-return]
+        manager = _seen.starting_models(sys._getframe(1))
+        return manager is None or not _seen.deafens(manager)
 
 
 class Bridge(BaseCallbackHandler):
@@ -186,7 +169,6 @@ class Bridge(BaseCallbackHandler):
     What LangChain calls; sync where it calls, awaited where it awaits.
     """
 
-    is_idle = _WhileIdle()
     run_inline = Inline()
     raise_error = True  # what gets as far as LangChain is meant to stop the call
     # as LangChain's own, which are properties, and so a call of a function each

@@ -6,6 +6,7 @@ LangChain has no handler more than it would have where nobody can hear.
 """
 
 import sys
+from asyncio import _get_running_loop
 
 from langchain_core.callbacks.base import BaseCallbackHandler
 from langchain_core.tracers.context import _configure_hooks, register_configure_hook
@@ -16,7 +17,7 @@ from instrument._runs import merging as _merge
 from instrument._runs import opening as _open
 from instrument._runs.run import Run
 from instrument._state import MUTED, get_state, live_state
-from instrument.integrations.langchain._bridge import BRIDGE
+from instrument.integrations.langchain._bridge import BRIDGE, Inline
 from instrument.integrations.langchain._given_handlers import (
     accept,
     behind,
@@ -26,6 +27,7 @@ from instrument.integrations.langchain._given_handlers import (
 )
 from instrument.integrations.langchain._late import LATE, Late
 from instrument.integrations.langchain._open_runs import (
+    asked_here,
     end_below,
     forget,
     in_hand,
@@ -70,7 +72,7 @@ class Tokens(Streaming, BaseCallbackHandler):
     ignore_retriever = True
     ignore_chat_model = True
     ignore_custom_event = True
-    run_inline = True
+    run_inline = Inline()
 
 
 class BridgeHook:
@@ -89,6 +91,8 @@ class BridgeHook:
         if has_been_asked():
             forget_asked()
         if get_state() or open_runs:
+            if (loop := _get_running_loop()) is not None:
+                asked_here(loop)
             return BRIDGE
         if not _seen.alive:
             return None
@@ -99,6 +103,8 @@ class BridgeHook:
         if not _is_given(asks):
             return None
         self._answered = id(asks)
+        if (loop := _get_running_loop()) is not None:
+            asked_here(loop)
         return BRIDGE
 
 

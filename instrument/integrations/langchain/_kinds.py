@@ -12,6 +12,11 @@ from instrument._payloads.redact import redacted
 from instrument._runs.opening import Recipe
 from instrument._runs.results import contained
 from instrument.integrations.langchain._open_runs import entry_of
+from instrument.integrations.langchain._told_as_chains import (
+    decided,
+    tell_as_chain,
+    text_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,12 +135,7 @@ class _Model(_Original):
             if key in params and isinstance(params[key], str) and params[key]:
                 run._model = params[key]
                 break
-        if metadata:
-            named, provider = metadata.get("ls_model_name"), metadata.get("ls_provider")
-            if run._model is None and isinstance(named, str):
-                run._model = named or None
-            if isinstance(provider, str):
-                run.provider = provider or None
+        _name(run, metadata)
         if run._audience.shows_all:
             run._inputs = inputs.copy() if inputs.__class__ is list else inputs
         else:
@@ -153,6 +153,18 @@ class _Model(_Original):
 
     def ended(self, run: "Run") -> "Any":
         return run._outputs if run._audience.shows_all else super().ended(run)
+
+
+def _name(run: "Run", metadata: "FrameworkLayer | None") -> None:
+    """
+    Note a model and its provider from where LangChain keeps what it knows of them.
+    """
+    if metadata:
+        named, provider = metadata.get("ls_model_name"), metadata.get("ls_provider")
+        if run._model is None and isinstance(named, str):
+            run._model = named or None
+        if isinstance(provider, str):
+            run.provider = provider or None
 
 
 class _Llm(_Model, _payload.Llm):
@@ -185,43 +197,124 @@ class _Tool(_Original, _payload.Tool):
         return (serialized, text), own
 
 
+class ToldAsChain(_Original):
+    """
+    What LangChain tells as a chain, and says to be of this type.
+    """
+
+    def note(
+        self,
+        run: "Run",
+        serialized: "Any",
+        keywords: "FrameworkLayer",
+        metadata: "FrameworkLayer | None",
+    ) -> None:
+        super().note(run, serialized, keywords, metadata)
+        run._entry.inputs = run._inputs
+        tell_as_chain(run)
+
+
+class _ModelToldAsChain(ToldAsChain):
+    def note(
+        self,
+        run: "Run",
+        serialized: "Any",
+        keywords: "FrameworkLayer",
+        metadata: "FrameworkLayer | None",
+    ) -> None:
+        super().note(run, serialized, keywords, metadata)
+        run._entry.texts = []
+        run._inputs = self.said(run._inputs)
+        _name(run, metadata)
+
+    def said(self, inputs: object) -> "Any":
+        """
+        Give *inputs* as a model's.
+        """
+        if inputs.__class__ is list and not inputs:  # they are not to be known
+            return inputs
+        return [text_of(inputs)]
+
+    def ended(self, run: "Run") -> "Any":
+        result = super().ended(run)
+        text = decided(run)
+        if text is not None:
+            result.generations[0][0].text = text
+        return result
+
+    def end_data(self, run: "Run") -> "dict[str, Any]":
+        text = decided(run)
+        data = super().end_data(run)
+        return data if text is None else {**data, "text": text}
+
+
+class _LlmToldAsChain(_ModelToldAsChain, _payload.Llm):
+    pass
+
+
+class _ChatModelToldAsChain(_ModelToldAsChain, _payload.ChatModel):
+    def said(self, inputs: object) -> "Any":
+        return self.inputs_of({"messages": inputs})
+
+
+class _RetrieverToldAsChain(ToldAsChain, _payload.Retriever):
+    pass
+
+
+class _ToolToldAsChain(ToldAsChain, _payload.Tool):
+    pass
+
+
 _KINDS = {
     "llm": _Llm(),
     "chat_model": _ChatModel(),
     "retriever": _Retriever(),
     "tool": _Tool(),
 }
+_TOLD_AS_CHAINS = {
+    "llm": _LlmToldAsChain(),
+    "chat_model": _ChatModelToldAsChain(),
+    "retriever": _RetrieverToldAsChain(),
+    "tool": _ToolToldAsChain(),
+}
 _CHAIN = _Original()
 
 _NAMES = 1_000
 """Names may come from outside, and without end."""
 
-_known: "dict[tuple[str, str, bool], Recipe]" = {}
+_known: "dict[tuple[str, str, bool, str | None], Recipe]" = {}
 """What has been made, of that many."""
 
 
 def recipe(
-    kind: str, serialized: "Any", name: str | None, more: "FrameworkLayer"
+    kind: str,
+    serialized: "Any",
+    name: str | None,
+    more: "FrameworkLayer",
+    run_type: str | None = None,
 ) -> Recipe:
     """
     Say what a run of LangChain is: never nameless.
 
     Args:
-        kind: What LangChain calls it.
+        kind: As what LangChain tells it.
         serialized: How LangChain describes the object; None for most chains.
         name: What LangChain calls the run.
         more: What else it tells at its start.
+        run_type: Of which type it says that a chain is.
     """
     if not name and serialized.__class__ is dict:
         name = serialized.get("name") or _last(serialized.get("id"))
-    named = str(name or kind)
+    named = str(name or run_type or kind)
     is_bare = serialized is None and not more
-    made = _known.get((kind, named, is_bare))
+    made = _known.get((kind, named, is_bare, run_type))
     if made is None:
         chain = _payload.CHAIN if is_bare else _CHAIN
-        made = Recipe(named, kind, as_kind=_KINDS.get(kind, chain))
+        kinds = _KINDS if run_type is None else _TOLD_AS_CHAINS
+        as_kind = kinds.get(run_type or kind, chain)
+        made = Recipe(named, run_type or kind, as_kind=as_kind)
         if len(_known) < _NAMES:
-            _known[kind, named, is_bare] = made
+            _known[kind, named, is_bare, run_type] = made
     return made
 
 
@@ -235,6 +328,15 @@ def shown(run: "Run", value: "Any", name: str) -> "Any":
     if not heard.capture:
         return run._kind.inputs_of({}) if name == "inputs" else None
     return contained(redacted(value, heard.redactors, (name,)))
+
+
+def known_later(run: "Run", inputs: "Any") -> "Any":
+    """
+    Give the inputs of a stream, which LangChain tells when it has been read.
+    """
+    told = shown(run, inputs, "inputs")
+    kind = run._kind
+    return kind.said(told) if isinstance(kind, _ModelToldAsChain) else told
 
 
 def _last(path: object) -> "Any":

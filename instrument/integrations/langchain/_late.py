@@ -55,7 +55,6 @@ class Late(BaseCallbackHandler):
     ignore_chat_model = _WhileNothingToDo()
     ignore_custom_event = _WhileNothingToDo()
 
-    is_idle = _WhileNothingToDo()
     run_inline = Inline()
     raise_error = True
     is_last = True

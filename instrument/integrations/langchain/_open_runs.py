@@ -7,9 +7,12 @@ manager, by one name, in a function that is on the stack while they call an SDK.
 
 import sys
 from _thread import get_ident
-from asyncio import _get_running_loop, current_task
-from weakref import ref
+from asyncio import CancelledError, _get_running_loop, current_task
+from contextvars import Context, ContextVar
+from inspect import CO_ASYNC_GENERATOR
+from weakref import WeakKeyDictionary, ref
 
+from instrument import _report
 from instrument._audience.plan import Layer, Options
 from instrument._payloads.answers import Answer, answer_of
 from instrument._runs.ending import fail, finish
@@ -23,6 +26,7 @@ from instrument.integrations.langchain._given_handlers import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop as Loop
+    from asyncio import Task
     from collections.abc import Callable
     from typing import Any
     from uuid import UUID
@@ -41,6 +45,14 @@ open_runs: "dict[UUID, Run]" = {}
 _ended: "dict[UUID, tuple[UUID, ref[Run]]]" = {}
 """Whose child an ended run was: a task that it left behind goes on under that."""
 _NOWHERE = None, lambda: None
+_TELLING = ("on_", "ahandle_event")
+"""How those functions of its managers are named that may be a task of their own."""
+
+_asks: "ContextVar[ref[Any] | None]" = ContextVar("asks", default=None)
+_outermost: "WeakKeyDictionary[Task[Any], dict[Run, bool]]" = WeakKeyDictionary()
+"""By task, which open runs were the outermost there, and may go on after it."""
+
+_FRAMEWORKS = ("langchain_core.", "langgraph.")
 _config: "Any" = None
 """LangChain's own ContextVar, once there is one."""
 
@@ -51,17 +63,21 @@ class Entry:
 
     Attributes:
         task: The task in which this was made, or the thread where there is none.
+        beside: The open runs that were the outermost in that task, as this one was.
         original: What it told of the object and by keyword, for its own handlers.
+        inputs: What it told as a chain's, of a run that is none.
         input_str: A tool's input, as it writes it.
         texts: What a model has said so far.
     """
 
     task: object
+    beside: "dict[Run, bool] | None"
     original: "tuple[Any, dict[str, Any]]"
+    inputs: "Any"
     input_str: str
     texts: list[str]
 
-    __slots__ = ("input_str", "original", "task", "texts")
+    __slots__ = ("beside", "input_str", "inputs", "original", "task", "texts")
 
 
 def task_here(loop: "Loop") -> object:
@@ -69,7 +85,21 @@ def task_here(loop: "Loop") -> object:
     Give what stands for the task that runs here, or for the thread.
     """
     task = current_task(loop)
-    return get_ident() if task is None else ref(task)
+    if task is None:
+        return get_ident()
+    # of several inputs LangChain tells each start in a task of its own
+    if getattr(task.get_coro(), "__name__", "").startswith(_TELLING):
+        return _asks.get() or ref(task)
+    return ref(task)
+
+
+def asked_here(loop: "Loop") -> None:
+    """
+    Note that the task that runs here is about to start a run.
+    """
+    task = current_task(loop)
+    if task is not None and _asks.get() is not (own := ref(task)):
+        _asks.set(own)
 
 
 def entry_of(run: "Run") -> Entry:
@@ -110,7 +140,10 @@ def remember(run: "Run", own: "tuple[Layer, ...]", loop: "Loop | None") -> "Run 
     if open_runs.setdefault(run.id, run) is not run:
         return None
     run._entry.task = get_ident() if loop is None else task_here(loop)
+    run._entry.beside = None
     parent = run._parent
+    if loop is not None and _is_outermost(run):
+        _end_with_task(run)
     if parent is not None:
         parent._open_children += 1
         if parent._extra and not own:
@@ -151,7 +184,75 @@ def take(id: "UUID") -> "Run | None":
     if run._parent is not None:
         run._parent._open_children -= 1
         stand_in(id, run._parent)
+    if run._entry.beside is not None:
+        run._entry.beside.pop(run, None)
     return run
+
+
+def _is_outermost(run: "Run") -> bool:
+    """
+    Tell whether *run* is not called by LangChain's code that runs in the same task.
+    """
+    outer = None if run._parent is None else run._parent._entry
+    return not isinstance(outer, Entry) or outer.task is not run._entry.task
+
+
+def _end_with_task(run: "Run") -> None:
+    """
+    Have *run* be ended with its task where LangChain does not tell its end.
+
+    It does not where the task is cancelled while others are told of a start or an end.
+    """
+    own = run._entry.task
+    task = own() if isinstance(own, ref) else None
+    if task is None:
+        return
+    beside = _outermost.get(task)
+    if beside is None:
+        beside = _outermost[task] = {}
+        # in a Context of its own, since this one's would be kept as long as the task
+        task.add_done_callback(_end_all, context=Context())
+    run._entry.beside = beside
+    beside[run] = _may_go_on()
+
+
+def _end_all(task: "Task[Any]") -> None:
+    """
+    End what is left of *task*, which is done.
+    """
+    is_cancelled = task.cancelled()
+    for run, may_go_on in list(_outermost.pop(task).items()):
+        if (may_go_on and not is_cancelled) or take(run.id) is None:
+            continue
+        exc = CancelledError() if is_cancelled else GeneratorExit()
+        try:
+            end_below(run, exc)
+            fail(run, exc)
+        except Exception as stopped:  # there is no call any more that it could stop
+            _report.failed(fail, f"the end of {run.name}", stopped)
+
+
+def _may_go_on() -> bool:
+    """
+    Tell whether the run that starts here may be a stream's: each step may have a task.
+
+    The outermost of LangChain's functions on the stack, or what calls that, is an async
+    generator then. What LangChain tells in a task of its own may be anything's.
+    """
+    frame: Any = sys._getframe(1)
+    outermost = None
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__"))
+        if module.startswith(_FRAMEWORKS):
+            outermost = frame
+        elif outermost is not None:
+            break
+        frame = frame.f_back
+    if outermost is None or outermost.f_code.co_name.startswith(_TELLING):
+        return True
+    return any(
+        it and it.f_code.co_flags & CO_ASYNC_GENERATOR for it in (outermost, frame)
+    )
 
 
 def forget() -> None:

@@ -27,7 +27,8 @@ from instrument.integrations.langchain._bridge_methods import (
     waits,
 )
 from instrument.integrations.langchain._given_handlers import given_here, has_been_asked
-from instrument.integrations.langchain._kinds import recipe, shown
+from instrument.integrations.langchain._kinds import ToldAsChain, recipe, shown
+from instrument.integrations.langchain._told_as_chains import tell_as_chain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class StartMethod(Method):
 
     def __init__(self, kind: str) -> None:
         super().__init__()
-        self._default_kind = kind
+        self._told_as = kind
 
     # one function from LangChain's call to ours: each more on the way costs 0.3 us
     def __call__(
@@ -87,7 +88,7 @@ class StartMethod(Method):
         try:
             parent = None if parent_run_id is None else _open_runs.find(parent_run_id)
             own = _layers_of(handlers, parent) if handlers else ()
-            made = recipe(run_type or self._default_kind, serialized, name, keywords)
+            made = recipe(self._told_as, serialized, name, keywords, run_type)
             run = open_run(made, own, None, parent, run_id)
             if run is None or (not run._audience.hidden and _skip(run, tags, metadata)):
                 return DONE
@@ -183,6 +184,8 @@ def joined(id: "UUID | None", handlers: "tuple[Listener, ...]") -> "Run | None":
     run._extra = (layer, *run._extra)
     run._plan = linked(run._plan, (layer,))
     run._audience = run._plan.settle()
+    if isinstance(run._kind, ToldAsChain):
+        tell_as_chain(run)
     run._voices = copy(run._audience.voices(run._kind))
     run._voices.start = Audience([layer], ()).receivers(run._kind.start)
     return run
