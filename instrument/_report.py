@@ -9,7 +9,7 @@ they may be what a redactor hides.
 import sys
 import weakref
 
-from instrument._text import printable
+from instrument._text import is_callers, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +60,24 @@ def failed(
         complain(f"{name} has failed {count} times at {event}", None)
 
 
+def unread(
+    read: object, event: str, exc: BaseException, *, tells: bool = False
+) -> None:
+    """
+    Report that *read* raised *exc* when it looked at a payload, whose code may raise
+    anything.
+
+    Args:
+        tells: As for `failed`.
+
+    Raises:
+        BaseException: *exc*, where it is for the caller all the same: an interrupt.
+    """
+    if is_callers(exc):
+        raise exc
+    failed(read, event, exc, tells=tells)
+
+
 def failures(handler: object) -> "dict[str, int]":
     """
     Tell how often *handler* failed, by event.
@@ -91,8 +109,9 @@ def complain(
             print(text, file=sys.stderr)  # noqa: T201 - loguru may have closed its sinks
             return
         logger.opt(depth=2).error("{}", text)
-    except Exception:  # noqa: S110 - a log sink that fails must not hurt a call
-        pass
+    except BaseException as failure:  # a log sink that fails must not hurt a call
+        if is_callers(failure):
+            raise
 
 
 def described(handler: object) -> str:
@@ -100,13 +119,15 @@ def described(handler: object) -> str:
     Name *handler* for a person: its class, or its function's qualified name.
     """
     name = _attribute(handler, "__qualname__")
-    return name if isinstance(name, str) else type(handler).__qualname__
+    return name if type(name) is str else type(handler).__qualname__
 
 
 def _attribute(handler: object, name: str) -> object:
     try:
         return getattr(handler, name, None)
-    except Exception:
+    except BaseException as exc:
+        if is_callers(exc):
+            raise
         return None
 
 
@@ -116,7 +137,7 @@ def _written(
     import traceback
 
     told = traceback.TracebackException.from_exception(exc)
-    if isinstance(exc.__context__, (StopIteration, StopAsyncIteration)):
+    if issubclass(type(exc.__context__), (StopIteration, StopAsyncIteration)):
         told.__context__ = None  # how a stream told us its end, not what went wrong
     text: object = "".join(told.format()) if tells else None
     if show is not None and tells:
@@ -142,7 +163,8 @@ def _counts_of(handler: object) -> "dict[str, int]":
     most 1,000.
     """
     # a bound method is made anew at each access: its object stands for it
-    owner = _attribute(handler, "__self__") or handler
+    owner = _attribute(handler, "__self__")
+    owner = handler if owner is None else owner
     key = id(owner)
     known = _counts.get(key)
     if known is not None:

@@ -2,6 +2,13 @@
 Make text of unknown origin safe to show: models and tools write whatever they like.
 """
 
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
 _SHORT = 200
 
 
@@ -33,8 +40,10 @@ def safe_repr(value: object, *, limit: int = _SHORT) -> str:
         limit: The most characters kept; what is cut is counted in the text.
     """
     try:
-        text = repr(value)
-    except (Exception, SystemExit) as exc:
+        text = str.__str__(repr(value))
+    except BaseException as exc:
+        if is_callers(exc):
+            raise
         text = f"<{type(value).__name__} whose repr raised {type(exc).__name__}>"
     return cut(text, limit)
 
@@ -44,9 +53,40 @@ def safe_str(value: object) -> str:
     Give ``str(value)``, or say what stood in the way.
     """
     try:
-        return str(value)
-    except (Exception, SystemExit) as exc:
+        return str.__str__(str(value))
+    except BaseException as exc:
+        if is_callers(exc):
+            raise
         return f"<no message: str raised {type(exc).__name__}>"
+
+
+def is_callers(exc: BaseException) -> bool:
+    """
+    Tell whether what a value's own code raised is for the caller all the same: an
+    interrupt, a body being closed, or what a signal's handler raised.
+
+    All else is a failure of that code. A task's own cancellation comes where it awaits,
+    and a value is looked at without that.
+    """
+    if issubclass(type(exc), (KeyboardInterrupt, GeneratorExit)):
+        return True
+    signal = sys.modules.get("signal")
+    if signal is None:  # nobody can have set a handler
+        return False
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    codes = [getattr(handler, "__code__", None) for handler in handlers]
+    traceback = traceback_of(exc)
+    while traceback is not None:
+        if traceback.tb_frame.f_code in codes:
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+traceback_of: "Callable[[BaseException], TracebackType | None]" = (
+    BaseException.__dict__["__traceback__"].__get__
+)
+"""Give an exception's traceback, without asking the exception."""
 
 
 def cut(text: str, limit: int) -> str:

@@ -112,14 +112,18 @@ def nothing_kept() -> Iterator[None]:
     } == {}
 
 
+_BY_TYPE = tuple(
+    f"instrument.{name}"
+    for name in ("_audience.listener", "_payloads.fields", "_payloads.messages")
+)
+
+
 def _kept() -> dict[str, int]:
     return {
         f"{module}.{name}": len(value)
         for module in list(sys.modules)
         # what it keeps is known by type, and bounded
-        if module.startswith("instrument.")
-        and module
-        not in ("instrument._audience.listener", "instrument._payloads.fields")
+        if module.startswith("instrument.") and module not in _BY_TYPE
         for name, value in vars(sys.modules[module]).items()
         if isinstance(value, (dict, list, set)) and not name.startswith("__")
     }

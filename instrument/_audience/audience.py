@@ -174,10 +174,7 @@ class Receivers:
 
 
 def _want_tokens(listeners: "Iterable[tuple[Listener, Layer]]") -> bool:
-    for listener, _ in listeners:
-        if getattr(listener.handler, "wants_tokens", None) is True:
-            return True
-    return False
+    return any(it.attribute("wants_tokens") is True for it, _ in listeners)
 
 
 def _method(listener: "Listener", event: str) -> "Callable[..., object] | None":
@@ -186,8 +183,8 @@ def _method(listener: "Listener", event: str) -> "Callable[..., object] | None":
     """
     try:
         return listener.method(event)
-    except (Exception, SystemExit) as exc:
-        _report.failed(listener.handler, event, exc)
+    except BaseException as exc:
+        _report.unread(listener.handler, event, exc, tells=True)
         return None
 
 
@@ -210,4 +207,4 @@ def _fallback(listener: "Listener", event: str) -> "Callable[..., object] | None
 
 
 def _wants_chat(listener: "Listener") -> bool:
-    return getattr(listener.handler, "ignore_chat_model", None) is not True
+    return listener.attribute("ignore_chat_model") is not True

@@ -106,7 +106,7 @@ class Listener:
         """
         Whether its errors may stop a call.
         """
-        return getattr(self.handler, "raise_error", None) is True
+        return self.attribute("raise_error") is True
 
     @property
     def flushes(self) -> bool:
@@ -117,7 +117,7 @@ class Listener:
         known = _flushing.get(cls)
         if known is None:
             names = ("flush", "aflush")
-            known = any(self._attribute(name) is not None for name in names)
+            known = any(self.attribute(name) is not None for name in names)
             if cls in _kinds:  # what it is does not depend on the instance
                 _flushing[cls] = known
         return known and self.event is None
@@ -128,14 +128,17 @@ class Listener:
         """
         if self.event is not None:
             return None  # a plain function: what it is bound to is not ours to flush
-        method = self._attribute(name)
+        method = self.attribute(name)
         return method if callable(method) else None
 
-    def _attribute(self, name: str) -> "Any":
+    def attribute(self, name: str) -> "Any":
+        """
+        Read an attribute of the handler; None where there is none, or it raises.
+        """
         try:
             return getattr(self.handler, name, None)
-        except Exception as exc:
-            _report.failed(self.handler, name, exc)
+        except BaseException as exc:
+            _report.unread(self.handler, name, exc, tells=True)
             return None
 
     def written(self, messages: "list[Any]") -> str:
@@ -191,8 +194,8 @@ def as_listener(handler: object, event: str | None = None) -> Listener:
     """
     if type(handler) in _kinds and event is None:  # most blocks: met before
         return Listener(handler)
-    if isinstance(handler, Listener):
-        return handler
+    if issubclass(type(handler), Listener):
+        return handler  # type: ignore[return-value]
     if event is not None:
         if event not in EVENTS:
             from instrument._audience.slips import no_event
@@ -252,7 +255,7 @@ def _kind(handler: object) -> str:
     kind = _kinds.get(cls)
     if kind is not None:
         return kind
-    if isinstance(handler, (type, list, tuple, set, frozenset, dict, str, bytes)):
+    if issubclass(cls, (type, list, tuple, set, frozenset, dict, str, bytes)):
         return "none"
     by_type = any(getattr(cls, event, None) is not None for event in EVENTS)
     if by_type or cls in (FunctionType, MethodType, BuiltinMethodType):

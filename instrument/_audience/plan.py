@@ -269,7 +269,7 @@ def checked_tags(tags: "Any") -> tuple[str, ...]:
         raise TypeError(message)
     made = tuple(tags)
     for tag in made:
-        if not isinstance(tag, str):
+        if not issubclass(type(tag), str):
             message = f"tags is a list of strings; {safe_repr(tag)} is none."
             raise TypeError(message)
     return made
@@ -286,7 +286,7 @@ def checked_metadata(metadata: "Any") -> "dict[str, Any]":
         made: dict[Any, Any] = dict(metadata)
     except (TypeError, ValueError):
         made = {None: None}
-    if not all(isinstance(key, str) for key in made):
+    if not all(issubclass(type(key), str) for key in made):
         message = f"metadata is a dict with string keys, not {safe_repr(metadata)}."
         raise TypeError(message)
     return made

@@ -5,11 +5,11 @@ What goes with a driven body: when it starts, yields, returns or fails.
 from types import CoroutineType
 
 from instrument._state import Frame, get_state, set_state
+from instrument._text import traceback_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from types import TracebackType
     from typing import Any
 
 
@@ -129,11 +129,16 @@ class Body:
         self.frame._outer = None
 
 
-def less_one(traceback: "TracebackType | None") -> "TracebackType | None":
+def less_one(exc: BaseException) -> BaseException:
     """
-    Drop the driver's own frame, which will stand there again.
+    Drop the driver's own frame from its traceback, where that will stand again.
     """
-    return traceback and traceback.tb_next
+    traceback = traceback_of(exc)
+    return with_traceback(exc, traceback and traceback.tb_next)
+
+
+with_traceback = BaseException.with_traceback
+"""What gives an exception a traceback, without asking the exception."""
 
 
 def _nobody(item: object) -> None:

@@ -8,9 +8,10 @@ is suspended in the middle of one.
 import sys
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, coroutine
 
-from instrument._callables.body import less_one
+from instrument._callables.body import less_one, with_traceback
 from instrument._callables.generators import steps
 from instrument._state import set_state
+from instrument._text import traceback_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,14 +22,17 @@ if TYPE_CHECKING:
         Coroutine,
         Generator,
     )
-    from types import TracebackType
     from typing import Any
 
     from instrument._callables.body import Body
 
 
-FOLLOWED = frozenset((GeneratorType, CoroutineType, AsyncGeneratorType))
-"""What a plain function may return that is not done yet."""
+def is_followed(result: object) -> bool:
+    """
+    Tell whether it is what a plain function may return that is not done yet.
+    """
+    kind = type(result)  # which may have a hash of its own: not to be looked up
+    return kind is GeneratorType or kind is CoroutineType or kind is AsyncGeneratorType
 
 
 def follow(inner: "Any", body: "Body") -> "Any":
@@ -65,13 +69,13 @@ async def asteps(
         try:
             item = await _resumed(step.__await__(), body)
         except StopAsyncIteration:
-            if isinstance(thrown, GeneratorExit):  # closed, and content with it
+            if issubclass(type(thrown), GeneratorExit):  # closed, and content with it
                 await _afinal(body, body.afailed, thrown)
             else:
                 await _afinal(body, body.areturned, None)
             return
         except BaseException as exc:
-            exc.with_traceback(_less_second(exc.__traceback__))
+            _drop_second(exc)
             await _afinal(body, body.afailed, exc)
             # or the traceback would keep the run, and the run the traceback
             body = thrown = step = None  # type: ignore[assignment]
@@ -86,8 +90,7 @@ async def asteps(
         try:
             value = yield item
         except BaseException as exc:
-            exc.with_traceback(less_one(exc.__traceback__))
-            step, thrown = inner.athrow(exc), exc
+            step, thrown = inner.athrow(less_one(exc)), exc
         else:
             step = inner.asend(value)
 
@@ -115,7 +118,7 @@ async def followed(inner: "Coroutine[Any, Any, Any]", body: "Body") -> "Any":
     try:
         result = await _resumed(inner, body)
     except BaseException as exc:
-        exc.with_traceback(_less_second(exc.__traceback__))
+        _drop_second(exc)
         await _afinal(body, body.afailed, exc)
         body = None  # type: ignore[assignment]
         raise
@@ -200,10 +203,11 @@ def _unregistered(inner: "AsyncGenerator[Any, Any]") -> "Awaitable[Any]":
         sys.set_asyncgen_hooks(*hooks)
 
 
-def _less_second(traceback: "TracebackType | None") -> "TracebackType | None":
+def _drop_second(exc: BaseException) -> None:
     """
     Drop the frame of `_resumed`: one frame a level is enough.
     """
+    traceback = traceback_of(exc)
     if traceback is not None and traceback.tb_next is not None:
         traceback.tb_next = traceback.tb_next.tb_next
-    return traceback
+    with_traceback(exc, traceback)

@@ -68,8 +68,11 @@ def wrapping_of(target: "Any") -> "Any":
     """
     Give what wraps *target* itself, or None; what it wraps further in does not count.
     """
-    wrapping = getattr(target, MARK, None)
-    return wrapping if getattr(wrapping, "wrapper", None) is target else None
+    kind = type(target)
+    if kind is FunctionType or any(MARK in vars(base) for base in kind.__mro__):
+        wrapping = getattr(target, MARK, None)
+        return wrapping if getattr(wrapping, "wrapper", None) is target else None
+    return None  # it may be anything that stands in a class
 
 
 def is_coroutine_function(target: "Any") -> bool:

@@ -35,14 +35,14 @@ def steps(
         try:
             value = yield
         except BaseException as exc:
-            resume, value = inner.throw, _less_one(exc)
+            resume, value = inner.throw, less_one(exc)
     outside = _start(inner, body)
     frame, tell = body.frame, body.tell()
     while True:
         try:
             item = resume(value)
         except StopIteration as stop:
-            is_closed = isinstance(value, GeneratorExit) and resume != send
+            is_closed = resume != send and issubclass(type(value), GeneratorExit)
             _finish(body, outside, value if is_closed else None, stop.value)
             return stop.value
         except BaseException as exc:
@@ -63,13 +63,9 @@ def steps(
         try:
             value = yield item
         except BaseException as exc:
-            resume, value = inner.throw, _less_one(exc)
+            resume, value = inner.throw, less_one(exc)
         frame._outer = outside = get_state()
         set_state(state)
-
-
-def _less_one(exc: BaseException) -> BaseException:
-    return exc.with_traceback(less_one(exc.__traceback__))
 
 
 def _start(inner: "Generator[Any, Any, Any]", body: "Body") -> "Any":
@@ -87,13 +83,18 @@ def _start(inner: "Generator[Any, Any, Any]", body: "Body") -> "Any":
     return outside
 
 
-def _finish(body: "Body", outside: object, exc: object, value: object = None) -> None:
+def _finish(
+    body: "Body",
+    outside: object,
+    exc: BaseException | None,
+    value: object = None,
+) -> None:
     """
     Tell the end, and go back to the consumer's state: what the body has left open is
     not the consumer's.
     """
     try:
-        if isinstance(exc, BaseException):
+        if exc is not None:
             body.failed(exc)
         else:
             body.returned(value)
@@ -103,7 +104,7 @@ def _finish(body: "Body", outside: object, exc: object, value: object = None) ->
 
 
 def _stop(
-    inner: "Generator[Any, Any, Any]", body: "Body", outside: object, exc: object
+    inner: "Generator[Any, Any, Any]", body: "Body", outside: object, exc: BaseException
 ) -> None:
     with suppress(RuntimeError):  # it yields on; what is raised already counts more
         inner.close()

@@ -174,7 +174,7 @@ class Delivery:
             raise self.error
 
     def _caught(self, listener: "Listener", exc: BaseException) -> None:
-        if exc.__class__ is TypeError:
+        if type(exc) is TypeError:
             from instrument._audience import slips as _slips
 
             is_native = self._receivers[self._index - 1][3]

@@ -7,7 +7,15 @@ nothing but text, else the provider's own blocks; a tool call is
 ``{id, name, arguments}``; the result of one has the role ``tool``.
 """
 
-from instrument._payloads.messages import ROLES, call_data, get, items, read_arguments
+from instrument._payloads.messages import (
+    ROLES,
+    call_data,
+    get,
+    is_listed,
+    items,
+    read_arguments,
+    string,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,11 +41,13 @@ def messages_of(given: object, system: object = None) -> "list[Message]":
     """
     Write a conversation: text, one message, or a list of them, under a system prompt.
     """
-    turns = [{"role": "system", "content": _content(system)}] if system else []
-    for message in given if isinstance(given, (list, tuple)) else [given]:
-        if message.__class__ is dict and len(message) == _PLAIN:
+    said = _content(system)
+    is_said = said is not None and not (type(said) is str and not said)
+    turns = [{"role": "system", "content": said}] if is_said else []
+    for message in items(given) if is_listed(given) else [given]:
+        if type(message) is dict and len(message) == _PLAIN:
             role, content = message.get("role"), message.get("content")
-            if role.__class__ is content.__class__ is str:  # as most are
+            if type(role) is type(content) is str:  # as most are
                 turns.append({"role": _ROLES.get(role, role), "content": content})
                 continue
         turns += _turns(message)
@@ -48,9 +58,9 @@ def _turns(message: object) -> "list[Message]":
     """
     Write one message; with the results of tools it holds more than one turn.
     """
-    if isinstance(message, str):
+    if issubclass(type(message), str):
         return [{"role": "user", "content": message}]
-    kind = get(message, "type")
+    kind = string(get(message, "type"))
     if kind == "function_call":
         call = _call(message, ("call_id", "name", "arguments"))
         return [{"role": "assistant", "content": None, "tool_calls": [call]}]
@@ -59,7 +69,7 @@ def _turns(message: object) -> "list[Message]":
     role = get(message, "role")
     if role is None:
         if get(message, "text") is None:
-            return [{"role": str(kind or "unknown"), "content": message}]
+            return [{"role": kind or "unknown", "content": message}]
         return [{"role": "user", "content": get(message, "text")}]
     parts = get(message, "content")
     parts = get(message, "parts") if parts is None else parts
@@ -67,11 +77,12 @@ def _turns(message: object) -> "list[Message]":
     calls += [call_data(call) for call in items(get(message, "tool_calls"))]
     if results and not (calls or rest):
         return results
-    turn = {"role": _ROLES.get(str(role), str(role)), "content": _content(rest)}
+    role = string(role) or "unknown"
+    turn = {"role": _ROLES.get(role, role), "content": _content(rest)}
     if calls:
         turn["tool_calls"] = calls
-    told = get(message, "tool_call_id")
-    if isinstance(told, str):
+    told = string(get(message, "tool_call_id"))
+    if told is not None:
         turn["tool_call_id"] = told
     return [*results, turn]
 
@@ -80,11 +91,11 @@ def _sorted(parts: object) -> "tuple[list[Message], list[Message], Any]":
     """
     Part the results of tools, and the calls of some, from the rest of the content.
     """
-    if not isinstance(parts, (list, tuple)):
+    if not is_listed(parts):
         return [], [], parts
     results, calls, rest = [], [], []
-    for part in parts:
-        kind = get(part, "type")
+    for part in items(parts):
+        kind = string(get(part, "type"))
         call = next((name for name in _CALLS if get(part, name) is not None), None)
         result = next((name for name in _RESULTS if get(part, name) is not None), None)
         if kind == "tool_use":
@@ -104,19 +115,21 @@ def _content(content: object) -> object:
     """
     Give text where the content is nothing else.
     """
-    if isinstance(content, str) or content is None:
+    if content is None or issubclass(type(content), str):
         return content
-    parts = get(content, "parts")
-    blocks = items(parts) or (content if isinstance(content, list) else [content])
+    parts = items(get(content, "parts"))
+    is_list = issubclass(type(content), list)
+    blocks = parts or (items(content) if is_list else [content])
     texts = [_text(block) for block in blocks]
     return blocks if None in texts else "".join(texts) or None  # type: ignore[arg-type]
 
 
 def _text(block: object) -> str | None:
-    if isinstance(block, str):
-        return block
+    if issubclass(type(block), str):
+        return str.__str__(block)
     text = get(block, "text")
-    return text if get(block, "type") in _TEXTS and isinstance(text, str) else None
+    is_text = string(get(block, "type")) in _TEXTS and issubclass(type(text), str)
+    return str.__str__(text) if is_text else None
 
 
 def _call(call: object, names: "tuple[str, str, str]") -> "Message":

@@ -112,7 +112,7 @@ def begin(asked: Asked) -> "Call | None":
         Exception: What a handler with ``raise_error`` raised; nothing has begun then.
     """
     call = _opened(asked)
-    if call.__class__ is Own:
+    if type(call) is Own:
         start(call.run)
     return call
 

@@ -55,9 +55,8 @@ class Operation:
         if recipe is None:
             recipe = Recipe(f"{provider}.{self.name}", self.kind)
             self._recipes[provider] = recipe
-        model = fields.get(self.model)
-        if not isinstance(model, str):
-            model = None
+        model = get(fields, self.model)
+        model = model if issubclass(type(model), str) else None
         return Asked(recipe, self._inputs, fields, provider, model)
 
     def _inputs(self, fields: "Mapping[str, Any]") -> "dict[str, Any]":
@@ -75,7 +74,7 @@ class Operation:
         value: object = fields
         for name in str(self.system).split("."):
             value = get(value, name)
-        return value
+        return None if type(value).__name__ in _LEFT_OUT else value
 
 
 _LEFT_OUT = ("NoneType", "NotGiven", "Omit")
@@ -101,11 +100,11 @@ _posted: dict[str, Operation] = {}
 """The same by whole paths, as they have come."""
 
 
-def posted(provider: str, path: str, body: object) -> Asked | None:
+def posted(provider: str, path: str, body: "Any") -> Asked | None:
     """
     Read what is posted to *path*; None where that is no call of a model.
     """
-    if not isinstance(body, dict):
+    if not issubclass(type(body), dict):
         return None
     operation = _posted.get(path) or _operation_at(path)
     return None if operation is None else operation.asked(provider, body)

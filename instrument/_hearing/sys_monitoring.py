@@ -366,9 +366,9 @@ def _refused(told: object, how: str, exc: BaseException) -> BaseException | None
     Give what is to be raised: what a handler refuses with, or Ctrl-C in the midst of
     ours. Report what is wrong with ours.
     """
-    if isinstance(exc, Refused):
+    if type(exc) is Refused:
         return exc.error
-    if not isinstance(exc, Exception):
+    if not issubclass(type(exc), Exception):
         return exc
     _report.failed(told, how, exc)
     return None

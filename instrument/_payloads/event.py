@@ -206,7 +206,7 @@ class Event:
     def _fields(self) -> "dict[str, Any]":
         data = self.data
         usage = data.get("usage")
-        if isinstance(usage, Usage):
+        if type(usage) is Usage:
             data = {**data, "usage": usage.to_dict()}
         parent = self.parent_run_id
         return {
@@ -298,9 +298,13 @@ def _checked(name: str, fields: "dict[str, Any]") -> "Any":
 
 def _counted(name: str, value: "Any") -> "Any":
     allowed = (int, float) if name == "cost_usd" else (int,)
-    if not isinstance(value, allowed) or isinstance(value, bool):
-        message = f"Usage: {name} must be a number or None, not {value!r}"
+    kind = type(value)
+    if not issubclass(kind, allowed) or kind is bool:
+        shown = _text.safe_repr(value)
+        message = f"Usage: {name} must be a number or None, not {shown}"
         raise TypeError(message)
+    exact: Any = float if issubclass(kind, float) else int  # one may compare in its way
+    value = value if kind is exact else exact.__pos__(value)
     if not value >= 0:
         message = f"Usage: {name} cannot be negative or nan: {value!r}"
         raise ValueError(message)

@@ -27,7 +27,7 @@ from types import (
 )
 
 from instrument._state import muted
-from instrument._text import cut
+from instrument._text import cut, is_callers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -227,25 +227,6 @@ def key_of(key: object) -> str | None:
     if type(value) in (str, int, float):
         return str(value)
     return None if value is key else key_of(value)
-
-
-def is_callers(exc: BaseException) -> bool:
-    """
-    Tell whether what was raised while a value was read is no failure of its code: an
-    interrupt, or what a signal's handler raised.
-    """
-    if isinstance(exc, (KeyboardInterrupt, GeneratorExit)):
-        return True
-    signal = sys.modules.get("signal")
-    if signal is None:  # nobody can have set a handler
-        return False
-    codes = set()
-    trace = exc.__traceback__
-    while trace is not None:
-        codes.add(trace.tb_frame.f_code)
-        trace = trace.tb_next
-    handlers = map(signal.getsignal, signal.valid_signals())
-    return any(getattr(handler, "__code__", None) in codes for handler in handlers)
 
 
 def _places(bases: "tuple[type[Any], ...]") -> "tuple[Any, Pairs]":

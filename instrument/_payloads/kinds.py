@@ -5,6 +5,8 @@ A payload is made only when somebody who hears that event is there. Containers a
 the payload's own: a handler that changes one changes nothing for the call.
 """
 
+import sys
+
 from instrument._payloads.answers import (
     Answer,
     Generation,
@@ -15,7 +17,14 @@ from instrument._payloads.answers import (
     vectors_of,
 )
 from instrument._payloads.jsonable import text_of
-from instrument._payloads.messages import document_data, has, message_data
+from instrument._payloads.messages import (
+    document_data,
+    fields_of,
+    has,
+    is_listed,
+    items,
+    message_data,
+)
 from instrument._payloads.redact import redacted
 
 TYPE_CHECKING = False
@@ -103,7 +112,8 @@ class Tool(Kind):
     def started(self, run: "Run") -> "Args":
         inputs = run.inputs
         only = next(iter(inputs.values())) if _single(inputs) else None
-        text = only if isinstance(only, str) else text_of(inputs, _INPUT_STR)
+        is_text = issubclass(type(only), str)
+        text = only if is_text else text_of(inputs, _INPUT_STR)
         return ({"name": run.name}, text), {"inputs": inputs}
 
     def end_data(self, run: "Run") -> "dict[str, Any]":
@@ -128,8 +138,8 @@ class Retriever(Kind):
 
     def end_data(self, run: "Run") -> "dict[str, Any]":
         found = run.outputs
-        if isinstance(found, (list, tuple)):
-            found = [document_data(document) for document in found]
+        if is_listed(found):
+            found = [document_data(document) for document in items(found)]
         return {"documents": found}
 
 
@@ -186,7 +196,7 @@ class Llm(Kind):
         """
         outputs = run._outputs
         if run._answer.__class__ is Unread:  # of a pydantic model
-            if "generations" in outputs.__dict__:
+            if "generations" in fields_of(outputs):
                 return outputs
             return UnreadResult(_result, run)
         if run._audience.shows_all and has(outputs, "generations"):
@@ -195,9 +205,10 @@ class Llm(Kind):
 
     def end_data(self, run: "Run") -> "dict[str, Any]":
         answer = run._read_answer() or Answer()
+        calls = _shown(run, answer.tool_calls, "tool_calls")
         data = {
             "text": _shown(run, answer.text, "text"),
-            "tool_calls": _shown(run, answer.tool_calls, "tool_calls") or [],
+            "tool_calls": [] if calls is None else calls,
             "model": answer.model or run.model,
             "finish_reason": answer.finish_reason,
         }
@@ -222,19 +233,16 @@ class ChatModel(Llm):
     def inputs_of(self, arguments: "dict[str, Any]") -> "Any":
         given = next(iter(arguments.values()), ())
         for _ in range(_WRAPS):  # a list that holds itself could be unwrapped for ever
-            if not isinstance(given, (list, tuple)) or len(given) != 1:
-                break
-            if not isinstance(given[0], list):  # [[message, ...]] is unwrapped
-                break
-            given = given[0]
-        if isinstance(given, (list, tuple)):
-            # as `_copied` does, for which a call each would cost as much again
-            return [dict(it) if type(it) is dict else it for it in given]
-        return [_copied(given)]
+            inside = items(given)
+            if len(inside) != 1 or not issubclass(type(inside[0]), list):
+                break  # [[message, ...]] is unwrapped
+            given = inside[0]
+        said = items(given) if is_listed(given) else [given]
+        return [it.copy() if type(it) is dict else it for it in said]
 
     def start_data(self, run: "Run") -> "dict[str, Any]":
         messages = run.inputs
-        if isinstance(messages, list):
+        if type(messages) is list:
             messages = [message_data(message) for message in messages]
         return {"messages": messages, **_model_data(run)}
 
@@ -269,7 +277,8 @@ def _result(run: "Run") -> LLMResult:
     if run.usage:
         output["token_usage"] = run.usage.to_dict()
     info = {"finish_reason": answer.finish_reason} if answer.finish_reason else None
-    text = _shown(run, answer.text, "text") or ""
+    text = _shown(run, answer.text, "text")
+    text = "" if text is None else text
     message = answer.message if run._audience.shows_all else None
     return LLMResult([[Generation(text, message, info)]], output)
 
@@ -286,24 +295,36 @@ def _model_data(run: "Run") -> "dict[str, Any]":
 
 
 def _single(inputs: object) -> bool:
-    return isinstance(inputs, dict) and len(inputs) == 1
+    return type(inputs) is dict and len(inputs) == 1
 
 
 def _listed(given: object) -> "list[Any]":
-    return list(given) if isinstance(given, (list, tuple)) else [given]
-
-
-def _copied(message: object) -> object:
-    return dict(message) if type(message) is dict else message
+    return [*items(given)] if is_listed(given) else [given]
 
 
 def _measured(vectors: object) -> "dict[str, Any] | None":
     """
     Tell how many vectors there are and how long, not what they hold.
     """
-    try:
-        count = len(vectors)  # type: ignore[arg-type]
-        size = len(vectors[0]) if count else 0  # type: ignore[index]
-    except Exception:
+    shape = _shape(vectors)
+    if not shape:
         return None
-    return {"count": count, "size": size}
+    count, *sizes = shape
+    if count and not sizes:
+        sizes = _shape(items(vectors)[0]) if is_listed(vectors) else []
+        if not sizes:
+            return None
+    return {"count": count, "size": sizes[0] if count else 0}
+
+
+def _shape(value: object) -> "list[int]":
+    """
+    Tell how long a list or an array of numpy is, in each of the dimensions it has.
+    """
+    if is_listed(value):
+        return [len(items(value))]
+    numpy = sys.modules.get("numpy")
+    array = getattr(numpy, "ndarray", None)
+    if array is None or not issubclass(type(value), array):
+        return []
+    return list(array.shape.__get__(value))

@@ -1,28 +1,64 @@
 """
 Read messages: roles, text and tool calls, of objects or dicts of any provider.
+
+No code of a payload runs: what it is, ``type`` says, and its fields are read where its
+type keeps them.
 """
 
 import json
+from collections import namedtuple
 from functools import partial
+from types import GetSetDescriptorType, MemberDescriptorType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    Reads = Callable[[object], Any]
+
 ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
+_Named = namedtuple("_Named", "field")  # noqa: PYI024 - its fields' reader is wanted
+_SLOTS = (MemberDescriptorType, type(vars(_Named)["field"]))
+_MOST_TYPES = 500
+_bases_of: "Reads" = type.__dict__["__mro__"].__get__
+_names_in: "Reads" = type.__dict__["__dict__"].__get__
+_places: "dict[int, tuple[type, Reads | None, Reads | None]]" = {}
+"""
+Of a type by its id, what reads an object's dictionary, and what a pydantic model keeps
+beside it. By id, as a type may have a hash of its own; it is held, so that it keeps it.
+"""
 
 
 def get(value: object, name: str) -> "Any":
     """
     Read ``value.name`` or ``value["name"]``; None where there is none.
+
+    Read are the items of a dict, the instance dictionary, slots, and what the class
+    holds: no property is asked, and no ``__getattr__``, which may do anything.
     """
-    if isinstance(value, dict):
-        return value.get(name)
-    try:
-        return getattr(value, name, None)
-    except Exception:
-        return None
+    kind = type(value)
+    if issubclass(kind, dict):
+        return dict.get(value, name)  # type: ignore[call-overload]
+    place = _in_class(kind, name)
+    how = type(place)
+    if how in _SLOTS:
+        return _held(value, place.__get__)
+    computes = place is not None and hasattr(how, "__get__")
+    if not (computes and hasattr(how, "__set__")):
+        found = dict.get(fields_of(value), name)
+        if found is not None:
+            return found
+    return None if computes else place
+
+
+def fields_of(value: object) -> "dict[str, Any]":
+    """
+    Give the instance dictionary of *value*; an empty one where it has none.
+    """
+    read = _places_of(type(value))[1]
+    fields: Any = None if read is None else read(value)
+    return fields if issubclass(type(fields), dict) else {}  # a class has another
 
 
 def reader(value: object) -> "Callable[[str], Any]":
@@ -30,21 +66,23 @@ def reader(value: object) -> "Callable[[str], Any]":
     Give what reads the fields of *value* by name, as `get` does, a fifth as dear.
     """
     fields = plain(value)
-    return fields.get if isinstance(fields, dict) else partial(get, value)
+    return fields.get if type(fields) is dict else partial(get, value)
 
 
 def is_pydantic(value: object) -> bool:
     """
     Tell whether it is a pydantic model.
     """
-    return "__pydantic_fields__" in type(value).__dict__
+    return "__pydantic_fields__" in _names_in(type(value))
 
 
 def has(value: object, name: str) -> bool:
     """
     Tell whether *value* has that attribute; of a pydantic model, whether it is a field.
     """
-    return name in vars(value) if is_pydantic(value) else hasattr(value, name)
+    if name in fields_of(value):
+        return True
+    return not is_pydantic(value) and _in_class(type(value), name) is not None
 
 
 def plain(value: object) -> object:
@@ -55,52 +93,103 @@ def plain(value: object) -> object:
     """
     if not is_pydantic(value):
         return value
-    extra = value.__pydantic_extra__  # type: ignore[attr-defined]
-    return {**value.__dict__, **extra} if extra else value.__dict__
+    fields, extra = fields_of(value), extra_of(value)
+    return {**fields, **extra} if extra else fields
+
+
+def extra_of(value: object) -> "dict[str, Any] | None":
+    """
+    Give what a pydantic model holds that is no field of it.
+    """
+    read = _places_of(type(value))[2]
+    extra = _held(value, read) if read else get(value, "__pydantic_extra__")
+    return extra if type(extra) is dict else None
+
+
+def model_fields(kind: type) -> "dict[str, Any] | None":
+    """
+    Give the fields of a pydantic model's class by name; None of any other class.
+    """
+    names = _names_in(kind)
+    for name in ("__pydantic_fields__", "model_fields"):  # newer and older ones
+        fields = names.get(name)
+        if type(fields) is dict:
+            return fields
+    return None
+
+
+def string(value: object) -> str | None:
+    """
+    Give a text that says something; None for all else. Of an enum, its value.
+    """
+    if type(value) is not str:
+        if not issubclass(type(value), str):
+            return None
+        value = str.__str__(value)
+    return value or None
 
 
 def first(value: object) -> "Any":
     """
     Give the first item of a list or tuple, None of anything else.
     """
-    return value[0] if isinstance(value, (list, tuple)) and value else None
+    return next(iter(items(value)), None)
 
 
-def items(value: object) -> "Any":
+def items(value: "Any") -> "Any":
     """
     Give a list or tuple, and an empty one for anything else.
     """
-    return value if isinstance(value, (list, tuple)) else ()
+    kind = type(value)
+    if kind is list or kind is tuple:
+        return value
+    for plain_kind in (list, tuple):
+        if issubclass(kind, plain_kind):  # which may iterate in a way of its own
+            return [*plain_kind.__iter__(value)]
+    return ()
+
+
+def is_listed(value: object) -> bool:
+    """
+    Tell whether it is a list or tuple.
+    """
+    return issubclass(type(value), (list, tuple))
+
+
+def is_dict(value: object) -> bool:
+    """
+    Tell whether it is a dict.
+    """
+    return issubclass(type(value), dict)
 
 
 def content_text(content: object) -> str:
     """
     Give the text of a message's content: a string, or blocks of which some are text.
     """
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, (list, tuple)):
-        return ""
-    texts = (b if isinstance(b, str) else get(b, "text") for b in content)
-    return "".join(text for text in texts if isinstance(text, str))
+    text = string(content)
+    if text is not None:
+        return text
+    return "".join(string(it) or string(get(it, "text")) or "" for it in items(content))
 
 
 def message_data(message: object) -> "dict[str, Any]":
     """
     Write one message as ``{role, content, tool_calls?, tool_call_id?}``.
     """
-    if isinstance(message, str):
+    if issubclass(type(message), str):
         return {"role": "user", "content": message}
-    if isinstance(message, (list, tuple)) and len(message) == 2:  # noqa: PLR2004 - (role, content)
-        return {"role": _role(message[0]), "content": message[1]}
-    role = get(message, "role") or get(message, "type")
-    if not isinstance(role, str):
+    pair = items(message)
+    if len(pair) == 2 and (role := string(pair[0])):  # noqa: PLR2004 - (role, content)
+        return {"role": ROLES.get(role, role), "content": pair[1]}
+    role = string(get(message, "role")) or string(get(message, "type"))
+    if role is None:
         return {"role": "unknown", "content": message}
-    data = {"role": _role(role), "content": get(message, "content")}
-    calls, answered = get(message, "tool_calls"), get(message, "tool_call_id")
-    if isinstance(calls, list) and calls:
-        data["tool_calls"] = [call_data(call) for call in calls]
-    if isinstance(answered, str):
+    data = {"role": ROLES.get(role, role), "content": get(message, "content")}
+    calls, answered = get(message, "tool_calls"), string(get(message, "tool_call_id"))
+    if issubclass(type(calls), list) and items(calls):
+        data["tool_calls"] = [call_data(call) for call in items(calls)]
+    if answered is not None:
         data["tool_call_id"] = answered
     return data
 
@@ -124,10 +213,13 @@ def read_arguments(told: object) -> object:
     """
     Read the arguments of a tool call: JSON, pieces of JSON, or an object as it is.
     """
-    text = "".join(told) if isinstance(told, list) else told
+    pieces = [string(it) or "" for it in told] if type(told) is list else [string(told)]
+    if None in pieces:
+        return told
+    text = "".join(pieces)  # type: ignore[arg-type]
     try:
-        return json.loads(text) if isinstance(text, str) else text
-    except ValueError:
+        return json.loads(text)
+    except (ValueError, RecursionError):
         return text
 
 
@@ -136,7 +228,7 @@ def document_data(document: object) -> object:
     Write a retrieved document as ``{page_content, metadata}``; others stay as they are.
     """
     content = get(document, "page_content")
-    if not isinstance(content, str) or isinstance(document, dict):
+    if not issubclass(type(content), str) or issubclass(type(document), dict):
         return document
     return {"page_content": content, "metadata": get(document, "metadata")}
 
@@ -149,9 +241,38 @@ def written(messages: "list[Any]") -> str:
     for message in messages:
         data = message_data(message)
         text = content_text(data["content"])
-        lines.append(f"{str(data['role']).capitalize()}: {text}")
+        lines.append(f"{data['role'].capitalize()}: {text}")
     return "\n".join(lines)
 
 
-def _role(role: object) -> str:
-    return ROLES.get(str(role), str(role))
+def _in_class(kind: type, name: str) -> "Any":
+    for base in _bases_of(kind):
+        found = _names_in(base).get(name)
+        if found is not None:
+            return found
+    return None
+
+
+def _held(value: object, read: "Reads") -> "Any":
+    """
+    Read a slot; None where nothing was put there.
+    """
+    try:
+        return read(value)
+    except AttributeError:
+        return None
+
+
+def _places_of(kind: type) -> "tuple[type, Reads | None, Reads | None]":
+    known = _places.get(id(kind))
+    if known is not None:
+        return known
+    holds = (GetSetDescriptorType, MemberDescriptorType)
+    found = [_names_in(base).get("__dict__") for base in _bases_of(kind)]
+    read = next((it.__get__ for it in found if type(it) in holds), None)
+    extra = _in_class(kind, "__pydantic_extra__")
+    read_extra = extra.__get__ if type(extra) in _SLOTS else None
+    if len(_places) >= _MOST_TYPES:
+        _places.clear()
+    made = _places[id(kind)] = kind, read, read_extra
+    return made

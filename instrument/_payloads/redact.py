@@ -14,7 +14,6 @@ from instrument._payloads.fields import (
     REPR,
     VALUE,
     Unreadable,
-    is_callers,
     key_of,
     name_of,
     opening_of,
@@ -23,7 +22,7 @@ from instrument._payloads.fields import (
 )
 from instrument._payloads.jsonable import jsonable, text_of
 from instrument._state import muted
-from instrument._text import safe_repr, safe_str
+from instrument._text import is_callers, safe_repr, safe_str
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from instrument._delivery.loops import cancellations, shield
 from instrument._payloads.answers import LLMResult
 from instrument._payloads.redact import said_by
 from instrument._runs.opening import endings, open_parent
-from instrument._runs.results import CONTAINERS, guarded, outputs_of, read_answer
+from instrument._runs.results import guarded, is_container, outputs_of, read_answer
 from instrument._runs.run import Run
 from instrument._state import MUTED, chain, get_state, set_state, without
 
@@ -32,6 +32,9 @@ ALREADY_SET = object()
 """Stands for the outputs that a block has set itself."""
 
 _ORIGIN = "__instrument_origin__"
+_dict_of: "Callable[[BaseException], dict[str, Any]]" = BaseException.__dict__[
+    "__dict__"
+].__get__
 _TRACES = 64
 """How many traces one exception object remembers; some are raised for ever."""
 
@@ -82,8 +85,8 @@ def fail(run: Run, exc: BaseException) -> None:
     """
     if run._ended_ns is not None:
         return
-    if isinstance(exc, RecursionError):
-        _recover(run, exc)
+    if issubclass(type(exc), RecursionError):
+        _recover(run, exc)  # type: ignore[arg-type]
     after = _close(run, _status(exc), exc)
     try:
         rest = failing(run, exc)
@@ -205,7 +208,7 @@ def returning(run: Run, outputs: object) -> Delivery | None:
             outputs = outputs_of(run, outputs)
         elif kind.is_model:
             read_answer(run, outputs)
-        if run._audience.shows_all and outputs.__class__ not in CONTAINERS:
+        if run._audience.shows_all and not is_container(outputs):
             run._outputs = outputs
         else:
             run.outputs = outputs
@@ -237,7 +240,7 @@ def returning(run: Run, outputs: object) -> Delivery | None:
 
 
 def _ending(run: Run, receivers: "Receivers", value: "Any") -> Delivery:
-    if isinstance(value, LLMResult):
+    if issubclass(type(value), LLMResult):
         value.read()  # who answers with an awaitable looks at it later
     return Delivery(run, run._kind.end, receivers, (value,), _end_data)
 
@@ -268,10 +271,11 @@ def _is_origin(exc: BaseException, run: Run) -> bool:
     be another's by now.
     """
     trace_id = run.trace_id
-    seen = exc.__dict__.get(_ORIGIN, ())
+    marks = _dict_of(exc)
+    seen = dict.get(marks, _ORIGIN, ())
     if trace_id in seen:
         return False
-    exc.__dict__[_ORIGIN] = (*seen[-_TRACES:], trace_id)
+    dict.__setitem__(marks, _ORIGIN, (*seen[-_TRACES:], trace_id))
     return True
 
 
@@ -311,7 +315,8 @@ def _close(run: Run, status: str, exc: object = None) -> "Any":
         The state to go back to.
     """
     if run._open_children:
-        left = exc if isinstance(exc, BaseException) else GeneratorExit()
+        is_raised = issubclass(type(exc), BaseException)
+        left: Any = exc if is_raised else GeneratorExit()
         for end_below in endings:
             end_below(run, left)
     run._ended_ns = _ids.clock_ns()
@@ -339,7 +344,7 @@ def _recover(run: Run, exc: RecursionError) -> None:
     state = get_state()
     if all(link is not run for link in chain(state)):
         return  # a framework's, which was never current
-    while state.__class__ is Run and state is not run and state._ended_ns is None:
+    while type(state) is Run and state is not run and state._ended_ns is None:
         outer = state._outer
         fail(state, exc)
         state = outer
@@ -347,9 +352,10 @@ def _recover(run: Run, exc: RecursionError) -> None:
 
 
 def _status(exc: BaseException) -> str:
-    if isinstance(exc, (GeneratorExit, *_departures())):
+    kind = type(exc)  # what an exception says that it is may be anything
+    if issubclass(kind, (GeneratorExit, *_departures())):
         return "abandoned"
-    return "cancelled" if isinstance(exc, cancellations()) else "error"
+    return "cancelled" if issubclass(kind, cancellations()) else "error"
 
 
 def _departures() -> "tuple[type[BaseException], ...]":

@@ -8,6 +8,7 @@ child.
 
 from instrument._audience.plan import NOBODY, View
 from instrument._payloads.answers import Answer, answer_of, take, usage_of
+from instrument._payloads.messages import is_dict
 from instrument._payloads.redact import redacted
 from instrument._runs.opening import INERT, current_run, nearer, open_parent
 from instrument._runs.results import guarded
@@ -109,7 +110,7 @@ class Inner:
         outer.provider = outer.provider or provider
         if not outer.params and outer._audience.capture:
             shown = redacted(params(), outer._audience.redactors, ("inputs",))
-            outer._params = shown if isinstance(shown, dict) else None
+            outer._params = shown if is_dict(shown) else None
 
     def enter(self) -> "Any":
         """

@@ -3,11 +3,13 @@ What is recorded of a result: it is read guarded, and kept in a container of its
 """
 
 from collections import OrderedDict, defaultdict, deque
+from operator import methodcaller
 
 from instrument import _report
 from instrument._payloads.answers import Answer, Unread, answer_of
-from instrument._payloads.messages import is_pydantic
+from instrument._payloads.messages import get, is_dict, is_pydantic
 from instrument._state import muted
+from instrument._text import safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ CONTAINERS: "frozenset[Any]" = frozenset(
     (dict, list, set, bytearray, OrderedDict, defaultdict, deque)
 )
 
+_copy = methodcaller("copy")
 _FACTS = ("_calls", "_reasoning", "finish_reason", "model", "response_id")
 
 
@@ -48,9 +51,9 @@ def _chosen(run: "Run", choose: "Callable[[Any], Any]", outputs: object) -> obje
     with muted():
         try:
             return choose(outputs)
-        except (Exception, SystemExit) as exc:
+        except BaseException as exc:
             tells = run._audience.shows_all
-            _report.failed(choose, f"outputs= of {run.name}", exc, tells=tells)
+            _report.unread(choose, f"outputs= of {run.name}", exc, tells=tells)
             return None
 
 
@@ -98,8 +101,8 @@ def guarded(value: "Any", read: "Callable[[Any], Any]") -> "Any":
     """
     try:
         return read(value)
-    except (Exception, SystemExit) as exc:
-        _report.failed(read, "reading a payload", exc, tells=False)
+    except BaseException as exc:
+        _report.unread(read, "reading a payload", exc)
         return None
 
 
@@ -107,17 +110,57 @@ def contained(value: "Any") -> "Any":
     """
     Give a container of its own, so that who changes it changes nothing for others.
     """
-    return value.copy() if value.__class__ in CONTAINERS else value
+    # guarded, as an ordered dict asks its keys for their hash
+    return guarded(value, _copy) if is_container(value) else value
+
+
+def is_container(value: object) -> bool:
+    """
+    Tell whether it is one that is copied.
+    """
+    try:
+        return type(value) in CONTAINERS
+    except Exception:  # a class that has no hash
+        return False
+
+
+def named(inputs: object, name: str) -> "dict[str, Any]":
+    """
+    Give a dict of its own of what stands for a call's inputs.
+
+    Args:
+        name: What they are called where they are no dict.
+    """
+    if not is_dict(inputs):
+        return {name: inputs}
+    made = guarded(inputs, _plain_dict)
+    return {} if made is None else made
+
+
+def _plain_dict(value: "Any") -> "dict[str, Any]":
+    return dict(dict.items(value))
+
+
+def as_text(value: object) -> str:
+    """
+    Give what is to be a text as one: of a string itself, of anything else its ``repr``.
+    """
+    if issubclass(type(value), str):
+        return str.__str__(value)
+    with muted():
+        return "" if value is None else safe_repr(value)
 
 
 def failure_of(state: object) -> BaseException | None:
     """
     Give what the last attempt raised, where that is told.
     """
-    outcome = getattr(state, "outcome", None)
+    outcome = get(state, "outcome")
     if outcome is None:
         return None
     from concurrent.futures import Future
 
-    is_done = isinstance(outcome, Future) and outcome.done() and not outcome.cancelled()
-    return outcome.exception() if is_done else None
+    if not issubclass(type(outcome), Future):
+        return None
+    is_done = Future.done(outcome) and not Future.cancelled(outcome)
+    return Future.exception(outcome) if is_done else None

@@ -9,8 +9,9 @@ from instrument._audience.plan import Layer, Options, Plan, View
 from instrument._delivery.dispatch import Delivery, keywords
 from instrument._payloads.answers import Unread
 from instrument._payloads.event import Usage
+from instrument._payloads.messages import get, is_dict
 from instrument._payloads.redact import redacted, said_by
-from instrument._runs.results import CONTAINERS, contained, failure_of
+from instrument._runs.results import CONTAINERS, as_text, contained, failure_of, guarded
 from instrument._state import MUTED, Frame, get_state, muted, set_state
 
 TYPE_CHECKING = False
@@ -140,7 +141,7 @@ class Run(Frame):
             metadata = self._audience.metadata.copy()
             if self._audience.redactors:
                 metadata = redacted(metadata, self._audience.redactors, ("metadata",))
-            metadata = self._metadata = metadata if isinstance(metadata, dict) else {}
+            metadata = self._metadata = metadata if is_dict(metadata) else {}
             self._described = True  # it may be changed from now on
         return metadata
 
@@ -172,10 +173,7 @@ class Run(Frame):
 
     @outputs.setter
     def outputs(self, value: object) -> None:
-        if self._audience.shows_all and value.__class__ not in CONTAINERS:
-            self._outputs = value
-        else:
-            self._outputs = self._cleared(value, "outputs")
+        self._outputs = self._cleared(value, "outputs")
 
     @property
     def duration_s(self) -> float:
@@ -222,7 +220,7 @@ class Run(Frame):
         """
         Add tags to this run and to those it starts later.
         """
-        added = tuple(str(tag) for tag in tags)
+        added = tuple([as_text(tag) for tag in tags])
         self._added += added
         self._tagged = True
         self._add(Options(tags=added))
@@ -234,7 +232,7 @@ class Run(Frame):
         self._add(Options(metadata=metadata))
         redactors = self._audience.redactors
         shown = redacted(metadata, redactors, ("metadata",)) if redactors else metadata
-        self._metadata = {**self.metadata, **(shown if isinstance(shown, dict) else {})}
+        self._metadata = {**self.metadata, **(shown if is_dict(shown) else {})}
         self._described = True
 
     def record_usage(self, **counts: "int | float | None") -> None:
@@ -315,8 +313,9 @@ class Run(Frame):
         """
         Tell that it tries again: ``on_retry``, with tenacity's state or a number.
         """
-        shown = state if isinstance(state, int) else self._cleared(state, "retry")
-        data = {"attempt": getattr(state, "attempt_number", shown)}
+        shown = state if type(state) is int else self._cleared(state, "retry")
+        attempt = get(state, "attempt_number")
+        data = {"attempt": shown if attempt is None else attempt}
         exc = failure_of(state)
         if exc is not None:
             data["type"] = type(exc).__qualname__
@@ -347,7 +346,7 @@ class Run(Frame):
     @property
     def _owner(self) -> object:  # type: ignore[override]
         # of blocks alone, so that it has no place of its own in the layout of runs
-        return self._entry[-1] if self._entry.__class__ is tuple else None
+        return self._entry[-1] if type(self._entry) is tuple else None
 
     @property
     def _entered_from(self) -> "tuple[Any, ...]":  # type: ignore[override]
@@ -391,31 +390,30 @@ class Run(Frame):
         if not self._audience.capture:
             self._inputs = self._kind.inputs_of({})
             return
-        key = args[0].__class__ if binding.keyed and args else None
-        bind = binding.quick.get(key) if instance is None else None
+        key = type(args[0]) if binding.keyed and args else None
         try:
+            bind = binding.quick.get(key) if instance is None else None
             inputs = bind(*args, **kwargs)  # type: ignore[misc]
-        except TypeError:  # not prepared yet, or a call that does not fit
+        except Exception:  # not prepared yet, or a call that does not fit
             inputs = binding.bound(args, kwargs, instance)
         if self._audience.redactors:
             shown: Any = redacted(inputs, self._audience.redactors, ("inputs",))
-            inputs = shown if isinstance(shown, dict) else {"inputs": shown}  # dropped
+            inputs = shown if is_dict(shown) else {"inputs": shown}  # dropped
         elif binding.is_own and self.kind == "chat_model" and "messages" in inputs:
             self._inputs, self._params = inputs.pop("messages"), inputs
             return
-        for value in inputs.values():
-            if value.__class__ in CONTAINERS:
-                inputs = {k: contained(v) for k, v in inputs.items()}
-                break
+        try:
+            for value in inputs.values():
+                if type(value) in CONTAINERS:
+                    inputs = {k: contained(v) for k, v in inputs.items()}
+                    break
+        except Exception:  # a class that has no hash
+            inputs = {k: contained(v) for k, v in inputs.items()}
         kind = self._kind
         if not kind.is_plain:
             if kind.is_model:
                 self._params = dict(islice(inputs.items(), 1, None))
-            try:
-                inputs = kind.inputs_of(inputs)
-            except (Exception, SystemExit) as exc:  # a payload's own code may raise
-                _report.failed(binding, f"inputs of {self.name}", exc, tells=False)
-                inputs = None
+            inputs = guarded(inputs, kind.inputs_of)
         self._inputs = inputs
 
     def _add(self, options: Options) -> None:
@@ -442,6 +440,8 @@ class Run(Frame):
         """
         if self._ended_ns is not None:
             return None
+        if type(text) is not str:
+            text = as_text(text)
         if self._first_token_ns is None:
             self._first_token_ns = _ids.clock_ns()
         receivers = self._audience.receivers("on_llm_new_token")
@@ -451,7 +451,8 @@ class Run(Frame):
         if not self._audience.shows_all:
             if channel == "tool_call":  # half of a JSON text, of which no name is known
                 more, text = {"length": len(text)}, ""
-            text, chunk = self._cleared(text, "token") or "", None
+            shown = self._cleared(text, "token")
+            text, chunk = "" if shown is None else shown, None
         return self._token_delivery(text, chunk, channel, **more)
 
     def _token_delivery(

@@ -117,8 +117,8 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:
     if receivers.typed:
         try:
             args, own = kind.started(run)
-        except (Exception, SystemExit) as exc:  # as `guarded`, which is a call more
-            _report.failed(kind.started, "reading a payload", exc, tells=False)
+        except BaseException as exc:  # as `guarded`, which is a call more
+            _report.unread(kind.started, "reading a payload", exc)
             args = {"name": run.name}, None
     kwargs = {  # as `keywords`, which is a call more
         "run_id": run.id,

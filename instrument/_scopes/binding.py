@@ -4,7 +4,7 @@
 
 from instrument._audience.plan import NOBODY, View
 from instrument._callables.body import Body
-from instrument._callables.coroutines import FOLLOWED, follow
+from instrument._callables.coroutines import follow, is_followed
 from instrument._callables.decorate import decorated
 from instrument._runs.opening import state_in_hand
 from instrument._state import MUTED, Frame, get_state, leave, set_state
@@ -108,7 +108,7 @@ class Bound:
     deferred = called
 
     def _left(self, result: "Any") -> "Any":
-        if result.__class__ in FOLLOWED:
+        if is_followed(result):
             return follow(result, BoundBody(self._state))
         return result
 
@@ -135,7 +135,7 @@ def bound_iterator(target: "Any") -> "Any":
         TypeError: If it is neither, nor can be called.
     """
     body = BoundBody(state_in_hand())
-    if target.__class__ in FOLLOWED:
+    if is_followed(target):
         return follow(target, body)
     if hasattr(type(target), "__next__"):
         return follow(_stepping(target), body)

@@ -3,8 +3,9 @@
 """
 
 from instrument._callables.body import Body
-from instrument._callables.coroutines import FOLLOWED, follow
+from instrument._callables.coroutines import follow, is_followed
 from instrument._callables.decorate import decorated
+from instrument._text import traceback_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Scoped:
         Raises:
             TypeError: For a class, or what cannot be called.
         """
-        if isinstance(target, type):
+        if issubclass(type(target), type):
             message = (
                 f"@callbacks decorates functions, not the class {target.__name__}."
                 " Decorate its methods, or give it handlers: @traced, then"
@@ -63,7 +64,7 @@ class Scoped:
             try:
                 result = function(*args, **kwargs)
             except BaseException as exc:
-                owner.__exit__(type(exc), exc, exc.__traceback__)
+                owner.__exit__(type(exc), exc, traceback_of(exc))
                 raise
             return self.left(scope, result)
 
@@ -84,7 +85,7 @@ class Scoped:
         try:
             result = wrapped(*args, **kwargs)
         except BaseException as exc:
-            owner.__exit__(type(exc), exc, exc.__traceback__)
+            owner.__exit__(type(exc), exc, traceback_of(exc))
             raise
         return self.left(scope, result)
 
@@ -92,7 +93,7 @@ class Scoped:
         """
         Leave the scope, or let it go on until what was returned is done.
         """
-        if result.__class__ in FOLLOWED and scope._token is not None:
+        if is_followed(result) and scope._token is not None:
             body = ScopeBody(self.owner, scope)
             body.leave(scope._outer)
             return follow(result, body)
@@ -131,7 +132,7 @@ class ScopeBody(Body):
 
     def afailed(self, exc: BaseException) -> "Awaitable[None] | None":
         self._is_left = True
-        if isinstance(exc, GeneratorExit):  # it can wait for nothing
+        if issubclass(type(exc), GeneratorExit):  # it can wait for nothing
             self._owner.__exit__(type(exc), exc, None)
             return None
         return self._owner.__aexit__(type(exc), exc, None)

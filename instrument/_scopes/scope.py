@@ -229,12 +229,13 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         """
         Leave it when its async handlers have been served and flushed.
         """
-        if isinstance(exc, GeneratorExit):  # a coroutine being closed cannot wait
+        if issubclass(type(exc), GeneratorExit):  # a coroutine being closed cannot wait
             self.__exit__(exc_type, exc, traceback)
             return
         scope = self._leave()
         if scope is not None and (scope.lanes or self._has_flush()):
-            await _serve.aflush(scope, shielded=isinstance(exc, cancellations()))
+            is_cancelled = issubclass(type(exc), cancellations())
+            await _serve.aflush(scope, shielded=is_cancelled)
 
     def __call__(self, target: "F" = None) -> "F":  # type: ignore[assignment]
         """

@@ -8,6 +8,7 @@ does the binding, defaults included. Secrets are masked in it.
 
 import keyword
 
+from instrument._payloads.messages import get
 from instrument._payloads.redact import MASK, Secret
 
 TYPE_CHECKING = False
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _TAKES_KEYWORDS = 0x08  # inspect.CO_VARKEYWORDS
 _KNOWN_TYPES = 256
 _BOUND = object()
+HOLDS = ("__func__", "fget", "func")
+"""Where class methods, properties and cached properties keep their function."""
 
 
 class Binder:
@@ -59,7 +62,7 @@ class Binder:
         if is_bound:
             key, args = _BOUND, (None, *args)
         elif self.is_in_class and args:
-            key = args[0] if isinstance(args[0], type) else args[0].__class__
+            key = self._class_of(args[0], wrapper)
         bind = self.by_type.get(key) or self._prepared(key, wrapper)
         try:
             return bind(*args, **kwargs)
@@ -87,13 +90,24 @@ class Binder:
         """
         Tell whether *owner* is the ``self`` or ``cls`` of this function; known by type.
         """
-        cls = owner if isinstance(owner, type) else type(owner)
+        cls: Any = owner if issubclass(type(owner), type) else type(owner)
+        if not _has_hash(cls):
+            return _defines(cls, wrapper)
         known = self._is_method.get(cls)
         if known is None:
             if len(self._is_method) >= _KNOWN_TYPES:
                 self._is_method.clear()
             known = self._is_method[cls] = _defines(cls, wrapper)
         return known
+
+    def _class_of(self, owner: object, wrapper: object) -> object:
+        """
+        Give the class that decides whether a call with this first argument is a method's.
+        """
+        cls: Any = owner if issubclass(type(owner), type) else type(owner)
+        if _has_hash(cls):
+            return cls
+        return _BOUND if _defines(cls, wrapper) else None
 
     def _parameters(self) -> "list[Parameter]":
         from inspect import signature
@@ -110,7 +124,7 @@ class Binder:
         parameters = self._parameters()
         function = getattr(self._function, "__func__", self._function)
         is_method = key is _BOUND or (
-            isinstance(key, type) and self.is_method_of(key, wrapper)
+            issubclass(type(key), type) and self.is_method_of(key, wrapper)
         )
         # a bound method's own signature is without self: nothing to skip
         skip = 1 if is_method and function is self._function else 0
@@ -202,14 +216,19 @@ def _is_mark(mark: object) -> bool:
     )
 
 
+def _has_hash(cls: type) -> bool:
+    """
+    Tell whether a class can be a key: a metaclass with an equality of its own has none.
+    """
+    return type(cls).__hash__ is type.__hash__
+
+
 def _defines(cls: type, wrapper: object) -> bool:
     for base in cls.__mro__:
         for value in tuple(vars(base).values()):
-            if isinstance(value, staticmethod):
+            if issubclass(type(value), staticmethod):
                 continue
-            held = getattr(value, "__func__", None) or getattr(value, "fget", None)
-            held = held or getattr(value, "func", None)
-            if value is wrapper or held is wrapper:
+            if value is wrapper or any(get(value, it) is wrapper for it in HOLDS):
                 return True
     return False
 

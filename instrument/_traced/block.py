@@ -4,6 +4,7 @@
 
 from instrument._runs.ending import ALREADY_SET, afail, afinish, fail, finish
 from instrument._runs.opening import INERT, Recipe, open_run
+from instrument._runs.results import named
 from instrument._runs.starting import astart, start
 from instrument._scopes.scope import entered_from, leaving
 from instrument._state import STATE, Frame, find, get_state, set_state
@@ -116,8 +117,7 @@ class Block:
         """
         Give what the block was given as its inputs, by name.
         """
-        inputs = self._keywords.inputs
-        return dict(inputs) if isinstance(inputs, dict) else {"input": inputs}
+        return named(self._keywords.inputs, "input")
 
     def _entered(self, run: "Run") -> "Run":
         self._runs[id(run)] = run

@@ -9,6 +9,8 @@ comes. Plain constructions stay as they were.
 
 from instrument._audience.plan import Layer, checked_metadata, checked_tags
 from instrument._callables.decorate import wrapping_of
+from instrument._payloads.messages import get
+from instrument._traced.arguments import HOLDS
 from instrument._traced.keywords import (
     SLOT,
     Held,
@@ -142,7 +144,7 @@ def _prepare(cls: "Any", *, is_plain: bool) -> None:
         elif is_plain and (args or rest):
             message = f"{cls.__name__}() takes no arguments"  # Python's own words
             raise TypeError(message)
-        if isinstance(held, Held) and held_by(self) is not held:
+        if type(held) is Held and held_by(self) is not held:
             object.__setattr__(self, SLOT, held)  # __init__ filled __dict__ anew
 
     setattr(__init__, _PREPARED, True)
@@ -179,8 +181,8 @@ def _alert(cls: type) -> None:
     """
     for base in cls.__mro__:
         for value in vars(base).values():
-            for name in ("__func__", "fget", "func"):
-                value = getattr(value, name, value)  # noqa: PLW2901 - what it holds
-            spec = wrapping_of(value)
-            if isinstance(spec, Spec) and not spec.alert:
+            inside = (get(value, name) for name in HOLDS)
+            held = next((it for it in inside if it is not None), value)
+            spec = wrapping_of(held)
+            if type(spec) is Spec and not spec.alert:
                 spec.alert.append(cls)

@@ -6,6 +6,7 @@ traced class keeps that.
 from instrument._audience.listener import as_listener
 from instrument._audience.plan import Layer, Options
 from instrument._delivery.flush import flush_at_exit
+from instrument._payloads.messages import is_listed, items
 from instrument._state import DISABLED
 
 TYPE_CHECKING = False
@@ -92,7 +93,7 @@ def handlers(value: object) -> "tuple[Any, ...]":
     """
     if value is None:
         return ()
-    several = value if isinstance(value, (list, tuple)) else [value]
+    several = items(value) if is_listed(value) else [value]
     return tuple(as_listener(handler) for handler in several)
 
 
@@ -142,12 +143,12 @@ def layers_of(owner: object) -> "tuple[Layer, ...]":
     """
     Give the layers of an object of a traced class: its class's, then its own.
     """
-    cls = owner if isinstance(owner, type) else type(owner)
+    cls: Any = owner if issubclass(type(owner), type) else type(owner)
     found = [vars(base).get(SLOT) for base in reversed(cls.__mro__)]
-    held = [each for each in found if isinstance(each, Held)]
+    held = [each for each in found if type(each) is Held]
     if owner is not cls:
         own = held_by(owner)
-        if isinstance(own, Held) and not any(own is each for each in held):
+        if type(own) is Held and not any(own is each for each in held):
             held.append(own)
     return tuple(layer for each in held for layer in each.layers)
 

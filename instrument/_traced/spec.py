@@ -2,14 +2,15 @@
 What one ``@traced`` says of its function, and how a call of it becomes a run.
 """
 
-from types import CoroutineType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 
 from instrument import _report, _state
 from instrument._audience.plan import Layer
-from instrument._callables.coroutines import FOLLOWED, follow
+from instrument._callables.coroutines import follow, is_followed
 from instrument._callables.decorate import decorated, is_coroutine_function
 from instrument._runs.ending import afail, afinish, fail, finish
 from instrument._runs.opening import Recipe, open_run
+from instrument._runs.results import named
 from instrument._runs.starting import astart, start
 from instrument._state import MUTED, get_state, muted, set_state
 from instrument._traced.arguments import Binder
@@ -119,7 +120,12 @@ class Spec:
                 fail(run, exc)
                 run = None  # or the traceback would keep it, and it the traceback
                 raise
-            if result.__class__ in FOLLOWED:
+            kind = type(result)  # as `is_followed`, which is a call more
+            if (
+                kind is GeneratorType
+                or kind is CoroutineType
+                or kind is AsyncGeneratorType
+            ):
                 return self.streamed(run, result)
             finish(run, result)
             return result
@@ -162,7 +168,7 @@ class Spec:
         if get_state() or self.alert or CALLBACKS in kwargs:
             run = self.open(args, kwargs, instance)
         inner = wrapped(*args, **kwargs)
-        if run is None or inner.__class__ not in FOLLOWED:
+        if run is None or not is_followed(inner):
             return inner
         run._outer = None
         return follow(inner, Stream(run, self.keywords, starts=True))
@@ -184,7 +190,7 @@ class Spec:
             fail(run, exc)
             run = None
             raise
-        if result.__class__ in FOLLOWED:
+        if is_followed(result):
             return self.streamed(run, result)
         finish(run, result)
         return result
@@ -216,10 +222,10 @@ class Spec:
         with muted():
             try:
                 made = choose(*args, **kwargs)
-            except (Exception, SystemExit) as exc:
-                _report.failed(choose, f"inputs= of {self.name}", exc, tells=False)
+            except BaseException as exc:
+                _report.unread(choose, f"inputs= of {self.name}", exc)
                 return {}
-        return dict(made) if isinstance(made, dict) else {"inputs": made}
+        return named(made, "inputs")
 
     def streamed(self, run: "Run", result: "Any") -> "Any":
         """
@@ -227,7 +233,7 @@ class Spec:
         """
         set_state(run._outer)
         run._outer = None
-        yields = result.__class__ is not CoroutineType
+        yields = type(result) is not CoroutineType
         stream = Stream(run, self.keywords, starts=False, yields=yields)
         stream.opened()
         return follow(result, stream)

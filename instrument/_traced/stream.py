@@ -6,6 +6,7 @@ from instrument import _ids, _report
 from instrument._callables.body import Body
 from instrument._delivery.flush import flush_given, stream_closed, stream_opened
 from instrument._payloads.answers import Answer, only_text, take
+from instrument._payloads.messages import string
 from instrument._runs.ending import afail, afinish, fail, finish
 from instrument._runs.results import guarded, outputs_of
 from instrument._runs.starting import astart, start
@@ -110,7 +111,7 @@ class Stream(Body):
         def tell(chunk: "Any") -> None:
             if run._ended_ns is not None:
                 return
-            if chunk.__class__ is str and chunk:
+            if type(chunk) is str and chunk:
                 text = chunk
                 keep(text)
             else:
@@ -195,8 +196,8 @@ class Stream(Body):
         Read a chunk of a model, and keep what it tells of the answer.
         """
         known = self._run._answer
-        short = only_text.get(chunk.__class__)
-        if short is not None and known.__class__ is Answer and self._read is None:
+        short = only_text.get(id(type(chunk)))
+        if short is not None and type(known) is Answer and self._read is None:
             text = short(known, chunk)
             if text:  # which is all that there is of it, as of most chunks
                 self._items.append(text)
@@ -206,8 +207,8 @@ class Stream(Body):
             answer = self._run._answer = Answer()
         try:
             tokens = take(answer, chunk)
-        except (Exception, SystemExit) as exc:
-            _report.failed(take, "reading a payload", exc, tells=False)
+        except BaseException as exc:
+            _report.unread(take, "reading a payload", exc)
             tokens = ()
         if self._read is not None:
             tokens = self._read_by_user(chunk, self._read)
@@ -217,8 +218,8 @@ class Stream(Body):
     def _read_by_user(
         self, chunk: object, read: "Callable[[Any], Any]"
     ) -> "Sequence[Token]":
-        text = guarded(chunk, read)
-        return ((text, "text"),) if isinstance(text, str) and text else ()
+        text = string(guarded(chunk, read))
+        return () if text is None else ((text, "text"),)
 
     def _keep(self, value: object) -> None:
         self._count += 1

@@ -3,7 +3,7 @@
 """
 
 from instrument._audience.handler import BaseCallbackHandler
-from instrument._text import cut, printable
+from instrument._text import cut, printable, safe_str
 from instrument.handlers._shared.terminal import Terminal
 
 TYPE_CHECKING = False
@@ -56,10 +56,14 @@ class StdOutCallbackHandler(BaseCallbackHandler):
         status = str(data["status"])
         told = status
         if "type" in data and status == "error":
-            message = cut(printable(str(data["message"] or "")), _MESSAGE)
+            message = cut(printable(_text(data["message"])), _MESSAGE)
             told = f"error {printable(data['type'])}" + (message and f": {message}")
         duration = self._terminal.coloured(written_duration(data["duration_s"]), "dim")
         return f"{duration}  {self._terminal.coloured(told, _COLOURS.get(status, 'yellow'))}"
+
+
+def _text(message: object) -> str:
+    return "" if message is None else safe_str(message)
 
 
 def written_duration(duration_s: float) -> str:

@@ -11,6 +11,7 @@ from instrument._hearing.monitored.retries import tenacity
 from instrument._hearing.operations import Operation
 from instrument._hearing.targets import Targets
 from instrument._hearing.watches import Watch
+from instrument._payloads.messages import get
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ class AnswerCall(MethodCall):
     __slots__ = ()
 
     def returned(self, value: "Any") -> None:
-        super().returned(getattr(value, "_raw_response", value))
+        raw = get(value, "_raw_response")
+        super().returned(value if raw is None else raw)
 
 
 _LOOP = LoopWatch()

@@ -138,22 +138,6 @@ def test_many_types() -> None:
     _plans.clear()
 
 
-class Counted:
-    """
-    An answer that counts how often it is read.
-    """
-
-    __pydantic_fields__ = model_fields = dict.fromkeys(("choices", "usage"))
-    reads: int
-
-    def __init__(self) -> None:
-        vars(self).update(vars(answer()), reads=0)
-
-    @property
-    def __pydantic_extra__(self) -> None:
-        self.reads += 1
-
-
 class Ended(BaseCallbackHandler):
     """
     Keeps what it hears of an end.
@@ -184,18 +168,18 @@ def ended() -> Iterator[Ended]:
 @pytest.mark.rule(15, "sync")
 def test_read_when_asked_for(ended: Ended) -> None:
     """
-    Nothing of an answer is read that no handler asks for, and nothing twice.
+    Nothing of an answer is read that no handler asks for, and nothing twice: what it
+    becomes after that is not told.
     """
-    result = Counted()
+    result = answer()
     ask(result)
-    assert result.reads == 0
+    vars(result).update(vars(answer("hello, later")))
 
-    assert ended.response.generations[0][0].text == "hello"
-    reads = result.reads
+    assert ended.response.generations[0][0].text == "hello, later"
+    vars(result).update(usage=None, model=None)
+
     assert ended.run.usage.to_dict() == {"input_tokens": 3, "output_tokens": 2}
     assert ended.run.model == "m-2026"
-
-    assert result.reads == reads > 0
 
 
 @pytest.mark.parametrize("name", ["usage", "model"])
@@ -292,9 +276,9 @@ def test_events() -> None:
     assert data["usage"] == {"input_tokens": 3, "output_tokens": 2}
 
 
-def test_answer_that_cannot_be_read(ended: Ended, reports: list[str]) -> None:
+def test_answer_with_code_of_its_own(ended: Ended, reports: list[str]) -> None:
     """
-    An answer that raises when it is read tells nothing, and that is reported.
+    A list in an answer is read as a list is, whatever code its class has.
     """
 
     class Broken(list[Any]):
@@ -302,12 +286,11 @@ def test_answer_that_cannot_be_read(ended: Ended, reports: list[str]) -> None:
             raise ZeroDivisionError
 
     result = answer()
-    result.choices = Broken([1])
+    result.choices = Broken(result.choices)
     ask(result)
 
-    assert ended.response.generations[0][0].text == ""
-    assert ended.run.usage.to_dict() == {}
-    assert "ZeroDivisionError" in reports[0]
+    assert ended.response.generations[0][0].text == "hello"
+    assert not reports
 
 
 def test_message_of_an_answer() -> None:

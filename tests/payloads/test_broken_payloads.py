@@ -180,7 +180,7 @@ async def test_result_containers_are_its_own(called: Called, result: Any) -> Non
 @pytest.mark.rule(13, "sync")
 def test_messages_that_cannot_be_counted() -> None:
     """
-    Messages that raise when they are looked at cost no handler the start of the run.
+    Messages in a list with code of its own are read as a list's are: it is not asked.
     """
     first, second = Recorder(), Recorder()
 
@@ -195,7 +195,7 @@ def test_messages_that_cannot_be_counted() -> None:
         assert [
             (event.event, event.data.get("messages")) for event in recorder.events
         ] == [
-            ("on_chat_model_start", None),
+            ("on_chat_model_start", [{"role": "user", "content": "hi"}]),
             ("on_llm_end", None),
         ]
 

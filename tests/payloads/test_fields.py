@@ -27,7 +27,6 @@ import pytest
 from instrument import callbacks, traced
 from instrument._payloads import fields
 from instrument._payloads.fields import (
-    is_callers,
     key_of,
     name_of,
     opening_of,
@@ -36,6 +35,7 @@ from instrument._payloads.fields import (
 )
 from instrument._payloads.jsonable import REPR_LIMIT, encoded, jsonable, text_of
 from instrument._payloads.redact import as_redactor, redacted
+from instrument._text import is_callers
 from instrument.testing import Recorder
 
 

@@ -9,6 +9,7 @@ from types import AsyncGeneratorType, GeneratorType
 from instrument._hearing.calls import begin, is_wrapped
 from instrument._hearing.monitored.streams import StreamCall, StreamWatch, keep
 from instrument._hearing.watches import HeardCall, Watch, let
+from instrument._payloads.messages import get
 from instrument._runs.results import guarded
 
 TYPE_CHECKING = False
@@ -110,10 +111,11 @@ class MethodCall(HeardCall):
         self._call = call
 
     def returned(self, value: "Any") -> None:
-        generator = getattr(value, "generator", value)  # some streams have one
-        if isinstance(generator, GeneratorType):
+        generator = get(value, "generator")  # some streams have one
+        generator = value if generator is None else generator
+        if type(generator) is GeneratorType:
             keep(generator, self._call, frame="gi_frame")
-        elif isinstance(generator, AsyncGeneratorType):
+        elif type(generator) is AsyncGeneratorType:
             keep(generator, self._call, frame="ag_frame")
         else:
             let(self._call.returned, value)

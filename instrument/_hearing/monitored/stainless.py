@@ -21,6 +21,7 @@ from instrument._hearing.monitored.streams import (
 from instrument._hearing.operations import posted
 from instrument._hearing.targets import Target, Targets
 from instrument._hearing.watches import HeardCall, Refused, Watch, let
+from instrument._payloads.messages import fields_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class PostWatch(Watch):
             return None
         body = options["json_data"]
         extra = options.get("extra_json")
-        if extra and isinstance(body, dict):
+        if issubclass(type(extra), dict) and issubclass(type(body), dict):
             body = {**body, **extra}
         asked = posted(self._provider, options["url"], body)
         if asked is None:
@@ -106,7 +107,7 @@ class PostCall(HeardCall):
 
     def returned(self, value: "Any") -> None:
         # to ask a pydantic model for what it lacks costs 2 us
-        fields = getattr(value, "__dict__", _NO_FIELDS)
+        fields = fields_of(value)
         raw = fields.get("http_response")
         response = fields.get("response") if raw is None else raw
         if self._is_stream and response is not None:

@@ -188,7 +188,7 @@ class StreamStep(StreamCall):
 
     def raised(self, exc: BaseException) -> None:
         self._leave()
-        if isinstance(exc, (StopIteration, StopAsyncIteration)):
+        if issubclass(type(exc), (StopIteration, StopAsyncIteration)):
             super().returned(None)
         else:
             super().raised(exc)

@@ -20,6 +20,7 @@ from instrument._hearing.wrapped.streams import (
     make_call,
 )
 from instrument._hearing.wrapped.twins import Twin, twin_of
+from instrument._payloads.messages import get
 from instrument._runs.merging import SORTS
 from instrument._runs.opening import current_run
 from instrument._runs.results import guarded
@@ -108,8 +109,8 @@ def _asked(client: "Any", options: "Any") -> "Asked | None":
 def _read(given: "tuple[str, Any]") -> "Asked | None":
     provider, options = given
     body = options.json_data
-    extra = getattr(options, "extra_json", None)
-    if extra and isinstance(body, dict):
+    extra: Any = getattr(options, "extra_json", None)
+    if issubclass(type(extra), dict) and issubclass(type(body), dict):
         body = {**body, **extra}
     return posted(provider, options.url, body)
 
@@ -127,7 +128,7 @@ def _taken(call: "Call", result: "Any", *, in_pieces: bool) -> "tuple[object, An
         stream = hear_stream(call, result)
         hear_closing(stream)
         return LATER, stream
-    http = getattr(result, "http_response", None)
+    http = get(result, "http_response")
     if http is None:
         return result, result
     if http.is_closed:  # a raw response whose body has been read

@@ -18,7 +18,7 @@ from instrument._payloads.answers.answer import (
 )
 from instrument._payloads.answers.usage import usage_of
 from instrument._payloads.answers.vectors import vectors_of
-from instrument._payloads.messages import get, plain
+from instrument._payloads.messages import get, model_fields, plain, string
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,11 +43,17 @@ __all__ = [
 ]
 
 _MOST_TYPES = 500
-_known: "dict[type, Take]" = {}
-"""How values of a type are read, where the type alone decides it."""
+_known: "dict[int, tuple[type, Take]]" = {}
+"""
+How values of a type are read, where the type alone decides it. By its id, as it may
+have a hash of its own.
+"""
 
-only_text: "dict[type, Callable[[Answer, object], str | None]]" = {}
-"""What gives the text of a chunk of a type, where that may be all that it tells."""
+only_text: "dict[int, Callable[[Answer, object], str | None]]" = {}
+"""
+What gives the text of a chunk of a type, where that may be all that it tells; by the id
+of a type that is known.
+"""
 
 
 def answer_of(result: object) -> Answer:
@@ -70,23 +76,24 @@ def take(answer: Answer, chunk: object) -> "Sequence[Token]":
         ``tool_call``); none for a chunk of no known shape or without text.
     """
     cls = type(chunk)
-    read = _known.get(cls)
-    if read is None:
-        if isinstance(chunk, str):
-            return answer.said(chunk)
-        if isinstance(chunk, PLAIN):
-            return ()
-        read = _shape_of(chunk)
-        if hasattr(cls, "model_fields") and len(_known) < _MOST_TYPES:
-            _known[cls] = read
-            if read is _openai.take_chat:
-                only_text[cls] = _openai.only_text
+    known = _known.get(id(cls))
+    if known is not None:
+        return known[1](answer, chunk)
+    if issubclass(cls, str):
+        return answer.said(chunk)
+    if issubclass(cls, PLAIN):
+        return ()
+    read = _shape_of(chunk)
+    if model_fields(cls) is not None and len(_known) < _MOST_TYPES:
+        _known[id(cls)] = cls, read
+        if read is _openai.take_chat:
+            only_text[id(cls)] = _openai.only_text
     return read(answer, chunk)
 
 
 def _shape_of(value: object) -> "Take":
-    kind = get(value, "type")
-    if isinstance(kind, str):
+    kind = string(get(value, "type"))
+    if kind is not None:
         for prefix, read in _BY_TYPE.items():
             if kind.startswith(prefix):
                 return read if callable(read) else _loaded(_BY_TYPE, prefix)
@@ -109,7 +116,7 @@ def _has(value: object, name: str) -> bool:
     """
     Tell whether this is a field of *value*; of a model it counts while it is empty, too.
     """
-    fields = getattr(type(value), "model_fields", None)
+    fields = model_fields(type(value))
     return name in fields if fields else get(value, name) is not None
 
 

@@ -3,7 +3,7 @@ What is known of a model's answer, and the shape in which LangChain's handlers t
 """
 
 from instrument._payloads.event import Usage
-from instrument._payloads.messages import read_arguments
+from instrument._payloads.messages import read_arguments, string
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -159,7 +159,8 @@ class Answer:
         """
         Add a piece of text or reasoning, and give it as tokens: one or none.
         """
-        if not isinstance(text, str) or not text:
+        text = string(text)
+        if text is None:
             return ()
         (self._text if channel == "text" else self._reasoning).append(text)
         return ((text, channel),)
@@ -177,19 +178,21 @@ class Answer:
         Args:
             at: Where it stands among the calls; None for one that is whole.
         """
-        place = len(self._calls) if at is None else at
+        is_place = type(at) in (int, float, str)
+        place: object = at if is_place else len(self._calls)
         call = self._calls.setdefault(
             place, {"id": None, "name": None, "arguments": []}
         )
         call["id"] = call["id"] or string(id)
         call["name"] = call["name"] or string(name)
-        if not isinstance(arguments, str):
+        if not issubclass(type(arguments), str):
             call["arguments"] = call["arguments"] if arguments is None else arguments
             return ()
-        if not arguments or not isinstance(call["arguments"], list):
+        piece = string(arguments)
+        if piece is None or type(call["arguments"]) is not list:
             return ()
-        call["arguments"].append(arguments)
-        return ((arguments, "tool_call"),)
+        call["arguments"].append(piece)
+        return ((piece, "tool_call"),)
 
     def told(
         self,
@@ -234,14 +237,3 @@ class Unread:
         Read it.
         """
         return self._read(self._kind, self._result)
-
-
-def string(value: object) -> str | None:
-    """
-    Give a text that says something; None for all else. Of an enum, its value.
-    """
-    if value.__class__ is str:
-        return value or None
-    if isinstance(value, str) and value:
-        return str(getattr(value, "value", value))
-    return None

@@ -3,7 +3,7 @@ Anthropic's shapes: messages, and the events of a stream.
 """
 
 from instrument._payloads.answers.usage import usage_of
-from instrument._payloads.messages import get, items
+from instrument._payloads.messages import get, items, string
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def take_message(answer: "Answer", message: object) -> "Sequence[Token]":
     _facts(answer, message)
     tokens: list[Token] = []
     for block in items(get(message, "content")):
-        if get(block, "type") == "tool_use":
+        if string(get(block, "type")) == "tool_use":
             tokens += answer.called(
                 get(block, "id"), get(block, "name"), get(block, "input")
             )
@@ -33,12 +33,12 @@ def take_event(answer: "Answer", event: object) -> "Sequence[Token]":
     """
     Read an event of a stream.
     """
-    kind, at = get(event, "type"), get(event, "index")
+    kind, at = string(get(event, "type")), get(event, "index")
     if kind == "content_block_delta":
         return _delta(answer, get(event, "delta"), at)
     if kind == "content_block_start":
         block = get(event, "content_block")
-        if get(block, "type") == "tool_use":
+        if string(get(block, "type")) == "tool_use":
             return answer.called(get(block, "id"), get(block, "name"), at=at)
     elif kind == "message_start":
         _facts(answer, get(event, "message"))

@@ -3,7 +3,7 @@ Bedrock's shapes: those of Converse, whole and as a stream.
 """
 
 from instrument._payloads.answers.usage import usage_of
-from instrument._payloads.messages import get, items
+from instrument._payloads.messages import get, items, string
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _block(answer: "Answer", block: object, at: object) -> "Sequence[Token]":
     if use is not None:
         return _use(answer, use, at)
     thought = get(block, "reasoningContent")
-    text = get(thought, "text") or get(get(thought, "reasoningText"), "text")
+    text = string(get(thought, "text")) or get(get(thought, "reasoningText"), "text")
     return answer.said(get(block, "text")) or answer.said(text, "reasoning")
 
 

@@ -30,6 +30,6 @@ def take(answer: "Answer", value: object) -> "Sequence[Token]":
             tokens += answer.called(
                 get(call, "id"), get(call, "name"), get(call, "args")
             )
-        channel = "reasoning" if get(part, "thought") else "text"
+        channel = "reasoning" if get(part, "thought") is True else "text"
         tokens += answer.said(get(part, "text"), channel)
     return tokens

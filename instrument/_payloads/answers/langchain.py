@@ -4,7 +4,7 @@ LangChain's shapes: messages and their chunks, and results.
 
 from instrument._payloads.answers.openai import take_message as take_text
 from instrument._payloads.answers.usage import usage_of
-from instrument._payloads.messages import first, get, items
+from instrument._payloads.messages import first, get, items, string
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ def take_message(answer: "Answer", message: object) -> "Sequence[Token]":
     """
     told = get(message, "response_metadata")
     answer.told(
-        model=get(told, "model_name") or get(told, "model"),
-        finish_reason=get(told, "finish_reason") or get(told, "stop_reason"),
+        model=string(get(told, "model_name")) or get(told, "model"),
+        finish_reason=string(get(told, "finish_reason")) or get(told, "stop_reason"),
         response_id=get(told, "id"),
         usage=usage_of(message),
     )
     tokens = list(take_text(answer, {"content": get(message, "content")}))
-    pieces = get(message, "tool_call_chunks")
-    for call in items(pieces or get(message, "tool_calls")):
+    pieces = items(get(message, "tool_call_chunks"))
+    for call in pieces or items(get(message, "tool_calls")):
         given = get(call, "args")
         at = get(call, "index") if pieces else None
         tokens += answer.called(get(call, "id"), get(call, "name"), given, at=at)

@@ -4,7 +4,16 @@ Responses.
 """
 
 from instrument._payloads.answers.usage import usage_of
-from instrument._payloads.messages import first, get, items, reader
+from instrument._payloads.messages import (
+    extra_of,
+    fields_of,
+    first,
+    get,
+    is_listed,
+    items,
+    reader,
+    string,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,13 +39,15 @@ def take_chat(answer: "Answer", value: object) -> "Sequence[Token]":
     if text is not None:
         return answer.said(text)
     read = reader(value)
-    model, response_id, usage = read("model"), read("id"), usage_of(value)
+    model, response_id = string(read("model")), string(read("id"))
+    usage = usage_of(value)
     if model != answer.model or response_id != answer.response_id or usage is not None:
         answer.told(model=model, response_id=response_id, usage=usage)
     tokens: list[Token] = []
     for choice in items(read("choices")):
         read = reader(choice)
-        if read("index"):
+        index = read("index")
+        if type(index) is int and index:
             continue
         reason = read("finish_reason")
         if reason is not None:
@@ -57,22 +68,25 @@ def only_text(answer: "Answer", chunk: "Any") -> str | None:
     To look for all that could be told takes ten times as long.
     """
     try:
-        fields = chunk.__dict__
-        (choice,) = fields["choices"]
-        chosen = choice.__dict__
+        fields = fields_of(chunk)
+        (choice,) = items(fields["choices"])
+        chosen = fields_of(choice)
         delta = chosen["delta"]
-        if chunk.__pydantic_extra__ or delta.__pydantic_extra__:
+        if extra_of(chunk) or extra_of(delta):
             return None
-        if fields["usage"] is not None or fields["id"] != answer.response_id:
+        response_id = fields["id"]
+        is_same = type(response_id) is str and response_id == answer.response_id
+        if fields["usage"] is not None or not is_same:
             return None
-        if chosen["index"] or chosen["finish_reason"] is not None:
+        is_first = type(chosen["index"]) is int and chosen["index"] == 0
+        if not is_first or chosen["finish_reason"] is not None:
             return None
-        said = delta.__dict__
+        said = fields_of(delta)
         content = said["content"]
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (KeyError, ValueError):
         return None
-    tells_more = [*said.values()].count(None) != len(said) - 1
-    return None if tells_more or content.__class__ is not str else content
+    told = [value for value in said.values() if value is not None]
+    return content if len(told) == 1 and type(content) is str else None
 
 
 def take_message(answer: "Answer", message: object) -> "Sequence[Token]":
@@ -86,7 +100,7 @@ def take_message(answer: "Answer", message: object) -> "Sequence[Token]":
         *_reasoning(answer, read),
         *_content(answer, text),
         *answer.said(read("refusal")),
-        *(_calls(answer, calls) if calls else ()),
+        *_calls(answer, calls),
     )
 
 
@@ -109,11 +123,11 @@ def take_response(answer: "Answer", response: object) -> "Sequence[Token]":
     _facts(answer, response)
     tokens: list[Token] = []
     for item in items(get(response, "output")):
-        kind = get(item, "type")
+        kind = string(get(item, "type"))
         if kind == "message":
             tokens += _content(answer, get(item, "content"))
         elif kind == "reasoning":
-            for part in items(get(item, "summary") or get(item, "content")):
+            for part in items(get(item, "summary")) or items(get(item, "content")):
                 tokens += answer.said(get(part, "text"), "reasoning")
         elif kind == "function_call":
             tokens += answer.called(
@@ -126,7 +140,7 @@ def take_event(answer: "Answer", event: object) -> "Sequence[Token]":
     """
     Read an event of a streamed response.
     """
-    kind = get(event, "type")
+    kind = string(get(event, "type")) or ""
     channel = _DELTAS.get(kind)
     if channel is not None:
         return answer.said(get(event, "delta"), channel)
@@ -134,7 +148,8 @@ def take_event(answer: "Answer", event: object) -> "Sequence[Token]":
     if kind == "response.function_call_arguments.delta":
         return answer.called(arguments=get(event, "delta"), at=at)
     item = get(event, "item")
-    if kind == "response.output_item.added" and get(item, "type") == "function_call":
+    is_call = string(get(item, "type")) == "function_call"
+    if kind == "response.output_item.added" and is_call:
         return answer.called(get(item, "call_id"), get(item, "name"), at=at)
     if kind in _WHOLE or kind == "response.created":
         _facts(answer, get(event, "response"))
@@ -142,8 +157,8 @@ def take_event(answer: "Answer", event: object) -> "Sequence[Token]":
 
 
 def _facts(answer: "Answer", response: object) -> None:
-    status = get(response, "status")
-    reason = get(get(response, "incomplete_details"), "reason")
+    status = string(get(response, "status"))
+    reason = string(get(get(response, "incomplete_details"), "reason"))
     answer.told(
         model=get(response, "model"),
         response_id=get(response, "id"),
@@ -163,14 +178,14 @@ def _reasoning(answer: "Answer", read: "Callable[[str], object]") -> "Sequence[T
 
 
 def _content(answer: "Answer", content: object) -> "Sequence[Token]":
-    if content is None or isinstance(content, str):
+    if content is None or issubclass(type(content), str):
         return answer.said(content)
     tokens: list[Token] = []
     for block in items(content) or (content,):
         thinking = get(block, "thinking")
-        if isinstance(thinking, (list, tuple)):  # in blocks of its own
+        if is_listed(thinking):  # in blocks of its own
             thinking = get(first(thinking), "text")
-        text = block if isinstance(block, str) else get(block, "text")
+        text = block if issubclass(type(block), str) else get(block, "text")
         tokens += answer.said(thinking, "reasoning") or answer.said(text)
         tokens += answer.said(get(block, "refusal"))
     return tokens

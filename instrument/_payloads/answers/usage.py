@@ -2,12 +2,22 @@
 Read what a model call consumed, under whatever names its provider tells it.
 """
 
+from functools import partial
+
 from instrument._payloads.event import Usage
-from instrument._payloads.messages import get, plain, reader
+from instrument._payloads.messages import (
+    extra_of,
+    fields_of,
+    get,
+    is_pydantic,
+    model_fields,
+    plain,
+    reader,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from typing import Any
 
 _PLACES = (
@@ -116,8 +126,11 @@ class _Plan:
 
 _ANY = _Plan()
 _MOST_TYPES = 500
-_plans: "dict[type, _Plan]" = {}
-"""Of the types of pydantic models; to look for all names costs 3 us."""
+_plans: "dict[int, tuple[type, _Plan]]" = {}
+"""
+Of the types of pydantic models, by their ids, as a type may have a hash of its own; to
+look for all names costs 3 us.
+"""
 
 
 def usage_of(source: object) -> Usage | None:
@@ -137,39 +150,38 @@ def usage_of(source: object) -> Usage | None:
 def _usage(told: object) -> Usage | None:
     if told is None:
         return None
-    fields, plan = _fields(told)
-    counts = [_first(fields, names) if names else None for names in plan.places]
+    read, plan = _reading(told)
+    counts = [_first(read, names) if names else None for names in plan.places]
     if not (counts[0] or counts[1]):
         return None  # also where both are 0: litellm's way to say that it knows none
     # litellm tells Anthropic's names beside OpenAI's, which count everything
-    for index, name in plan.apart if fields.get("prompt_tokens") is None else ():
+    for index, name in plan.apart if read("prompt_tokens") is None else ():
         count = counts[index]
         if count is not None:
-            counts[index] = count + (_count(fields.get(name)) or 0)
+            counts[index] = count + (_count(read(name)) or 0)
     return Usage(*counts)
 
 
-def _fields(told: object) -> "tuple[dict[str, Any], _Plan]":
+def _reading(told: object) -> "tuple[Callable[[str], Any], _Plan]":
     """
-    Give the fields of an object; to ask a pydantic model for one it lacks costs 1 us.
+    Give what reads its fields, and the plan for its type.
     """
+    if not is_pydantic(told):
+        if not issubclass(type(told), dict) and (extra := extra_of(told)):
+            return {**fields_of(told), **extra}.get, _ANY
+        return partial(get, told), _ANY
+    kind = type(told)
     fields: Any = plain(told)
-    if fields is told:
-        if not isinstance(told, dict):
-            extra = getattr(told, "__pydantic_extra__", None) or {}
-            fields = {**getattr(told, "__dict__", {}), **extra}
-        return fields, _ANY
-    plan = _plans.get(type(told))
-    if plan is None:
-        plan = _Plan(type(told).model_fields)  # type: ignore[attr-defined]
-        if len(_plans) < _MOST_TYPES:
-            _plans[type(told)] = plan
-    return fields, plan if fields is told.__dict__ else _ANY
+    known = _plans.get(id(kind))
+    plan = _Plan(model_fields(kind)) if known is None else known[1]
+    if known is None and len(_plans) < _MOST_TYPES:
+        _plans[id(kind)] = kind, plan
+    return fields.get, plan if fields is fields_of(told) else _ANY
 
 
-def _first(fields: "dict[str, Any]", names: "list[tuple[str, str]]") -> int | None:
+def _first(read: "Callable[[str], Any]", names: "list[tuple[str, str]]") -> int | None:
     for head, rest in names:
-        told = fields.get(head)
+        told = read(head)
         if told is not None:
             count = _count(get(told, rest) if rest else told)
             if count is not None:
@@ -177,10 +189,13 @@ def _first(fields: "dict[str, Any]", names: "list[tuple[str, str]]") -> int | No
     return None
 
 
-def _count(value: object) -> int | None:
-    if value.__class__ is int:
-        return value if value >= 0 else None
-    if isinstance(value, float) and value.is_integer():  # some are floats
-        value = int(value)
-    known = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return value if known else None  # type: ignore[return-value]
+def _count(value: "Any") -> int | None:
+    kind = type(value)
+    if kind is not int:
+        if issubclass(kind, float) and float.is_integer(value):
+            value = float.__int__(value)  # some are floats
+        elif issubclass(kind, int) and kind is not bool:
+            value = int.__int__(value)
+        else:
+            return None
+    return value if value >= 0 else None

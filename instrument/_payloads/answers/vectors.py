@@ -2,7 +2,7 @@
 Find the vectors in an embedding model's answer.
 """
 
-from instrument._payloads.messages import get
+from instrument._payloads.messages import get, is_listed, items
 
 _NAMES = ("data", "embeddings", "float_", "float")
 
@@ -13,8 +13,8 @@ def vectors_of(result: object) -> object:
     """
     for name in _NAMES:
         found = get(result, name)
-        if isinstance(found, (list, tuple)):
-            return [_vector(each) for each in found]
+        if is_listed(found):
+            return [_vector(each) for each in items(found)]
         if name == "embeddings" and found is not None:
             return vectors_of(found)  # by the type of their numbers
     return result

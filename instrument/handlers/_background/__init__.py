@@ -89,9 +89,9 @@ class Background(Wrapped):
         if method is None:
             return None
 
-        def hear(*args: object, **kwargs: object) -> None:
+        def hear(*args: "Any", **kwargs: object) -> None:
             for each in args:
-                if isinstance(each, LLMResult):
+                if issubclass(type(each), LLMResult):
                     each.read()
             self._queue.put(event, partial(method, *args, **kwargs))
 

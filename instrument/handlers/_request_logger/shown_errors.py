@@ -10,7 +10,8 @@ and hold nothing.
 import linecache
 from types import FunctionType, TracebackType
 
-from instrument._text import cut, printable, safe_str
+from instrument._payloads.messages import fields_of, items
+from instrument._text import cut, printable, safe_str, traceback_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,10 +81,10 @@ class _Likenesses:
             return None
         self._made[id(exc)] = None  # a member may lead back to its group
         made = self._made[id(exc)] = self._alike(exc)
-        made.__traceback__ = shown_traceback(exc.__traceback__)
-        made.__cause__ = self.of(exc.__cause__)
-        made.__context__ = self.of(exc.__context__)
-        made.__suppress_context__ = exc.__suppress_context__
+        made.__traceback__ = shown_traceback(traceback_of(exc))
+        made.__cause__ = self.of(_read["__cause__"](exc))
+        made.__context__ = self.of(_read["__context__"](exc))
+        made.__suppress_context__ = _read["__suppress_context__"](exc)
         for note in _notes_of(exc):
             made.add_note(self._text(note))
         return made
@@ -95,12 +96,13 @@ class _Likenesses:
             "shown": printable(self._say(exc)),
         }
         name = _name(type(exc).__name__)
-        if isinstance(exc, BaseExceptionGroup):
-            members = [it for it in map(self.of, exc.exceptions[:_MEMBERS]) if it]
+        if issubclass(type(exc), BaseExceptionGroup):
+            several = _members_of(exc)
+            members = [it for it in map(self.of, several[:_MEMBERS]) if it is not None]
             if members:
                 group: Any = type(name, (_Group,), named)
                 made: BaseException = group("", members)
-                left = len(exc.exceptions) - len(members)
+                left = len(several) - len(members)
                 if left:
                     made.add_note(f"{left} more of the group are not shown")
                 return made
@@ -109,6 +111,14 @@ class _Likenesses:
 
     def _text(self, text: str) -> str:
         return printable(self._show(text))
+
+
+_read: "dict[str, Callable[[BaseException], Any]]" = {
+    name: BaseException.__dict__[name].__get__
+    for name in ("__cause__", "__context__", "__suppress_context__")
+}
+"""What an exception holds, read without asking it."""
+_members_of: "Any" = BaseExceptionGroup.__dict__["exceptions"].__get__
 
 
 def shown_traceback(traceback: TracebackType | None) -> TracebackType | None:
@@ -151,11 +161,9 @@ def _frame(file: str, name: str, qualified: str, line: int) -> "Any":
 
 
 def _name(name: object) -> str:
-    return printable(cut(name, _NAME)) if isinstance(name, str) else "?"
+    return printable(cut(name, _NAME)) if type(name) is str else "?"
 
 
 def _notes_of(exc: BaseException) -> "list[str]":
-    notes = exc.__dict__.get("__notes__")
-    if not isinstance(notes, (list, tuple)):
-        return []
+    notes = items(fields_of(exc).get("__notes__"))
     return [safe_str(note) for note in notes[:_NOTES]]

@@ -56,7 +56,8 @@ class ToolStartMethod(StartMethod):
         inputs: "dict[str, Any] | None" = None,
         **told: "Any",
     ) -> "Any":
-        named = inputs if isinstance(inputs, dict) else {"input": input_str}
+        is_named = issubclass(type(inputs), dict)
+        named = inputs if is_named else {"input": input_str}
         return super().__call__(serialized, named, input_str=input_str, **told)
 
 
@@ -99,8 +100,8 @@ class EndMethod(Method):
                 return DONE
             if is_stream:
                 run._inputs = known_later(run, told["inputs"])
-        except Exception as exc:  # ours, or of a payload's own code
-            _report.failed(self, self.__name__, exc)
+        except BaseException as exc:  # ours, or of a payload's own code
+            _report.unread(self, self.__name__, exc)
             return DONE
         if _get_running_loop() is not None and waits():
             return to_wait_for(afinish, run, outputs)
@@ -120,7 +121,7 @@ def on_error(
     run = _open_runs.take(run_id)
     if run is None:
         return None
-    if isinstance(error, GeneratorExit) and run._open_children:
+    if issubclass(type(error), GeneratorExit) and run._open_children:
         # of an async stream, told after its outer one
         end_below(run, error, left=False)
     if run._kind.is_model:

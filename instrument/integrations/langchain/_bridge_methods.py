@@ -72,8 +72,8 @@ class EventMethod(Method):
             pass_over()
         try:
             act = self._prepare(*args, **kwargs)
-        except Exception as exc:  # ours, or of a payload's own code
-            _report.failed(self._prepare, self.__name__, exc)
+        except BaseException as exc:  # ours, or of a payload's own code
+            _report.unread(self._prepare, self.__name__, exc)
             return DONE
         if act is None:
             return DONE

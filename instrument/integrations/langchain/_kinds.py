@@ -137,11 +137,11 @@ class _Model(_Original):
                 break
         _name(run, metadata)
         if run._audience.shows_all:
-            run._inputs = inputs.copy() if inputs.__class__ is list else inputs
+            run._inputs = inputs.copy() if type(inputs) is list else inputs
         else:
             run._inputs = shown(run, inputs, "inputs")
             params = shown(run, params, "params") if params else None
-            run._params = params if isinstance(params, dict) else None
+            run._params = params if type(params) is dict else None
 
     def started(self, run: "Run") -> "Args":
         if run._audience.shows_all:

@@ -19,7 +19,8 @@ from langchain_core.tracers.stdout import FunctionCallbackHandler
 
 from instrument._payloads.answers import LLMResult as OwnResult
 from instrument._payloads.jsonable import text_of
-from instrument._payloads.messages import get, message_data
+from instrument._payloads.messages import get, is_listed, items, message_data
+from instrument._text import is_callers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ def _chat_start(run: "Run", args: "Any", kwargs: "Any") -> "Any":
 
 
 def _token(run: "Run", args: "Any", kwargs: "Any") -> "Any":
-    if not isinstance(kwargs.get("chunk"), (GenerationChunk, ChatGenerationChunk)):
+    chunks = (GenerationChunk, ChatGenerationChunk)
+    if not issubclass(type(kwargs.get("chunk")), chunks):
         chunk: GenerationChunk | ChatGenerationChunk = GenerationChunk(text=args[0])
         if run.kind == "chat_model":
             chunk = ChatGenerationChunk(message=AIMessageChunk(content=args[0]))
@@ -123,8 +125,8 @@ def _llm_error(run: "Run", args: "Any", kwargs: "Any") -> "Any":
 
 def _retriever_end(run: "Run", args: "Any", kwargs: "Any") -> "Any":
     found = args[0]
-    if isinstance(found, (list, tuple)):
-        found = [_document(each) for each in found]
+    if is_listed(found):
+        found = [_document(each) for each in items(found)]
     return (found,), kwargs
 
 
@@ -138,19 +140,22 @@ _TRANSLATED: "dict[str, Callable[..., Any]]" = {
 
 
 def _message(given: object) -> BaseMessage:
-    if isinstance(given, BaseMessage):
-        return given
+    if issubclass(type(given), BaseMessage):
+        return given  # type: ignore[return-value]
+    converts = issubclass(type(given), (str, dict, tuple, list))  # it asks what it gets
     try:
-        return convert_to_messages([given])[0]  # type: ignore[list-item]
-    except Exception:  # of a shape or role that LangChain does not know
-        content = message_data(given)["content"]
-        return HumanMessage(
-            content if isinstance(content, str) else text_of(given, _MOST_TEXT)
-        )
+        if converts:
+            return convert_to_messages([given])[0]  # type: ignore[list-item]
+    except BaseException as exc:  # of a shape or role that LangChain does not know
+        if is_callers(exc):
+            raise
+    content = message_data(given)["content"]
+    is_text = issubclass(type(content), str)
+    return HumanMessage(content if is_text else text_of(given, _MOST_TEXT))
 
 
 def _result(run: "Run", given: "Any") -> "Any":
-    if not isinstance(given, OwnResult):
+    if not issubclass(type(given), OwnResult):
         return given
     generations = [
         [_generation(run, each) for each in row] for row in given.generations
@@ -175,7 +180,7 @@ def _llm_output(run: "Run", given: OwnResult) -> "dict[str, Any]":
 
 def _generation(run: "Run", given: "Any") -> Generation:
     info = given.generation_info
-    if isinstance(given.message, BaseMessage):
+    if issubclass(type(given.message), BaseMessage):
         return ChatGeneration(message=given.message, generation_info=info)
     if run.kind != "chat_model":
         return Generation(text=given.text, generation_info=info)
@@ -211,12 +216,14 @@ def _known(counts: "dict[str, int | None]") -> "dict[str, int]":
 
 
 def _document(given: object) -> "Any":
-    if isinstance(given, Document):
+    if issubclass(type(given), Document):
         return given
     content = get(given, "page_content")
     if content is None:
-        content = given if isinstance(given, str) else text_of(given, _MOST_TEXT)
+        content = given
+    is_text = issubclass(type(content), str)
     metadata = get(given, "metadata")
     return Document(
-        str(content), metadata=metadata if isinstance(metadata, dict) else {}
+        str.__str__(content) if is_text else text_of(content, _MOST_TEXT),
+        metadata=metadata if type(metadata) is dict else {},
     )

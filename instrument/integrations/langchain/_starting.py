@@ -16,7 +16,7 @@ from instrument._audience.plan import FrameworkLayer, Layer, Options, linked
 from instrument._payloads.kinds import CHAIN
 from instrument._payloads.redact import redacted
 from instrument._runs.opening import open_run
-from instrument._runs.results import CONTAINERS
+from instrument._runs.results import is_container
 from instrument._runs.starting import astart, start
 from instrument._state import get_state
 from instrument.integrations.langchain import _open_runs
@@ -98,11 +98,11 @@ class StartMethod(Method):
             run._inputs = inputs
             if (kind := made._kind) is not CHAIN:
                 kind.note(run, serialized, keywords, metadata)  # type: ignore[attr-defined]
-            elif inputs.__class__ in CONTAINERS or not run._audience.shows_all:
+            elif is_container(inputs) or not run._audience.shows_all:
                 run._inputs = shown(run, inputs, "inputs")
             run = _open_runs.remember(run, own, loop)
-        except Exception as exc:  # ours, or of a payload's own code
-            _report.failed(self, self.__name__, exc)
+        except BaseException as exc:  # ours, or of a payload's own code
+            _report.unread(self, self.__name__, exc)
             return DONE
         return begun(run, loop)
 
@@ -143,7 +143,7 @@ def _label(run: "Run", tags: "Tags", metadata: "Metadata") -> None:
     given: Any = metadata.copy() if metadata else None
     if given and run._audience.redactors:
         given = redacted(given, run._audience.redactors, ("metadata",))
-    if isinstance(given, dict):
+    if type(given) is dict:
         run._metadata = {**run.metadata, **given} if run._described else given
         run._described = True
 

@@ -57,9 +57,9 @@ def test_what_old_chains_tell(whole: Callable[..., None]) -> None:
     assert recorder.runs[0].name == "Chain"
 
 
-def test_input_that_cannot_be_read(recorder: Recorder, reports: list[str]) -> None:
+def test_input_with_code_of_its_own(recorder: Recorder, reports: list[str]) -> None:
     """
-    A tool whose input raises is told of without it, and that is reported.
+    What a class does with a tool's input is not asked.
     """
 
     class Hostile(dict[str, Any]):
@@ -77,9 +77,9 @@ def test_input_that_cannot_be_read(recorder: Recorder, reports: list[str]) -> No
         )
         run.on_tool_end("paid")
 
-    assert told == [({"name": "pay"}, None)]
+    assert told == [({"name": "pay"}, "1")]
     assert recorder.tree() == "tool pay: ok"
-    assert any("OSError: no values" in report for report in reports)
+    assert not reports
 
 
 async def test_what_old_chains_tell_in_async_code(whole: Callable[..., None]) -> None:
