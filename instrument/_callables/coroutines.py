@@ -62,37 +62,42 @@ async def asteps(
     """
     Be *inner*, with `asend`, `athrow` and `aclose`.
     """
-    await _start(inner, body)
-    step: Awaitable[Any] = _unregistered(inner)
     thrown: BaseException | None = None
-    while True:
-        try:
-            item = await _resumed(step.__await__(), body)
-        except StopAsyncIteration:
-            if issubclass(type(thrown), GeneratorExit):  # closed, and content with it
-                await _afinal(body, body.afailed, thrown)
+    try:
+        await _start(inner, body)
+        step: Awaitable[Any] = _unregistered(inner)
+        while True:
+            try:
+                item = await _resumed(step.__await__(), body)
+            except StopAsyncIteration:
+                if issubclass(
+                    type(thrown), GeneratorExit
+                ):  # closed, and content with it
+                    await _afinal(body, body.afailed, thrown)
+                else:
+                    await _afinal(body, body.areturned, None)
+                return
+            except BaseException as exc:
+                _drop_second(exc)
+                await _afinal(body, body.afailed, exc)
+                raise
+            try:
+                await _aitem(body, item)
+            except BaseException as exc:
+                await _resumed(inner.aclose().__await__(), body)
+                await _afinal(body, body.afailed, exc)
+                raise
+            thrown = None
+            try:
+                value = yield item
+            except BaseException as exc:
+                step, thrown = inner.athrow(less_one(exc)), exc
             else:
-                await _afinal(body, body.areturned, None)
-            return
-        except BaseException as exc:
-            _drop_second(exc)
-            await _afinal(body, body.afailed, exc)
-            # or the traceback would keep the run, and the run the traceback
-            body = thrown = step = None  # type: ignore[assignment]
-            raise
-        try:
-            await _aitem(body, item)
-        except BaseException as exc:
-            await _resumed(inner.aclose().__await__(), body)
-            await _afinal(body, body.afailed, exc)
-            raise
-        thrown = None
-        try:
-            value = yield item
-        except BaseException as exc:
-            step, thrown = inner.athrow(less_one(exc)), exc
-        else:
-            step = inner.asend(value)
+                step = inner.asend(value)
+    except BaseException:
+        # or the traceback would keep the run, and the run the traceback
+        body = thrown = step = value = item = None  # type: ignore[assignment]
+        raise
 
 
 async def _start(inner: "AsyncGenerator[Any, Any]", body: "Body") -> None:
@@ -116,13 +121,16 @@ async def followed(inner: "Coroutine[Any, Any, Any]", body: "Body") -> "Any":
     """
     body.is_stepped = True
     try:
-        result = await _resumed(inner, body)
-    except BaseException as exc:
-        _drop_second(exc)
-        await _afinal(body, body.afailed, exc)
+        try:
+            result = await _resumed(inner, body)
+        except BaseException as exc:
+            _drop_second(exc)
+            await _afinal(body, body.afailed, exc)
+            raise
+        await _afinal(body, body.areturned, result)
+    except BaseException:
         body = None  # type: ignore[assignment]
         raise
-    await _afinal(body, body.areturned, result)
     return result
 
 
@@ -142,7 +150,8 @@ def _resumed(inner: "Any", body: "Body") -> "Generator[Any, Any, Any]":
             return stop.value
         except BaseException:
             body.leave(outside)
-            body = None  # type: ignore[assignment]  # the traceback keeps this frame
+            # the traceback keeps this frame, and the run the traceback
+            body = inner = outside = value = resume = None  # type: ignore[assignment]
             raise
         body.leave(outside)
         try:

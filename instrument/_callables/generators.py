@@ -36,36 +36,36 @@ def steps(
             value = yield
         except BaseException as exc:
             resume, value = inner.throw, less_one(exc)
-    outside = _start(inner, body)
-    frame, tell = body.frame, body.tell()
-    while True:
-        try:
-            item = resume(value)
-        except StopIteration as stop:
-            is_closed = resume != send and issubclass(type(value), GeneratorExit)
-            _finish(body, outside, value if is_closed else None, stop.value)
-            return stop.value
-        except BaseException as exc:
-            _finish(body, outside, exc)
-            # or the traceback would keep the run, and the run the traceback
-            body = frame = tell = value = None  # type: ignore[assignment]
-            raise
-        state = get_state()
-        try:
-            tell(item)
-        except BaseException as exc:
+    try:
+        outside = _start(inner, body)
+        frame, tell = body.frame, body.tell()
+        while True:
+            try:
+                item = resume(value)
+            except StopIteration as stop:
+                is_closed = resume != send and issubclass(type(value), GeneratorExit)
+                _finish(body, outside, value if is_closed else None, stop.value)
+                return stop.value
+            except BaseException as exc:
+                _finish(body, outside, exc)
+                raise
+            state = get_state()
+            try:
+                tell(item)
+            except BaseException as exc:
+                _stop(inner, body, (outside, state), exc)
+                raise
+            set_state(outside)
+            frame._outer = None
+            resume = send
+            try:
+                value = yield item
+            except BaseException as exc:
+                resume, value = inner.throw, less_one(exc)
+            frame._outer = outside = get_state()
             set_state(state)
-            _stop(inner, body, outside, exc)
-            raise
-        set_state(outside)
-        frame._outer = None
-        resume = send
-        try:
-            value = yield item
-        except BaseException as exc:
-            resume, value = inner.throw, less_one(exc)
-        frame._outer = outside = get_state()
-        set_state(state)
+    finally:  # or a traceback would keep the run, and the run the traceback
+        body = frame = tell = value = state = outside = None  # type: ignore[assignment]
 
 
 def _start(inner: "Generator[Any, Any, Any]", body: "Body") -> "Any":
@@ -104,8 +104,13 @@ def _finish(
 
 
 def _stop(
-    inner: "Generator[Any, Any, Any]", body: "Body", outside: object, exc: BaseException
+    inner: "Generator[Any, Any, Any]",
+    body: "Body",
+    states: "tuple[object, object]",
+    exc: BaseException,
 ) -> None:
+    outside, state = states
+    set_state(state)
     with suppress(RuntimeError):  # it yields on; what is raised already counts more
         inner.close()
     _finish(body, outside, exc)

@@ -10,12 +10,13 @@ from functools import partial
 
 from instrument import _ids, _report
 from instrument._audience.listener import EVENTS
+from instrument._delivery.loops import cancellations
 from instrument._payloads.event import Event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from typing import Any
+    from typing import Any, NoReturn
 
     from instrument._audience.audience import Receivers
     from instrument._audience.listener import Listener
@@ -134,7 +135,17 @@ class Delivery:
         while waiting is not None:
             waiting = self.put_off(waiting)
         if self.error is not None:
-            raise self.error
+            self.stop()
+
+    def stop(self) -> "NoReturn":
+        """
+        Raise `error`, and let go of it: its traceback will hold this.
+        """
+        error, self.error = self.error, None
+        try:
+            raise error  # type: ignore[misc]
+        finally:
+            del self, error
 
     def put_off(self, waiting: "Waiting") -> "Waiting | None":
         """
@@ -163,15 +174,19 @@ class Delivery:
             result, listener, layer = waiting
             try:
                 exc = await _lanes.in_place(result, listener, layer, self._event)
-            except BaseException:
+            except BaseException as left:
                 waiting = self.step()
                 while waiting is not None:
                     waiting = self.put_off(waiting)
+                if isinstance(left, (GeneratorExit, *cancellations())):
+                    # its traceback tells nothing, and has frames that hold the run
+                    left.with_traceback(None)
+                del self, result  # nor may this frame
                 raise
             self._stop_by(listener, exc)
             waiting = self.step()
         if self.error is not None:
-            raise self.error
+            self.stop()
 
     def _caught(self, listener: "Listener", exc: BaseException) -> None:
         if type(exc) is TypeError:

@@ -166,7 +166,7 @@ def _aend(
         raise
     set_state(after)
     if rest.error is not None:
-        raise rest.error
+        rest.stop()
     return None
 
 
@@ -191,7 +191,7 @@ async def _settle_later(run: Run, rest: "Delivery", after: object) -> None:
     finally:
         set_state(after)
     if rest.error is not None:
-        raise rest.error
+        rest.stop()
 
 
 def returning(run: Run, outputs: object) -> Delivery | None:
@@ -250,7 +250,7 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
     Take what was raised in *run*, and tell it; give what is left to do.
     """
     kind = run._kind
-    run.error = exc
+    run.error = _without_frames(exc)
     run.error_origin = _is_origin(exc, run)
     if run._inner is not None and run._answer is None:
         run._answer = run._inner
@@ -261,6 +261,20 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
     own = guarded(run, kind.failed) if receivers.typed else None
     kwargs = keywords(run, own)
     return Delivery(run, kind.error, receivers, (exc,), _error_data, kwargs)
+
+
+def _without_frames(exc: BaseException) -> BaseException:
+    """
+    Give what a run keeps of *exc*: for one that was left or cancelled, one like it.
+
+    The traceback of that tells nothing, but has frames in which a body may hold the run.
+    """
+    cls = exc.__class__
+    if cls is GeneratorExit or (
+        cls.__name__ == "CancelledError" and cls.__module__ == "asyncio.exceptions"
+    ):
+        return cls(*exc.args)
+    return exc
 
 
 def _is_origin(exc: BaseException, run: Run) -> bool:

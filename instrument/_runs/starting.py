@@ -66,9 +66,12 @@ async def _start_later(run: Run, rest: "Delivery", waiting: "Any") -> None:
         await rest.later(waiting)
     except BaseException as exc:
         set_state(run)
-        pending = afail(run, exc)
-        if pending is not None:
-            await pending
+        try:
+            pending = afail(run, exc)
+            if pending is not None:
+                await pending
+        finally:  # or the traceback would keep the run, and the run the traceback
+            del run, rest
         raise
     set_state(run)
 

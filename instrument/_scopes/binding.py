@@ -63,7 +63,6 @@ class Bound:
 
     def __init__(self, state: object) -> None:
         self._state = state
-        self.wrapper = None
 
     def rebuilt(self, target: "Any") -> "Any":
         """
@@ -81,6 +80,7 @@ class Bound:
                 result = function(*args, **kwargs)
             finally:
                 _leave(frame)
+                del frame  # or a traceback would keep the run in hand
             return self._left(result)
 
         return bound
@@ -92,6 +92,7 @@ class Bound:
                 return await function(*args, **kwargs)
             finally:
                 _leave(frame)
+                del frame
 
         return bound
 
@@ -103,6 +104,7 @@ class Bound:
             result = wrapped(*args, **kwargs)
         finally:
             _leave(frame)
+            del frame
         return self._left(result)
 
     deferred = called

@@ -22,7 +22,6 @@ class Scoped:
 
     def __init__(self, owner: "callbacks") -> None:
         self.owner = owner
-        self.wrapper: Any = None
 
     def wrap(self, target: "Any") -> "Any":
         """
@@ -44,8 +43,7 @@ class Scoped:
                 " @callbacks(handler): without it the function is itself the handler."
             )
             raise TypeError(message)
-        self.wrapper = decorated(target, self, "callbacks")
-        return self.wrapper
+        return decorated(target, self, "callbacks")
 
     def rebuilt(self, target: "Any") -> "Any":
         """
@@ -65,6 +63,7 @@ class Scoped:
                 result = function(*args, **kwargs)
             except BaseException as exc:
                 owner.__exit__(type(exc), exc, traceback_of(exc))
+                del scope  # or a traceback would keep the run in hand
                 raise
             return self.left(scope, result)
 
@@ -86,6 +85,7 @@ class Scoped:
             result = wrapped(*args, **kwargs)
         except BaseException as exc:
             owner.__exit__(type(exc), exc, traceback_of(exc))
+            del scope
             raise
         return self.left(scope, result)
 

@@ -294,8 +294,8 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         scope.unsettle()
         try:
             STATE.reset(scope._token)
-        except (LookupError, RuntimeError, ValueError):  # entered in another Context
-            _close(scope)
+        except (LookupError, RuntimeError, TypeError, ValueError):
+            _close(scope)  # entered in another Context, or left already
         else:
             if frame is state and frame is scope:
                 return scope  # type: ignore[no-any-return]
@@ -362,6 +362,7 @@ def _caller() -> "FrameType":
 
 def _close(scope: Scope) -> None:
     scope.closed = scope._is_gone = True
+    scope._token = None  # it holds the Context, and that this
     EPOCH.end()
     scope.unsettle()
 

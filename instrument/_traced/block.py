@@ -37,7 +37,11 @@ class Block:
         run = self._open()
         if run is None:
             return INERT
-        start(run)
+        try:
+            start(run)
+        except BaseException:
+            run = None  # or the traceback would keep it, and it the traceback
+            raise
         return self._entered(run)
 
     def __exit__(
@@ -61,6 +65,11 @@ class Block:
         finally:
             if not is_home:
                 run._outer, run._is_gone = outer, True
+                run._entry = (
+                    None,
+                    self,
+                )  # the token holds that Context, and it the run
+            run = None  # or the traceback would keep it, and it the traceback
 
     async def __aenter__(self) -> "Run":
         """
@@ -69,9 +78,13 @@ class Block:
         run = self._open()
         if run is None:
             return INERT
-        pending = astart(run)
-        if pending is not None:
-            await pending
+        try:
+            pending = astart(run)
+            if pending is not None:
+                await pending
+        except BaseException:
+            run = pending = None
+            raise
         return self._entered(run)
 
     async def __aexit__(
@@ -94,6 +107,11 @@ class Block:
         finally:
             if not is_home:
                 run._outer, run._is_gone = outer, True
+                run._entry = (
+                    None,
+                    self,
+                )  # the token holds that Context, and it the run
+            run = None
 
     def _open(self) -> "Run | None":
         keywords = self._keywords
@@ -121,6 +139,7 @@ class Block:
 
     def _entered(self, run: "Run") -> "Run":
         self._runs[id(run)] = run
+        set_state(run._outer)  # or the token would keep the run, and the run the token
         run._entry = (set_state(run), *entered_from(3), self)
         return run
 
@@ -148,7 +167,7 @@ def _is_home(run: "Run") -> bool:
         STATE.reset(run._entry[0])
     except ValueError:
         return False
-    except (LookupError, RuntimeError):  # left twice: the token has been used, here
+    except (LookupError, RuntimeError, TypeError):  # left twice: it has been used here
         return True
     set_state(state)
     return True

@@ -3,6 +3,7 @@ What one ``@traced`` says of its function, and how a call of it becomes a run.
 """
 
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from weakref import ref
 
 from instrument import _report, _state
 from instrument._audience.plan import Layer
@@ -36,7 +37,7 @@ class Spec:
         quick: What binds arguments by name, as far as it has been prepared.
         alert: Not empty once a call may be heard though nobody listens around it:
             the function or an object it is a method of has handlers of its own.
-        wrapper: What stands in the function's place.
+        wrapper: What stands in the function's place, while it is there.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class Spec:
         "_binder",
         "_records",
         "_takes_callbacks",
+        "_wrapper",
         "alert",
         "function",
         "keyed",
@@ -52,7 +54,6 @@ class Spec:
         "name",
         "quick",
         "recipe",
-        "wrapper",
     )
 
     is_own = False
@@ -63,7 +64,7 @@ class Spec:
         self.layers = keywords.layers()
         self.alert: list[object] = [True] if keywords.callbacks and self.layers else []
         self.function: Any = None
-        self.wrapper: Any = None
+        self._wrapper: Callable[[], Any] = type(None)  # which gives None
         self._binder = Binder(target)
         self._takes_callbacks = not self._binder.has_name(CALLBACKS)
         self._records = keywords.inputs is not False
@@ -84,8 +85,16 @@ class Spec:
         if isinstance(target, (classmethod, staticmethod)):
             inner = Spec(target.__func__, self.keywords)
             return type(target)(inner.wrap(target.__func__))
-        self.wrapper = decorated(target, self, "traced")
-        return self.wrapper
+        self.wrapper = wrapper = decorated(target, self, "traced")
+        return wrapper
+
+    @property
+    def wrapper(self) -> "Any":
+        return self._wrapper()
+
+    @wrapper.setter
+    def wrapper(self, wrapper: "Any") -> None:
+        self._wrapper = ref(wrapper)  # it holds this
 
     def __reduce__(self) -> "Any":
         # handlers stay in their process
@@ -113,21 +122,24 @@ class Spec:
                 run = self.open(args, kwargs)
             if run is None:
                 return function(*args, **kwargs)
-            start(run)
             try:
-                result = function(*args, **kwargs)
-            except BaseException as exc:
-                fail(run, exc)
+                start(run)
+                try:
+                    result = function(*args, **kwargs)
+                except BaseException as exc:
+                    fail(run, exc)
+                    raise
+                kind = type(result)  # as `is_followed`, which is a call more
+                if (
+                    kind is GeneratorType
+                    or kind is CoroutineType
+                    or kind is AsyncGeneratorType
+                ):
+                    return self.streamed(run, result)
+                finish(run, result)
+            except BaseException:
                 run = None  # or the traceback would keep it, and it the traceback
                 raise
-            kind = type(result)  # as `is_followed`, which is a call more
-            if (
-                kind is GeneratorType
-                or kind is CoroutineType
-                or kind is AsyncGeneratorType
-            ):
-                return self.streamed(run, result)
-            finish(run, result)
             return result
 
         return traced
@@ -143,20 +155,24 @@ class Spec:
             run = self.open(args, kwargs, instance)
             if run is None:
                 return await function(*args, **kwargs)
-            pending = astart(run)
-            if pending is not None:
-                await pending
             try:
-                result = await function(*args, **kwargs)
-            except BaseException as exc:
-                pending = afail(run, exc)
-                run = None  # or the traceback would keep it, and it the traceback
+                pending = astart(run)
                 if pending is not None:
                     await pending
+                try:
+                    result = await function(*args, **kwargs)
+                except BaseException as exc:
+                    pending = afail(run, exc)
+                    if pending is not None:
+                        await pending
+                    raise
+                pending = afinish(run, result)
+                if pending is not None:
+                    await pending
+            except BaseException:
+                # or the traceback would keep it, and it the traceback
+                run = pending = None
                 raise
-            pending = afinish(run, result)
-            if pending is not None:
-                await pending
             return result
 
         return traced
@@ -183,16 +199,19 @@ class Spec:
             run = self.open(args, kwargs, instance)
         if run is None:
             return wrapped(*args, **kwargs)
-        start(run)
         try:
-            result = wrapped(*args, **kwargs)
-        except BaseException as exc:
-            fail(run, exc)
+            start(run)
+            try:
+                result = wrapped(*args, **kwargs)
+            except BaseException as exc:
+                fail(run, exc)
+                raise
+            if is_followed(result):
+                return self.streamed(run, result)
+            finish(run, result)
+        except BaseException:
             run = None
             raise
-        if is_followed(result):
-            return self.streamed(run, result)
-        finish(run, result)
         return result
 
     def open(

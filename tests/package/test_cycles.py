@@ -1,0 +1,447 @@
+"""
+Nothing of ours keeps a payload in a reference cycle: what a run held goes when the run
+goes, however that ends, with the collector off.
+"""
+
+import asyncio
+import gc
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from contextvars import Context
+from types import coroutine
+from typing import Any
+
+import pytest
+
+from instrument import AsyncCallbackHandler, bind, callbacks, current_run, traced
+
+Ending = Callable[[Callable[[Any], Any], object], None]
+
+
+class Payload:
+    """
+    What must go.
+    """
+
+
+class Hears(AsyncCallbackHandler):
+    """
+    Hears typed events, in async methods.
+    """
+
+    async def on_chain_start(self, *args: object, **kwargs: object) -> None: ...
+
+    async def on_chain_end(self, *args: object, **kwargs: object) -> None: ...
+
+    async def on_chain_error(self, *args: object, **kwargs: object) -> None: ...
+
+
+class Stops:
+    """
+    Lets the call fail where it ends.
+    """
+
+    raise_error = True
+
+    def on_chain_end(self) -> None:  # a frame that holds the run would keep it
+        raise ValueError
+
+    on_chain_error = on_llm_new_token = on_llm_end = on_llm_error = on_chain_end
+
+
+HANDLERS: dict[str, Callable[[], Any]] = {
+    "typed": lambda: callbacks(
+        on_chain_start=lambda **_: None,
+        on_chain_end=lambda **_: None,
+        on_chain_error=lambda **_: None,
+    ),
+    "native": lambda: callbacks(lambda event: None),
+    "records": lambda: callbacks(lambda event: event.to_json() and None),
+    "async": lambda: callbacks(Hears()),
+}
+
+DECORATORS: dict[str, Callable[[Any], Any]] = {
+    "plain": lambda target: target,
+    "traced": traced,
+    "model": traced.chat_model,
+    "outputs": traced("x", outputs=lambda value: value),
+    "callbacks": lambda target: callbacks(lambda event: None)(traced(target)),
+    "bind": lambda target: bind(traced(target)),
+    "twice": lambda target: traced("outer")(given_back(traced(target))),
+}
+
+ERRORS = (ZeroDivisionError, ValueError, GeneratorExit, asyncio.CancelledError)
+"""What ends a call here; ValueError is of the handler that stops."""
+
+
+@coroutine
+def once() -> Iterator[None]:
+    """
+    Suspend, once.
+    """
+    yield
+
+
+def function(payload: object, exc: type[BaseException] | None = None) -> object:
+    """
+    Return what was given, or fail.
+    """
+    if exc is not None:
+        raise exc
+    return payload
+
+
+async def acall(payload: object, exc: type[BaseException] | None = None) -> object:
+    """
+    Do the same, after a while.
+    """
+    await once()
+    return function(payload, exc)
+
+
+def stream(payload: object, exc: type[BaseException] | None = None) -> Iterator[Any]:
+    """
+    Yield it twice.
+    """
+    yield payload
+    yield function(payload, exc)
+
+
+async def astream(
+    payload: object, exc: type[BaseException] | None = None
+) -> AsyncIterator[Any]:
+    """
+    Yield it twice, after a while.
+    """
+    await once()
+    yield payload
+    yield function(payload, exc)
+
+
+def driven(made: Any) -> None:
+    """
+    Drive a coroutine to its end.
+    """
+    try:
+        while True:
+            made.send(None)
+    except StopIteration:
+        pass
+    finally:
+        del made  # it keeps what was thrown into it, and that this frame
+
+
+async def drained(made: Any) -> None:
+    """
+    Take every item.
+    """
+    async for _ in made:
+        pass
+
+
+def raised(how: Callable[[], Any]) -> None:
+    """
+    Have it end with what it ends with.
+    """
+    with suppress(*ERRORS):
+        how()
+
+
+def given_back(body: Callable[..., object]) -> Callable[..., object]:
+    """
+    Give a plain function that returns what *body* makes.
+    """
+
+    def plain(payload: object, *exc: type[BaseException]) -> object:
+        return body(payload, *exc)
+
+    return plain
+
+
+def _call(decorate: Any, payload: object, *exc: Any) -> None:
+    raised(lambda: decorate(function)(payload, *exc))
+
+
+def _await(decorate: Any, payload: object, *exc: Any) -> None:
+    raised(lambda: driven(decorate(acall)(payload, *exc)))
+
+
+def _followed(decorate: Any, payload: object, *exc: Any) -> None:
+    made = decorate(given_back(acall))(payload, *exc)
+    raised(lambda: driven(made))
+
+
+def _drain(decorate: Any, payload: object, *exc: Any) -> None:
+    raised(lambda: [None for _ in decorate(stream)(payload, *exc)])
+
+
+def _returned(decorate: Any, payload: object, *exc: Any) -> None:
+    made = decorate(given_back(stream))(payload, *exc)
+    raised(lambda: [None for _ in made])
+
+
+def _adrain(decorate: Any, payload: object, *exc: Any) -> None:
+    raised(lambda: driven(drained(decorate(astream)(payload, *exc))))
+
+
+def _midway(body: Any, leave: Callable[[Any], Any]) -> Ending:
+    """
+    Step it once, and leave it there.
+    """
+
+    def end(decorate: Any, payload: object) -> None:
+        made = decorate(body)(payload)
+        if hasattr(made, "__anext__"):
+            step = anext(made)
+            with suppress(StopIteration):
+                while True:
+                    step.send(None)
+        else:
+            made.send(None)
+        raised(lambda: leave(made))
+
+    return end
+
+
+def _drop(made: object) -> None:
+    """
+    Leave it to be collected.
+    """
+
+
+def _elsewhere(made: Any) -> None:
+    Context().run(made.close)
+
+
+def _close(made: Any) -> None:
+    made.close()
+
+
+def _aclose(made: Any) -> None:
+    driven(made.aclose())
+
+
+def _cancel(made: Any) -> None:
+    made.throw(asyncio.CancelledError())
+
+
+def _acancel(made: Any) -> None:
+    driven(made.athrow(asyncio.CancelledError()))
+
+
+def _unstepped(decorate: Any, payload: object) -> None:
+    for body in (stream, astream):
+        decorate(body)(payload)
+
+
+def _unstepped_returned(decorate: Any, payload: object) -> None:
+    for body in (stream, astream, acall):
+        decorate(lambda given, made=body: made(given))(payload)
+
+
+def _ended_by_hand(decorate: Any, payload: object) -> None:
+    def made(given: object) -> None:
+        current_run().outputs = [given]
+        current_run().add_metadata(given=given)
+
+    raised(lambda: decorate(made)(payload))
+
+
+def _in_a_block(decorate: Any, payload: object, *exc: Any) -> None:
+    called = decorate(function)
+
+    def within(given: object) -> None:
+        with traced("block", inputs={"given": given}):
+            current_run().outputs = [given]
+            called(given, *exc)
+
+    raised(lambda: within(payload))
+
+
+def _in_an_async_block(decorate: Any, payload: object, *exc: Any) -> None:
+    called = decorate(acall)
+
+    async def within(given: object) -> None:
+        async with traced("block", inputs={"given": given}):
+            current_run().outputs = [given]
+            await called(given, *exc)
+
+    raised(lambda: driven(within(payload)))
+
+
+def _block_left_elsewhere(decorate: Any, payload: object) -> None:
+    def within() -> Iterator[None]:
+        with callbacks(lambda event: None), traced("block") as run:
+            decorate(function)(payload)
+            run.outputs = [payload]
+            yield
+
+    made: Any = within()
+    Context().run(next, made)
+    made.close()
+
+
+def _block_in_a_generator(decorate: Any, payload: object) -> None:
+    def within() -> Iterator[None]:
+        with traced("block", inputs={"given": payload}) as run:
+            run.outputs = [payload]
+            yield
+
+    next(decorate(lambda _: within())(payload))
+
+
+async def _in_a_task(decorate: Any, payload: object) -> None:
+    async def waits(given: object) -> None:
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(decorate(waits)(payload))
+    await asyncio.sleep(0)
+    task.cancel()
+    try:
+        with suppress(*ERRORS):
+            await task
+    finally:
+        del task  # it keeps what it raised, and that this frame
+
+
+async def _loop_closes(decorate: Any, payload: object) -> None:
+    made = decorate(astream)(payload)
+    await anext(made)
+    del made
+    for _ in range(9):  # a task of the loop closes it
+        await asyncio.sleep(0)
+
+
+def _on_a_loop(work: Any) -> Ending:
+    return lambda decorate, payload: asyncio.run(work(decorate, payload))
+
+
+ENDINGS: dict[str, Ending] = {
+    "function ok": _call,
+    "function error": lambda d, p: _call(d, p, ZeroDivisionError),
+    "function cancelled": lambda d, p: _call(d, p, asyncio.CancelledError),
+    "coroutine ok": _await,
+    "coroutine error": lambda d, p: _await(d, p, ZeroDivisionError),
+    "coroutine cancelled": _midway(acall, _cancel),
+    "coroutine closed": _midway(acall, _close),
+    "coroutine dropped": _midway(acall, _drop),
+    "returned coroutine ok": _followed,
+    "returned coroutine error": lambda d, p: _followed(d, p, ZeroDivisionError),
+    "returned coroutine dropped": _midway(given_back(acall), _drop),
+    "task cancelled": _on_a_loop(_in_a_task),
+    "generator ok": _drain,
+    "generator error": lambda d, p: _drain(d, p, ZeroDivisionError),
+    "generator closed": _midway(stream, _close),
+    "generator closed elsewhere": _midway(stream, _elsewhere),
+    "generator cancelled": _midway(stream, _cancel),
+    "generator dropped": _midway(stream, _drop),
+    "returned generator ok": _returned,
+    "returned generator error": lambda d, p: _returned(d, p, ZeroDivisionError),
+    "returned generator closed": _midway(given_back(stream), _close),
+    "returned generator dropped": _midway(given_back(stream), _drop),
+    "async generator ok": _adrain,
+    "async generator error": lambda d, p: _adrain(d, p, ZeroDivisionError),
+    "async generator closed": _midway(astream, _aclose),
+    "async generator cancelled": _midway(astream, _acancel),
+    "async generator dropped": _midway(astream, _drop),
+    "async generator left to its loop": _on_a_loop(_loop_closes),
+    "never stepped": _unstepped,
+    "returned, never stepped": _unstepped_returned,
+    "told by hand": _ended_by_hand,
+    "block ok": _in_a_block,
+    "block error": lambda d, p: _in_a_block(d, p, ZeroDivisionError),
+    "async block ok": _in_an_async_block,
+    "async block error": lambda d, p: _in_an_async_block(d, p, ZeroDivisionError),
+    "async block cancelled": lambda d, p: _in_an_async_block(
+        d, p, asyncio.CancelledError
+    ),
+    "block left elsewhere": _block_left_elsewhere,
+    "block in a generator dropped": _block_in_a_generator,
+}
+
+
+def kept(end: Callable[[object], None]) -> bool:
+    """
+    Tell whether a payload is still there when *end* is done with it.
+    """
+    payload = Payload()
+    alive = weakref.ref(payload)
+    end(payload)
+    del payload
+    return alive() is not None
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """
+    Run a test with the collector off.
+    """
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+    gc.collect()
+
+
+SILENT = ("dropped", "never stepped", "left to its loop")
+
+
+@pytest.mark.rule(21)
+@pytest.mark.parametrize("decorator", DECORATORS)
+@pytest.mark.parametrize("handler", HANDLERS)
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+def test_payload_goes_with_its_run(decorator: str, handler: str) -> None:
+    """
+    However a call ends, its arguments and results go at once, as undecorated ones do.
+    """
+
+    def ended(ending: str) -> Callable[[object], None]:
+        def end(payload: object) -> None:
+            with HANDLERS[handler]():
+                ENDINGS[ending](DECORATORS[decorator], payload)
+
+        return end
+
+    assert [ending for ending in ENDINGS if kept(ended(ending))] == []
+
+
+STOPPED = [it for it in ENDINGS if not (it.endswith(SILENT) or "block" in it)]
+"""
+Endings that raise where somebody sees it: what nobody sees Python shows, and keeps. And
+none that is in another run: that fails with what the handler raised, and holds its frames.
+"""
+
+
+@pytest.mark.rule(21)
+@pytest.mark.parametrize("decorator", [it for it in DECORATORS if it != "twice"])
+@pytest.mark.usefixtures("uncollected")
+def test_payload_goes_though_a_handler_stops(decorator: str) -> None:
+    """
+    Nor is it kept where a handler stops the call at its end, and does not hold the run.
+    """
+
+    def ended(ending: str) -> Callable[[object], None]:
+        def end(payload: object) -> None:
+            with callbacks(Stops()):
+                ENDINGS[ending](DECORATORS[decorator], payload)
+
+        return end
+
+    assert [ending for ending in STOPPED if kept(ended(ending))] == []
+
+
+@pytest.mark.rule(21)
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("decorate", [traced, callbacks(len), bind])
+@pytest.mark.parametrize("body", [function, acall, stream, astream])
+def test_decorated_function_goes_with_its_last_name(decorate: Any, body: Any) -> None:
+    """
+    A function that is decorated in a call, and what it closes over, goes with that call.
+    """
+
+    def end(payload: object) -> None:
+        decorate(lambda: body(payload))
+
+    assert not kept(end)
