@@ -29,6 +29,20 @@ _MOST = 1_000
 _counts: "dict[int, tuple[Any, dict[str, int]]]" = {}
 
 
+def forgotten(what: object, way: str) -> None:
+    """
+    Warn that *what* goes and was never used, as of a coroutine that is never awaited.
+
+    Not at interpreter exit, where it may just have stood in a module.
+    """
+    if Exit.has_begun:
+        return
+    import warnings
+
+    message = f"{what!r} was never {way}: nothing is heard by it"
+    warnings.warn(message, RuntimeWarning, stacklevel=3, source=what)
+
+
 def failed(
     handler: object,
     event: str,

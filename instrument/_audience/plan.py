@@ -76,6 +76,7 @@ class Layer:
         closed: True once it was left from another Context: it counts no more.
         loop: The event loop on which it was opened, where its handlers are at home.
         forks: How often this process had been forked off then.
+        number: What a block drew when it was entered; its sample is compared with it.
         lanes: The queues of its async handlers, while they hold anything.
     """
 
@@ -84,6 +85,7 @@ class Layer:
     loop: "AbstractEventLoop | None" = None
     forks = 0
     lanes: "dict[object, Any] | None" = None
+    number: float | None = None
     trace_id: "UUID | None" = None
 
     def __init__(self, options: Options, rank: str = "constructor") -> None:

@@ -1,5 +1,7 @@
 """
-Which traces a share of them hears: ``callbacks(handler, sample=0.1)``.
+Which requests a share of them hears: ``callbacks(handler, sample=0.1)``.
+
+A block draws once, when it is entered; process-wide handlers draw for each trace.
 """
 
 TYPE_CHECKING = False
@@ -23,7 +25,7 @@ def checked_sample(sample: object) -> float:
     if not 0 <= sample <= 1:
         message = (
             f"callbacks(sample=...) is a share from 0 to 1, not {sample!r};"
-            " one root run in ten is sample=0.1."
+            " one request in ten is sample=0.1."
         )
         raise ValueError(message)
     return float(sample)
@@ -31,7 +33,7 @@ def checked_sample(sample: object) -> float:
 
 def sampled(layers: "list[Layer]") -> "tuple[list[Layer], bool]":
     """
-    Leave out the layers whose sample this trace is not in.
+    Leave out the layers whose sample this request, or this trace, is not in.
 
     Returns:
         The others, and whether some are among them as there is no trace yet.
@@ -42,17 +44,21 @@ def sampled(layers: "list[Layer]") -> "tuple[list[Layer], bool]":
     for layer in reversed(layers):
         if layer.trace_id is not None:
             trace_id = layer.trace_id
-        if layer.options.sample >= 1:
+        sample = layer.options.sample
+        if sample >= 1:
             kept.append(layer)
+        elif layer.number is not None:
+            if layer.number < sample:
+                kept.append(layer)
         elif trace_id is None:
             undecided = True
             kept.append(layer)
-        elif _drawn(trace_id) < layer.options.sample:
+        elif drawn(trace_id) < sample:
             kept.append(layer)
     return kept[::-1], undecided
 
 
-def _drawn(trace_id: "UUID") -> float:
+def drawn(trace_id: "UUID") -> float:
     """
     Map a trace id to [0, 1): the same in every process, whatever the ids' pattern.
     """

@@ -180,6 +180,9 @@ class Seen:
         seen: type | None = cls.__dict__.get("_seen_class")  # LangChain asks five times
         return seen or _seen_class(cls)
 
+    def __deepcopy__(self, memo: "Any") -> "Any":
+        return self  # what is copied with it goes on telling the same handler
+
     def __reduce_ex__(self, protocol: "Any") -> "Any":
         made = super().__reduce_ex__(max(protocol, 2))  # older ones ask for __class__
         if isinstance(made, tuple) and made[0] is copyreg.__newobj__:  # type: ignore[attr-defined]

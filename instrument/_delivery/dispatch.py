@@ -12,6 +12,7 @@ from instrument import _ids, _report
 from instrument._audience.listener import EVENTS
 from instrument._delivery.loops import cancellations
 from instrument._payloads.event import Event
+from instrument._state import MUTED, set_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -187,6 +188,16 @@ class Delivery:
             waiting = self.step()
         if self.error is not None:
             self.stop()
+
+    async def later_muted(self, waiting: "Waiting", state: object) -> None:
+        """
+        Finish in async code, mute, and go back to *state*.
+        """
+        set_state(MUTED)
+        try:
+            await self.later(waiting)
+        finally:
+            set_state(state)
 
     def _caught(self, listener: "Listener", exc: BaseException) -> None:
         if type(exc) is TypeError:

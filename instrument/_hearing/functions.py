@@ -44,9 +44,9 @@ def maker(path: object, options: "dict[str, Any]") -> "Callable[[Any], FunctionW
     if not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
         message = f"auto.watch takes {_PATH}, not {path!r}."
         raise ValueError(message)
-    keywords = traced(
-        options.pop("name", None), **{"kind": "chain", **options}
-    )._keywords
+    decorator = traced(options.pop("name", None), **{"kind": "chain", **options})
+    decorator._is_used = True
+    keywords = decorator._keywords
     _warn_of_no_package(path, module.partition(".")[0])
     return lambda function: FunctionWatch(function, keywords)
 

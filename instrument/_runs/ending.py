@@ -204,14 +204,14 @@ def returning(run: Run, outputs: object) -> Delivery | None:
         if kind.is_model:
             read_answer(run, outputs)
     else:
-        if run._spec_outputs is not None:
+        if run._spec_outputs is not None or run._is_told:
             outputs = outputs_of(run, outputs)
         elif kind.is_model:
             read_answer(run, outputs)
         if run._audience.shows_all and not is_container(outputs):
             run._outputs = outputs
         else:
-            run.outputs = outputs
+            run.take_outputs(outputs)
     receivers = run._voices.end
     if not receivers.entries:
         return None

@@ -29,16 +29,19 @@ _FACTS = ("_calls", "_reasoning", "finish_reason", "model", "response_id")
 
 def outputs_of(run: "Run", outputs: object) -> object:
     """
-    Give the outputs to record: as they are, or what ``outputs=`` makes of them.
+    Give the outputs to record: what the body set, what ``outputs=`` makes, or all.
 
     Of a model's, what it told of usage, model and finish is kept.
     """
     if run._kind.is_model:
         read_answer(run, outputs)
     choose = run._spec_outputs
-    if choose is None:
+    if run._is_told:
+        chosen = run._outputs
+    elif choose is None:
         return outputs
-    chosen = None if choose is False else _chosen(run, choose, outputs)
+    else:
+        chosen = None if choose is False else _chosen(run, choose, outputs)
     full = run._read_answer()
     if full is not None:
         run._answer = answer = guarded(chosen, answer_of) or Answer()

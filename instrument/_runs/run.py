@@ -60,6 +60,7 @@ class Run(Frame):
     _inputs: "Any" = None
     _params: "dict[str, Any] | None" = None
     _outputs: "Any" = None
+    _is_told = False  # by the body itself, what comes out
     _added: "tuple[str, ...]" = ()
     _extra: "tuple[Layer, ...]" = ()
     _metadata: "dict[str, Any] | None" = None
@@ -157,6 +158,12 @@ class Run(Frame):
             self._take()
         return self._inputs
 
+    @inputs.setter
+    def inputs(self, value: object) -> None:
+        if self._call is not None:
+            self._take()  # what else a model was given stays
+        self._inputs = self._cleared(value, "inputs")
+
     @property
     def params(self) -> "dict[str, Any]":
         """
@@ -167,13 +174,22 @@ class Run(Frame):
     @property
     def outputs(self) -> "Any":
         """
-        What it returned, as its handlers may see it; None while it runs.
+        What it returned, or its body set, as its handlers may see it; else None.
         """
         return self._outputs
 
     @outputs.setter
     def outputs(self, value: object) -> None:
-        self._outputs = self._cleared(value, "outputs")
+        self._is_told = False
+        self.take_outputs(value)
+        self._is_told = True
+
+    def take_outputs(self, value: object) -> None:
+        """
+        Take what was returned, as handlers may have it, unless the body has set it.
+        """
+        if not self._is_told:
+            self._outputs = self._cleared(value, "outputs")
 
     @property
     def duration_s(self) -> float:
@@ -276,11 +292,8 @@ class Run(Frame):
         exc: BaseException | None = None,
     ) -> None:
         """
-        Go on with a token behind the first *count* handlers, who have heard it.
-
-        Args:
-            answer: What the last of them returned, or
-            exc: what it raised.
+        Go on with a token behind the first *count* handlers, who have heard it; the
+        last of them returned *answer*, or raised *exc*.
         """
         self._token_delivery(text, chunk, "text").after(count, answer, exc).now()
 
@@ -295,7 +308,7 @@ class Run(Frame):
         try:
             waiting = None if rest is None else rest.step()
             if rest is not None and waiting is not None:
-                return _finish_later(rest, waiting, state)
+                return rest.later_muted(waiting, state)
             if rest is not None:
                 rest.now()
         finally:
@@ -326,12 +339,8 @@ class Run(Frame):
         self, name: str, data: object = None, audience: "Audience | None" = None
     ) -> None:
         """
-        Tell an event of the application's own: ``on_custom_event``.
-
-        Args:
-            name: The event's name.
-            data: Anything.
-            audience: Who hears it; by default those who hear the run.
+        Tell an event of the application's own: ``on_custom_event``; to *audience*, or
+        else to those who hear the run.
         """
         shown = self._cleared(data, "data", audience)
         fields = {"name": name, "data": shown}
@@ -489,11 +498,3 @@ class Run(Frame):
             del kwargs["name"]
         with muted():
             Delivery(self, event, receivers, args, lambda _: data, kwargs).now()
-
-
-async def _finish_later(delivery: Delivery, waiting: "Any", state: object) -> None:
-    set_state(MUTED)
-    try:
-        await delivery.later(waiting)
-    finally:
-        set_state(state)

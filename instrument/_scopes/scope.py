@@ -9,6 +9,7 @@ elsewhere, it is closed in all of them.
 from copy import copy
 from sys import _getframe
 
+from instrument import _ids, _report
 from instrument._audience.listener import as_listener
 from instrument._audience.plan import (
     EPOCH,
@@ -20,10 +21,11 @@ from instrument._audience.plan import (
     checked_metadata,
     checked_tags,
 )
-from instrument._audience.sampling import checked_sample
+from instrument._audience.sampling import checked_sample, drawn
 from instrument._delivery import flush as _serve
 from instrument._delivery.loops import Forks, cancellations, running_loop
 from instrument._payloads.redact import as_redactor
+from instrument._runs.opening import framework_run
 from instrument._scopes.decorator import Scoped
 from instrument._state import (
     DISABLED,
@@ -125,7 +127,8 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         tags: Added to every run below.
         metadata: Likewise; inner values win over outer ones.
         inherit: False for a subtree that no outer handler hears.
-        sample: The share of root runs, 0 to 1, that these handlers hear, each whole.
+        sample: The share of requests, 0 to 1, that these handlers hear, each whole.
+            A block is one request; process-wide, each root run is.
         redact: A function ``(value, path) -> value``, or a list of names to mask; for
             every handler below, outer ones included.
         capture: False keeps all payloads from every handler below.
@@ -137,7 +140,8 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         ValueError: For a sample outside 0 to 1.
     """
 
-    __slots__ = ("__weakref__", "_installed", "_mute", "_open")
+    __slots__ = ("__weakref__", "_installed", "_is_used", "_mute", "_open")
+    _is_used: bool
 
     def __init__(
         self,
@@ -154,6 +158,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         listeners = []
         for handler in handlers:
             if type(handler) is callbacks:
+                handler._is_used = True  # what is said is enough
                 raise TypeError(_NESTED)
             listener = as_listener(handler)
             if listener.local:
@@ -176,6 +181,14 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         self._open: dict[int, Scope] = {}
         self._installed: Layer | None = None
         self._mute = 0
+        self._is_used = not listeners
+
+    def __del__(self) -> None:
+        """
+        Warn of handlers that nobody has given anything to hear.
+        """
+        if not getattr(self, "_is_used", True):
+            _report.forgotten(self, "entered, installed or called")
 
     def __repr__(self) -> str:
         return f"callbacks({', '.join(_names(self))})"
@@ -187,6 +200,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         """
         Open a block. In a handler, and where all is disabled, it hears nothing.
         """
+        self._is_used = True
         state = get_state()
         if self._installed is not None or state is MUTED or DISABLED:
             self._mute += 1
@@ -194,6 +208,8 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         if state.__class__ is not list and state._is_gone:
             state = live_state()
         scope = Scope(self, state)
+        if self.sample != 1:
+            scope.number = _number_of_request(scope)
         scope._entered_from = entered_from()
         self._open[id(scope)] = scope
         scope._token = set_state(scope)
@@ -244,6 +260,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         Functions, coroutine functions, generators, async generators, and plain
         functions that return one of these.
         """
+        self._is_used = True
         return Scoped(self).wrap(target)  # type: ignore[no-any-return]
 
     def install(self) -> "Self":
@@ -253,6 +270,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         Returns:
             Itself; as a context manager it uninstalls at the end.
         """
+        self._is_used = True
         if self._installed is None and not DISABLED:
             layer = Layer(self, "process")
             layer.loop, layer.forks = running_loop(), Forks.count
@@ -310,6 +328,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             self._mute = 0
             self.uninstall()
             return None
+        self._is_used = True
         try:
             _, scope = self._open.popitem()
         except KeyError:  # it has been left
@@ -365,6 +384,26 @@ def _close(scope: Scope) -> None:
     scope._token = None  # it holds the Context, and that this
     EPOCH.end()
     scope.unsettle()
+
+
+def _number_of_request(scope: Scope) -> float:
+    """
+    Draw for the outermost block around *scope*, once: inner ones compare with the same.
+
+    It is that of the trace where a run is open there, else as good as random.
+    """
+    outermost = scope
+    link: Plan | None = scope
+    while link is not None:
+        if link.layer is not None and link.layer.rank == "block":
+            outermost = link.layer  # type: ignore[assignment]
+        link = link.outer
+    if outermost.number is None:
+        run = outermost.run or framework_run()
+        trace_id = _ids.mint(_ids.wall_ns()) if run is None else run.trace_id
+        # of two threads that come at once, one draws
+        outermost.__dict__.setdefault("number", drawn(trace_id))
+    return outermost.number  # type: ignore[return-value]
 
 
 def _names(options: Options) -> "list[str]":

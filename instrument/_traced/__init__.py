@@ -32,6 +32,7 @@ class Decorator(Block):
         """
         Decorate a function, a method, a class, or anything that can be called.
         """
+        self._is_used = True
         keywords = self._keywords
         if keywords.inputs is not None and keywords.inputs is not False:
             _check_function("inputs", keywords.inputs)

@@ -2,6 +2,7 @@
 ``with traced("name")``: a run around a block.
 """
 
+from instrument import _report
 from instrument._runs.ending import ALREADY_SET, afail, afinish, fail, finish
 from instrument._runs.opening import INERT, Recipe, open_run
 from instrument._runs.results import named
@@ -29,6 +30,26 @@ class Block:
     def __init__(self, keywords: "Keywords") -> None:
         self._keywords = keywords
         self._runs: dict[int, Run] = {}
+        self._is_used = False
+
+    def __del__(self) -> None:
+        """
+        Warn of a block that is none, and decorates nothing.
+        """
+        if not self._is_used:
+            _report.forgotten(self, "entered or called")
+
+    def __setstate__(self, state: "dict[str, Any]") -> None:
+        self.__dict__.update(state)
+        self._is_used = True  # of a copy nobody has to make use
+
+    def __repr__(self) -> str:
+        name, handlers = self._keywords.name, self._keywords.callbacks or ()
+        given = [] if name is None else [repr(name)]
+        if handlers:
+            names = [type(it.handler).__name__ for it in handlers]
+            given.append(f"callbacks=[{', '.join(names)}]")
+        return f"traced({', '.join(given)})"
 
     def __enter__(self) -> "Run":
         """
@@ -114,6 +135,7 @@ class Block:
             run = None
 
     def _open(self) -> "Run | None":
+        self._is_used = True
         keywords = self._keywords
         if keywords.name is None:
             message = 'a traced block needs a name: with traced("rerank"): ...'
@@ -150,6 +172,7 @@ class Block:
         if frame is not None:
             self._runs.pop(id(frame), None)
             return frame  # type: ignore[return-value]
+        self._is_used = True
         try:  # left from another Context, or nobody listened
             return self._runs.popitem()[1]
         except KeyError:

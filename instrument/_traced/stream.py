@@ -180,7 +180,7 @@ class Stream(Body):
         if self._run._ended_ns is not None:
             leave(self._run)
             return
-        self._run.outputs = outputs_of(self._run, self._partial())
+        self._run.take_outputs(outputs_of(self._run, self._partial()))
         fail(self._run, exc)
 
     def afailed(self, exc: BaseException) -> "Awaitable[None] | None":
@@ -188,7 +188,7 @@ class Stream(Body):
         if self._run._ended_ns is not None:
             leave(self._run)
             return None
-        self._run.outputs = outputs_of(self._run, self._partial())
+        self._run.take_outputs(outputs_of(self._run, self._partial()))
         return afail(self._run, exc)
 
     def _tokens_of(self, chunk: object) -> "Sequence[Token]":

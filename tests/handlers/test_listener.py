@@ -241,6 +241,7 @@ class MistypedBeside(Duck):
     def on_shutdown(self) -> None: ...
 
 
+@pytest.mark.filterwarnings("ignore:.* was never entered:RuntimeWarning")
 def test_method_named_nearly_as_an_event(reports: list[str]) -> None:
     """
     A method that hears nothing for a slip in its name is reported, once for its class.

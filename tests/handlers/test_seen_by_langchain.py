@@ -168,6 +168,7 @@ def test_copies() -> None:
         handler.__class__(silent=True),
     ]
 
+    assert copies[1] is handler
     assert [type(each) for each in copies] == [Quiet] * 3
     assert all(each.ignore_retry is True for each in copies)
 

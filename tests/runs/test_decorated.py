@@ -223,6 +223,7 @@ def test_copy(copied: Callable[[Any], Any]) -> None:
 
 @each_decorator
 @pytest.mark.rule(1, *every_mode)
+@pytest.mark.filterwarnings("ignore:.* was never entered:RuntimeWarning")
 async def test_shipped_by_value(called: Called, decorate: Decorate, mode: str) -> None:
     """
     A local function goes through cloudpickle, is heard there, and carries no handler.

@@ -316,6 +316,7 @@ def test_names() -> None:
     ]
 
 
+@pytest.mark.filterwarnings("ignore:.* was never entered:RuntimeWarning")
 def test_repr() -> None:
     """
     The decorators say what they are.
@@ -323,6 +324,9 @@ def test_repr() -> None:
     assert repr(traced) == "traced"
     assert repr(traced.tool) == "traced.tool"
     assert repr(callbacks(Recorder(), print)).startswith("callbacks(Recorder, builtin")
+    assert (
+        repr(traced("x", callbacks=[Recorder()])) == "traced('x', callbacks=[Recorder])"
+    )
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

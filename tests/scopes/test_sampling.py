@@ -1,5 +1,5 @@
 """
-``callbacks(sample=...)``: a share of the root runs, each heard whole or not at all.
+``callbacks(sample=...)``: a share of the requests, each heard whole or not at all.
 """
 
 from collections.abc import Awaitable, Callable
@@ -39,8 +39,8 @@ def test_sample_hears_roots_whole() -> None:
     """
     recorder = Recorder()
 
-    with callbacks(recorder, sample=0.5):
-        for _ in range(200):
+    for _ in range(200):
+        with callbacks(recorder, sample=0.5):
             root()
 
     assert {run.name for run in recorder.roots} == {"root"}
@@ -55,9 +55,10 @@ def test_sample_of_predictable_ids() -> None:
     """
     recorder = Recorder()
 
-    with predictable(), callbacks(recorder, sample=0.1):
+    with predictable():
         for _ in range(1_000):
-            leaf()
+            with callbacks(recorder, sample=0.1):
+                leaf()
 
     assert 50 < len(recorder.runs) < 200
 
@@ -100,17 +101,39 @@ def test_sample_leaves_other_handlers_alone() -> None:
     assert some.runs == []
 
 
-def test_sample_draws_a_trace_once() -> None:
+def test_block_is_heard_whole() -> None:
     """
-    Two blocks with the same sample hear the same root runs.
+    All root runs and events of one block are heard, or none.
     """
-    one, two = Recorder(), Recorder()
-
-    with callbacks(one, sample=0.5), callbacks(two, sample=0.5):
-        for _ in range(100):
+    counts = set()
+    for _ in range(50):
+        recorder = Recorder()
+        with callbacks(recorder, sample=0.5):
             root()
+            emit("told")
+            root()
+        counts.add((len(recorder.runs), len(recorder.events)))
 
-    assert [run.id for run in one.runs] == [run.id for run in two.runs]
+    assert counts == {(0, 0), (6, 17)}
+
+
+@pytest.mark.parametrize("outer", [0.1, 1.0])
+def test_inner_block_uses_what_the_outermost_drew(outer: float) -> None:
+    """
+    What one in ten hears five in ten hear too, whether the outer block has a sample.
+    """
+    few, many, again = Recorder(), Recorder(), Recorder()
+    for _ in range(300):
+        with callbacks(few, sample=outer):
+            with callbacks(many, sample=0.5):
+                leaf()
+            with traced("between"), callbacks(again, sample=0.5):
+                leaf()
+
+    heard = {run.id for run in many.runs}
+    assert 90 < len(heard) < 210
+    assert len(again.runs) == len(heard)
+    assert heard <= {run.id for run in few.runs} or outer < 1
 
 
 def test_larger_sample_holds_the_smaller() -> None:
@@ -119,8 +142,8 @@ def test_larger_sample_holds_the_smaller() -> None:
     """
     few, many = Recorder(), Recorder()
 
-    with callbacks(few, sample=0.1), callbacks(many, sample=0.5):
-        for _ in range(200):
+    for _ in range(200):
+        with callbacks(few, sample=0.1), callbacks(many, sample=0.5):
             root()
 
     assert {run.id for run in few.runs} < {run.id for run in many.runs}
@@ -132,13 +155,34 @@ def test_unsampled_run_is_a_run() -> None:
     """
     recorder = Recorder()
 
-    with callbacks(recorder, sample=0.0):
+    with callbacks(recorder, sample=0.0).install():
         assert root() is True
         with traced("block") as run:
             assert run.id.version == 7
             assert current_run() is run
 
     assert recorder.runs == []
+
+
+def test_block_that_was_not_drawn_makes_no_runs() -> None:
+    """
+    Where a block was not drawn, and nobody else listens, there is no run.
+    """
+    with callbacks(Recorder(), sample=0.0):
+        assert root() is False
+
+
+def test_a_function_of_its_own_draws_at_each_call() -> None:
+    """
+    ``@callbacks(handler, sample=...)`` draws anew for each call.
+    """
+    recorder = Recorder()
+    sampled = callbacks(recorder, sample=0.5)(root)
+
+    for _ in range(100):
+        sampled()
+
+    assert 20 < len(recorder.roots) < 80
 
 
 def test_block_inside_a_run_draws_its_trace() -> None:
@@ -178,8 +222,8 @@ async def test_sample_in_every_mode(called: Called) -> None:
     """
     recorder = Recorder()
 
-    with callbacks(recorder, sample=0.5):
-        for _ in range(40):
+    for _ in range(40):
+        with callbacks(recorder, sample=0.5):
             await called(traced("outer"), leaf)
 
     outer = [run for run in recorder.runs if run.name == "outer"]

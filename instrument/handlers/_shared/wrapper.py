@@ -47,6 +47,9 @@ class Wrapped(Listener):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {_report.described(self.handler)}>"
 
+    def __deepcopy__(self, memo: object) -> "Wrapped":
+        return self
+
     @property
     def __wrapped__(self) -> "Any":
         return self.handler

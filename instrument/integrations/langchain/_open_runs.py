@@ -276,7 +276,7 @@ def finish_stream(run: "Run", outputs: "Any") -> None:
     if not run._open_children:
         finish(run, outputs)
         return
-    run.outputs = outputs
+    run.take_outputs(outputs)
     left = GeneratorExit()
     end_below(run, left, left=False)
     fail(run, left)
@@ -308,7 +308,7 @@ def take_partial(run: "Run", response: "Any") -> None:
     text = "".join(entry_of(run).texts)
     if len(text) > len(run._answer.text):
         run._answer.text = text
-    run.outputs = run._answer.text or None
+    run.take_outputs(run._answer.text or None)
 
 
 def open_below(run: "Run", *, left: bool) -> "list[Run]":

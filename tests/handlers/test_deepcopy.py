@@ -1,0 +1,80 @@
+"""
+A handler in something that is copied deeply stays the one that hears.
+"""
+
+import copy
+import threading
+from functools import partial
+from typing import Any
+
+import pytest
+
+from instrument import AsyncCallbackHandler, BaseCallbackHandler, callbacks, traced
+from instrument.handlers import RequestLogger, TokenStream, background, filtered
+from instrument.testing import Recorder
+
+
+class Locked(BaseCallbackHandler):
+    """
+    Holds what nobody can copy.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.heard = 0
+
+    def on_chain_start(self, *args: object, **kwargs: object) -> None:
+        self.heard += 1
+
+
+class Copied(Locked):
+    """
+    Says itself how it is copied.
+    """
+
+    def __deepcopy__(self, memo: object) -> "Copied":
+        return Copied()
+
+
+MADE: list[Any] = [
+    Locked,
+    Recorder,
+    RequestLogger,
+    TokenStream,
+    AsyncCallbackHandler,
+    partial(background, Recorder()),
+    partial(filtered, Recorder(), kinds=["tool"]),
+]
+
+
+@pytest.mark.parametrize("make", MADE, ids=range(len(MADE)))
+def test_deepcopy_gives_itself(make: Any) -> None:
+    """
+    A deep copy of what holds a handler holds the same one.
+    """
+    handler = make()
+
+    assert copy.deepcopy([handler])[0] is handler
+
+
+def test_copy_hears_and_so_does_the_original() -> None:
+    """
+    It hears what the copy calls, and goes on to hear the original.
+    """
+    handler = Locked()
+    settings = {"callbacks": [handler]}
+
+    for given in (settings, copy.deepcopy(settings)):
+        with callbacks(*given["callbacks"]):
+            traced("x")(lambda: None)()
+
+    assert handler.heard == 2
+
+
+def test_own_way_to_be_copied() -> None:
+    """
+    A handler that says how it is copied is copied so.
+    """
+    handler = Copied()
+
+    assert copy.deepcopy(handler) is not handler
