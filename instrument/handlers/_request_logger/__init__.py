@@ -134,10 +134,10 @@ def _printable(value: "Any") -> "Any":
     return [_printable(item) for item in value] if isinstance(value, list) else value
 
 
-def _payload(value: object, limit: int) -> str | None:
+def _payload(value: "Any", limit: int) -> str | None:
     if value is None:
         return None
-    if isinstance(value, str):
+    if issubclass(type(value), str):
         return printable(cut(value, limit))
     plain = jsonable(value, nodes=limit, text=_STRING)
     text = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
