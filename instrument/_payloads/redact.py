@@ -209,7 +209,10 @@ def said_by(exc: BaseException, audience: "Audience") -> str | None:
     said = shown.get("args", MASK) if type(shown) is dict else shown
     if type(said) is tuple and len(said) == 1:
         said = said[0]
-    text = said if type(said) is str else text_of(said, _MOST_TEXT)
+    if type(said) is not str:
+        text = text_of(said, _MOST_TEXT)
+    else:
+        text = repr(said) if issubclass(type(exc), KeyError) else said
     for redactor in audience.redactors:
         if type(redactor) is Names:
             text = redactor.masked_text(text)

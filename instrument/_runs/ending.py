@@ -269,10 +269,9 @@ def _without_frames(exc: BaseException) -> BaseException:
 
     The traceback of that tells nothing, but has frames in which a body may hold the run.
     """
-    cls = exc.__class__
-    if cls is GeneratorExit or (
-        cls.__name__ == "CancelledError" and cls.__module__ == "asyncio.exceptions"
-    ):
+    cls = type(exc)
+    asyncio = sys.modules.get("asyncio.exceptions")
+    if cls is GeneratorExit or cls is getattr(asyncio, "CancelledError", None):
         return cls(*exc.args)
     return exc
 
