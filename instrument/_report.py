@@ -9,6 +9,7 @@ they may be what a redactor hides.
 import sys
 import weakref
 
+from instrument._interrupts import is_of_call
 from instrument._text import is_callers, printable
 
 TYPE_CHECKING = False
@@ -61,6 +62,27 @@ def failed(
         tells: False where its message may hold what a redactor hides, as it was raised
             from a payload: it is left out then.
         show: Gives the text of the traceback as it may be seen.
+
+    Raises:
+        BaseException: *exc* itself, where it is no failure of the handler: an interrupt,
+            or the cancellation of the call.
+    """
+    if is_of_call(exc):
+        raise exc
+    failed_apart(handler, event, exc, stops=stops, tells=tells, show=show)
+
+
+def failed_apart(
+    handler: object,
+    event: str,
+    exc: BaseException,
+    *,
+    stops: bool = False,
+    tells: bool = True,
+    show: "Callable[[str], object] | None" = None,
+) -> None:
+    """
+    Report it where no call is above that *exc* could reach: in a thread of our own.
     """
     counts = _counts_of(handler)
     count = counts[event] = counts.get(event, 0) + 1
@@ -69,7 +91,8 @@ def failed(
     name = described(handler)
     if count == 1:
         message = f"{name} failed at {event}; the call goes on without it"
-        complain(message, exc, tells=tells, show=show)
+        if not complain(message, exc, tells=tells, show=show):
+            counts[event] = 0  # the next one is told, if there is room again
     elif count in (10, 100, 1_000, 10_000, 100_000, 1_000_000):
         complain(f"{name} has failed {count} times at {event}", None)
 
@@ -89,7 +112,7 @@ def unread(
     """
     if is_callers(exc):
         raise exc
-    failed(read, event, exc, tells=tells)
+    failed_apart(read, event, exc, tells=tells)
 
 
 def failures(handler: object) -> "dict[str, int]":
@@ -105,27 +128,47 @@ def complain(
     *,
     tells: bool = True,
     show: "Callable[[str], object] | None" = None,
-) -> None:
+) -> bool:
     """
     Write *message* to loguru at ERROR, with the traceback of *exc* if there is one.
 
     Args:
         tells: False leaves out what *exc* says.
         show: Gives the text of the traceback as it may be seen.
-    """
-    from loguru import logger  # 110 ms, and most processes never need it
 
+    Returns:
+        Whether it could be written: the stack may be full, or memory.
+    """
     try:
         text = printable(message)
         if exc is not None:
             text += _framed(_written(exc, tells=tells, show=show))
-        if Exit.has_begun:
-            print(text, file=sys.stderr)  # noqa: T201 - loguru may have closed its sinks
-            return
-        logger.opt(depth=2).error("{}", text)
+        logger = _logger()
+        if logger is None:
+            print(text, file=sys.stderr)  # noqa: T201 - the one place that is left
+        else:
+            logger.opt(depth=2).error("{}", text)
     except BaseException as failure:  # a log sink that fails must not hurt a call
         if is_callers(failure):
             raise
+        return False
+    return True
+
+
+def _logger() -> "Any":
+    """
+    Give loguru's logger; None at exit, when it may have closed its sinks, and where it
+    cannot be imported: no descriptor is left, or the stack is full.
+    """
+    if Exit.has_begun:
+        return None
+    try:
+        from loguru import logger  # 110 ms, and most processes never need it
+    except Exception as failure:
+        if is_callers(failure):
+            raise
+        return None
+    return logger
 
 
 def described(handler: object) -> str:

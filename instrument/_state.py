@@ -15,10 +15,12 @@ from itertools import takewhile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
+    from collections.abc import Callable, Iterator
+    from typing import Any, TypeVar
 
     from instrument._audience.plan import Layer, Plan
+
+    T = TypeVar("T")
 
 
 class Muted:
@@ -94,6 +96,22 @@ class muted:  # noqa: N801 - reads as what it is in a ``with``
 
     def __exit__(self, *exc: object) -> None:
         set_state(self._state)
+
+
+def mutely(act: "Callable[..., T]", *args: object) -> "T":
+    """
+    Call *act* while nobody hears; also an interrupt on the way back leaves nobody deaf.
+    """
+    state = get_state()
+    try:
+        try:
+            set_state(MUTED)
+            return act(*args)
+        finally:
+            set_state(state)
+    except BaseException:
+        set_state(state)
+        raise
 
 
 _held: "Any" = None

@@ -2,12 +2,9 @@
 Make text of unknown origin safe to show: models and tools write whatever they like.
 """
 
-import sys
+from instrument._interrupts import is_of_signal, traceback_of
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
+__all__ = ["cut", "is_callers", "printable", "safe_repr", "safe_str", "traceback_of"]
 
 _SHORT = 200
 
@@ -70,23 +67,7 @@ def is_callers(exc: BaseException) -> bool:
     """
     if issubclass(type(exc), (KeyboardInterrupt, GeneratorExit)):
         return True
-    signal = sys.modules.get("signal")
-    if signal is None:  # nobody can have set a handler
-        return False
-    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
-    codes = [getattr(handler, "__code__", None) for handler in handlers]
-    traceback = traceback_of(exc)
-    while traceback is not None:
-        if traceback.tb_frame.f_code in codes:
-            return True
-        traceback = traceback.tb_next
-    return False
-
-
-traceback_of: "Callable[[BaseException], TracebackType | None]" = (
-    BaseException.__dict__["__traceback__"].__get__
-)
-"""Give an exception's traceback, without asking the exception."""
+    return is_of_signal(exc)
 
 
 def cut(text: str, limit: int) -> str:

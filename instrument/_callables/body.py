@@ -32,8 +32,8 @@ class Body:
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
         self.state: Any = frame
-        self.inner: Any = None
         self.is_stepped = False
+        self.inner: Any = None  # the last: it is whole now
 
     def start(self) -> None:
         """
@@ -81,15 +81,19 @@ class Body:
         The same in async code.
         """
 
-    def abandon(self) -> None:
+    def abandon(self, exc: BaseException | None = None) -> None:
         """
-        End as left early, where the body can take no more step.
+        End as left early, or by *exc*, where the body can take no more step.
         """
-        outside = self.enter()
+        outside = get_state()
         try:
-            self.failed(GeneratorExit())
+            try:
+                self.enter()
+                self.failed(exc or GeneratorExit())
+            finally:
+                set_state(outside)
         finally:
-            set_state(outside)
+            set_state(outside)  # once more: an interrupt comes anywhere
             self.frame._outer = None
 
     def is_done(self) -> bool:
@@ -105,7 +109,7 @@ class Body:
         It was closed or dropped before its first step, or is an async generator whose
         loop is gone.
         """
-        if self.is_done():
+        if not hasattr(self, "inner") or self.is_done():
             return
         if not self.is_stepped and type(self.inner) is CoroutineType:
             self.inner.close()  # Python warns of the driver; once is enough

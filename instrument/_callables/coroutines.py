@@ -10,8 +10,8 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType, coroutine
 
 from instrument._callables.body import less_one, with_traceback
 from instrument._callables.generators import steps
-from instrument._state import set_state
-from instrument._text import traceback_of
+from instrument._interrupts import traceback_of
+from instrument._state import get_state, set_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,9 +70,7 @@ async def asteps(
             try:
                 item = await _resumed(step.__await__(), body)
             except StopAsyncIteration:
-                if issubclass(
-                    type(thrown), GeneratorExit
-                ):  # closed, and content with it
+                if issubclass(type(thrown), GeneratorExit):  # closed, and content
                     await _afinal(body, body.afailed, thrown)
                 else:
                     await _afinal(body, body.areturned, None)
@@ -87,14 +85,16 @@ async def asteps(
                 await _resumed(inner.aclose().__await__(), body)
                 await _afinal(body, body.afailed, exc)
                 raise
-            thrown = None
             try:
                 value = yield item
             except BaseException as exc:
                 step, thrown = inner.athrow(less_one(exc)), exc
             else:
-                step = inner.asend(value)
-    except BaseException:
+                step, thrown = inner.asend(value), None
+    except BaseException as exc:
+        if not body.is_done():  # an interrupt came in the way of its end
+            body.abandon(exc)
+            await inner.aclose()
         # or the traceback would keep the run, and the run the traceback
         body = thrown = step = value = item = None  # type: ignore[assignment]
         raise
@@ -102,16 +102,21 @@ async def asteps(
 
 async def _start(inner: "AsyncGenerator[Any, Any]", body: "Body") -> None:
     body.is_stepped = True
-    outside = body.enter()
+    outside = get_state()
     try:
-        pending = body.astart()
-        if pending is not None:
-            await pending
+        try:
+            body.enter()
+            pending = body.astart()
+            if pending is not None:
+                await pending
+        except BaseException:
+            await inner.aclose()
+            raise
+        finally:
+            body.leave(outside)
     except BaseException:
-        await inner.aclose()
+        set_state(outside)  # once more: an interrupt comes anywhere
         raise
-    finally:
-        body.leave(outside)
     body.opened()
 
 
@@ -128,7 +133,9 @@ async def followed(inner: "Coroutine[Any, Any, Any]", body: "Body") -> "Any":
             await _afinal(body, body.afailed, exc)
             raise
         await _afinal(body, body.areturned, result)
-    except BaseException:
+    except BaseException as exc:
+        if not body.is_done():  # an interrupt came in the way of its end
+            body.abandon(exc)
         body = None  # type: ignore[assignment]
         raise
     return result
@@ -141,44 +148,58 @@ def _resumed(inner: "Any", body: "Body") -> "Generator[Any, Any, Any]":
     """
     resume: Callable[[Any], Any] = inner.send
     value: Any = None
-    while True:
-        outside = body.enter()
-        try:
-            signal = resume(value)
-        except StopIteration as stop:
-            body.leave(outside)
-            return stop.value
-        except BaseException:
-            body.leave(outside)
-            # the traceback keeps this frame, and the run the traceback
-            body = inner = outside = value = resume = None  # type: ignore[assignment]
-            raise
-        body.leave(outside)
-        try:
-            value = yield signal
-        except GeneratorExit as exc:
-            outside = body.enter()
-            try:  # close() of an async generator's step tells its body nothing
-                inner.throw(exc)
-            except (StopIteration, StopAsyncIteration):
-                raise exc from None
-            finally:
+    outside: Any = None
+    try:
+        while True:
+            outside = get_state()
+            try:
+                body.enter()
+                signal = resume(value)
+            except StopIteration as stop:
                 body.leave(outside)
-            raise RuntimeError("the body ignored GeneratorExit") from None
-        except BaseException as exc:
-            resume, value = inner.throw, exc
-        else:
-            resume = inner.send
+                return stop.value
+            except BaseException:
+                body.leave(outside)
+                raise
+            body.leave(outside)
+            outside = None
+            try:
+                value = yield signal
+            except GeneratorExit as exc:
+                outside = get_state()
+                try:  # close() of an async generator's step tells its body nothing
+                    body.enter()
+                    inner.throw(exc)
+                except (StopIteration, StopAsyncIteration):
+                    raise exc from None
+                finally:
+                    body.leave(outside)
+                raise RuntimeError("the body ignored GeneratorExit") from None
+            except BaseException as exc:
+                resume, value = inner.throw, exc
+            else:
+                resume = inner.send
+    except BaseException:
+        if outside is not None:  # an interrupt may have come on the way back to it
+            set_state(outside)
+        # the traceback keeps this frame, and the run the traceback
+        body = inner = outside = value = resume = None  # type: ignore[assignment]
+        raise
 
 
 async def _aitem(body: "Body", item: object) -> None:
-    outside = body.enter()
+    outside = get_state()
     try:
-        pending = body.aitem(item)
-        if pending is not None:
-            await pending
-    finally:
-        body.leave(outside)
+        try:
+            body.enter()
+            pending = body.aitem(item)
+            if pending is not None:
+                await pending
+        finally:
+            body.leave(outside)
+    except BaseException:
+        set_state(outside)  # once more: an interrupt comes anywhere
+        raise
 
 
 async def _afinal(
@@ -187,14 +208,21 @@ async def _afinal(
     """
     Tell the end, from the body's state; it leaves the consumer's.
     """
-    outside = body.enter()
+    outside = get_state()
     try:
-        pending = tell(value)
-        if pending is not None:
-            await pending
-    finally:
-        set_state(outside)  # what the body has left open is not the consumer's
-        body.frame._outer = None
+        try:
+            body.enter()
+            pending = tell(value)
+            if pending is not None:
+                await pending
+        finally:
+            set_state(outside)  # what the body has left open is not the consumer's
+            body.frame._outer = None
+    except BaseException as exc:
+        set_state(outside)  # once more: an interrupt comes anywhere
+        if not body.is_done():
+            body.abandon(exc)
+        raise
 
 
 def _unregistered(inner: "AsyncGenerator[Any, Any]") -> "Awaitable[Any]":

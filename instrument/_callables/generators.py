@@ -13,7 +13,7 @@ from instrument._state import get_state, set_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
     from typing import Any
 
     from instrument._callables.body import Body
@@ -29,23 +29,21 @@ def steps(
         is_begun: True where *inner* has been stepped: it waits, as *inner* does, to be
             stepped on, after a first step that gives None.
     """
-    resume: Callable[[Any], Any] = inner.send
-    send, value = resume, None
+    resume, send, value = inner.send, inner.send, None
     if is_begun:
         try:
             value = yield
         except BaseException as exc:
             resume, value = inner.throw, less_one(exc)
+    outside = get_state()
     try:
-        outside = _start(inner, body)
+        _start(inner, body)
         frame, tell = body.frame, body.tell()
         while True:
             try:
                 item = resume(value)
             except StopIteration as stop:
-                is_closed = resume != send and issubclass(type(value), GeneratorExit)
-                _finish(body, outside, value if is_closed else None, stop.value)
-                return stop.value
+                return _returned(body, outside, resume != send and value, stop.value)
             except BaseException as exc:
                 _finish(body, outside, exc)
                 raise
@@ -53,34 +51,41 @@ def steps(
             try:
                 tell(item)
             except BaseException as exc:
-                _stop(inner, body, (outside, state), exc)
+                _stop(inner, body, state, outside, exc)
                 raise
             set_state(outside)
-            frame._outer = None
-            resume = send
+            frame._outer, outside, resume = None, None, send
             try:
                 value = yield item
             except BaseException as exc:
                 resume, value = inner.throw, less_one(exc)
             frame._outer = outside = get_state()
             set_state(state)
-    finally:  # or a traceback would keep the run, and the run the traceback
+    except BaseException as exc:
+        _mend(inner, body, outside, exc)
+        # or the traceback would keep the run, and the run the traceback
         body = frame = tell = value = state = outside = None  # type: ignore[assignment]
+        raise
 
 
-def _start(inner: "Generator[Any, Any, Any]", body: "Body") -> "Any":
+def _start(inner: "Generator[Any, Any, Any]", body: "Body") -> None:
     """
-    Enter the body's state, and give the consumer's.
+    Enter the body's state.
     """
     body.is_stepped = True
-    outside = body.enter()
+    body.enter()
     try:
         body.start()
     except BaseException:
         inner.close()
         raise
     body.opened()
-    return outside
+
+
+def _returned(body: "Body", outside: object, thrown: object, value: "Any") -> "Any":
+    is_closed = issubclass(type(thrown), GeneratorExit)
+    _finish(body, outside, thrown if is_closed else None, value)  # type: ignore[arg-type]
+    return value
 
 
 def _finish(
@@ -103,13 +108,36 @@ def _finish(
         body.frame._outer = None
 
 
+def _mend(
+    inner: "Generator[Any, Any, Any]",
+    body: "Body",
+    outside: "Any",
+    exc: BaseException,
+) -> None:
+    """
+    End what an interrupt has kept from it; else all has been done.
+
+    Args:
+        outside: The consumer's state; None while it is the state of now.
+    """
+    try:
+        if not body.is_done():
+            with suppress(RuntimeError, ValueError):  # it yields on, or is running
+                inner.close()
+            body.abandon(exc)
+    finally:
+        if outside is not None:
+            set_state(outside)
+            body.frame._outer = None
+
+
 def _stop(
     inner: "Generator[Any, Any, Any]",
     body: "Body",
-    states: "tuple[object, object]",
+    state: object,
+    outside: object,
     exc: BaseException,
 ) -> None:
-    outside, state = states
     set_state(state)
     with suppress(RuntimeError):  # it yields on; what is raised already counts more
         inner.close()

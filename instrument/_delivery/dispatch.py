@@ -6,11 +6,13 @@ A handler that answers with a coroutine is awaited in place in async code, and q
 in sync code; the loop goes on behind it either way.
 """
 
+from contextlib import suppress
 from functools import partial
 
 from instrument import _ids, _report
 from instrument._audience.listener import EVENTS
-from instrument._delivery.loops import cancellations
+from instrument._delivery.loops import cancellations, close_unserved
+from instrument._interrupts import UNTOLD, is_heard, is_of_call
 from instrument._payloads.event import Event
 from instrument._state import MUTED, set_state
 
@@ -50,8 +52,8 @@ class Delivery:
     One event on its way through its receivers.
 
     Attributes:
-        error: The first error of a handler that has ``raise_error``; it is raised
-            when all have heard.
+        error: What is raised when all have heard: the first error of a handler that
+            has ``raise_error``, or what interrupted one.
     """
 
     __slots__ = (
@@ -87,18 +89,42 @@ class Delivery:
         self._answer: tuple[Any, Listener, Layer] | None = None
         self.error: BaseException | None = None
 
-    def after(
-        self, count: int, answer: object, exc: BaseException | None = None
-    ) -> "Delivery":
+    def after(self, count: int, answer: object) -> "Delivery":
         """
-        Go on behind the first *count* receivers, of whom the last answered or raised.
+        Go on behind the first *count* receivers, of whom the last answered.
         """
         self._index = count
         _, listener, layer, _ = self._receivers[count - 1]
         self._answer = (answer, listener, layer)
-        if exc is not None:
+        return self
+
+    def broken(self, count: int, answer: object, exc: BaseException) -> "Delivery":
+        """
+        Go on behind the first *count* receivers: at the next one came *exc*.
+
+        Args:
+            answer: What that one has answered; else `UNTOLD`.
+        """
+        self._index = count
+        if is_of_call(exc):
+            self.error = exc
+            if count == len(self._receivers) or not is_heard(exc, answer):
+                return self
+        self._index += 1
+        _, listener, layer, _ = self._receivers[count]
+        self._answer = None if answer is UNTOLD else (answer, listener, layer)
+        if self.error is not exc:
             self._caught(listener, exc)
         return self
+
+    def go_on(self, count: int, answer: object, exc: BaseException | None) -> None:
+        """
+        Finish behind the first *count*: as `after`, or as `broken` where there is *exc*.
+        """
+        if exc is None:
+            self.after(count, answer).now()
+        else:
+            self.broken(count, answer, exc).now()
 
     def step(self) -> "Waiting | None":
         """
@@ -113,17 +139,17 @@ class Delivery:
                 return answer
             if self._index == len(self._receivers):
                 return None
-            method, listener, layer, native = self._receivers[self._index]
-            self._index += 1
+            index, result = self._index, UNTOLD
+            method, listener, layer, native = self._receivers[index]
             try:
                 if native:
                     result = method(self._native(), run=self._run)
                 else:
                     result = method(*self._args, **self._kwargs)
-            except (Exception, SystemExit) as exc:
-                self._caught(listener, exc)
-            else:
+                self._index = index + 1
                 self._answer = (result, listener, layer)
+            except BaseException as exc:
+                self.broken(index, result, exc)
 
     def now(self) -> None:
         """
@@ -132,11 +158,17 @@ class Delivery:
         Raises:
             Exception: `error`.
         """
+        self.told()
+        if self.error is not None:
+            self.stop()
+
+    def told(self) -> None:
+        """
+        Have all hear who have not yet, without raising what they raised.
+        """
         waiting = self.step()
         while waiting is not None:
             waiting = self.put_off(waiting)
-        if self.error is not None:
-            self.stop()
 
     def stop(self) -> "NoReturn":
         """
@@ -151,13 +183,22 @@ class Delivery:
     def put_off(self, waiting: "Waiting") -> "Waiting | None":
         """
         Queue what is to be served, and go on.
-        """
-        from instrument._delivery import (
-            lanes as _lanes,
-        )  # imports asyncio; most processes have no need
 
+        Where no thread or descriptor is to be had, it is not served, and that reported.
+        """
         result, listener, layer = waiting
-        self._stop_by(listener, _lanes.queue(result, listener, layer, self._event))
+        exc: BaseException | None
+        try:
+            from instrument._delivery import (
+                lanes as _lanes,
+            )  # imports asyncio; most processes have no need
+
+            exc = _lanes.queue(result, listener, layer, self._event)
+        except Exception as failure:
+            close_unserved(result)
+            _report.failed(listener.handler, self._event, failure)
+            exc = failure
+        self._stop_by(listener, exc)
         return self.step()
 
     async def later(self, waiting: "Waiting | None") -> None:
@@ -169,16 +210,12 @@ class Delivery:
             CancelledError: If the task is cancelled meanwhile; the others hear all
                 the same.
         """
-        from instrument._delivery import lanes as _lanes
-
         while waiting is not None:
             result, listener, layer = waiting
             try:
-                exc = await _lanes.in_place(result, listener, layer, self._event)
+                exc = await _served(result, listener, layer, self._event)
             except BaseException as left:
-                waiting = self.step()
-                while waiting is not None:
-                    waiting = self.put_off(waiting)
+                self.told()
                 if isinstance(left, (GeneratorExit, *cancellations())):
                     # its traceback tells nothing, and has frames that hold the run
                     left.with_traceback(None)
@@ -189,30 +226,38 @@ class Delivery:
         if self.error is not None:
             self.stop()
 
-    async def later_muted(self, waiting: "Waiting", state: object) -> None:
+    async def later_from(self, state: object, waiting: "Waiting") -> None:
         """
-        Finish in async code, mute, and go back to *state*.
+        The same from *state*, to which it goes back.
         """
-        set_state(MUTED)
         try:
-            await self.later(waiting)
-        finally:
-            set_state(state)
+            try:
+                set_state(MUTED)
+                await self.later(waiting)
+            finally:
+                set_state(state)
+        except BaseException:
+            set_state(state)  # once more: an interrupt comes anywhere
+            raise
 
     def _caught(self, listener: "Listener", exc: BaseException) -> None:
         if type(exc) is TypeError:
-            from instrument._audience import slips as _slips
-
-            is_native = self._receivers[self._index - 1][3]
-            event = "on_event" if is_native else self._event
-            rest = ("run",) if is_native else self._kwargs
-            _slips.note_what_is_given(exc, event, (*EVENTS[event][0], *rest))
+            with suppress(ImportError, OSError):  # no descriptor is to be had
+                self._note_what_is_given(exc)
         run = self._run
         show = None if run._audience.shows_all else partial(run._cleared, name="error")
         _report.failed(
             listener.handler, self._event, exc, stops=listener.raises, show=show
         )
         self._stop_by(listener, exc)
+
+    def _note_what_is_given(self, exc: BaseException) -> None:
+        from instrument._audience import slips as _slips
+
+        is_native = self._receivers[self._index - 1][3]
+        event = "on_event" if is_native else self._event
+        rest = ("run",) if is_native else self._kwargs
+        _slips.note_what_is_given(exc, event, (*EVENTS[event][0], *rest))
 
     def _stop_by(self, listener: "Listener", exc: BaseException | None) -> None:
         if exc is not None and listener.raises and self.error is None:
@@ -222,6 +267,18 @@ class Delivery:
         if self._record is None:
             self._record = record_of(self._run, self._event, self._data(self._run))
         return self._record
+
+
+async def _served(
+    awaitable: "Awaitable[Any]", listener: "Listener", layer: "Layer", event: str
+) -> BaseException | None:
+    try:
+        from instrument._delivery import lanes as _lanes
+    except Exception as exc:  # no descriptor is to be had
+        close_unserved(awaitable)
+        _report.failed(listener.handler, event, exc)
+        return exc
+    return await _lanes.in_place(awaitable, listener, layer, event)
 
 
 def record_of(run: "Run", event: str, data: "dict[str, Any]") -> Event:

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from instrument import _report
 from instrument._audience.plan import Layer, Options
 from instrument._delivery import loops as _loops
-from instrument._state import MUTED, PROCESS, muted, set_state
+from instrument._state import MUTED, PROCESS, get_state, muted, mutely, set_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,20 +60,32 @@ def flush(layer: "Layer") -> None:
     """
     Serve what is queued in background, then flush the handlers of a block left.
     """
-    left = iter(layer.options.listeners)
-    with muted():
-        try:
-            if layer.lanes:
-                from instrument._delivery import lanes as _lanes
+    mutely(_flush_all, layer)
 
-                _lanes.wait([layer])
-            for listener in left:
-                _flush(listener, layer)
-        finally:
-            for (
-                listener
-            ) in left:  # Ctrl-C in one: those behind are flushed all the same
-                _flush(listener, layer)
+
+def _flush_all(layer: "Layer") -> None:
+    left = iter(layer.options.listeners)
+    try:
+        if layer.lanes:
+            _wait(layer)
+        for listener in left:
+            _flush(listener, layer)
+    finally:
+        for listener in left:  # Ctrl-C in one: those behind are flushed all the same
+            _flush(listener, layer)
+
+
+def _wait(layer: "Layer") -> None:
+    """
+    Wait for what is queued in background; where it can go nowhere, that is reported.
+    """
+    try:
+        from instrument._delivery import lanes as _lanes
+
+        _lanes.wait([layer])
+    except Exception as exc:  # no thread or descriptor is to be had
+        for lane in list((layer.lanes or {}).values()):
+            _report.failed(lane.listener.handler, "flush", exc)
 
 
 async def aflush(layer: "Layer", *, shielded: bool = False) -> None:
@@ -83,6 +95,15 @@ async def aflush(layer: "Layer", *, shielded: bool = False) -> None:
     Args:
         shielded: A task that was cancelled serves behind a shield, at most 30 s.
     """
+    state = get_state()
+    try:
+        await _aflush_all(layer, shielded=shielded)
+    except BaseException:
+        set_state(state)  # an interrupt may have come on the way back to it
+        raise
+
+
+async def _aflush_all(layer: "Layer", *, shielded: bool) -> None:
     left = iter(layer.options.listeners)
     with muted():
         try:
@@ -150,11 +171,17 @@ async def _flush_later(
 
 def _flush(listener: "Listener", layer: "Layer") -> None:
     result = flushed(listener)
-    if _is_awaitable(result):
+    if not _is_awaitable(result):
+        return
+    try:
         from instrument._delivery import lanes as _lanes
 
         _lanes.lane_of(listener, layer).put(result, "flush")
-        _lanes.wait([layer])
+    except Exception as exc:  # no thread or descriptor is to be had
+        _loops.close_unserved(result)
+        _report.failed(listener.handler, "flush", exc)
+    else:
+        _wait(layer)
 
 
 async def _aflush(listener: "Listener") -> None:
@@ -167,7 +194,7 @@ async def _aflush(listener: "Listener") -> None:
 async def _awaited(listener: "Listener", result: "Any") -> None:
     try:
         await result
-    except (Exception, SystemExit) as exc:
+    except BaseException as exc:
         _report.failed(listener.handler, "flush", exc)
 
 
@@ -178,7 +205,7 @@ def _is_awaitable(result: object) -> bool:
 def _guarded(listener: "Listener", method: "Callable[[], Any] | None") -> "Any":
     try:
         return None if method is None else method()
-    except (Exception, SystemExit) as exc:
+    except BaseException as exc:
         _report.failed(listener.handler, "flush", exc)
         return None
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from instrument import _report
 from instrument._delivery import loops as _loops
+from instrument._interrupts import is_of_call
 from instrument._state import MUTED, set_state
 
 TYPE_CHECKING = False
@@ -73,13 +74,12 @@ class Lane:
             try:
                 if awaitable is not None:
                     await awaitable
-            except (Exception, SystemExit) as failure:
+            except BaseException as failure:
                 exc = failure
-                _report.failed(self.listener.handler, event, failure)
-            except cancelled as failure:
-                exc = failure
-                if self._task is None:  # not ours to swallow
-                    raise
+                if not is_of_call(failure):
+                    _report.failed(self.listener.handler, event, failure)
+                elif self._task is None or not isinstance(failure, cancelled):
+                    raise  # not ours to swallow
             finally:
                 _finish(done, exc)
 
@@ -123,6 +123,8 @@ class Lane:
         try:
             done.result(_loops.WAIT_S)
         except TimeoutError as exc:
+            if is_of_call(exc):
+                raise
             what = f"flush (waited {_loops.WAIT_S:.0f} s)"
             _report.failed(self.listener.handler, what, exc)
 
@@ -140,7 +142,7 @@ class Lane:
         while other._items:
             awaitable, event, done = other._items.popleft()
             if other.forks != _loops.Forks.count:  # the parent process serves it
-                _close(awaitable)
+                _loops.close_unserved(awaitable)
                 _finish(done, None)
                 continue
             moved = self.put(awaitable, event)
@@ -264,7 +266,7 @@ async def in_place(
             raise
     try:
         await awaitable
-    except (Exception, SystemExit) as exc:
+    except BaseException as exc:
         _report.failed(listener.handler, event, exc)
         return exc
     return None
@@ -311,9 +313,3 @@ def _finish(done: "Future[None]", exc: BaseException | None) -> None:
         done.set_result(None)
     else:
         done.set_exception(exc)
-
-
-def _close(awaitable: "Awaitable[Any] | None") -> None:
-    close = getattr(awaitable, "close", None)
-    if close is not None:
-        close()

@@ -63,6 +63,15 @@ def cancellations() -> "tuple[type[BaseException], ...]":
     )
 
 
+def close_unserved(awaitable: object) -> None:
+    """
+    Close what a handler gave to be awaited, and nobody can: Python would warn of it.
+    """
+    close = getattr(awaitable, "close", None)
+    if close is not None:
+        close()
+
+
 class Background:
     """
     One daemon thread with a loop, started when first needed.
@@ -111,15 +120,20 @@ class Background:
         import asyncio
         import threading
 
-        loop = asyncio.new_event_loop()
         started = threading.Event()
+        loop = asyncio.new_event_loop()
 
         def serve() -> None:
             self._thread_id = get_ident()
             loop.call_soon(started.set)
             loop.run_forever()
 
-        threading.Thread(target=serve, name="instrument", daemon=True).start()
+        try:
+            threading.Thread(target=serve, name="instrument", daemon=True).start()
+        except BaseException:  # no thread is to be had
+            loop.close()
+            raise
+        self._loop = loop
         started.wait()
         return loop
 

@@ -18,7 +18,7 @@ from instrument._payloads.fields import (
     read,
     repr_of,
 )
-from instrument._text import cut
+from instrument._text import cut, is_callers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ def encoded(value: object, memo: "Memo | None" = None) -> str:
     write = _encoder()
     try:
         text = write(value) if _is_plain(value) else None
-    except Exception:  # what JSON lacks: an object, nan, a key that is no name
+    except Exception as exc:  # what JSON lacks: an object, nan, a key that is no name
+        if is_callers(exc):
+            raise
         text = None
     if text is None or len(text) > _SMALL_TEXT:
         return write(jsonable(value, memo=memo))

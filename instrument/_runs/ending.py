@@ -11,6 +11,7 @@ from instrument import _ids
 from instrument._delivery.dispatch import Delivery, keywords
 from instrument._delivery.flush import aflush_given, flush_given
 from instrument._delivery.loops import cancellations, shield
+from instrument._interrupts import UNTOLD, is_of_call
 from instrument._payloads.answers import LLMResult
 from instrument._payloads.redact import said_by
 from instrument._runs.opening import endings, open_parent
@@ -48,57 +49,143 @@ def finish(run: Run, outputs: object) -> None:
     """
     if run._ended_ns is not None:
         return
-    state = get_state()
-    parent = run._parent
-    outer = run._outer
-    if (
-        (state is run or outer is None)
-        and (parent is None or parent._ended_ns is None)
-        and not run._open_children
-    ):
-        run._ended_ns = _ids.clock_ns()  # `_close`, where nothing is out of order
-        run.status = "ok"
-        after = outer if state is run else state
-        run._outer = None
-        set_state(MUTED)
-    else:
-        after = _close(run, "ok")
+    state, outer, rest = get_state(), run._outer, UNTOLD
+    after = outer if state is run else state
     try:
+        parent = run._parent
+        if (
+            (state is run or outer is None)
+            and (parent is None or parent._ended_ns is None)
+            and not run._open_children
+        ):
+            run._ended_ns = _ids.clock_ns()  # `_close`, where nothing is out of order
+            run.status = "ok"
+            run._outer = None
+            set_state(MUTED)
+        else:
+            after = _close(run, "ok")
         rest = returning(run, outputs)
         if rest is not None:
             rest.now()
-    finally:
         run._call = None
         set_state(after)
+    except BaseException as exc:
+        if rest is UNTOLD:  # as if it had not begun to end
+            run._ended_ns, run._outer = None, outer
+            set_state(state)
+            _fail(run, exc)
+        else:
+            _complete(run, rest, after)
+        raise
+    finally:
         if run._layers:
             flush_given(run)
     if run.parent_id is None and run._audience.waits:
         _wait_for_background(run)
 
 
-def fail(run: Run, exc: BaseException) -> None:
+def fail(run: Run, exc: BaseException, before: object = None) -> None:
     """
     End *run* with what was raised in it, and go back to the state before it.
+
+    Args:
+        before: That state, where an interrupt may have come even before the start.
 
     Raises:
         Exception: What a handler with ``raise_error`` raised.
     """
     if run._ended_ns is not None:
         return
-    if issubclass(type(exc), RecursionError):
-        _recover(run, exc)  # type: ignore[arg-type]
-    after = _close(run, _status(exc), exc)
+    if before is not None and get_state() is before:
+        discard(run)
+        return
     try:
-        rest = failing(run, exc)
-        if rest is not None:
-            rest.now()
+        _fail(run, exc)
+    except BaseException as interrupt:
+        if run._ended_ns is None:  # nobody has been told yet
+            _fail(run, interrupt)
+        raise
     finally:
-        run._call = None
-        set_state(after)
         if run._layers:
             flush_given(run)
     if run.parent_id is None and run._audience.waits:
         _wait_for_background(run)
+
+
+def _fail(run: Run, exc: BaseException) -> None:
+    state, outer, rest = get_state(), run._outer, UNTOLD
+    after = outer if state is run else state
+    try:
+        if state is not run and _leaves_others(exc):
+            _recover(run, exc)
+        after = _close(run, _status(exc), exc)
+        rest = failing(run, exc)
+        if rest is not None:
+            rest.now()
+        run._call = None
+        set_state(after)
+    except BaseException:
+        if rest is UNTOLD:
+            run._ended_ns, run._outer = None, outer
+            set_state(state)
+        else:
+            _complete(run, rest, after)
+        raise
+
+
+def _complete(run: Run, rest: "Delivery | None", after: object) -> None:
+    """
+    Let those hear the end who have not, since an interrupt came in the midst of it.
+
+    Where a handler has stopped it, all have heard.
+    """
+    try:
+        if rest is not None:
+            set_state(MUTED)
+            rest.told()
+    finally:
+        run._call = None
+        set_state(after)
+
+
+def discard(run: Run) -> None:
+    """
+    End *run*, of whose start nobody has been told; it may have ended.
+    """
+    if run._ended_ns is not None:
+        return
+    state = get_state()
+    try:
+        after = _close(run, "abandoned")
+    finally:
+        set_state(state)
+    run._call = None
+    set_state(after)
+
+
+def mend(run: Run, before: object, exc: BaseException) -> None:
+    """
+    End *run* where an interrupt has kept others from it, and go back to the state
+    *before* it; whoever has opened it does this last.
+    """
+    try:
+        if run._ended_ns is None:
+            fail(run, exc)
+    finally:
+        now = get_state()
+        if now is not before and _is_left_over(now, run, exc):
+            set_state(before)
+
+
+def _is_left_over(state: "Any", run: Run, exc: BaseException) -> bool:
+    """
+    Tell whether *state* is one in which *run*, which has ended, has kept this Context.
+    """
+    if state is MUTED:  # a coroutine is closed from anywhere, also by a handler
+        return not issubclass(type(exc), GeneratorExit)
+    if state.__class__ is Run and state._ended_ns is not None:
+        return True
+    return any(link is run for link in chain(state))
 
 
 def afinish(run: Run, outputs: object) -> "Pending | None":
@@ -147,8 +234,12 @@ def _aend(
     tell: "Callable[[Run, Any], Delivery | None]",
     value: object,
 ) -> "Pending | None":
-    after = _close(run, status, value)
+    state, outer, rest = get_state(), run._outer, UNTOLD
+    after = outer if state is run else state
     try:
+        if state is not run and tell is failing and _leaves_others(value):  # type: ignore[arg-type]
+            _recover(run, value)  # type: ignore[arg-type]
+        after = _close(run, status, value)
         rest = tell(run, value)
         waiting = None if rest is None else rest.step()
         if rest is None or (waiting is None and rest.error is None):
@@ -161,10 +252,15 @@ def _aend(
             waiting = rest.put_off(waiting)
         if status == "cancelled":
             return _settle_later(run, rest, after)
-    except BaseException:
         set_state(after)
+    except BaseException as exc:
+        if rest is UNTOLD:
+            run._ended_ns, run._outer = None, outer
+            set_state(state)
+            _fail(run, exc)
+        else:
+            _complete(run, rest, after)
         raise
-    set_state(after)
     if rest.error is not None:
         rest.stop()
     return None
@@ -194,9 +290,11 @@ async def _settle_later(run: Run, rest: "Delivery", after: object) -> None:
         rest.stop()
 
 
-def returning(run: Run, outputs: object) -> Delivery | None:
+def returning(run: Run, outputs: object) -> Delivery | None:  # type: ignore[return]
     """
     Take what *run* returned, and tell it; give what is left to do.
+
+    It ends without ``return None``, at which an interrupt would not be caught.
     """
     kind = run._kind
     if outputs is ALREADY_SET:
@@ -219,10 +317,9 @@ def returning(run: Run, outputs: object) -> Delivery | None:
     value = guarded(run, kind.ended) if is_made else run._outputs
     if receivers.native:
         return _ending(run, receivers, value)
-    count = 0
+    count, result = 0, UNTOLD
     try:
         for method in receivers.methods:
-            count += 1
             result = method(
                 value,
                 run_id=run.id,
@@ -233,10 +330,10 @@ def returning(run: Run, outputs: object) -> Delivery | None:
                 run=run,
             )
             if result is not None:
-                return _ending(run, receivers, value).after(count, result)
-    except (Exception, SystemExit) as exc:
-        return _ending(run, receivers, value).after(count, None, exc)
-    return None
+                return _ending(run, receivers, value).after(count + 1, result)
+            count, result = count + 1, UNTOLD
+    except BaseException as exc:
+        return _ending(run, receivers, value).broken(count, result, exc)
 
 
 def _ending(run: Run, receivers: "Receivers", value: "Any") -> Delivery:
@@ -350,9 +447,19 @@ def _close(run: Run, status: str, exc: object = None) -> "Any":
     return after
 
 
-def _recover(run: Run, exc: RecursionError) -> None:
+def _leaves_others(exc: BaseException) -> bool:
     """
-    End what is above *run* and could not be ended where the stack was full.
+    Tell whether *exc* may have kept those below from their end.
+    """
+    if issubclass(type(exc), (GeneratorExit, *cancellations())):
+        return False
+    return issubclass(type(exc), RecursionError) or is_of_call(exc)
+
+
+def _recover(run: Run, exc: BaseException) -> None:
+    """
+    End what is above *run* and could not be ended where the stack was full, or an
+    interrupt came.
     """
     state = get_state()
     if all(link is not run for link in chain(state)):
@@ -361,7 +468,7 @@ def _recover(run: Run, exc: RecursionError) -> None:
         outer = state._outer
         fail(state, exc)
         state = outer
-    set_state(run)
+    set_state(run if issubclass(type(exc), RecursionError) else state)
 
 
 def _status(exc: BaseException) -> str:

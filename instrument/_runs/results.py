@@ -9,7 +9,7 @@ from instrument import _report
 from instrument._payloads.answers import Answer, Unread, answer_of
 from instrument._payloads.messages import get, is_dict, is_pydantic
 from instrument._state import muted
-from instrument._text import safe_repr
+from instrument._text import is_callers, safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument._payloads.kinds import Kind
+    from instrument._runs.opening import Binding
     from instrument._runs.run import Run
 
 CONTAINERS: "frozenset[Any]" = frozenset(
@@ -117,14 +118,59 @@ def contained(value: "Any") -> "Any":
     return guarded(value, _copy) if is_container(value) else value
 
 
+def all_contained(inputs: "dict[str, Any]") -> "dict[str, Any]":
+    """
+    Give *inputs* with each container as one of their own.
+    """
+    try:
+        for value in inputs.values():
+            if type(value) in CONTAINERS:
+                return {k: contained(v) for k, v in inputs.items()}
+    except Exception as exc:  # a class that has no hash
+        pass_on(exc)
+        return {k: contained(v) for k, v in inputs.items()}
+    return inputs
+
+
 def is_container(value: object) -> bool:
     """
     Tell whether it is one that is copied.
     """
     try:
         return type(value) in CONTAINERS
-    except Exception:  # a class that has no hash
+    except Exception as exc:  # a class that has no hash
+        pass_on(exc)
         return False
+
+
+def pass_on(exc: BaseException) -> None:
+    """
+    Raise *exc* again where it is the caller's, as an interrupt is.
+    """
+    if is_callers(exc):
+        raise exc
+
+
+def bound_by(
+    binding: "Binding",
+    args: "tuple[Any, ...]",
+    kwargs: "dict[str, Any]",
+    instance: object,
+) -> "dict[str, Any]":
+    """
+    Bind a call's inputs by name, by what has been prepared for it if that fits.
+    """
+    key = type(args[0]) if binding.keyed and args else None
+    try:
+        bind = binding.quick.get(key) if instance is None else None
+        return bind(*args, **kwargs)  # type: ignore[misc]
+    except Exception as exc:  # not prepared yet, or a call that does not fit
+        pass_on(exc)
+    try:
+        return binding.bound(args, kwargs, instance)
+    except BaseException as failure:  # what it needs cannot be imported
+        _report.unread(binding, "binding inputs", failure)
+        return {}
 
 
 def named(inputs: object, name: str) -> "dict[str, Any]":

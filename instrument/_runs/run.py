@@ -11,8 +11,15 @@ from instrument._payloads.answers import Unread
 from instrument._payloads.event import Usage
 from instrument._payloads.messages import get, is_dict
 from instrument._payloads.redact import redacted, said_by
-from instrument._runs.results import CONTAINERS, as_text, contained, failure_of, guarded
-from instrument._state import MUTED, Frame, get_state, muted, set_state
+from instrument._runs.results import (
+    all_contained,
+    as_text,
+    bound_by,
+    contained,
+    failure_of,
+    guarded,
+)
+from instrument._state import MUTED, Frame, get_state, mutely, set_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -276,12 +283,14 @@ class Run(Frame):
             channel: ``text``, ``reasoning`` or ``tool_call``.
         """
         state = get_state()
-        rest = self._token(text, chunk, channel)
         try:
+            rest = self._token(text, chunk, channel)
             if rest is not None:
                 rest.now()
-        finally:
             set_state(state)
+        except BaseException:
+            set_state(state)
+            raise
 
     def token_after(
         self,
@@ -293,9 +302,9 @@ class Run(Frame):
     ) -> None:
         """
         Go on with a token behind the first *count* handlers, who have heard it; the
-        last of them returned *answer*, or raised *exc*.
+        last of them returned *answer*, or at the next one, of whom that is, came *exc*.
         """
-        self._token_delivery(text, chunk, "text").after(count, answer, exc).now()
+        self._token_delivery(text, chunk, "text").go_on(count, answer, exc)
 
     def atoken(
         self, text: str, chunk: object = None, channel: str = "text"
@@ -304,16 +313,19 @@ class Run(Frame):
         The same in async code: what it returns is to be awaited, if it is not None.
         """
         state = get_state()
-        rest = self._token(text, chunk, channel)
+        pending = None
         try:
+            rest = self._token(text, chunk, channel)
             waiting = None if rest is None else rest.step()
             if rest is not None and waiting is not None:
-                return rest.later_muted(waiting, state)
-            if rest is not None:
+                pending = rest.later_from(state, waiting)
+            elif rest is not None:
                 rest.now()
-        finally:
             set_state(state)
-        return None
+        except BaseException:
+            set_state(state)
+            raise
+        return pending
 
     def text(self, text: str) -> None:
         """
@@ -399,25 +411,14 @@ class Run(Frame):
         if not self._audience.capture:
             self._inputs = self._kind.inputs_of({})
             return
-        key = type(args[0]) if binding.keyed and args else None
-        try:
-            bind = binding.quick.get(key) if instance is None else None
-            inputs = bind(*args, **kwargs)  # type: ignore[misc]
-        except Exception:  # not prepared yet, or a call that does not fit
-            inputs = binding.bound(args, kwargs, instance)
+        inputs = bound_by(binding, args, kwargs, instance)
         if self._audience.redactors:
             shown: Any = redacted(inputs, self._audience.redactors, ("inputs",))
             inputs = shown if is_dict(shown) else {"inputs": shown}  # dropped
         elif binding.is_own and self.kind == "chat_model" and "messages" in inputs:
             self._inputs, self._params = inputs.pop("messages"), inputs
             return
-        try:
-            for value in inputs.values():
-                if type(value) in CONTAINERS:
-                    inputs = {k: contained(v) for k, v in inputs.items()}
-                    break
-        except Exception:  # a class that has no hash
-            inputs = {k: contained(v) for k, v in inputs.items()}
+        inputs = all_contained(inputs)
         kind = self._kind
         if not kind.is_plain:
             if kind.is_model:
@@ -496,5 +497,4 @@ class Run(Frame):
         kwargs = keywords(self)
         if event == "on_custom_event":  # its own first argument is called name
             del kwargs["name"]
-        with muted():
-            Delivery(self, event, receivers, args, lambda _: data, kwargs).now()
+        mutely(Delivery(self, event, receivers, args, lambda _: data, kwargs).now)

@@ -7,7 +7,8 @@ where no handler is async.
 
 from instrument import _report
 from instrument._delivery.dispatch import Delivery
-from instrument._runs.ending import afail, fail
+from instrument._interrupts import UNTOLD
+from instrument._runs.ending import afail, discard, fail
 from instrument._runs.run import Run
 from instrument._state import MUTED, set_state
 
@@ -19,51 +20,51 @@ if TYPE_CHECKING:
     from instrument._runs.ending import Pending
 
 
-def start(run: Run, after: "Any" = None) -> None:
+def start(run: Run, after: "Any" = None, rest: "Any" = UNTOLD) -> None:
     """
     Tell that *run* starts, and make it current.
 
     Args:
         after: The state to go back to instead, of a run that will not be current.
+        rest: Never given; so that nothing stands before the ``try``.
 
     Raises:
         Exception: What a handler with ``raise_error`` raised; the run has ended then.
     """
-    if after is None:
-        after = run
-    set_state(MUTED)
     try:
+        set_state(MUTED)
         rest = starting(run)
         if rest is not None:
             rest.now()
+        set_state(run if after is None else after)
     except BaseException as exc:
-        set_state(after)
-        fail(run, exc)
+        after = run if after is None else after
+        set_state(after)  # here: where the stack is full, nothing of ours can be called
+        _stopped(run, rest, after, exc)
         raise
-    set_state(after)
 
 
-def astart(run: Run) -> "Pending | None":
+def astart(run: Run, rest: "Any" = UNTOLD) -> "Pending | None":  # type: ignore[return]
     """
     The same in async code.
     """
-    set_state(MUTED)
     try:
+        set_state(MUTED)
         rest = starting(run)
         waiting = None if rest is None else rest.step()
+        if rest is not None and (waiting is not None or rest.error is not None):
+            return _start_later(run, rest, waiting)
+        set_state(run)
     except BaseException as exc:
         set_state(run)
-        fail(run, exc)
+        _stopped(run, rest, run, exc)
         raise
-    if rest is not None and (waiting is not None or rest.error is not None):
-        return _start_later(run, rest, waiting)
-    set_state(run)
-    return None
 
 
 async def _start_later(run: Run, rest: "Delivery", waiting: "Any") -> None:
     try:
         await rest.later(waiting)
+        set_state(run)
     except BaseException as exc:
         set_state(run)
         try:
@@ -73,12 +74,33 @@ async def _start_later(run: Run, rest: "Delivery", waiting: "Any") -> None:
         finally:  # or the traceback would keep the run, and the run the traceback
             del run, rest
         raise
-    set_state(run)
 
 
-def starting(run: Run) -> Delivery | None:
+def _stopped(run: Run, rest: "Any", after: "Any", exc: BaseException) -> None:
+    """
+    End a run whose start a handler has stopped, or something has interrupted.
+
+    Args:
+        rest: What is left to do of the start; `UNTOLD` where nobody has heard of it,
+            who then hears of no end either.
+    """
+    if rest is UNTOLD:
+        discard(run)
+        return
+    if rest is not None:
+        try:
+            set_state(MUTED)
+            rest.told()
+        finally:
+            set_state(after)
+    fail(run, exc)
+
+
+def starting(run: Run) -> Delivery | None:  # type: ignore[return]
     """
     Tell that *run* starts; give what is left to do.
+
+    It ends without ``return None``, at which an interrupt would not be caught.
     """
     receivers = run._voices.start
     if not receivers.entries:
@@ -88,11 +110,10 @@ def starting(run: Run) -> Delivery | None:
     if run._call is not None:
         run._take()
     inputs = run._inputs
-    count = 0
+    count, result = 0, UNTOLD
     try:
         # keywords written out at the call cost 0.3 us a handler, a dict of them 0.7
         for method in receivers.methods:
-            count += 1
             result = method(
                 {"name": run.name},
                 inputs,
@@ -104,13 +125,13 @@ def starting(run: Run) -> Delivery | None:
                 run=run,
             )
             if result is not None:
-                return _rest_of_start(run, receivers).after(count, result)
-    except (Exception, SystemExit) as exc:
-        return _rest_of_start(run, receivers).after(count, None, exc)
-    return None
+                return _rest_of_start(run, receivers).after(count + 1, result)
+            count, result = count + 1, UNTOLD
+    except BaseException as exc:
+        return _rest_of_start(run, receivers).broken(count, result, exc)
 
 
-def _starting(run: Run, receivers: "Receivers") -> Delivery | None:
+def _starting(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ignore[return]
     """
     Do the same where a kind has arguments of its own, or somebody takes records.
     """
@@ -134,16 +155,16 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:
     }
     if receivers.native:
         return Delivery(run, kind.start, receivers, args, kind.start_data, kwargs)
-    count = 0
+    count, result = 0, UNTOLD
     try:
         for method in receivers.methods:
-            count += 1
             result = method(*args, **kwargs)
             if result is not None:
-                return _rest_of_start(run, receivers, args, kwargs).after(count, result)
-    except (Exception, SystemExit) as exc:
-        return _rest_of_start(run, receivers, args, kwargs).after(count, None, exc)
-    return None
+                rest = _rest_of_start(run, receivers, args, kwargs)
+                return rest.after(count + 1, result)
+            count, result = count + 1, UNTOLD
+    except BaseException as exc:
+        return _rest_of_start(run, receivers, args, kwargs).broken(count, result, exc)
 
 
 def _rest_of_start(

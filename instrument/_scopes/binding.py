@@ -75,36 +75,51 @@ class Bound:
 
     def plain(self, function: "Any") -> "Callable[..., Any]":
         def bound(*args: "Any", **kwargs: "Any") -> "Any":
-            frame = self._enter()
+            frame = self._frame()
             try:
-                result = function(*args, **kwargs)
-            finally:
-                _leave(frame)
+                try:
+                    self._enter(frame)
+                    result = function(*args, **kwargs)
+                finally:
+                    _leave(frame)
+            except BaseException:
+                _leave(frame)  # once more: an interrupt comes anywhere
                 del frame  # or a traceback would keep the run in hand
+                raise
             return self._left(result)
 
         return bound
 
     def coroutine(self, function: "Any") -> "Callable[..., Any]":
         async def bound(*args: "Any", **kwargs: "Any") -> "Any":
-            frame = self._enter()
+            frame = self._frame()
             try:
-                return await function(*args, **kwargs)
-            finally:
+                try:
+                    self._enter(frame)
+                    return await function(*args, **kwargs)
+                finally:
+                    _leave(frame)
+            except BaseException:
                 _leave(frame)
                 del frame
+                raise
 
         return bound
 
     def called(
         self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
     ) -> "Any":
-        frame = self._enter()
+        frame = self._frame()
         try:
-            result = wrapped(*args, **kwargs)
-        finally:
+            try:
+                self._enter(frame)
+                result = wrapped(*args, **kwargs)
+            finally:
+                _leave(frame)
+        except BaseException:
             _leave(frame)
             del frame
+            raise
         return self._left(result)
 
     deferred = called
@@ -114,12 +129,14 @@ class Bound:
             return follow(result, BoundBody(self._state))
         return result
 
-    def _enter(self) -> View:
+    def _frame(self) -> View:
         frame = captured(self._state)
-        frame._outer = state = get_state()
-        if state is not MUTED:  # what a handler calls stays mute
-            set_state(MUTED if self._state is MUTED else frame)
+        frame._outer = get_state()
         return frame
+
+    def _enter(self, frame: View) -> None:
+        if frame._outer is not MUTED:  # what a handler calls stays mute
+            set_state(MUTED if self._state is MUTED else frame)
 
 
 def _leave(frame: Frame) -> None:

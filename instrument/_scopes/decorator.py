@@ -58,36 +58,56 @@ class Scoped:
         owner = self.owner
 
         def scoped(*args: "Any", **kwargs: "Any") -> "Any":
-            scope = owner.__enter__()
+            scope = None
             try:
-                result = function(*args, **kwargs)
-            except BaseException as exc:
-                owner.__exit__(type(exc), exc, traceback_of(exc))
-                del scope  # or a traceback would keep the run in hand
+                try:
+                    scope = owner.__enter__()
+                    result = function(*args, **kwargs)
+                except BaseException as exc:
+                    if scope is not None:
+                        owner.__exit__(type(exc), exc, traceback_of(exc))
+                    raise
+                return self.left(scope, result)
+            except BaseException:
+                if scope is not None:
+                    owner.undo(scope)
+                scope = None
                 raise
-            return self.left(scope, result)
 
         return scoped
 
     def coroutine(self, function: "Any") -> "Callable[..., Any]":
         async def scoped(*args: "Any", **kwargs: "Any") -> "Any":
-            async with self.owner:
-                return await function(*args, **kwargs)
+            scope = None
+            try:
+                async with self.owner as scope:
+                    return await function(*args, **kwargs)
+            except BaseException:
+                if scope is not None:
+                    self.owner.undo(scope)
+                scope = None
+                raise
 
         return scoped
 
     def called(
         self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
     ) -> "Any":
-        owner = self.owner
-        scope = owner.__enter__()
+        owner, scope = self.owner, None  # as in `plain`, which would be a frame more
         try:
-            result = wrapped(*args, **kwargs)
-        except BaseException as exc:
-            owner.__exit__(type(exc), exc, traceback_of(exc))
-            del scope
+            try:
+                scope = owner.__enter__()
+                result = wrapped(*args, **kwargs)
+            except BaseException as exc:
+                if scope is not None:
+                    owner.__exit__(type(exc), exc, traceback_of(exc))
+                raise
+            return self.left(scope, result)
+        except BaseException:
+            if scope is not None:
+                owner.undo(scope)
+            scope = None
             raise
-        return self.left(scope, result)
 
     def left(self, scope: "Scope", result: "Any") -> "Any":
         """
@@ -111,9 +131,9 @@ class ScopeBody(Body):
     __slots__ = ("_is_left", "_owner")
 
     def __init__(self, owner: "callbacks", scope: "Scope") -> None:
-        super().__init__(scope)
         self._owner = owner
         self._is_left = False
+        super().__init__(scope)
 
     def is_done(self) -> bool:
         return self._is_left

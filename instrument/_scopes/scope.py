@@ -210,10 +210,14 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         scope = Scope(self, state)
         if self.sample != 1:
             scope.number = _number_of_request(scope)
-        scope._entered_from = entered_from()
-        self._open[id(scope)] = scope
-        scope._token = set_state(scope)
-        return scope
+        try:
+            scope._entered_from = entered_from()
+            self._open[id(scope)] = scope
+            scope._token = set_state(scope)
+            return scope  # noqa: TRY300 - here, as an interrupt comes anywhere
+        except BaseException:
+            self.undo(scope)
+            raise
 
     def __exit__(
         self,
@@ -224,7 +228,12 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         """
         Leave it; waits for handlers on the background loop, at most 30 s.
         """
-        scope = self._leave()
+        left: list[Any] = []
+        try:
+            scope = self._leave(left)
+        except BaseException:  # an interrupt: it is left all the same
+            self._leave_after_all(left)
+            raise
         if scope is not None and (scope.lanes or self._has_flush()):
             _serve.flush(scope)
 
@@ -232,9 +241,15 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         """
         Open a block in async code.
         """
-        scope = self.__enter__()
-        scope._entered_from = entered_from()
-        return scope
+        scope = None
+        try:
+            scope = self.__enter__()
+            scope._entered_from = entered_from()
+            return scope  # noqa: TRY300 - here, as an interrupt comes anywhere
+        except BaseException:
+            if scope is not None:
+                self.undo(scope)
+            raise
 
     async def __aexit__(
         self,
@@ -245,13 +260,18 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         """
         Leave it when its async handlers have been served and flushed.
         """
-        if issubclass(type(exc), GeneratorExit):  # a coroutine being closed cannot wait
-            self.__exit__(exc_type, exc, traceback)
+        left: list[Any] = []
+        try:
+            scope = self._leave(left)
+        except BaseException:  # an interrupt: it is left all the same
+            self._leave_after_all(left)
+            raise
+        if scope is None or not (scope.lanes or self._has_flush()):
             return
-        scope = self._leave()
-        if scope is not None and (scope.lanes or self._has_flush()):
-            is_cancelled = issubclass(type(exc), cancellations())
-            await _serve.aflush(scope, shielded=is_cancelled)
+        if issubclass(type(exc), GeneratorExit):  # a coroutine being closed cannot wait
+            _serve.flush(scope)
+        else:
+            await _serve.aflush(scope, shielded=issubclass(type(exc), cancellations()))
 
     def __call__(self, target: "F" = None) -> "F":  # type: ignore[assignment]
         """
@@ -290,9 +310,34 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         EPOCH.end()
         _serve.flush(layer)
 
-    def _leave(self) -> "Scope | Layer | None":
+    def undo(self, scope: Scope) -> None:
+        """
+        Take *scope* out wherever it is still in: an interrupt came in its way.
+        """
+        self._open.pop(id(scope), None)
+        scope.unsettle()
+        set_state(without(get_state(), scope))
+
+    def _leave_after_all(self, left: "list[Any]") -> None:
+        """
+        Take out what was to be left when an interrupt came.
+
+        Args:
+            left: The frame that `_leave` has chosen, if it came so far.
+        """
+        if not left:
+            self._leave(left)
+            return
+        frame = left[0]
+        self._open.pop(id(frame.layer), None)
+        set_state(without(get_state(), frame))
+
+    def _leave(self, left: "list[Any]") -> "Scope | Layer | None":
         """
         Take the innermost scope of this object out of the Context.
+
+        Args:
+            left: Is given the frame that is taken out.
 
         Returns:
             Its layer, or None if it had been left.
@@ -307,6 +352,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             frame = state if getattr(state, "_owner", None) is self else find(self)
         if frame is None:
             return self._leave_from_elsewhere()
+        left.append(frame)
         scope = frame.layer
         self._open.pop(id(scope), None)
         scope.unsettle()

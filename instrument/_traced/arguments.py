@@ -8,6 +8,7 @@ does the binding, defaults included. Secrets are masked in it.
 
 import keyword
 
+from instrument._interrupts import is_of_call
 from instrument._payloads.messages import get
 from instrument._payloads.redact import MASK, Secret
 
@@ -199,7 +200,9 @@ def _is_secret(hint: "Any", scope: "dict[str, Any]") -> bool:
 
         try:
             hint = eval(hint, scope)  # noqa: S307 - as typing.get_type_hints does
-        except Exception:
+        except Exception as exc:
+            if is_of_call(exc):
+                raise
             return re.search(r"\bSecret\b", hint) is not None
     hint = getattr(hint, "__value__", hint)  # type Key = Annotated[str, Secret]
     if any(_is_mark(mark) for mark in getattr(hint, "__metadata__", ())):

@@ -3,12 +3,20 @@
 """
 
 from instrument import _report
-from instrument._runs.ending import ALREADY_SET, afail, afinish, fail, finish
+from instrument._runs.ending import (
+    ALREADY_SET,
+    afail,
+    afinish,
+    discard,
+    fail,
+    finish,
+    mend,
+)
 from instrument._runs.opening import INERT, Recipe, open_run
 from instrument._runs.results import named
 from instrument._runs.starting import astart, start
 from instrument._scopes.scope import entered_from, leaving
-from instrument._state import STATE, Frame, find, get_state, set_state
+from instrument._state import STATE, find, get_state, set_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,15 +63,16 @@ class Block:
         """
         Start the run; an inert one where nobody listens.
         """
-        run = self._open()
+        run, state = self._open(), get_state()
         if run is None:
             return INERT
         try:
             start(run)
-        except BaseException:
-            run = None  # or the traceback would keep it, and it the traceback
+            return self._entered(run)
+        except BaseException as exc:
+            self._undo(run, state, exc)
+            run = state = None  # or the traceback would keep it, and it the traceback
             raise
-        return self._entered(run)
 
     def __exit__(
         self,
@@ -74,39 +83,47 @@ class Block:
         """
         End the run, with what the block has set as ``run.outputs``.
         """
-        run = self._left()
-        if run is None:
-            return
-        outer, is_home = run._outer, _is_home(run)
+        left: list[Any] = []
         try:
-            if exc is None:
-                finish(run, ALREADY_SET)
-            else:
-                fail(run, exc)
+            run = self._left(left)
+            if run is None:
+                return
+            outer, is_home = run._outer, _is_home(run)
+            try:
+                if exc is None:
+                    finish(run, ALREADY_SET)
+                else:
+                    fail(run, exc)
+            finally:
+                if not is_home:
+                    run._outer, run._is_gone = outer, True
+                    run._entry = (
+                        None,
+                        self,
+                    )  # the token holds that Context, and it the run
+        except BaseException as interrupt:
+            self._end_after_all(left, interrupt)
+            raise
         finally:
-            if not is_home:
-                run._outer, run._is_gone = outer, True
-                run._entry = (
-                    None,
-                    self,
-                )  # the token holds that Context, and it the run
-            run = None  # or the traceback would keep it, and it the traceback
+            left.clear()
+            run = outer = None  # or the traceback would keep it, and it the traceback
 
     async def __aenter__(self) -> "Run":
         """
         Start the run; async handlers are awaited here.
         """
-        run = self._open()
+        run, state = self._open(), get_state()
         if run is None:
             return INERT
         try:
             pending = astart(run)
             if pending is not None:
                 await pending
-        except BaseException:
-            run = pending = None
+            return self._entered(run)
+        except BaseException as exc:
+            self._undo(run, state, exc)
+            run = state = None  # or the traceback would keep it, and it the traceback
             raise
-        return self._entered(run)
 
     async def __aexit__(
         self,
@@ -117,22 +134,29 @@ class Block:
         """
         End the run; async handlers are awaited here.
         """
-        run = self._left()
-        if run is None:
-            return
-        outer, is_home = run._outer, _is_home(run)
+        left: list[Any] = []
         try:
-            pending = afinish(run, ALREADY_SET) if exc is None else afail(run, exc)
-            if pending is not None:
-                await pending
+            run = self._left(left)
+            if run is None:
+                return
+            outer, is_home = run._outer, _is_home(run)
+            try:
+                pending = afinish(run, ALREADY_SET) if exc is None else afail(run, exc)
+                if pending is not None:
+                    await pending
+            finally:
+                if not is_home:
+                    run._outer, run._is_gone = outer, True
+                    run._entry = (
+                        None,
+                        self,
+                    )  # the token holds that Context, and it the run
+        except BaseException as interrupt:
+            self._end_after_all(left, interrupt)
+            raise
         finally:
-            if not is_home:
-                run._outer, run._is_gone = outer, True
-                run._entry = (
-                    None,
-                    self,
-                )  # the token holds that Context, and it the run
-            run = None
+            left.clear()
+            run = outer = None  # or the traceback would keep it, and it the traceback
 
     def _open(self) -> "Run | None":
         self._is_used = True
@@ -165,18 +189,43 @@ class Block:
         run._entry = (set_state(run), *entered_from(3), self)
         return run
 
-    def _left(self) -> "Run | None":
-        frame: Frame | None = (
-            leaving(self, self._runs) if len(self._runs) > 1 else find(self)
-        )
+    def _undo(self, run: "Run", before: object, exc: BaseException) -> None:
+        """
+        End what could not be entered: a handler has stopped it, or an interrupt came.
+        """
+        self._runs.pop(id(run), None)
+        if get_state() is before:  # not even its start was told
+            discard(run)
+        mend(run, before, exc)
+
+    def _left(self, left: "list[Any]") -> "Run | None":
+        """
+        Choose the run that is left.
+
+        Args:
+            left: Is given it, and the state before it, as soon as it is chosen.
+        """
+        frame: Any = leaving(self, self._runs) if len(self._runs) > 1 else find(self)
         if frame is not None:
+            left += (frame, frame._outer)
             self._runs.pop(id(frame), None)
-            return frame  # type: ignore[return-value]
+            return frame  # type: ignore[no-any-return]
         self._is_used = True
         try:  # left from another Context, or nobody listened
-            return self._runs.popitem()[1]
+            run = self._runs.popitem()[1]
         except KeyError:
             return None
+        left += (run, run._outer)
+        return run
+
+    def _end_after_all(self, left: "list[Any]", exc: BaseException) -> None:
+        """
+        End the run that was being left when an interrupt came; else it has ended.
+        """
+        if left or self._left(left):
+            run, before = left
+            self._runs.pop(id(run), None)
+            mend(run, before, exc)
 
 
 def _is_home(run: "Run") -> bool:

@@ -9,7 +9,7 @@ from instrument import _report, _state
 from instrument._audience.plan import Layer
 from instrument._callables.coroutines import follow, is_followed
 from instrument._callables.decorate import decorated, is_coroutine_function
-from instrument._runs.ending import afail, afinish, fail, finish
+from instrument._runs.ending import afail, afinish, discard, fail, finish, mend
 from instrument._runs.opening import Recipe, open_run
 from instrument._runs.results import named
 from instrument._runs.starting import astart, start
@@ -113,7 +113,7 @@ class Spec:
         is_plain = not self.layers
 
         def traced(*args: "Any", **kwargs: "Any") -> "Any":
-            if not (_state.get_state() or alert or CALLBACKS in kwargs):
+            if not ((state := _state.get_state()) or alert or CALLBACKS in kwargs):
                 return function(*args, **kwargs)
             if is_plain and not alert and CALLBACKS not in kwargs:
                 call = (self, args, kwargs, None) if records else None
@@ -123,22 +123,24 @@ class Spec:
             if run is None:
                 return function(*args, **kwargs)
             try:
-                start(run)
                 try:
+                    start(run)
                     result = function(*args, **kwargs)
+                    kind = type(result)  # as `is_followed`, which is a call more
+                    if (
+                        kind is GeneratorType
+                        or kind is CoroutineType
+                        or kind is AsyncGeneratorType
+                    ):
+                        return self.streamed(run, result)
+                    finish(run, result)
                 except BaseException as exc:
-                    fail(run, exc)
+                    fail(run, exc, state)
                     raise
-                kind = type(result)  # as `is_followed`, which is a call more
-                if (
-                    kind is GeneratorType
-                    or kind is CoroutineType
-                    or kind is AsyncGeneratorType
-                ):
-                    return self.streamed(run, result)
-                finish(run, result)
-            except BaseException:
-                run = None  # or the traceback would keep it, and it the traceback
+            except BaseException as exc:
+                mend(run, state, exc)
+                # or the traceback would keep them, and they the traceback
+                run = state = None
                 raise
             return result
 
@@ -150,28 +152,32 @@ class Spec:
         alert = self.alert
 
         async def traced(*args: "Any", **kwargs: "Any") -> "Any":
-            if not (_state.get_state() or alert or CALLBACKS in kwargs):
+            if not ((state := _state.get_state()) or alert or CALLBACKS in kwargs):
                 return await function(*args, **kwargs)
             run = self.open(args, kwargs, instance)
             if run is None:
                 return await function(*args, **kwargs)
+            is_begun = False
             try:
-                pending = astart(run)
-                if pending is not None:
-                    await pending
                 try:
+                    pending, is_begun = astart(run), True
+                    if pending is not None:
+                        await pending
                     result = await function(*args, **kwargs)
+                    pending = afinish(run, result)
+                    if pending is not None:
+                        await pending
                 except BaseException as exc:
+                    if not is_begun:
+                        discard(run)
                     pending = afail(run, exc)
                     if pending is not None:
                         await pending
                     raise
-                pending = afinish(run, result)
-                if pending is not None:
-                    await pending
-            except BaseException:
-                # or the traceback would keep it, and it the traceback
-                run = pending = None
+            except BaseException as exc:
+                mend(run, state, exc)
+                # or the traceback would keep them, and they the traceback
+                run = state = pending = None
                 raise
             return result
 
@@ -194,23 +200,24 @@ class Spec:
     ) -> "Any":
         if is_coroutine_function(wrapped):
             return self.coroutine(wrapped, instance)(*args, **kwargs)
-        run = None
-        if get_state() or self.alert or CALLBACKS in kwargs:
+        run, state = None, get_state()
+        if state or self.alert or CALLBACKS in kwargs:
             run = self.open(args, kwargs, instance)
         if run is None:
             return wrapped(*args, **kwargs)
         try:
-            start(run)
             try:
+                start(run)
                 result = wrapped(*args, **kwargs)
+                if is_followed(result):
+                    return self.streamed(run, result)
+                finish(run, result)
             except BaseException as exc:
-                fail(run, exc)
+                fail(run, exc, state)
                 raise
-            if is_followed(result):
-                return self.streamed(run, result)
-            finish(run, result)
-        except BaseException:
-            run = None
+        except BaseException as exc:
+            mend(run, state, exc)
+            run = state = None
             raise
         return result
 

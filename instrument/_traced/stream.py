@@ -5,9 +5,10 @@ The run of a generator: what each chunk tells, and what it adds up to.
 from instrument import _ids, _report
 from instrument._callables.body import Body
 from instrument._delivery.flush import flush_given, stream_closed, stream_opened
+from instrument._interrupts import UNTOLD
 from instrument._payloads.answers import Answer, only_text, take
 from instrument._payloads.messages import string
-from instrument._runs.ending import afail, afinish, fail, finish
+from instrument._runs.ending import afail, afinish, discard, fail, finish
 from instrument._runs.results import guarded, outputs_of
 from instrument._runs.starting import astart, start
 from instrument._state import MUTED, leave, set_state
@@ -31,7 +32,7 @@ class Stream(Body):
     A run that lasts as long as a generator or coroutine.
 
     Args:
-        starts: Whether the run starts with the first step; else it has started.
+        starts: Whether the run has yet to start, with the first step.
         yields: False for a coroutine.
     """
 
@@ -49,7 +50,6 @@ class Stream(Body):
     def __init__(
         self, run: "Run", keywords: "Keywords", *, starts: bool, yields: bool = True
     ) -> None:
-        super().__init__(run)
         self._run = run
         self._starts = starts
         self._yields = yields
@@ -60,19 +60,21 @@ class Stream(Body):
         self._keeps = run._audience.capture and keywords.outputs is not False
         self._items: list[Any] = []
         self._count = 0
+        super().__init__(run)
 
     def start(self) -> None:
         if self._starts:
             self._run._started_ns = _ids.clock_ns()
             self._run.started_at = _ids.wall_ns()
-            start(self._run)
+            self._starts = start(self._run) is not None  # type: ignore[func-returns-value]
 
     def astart(self) -> "Awaitable[None] | None":
         if not self._starts:
             return None
         self._run._started_ns = _ids.clock_ns()
         self._run.started_at = _ids.wall_ns()
-        return astart(self._run)
+        pending, self._starts = astart(self._run), False
+        return pending
 
     def opened(self) -> None:
         stream_opened(self)
@@ -81,6 +83,8 @@ class Stream(Body):
         return self._run._ended_ns is not None
 
     def __del__(self) -> None:
+        if not hasattr(self, "inner"):  # an interrupt came while it was made
+            return
         if self.is_stepped or not self._starts:
             super().__del__()
         elif self._run._layers:  # it never started, but who reads its tokens waits
@@ -96,7 +100,10 @@ class Stream(Body):
         return self._token
 
     def _token(self, chunk: object) -> None:
-        for text, channel in self._tokens_of(chunk):
+        self._each(self._tokens_of(chunk), chunk)
+
+    def _each(self, tokens: "Sequence[Token]", chunk: object) -> None:
+        for text, channel in tokens:
             self._run.token(text, chunk, channel)
 
     def _teller(self, receivers: "Receivers") -> "Callable[[Any], None]":
@@ -117,18 +124,15 @@ class Stream(Body):
             else:
                 tokens = tokens_of(chunk)
                 if len(tokens) != 1:  # none, or rarely several
-                    for text, channel in tokens:
-                        run.token(text, chunk, channel)
+                    self._each(tokens, chunk)
                     return
                 text = tokens[0][0]
             if run._first_token_ns is None:
-                run._first_token_ns = _ids.clock_ns()
-                run._answer = run._answer or Answer()
+                self._note_first()
             set_state(MUTED)
-            count = 0
+            count, result = 0, UNTOLD
             try:
                 for method in methods:
-                    count += 1
                     result = method(
                         text,
                         chunk=chunk,
@@ -138,12 +142,19 @@ class Stream(Body):
                         run=run,
                     )
                     if result is not None:
-                        run.token_after(count, result, text, chunk)
-                        return
-            except (Exception, SystemExit) as exc:
-                run.token_after(count, None, text, chunk, exc)
+                        break
+                    count, result = count + 1, UNTOLD
+            except BaseException as exc:
+                run.token_after(count, result, text, chunk, exc)
+                return
+            if result is not UNTOLD:
+                run.token_after(count + 1, result, text, chunk)
 
         return tell
+
+    def _note_first(self) -> None:
+        self._run._first_token_ns = _ids.clock_ns()
+        self._run._answer = self._run._answer or Answer()
 
     def aitem(self, value: object) -> "Awaitable[None] | None":
         if self._is_model:
@@ -177,6 +188,8 @@ class Stream(Body):
 
     def failed(self, exc: BaseException) -> None:
         stream_closed(self)
+        if self._starts:  # an interrupt came before that
+            discard(self._run)
         if self._run._ended_ns is not None:
             leave(self._run)
             return
@@ -185,6 +198,8 @@ class Stream(Body):
 
     def afailed(self, exc: BaseException) -> "Awaitable[None] | None":
         stream_closed(self)
+        if self._starts:
+            discard(self._run)
         if self._run._ended_ns is not None:
             leave(self._run)
             return None

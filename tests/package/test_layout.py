@@ -21,6 +21,7 @@ CHECKOUT = Path(__file__).parents[2]
 # command line and its demo stand above the root: they use the public names, as any
 # program does.
 FLOORS = [
+    {"_interrupts"},
     {"exceptions", "_forks", "_state", "_text"},
     {"_ids", "_report"},  # ids are drawn anew in a forked child
     {"_callables", "_payloads"},
@@ -49,6 +50,7 @@ ENTRIES = {
     "_forks.py",
     "_hearing",
     "_ids.py",
+    "_interrupts.py",
     "_payloads",
     "_pytest.py",
     "_report.py",
@@ -226,12 +228,12 @@ def test_no_cycle_of_imports() -> None:
 
 def test_entries() -> None:
     """
-    The top of the package holds 25 entries, each with a name that says what is in it.
+    The top of the package holds 26 entries, each with a name that says what is in it.
     """
     found = {path.name for path in PACKAGE.iterdir()} - {"__pycache__"}
 
     assert found == ENTRIES
-    assert len(ENTRIES) == 25
+    assert len(ENTRIES) == 26
 
 
 @every_module

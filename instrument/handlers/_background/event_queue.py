@@ -16,6 +16,8 @@ from time import monotonic
 
 from instrument import _report
 from instrument._delivery.flush import flushed
+from instrument._delivery.loops import close_unserved
+from instrument._interrupts import is_of_call
 from instrument._state import MUTED, set_state
 
 TYPE_CHECKING = False
@@ -88,7 +90,9 @@ class EventQueue:
             return done.done()
         try:
             done.result(timeout)
-        except TimeoutError:
+        except TimeoutError as exc:
+            if is_of_call(exc):
+                raise
             return False
         return True
 
@@ -119,6 +123,8 @@ class EventQueue:
         return count
 
     def _start(self) -> None:
+        import asyncio  # noqa: F401 - here it can be told that it cannot be had
+
         with self._lock:
             if self._thread is not None:
                 return
@@ -130,9 +136,9 @@ class EventQueue:
             )
         try:
             thread.start()
-        except RuntimeError:
+        except BaseException as exc:
             # at exit, from Python 3.12 on, none can be started: flush serves instead
-            if not _report.Exit.has_begun:
+            if not (_report.Exit.has_begun and isinstance(exc, RuntimeError)):
                 self._thread = None
                 raise
 
@@ -160,13 +166,16 @@ def _serve_all(
     import asyncio
 
     set_state(MUTED)
-    with asyncio.Runner() as runner:  # makes its loop at the first awaitable
+    runner = asyncio.Runner()  # makes its loop, of descriptors, at the first awaitable
+    try:
         while not is_over():
             item = items.get()
             if item is None:
                 return
             _serve_one(item, inner, runner)
             del item  # it holds the run, and so the wrapper
+    finally:
+        runner.close()
 
 
 def _serve_one(
@@ -176,9 +185,19 @@ def _serve_one(
     try:
         result = call()
         if hasattr(type(result), "__await__"):
-            runner.run(_awaited(result))
+            _await(result, runner)
     except BaseException as exc:  # nobody is above to hear of it
-        _report.failed(inner.handler, event, exc)
+        _report.failed_apart(inner.handler, event, exc)
+
+
+def _await(awaitable: "Any", runner: "Runner") -> None:
+    awaiting = _awaited(awaitable)
+    try:
+        runner.run(awaiting)
+    except BaseException:  # maybe no loop could be made: Python would warn of both
+        awaiting.close()
+        close_unserved(awaitable)
+        raise
 
 
 async def _awaited(awaitable: "Any") -> None:

@@ -5,6 +5,7 @@ Resident memory is the process's: what other threads allocate meanwhile is in it
 """
 
 from bisect import bisect_left
+from contextlib import suppress
 from operator import itemgetter
 from threading import RLock, Thread
 from time import perf_counter_ns, sleep
@@ -90,7 +91,7 @@ class Gauge:
         )
         try:
             self._thread.start()
-        except RuntimeError:  # the interpreter is on its way out, or has no thread left
+        except (RuntimeError, MemoryError):  # at exit, or there is no thread left
             self._thread = None
 
     def _look(self) -> None:
@@ -100,7 +101,8 @@ class Gauge:
             with self._lock:
                 if self._moments:
                     idle_s = 0.0
-                    self._sample()
+                    with suppress(OSError):  # no descriptor is to be had just now
+                        self._sample()
                     continue
                 idle_s += PERIOD_S
                 if idle_s > _IDLE_S:

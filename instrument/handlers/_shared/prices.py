@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from math import isfinite
 from weakref import WeakKeyDictionary
 
+from instrument._interrupts import is_of_call
 from instrument._payloads.event import Usage
 from instrument._text import safe_repr
 
@@ -125,8 +126,10 @@ class Prices:
         )
         try:
             found = self._calculate(counts, model_ref=run.model, provider_id=provider)
-        except Exception:  # unknown, or numbers that cannot be: no price in either case
-            return None
+        except Exception as exc:
+            if is_of_call(exc):
+                raise
+            return None  # unknown, or numbers that cannot be: no price in either case
         return float(found.total_price) if found.provider.id == provider else None
 
 

@@ -1,0 +1,273 @@
+"""
+A handler's own ``CancelledError`` is its failure; the task's cancellation is not.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from instrument import AsyncCallbackHandler, BaseCallbackHandler, callbacks, traced
+from instrument.handlers import background, filtered
+from instrument.testing import Recorder
+
+
+async def cancelled_future() -> None:
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
+class Awaits(AsyncCallbackHandler):
+    """
+    Waits at each event for what has been cancelled.
+    """
+
+    async def on_event(self, event: Any, **kwargs: Any) -> None:
+        await cancelled_future()
+
+    async def aflush(self) -> None:
+        await cancelled_future()
+
+
+class Raises(BaseCallbackHandler):
+    """
+    Raises it itself, in sync code.
+    """
+
+    def on_event(self, event: Any, **kwargs: Any) -> None:
+        raise asyncio.CancelledError
+
+    def flush(self) -> None:
+        raise asyncio.CancelledError
+
+
+@traced.tool
+def tool() -> str:
+    return "result"
+
+
+@traced.tool
+async def atool() -> str:
+    return "result"
+
+
+@traced.llm
+async def amodel(prompt: str) -> AsyncIterator[str]:
+    yield "a"
+
+
+@traced
+async def abroken() -> None:
+    raise LookupError
+
+
+def made() -> "Iterator[Any]":
+    yield Awaits()
+    yield Raises()
+    yield filtered(Awaits(), kinds=["tool", "llm", "chain"])
+    yield background(Awaits())
+    yield background(Raises())
+
+
+EACH = pytest.mark.parametrize("number", range(5))
+
+
+def handler(number: int) -> Any:
+    return list(made())[number]
+
+
+@EACH
+@pytest.mark.anyio
+async def test_own_cancellation_in_async_code(number: int, reports: list[str]) -> None:
+    """
+    In async code the call goes on at starts, tokens, ends, errors and flushes.
+    """
+    recorder = Recorder()
+
+    async with callbacks(handler(number), recorder):
+        result = await atool()
+        tokens = [token async for token in amodel("p")]
+        with pytest.raises(LookupError):
+            await abroken()
+
+    assert (result, tokens) == ("result", ["a"])
+    assert [run.status for run in recorder.runs] == ["ok", "ok", "error"]
+    assert all(
+        "CancelledError" in report for report in reports if "failed at" in report
+    )
+    assert reports
+
+
+@EACH
+@pytest.mark.anyio
+async def test_own_cancellation_in_sync_code_on_a_loop(
+    number: int, reports: list[str]
+) -> None:
+    """
+    In sync code on a loop's thread it is the handler's, and reported.
+    """
+    async with callbacks(handler(number)):
+        with callbacks(handler(number)):
+            assert tool() == "result"
+
+    assert reports
+
+
+@EACH
+def test_own_cancellation_without_a_loop(number: int, reports: list[str]) -> None:
+    """
+    In sync code with no loop, so that the background loop serves, likewise.
+    """
+    with callbacks(handler(number)):
+        assert tool() == "result"
+
+    assert reports
+
+
+@pytest.mark.parametrize("kind", [Awaits, Raises])
+@pytest.mark.anyio
+async def test_own_cancellation_can_stop(
+    kind: Callable[[], Any], reports: list[str]
+) -> None:
+    """
+    With ``raise_error`` it is raised, as any failure is.
+    """
+    stops = kind()
+    stops.raise_error = True
+
+    with pytest.raises(asyncio.CancelledError), callbacks(stops):
+        await atool()
+
+    assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
+    assert reports
+
+
+@pytest.mark.anyio
+async def test_cancellation_of_the_task(reports: list[str]) -> None:
+    """
+    The task's own reaches it while an async handler is awaited.
+    """
+    begun = asyncio.Event()
+
+    class Waits(AsyncCallbackHandler):
+        async def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+    async def call() -> str:
+        with callbacks(Waits()):
+            return await atool()
+
+    task = asyncio.create_task(call())
+    await begun.wait()
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+    assert reports == []
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+@pytest.mark.anyio
+async def test_cancellation_of_a_scope_of_trio(
+    anyio_backend: str, reports: list[str]
+) -> None:
+    """
+    On trio what counts is whether the scope is cancelled.
+    """
+    import trio
+
+    class Waits(AsyncCallbackHandler):
+        async def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+            scope.cancel()
+            await trio.sleep_forever()
+
+    kept: list[BaseException] = []
+
+    class Keeps(AsyncCallbackHandler):
+        async def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+            raise kept[0]
+
+    with trio.CancelScope() as scope:
+        try:
+            with callbacks(Waits()):
+                await atool()
+        except trio.Cancelled as exc:
+            kept.append(exc)
+            raise
+    assert scope.cancelled_caught
+    assert reports == []
+
+    with callbacks(Keeps()):
+        assert await atool() == "result"
+    assert "Cancelled" in reports[0]
+
+
+class JobTimeout(Exception):  # noqa: N818 - as those of job queues are called
+    """
+    What a job's time limit raises.
+    """
+
+
+class Times:
+    """
+    Signal handlers of each form.
+    """
+
+    def method(self, *_: object) -> None:
+        raise JobTimeout
+
+    __call__ = method
+
+    @staticmethod
+    def function(*_: object) -> None:
+        raise JobTimeout
+
+
+@pytest.fixture
+def alarm() -> "Iterator[Callable[[Any], Any]]":
+    """
+    Give what sets the signal's handler; it is put back.
+    """
+    before = signal.getsignal(signal.SIGALRM)
+    yield partial(signal.signal, signal.SIGALRM)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("form", [Times().method, Times(), Times.function])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_timeout_in_a_handler(
+    form: Any, is_async: bool, alarm: Any, reports: list[str]
+) -> None:
+    """
+    What a signal handler raises while a handler is served reaches the caller.
+    """
+    alarm(form)
+    recorder = Recorder()
+
+    class Slow:
+        def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+            signal.raise_signal(signal.SIGALRM)
+
+    class AsyncSlow(AsyncCallbackHandler):
+        async def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+            signal.raise_signal(signal.SIGALRM)
+
+    async def main() -> None:
+        with callbacks(AsyncSlow(), recorder):
+            await atool()
+
+    with pytest.raises(JobTimeout):
+        if is_async:
+            asyncio.run(main())
+        else:
+            with callbacks(Slow(), recorder):
+                tool()
+
+    assert [run.status for run in recorder.runs] == ["error"]
+    assert reports == []

@@ -1,0 +1,127 @@
+"""
+Where no thread, descriptor or stack is left the call goes on, and that is said once.
+
+Each test runs in a process of its own, in which the limit is a real one.
+"""
+
+import subprocess
+import sys
+from textwrap import dedent
+
+import pytest
+
+HANDLERS = """
+    from instrument import AsyncCallbackHandler
+    from instrument.handlers import MonitorHandler, TreeHandler, background
+
+    class Async(AsyncCallbackHandler):
+        async def on_chain_start(self, *args, **kwargs): pass
+
+    class Typed:
+        def on_chain_start(self, serialized, inputs, **kwargs): pass
+
+    class Flushed:
+        def on_chain_end(self, outputs, **kwargs): pass
+        async def aflush(self): pass
+
+    class Wrong:
+        def on_chain_start(self, serialized, inputs, no_such, **kwargs): pass
+"""
+SCRIPT = """
+    import os, resource, sys, threading
+    from instrument import callbacks, traced
+
+    @traced
+    def work(value): return value
+
+    def descriptors(): return len(os.listdir("/proc/self/fd"))
+
+    handler = {handler}
+    before = descriptors()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    {limit}
+    broken = 0
+    for _ in range(20):
+        try:
+            with callbacks(handler):
+                assert work(1) == 1
+        except Exception:
+            broken += 1
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    print(broken, "broken,", descriptors() - before, "leaked")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+"""
+NO_THREAD = "threading.stack_size(2**46)  # no system has as much"
+NO_DESCRIPTOR = "resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))"
+
+
+def ran(handler: str, limit: str) -> "tuple[str, str]":
+    code = dedent(HANDLERS) + dedent(SCRIPT.format(handler=handler, limit=limit))
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False
+    )
+    return done.stdout.strip(), done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts in /proc/self/fd")
+@pytest.mark.parametrize("limit", [NO_THREAD, NO_DESCRIPTOR], ids=["thread", "fd"])
+@pytest.mark.parametrize(
+    "handler, reports",
+    [
+        ("Async()", "Async failed at on_chain_start"),
+        ("Flushed()", "Flushed failed at flush"),
+        ("background(Typed())", ""),
+        ("background(Async())", "Async failed at on_chain_start"),
+        ("MonitorHandler()", ""),
+        ("Wrong()", "Wrong failed at on_chain_start"),
+        ("TreeHandler()", ""),
+        ("lambda event: event.to_json()", ""),
+    ],
+)
+def test_call_goes_on(handler: str, reports: str, limit: str) -> None:
+    """
+    The call goes on, nothing leaks, and the first failure is told with its traceback.
+    """
+    out, err = ran(handler, limit)
+
+    assert out.splitlines()[-1] == "0 broken, 0 leaked"
+    assert reports in err
+    assert err.count(f"{reports};") <= 1 or not reports
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a stack size that is refused")
+def test_background_loop_comes_later() -> None:
+    """
+    When threads can be started again, an async handler in sync code hears.
+    """
+    code = """
+        import threading
+        from instrument import AsyncCallbackHandler, callbacks, traced
+
+        class Async(AsyncCallbackHandler):
+            heard = 0
+            async def on_chain_start(self, *args, **kwargs): self.heard += 1
+
+        @traced
+        def work(): pass
+
+        handler = Async()
+        with callbacks(handler):
+            threading.stack_size(2**46)
+            work()
+            threading.stack_size(0)
+            work()
+        print(handler.heard)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.stdout.strip() == "1"

@@ -1,0 +1,460 @@
+"""
+Interrupts: Ctrl-C, or what any other signal handler raises, at each line of ours.
+
+A trace function stands for the signal: it comes to every line, and it is what
+`signal.getsignal` gives.
+"""
+
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from dis import opmap
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+from loguru import logger
+
+import instrument
+from instrument import bind, callbacks, current_run, emit, traced
+from instrument._state import MUTED, get_state, set_state
+
+OURS = str(Path(instrument.__file__).parent) + os.sep
+NOP = opmap["NOP"]
+"""What stands for a ``try:``: no signal is looked for there."""
+
+SAMPLE = 37
+"""Of how many lines the quick test takes one."""
+
+
+class Timeout(Exception):  # noqa: N818 - as those of job queues are called
+    """
+    What a job's time limit raises.
+    """
+
+
+class Ears:
+    """
+    A handler that counts what starts and what ends.
+    """
+
+    def __init__(self) -> None:
+        self.starts: Counter[object] = Counter()
+        self.ends: Counter[object] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("on_") and name.endswith("_start"):
+            return lambda *_, run_id, **__: self.starts.update([run_id])
+        if name.startswith("on_") and name.endswith(("_end", "_error")):
+            return lambda *_, run_id, **__: self.ends.update([run_id])
+        raise AttributeError(name)
+
+
+class Records(Ears):
+    """
+    The same, of whole events.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
+
+    def on_event(self, event: Any) -> None:
+        if event.event.endswith("_start"):
+            self.starts[event.run_id] += 1
+        elif event.event.endswith(("_end", "_error")):
+            self.ends[event.run_id] += 1
+
+    def flush(self) -> None:
+        """
+        Be flushed.
+        """
+
+
+class Fails:
+    """
+    A handler that fails at all that it hears.
+    """
+
+    def on_chain_start(self, *_: object, **__: object) -> None:
+        raise ValueError
+
+    on_chain_end = on_chain_start
+
+
+FAILS = Fails()
+
+
+@traced
+def inner(value: int) -> int:
+    return value
+
+
+@traced
+def outer(value: int) -> int:
+    current_run().emit("told")
+    return inner(value)
+
+
+@traced
+def broken() -> None:
+    raise LookupError
+
+
+@traced.llm
+def model(prompt: str) -> Iterator[str]:
+    yield from ("a", "b")
+    current_run().token("c")
+
+
+@traced.chat_model
+def chat(messages: "list[Any]") -> str:
+    return "answer"
+
+
+@traced.tool
+async def atool(value: int) -> int:
+    return value
+
+
+@traced
+async def aouter(value: int) -> int:
+    return await atool(value)
+
+
+@traced.llm
+async def amodel(prompt: str) -> AsyncIterator[str]:
+    yield "a"
+    yield "b"
+
+
+def reported(*ears: Any) -> None:
+    with callbacks(Fails(), *ears):
+        inner(1)
+
+
+def block(*ears: Any) -> None:
+    with callbacks(*ears):
+        pass
+
+
+def told(*ears: Any) -> None:
+    with callbacks(*ears):
+        emit("told", {"a": 1})
+
+
+def function(*ears: Any) -> None:
+    with callbacks(*ears):
+        outer(1)
+
+
+def function_that_fails(*ears: Any) -> None:
+    with callbacks(*ears), suppress(LookupError):
+        broken()
+
+
+def chat_model(*ears: Any) -> None:
+    with callbacks(*ears):
+        chat([{"role": "user", "content": "hi"}])
+
+
+def generator(*ears: Any) -> None:
+    with callbacks(*ears):
+        for _ in model("p"):
+            pass
+
+
+def stream_left_early(*ears: Any) -> None:
+    with callbacks(*ears):
+        stream: Any = model("p")
+        next(stream)
+        stream.close()
+
+
+def decorated(*ears: Any) -> None:
+    callbacks(*ears)(outer)(1)
+
+
+def decorated_generator(*ears: Any) -> None:
+    @callbacks(*ears)
+    def request() -> Iterator[int]:
+        yield outer(1)
+
+    list(request())
+
+
+def traced_block(*ears: Any) -> None:
+    with callbacks(*ears), traced("x", inputs={"a": 1}) as run:
+        run.outputs = inner(1)
+
+
+def bound(*ears: Any) -> None:
+    with callbacks(*ears):
+        work = bind(inner)
+    work(1)
+
+
+def call_given_handlers(*ears: Any) -> None:
+    inner(1, callbacks=list(ears))  # type: ignore[call-arg]
+
+
+async def async_function(*ears: Any) -> None:
+    async with callbacks(*ears):
+        await aouter(1)
+
+
+async def async_generator(*ears: Any) -> None:
+    async with callbacks(*ears):
+        async for _ in amodel("p"):
+            pass
+
+
+async def async_stream_left_early(*ears: Any) -> None:
+    async with callbacks(*ears):
+        stream = amodel("p")
+        await anext(stream)
+        await stream.aclose()  # type: ignore[attr-defined]
+
+
+async def async_decorated(*ears: Any) -> None:
+    await callbacks(*ears)(aouter)(1)
+
+
+async def async_traced_block(*ears: Any) -> None:
+    async with callbacks(*ears), traced("x"):
+        await atool(1)
+
+
+def driven(act: "Callable[..., Awaitable[None]]") -> "Callable[..., None]":
+    """
+    Run a coroutine function that waits for nothing, without a loop.
+    """
+
+    def drive(*ears: Any) -> None:
+        try:
+            act(*ears).__await__().send(None)
+        except StopIteration:
+            return
+
+    drive.__name__ = act.__name__
+    return drive
+
+
+SYNC = [
+    block,
+    told,
+    function,
+    function_that_fails,
+    chat_model,
+    generator,
+    stream_left_early,
+    decorated,
+    decorated_generator,
+    traced_block,
+    bound,
+    reported,
+    call_given_handlers,
+]
+ASYNC = [
+    driven(async_function),
+    driven(async_generator),
+    driven(async_stream_left_early),
+    driven(async_decorated),
+    driven(async_traced_block),
+]
+ACTS = [(act, Ears) for act in (*SYNC, *ASYNC)]
+ACTS += [(act, Records) for act in (function, generator, *ASYNC[:2])]
+each_act = pytest.mark.parametrize(
+    "act, ears", ACTS, ids=[f"{act.__name__}-{ears.__name__}" for act, ears in ACTS]
+)
+
+
+@dataclass
+class Found:
+    """
+    At which places an interrupt did what it must not.
+    """
+
+    deaf: "list[str]" = field(default_factory=list)
+    left_open: "list[str]" = field(default_factory=list)
+    swallowed: "list[str]" = field(default_factory=list)
+    endless: "list[str]" = field(default_factory=list)
+    told_twice: "list[str]" = field(default_factory=list)
+    deaf_later: "list[str]" = field(default_factory=list)
+
+
+class At:
+    """
+    A trace function that interrupts at the line of ours that comes as *number*.
+
+    Attributes:
+        is_before_exit: Whether Python's own ``with`` had only just called ``__exit__``.
+        is_lost: Whether Python itself could give it to nobody: something was collected.
+    """
+
+    def __init__(self, number: int, kind: "type[BaseException]") -> None:
+        self.place = ""
+        self.is_before_exit = self.is_lost = False
+        self._left = number
+        self._kind = kind
+        self._entered: FrameType | None = None
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> Any:
+        code = frame.f_code
+        if not code.co_filename.startswith(OURS):
+            return None
+        if event == "call":
+            self._entered = frame
+        if event == "line" and code.co_code[frame.f_lasti] != NOP:
+            if not self._left:
+                self._note(frame)
+                self._left = -1
+                raise self._kind
+            self._left -= 1
+            self._entered = None
+        return self
+
+    def lose(self, unraisable: Any) -> None:
+        """
+        Be the hook for what is raised where nobody is above.
+        """
+        self.is_lost = self.is_lost or unraisable.exc_type is self._kind
+
+    def _note(self, frame: FrameType) -> None:
+        names = [it.f_code.co_name for it in ours_above(frame)]
+        self.place = f"{frame.f_code.co_filename[len(OURS) :]}:{frame.f_lineno}"
+        is_exit = names in (["__exit__"], ["__aexit__"])
+        self.is_before_exit = is_exit and self._entered is frame
+
+
+def ours_above(frame: "FrameType | None") -> "Iterator[FrameType]":
+    while frame is not None and frame.f_code.co_filename.startswith(OURS):
+        yield frame
+        frame = frame.f_back
+
+
+def interrupt(
+    act: "Callable[..., object]",
+    kind: "type[BaseException]",
+    number: int,
+    ears: "type[Ears]",
+    found: Found,
+) -> bool:
+    """
+    Do *act* with an interrupt at one line; False where it has fewer lines.
+    """
+    at, heard = At(number, kind), ears()
+    signal.signal(signal.SIGALRM, at)  # type: ignore[arg-type]
+    before, has_come = get_state(), False
+    tracing, hook = sys.gettrace(), sys.unraisablehook
+    try:
+        sys.unraisablehook = at.lose
+        sys.settrace(at)
+        act(FAILS, heard)
+    except kind:
+        has_come = True
+    finally:
+        sys.settrace(tracing)
+        sys.unraisablehook = hook
+    place, state = at.place, get_state()
+    set_state(before)
+    if not place:
+        return False
+    if not has_come and not at.is_lost:
+        found.swallowed.append(place)
+    if state is MUTED:
+        found.deaf.append(place)
+    elif state is not before and not at.is_before_exit:
+        found.left_open.append(place)
+    if any(count > 1 for count in heard.ends.values()):
+        found.told_twice.append(place)
+    if heard.starts.keys() != heard.ends.keys() and not at.is_before_exit:
+        found.endless.append(place)
+    return True
+
+
+def lines_of(act: "Callable[..., object]", ears: "type[Ears]") -> int:
+    """
+    Count the lines of ours that *act* executes.
+    """
+    at = At(sys.maxsize, Timeout)
+    tracing = sys.gettrace()
+    try:
+        sys.settrace(at)
+        copy_context().run(act, FAILS, ears())
+    finally:
+        sys.settrace(tracing)
+    return sys.maxsize - at._left
+
+
+def is_heard() -> bool:
+    """
+    Tell whether a request is heard, from its start to its end.
+    """
+    ears = Ears()
+    with callbacks(ears):
+        inner(1)
+    return ears.starts == ears.ends and ears.starts.total() == 1
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> "Iterator[None]":
+    """
+    Put the signal's handler back, and show no reports: there are thousands.
+    """
+    before = signal.getsignal(signal.SIGALRM)
+    logger.disable("instrument")
+    yield
+    logger.enable("instrument")
+    signal.signal(signal.SIGALRM, before)
+
+
+def interrupted_at(
+    numbers: "range",
+    act: "Callable[..., object]",
+    ears: "type[Ears]",
+    kind: "type[BaseException]",
+) -> Found:
+    found = Found()
+    for number in numbers:
+        context = copy_context()
+        context.run(interrupt, act, kind, number, ears, found)
+        if not context.run(is_heard):
+            found.deaf_later.append(str(number))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, Timeout])
+@each_act
+def test_interrupt_at_every_line(
+    act: "Callable[..., object]", ears: "type[Ears]", kind: "type[BaseException]"
+) -> None:
+    """
+    An interrupt at any line reaches the caller; nobody is deaf, no block open after it.
+
+    What had started has ended, once; only where Python's own ``with`` had come no
+    further than to call ``__exit__`` is a block left open.
+    """
+    found = interrupted_at(range(lines_of(act, ears)), act, ears, kind)
+
+    assert vars(found) == vars(Found())
+
+
+@each_act
+def test_interrupt_at_some_lines(
+    act: "Callable[..., object]", ears: "type[Ears]"
+) -> None:
+    """
+    The same at a sample of the lines.
+    """
+    lines = range(0, lines_of(act, ears), SAMPLE)
+
+    found = interrupted_at(lines, act, ears, Timeout)
+
+    assert vars(found) == vars(Found())
