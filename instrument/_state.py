@@ -114,23 +114,34 @@ def mutely(act: "Callable[..., T]", *args: object) -> "T":
         raise
 
 
-_held: "Any" = None
+unguarded: "list[bool]" = [True] if sys.version_info < (3, 12) else []
+"""Not empty until collections are guarded; from Python 3.12 on there is no need."""
 
 
-def _hold_context(phase: str, info: object) -> None:
+def guard_collections() -> None:
     """
-    Keep the Context's map of variables alive from one collection to the next.
+    Have each collection keep the Context's map of variables alive for a while.
 
     Before 3.12 a collection may begin in the middle of ``ContextVar.set``; a generator
-    of ours that it collects sets the variable too, and freed the map at work there.
+    of ours that it collects sets the variable too, and freed the map at work there. No
+    line of Python may run for it: there the interpreter would serve signals, and a
+    collection swallows what their handlers raise. So what is called is put together of
+    functions written in C: the look at ``__call__`` keeps a copy of the Context, and
+    gives `slice`, which may be called with what a collection tells.
     """
-    global _held
-    if phase == "start":
-        _held = copy_context()
+    from collections import deque
+    from functools import partial
+    from itertools import repeat
+    from operator import itemgetter
 
-
-if sys.version_info < (3, 12):
-    gc.callbacks.append(_hold_context)
+    unguarded.clear()
+    held: deque[Any] = deque(maxlen=8)  # twice for each of several
+    copies = map(held.append, iter(copy_context, None))
+    steps = map(itemgetter(1), zip(copies, repeat(slice), strict=False))
+    guard = type(
+        "Guard", (), {"__call__": property(partial(next, steps)), "held": held}
+    )
+    gc.callbacks.append(guard())
 
 
 def live_state() -> "Any":

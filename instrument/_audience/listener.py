@@ -10,6 +10,7 @@ from types import BuiltinMethodType, FunctionType, MethodType
 
 from instrument import _report
 from instrument._payloads import messages as _messages
+from instrument._state import guard_collections, unguarded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class Listener:
         self.local = local
         is_plain = event is None and type(handler) not in _BOUND
         self.key = id(handler) if is_plain else _key(handler, event)
+        if unguarded:  # whoever hears is one of these
+            guard_collections()
 
     @property
     def raises(self) -> bool:

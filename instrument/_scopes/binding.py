@@ -7,7 +7,15 @@ from instrument._callables.body import Body
 from instrument._callables.coroutines import follow, is_followed
 from instrument._callables.decorate import decorated
 from instrument._runs.opening import state_in_hand
-from instrument._state import MUTED, Frame, get_state, leave, set_state
+from instrument._state import (
+    MUTED,
+    Frame,
+    get_state,
+    guard_collections,
+    leave,
+    set_state,
+    unguarded,
+)
 from instrument._text import safe_repr
 
 TYPE_CHECKING = False
@@ -26,6 +34,8 @@ def captured(state: "Any") -> View:
     """
     Give the scope of *state* as a frame that can be linked in elsewhere.
     """
+    if unguarded:
+        guard_collections()
     if not isinstance(state, Frame):
         return View(NOBODY, None)
     return View(state._plan, state if state.is_run else state.run)  # type: ignore[arg-type]

@@ -1,9 +1,11 @@
 """
-The one ContextVar, where Python itself needs help.
+What the package does to the interpreter: nothing when it is imported, and little later.
 """
 
 import gc
+import subprocess
 import sys
+from textwrap import dedent
 
 import pytest
 
@@ -11,22 +13,152 @@ from instrument import _state, callbacks
 from instrument._scopes.scope import entered_from
 from instrument.testing import Recorder
 
-
-@pytest.mark.skipif(
+before_3_12 = pytest.mark.skipif(
     sys.version_info >= (3, 12), reason="collections wait for a safe place"
 )
+
+
+def printed(code: str) -> str:
+    """
+    Run *code* in a process of its own, and give what it prints.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(code)], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("module", ["instrument", "instrument.auto"])
+def test_import_changes_nothing(module: str) -> None:
+    """
+    Importing the package changes nothing of signals, collections, hooks, the import
+    system or event loops; `instrument.auto` adds nothing but what finds imports.
+    """
+    code = f"""
+        import asyncio, builtins, gc, locale, signal, sys, threading, warnings, wrapt
+
+        def state():
+            return {{
+                "signals": [signal.getsignal(number) for number in range(1, 32)],
+                "collections": (list(gc.callbacks), gc.get_threshold(), gc.isenabled()),
+                "hooks": [
+                    sys.excepthook, sys.unraisablehook, sys.displayhook,
+                    sys.breakpointhook, threading.excepthook, sys.gettrace(),
+                    sys.getprofile(), threading.gettrace(), sys.get_asyncgen_hooks(),
+                    sys.get_coroutine_origin_tracking_depth(), builtins.__import__,
+                    warnings.showwarning, list(warnings.filters),
+                ],
+                "imports": (list(sys.path_hooks), list(sys.path)),
+                "loops": (asyncio.get_event_loop_policy(), asyncio.new_event_loop,
+                          asyncio.events._get_running_loop()),
+                "interpreter": (sys.getrecursionlimit(), sys.getswitchinterval(),
+                                locale.setlocale(locale.LC_ALL), threading.enumerate()),
+            }}
+
+        warnings.simplefilter("ignore")
+        before, finders = state(), list(sys.meta_path)
+        import {module}
+        after = state()
+        added = [it for it in sys.meta_path if it not in finders]
+        assert finders == [it for it in sys.meta_path if it not in added]
+        print([name for name in before if before[name] != after[name]], len(added))
+    """
+    most = 0 if module == "instrument" else 1
+
+    changed, added = printed(code).rsplit(maxsplit=1)
+
+    assert changed == "[]"
+    assert int(added) <= most
+
+
+@before_3_12
+def test_no_signal_is_lost() -> None:
+    """
+    What a signal handler raises during a collection reaches the program, also while
+    collections are guarded: what they call runs no line of Python.
+    """
+    code = """
+        import gc, signal
+        from instrument import callbacks, traced
+
+        class Node: pass
+
+        with callbacks(lambda event: None):
+            pass
+
+        def interrupt(*_): raise KeyboardInterrupt
+        signal.signal(signal.SIGALRM, interrupt)
+        keep = []
+        for _ in range(200_000):
+            node = Node(); node.me = node; keep.append(node)
+        came = 0
+        for _ in range(10):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.01)
+                gc.collect()
+                while True: pass
+            except KeyboardInterrupt: came += 1
+        print(came)
+    """
+    assert printed(code) == "10"
+
+
+@before_3_12
+@pytest.mark.rule(3, "generator")
+def test_collection_in_the_middle_of_a_change() -> None:
+    """
+    A generator of ours that is collected while a variable is set does no harm to the map
+    at work there: the interpreter crashed, and handlers went deaf.
+    """
+    code = """
+        import contextvars, gc
+        from instrument import callbacks, traced
+
+        variables = [contextvars.ContextVar(f"v{number}") for number in range(60)]
+
+        @traced
+        def stream():
+            with traced("block"):
+                yield 1
+
+        def forgotten():
+            made = [stream()]
+            next(made[0])
+            made.append(made)
+
+        def work():
+            for number in range(100):
+                for variable in variables:
+                    variable.set(number)
+                    assert variable.get() == number
+                forgotten()
+
+        heard = []
+        with callbacks(on_chain_error=lambda: heard.append(1)):
+            for threshold in range(1, 60):
+                gc.set_threshold(threshold)
+                contextvars.copy_context().run(work)
+        gc.collect()
+        print(len(heard))
+    """
+    assert printed(code) == str(59 * 100 * 2)
+
+
+@before_3_12
 @pytest.mark.rule(3, "generator")
 def test_collection_holds_the_context() -> None:
     """
     Where ``ContextVar.set`` may be interrupted by a collection, the map of variables on
-    which it works outlives it: handlers went deaf, or the interpreter crashed.
+    which it works outlives it, and four more, as one change may be interrupted by some.
     """
     with callbacks(Recorder()) as scope:
         gc.collect()
 
-    assert _state._held[_state.STATE] is scope
-    gc.collect()
-    assert _state._held.get(_state.STATE) is not scope
+    (held,) = [each.held for each in gc.callbacks if hasattr(each, "held")]
+    assert held[-1][_state.STATE] is scope
+    for _ in range(4):
+        gc.collect()
+    assert all(context.get(_state.STATE) is not scope for context in held)
 
 
 def test_place_without_a_caller() -> None:
