@@ -36,6 +36,7 @@ _ORIGIN = "__instrument_origin__"
 _dict_of: "Callable[[BaseException], dict[str, Any]]" = BaseException.__dict__[
     "__dict__"
 ].__get__
+_KEPT = "__instrument_kept__"
 _TRACES = 64
 """How many traces one exception object remembers; some are raised for ever."""
 
@@ -362,14 +363,15 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
 
 def _without_frames(exc: BaseException) -> BaseException:
     """
-    Give what a run keeps of *exc*: for one that was left or cancelled, one like it.
+    Give what a run keeps of *exc*: for one that was left or cancelled, one like it, the
+    same for all runs that it crosses.
 
     The traceback of that tells nothing, but has frames in which a body may hold the run.
     """
     cls = type(exc)
     asyncio = sys.modules.get("asyncio.exceptions")
     if cls is GeneratorExit or cls is getattr(asyncio, "CancelledError", None):
-        return cls(*exc.args)
+        exc = dict.setdefault(_dict_of(exc), _KEPT, cls(*exc.args))
     return exc
 
 

@@ -384,6 +384,22 @@ def uncollected() -> Iterator[None]:
     gc.collect()
 
 
+@pytest.mark.rule(8)
+def test_all_keep_one_like_it() -> None:
+    """
+    The runs that were cancelled together keep one exception, without a traceback.
+    """
+    heard: list[Any] = []
+    body = traced("outer")(given_back(traced("inner")(acall)))
+
+    with callbacks(on_chain_error=lambda run: heard.append(run.error)):
+        _midway(body, _cancel)(lambda target: target, Payload())
+
+    inner, outer = heard
+    assert inner is outer
+    assert (type(inner), inner.__traceback__) == (asyncio.CancelledError, None)
+
+
 SILENT = ("dropped", "never stepped", "left to its loop")
 
 
