@@ -5,12 +5,13 @@ What the README, the guides and the docstrings show is what happens.
 import ast
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
+from loguru import logger
 
 import instrument
 from instrument import handlers
@@ -118,6 +119,16 @@ SECTIONS = {
     for name, examples in groupby(find_examples(path), heading)
 }
 every_document = pytest.mark.parametrize("path", DOCUMENTS, ids=title)
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """
+    Take away what a guide's code has loguru write to: it is closed after the test.
+    """
+    yield
+    logger.remove()
+    logger.add(sys.stderr)
 
 
 @pytest.mark.parametrize("name", list(SECTIONS))
