@@ -412,7 +412,10 @@ def leaving(owner: object, entries: "Mapping[int, Frame]") -> "Frame | None":
     here = {id(frame.__dict__.get("_original") or frame): frame for frame in frames}
     caller = _caller()
     left = id(caller), caller.f_code
-    for entry in [*here.values(), *reversed(list(entries.values()))]:
+    for entry in here.values():
+        if entry._entered_from == left:
+            return entry
+    for entry in reversed(list(entries.values())):  # all that are open, anywhere
         if entry._entered_from == left:
             return here.get(id(entry), entry)
     return frames[0] if frames else None

@@ -490,6 +490,38 @@ async def test_shared_context_of_tasks() -> None:
 
 
 @pytest.mark.rule(1, "sync")
+@pytest.mark.parametrize("attribute", ["_open", "_runs"])
+async def test_shared_object_is_left_at_once(attribute: str) -> None:
+    """
+    To leave an object where it was entered looks at none of its other entries.
+    """
+
+    class Entries(dict[int, Any]):
+        looks = 0
+
+        def values(self) -> Any:
+            Entries.looks += 1
+            return super().values()
+
+    block: Any = traced("shared") if attribute == "_runs" else callbacks(Recorder())
+    setattr(block, attribute, Entries(getattr(block, attribute)))
+    leave = asyncio.Event()
+
+    async def request() -> None:
+        async with block:
+            await leave.wait()
+
+    with callbacks(Recorder()):
+        tasks = [asyncio.create_task(request()) for _ in range(10)]
+        await asyncio.sleep(0)
+        assert len(getattr(block, attribute)) == 10
+        leave.set()
+        await asyncio.gather(*tasks)
+
+    assert len(getattr(block, attribute)) == 0
+    assert Entries.looks == 0
+
+
 def test_block_given_to_a_block() -> None:
     """
     A ``callbacks`` object is no handler: it is refused with the cure, nothing silent.
