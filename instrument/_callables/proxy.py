@@ -19,6 +19,9 @@ class BoundProxy(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
     A method of one object.
     """
 
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
+
     def __reduce_ex__(self, protocol: object) -> "Any":
         return getattr, (self._self_instance, self.__wrapped__.__name__)
 
@@ -36,6 +39,9 @@ class Proxy(wrapt.FunctionWrapper):  # type: ignore[type-arg]
     """
 
     __bound_function_wrapper__ = BoundProxy
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
 
     def __init__(
         self, wrapped: "Any", wrapper: "Callable[..., Any]", wrapping: "Any"

@@ -297,3 +297,31 @@ def test_slots() -> None:
         traced(Closed)
     make: Any = Open
     assert make(callbacks=[Recorder()])
+
+
+def test_repr() -> None:
+    """
+    An object, a generator function and its method say of themselves what they did.
+    """
+
+    class Answer:
+        def __call__(self) -> str:
+            return "answer"
+
+        def stream(self) -> Any:
+            yield "answer"
+
+        def __repr__(self) -> str:
+            return "Answer()"
+
+    class Traced(Answer):
+        stream = traced(Answer.stream)
+
+    made, owner = Answer(), Traced()
+
+    assert repr(traced("answer")(made)) == "Answer()"
+    assert repr(traced(Answer.stream)) == repr(Answer.stream)
+    assert (
+        repr(owner.stream)
+        == "<bound method test_repr.<locals>.Answer.stream of Answer()>"
+    )
