@@ -193,8 +193,8 @@ class Block:
         """
         End what could not be entered: a handler has stopped it, or an interrupt came.
         """
-        self._runs.pop(id(run), None)
-        if get_state() is before:  # not even its start was told
+        is_told = self._runs.pop(id(run), None) is not None
+        if get_state() is before and not is_told:  # not even its start was
             discard(run)
         mend(run, before, exc)
 
