@@ -4,17 +4,27 @@ Say once what went wrong, in a framed block, and never raise: the request goes o
 A failure is told with its traceback the first time it happens to one handler at one
 event, then counted and told again at 10, 100, 1,000 ... No local values are shown:
 they may be what a redactor hides.
+
+What only passed through a handler is no failure of its own, and is not told but goes
+on to the call: an interrupt, what a signal handler raised, and the cancellation of the
+task or scope.
 """
 
 import sys
 import weakref
 
-from instrument._interrupts import is_of_call
-from instrument._text import is_callers, printable
+from instrument._text import (
+    codes_of_signals,
+    is_callers,
+    is_of_signal,
+    printable,
+    traceback_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
     from typing import Any
 
 
@@ -42,6 +52,68 @@ def forgotten(what: object, way: str) -> None:
 
     message = f"{what!r} was never {way}: nothing is heard by it"
     warnings.warn(message, RuntimeWarning, stacklevel=3, source=what)
+
+
+def is_of_call(exc: BaseException) -> bool:
+    """
+    Tell whether *exc*, raised while something foreign was served, is to reach the call.
+    """
+    kind = type(exc)
+    if issubclass(kind, (Exception, SystemExit)):
+        return is_of_signal(exc)
+    asyncio = sys.modules.get("asyncio.exceptions")
+    if asyncio is not None and issubclass(kind, asyncio.CancelledError):
+        return _is_task_cancelled()
+    trio = sys.modules.get("trio")
+    if trio is not None and issubclass(kind, trio.Cancelled):
+        return _is_scope_cancelled(trio)
+    return True
+
+
+def _is_task_cancelled() -> bool:
+    """
+    Tell whether the task of here was asked to stop; outside any, nobody can be.
+    """
+    if sys.modules["asyncio.events"]._get_running_loop() is None:
+        return False
+    task = sys.modules["asyncio.tasks"].current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _is_scope_cancelled(trio: "Any") -> bool:
+    """
+    Tell whether the scope of here is cancelled; a worker thread is told by trio alone.
+    """
+    if not trio.lowlevel.in_trio_run():
+        return True
+    return trio.current_effective_deadline() == float("-inf")  # type: ignore[no-any-return]
+
+
+UNTOLD: "Any" = type("Untold", (), {"__slots__": ()})()
+"""Stands for what a handler answers until it has been called."""
+
+_OURS = "instrument._"
+"""How the modules begin that make what a handler is told, before it is called."""
+
+
+def is_heard(exc: BaseException, answer: object) -> bool:
+    """
+    Tell whether who was being served when *exc* came has been called.
+
+    Args:
+        answer: What it has answered; else `UNTOLD`.
+    """
+    if answer is not UNTOLD:
+        return True
+    signals = codes_of_signals()
+    traceback = traceback_of(exc)
+    while traceback is not None and _is_ours(traceback.tb_frame):
+        traceback = traceback.tb_next
+    return traceback is not None and traceback.tb_frame.f_code not in signals
+
+
+def _is_ours(frame: "FrameType") -> bool:
+    return str(frame.f_globals.get("__name__")).startswith(_OURS)
 
 
 def failed(

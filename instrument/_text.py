@@ -1,10 +1,22 @@
 """
 Make text of unknown origin safe to show: models and tools write whatever they like.
+
+A value that is asked for its text may raise anything; what is not of its own making,
+an interrupt or what a signal handler raised, is the caller's.
 """
 
-from instrument._interrupts import is_of_signal, traceback_of
+import sys
 
-__all__ = ["cut", "is_callers", "printable", "safe_repr", "safe_str", "traceback_of"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, TracebackType
+    from typing import Any
+
+traceback_of: "Callable[[BaseException], TracebackType | None]" = (
+    BaseException.__dict__["__traceback__"].__get__
+)
+"""Give an exception's traceback, without asking the exception."""
 
 _SHORT = 200
 
@@ -68,6 +80,42 @@ def is_callers(exc: BaseException) -> bool:
     if issubclass(type(exc), (KeyboardInterrupt, GeneratorExit)):
         return True
     return is_of_signal(exc)
+
+
+def is_of_signal(exc: BaseException) -> bool:
+    """
+    Tell whether a signal handler raised *exc*: its frame is in the traceback.
+    """
+    known = codes_of_signals()
+    traceback = traceback_of(exc) if known else None
+    while traceback is not None:
+        if traceback.tb_frame.f_code in known:
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+def codes_of_signals() -> "set[CodeType]":
+    """
+    Give the codes that run first when a signal comes.
+    """
+    signal = sys.modules.get("_signal")
+    if signal is None:  # nobody can have set a handler
+        return set()
+    handlers = map(signal.getsignal, range(1, signal.NSIG))
+    return {code for it in handlers if callable(it) and (code := _code_of(it))}
+
+
+def _code_of(handler: "Any") -> "CodeType | None":
+    """
+    Give the code that runs first when *handler* is called; None of what is in C.
+    """
+    while type(handler).__name__ == "partial" and hasattr(handler, "func"):
+        handler = handler.func
+    function = getattr(handler, "__func__", handler)
+    if not hasattr(function, "__code__"):
+        function = getattr(type(handler), "__call__", None)  # noqa: B004 - not asked whether
+    return getattr(function, "__code__", None)
 
 
 def cut(text: str, limit: int) -> str:

@@ -10,8 +10,8 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType, coroutine
 
 from instrument._callables.body import less_one, with_traceback
 from instrument._callables.generators import steps
-from instrument._interrupts import traceback_of
 from instrument._state import get_state, set_state
+from instrument._text import traceback_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

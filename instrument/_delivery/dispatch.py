@@ -12,8 +12,8 @@ from functools import partial
 from instrument import _ids, _report
 from instrument._audience.listener import EVENTS
 from instrument._delivery.loops import cancellations, close_unserved
-from instrument._interrupts import UNTOLD, is_heard, is_of_call
 from instrument._payloads.event import Event
+from instrument._report import UNTOLD, is_heard, is_of_call
 from instrument._state import MUTED, set_state
 
 TYPE_CHECKING = False

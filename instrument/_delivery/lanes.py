@@ -14,7 +14,7 @@ from typing import Any
 
 from instrument import _report
 from instrument._delivery import loops as _loops
-from instrument._interrupts import is_of_call
+from instrument._report import is_of_call
 from instrument._state import MUTED, set_state
 
 TYPE_CHECKING = False

@@ -11,9 +11,9 @@ from instrument import _ids
 from instrument._delivery.dispatch import Delivery, keywords
 from instrument._delivery.flush import aflush_given, flush_given
 from instrument._delivery.loops import cancellations, shield
-from instrument._interrupts import UNTOLD, is_of_call
 from instrument._payloads.answers import LLMResult
 from instrument._payloads.redact import said_by
+from instrument._report import UNTOLD, is_of_call
 from instrument._runs.opening import endings, open_parent
 from instrument._runs.results import guarded, is_container, outputs_of, read_answer
 from instrument._runs.run import Run

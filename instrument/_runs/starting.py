@@ -7,7 +7,7 @@ where no handler is async.
 
 from instrument import _report
 from instrument._delivery.dispatch import Delivery
-from instrument._interrupts import UNTOLD
+from instrument._report import UNTOLD
 from instrument._runs.ending import afail, discard, fail
 from instrument._runs.run import Run
 from instrument._state import MUTED, set_state

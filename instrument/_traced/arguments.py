@@ -8,9 +8,9 @@ does the binding, defaults included. Secrets are masked in it.
 
 import keyword
 
-from instrument._interrupts import is_of_call
 from instrument._payloads.messages import get
 from instrument._payloads.redact import MASK, Secret
+from instrument._report import is_of_call
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

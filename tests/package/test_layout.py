@@ -21,7 +21,6 @@ CHECKOUT = Path(__file__).parents[2]
 # command line and its demo stand above the root: they use the public names, as any
 # program does.
 FLOORS = [
-    {"_interrupts"},
     {"exceptions", "_forks", "_state", "_text"},
     {"_ids", "_report"},  # ids are drawn anew in a forked child
     {"_callables", "_payloads"},
@@ -50,7 +49,6 @@ ENTRIES = {
     "_forks.py",
     "_hearing",
     "_ids.py",
-    "_interrupts.py",
     "_payloads",
     "_pytest.py",
     "_report.py",
@@ -233,7 +231,7 @@ def test_entries() -> None:
     found = {path.name for path in PACKAGE.iterdir()} - {"__pycache__"}
 
     assert found == ENTRIES
-    assert len(ENTRIES) == 26
+    assert len(ENTRIES) == 25
 
 
 @every_module

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from math import isfinite
 from weakref import WeakKeyDictionary
 
-from instrument._interrupts import is_of_call
 from instrument._payloads.event import Usage
+from instrument._report import is_of_call
 from instrument._text import safe_repr
 
 TYPE_CHECKING = False
