@@ -19,6 +19,7 @@ traceback_of: "Callable[[BaseException], TracebackType | None]" = (
 """Give an exception's traceback, without asking the exception."""
 
 _SHORT = 200
+_JOINERS = "\u200c\u200d"
 
 
 def printable(text: str, *, also: str = "") -> str:
@@ -31,10 +32,12 @@ def printable(text: str, *, also: str = "") -> str:
 
     Returns:
         *text* with control, format, separator and surrogate characters written as
-        Python escapes (``\\x1b``, ``\\u202e``).
+        Python escapes (``\\x1b``, ``\\u202e``), but for the two joiners, without which
+        emoji fall apart and Persian words run together.
     """
     if text.isascii() and text.isprintable():
         return text
+    also += _JOINERS
     return "".join(
         char if char.isprintable() or char in also else _escaped(char) for char in text
     )
