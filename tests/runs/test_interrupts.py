@@ -11,13 +11,14 @@ import signal
 import sys
 import warnings
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from dis import opmap
+from functools import cache
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import pytest
@@ -37,9 +38,6 @@ pytestmark = [
 OURS = str(Path(instrument.__file__).parent) + os.sep
 NOP = opmap["NOP"]
 """What stands for a ``try:``: no signal is looked for there."""
-
-SAMPLE = 37
-"""Of how many lines the quick test takes one."""
 
 
 class Timeout(Exception):  # noqa: N818 - as those of job queues are called
@@ -299,34 +297,38 @@ class Found:
 
 class At:
     """
-    A trace function that interrupts at the line of ours that comes as *number*.
+    What interrupts at the line of ours that comes as *number*.
 
     Attributes:
         is_before_exit: Whether Python's own ``with`` had only just called ``__exit__``.
         is_lost: Whether Python itself could give it to nobody: something was collected.
+        seen: The lines of ours that came.
     """
 
     def __init__(self, number: int, kind: "type[BaseException]") -> None:
         self.place = ""
         self.is_before_exit = self.is_lost = False
-        self._left = number
+        self.seen: list[str] = []
+        self._number = number
         self._kind = kind
         self._entered: FrameType | None = None
 
-    def __call__(self, frame: FrameType, event: str, _: object) -> Any:
-        code = frame.f_code
-        if not code.co_filename.startswith(OURS):
-            return None
-        if event == "call":
-            self._entered = frame
-        if event == "line" and code.co_code[frame.f_lasti] != NOP:
-            if not self._left:
-                self._note(frame)
-                self._left = -1
-                raise self._kind
-            self._left -= 1
+    def comes(self, frame: FrameType) -> bool:
+        """
+        Tell whether the interrupt comes at this line of ours, and note where that is.
+        """
+        if frame.f_code.co_code[frame.f_lasti] == NOP:
+            return False
+        place = f"{frame.f_code.co_filename[len(OURS) :]}:{frame.f_lineno}"
+        self.seen.append(place)
+        if len(self.seen) - 1 != self._number:
             self._entered = None
-        return self
+            return False
+        names = [it.f_code.co_name for it in ours_above(frame)]
+        is_exit = names in (["__exit__"], ["__aexit__"])
+        self.is_before_exit = is_exit and self._entered is frame
+        self.place = place
+        return True
 
     def lose(self, unraisable: Any) -> None:
         """
@@ -334,11 +336,65 @@ class At:
         """
         self.is_lost = self.is_lost or unraisable.exc_type is self._kind
 
-    def _note(self, frame: FrameType) -> None:
-        names = [it.f_code.co_name for it in ours_above(frame)]
-        self.place = f"{frame.f_code.co_filename[len(OURS) :]}:{frame.f_lineno}"
-        is_exit = names in (["__exit__"], ["__aexit__"])
-        self.is_before_exit = is_exit and self._entered is frame
+
+class AtTraced(At):
+    """
+    The same by `sys.settrace`, which ends with what its function raises.
+    """
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> Any:
+        if not frame.f_code.co_filename.startswith(OURS):
+            return None
+        if event == "call":
+            self._entered = frame
+        if event == "line" and self.comes(frame):
+            raise self._kind
+        return self
+
+    @contextmanager
+    def on(self) -> "Iterator[None]":
+        tracing = sys.gettrace()
+        try:
+            sys.settrace(self)
+            yield
+        finally:
+            sys.settrace(tracing)
+
+
+class AtMonitored(At):
+    """
+    The same by `sys.monitoring`: what measures coverage sees what follows.
+    """
+
+    def __call__(self, code: CodeType, line: int) -> Any:
+        if not code.co_filename.startswith(OURS):
+            return MONITORING.DISABLE
+        if self.comes(sys._getframe(1)):
+            raise self._kind
+        return None
+
+    def _start(self, code: CodeType, _: object) -> Any:
+        if not code.co_filename.startswith(OURS):
+            return MONITORING.DISABLE
+        self._entered = sys._getframe(1)
+        return None
+
+    @contextmanager
+    def on(self) -> "Iterator[None]":
+        tool, events = MONITORING.DEBUGGER_ID, MONITORING.events
+        MONITORING.use_tool_id(tool, "test")
+        MONITORING.register_callback(tool, events.LINE, self)
+        MONITORING.register_callback(tool, events.PY_START, self._start)
+        try:
+            MONITORING.set_events(tool, events.LINE | events.PY_START)
+            yield
+        finally:
+            MONITORING.set_events(tool, 0)
+            MONITORING.free_tool_id(tool)
+
+
+MONITORING: Any = getattr(sys, "monitoring", None)
+Interrupt = AtTraced if MONITORING is None else AtMonitored
 
 
 def ours_above(frame: "FrameType | None") -> "Iterator[FrameType]":
@@ -357,18 +413,17 @@ def interrupt(
     """
     Do *act* with an interrupt at one line; False where it has fewer lines.
     """
-    at, heard = At(number, kind), ears()
+    at, heard = Interrupt(number, kind), ears()
     signal.signal(signal.SIGALRM, at)  # type: ignore[arg-type]
     before, has_come = get_state(), False
-    tracing, hook = sys.gettrace(), sys.unraisablehook
+    hook = sys.unraisablehook
     try:
         sys.unraisablehook = at.lose
-        sys.settrace(at)
-        act(FAILS, heard)
+        with at.on():
+            act(FAILS, heard)
     except kind:
         has_come = True
     finally:
-        sys.settrace(tracing)
         sys.unraisablehook = hook
     place, state = at.place, get_state()
     set_state(before)
@@ -387,18 +442,14 @@ def interrupt(
     return True
 
 
-def lines_of(act: "Callable[..., object]", ears: "type[Ears]") -> int:
+def lines_of(act: "Callable[..., object]", ears: "type[Ears]") -> "list[str]":
     """
-    Count the lines of ours that *act* executes.
+    Give the lines of ours that *act* executes.
     """
-    at = At(sys.maxsize, Timeout)
-    tracing = sys.gettrace()
-    try:
-        sys.settrace(at)
+    at = Interrupt(-1, Timeout)
+    with at.on():
         copy_context().run(act, FAILS, ears())
-    finally:
-        sys.settrace(tracing)
-    return sys.maxsize - at._left
+    return at.seen
 
 
 def is_heard() -> bool:
@@ -427,7 +478,7 @@ def quiet() -> "Iterator[None]":
 
 
 def interrupted_at(
-    numbers: "range",
+    numbers: "Iterable[int]",
     act: "Callable[..., object]",
     ears: "type[Ears]",
     kind: "type[BaseException]",
@@ -453,20 +504,34 @@ def test_interrupt_at_every_line(
     What had started has ended, once; only where Python's own ``with`` had come no
     further than to call ``__exit__`` is a block left open.
     """
-    found = interrupted_at(range(lines_of(act, ears)), act, ears, kind)
+    found = interrupted_at(range(len(lines_of(act, ears))), act, ears, kind)
 
     assert vars(found) == vars(Found())
 
 
+@cache
+def first_lines() -> "dict[Any, list[int]]":
+    """
+    Give by act at which of its steps a line of ours first comes, of all acts.
+    """
+    known: set[str] = set()
+    first = {}
+    for act, ears in ACTS:
+        lines = lines_of(act, ears)
+        first[act, ears] = [
+            lines.index(line) for line in dict.fromkeys(lines) if line not in known
+        ]
+        known.update(lines)
+    return first
+
+
 @each_act
-def test_interrupt_at_some_lines(
+def test_interrupt_at_each_line_once(
     act: "Callable[..., object]", ears: "type[Ears]"
 ) -> None:
     """
-    The same at a sample of the lines.
+    The same where a line first comes, whichever act it comes in.
     """
-    lines = range(0, lines_of(act, ears), SAMPLE)
-
-    found = interrupted_at(lines, act, ears, Timeout)
+    found = interrupted_at(first_lines()[act, ears], act, ears, Timeout)
 
     assert vars(found) == vars(Found())
