@@ -106,9 +106,12 @@ class Delivery:
             answer: What that one has answered; else `UNTOLD`.
         """
         self._index = count
+        if count == len(self._receivers):  # all have heard: it is none of theirs
+            self.error = exc
+            return self
         if is_of_call(exc):
             self.error = exc
-            if count == len(self._receivers) or not is_heard(exc, answer):
+            if not is_heard(exc, answer):
                 return self
         self._index += 1
         _, listener, layer, _ = self._receivers[count]

@@ -44,7 +44,7 @@ class Block:
         """
         Warn of a block that is none, and decorates nothing.
         """
-        if not self._is_used:
+        if not getattr(self, "_is_used", True):
             _report.forgotten(self, "entered or called")
 
     def __setstate__(self, state: "dict[str, Any]") -> None:
