@@ -23,10 +23,10 @@ class Audience:
         epoch: Until when it holds.
         layers: What it was settled from, without what ``inherit=False`` cut off.
         listeners: Each with its layer, in the order in which they hear.
-        hidden: True where runs are heard that a framework means to hide.
         undecided: True while samples of some layer have not been drawn.
         metadata: What constructors gave, outer to inner, and over it what blocks and
             calls gave.
+        plumbing: True where runs are heard that a framework makes of its own steps.
         shows_all: True where no payload is redacted or dropped.
         wants_tokens: True where a handler has models stream that were not asked to.
         waits: The layers that no block is left for: their async handlers are waited
@@ -37,12 +37,12 @@ class Audience:
         "_receivers",
         "capture",
         "epoch",
-        "hidden",
         "is_described",
         "is_tagged",
         "layers",
         "listeners",
         "metadata",
+        "plumbing",
         "redactors",
         "shows_all",
         "tags",
@@ -68,7 +68,7 @@ class Audience:
         self.tags = tuple(dict.fromkeys(tag for o in options for tag in o.tags))
         self.redactors = tuple(dict.fromkeys(r for o in options for r in o.redactors))
         self.capture = all(o.capture for o in options)
-        self.hidden = all(o.hidden for o in options)
+        self.plumbing = all(o.plumbing for o in options)
         self.shows_all = self.capture and not self.redactors
         self.wants_tokens = _want_tokens(self.listeners)
         self.metadata: dict[str, Any] = {}
@@ -91,7 +91,7 @@ class Audience:
         made.tags, made.is_tagged = self.tags, self.is_tagged
         made.metadata, made.is_described = self.metadata, self.is_described
         made.redactors, made.capture = self.redactors, self.capture
-        made.shows_all, made.hidden = self.shows_all, self.hidden
+        made.shows_all, made.plumbing = self.shows_all, self.plumbing
         made._receivers, made.voices_of = {}, {}
         made.layers = self.layers | {layer}
         known = {listener.key for listener, _ in self.listeners}

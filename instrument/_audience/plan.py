@@ -31,10 +31,10 @@ class Options:
 
     __slots__ = (
         "capture",
-        "hidden",
         "inherit",
         "listeners",
         "metadata",
+        "plumbing",
         "redactors",
         "sample",
         "tags",
@@ -50,7 +50,7 @@ class Options:
         sample: float = 1.0,
         redactors: "tuple[Redactor, ...]" = (),
         capture: bool = True,
-        hidden: bool = True,
+        plumbing: bool = True,
     ) -> None:
         self.listeners = listeners
         self.tags = tags
@@ -59,7 +59,7 @@ class Options:
         self.sample = sample
         self.redactors = redactors
         self.capture = capture
-        self.hidden = hidden
+        self.plumbing = plumbing
 
     def __bool__(self) -> bool:
         return bool(self.listeners or self.tags or self.metadata)

@@ -132,7 +132,8 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         redact: A function ``(value, path) -> value``, or a list of names to mask; for
             every handler below, outer ones included.
         capture: False keeps all payloads from every handler below.
-        hidden: False leaves out runs that a framework marks as its plumbing.
+        plumbing: False leaves out the runs that a framework makes of its own inner
+            steps, for every handler below; what they call hangs on the run above.
         functions: A function for one event: ``on_llm_new_token=print_token``.
 
     Raises:
@@ -152,7 +153,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         sample: float = 1.0,
         redact: "Redactor | Iterable[str] | None" = None,
         capture: bool = True,
-        hidden: bool = True,
+        plumbing: bool = True,
         **functions: "Callable[..., Any]",
     ) -> None:
         listeners = []
@@ -165,19 +166,20 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
                 raise TypeError(_LOCAL)
             listeners.append(listener)
         if functions:
+            plumbing = _as_it_was_called(functions, plumbing)
             listeners += [as_listener(f, name) for name, f in functions.items()]
         self.listeners = tuple(listeners)
         self.tags = checked_tags(tags) if tags else ()
         self.metadata = None if metadata is None else checked_metadata(metadata)
-        if not (inherit is capture is hidden is True):
-            check_flags(inherit=inherit, capture=capture, hidden=hidden)
+        if not (inherit is capture is plumbing is True):
+            check_flags(inherit=inherit, capture=capture, plumbing=plumbing)
         self.inherit = inherit
         if sample.__class__ is not float or sample != 1:
             sample = checked_sample(sample)
         self.sample = sample
         self.redactors = () if redact is None else (as_redactor(redact),)
         self.capture = capture
-        self.hidden = hidden
+        self.plumbing = plumbing
         self._open: dict[int, Scope] = {}
         self._installed: Layer | None = None
         self._mute = 0
@@ -457,6 +459,17 @@ def _number_of_request(scope: Scope) -> float:
 
 def _names(options: Options) -> "list[str]":
     return [type(it.handler).__name__ for it in options.listeners]
+
+
+def _as_it_was_called(functions: "dict[str, Any]", plumbing: bool) -> "Any":
+    if "hidden" not in functions:
+        return plumbing
+    from warnings import warn
+
+    value = functions.pop("hidden")
+    message = f"callbacks(hidden={value!r}) is called plumbing={value!r} now."
+    warn(message, DeprecationWarning, stacklevel=3)
+    return value
 
 
 _NESTED = "callbacks() takes handlers, not another callbacks(): with outer, inner: ..."

@@ -23,7 +23,7 @@ every_mode = ("sync", "async", "generator", "async generator")
 KEY = "hunter2"
 
 
-@pytest.mark.parametrize("flag", ["capture", "hidden", "inherit"])
+@pytest.mark.parametrize("flag", ["capture", "plumbing", "inherit"])
 def test_flag_that_is_none(flag: str) -> None:
     """
     What is neither True nor False is refused: ``capture="no"`` would capture.

@@ -10,7 +10,6 @@ from asyncio import _get_running_loop
 
 from langchain_core.callbacks.base import BaseCallbackHandler
 
-from instrument import _report
 from instrument._audience import seen_by_langchain as _seen
 from instrument._payloads.messages import content_text
 from instrument._runs.ending import afail, afinish, fail, finish
@@ -101,8 +100,7 @@ class EndMethod(Method):
             if is_stream:
                 run._inputs = known_later(run, told["inputs"])
         except BaseException as exc:  # ours, or of a payload's own code
-            _report.unread(self, self.__name__, exc)
-            return DONE
+            return self.unread(exc)
         if _get_running_loop() is not None and waits():
             return to_wait_for(afinish, run, outputs)
         if is_stream:
@@ -151,7 +149,7 @@ def on_custom_event(
     """
     Tell what the application dispatched.
     """
-    run = _open_runs.open_runs.get(run_id)
+    run = _open_runs.told_of(run_id)
     return None if run is None else (run.emit, None, name, data)
 
 

@@ -50,6 +50,20 @@ class Method:
     def __set_name__(self, owner: type, name: str) -> None:
         self.__name__ = name
 
+    def unread(self, exc: BaseException, by: object = None) -> Done:
+        """
+        Report that what LangChain tells could not be read.
+
+        Args:
+            exc: What was raised.
+            by: What reads it, if not this itself.
+
+        Returns:
+            Nothing to wait for.
+        """
+        _report.unread(by or self, self.__name__, exc)
+        return DONE
+
     if TYPE_CHECKING:  # by keyword what its event needs, and the rest as it is told
 
         def __call__(self, *args: Any, **told: Any) -> Any: ...
@@ -73,8 +87,7 @@ class EventMethod(Method):
         try:
             act = self._prepare(*args, **kwargs)
         except BaseException as exc:  # ours, or of a payload's own code
-            _report.unread(self._prepare, self.__name__, exc)
-            return DONE
+            return self.unread(exc, self._prepare)
         if act is None:
             return DONE
         do, later, *given = act

@@ -42,9 +42,12 @@ _DEEPEST = 40
 """How many frames there are at most between LangChain's model and its SDK's call."""
 
 open_runs: "dict[UUID, Run]" = {}
-_ended: "dict[UUID, tuple[UUID, ref[Run]]]" = {}
+_ended: "dict[UUID, tuple[UUID | None, Callable[[], Run | None]]]" = {}
 """Whose child an ended run was: a task that it left behind goes on under that."""
-_NOWHERE = None, lambda: None
+_NOWHERE: "tuple[UUID | None, Callable[[], Run | None]]" = None, lambda: None
+
+left_out: "dict[UUID, tuple[UUID | None, Callable[[], Run | None], bool]]" = {}
+"""Whose children those are that are below plumbing: as above, and if that is tagged."""
 _TELLING = ("on_", "ahandle_event")
 """How those functions of its managers are named that may be a task of their own."""
 
@@ -53,6 +56,8 @@ _outermost: "WeakKeyDictionary[Task[Any], dict[Run, bool]]" = WeakKeyDictionary(
 """By task, which open runs were the outermost there, and may go on after it."""
 
 _FRAMEWORKS = ("langchain_core.", "langgraph.")
+_OWN_TAGS = ("langsmith:",)
+_OWN_METADATA = ("langgraph_", "checkpoint_ns")
 _config: "Any" = None
 """LangChain's own ContextVar, once there is one."""
 
@@ -117,8 +122,7 @@ def find(id: "UUID | None") -> "Run | None":
         run = open_runs.get(id)
         if run is not None:
             return run
-        parent: Callable[[], Run | None]
-        id, parent = _ended.get(id, _NOWHERE)
+        id, parent, *_ = left_out.get(id) or _ended.get(id, _NOWHERE)
         run = parent()
         if run is not None:
             return run
@@ -162,11 +166,34 @@ def remember(run: "Run", own: "tuple[Layer, ...]", loop: "Loop | None") -> "Run 
     return run
 
 
-def stand_in(id: "UUID", run: "Run") -> None:
+def told_of(id: "UUID") -> "Run | None":
     """
-    Have *run* be found as *id*, which itself is not shown.
+    Give the open run *id*, or what stands for one that is left out.
     """
-    _ended[id] = run.id, ref(run)
+    return find(id) if id in left_out else open_runs.get(id)
+
+
+def leave_out(run: "Run", *, is_tagged: bool) -> None:
+    """
+    Have what is above *run*, which nobody is to hear, stand for it until it ends.
+    """
+    above = run._parent
+    if above is None:
+        left_out[run.id] = None, _NOWHERE[1], is_tagged
+    else:
+        left_out[run.id] = above.id, ref(above), is_tagged
+    oldest = _oldest(left_out) if len(left_out) > _MOST else None
+    if oldest is not None:
+        left_out.pop(oldest, None)
+
+
+def _has_ended(
+    id: "UUID", parent_id: "UUID", parent: "Callable[[], Run | None]"
+) -> None:
+    """
+    Have its parent be found as *id*.
+    """
+    _ended[id] = parent_id, parent
     oldest = _oldest(_ended) if len(_ended) > _MOST_ENDED else None
     if oldest is not None:
         _ended.pop(oldest, None)
@@ -178,12 +205,17 @@ def take(id: "UUID") -> "Run | None":
     """
     run = open_runs.pop(id, None)
     if run is None:
+        above = left_out.get(id)
+        if above is not None:
+            if above[0] is not None:
+                _has_ended(id, above[0], above[1])
+            left_out.pop(id, None)
         return None
     if outside:
         ended(run)
     if run._parent is not None:
         run._parent._open_children -= 1
-        stand_in(id, run._parent)
+        _has_ended(id, run._parent.id, ref(run._parent))
     if run._entry.beside is not None:
         run._entry.beside.pop(run, None)
     return run
@@ -260,6 +292,7 @@ def forget() -> None:
     Forget all that has ended; what is open ends as it would.
     """
     _ended.clear()
+    left_out.clear()
 
 
 def _oldest(kept: "dict[UUID, Any]") -> "UUID | None":
@@ -380,9 +413,18 @@ def in_hand() -> "Run | None":
 def _hand_down(run: "Run", manager: "Any") -> None:
     """
     Have what is called below carry the tags and metadata that LangChain hands down.
+
+    What stands for a run that is left out does not hand down what is that one's own.
     """
     tags = tuple(getattr(manager, "inheritable_tags", None) or ())
     metadata = getattr(manager, "inheritable_metadata", None) or None
+    if run.id != manager.parent_run_id:
+        tags = tuple([tag for tag in tags if not tag.startswith(_OWN_TAGS)])
+        metadata = metadata and {
+            key: value
+            for key, value in metadata.items()
+            if not key.startswith(_OWN_METADATA)
+        }
     if tags or metadata:
         run._extra += (Layer(Options(tags=tags, metadata=metadata), "framework"),)
 

@@ -10,7 +10,6 @@ from copy import copy
 
 from langchain_core.callbacks import BaseCallbackManager
 
-from instrument import _report
 from instrument._audience.audience import Audience
 from instrument._audience.plan import FrameworkLayer, Layer, Options, linked
 from instrument._payloads.kinds import CHAIN
@@ -28,6 +27,7 @@ from instrument.integrations.langchain._bridge_methods import (
 )
 from instrument.integrations.langchain._given_handlers import given_here, has_been_asked
 from instrument.integrations.langchain._kinds import ToldAsChain, recipe, shown
+from instrument.integrations.langchain._plumbing import skip
 from instrument.integrations.langchain._told_as_chains import tell_as_chain
 
 TYPE_CHECKING = False
@@ -47,8 +47,6 @@ ABSENT: "Any" = object()
 
 _ENDS = ("outputs", "response", "output", "documents")
 _STARTS = ("inputs", "prompts", "messages", "query")
-_HIDDEN = "langsmith:hidden"
-_STEPS = ("__start__", "_write", "_read", "ChannelWrite<", "ChannelRead<", "branch:")
 
 
 class StartMethod(Method):
@@ -81,16 +79,17 @@ class StartMethod(Method):
     ) -> "Any":
         if inputs is ABSENT:
             serialized, inputs = by_name(keywords, serialized)
-        loop = _get_running_loop()
         handlers = given_here() if has_been_asked() else ()
         if run_id is None or (handlers and run_id in _open_runs.open_runs):
-            return begun(joined(run_id, handlers), loop)
+            return begun(joined(run_id, handlers))
         try:
             parent = None if parent_run_id is None else _open_runs.find(parent_run_id)
             own = _layers_of(handlers, parent) if handlers else ()
             made = recipe(self._told_as, serialized, name, keywords, run_type)
             run = open_run(made, own, None, parent, run_id)
-            if run is None or (not run._audience.hidden and _skip(run, tags, metadata)):
+            if run is None:
+                return DONE
+            if not run._audience.plumbing and skip(run, parent_run_id, tags, metadata):
                 return DONE
             run._entry = _open_runs.Entry()
             if tags or metadata:
@@ -100,11 +99,10 @@ class StartMethod(Method):
                 kind.note(run, serialized, keywords, metadata)  # type: ignore[attr-defined]
             elif is_container(inputs) or not run._audience.shows_all:
                 run._inputs = shown(run, inputs, "inputs")
-            run = _open_runs.remember(run, own, loop)
+            run = _open_runs.remember(run, own, _get_running_loop())
         except BaseException as exc:  # ours, or of a payload's own code
-            _report.unread(self, self.__name__, exc)
-            return DONE
-        return begun(run, loop)
+            return self.unread(exc)
+        return begun(run)
 
 
 def by_name(told: "dict[str, Any]", serialized: "Any" = None) -> "tuple[Any, Any]":
@@ -148,23 +146,6 @@ def _label(run: "Run", tags: "Tags", metadata: "Metadata") -> None:
         run._described = True
 
 
-def _skip(run: "Run", tags: "Tags", metadata: "Metadata") -> bool:
-    """
-    Tell whether to skip a run, none of the user's; its parent stands for it then.
-
-    It is tagged so, or one of LangGraph's own steps, which its versions before 0.3 do
-    not all tag.
-    """
-    of_graph = metadata is not None and "langgraph_step" in metadata
-    if not (tags and _HIDDEN in tags) and not (
-        of_graph and run.name.startswith(_STEPS)
-    ):
-        return False
-    if run._parent is not None:
-        _open_runs.stand_in(run.id, run._parent)
-    return True
-
-
 def joined(id: "UUID | None", handlers: "tuple[Listener, ...]") -> "Run | None":
     """
     Have a run that has started be heard by handlers that were asked since.
@@ -191,20 +172,19 @@ def joined(id: "UUID | None", handlers: "tuple[Listener, ...]") -> "Run | None":
     return run
 
 
-def begun(run: "Run | None", loop: object) -> "Any":
+def begun(run: "Run | None") -> "Any":
     """
     Start *run* for a method of the bridge, and forget it where a handler has stopped it.
 
     Args:
         run: What has been made, if anything.
-        loop: The event loop that runs here.
 
     Returns:
         What the method gives to its caller.
     """
     if run is None:
         return DONE
-    if loop is not None and waits():
+    if _get_running_loop() is not None and waits():
         return to_wait_for(_abegin, run)
     try:
         start(run, get_state())
