@@ -40,19 +40,53 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name == "wrap":  # by most programs never used
-        from instrument._hearing.wrapped import wrap
+_HOMES = ("exceptions", "handlers", "propagation", "testing")
 
-        return wrap
-    if name == "__version__":
-        from importlib.metadata import PackageNotFoundError, version
+if not TYPE_CHECKING:  # or a type checker would take any name for one of ours
 
-        try:
-            return version("instrument-callbacks")
-        except PackageNotFoundError:  # on the path, not installed
-            return "0+unknown"
-    message = f"module {__name__!r} has no attribute {name!r}"
-    if name in ("auto", "exceptions", "handlers", "testing"):
-        message += f" until it is imported: import {__name__}.{name}"
-    raise AttributeError(message)
+    def __getattr__(name: str) -> object:
+        if name == "wrap":  # by most programs never used
+            from instrument._hearing.wrapped import wrap
+
+            return wrap
+        if name == "__version__":
+            from importlib.metadata import PackageNotFoundError, version
+
+            try:
+                return version("instrument-callbacks")
+            except PackageNotFoundError:  # on the path, not installed
+                return "0+unknown"
+        message = f"module {__name__!r} has no attribute {name!r}{_cure(name)}"
+        raise (ImportError if _is_imported() else AttributeError)(message)
+
+
+def _cure(name: str) -> str:
+    """
+    Tell where to find what is not here.
+    """
+    from difflib import get_close_matches
+    from importlib import import_module
+
+    if name in (*_HOMES, "auto"):
+        return f" until it is imported: import {__name__}.{name}"
+    if name.startswith("_"):
+        return ""
+    for home in _HOMES:
+        module = f"{__name__}.{home}"
+        if name in import_module(module).__all__:
+            return f". Here it is: from {module} import {name}"
+    near = get_close_matches(name, __all__, n=1)
+    return f". Did you mean {near[0]!r}?" if near else ""
+
+
+def _is_imported() -> bool:
+    """
+    Tell whether ``from instrument import name`` asks for an attribute.
+
+    Of an `AttributeError` it would tell nothing but that there is no such name.
+    """
+    import sys
+    from opcode import opmap
+
+    asks = sys._getframe(2)
+    return asks.f_code.co_code[asks.f_lasti] == opmap["IMPORT_FROM"]

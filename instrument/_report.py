@@ -113,7 +113,11 @@ def is_heard(exc: BaseException, answer: object) -> bool:
 
 
 def _is_ours(frame: "FrameType") -> bool:
-    return str(frame.f_globals.get("__name__")).startswith(_OURS)
+    return _module_of(frame).startswith(_OURS)
+
+
+def _module_of(frame: "FrameType") -> str:
+    return str(frame.f_globals.get("__name__"))
 
 
 def failed(
@@ -185,6 +189,20 @@ def unread(
     if is_callers(exc):
         raise exc
     failed_apart(read, event, exc, tells=tells)
+
+
+def warn(message: str, category: type[Warning] = RuntimeWarning) -> None:
+    """
+    Warn of a slip, where the program has made it: at the nearest line that is not ours.
+    """
+    import warnings
+
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and _module_of(frame).startswith("instrument."):
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 def failures(handler: object) -> "dict[str, int]":

@@ -16,6 +16,18 @@ _OFTEN_MEANT = {
     "on_chat_model_error": "on_llm_error",
     "on_token": "on_llm_new_token",
 }
+_HANDLERS = ("callback", "callbacks", "handler", "handlers")
+OPTIONS = (
+    "tags",
+    "metadata",
+    "inherit",
+    "sample",
+    "redact",
+    "capture",
+    "plumbing",
+)
+"""What `callbacks` takes besides, by keyword."""
+
 _CLOSE = 0.85
 """How near a method's name is to an event's to be taken for a slip."""
 
@@ -49,9 +61,12 @@ def note_what_is_given(exc: BaseException, event: str, names: "Iterable[str]") -
 
 def no_event(name: str, events: "Iterable[str]") -> str:
     """
-    Say that *name* is no event, and which one may be meant.
+    Say that *name* is no event, and which one, or which option, may be meant.
     """
-    return f"callbacks() knows no event or option {name!r}. {_hint(name, events)}"
+    if name in _HANDLERS:
+        return f"callbacks() takes handlers as they are, without {name}=: callbacks(h)."
+    meant = _hint(name, events, OPTIONS)
+    return f"callbacks() knows no event or option {name!r}. {meant}"
 
 
 def no_handler(handler: object, events: "Iterable[str]") -> str:
@@ -82,8 +97,8 @@ def no_handler(handler: object, events: "Iterable[str]") -> str:
     )
 
 
-def _hint(name: str, events: "Iterable[str]") -> str:
-    near = _nearest(name, events)
+def _hint(name: str, events: "Iterable[str]", options: tuple[str, ...] = ()) -> str:
+    near = _nearest(name, (*options, *events))
     return f"Did you mean {near!r}?" if near else f"Events: {', '.join(events)}."
 
 

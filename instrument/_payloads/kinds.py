@@ -7,6 +7,7 @@ the payload's own: a handler that changes one changes nothing for the call.
 
 import sys
 
+from instrument import _report
 from instrument._payloads.answers import (
     Answer,
     Generation,
@@ -255,6 +256,29 @@ def kind_of(name: str) -> Kind:
     Give what runs of that kind tell; unknown kinds tell what chains tell.
     """
     return KINDS.get(name, CHAIN)
+
+
+def check_kind(name: str, where: str) -> None:
+    """
+    Warn of a kind that is nearly a known one: it would be one of its own.
+
+    Args:
+        where: How it was given, for a person.
+    """
+    near = None if name in KINDS else nearest_kind(name)
+    if near is not None:
+        where = where.format(name)
+        _report.warn(f"{where} names a kind of its own. Did you mean {near!r}?")
+
+
+def nearest_kind(name: str, cutoff: float = 0.85) -> str | None:
+    """
+    Give the known kind that *name* is nearly, however it is written.
+    """
+    from difflib import get_close_matches
+
+    plain = name.casefold().replace("-", "_").replace(" ", "_")
+    return next(iter(get_close_matches(plain, KINDS, n=1, cutoff=cutoff)), None)
 
 
 KINDS: "dict[str, Kind]" = {

@@ -464,11 +464,9 @@ def _names(options: Options) -> "list[str]":
 def _as_it_was_called(functions: "dict[str, Any]", plumbing: bool) -> "Any":
     if "hidden" not in functions:
         return plumbing
-    from warnings import warn
-
     value = functions.pop("hidden")
     message = f"callbacks(hidden={value!r}) is called plumbing={value!r} now."
-    warn(message, DeprecationWarning, stacklevel=3)
+    _report.warn(message, DeprecationWarning)
     return value
 
 

@@ -5,6 +5,7 @@ come in here.
 
 from instrument._audience.plan import checked_metadata, checked_tags
 from instrument._callables.decorate import wrapping_of
+from instrument._payloads.kinds import check_kind, nearest_kind
 from instrument._text import safe_repr
 from instrument._traced.block import Block
 from instrument._traced.keywords import NAMES, Keywords, handlers
@@ -63,7 +64,6 @@ class Traced:
         def __call__(
             self,
             name: str | None = None,
-            /,
             *,
             kind: str | None = None,
             tags: Iterable[str] | None = None,
@@ -80,7 +80,6 @@ class Traced:
         def __call__(
             self,
             name: str,
-            /,
             *,
             kind: str | None = None,
             tags: Iterable[str] | None = None,
@@ -92,13 +91,16 @@ class Traced:
             provider: str | None = None,
         ) -> Block: ...
 
-    def __call__(self, target: "Any" = None, /, **keywords: "Any") -> "Any":
+    def __call__(  # type: ignore[misc]  # a name is given by its place, or by keyword
+        self, target: "Any" = None, /, **keywords: "Any"
+    ) -> "Any":
         """
         Decorate, or make a decorator and context manager.
 
         Args:
             target: What to decorate, or the runs' name. By default they have the
                 function's qualified name.
+            name: The runs' name, by keyword.
             kind: ``chain``, ``agent``, ``llm``, ``chat_model``, ``tool``,
                 ``retriever``, ``embedding``, or any other string.
             tags: Added to these runs and to those below.
@@ -130,7 +132,34 @@ class Traced:
         return Decorator(_checked_keywords(target, self._preset, keywords))
 
     def __repr__(self) -> str:
-        return "traced" if self._preset == "chain" else f"traced.{self._preset}"
+        return f"traced.{self._preset}"
+
+    if not TYPE_CHECKING:  # a type checker refuses it itself
+
+        def __enter__(self, *_: object) -> None:
+            message = (
+                f"{self!r} itself is no block: it needs a name there,"
+                f" with {self!r}('rerank') as run: ..."
+            )
+            raise TypeError(message)
+
+        __exit__ = __aenter__ = __aexit__ = __enter__
+
+
+_WHAT, _ARGUMENTS = Traced.__doc__, Traced.__call__.__doc__
+
+
+def _said(_: Traced) -> str:
+    """
+    Give what ``help(traced)`` says: what it does, not of which class it is.
+    """
+    from inspect import cleandoc
+
+    arguments = cleandoc(_ARGUMENTS or "").partition("\n\n")[2]
+    return f"{cleandoc(_WHAT or '')}\n\n{arguments}"
+
+
+Traced.__doc__ = property(_said)  # type: ignore[assignment]
 
 
 class _Kinds(Traced):
@@ -161,16 +190,17 @@ class _Kinds(Traced):
     if not TYPE_CHECKING:  # a type checker knows the kinds that there are
 
         def __getattr__(self, name: str) -> object:
+            near = None if name.startswith("_") else nearest_kind(name, 0.6)
+            hint = f" Did you mean traced.{near}?" if near else ""
             message = (
                 f"there is no traced.{name}, but traced.{', .'.join(self.__slots__)}."
-                f" Any other kind is traced(kind={name!r})"
+                f"{hint} Any other kind is traced(kind={name!r})"
             )
             raise AttributeError(message)
 
 
 traced = _Kinds()
 
-_TAKEN = NAMES[1:]
 _LOWEST = "put @traced below it, next to def"
 _REGISTERED = {  # each keeps the function that it is made of, and calls that
     ("celery.app.task", "Task"),
@@ -185,9 +215,12 @@ def _checked_keywords(
     name: str | None, kind: str, passed: "dict[str, Any]"
 ) -> Keywords:
     for keyword in passed:
-        if keyword not in _TAKEN:
+        if keyword not in NAMES:
             raise TypeError(_no_keyword(keyword))
-    for text in ("kind", "model", "provider"):
+    if name is not None and "name" in passed:
+        message = f"traced is given two names: {name!r} and {passed['name']!r}."
+        raise TypeError(message)
+    for text in ("name", "kind", "model", "provider"):
         value = passed.get(text)
         if value is not None and (not isinstance(value, str) or not value):
             message = (
@@ -198,7 +231,10 @@ def _checked_keywords(
         value = passed.get(function)
         if value is not None and not (value is False and function == "outputs"):
             _check_function(function, value)
-    made = {**passed, "name": name, "kind": passed.get("kind") or kind or None}
+    given = passed.get("kind")
+    if given is not None:
+        check_kind(given, "traced(kind={!r})")
+    made = {**passed, "name": name or passed.get("name"), "kind": given or kind or None}
     if passed.get("tags") is not None:
         made["tags"] = checked_tags(passed["tags"])
     if passed.get("metadata") is not None:
@@ -248,6 +284,6 @@ def _applied(target: "Any", keywords: Keywords) -> "Any":
 def _no_keyword(keyword: str) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(keyword, _TAKEN, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"It takes {', '.join(_TAKEN)}."
+    near = get_close_matches(keyword, NAMES, n=1, cutoff=0.7)
+    hint = f"Did you mean {near[0]!r}?" if near else f"It takes {', '.join(NAMES)}."
     return f"traced() takes no {keyword!r}. {hint}"

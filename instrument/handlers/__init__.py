@@ -54,16 +54,18 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """
-    Import a handler when it is first asked for: each may need packages of its own.
-    """
-    if name in _HOMES:
-        from importlib import import_module
+if not TYPE_CHECKING:  # or a type checker would take any name for one of ours
 
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    message = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(message)
+    def __getattr__(name: str) -> object:
+        """
+        Import a handler when it is first asked for: each may need packages of its own.
+        """
+        if name in _HOMES:
+            from importlib import import_module
+
+            return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
 
 
 def __dir__() -> list[str]:

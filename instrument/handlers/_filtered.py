@@ -2,6 +2,7 @@
 `filtered`: a handler that hears some runs only.
 """
 
+from instrument._payloads.kinds import check_kind
 from instrument._text import safe_repr
 from instrument.handlers._shared.wrapper import Wrapped
 
@@ -79,6 +80,8 @@ def filtered(
     """
     asked = {"kinds": kinds, "names": names, "tags": tags}
     strings = {name: _strings(name, given) for name, given in asked.items()}
+    for kind in strings["kinds"] or ():
+        check_kind(kind, "filtered(kinds={!r})")
     if all(given is None for given in strings.values()):
         message = (
             "filtered() was given nothing to filter by, and would let all pass. Say"

@@ -189,6 +189,18 @@ def test_constructor_handler() -> None:
     assert [run.name for run in recorder.runs] == ["add"]
 
 
+def test_kind_that_is_nearly_known() -> None:
+    """
+    A kind that is nearly a known one, and which no run has, warns with the cure.
+    """
+    said = r"filtered\(kinds='toool'\).*Did you mean 'tool'"
+
+    with pytest.warns(RuntimeWarning, match=said) as warned:
+        filtered(Recorder(), kinds=["tool", "toool"])
+
+    assert warned[0].filename == __file__
+
+
 def test_nothing_asked() -> None:
     """
     A filter that lets all pass, or nothing, is refused.

@@ -287,7 +287,10 @@ def test_what_is_no_handler(value: Any, said: str) -> None:
     "name, said",
     [
         ("on_llm_new_tokens", "Did you mean 'on_llm_new_token'"),
-        ("tag", "Events: on_llm_start"),
+        ("tag", "Did you mean 'tags'"),
+        ("plumming", "Did you mean 'plumbing'"),
+        ("on_tool_strat", "Did you mean 'on_tool_start'"),
+        ("zzz", "Events: on_llm_start"),
         ("on_llm_stop", "Did you mean 'on_llm_"),
         ("on_chat_model_end", "Did you mean 'on_llm_end'"),
         ("on_token", "Did you mean 'on_llm_new_token'"),
@@ -302,6 +305,16 @@ def test_event_that_does_not_exist(name: str, said: str) -> None:
         anything(**{name: print})
 
     assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["callbacks", "handlers", "handler"])
+def test_handlers_by_keyword(name: str) -> None:
+    """
+    Handlers that are given by keyword are refused with the way to give them.
+    """
+    anything: Any = callbacks
+    with pytest.raises(TypeError, match=rf"as they are, without {name}=: callbacks\(h"):
+        anything(**{name: [Recorder()]})
 
 
 @pytest.mark.parametrize("value", [None, 3, "print"])

@@ -21,4 +21,4 @@ def test_unknown_name() -> None:
     Another name raises AttributeError, which names it.
     """
     with pytest.raises(AttributeError, match="has no attribute 'Missing'"):
-        instrument.handlers.Missing
+        instrument.handlers.Missing  # type: ignore[attr-defined]

@@ -152,6 +152,29 @@ def test_version_where_nothing_is_installed(monkeypatch: pytest.MonkeyPatch) -> 
     assert instrument.__version__ == "0+unknown"
 
 
+@pytest.mark.parametrize(
+    "name, cure",
+    [
+        ("StdOutCallbackHandler", "from instrument.handlers import StdOutCallback"),
+        ("Recorder", "from instrument.testing import Recorder"),
+        ("ContextThreadPoolExecutor", "from instrument.propagation import Context"),
+        ("trace", "Did you mean 'traced'?"),
+        ("zzz", "no attribute 'zzz'$"),
+        ("_zzz", "no attribute '_zzz'$"),
+    ],
+)
+def test_import_of_what_is_elsewhere(name: str, cure: str) -> None:
+    """
+    What is not in the root is refused with the line that imports it, if there is one.
+    """
+    with pytest.raises(ImportError, match=cure):
+        exec(f"from instrument import {name}")
+    with pytest.raises(AttributeError, match=cure):
+        getattr(instrument, name)
+
+    assert not hasattr(instrument, name)
+
+
 def test_module_that_is_not_imported() -> None:
     """
     What is not imported with the package is refused with the line that imports it.

@@ -3,6 +3,7 @@ The keywords of ``traced``: what they record, and what is said of wrong ones, al
 `callbacks`.
 """
 
+import pydoc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial, wraps
 from typing import Any
@@ -345,7 +346,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"callbacks": Recorder}, "not the class Recorder. Make one"),
     ({"callbacks": [3]}, "3 is none"),
     ({"tag": ["a"]}, "traced.. takes no 'tag'. Did you mean 'tags'"),
-    ({"sample": 1}, "takes no 'sample'. It takes kind, tags"),
+    ({"nmae": "x"}, "traced.. takes no 'nmae'. Did you mean 'name'"),
+    ({"name": "x"}, "is given two names: 'name' and 'x'"),
+    ({"sample": 1}, "takes no 'sample'. It takes name, kind, tags"),
 ]
 
 
@@ -368,7 +371,102 @@ def test_kind_that_does_not_exist() -> None:
     ) as said:
         _ = anything.tools
 
-    assert str(said.value).endswith("Any other kind is traced(kind='tools')")
+    assert str(said.value).endswith(
+        "Did you mean traced.tool? Any other kind is traced(kind='tools')"
+    )
+
+
+@pytest.mark.parametrize("name", ["__wrapped__", "zzz"])
+def test_no_kind_is_near(name: str) -> None:
+    """
+    Of what is nothing like a kind no other is guessed.
+    """
+    with pytest.raises(AttributeError) as said:
+        getattr(traced, name)
+
+    assert "Did you mean" not in str(said.value)
+
+
+def test_name_by_keyword() -> None:
+    """
+    The name may be given by keyword too: to a decorator, or a block.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        traced(name="decorated")(str.lower)("A")
+        with traced.tool(name="block"):
+            traced.llm(name="inner")(lambda: None)()
+
+    assert recorder.tree() == ("chain decorated: ok\ntool block: ok\n  llm inner: ok")
+
+
+@pytest.mark.parametrize("name", ["", 3])
+def test_name_that_is_none(name: Any) -> None:
+    """
+    A name is a string that is not empty.
+    """
+    with pytest.raises(
+        TypeError, match=r"traced\(name=\.\.\.\) is a string that is not"
+    ):
+        traced(name=name)
+
+
+@pytest.mark.parametrize("kind", ["toool", "Tool", "chat-model", "embeddings"])
+def test_kind_that_is_nearly_known(kind: str) -> None:
+    """
+    A kind that is nearly a known one warns with the cure, where it is written.
+    """
+    with pytest.warns(RuntimeWarning, match=f"kind={kind!r}.*Did you mean") as warned:
+        traced(kind=kind)(str.lower)
+
+    assert warned[0].filename == __file__
+
+
+def test_kind_of_ones_own() -> None:
+    """
+    Any other string is a kind of the application's own; nothing is said.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        for kind in ("router", "guardrail", "model", "rerank"):
+            traced(kind=kind)(str.lower)("A")
+
+    assert [run.kind for run in recorder.runs] == [
+        "router",
+        "guardrail",
+        "model",
+        "rerank",
+    ]
+
+
+@pytest.mark.anyio
+async def test_no_block_by_itself() -> None:
+    """
+    ``with traced:`` is refused with the cure; a block has a name.
+    """
+    anything: Any = traced
+    with pytest.raises(TypeError, match=r"with traced\('rerank'\) as run"), anything:
+        pass
+    with pytest.raises(TypeError, match=r"with traced\.tool\('rerank'\) as run"):
+        async with anything.tool:
+            pass
+
+
+@pytest.mark.parametrize("what", [traced, traced.tool], ids=repr)
+def test_help(what: Any) -> None:
+    """
+    ``help(traced)`` begins with what it does, and has its arguments.
+    """
+    plain = pydoc.plaintext  # type: ignore[attr-defined]  # typeshed has it not
+    shown = pydoc.render_doc(what, renderer=plain).split("\n")
+
+    assert shown[2:4] == [
+        repr(what),
+        "    Make a run of each call of a function, or of a block.",
+    ]
+    assert any(line.startswith("        kind: ``chain``") for line in shown)
 
 
 def test_wrong_targets() -> None:
