@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from inspect import Signature
     from typing import Any, TypeAlias
 
-Handler: "TypeAlias" = object
+    from instrument._audience import typed
+
+    Handler: TypeAlias = typed.Handler
+else:
+    Handler = object
 """
 What may be given as a handler: an object with some of the ``on_*`` methods, a handler
 of LangChain, or a callable that takes every `Event`.

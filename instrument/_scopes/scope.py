@@ -46,9 +46,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from contextvars import Token
     from types import CodeType, FrameType, TracebackType
-    from typing import Any, Self, TypeVar
+    from typing import Any, Self, TypeVar, Unpack
 
     from instrument._audience.listener import Handler
+    from instrument._audience.typed import Functions
     from instrument._payloads.redact import Redactor
     from instrument._runs.run import Run
 
@@ -154,12 +155,12 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         redact: "Redactor | Iterable[str] | None" = None,
         capture: bool = True,
         plumbing: bool = True,
-        **functions: "Callable[..., Any]",
+        **functions: "Unpack[Functions]",
     ) -> None:
         listeners = []
         for handler in handlers:
-            if type(handler) is callbacks:
-                handler._is_used = True  # what is said is enough
+            if type(handler) is callbacks:  # type: ignore[comparison-overlap]
+                handler._is_used = True  # type: ignore[unreachable]  # what is said is enough
                 raise TypeError(_NESTED)
             listener = as_listener(handler)
             if listener.local:
@@ -461,7 +462,7 @@ def _names(options: Options) -> "list[str]":
     return [type(it.handler).__name__ for it in options.listeners]
 
 
-def _as_it_was_called(functions: "dict[str, Any]", plumbing: bool) -> "Any":
+def _as_it_was_called(functions: "Any", plumbing: bool) -> "Any":
     if "hidden" not in functions:
         return plumbing
     value = functions.pop("hidden")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any, Literal, TypeVar, overload
 
-    from instrument._audience.listener import Handler
+    from instrument._audience.listener import Handler, Handlers
 
     Traceable = Callable[..., Any] | classmethod[Any, Any, Any] | staticmethod[Any, Any]
     T = TypeVar("T", bound=Traceable)
@@ -68,7 +68,7 @@ class Traced:
             kind: str | None = None,
             tags: Iterable[str] | None = None,
             metadata: Mapping[str, Any] | None = None,
-            callbacks: Handler = None,
+            callbacks: Handler | Handlers | None = None,
             inputs: Callable[..., Any] | Literal[False] | None = None,
             outputs: Callable[[Any], Any] | Literal[False] | None = None,
             token: Callable[[Any], str | None] | None = None,
@@ -84,7 +84,7 @@ class Traced:
             kind: str | None = None,
             tags: Iterable[str] | None = None,
             metadata: Mapping[str, Any] | None = None,
-            callbacks: Handler = None,
+            callbacks: Handler | Handlers | None = None,
             inputs: Mapping[str, Any] | str | list[Any],
             outputs: Literal[False] | None = None,
             model: str | None = None,

@@ -136,7 +136,7 @@ def _slice(make: Callable[[], object]) -> float:
         return cpu_us(lambda: _blocks(handler, runs), runs)
 
 
-def _blocks(handler: Callable[[], object], runs: int) -> None:
+def _blocks(handler: Callable[[], Any], runs: int) -> None:
     for _ in range(runs // _BLOCK):
         heard = handler()
         with callbacks(heard):

@@ -18,7 +18,7 @@ from typing import Any
 if not __package__:  # run as a script
     sys.path.append(str(Path(__file__).parents[2]))
 
-from instrument import callbacks, traced
+from instrument import Handler, callbacks, traced
 from tests.benchmarks import floor, instructions
 from tests.benchmarks.growth import GROWTH
 from tests.benchmarks.measure import Pair, Ratio, Work, awaited, statement
@@ -237,7 +237,7 @@ RATIOS: dict[str, Callable[[], Ratio]] = {
 
 
 @contextmanager
-def listening(handler: object = floor.HANDLER) -> Iterator[None]:
+def listening(handler: Handler = floor.HANDLER) -> Iterator[None]:
     """
     Open a scope with a handler that does nothing for ours, and a run for the floor.
     """

@@ -4,13 +4,13 @@ What may be given as a handler, and what is said of what may not.
 
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 from unittest.mock import MagicMock
 
 import pytest
 
 from instrument import Event, callbacks, emit, traced
-from instrument._audience.listener import as_listener
+from instrument._audience.listener import EVENTS, as_listener
 from instrument.handlers import StdOutCallbackHandler, local
 from instrument.testing import Recorder
 
@@ -324,6 +324,23 @@ def test_function_that_is_none(value: Any) -> None:
     """
     with pytest.raises(TypeError, match=r"on_llm_end=\.\.\.\) takes a function, not"):
         callbacks(on_llm_end=value)
+
+
+def test_what_type_checkers_know() -> None:
+    """
+    Type checkers know every event, as a function by keyword and as a handler's method.
+    """
+    from instrument._audience import typed
+
+    accepted = get_args(typed.Handler)[2:]
+
+    assert typed.Functions.__annotations__.keys() == EVENTS.keys()
+    assert [it.__name__[5:].lower() for it in accepted] == [
+        event[3:].replace("_", "") for event in EVENTS
+    ]
+    assert [
+        name for it in accepted for name in vars(it) if name.startswith("on_")
+    ] == list(EVENTS)
 
 
 def test_local_in_a_block() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from instrument import bind, callbacks, current_run, traced
+from instrument import Handler, bind, callbacks, current_run, traced
 from instrument.handlers import RequestLogger, background
 from instrument.testing import Recorder
 
@@ -93,7 +93,7 @@ def answer(prompt: str) -> str:
     return model(prompt)
 
 
-def failed(handler: object, **options: Any) -> None:
+def failed(handler: Handler, **options: Any) -> None:
     """
     Have the model fail below a block with *handler*.
     """

@@ -450,7 +450,7 @@ def test_payload_goes_though_a_handler_stops(decorator: str) -> None:
 
 @pytest.mark.rule(21)
 @pytest.mark.usefixtures("uncollected")
-@pytest.mark.parametrize("decorate", [traced, callbacks(len), bind])
+@pytest.mark.parametrize("decorate", [traced, callbacks(print), bind])
 @pytest.mark.parametrize("body", [function, acall, stream, astream])
 def test_decorated_function_goes_with_its_last_name(decorate: Any, body: Any) -> None:
     """

@@ -249,7 +249,7 @@ class Told:
         self.inputs: list[str] = []
         self.log = logging.Logger("told")  # noqa: LOG001 - of this test alone
         self.log.addHandler(logging.StreamHandler(self.stream))
-        self.handlers = [
+        self.handlers: list[Any] = [
             self.recorder,
             FileCallbackHandler(self.file),
             background(StdOutCallbackHandler(self.stream)),

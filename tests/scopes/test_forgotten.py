@@ -84,9 +84,9 @@ USED: dict[str, Callable[[], object]] = {
     "entered": lambda: _enters(callbacks(Recorder())),
     "installed": _installs,
     "called": lambda: callbacks(Recorder())(len),
-    "refused": lambda: _fails(lambda: callbacks(Recorder(), 1)),
+    "refused": lambda: _fails(lambda: callbacks(Recorder(), 1)),  # type: ignore[arg-type]
     "refused late": lambda: _fails(lambda: callbacks(Recorder(), sample=2)),
-    "refused in another": lambda: _fails(lambda: callbacks(callbacks(Recorder()))),
+    "refused in another": lambda: _fails(lambda: callbacks(callbacks(Recorder()))),  # type: ignore[arg-type]
     "block entered": lambda: _enters(traced("x")),
     "block called": lambda: traced("x")(len),
     "block refused": lambda: _fails(lambda: traced("x", tags="t")),

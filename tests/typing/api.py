@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any, TypeVar, assert_type, overload
 from uuid import UUID
 
+import instrument.handlers
 from instrument import (
     AsyncCallbackHandler,
     BaseCallbackHandler,
@@ -33,12 +34,17 @@ from instrument.handlers import (
     FileCallbackHandler,
     StdOutCallbackHandler,
     StreamingStdOutCallbackHandler,
+    background,
+    filtered,
     local,
 )
 from instrument.propagation import ContextThreadPoolExecutor
 from instrument.testing import Recorder, predictable
 
 T = TypeVar("T")
+
+instrument.StdOutCallbackHandler  # type: ignore[attr-defined]
+instrument.handlers.Stdout  # type: ignore[attr-defined]
 
 
 def see(*_: object) -> None: ...
@@ -139,6 +145,12 @@ traced(42)  # type: ignore[call-overload]
 traced("name", kinds="tool")  # type: ignore[call-overload]
 traced(kind=1)  # type: ignore[call-overload]
 traced.chatmodel  # type: ignore[attr-defined]
+with traced:  # type: ignore[attr-defined]
+    pass
+with traced.tool:  # type: ignore[attr-defined]
+    pass
+traced("name", name="again")  # type: ignore[call-overload]
+assert_type(traced(name="named")(bare)(1), str)
 bare(1, callbacks=[])  # type: ignore[call-arg]  # the block is what checkers know
 
 
@@ -290,6 +302,15 @@ scoped("x")  # type: ignore[arg-type]
 callbacks(sample="0.1")  # type: ignore[arg-type]
 callbacks(tags=1)  # type: ignore[arg-type]
 callbacks(on_llm_new_token=42)  # type: ignore[arg-type]
+callbacks(5)  # type: ignore[arg-type]
+callbacks("stdout")  # type: ignore[arg-type]
+callbacks(None)  # type: ignore[arg-type]
+callbacks([Recorder()])  # type: ignore[arg-type]
+callbacks(callbacks())  # type: ignore[arg-type]
+callbacks(on_tool_strat=print)  # type: ignore[call-arg]
+callbacks(handlers=[Recorder()])  # type: ignore[call-arg]
+callbacks(tag="req")  # type: ignore[call-arg]
+callbacks(hidden=False)  # type: ignore[call-arg]
 
 
 async def awaited() -> None:
@@ -362,7 +383,26 @@ class NoBase:
         see(response)
 
 
+async def hears(event: Event) -> None:
+    see(event)
+
+
+class Later:
+    async def on_chain_end(self, outputs: Any, *, run: Run) -> None:
+        see(outputs, run)
+
+
+kept: list[Event] = []
+with callbacks(NoBase(), Later(), hears, kept.append, lambda event: see(event.name)):
+    pass
+with callbacks(filtered(Logger(), kinds="tool"), background(print), plumbing=False):
+    pass
+traced(callbacks=NoBase())
+traced(callbacks=[NoBase(), print])
+traced(callbacks=5)  # type: ignore[call-overload]
+
 one: Handler = NoBase()
+wrong: Handler = 5  # type: ignore[assignment]
 several: Handlers = [one, Logger(), AsyncLogger(), print, local(Logger())]
 with callbacks(*several, FileCallbackHandler("events.jsonl", mode="a"), on_text=print):
     pass

@@ -197,7 +197,7 @@ def test_as_hidden() -> None:
     recorder = Recorder()
 
     with pytest.warns(DeprecationWarning, match="plumbing=False") as warned:
-        block = callbacks(recorder, hidden=False)  # type: ignore[arg-type]
+        block = callbacks(recorder, hidden=False)  # type: ignore[call-arg]
     with block:
         app([]).invoke(1)
 
