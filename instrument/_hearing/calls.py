@@ -97,6 +97,15 @@ def end_closed(call: "Call", http: "Any", was_read: bool) -> None:
         call.raised(GeneratorExit())
 
 
+def tell_request(answer: object) -> None:
+    """
+    Add what one request has used to the call in hand, which may make several.
+    """
+    run, usage = current_run(), guarded(answer, usage_of)
+    if run and usage is not None and run.kind == "chat_model":
+        run.record_usage(**usage.to_dict())
+
+
 def is_wrapped(client: object) -> bool:
     """
     Tell whether ``wrap()`` made this object, which hears its calls itself.

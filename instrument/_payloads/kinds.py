@@ -217,6 +217,10 @@ class Llm(Kind):
             data["reasoning"] = _shown(run, answer.reasoning, "reasoning")
         if answer.response_id:
             data["response_id"] = answer.response_id
+        for name in ("server_tool_calls", "files", "error"):
+            told = getattr(answer, name)
+            if told:
+                data[name] = _shown(run, told, name)
         return data
 
     def failed(self, run: "Run") -> "dict[str, Any]":
@@ -300,11 +304,20 @@ def _result(run: "Run") -> LLMResult:
         output["model_name"] = model
     if run.usage:
         output["token_usage"] = run.usage.to_dict()
+    told = [answer, *(answer.others[number] for number in sorted(answer.others))]
+    made = [_generation(run, each) for each in told]
+    prompts = len(items(run.inputs)) if run.kind == "llm" else 1
+    size = len(made) // (prompts or 1)
+    if not size or len(made) % prompts:
+        size = len(made)
+    return LLMResult([made[at : at + size] for at in range(0, len(made), size)], output)
+
+
+def _generation(run: "Run", answer: Answer) -> Generation:
     info = {"finish_reason": answer.finish_reason} if answer.finish_reason else None
     text = _shown(run, answer.text, "text")
-    text = "" if text is None else text
     message = answer.message if run._audience.shows_all else None
-    return LLMResult([[Generation(text, message, info)]], output)
+    return Generation("" if text is None else text, message, info)
 
 
 def _shown(run: "Run", value: object, name: str) -> "Any":

@@ -350,9 +350,13 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
     kind = run._kind
     run.error = _without_frames(exc)
     run.error_origin = _is_origin(exc, run)
-    if run._inner is not None and run._answer is None:
-        run._answer = run._inner
-        run.usage = run.usage or run._inner.usage or run.usage
+    if run._inner is not None:
+        answer = run._read_answer()
+        if answer is None:
+            answer = run._inner
+        else:
+            answer.complete(run._inner)
+        run._answered(answer)
     receivers = run._audience.receivers(kind.error)
     if not receivers.entries:
         return None

@@ -25,7 +25,6 @@ CONTAINERS: "frozenset[Any]" = frozenset(
 )
 
 _copy = methodcaller("copy")
-_FACTS = ("_calls", "_reasoning", "finish_reason", "model", "response_id")
 
 
 def outputs_of(run: "Run", outputs: object) -> object:
@@ -78,25 +77,12 @@ def read_answer(run: "Run", outputs: object) -> None:
             return
         answer = _read(kind, outputs)
     if run._inner is not None:
-        _complete(answer, run._inner)
+        answer.complete(run._inner)
     run._answered(answer)
 
 
 def _read(kind: "Kind", outputs: object) -> Answer:
     return guarded(outputs, kind.answer_of) or Answer()
-
-
-def _complete(answer: Answer, inner: Answer) -> None:
-    """
-    Add what the call that was made inside the run knows, of its usage better.
-
-    Of several, the others are children, which tell what they used: with what the run's
-    own result tells, it would be counted twice.
-    """
-    answer.usage = inner.usage or (None if inner.is_first else answer.usage)
-    for name in _FACTS:
-        if not getattr(answer, name):
-            setattr(answer, name, getattr(inner, name))
 
 
 def guarded(value: "Any", read: "Callable[[Any], Any]") -> "Any":

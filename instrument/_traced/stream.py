@@ -54,11 +54,14 @@ class Stream(Body):
         self._starts = starts
         self._yields = yields
         self._is_model = run._kind.is_model
-        if yields and self._is_model:
-            run._yields_tokens = True
         self._read = keywords.token
         self._keeps = run._audience.capture and keywords.outputs is not False
         self._items: list[Any] = []
+        if yields and self._is_model:
+            run._yields_tokens = True
+            run._answer = answer = Answer()
+            if self._read is None:
+                self._items = answer.plain
         self._count = 0
         super().__init__(run)
 
@@ -154,7 +157,6 @@ class Stream(Body):
 
     def _note_first(self) -> None:
         self._run._first_token_ns = _ids.clock_ns()
-        self._run._answer = self._run._answer or Answer()
 
     def aitem(self, value: object) -> "Awaitable[None] | None":
         if self._is_model:
@@ -217,9 +219,7 @@ class Stream(Body):
             if text:  # which is all that there is of it, as of most chunks
                 self._items.append(text)
                 return ((text, "text"),)
-        answer = self._run._read_answer()
-        if answer is None:
-            answer = self._run._answer = Answer()
+        answer: Any = self._run._read_answer()
         try:
             tokens = take(answer, chunk)
         except BaseException as exc:
@@ -227,7 +227,7 @@ class Stream(Body):
             tokens = ()
         if self._read is not None:
             tokens = self._read_by_user(chunk, self._read)
-        self._items += [text for text, channel in tokens if channel == "text"]
+            self._items += [text for text, _ in tokens]
         return tokens
 
     def _read_by_user(
@@ -248,8 +248,9 @@ class Stream(Body):
         if not self._yields:
             return None
         if self._is_model:
-            answer = self._run._answer = self._run._read_answer() or Answer()
-            answer.text = "".join(self._items)
+            answer: Any = self._run._read_answer()
+            if self._read is not None:
+                answer.text = "".join(self._items)
             return answer.text
         more = self._count - len(self._items)
         return [*self._items, f"… {more} more items"] if more else self._items

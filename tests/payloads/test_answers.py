@@ -188,14 +188,14 @@ CHUNKS: list[tuple[Any, tuple[str, str] | None]] = [
         ("{", "tool_call"),
     ),
     ({"type": "response.output_text.delta", "delta": ""}, None),
-    ({"type": "response.output_text.done", "text": "Hi"}, None),
-    ({"type": "response.reasoning_text.done", "text": "hm"}, None),
-    ({"type": "response.completed", "response": RESPONSE}, None),
+    ({"type": "response.output_text.done", "text": "Hi"}, ("Hi", "text")),
+    ({"type": "response.reasoning_text.done", "text": "hm"}, ("hm", "reasoning")),
+    ({"type": "response.completed", "response": RESPONSE}, ("Hi", "text")),
     (block(type="text_delta", text="Hi"), ("Hi", "text")),
     (block(type="thinking_delta", thinking="hm"), ("hm", "reasoning")),
     (block(type="input_json_delta", partial_json="{"), ("{", "tool_call")),
     (block(type="signature_delta", signature="x"), None),
-    ({"type": "message_start", "message": ANTHROPIC}, None),
+    ({"type": "message_start", "message": {**ANTHROPIC, "content": []}}, None),
     ({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}, None),
     ({"type": "message_stop"}, None),
     ({"type": "message_stop", "message": ANTHROPIC}, None),
@@ -224,7 +224,7 @@ CHUNKS: list[tuple[Any, tuple[str, str] | None]] = [
 @pytest.mark.parametrize("chunk, token", CHUNKS, ids=range(len(CHUNKS)))
 def test_chunks(chunk: Any, token: tuple[str, str] | None, shaped: Any) -> None:
     """
-    Each chunk tells its text once and its channel; whole texts at the end tell nothing.
+    Each chunk tells its text and its channel; a whole text what its pieces have not.
     """
     assert list(take(Answer(), shaped(chunk))) == ([token] if token else [])
 

@@ -6,8 +6,13 @@ from functools import partial
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
 from types import AsyncGeneratorType, GeneratorType
 
-from instrument._hearing.calls import begin, is_wrapped
-from instrument._hearing.monitored.streams import StreamCall, StreamWatch, keep
+from instrument._hearing.calls import begin, is_wrapped, tell_request
+from instrument._hearing.monitored.streams import (
+    BodyWatch,
+    StreamBody,
+    StreamWatch,
+    keep,
+)
 from instrument._hearing.watches import HeardCall, Watch, let
 from instrument._payloads.messages import get
 from instrument._runs.results import guarded
@@ -42,8 +47,11 @@ def methods(
     }
 
 
+_GENERATES = CO_GENERATOR | CO_ASYNC_GENERATOR
 GENERATOR = StreamWatch(lambda frame: frame)
 """A generator that the call has returned."""
+GENERATOR_BODY = BodyWatch(lambda frame: frame)
+"""One that runs functions of the caller."""
 
 
 def begun(given: "T", read: "Callable[[T], Asked | None]") -> "Call | None":
@@ -74,6 +82,7 @@ class MethodWatch(Watch):
             zip(given[len(given) - len(defaults) :], defaults, strict=True)
         )
         self._defaults.update(function.__kwdefaults__ or {})
+        self.is_stepped = bool(code.co_flags & _GENERATES)
 
     def called(self, frame: "FrameType") -> "HeardCall | None":
         if is_wrapped(frame.f_locals.get("self")):
@@ -81,9 +90,9 @@ class MethodWatch(Watch):
         call = begun(frame, self._asked)
         if call is None:
             return None
-        if frame.f_code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR):
+        if self.is_stepped:
             call.go_on(in_pieces=True)
-            return StreamCall(call, 0)
+            return StreamBody(call, 0)
         return MethodCall(call)
 
     def _asked(self, frame: "FrameType") -> "Asked":
@@ -98,6 +107,33 @@ class MethodWatch(Watch):
             if name not in self._defaults or given[name] is not self._defaults[name]
         }
         return self._operation.asked(self._provider, fields)
+
+
+class RequestWatch(Watch):
+    """
+    What sends one request of a call that may send several.
+    """
+
+    passes_sent = True
+
+    def called(self, frame: "FrameType") -> "RequestCall | None":
+        return None if is_wrapped(frame.f_locals["self"]) else RequestCall()
+
+
+class RequestCall(HeardCall):
+    """
+    One such request.
+    """
+
+    __slots__ = ()
+
+    def returned(self, value: "Any") -> None:
+        tell_request(value)
+
+    def raised(self, exc: BaseException) -> None:
+        """
+        Tell nothing: its call fails with it.
+        """
 
 
 class MethodCall(HeardCall):

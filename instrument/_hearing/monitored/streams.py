@@ -154,6 +154,52 @@ class StreamCall(HeardCall):
         let(self._call.raised, exc)
 
 
+class BodyWatch(StreamWatch):
+    """
+    The same, where functions of the caller run in it.
+    """
+
+    is_stepped = True
+
+    def called(self, frame: "FrameType") -> "StreamBody | None":
+        heard = super().called(frame)
+        return None if heard is None else StreamBody(heard._call, heard._key)
+
+
+class StreamBody(StreamCall):
+    """
+    One such stream: its call goes on in its body at each step.
+    """
+
+    __slots__ = ("_is_inside", "_outside")
+    is_stepped = True
+
+    def __init__(self, call: "Call", key: int) -> None:
+        super().__init__(call, key)
+        self.resumed()
+
+    def resumed(self) -> None:
+        self._outside = self._call.enter()
+        self._is_inside = True
+
+    def suspended(self, item: object) -> None:
+        self._leave()
+        super().suspended(item)
+
+    def returned(self, value: object) -> None:
+        self._leave()
+        super().returned(value)
+
+    def raised(self, exc: BaseException) -> None:
+        if self._is_inside:
+            self._leave()
+        super().raised(exc)
+
+    def _leave(self) -> None:
+        self._call.leave(self._outside)
+        self._is_inside = False
+
+
 class StepWatch(KeptWatch):
     """
     A method that gives one piece each time it is called, of a stream that is its object.

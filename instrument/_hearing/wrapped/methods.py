@@ -5,6 +5,7 @@ Clients whose methods are the calls: which ones is data of their adapters.
 import functools
 import inspect
 
+from instrument._hearing.calls import tell_request
 from instrument._hearing.wrapped.streams import (
     LATER,
     amake_call,
@@ -32,6 +33,7 @@ class Rule:
     Args:
         provider: As its runs call it.
         methods: The operations of the methods that are calls of a model or a tool.
+        request: The method that sends one request of a call, where that sends several.
         parts: What is heard of the objects in its attributes.
         is_live: Whether the twin shares its state from now on, instead of a copy of it:
             that of a connection, which counts its requests.
@@ -43,12 +45,14 @@ class Rule:
         methods: "dict[str, Operation] | None" = None,
         parts: "dict[str, Rule] | None" = None,
         *,
+        request: str | None = None,
         is_live: bool = False,
     ) -> None:
         self._provider = provider
         self._methods = methods or {}
         self._parts = parts or {}
         self._is_live = is_live
+        self._request = request
         self._mixin = functools.lru_cache(maxsize=500)(self._mixin_of)
 
     def wrapped(self, client: "Any") -> "Any":
@@ -72,6 +76,9 @@ class Rule:
             for name in self._methods
             if hasattr(cls, name)
         }
+        sends = getattr(cls, self._request, None) if self._request else None
+        if sends is not None:
+            methods[self._request] = _counting(sends)  # type: ignore[index]
         return type("Heard", (Twin,), methods)
 
     def _calling(
@@ -94,6 +101,26 @@ class Rule:
             return await amake_call(asked(args, kwargs), send, _taken)
 
         return acall if inspect.iscoroutinefunction(method) else call
+
+
+def _counting(method: "Callable[..., Any]") -> "Callable[..., Any]":
+    """
+    Make a function that calls *method*, which sends a request, and counts it.
+    """
+
+    @functools.wraps(method)
+    def call(*args: "Any", **kwargs: "Any") -> "Any":
+        answer = method(*args, **kwargs)
+        tell_request(answer)
+        return answer
+
+    @functools.wraps(method)
+    async def acall(*args: "Any", **kwargs: "Any") -> "Any":
+        answer = await method(*args, **kwargs)
+        tell_request(answer)
+        return answer
+
+    return acall if inspect.iscoroutinefunction(method) else call
 
 
 def _reader(

@@ -7,7 +7,7 @@ whole answer is read as a stream of one chunk would be.
 
 from importlib import import_module
 
-from instrument._payloads.answers import openai as _openai
+from instrument._payloads.answers import chat as _chat
 from instrument._payloads.answers.answer import (
     PLAIN,
     Answer,
@@ -84,15 +84,18 @@ def take(answer: Answer, chunk: object) -> "Sequence[Token]":
     if issubclass(cls, PLAIN):
         return ()
     read = _shape_of(chunk)
-    if model_fields(cls) is not None and len(_known) < _MOST_TYPES:
+    is_kept = read is not _chat.take_error and model_fields(cls) is not None
+    if is_kept and len(_known) < _MOST_TYPES:
         _known[id(cls)] = cls, read
-        if read is _openai.take_chat:
-            only_text[id(cls)] = _openai.only_text
+        if read is _chat.take_chat:
+            only_text[id(cls)] = _chat.only_text
     return read(answer, chunk)
 
 
 def _shape_of(value: object) -> "Take":
     kind = string(get(value, "type"))
+    if kind == "error":
+        return _chat.take_error
     if kind is not None:
         for prefix, read in _BY_TYPE.items():
             if kind.startswith(prefix):
@@ -100,7 +103,7 @@ def _shape_of(value: object) -> "Take":
     for name, read in _BY_FIELD.items():
         if _has(value, name):
             return read if callable(read) else _loaded(_BY_FIELD, name)
-    return _openai.take_bare_message
+    return _chat.take_bare_message
 
 
 def _loaded(shapes: "dict[str, Take | str]", key: str) -> "Any":
@@ -125,7 +128,7 @@ def _nothing(answer: Answer, event: object) -> "Sequence[Token]":
 
 
 _BY_TYPE: "dict[str, Take | str]" = {
-    "response.": _openai.take_event,
+    "response.": "openai.take_event",
     "message-": "cohere.take_event",
     "content-": "cohere.take_event",
     "tool-": "cohere.take_event",
@@ -138,13 +141,13 @@ _BY_TYPE: "dict[str, Take | str]" = {
 """From how a type begins to what reads it; by name what most programs never need."""
 
 _BY_FIELD: "dict[str, Take | str]" = {
-    "choices": _openai.take_chat,
+    "choices": _chat.take_chat,
     "generations": "langchain.take_result",
     "candidates": "google_genai.take",
     "stop_reason": "anthropic.take_message",
     "snapshot": _nothing,  # Anthropic's SDK says these beside the deltas
     "stopReason": "botocore.take",
-    "output": _openai.take_response,
+    "output": "openai.take_response",
     "messageStart": "botocore.take",
     "contentBlockStart": "botocore.take",
     "contentBlockDelta": "botocore.take",

@@ -2,9 +2,9 @@
 LangChain's shapes: messages and their chunks, and results.
 """
 
-from instrument._payloads.answers.openai import take_message as take_text
+from instrument._payloads.answers.chat import content_of
 from instrument._payloads.answers.usage import usage_of
-from instrument._payloads.messages import first, get, items, string
+from instrument._payloads.messages import first, get, is_listed, items, string
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,14 +22,26 @@ def take_message(answer: "Answer", message: object) -> "Sequence[Token]":
         model=string(get(told, "model_name")) or get(told, "model"),
         finish_reason=string(get(told, "finish_reason")) or get(told, "stop_reason"),
         response_id=get(told, "id"),
-        usage=usage_of(message),
     )
-    tokens = list(take_text(answer, {"content": get(message, "content")}))
+    used = usage_of(message)
+    if used is not None:  # of chunks, each tells its own
+        answer.usage = used if answer.usage is None else answer.usage + used
+    tokens: list[Token] = []
+    content = get(message, "content")
+    for block in items(content) if is_listed(content) else (content,):
+        index = get(block, "index")
+        at = () if index is None else answer.place_of_block(index)
+        tokens += content_of(answer, block, at)
+        for part in (block, *items(get(block, "summary"))):
+            name = "reasoning" if part is block else "text"
+            tokens += answer.said(get(part, name), "reasoning", at)
+    thought = get(get(message, "additional_kwargs"), "reasoning_content")
+    tokens += answer.said(thought, "reasoning")
     pieces = items(get(message, "tool_call_chunks"))
     for call in pieces or items(get(message, "tool_calls")):
-        given = get(call, "args")
-        at = get(call, "index") if pieces else None
-        tokens += answer.called(get(call, "id"), get(call, "name"), given, at=at)
+        id, name = get(call, "id"), get(call, "name")
+        at_call = answer.place_of(get(call, "index"), id, name) if pieces else None
+        tokens += answer.called(id, name, get(call, "args"), at_call)
     return tokens
 
 

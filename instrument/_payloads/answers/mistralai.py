@@ -2,7 +2,7 @@
 Mistral's shape: events of a stream that hold chunks of OpenAI's.
 """
 
-from instrument._payloads.answers.openai import take_chat
+from instrument._payloads.answers.chat import take_chat
 from instrument._payloads.messages import get
 
 TYPE_CHECKING = False
