@@ -15,7 +15,6 @@ from instrument._payloads.answers import (
     Unread,
     UnreadResult,
     answer_of,
-    vectors_of,
 )
 from instrument._payloads.jsonable import text_of
 from instrument._payloads.messages import (
@@ -161,6 +160,8 @@ class Embedding(Kind):
         return {"texts": run.inputs}
 
     def end_data(self, run: "Run") -> "dict[str, Any]":
+        from instrument._payloads.answers.vectors import vectors_of
+
         return {"vectors": _measured(vectors_of(run.outputs))}
 
 

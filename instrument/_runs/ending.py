@@ -351,17 +351,13 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
     run.error = _without_frames(exc)
     run.error_origin = _is_origin(exc, run)
     if run._inner is not None:
-        answer = run._read_answer()
-        if answer is None:
-            answer = run._inner
-        else:
-            answer.complete(run._inner)
-        run._answered(answer)
+        from instrument._runs.merging import take_inner
+
+        take_inner(run, run._inner)
     receivers = run._audience.receivers(kind.error)
     if not receivers.entries:
         return None
-    own = guarded(run, kind.failed) if receivers.typed else None
-    kwargs = keywords(run, own)
+    kwargs = keywords(run, guarded(run, kind.failed) if receivers.typed else None)
     return Delivery(run, kind.error, receivers, (exc,), _error_data, kwargs)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from instrument import Usage
-from instrument._payloads.answers import Answer, answer_of, take, vectors_of
+from instrument._payloads.answers import Answer, answer_of, take
+from instrument._payloads.answers.vectors import vectors_of
 
 TOOL = {"id": "1", "name": "clock", "arguments": {"zone": "UTC"}}
 PIECES = ['{"zone":', '"UTC"}']

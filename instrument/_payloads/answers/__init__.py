@@ -17,7 +17,6 @@ from instrument._payloads.answers.answer import (
     UnreadResult,
 )
 from instrument._payloads.answers.usage import usage_of
-from instrument._payloads.answers.vectors import vectors_of
 from instrument._payloads.messages import get, model_fields, plain, string
 
 TYPE_CHECKING = False
@@ -39,7 +38,6 @@ __all__ = [
     "only_text",
     "take",
     "usage_of",
-    "vectors_of",
 ]
 
 _MOST_TYPES = 500
