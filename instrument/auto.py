@@ -85,8 +85,9 @@ def install(*, nested: "Literal['merge', 'child']" = "merge") -> None:
         raise ValueError(message)
     if DISABLED:
         return
-    _on = True
-    Nested.opens_children = nested == "child"
+    with LOCK:
+        _on = True
+        Nested.opens_children = nested == "child"
     for module, adapter in ADAPTERS.items():
         if module in sys.modules:
             _load(adapter)
@@ -229,9 +230,9 @@ def _warn_of_version(adapter: "Any") -> None:
         return
     if _ordered(lowest) <= _ordered(version) <= _ordered(highest):
         return
+    _warned.add(distribution)
     from loguru import logger
 
-    _warned.add(distribution)
     logger.warning(
         "{} {} is not among the versions that instrument was tested with ({} to {});"
         " it is heard all the same.",

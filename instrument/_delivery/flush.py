@@ -176,7 +176,7 @@ def _flush(listener: "Listener", layer: "Layer") -> None:
     try:
         from instrument._delivery import lanes as _lanes
 
-        _lanes.lane_of(listener, layer).put(result, "flush")
+        _lanes.put(result, listener, layer, "flush")
     except Exception as exc:  # no thread or descriptor is to be had
         _loops.close_unserved(result)
         _report.failed(listener.handler, "flush", exc)

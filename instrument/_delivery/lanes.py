@@ -14,6 +14,7 @@ from typing import Any
 
 from instrument import _report
 from instrument._delivery import loops as _loops
+from instrument._forks import fork_lock
 from instrument._report import is_of_call
 from instrument._state import MUTED, set_state
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 FOREIGN_WAIT_S = 1.0
 """How long async code waits for another loop to serve an event: it may be blocked."""
+
+_LOCK = fork_lock()
+"""Held to look for a lane until it is filled, and to take one away that is empty."""
 
 
 class Lane:
@@ -163,10 +167,11 @@ class Lane:
         """
         self._task = None
         lanes = self._layer.lanes
-        if self._items:
-            self._kick()
-        elif lanes is not None and lanes.get(self.listener.key) is self:
-            del lanes[self.listener.key]
+        with _LOCK:
+            if self._items:
+                self._kick()
+            elif lanes is not None and lanes.get(self.listener.key) is self:
+                del lanes[self.listener.key]
 
 
 class Serving(Coroutine[Any, Any, None]):
@@ -197,17 +202,34 @@ class Serving(Coroutine[Any, Any, None]):
         return self._inner.__await__()
 
 
-def lane_of(listener: "Listener", layer: "Layer") -> Lane:
+def put(
+    awaitable: "Awaitable[Any]", listener: "Listener", layer: "Layer", event: str
+) -> "tuple[Lane, Future[None]]":
+    """
+    Queue one call of a handler on its lane.
+
+    Returns:
+        The lane, and what `Lane.put` gives.
+    """
+    with _LOCK:
+        lane = _lane_of(listener, layer)
+        return lane, lane.put(awaitable, event)
+
+
+def _lane_of(listener: "Listener", layer: "Layer") -> Lane:
     """
     Find or make the lane of *listener*, on the loop where it is to be served.
     """
     if layer.lanes is None:
         layer.lanes = {}
-    lane: Lane | None = layer.lanes.get(listener.key)
+    lanes, key = layer.lanes, listener.key
+    lane: Lane | None = lanes.get(key)
     if lane is not None and lane.is_alive():
         return lane
     fresh = Lane(listener, layer, _home(layer))
-    layer.lanes[listener.key] = fresh
+    if lanes.get(key) is not lane:  # what the collector ended meanwhile told it more
+        return _lane_of(listener, layer)
+    lanes[key] = fresh
     if lane is not None:
         fresh.take(lane)
     return fresh
@@ -226,8 +248,7 @@ def queue(
     Returns:
         What the handler raised, already reported, if it was waited for.
     """
-    lane = lane_of(listener, layer)
-    done = lane.put(awaitable, event)
+    lane, done = put(awaitable, listener, layer, event)
     if not listener.raises:
         return None
     if _loops.background.is_loop(lane.loop) and not _loops.background.is_here():
@@ -253,8 +274,7 @@ async def in_place(
     running = _loops.running_loop()
     home = layer.loop if _loops.is_usable(layer.loop, layer.forks) else running
     if running is not None and home is not running:
-        lane = lane_of(listener, layer)
-        done = lane.put(awaitable, event)
+        lane, done = put(awaitable, listener, layer, event)
         await lane.served(done)
         return done.exception(0) if done.done() else None
     queued = (layer.lanes or {}).get(listener.key)
@@ -262,7 +282,7 @@ async def in_place(
         try:
             await queued.settled()
         except BaseException:
-            lane_of(listener, layer).put(awaitable, event)
+            put(awaitable, listener, layer, event)
             raise
     try:
         await awaitable
@@ -287,12 +307,22 @@ def wait(layers: "list[Layer]") -> None:
     """
     for layer in layers:
         for lane in list((layer.lanes or {}).values()):
-            if lane.loop is None or not lane.is_alive():
-                fresh = Lane(lane.listener, layer, _somewhere())
-                layer.lanes[lane.listener.key] = fresh  # type: ignore[index]
-                fresh.take(lane)
-                lane = fresh  # noqa: PLW2901 - moved, as its loop is gone
-            lane.wait()
+            _moved(lane, layer).wait()
+
+
+def _moved(lane: Lane, layer: "Layer") -> Lane:
+    """
+    Give *lane*, or the one that has taken over from it, as its loop is gone.
+    """
+    lanes: Any = layer.lanes
+    key = lane.listener.key
+    with _LOCK:
+        lane = lanes.get(key, lane)  # another thread may have been first
+        if lane.loop is not None and lane.is_alive():
+            return lane
+        lanes[key] = fresh = Lane(lane.listener, layer, _somewhere())
+        fresh.take(lane)
+        return fresh
 
 
 def _home(layer: "Layer") -> "AbstractEventLoop | None":

@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from types import CodeType
 
-from instrument._hearing.sys_monitoring import Impossible, arm, disarm
+from instrument._hearing.sys_monitoring import LOCK, Impossible, arm, disarm
 from instrument._hearing.watches import Watch
 
 TYPE_CHECKING = False
@@ -114,11 +114,10 @@ class Target:
         self._code = None
 
     def _imported(self, module: "ModuleType") -> None:
-        if not self._is_on:
-            return
         # `why_not` says it; who imports a module must not hear of it
-        with suppress(AttributeError, TypeError, Impossible):
-            self._arm(module)
+        with LOCK, suppress(AttributeError, TypeError, Impossible):
+            if self._is_on:
+                self._arm(module)
 
     def _arm(self, module: "ModuleType") -> None:
         if self._code is not None:
@@ -139,8 +138,9 @@ class Target:
 
     def _hear(self, code: CodeType, watch: "Watch") -> None:
         arm(code, watch)
-        if not self._is_on:  # another thread has switched it off meanwhile
+        if not self._is_on:  # it has been switched off meanwhile
             disarm(code, watch)
+            self._code = None
 
 
 class Targets:

@@ -6,6 +6,7 @@ entered it, it is taken out of that Context, and copies made inside hear on. Lef
 elsewhere, it is closed in all of them.
 """
 
+from contextlib import suppress
 from copy import copy
 from sys import _getframe
 
@@ -55,6 +56,9 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
+
+_installed: "dict[int, Layer]" = {}
+"""The layer of each object that is installed, by the id of that, which it holds."""
 
 _OWN = ("instrument._scopes.scope", "instrument._traced.block")
 """Modules whose frames stand between a ``with`` statement and its object."""
@@ -142,7 +146,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         ValueError: For a sample outside 0 to 1.
     """
 
-    __slots__ = ("__weakref__", "_installed", "_is_used", "_mute", "_open")
+    __slots__ = ("__weakref__", "_is_used", "_mute", "_open")
     _is_used: bool
 
     def __init__(
@@ -182,7 +186,6 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         self.capture = capture
         self.plumbing = plumbing
         self._open: dict[int, Scope] = {}
-        self._installed: Layer | None = None
         self._mute = 0
         self._is_used = not listeners
 
@@ -205,7 +208,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         """
         self._is_used = True
         state = get_state()
-        if self._installed is not None or state is MUTED or DISABLED:
+        if (_installed and id(self) in _installed) or state is MUTED or DISABLED:
             self._mute += 1
             return Scope(self, MUTED)
         if state.__class__ is not list and state._is_gone:
@@ -294,11 +297,18 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             Itself; as a context manager it uninstalls at the end.
         """
         self._is_used = True
-        if self._installed is None and not DISABLED:
-            layer = Layer(self, "process")
-            layer.loop, layer.forks = running_loop(), Forks.count
-            self._installed = layer
-            PROCESS.append(layer)
+        if DISABLED:
+            return self
+        fresh = Layer(self, "process")
+        fresh.loop, fresh.forks = running_loop(), Forks.count
+        # no lock, and whole at every line: other threads do the same, or undo it
+        layer = _installed.setdefault(id(self), fresh)
+        try:
+            if layer not in PROCESS:
+                PROCESS.append(layer)
+        finally:
+            if _installed.get(id(self)) is not layer:
+                _take_out(layer)
             EPOCH.end()
         return self
 
@@ -306,12 +316,14 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         """
         Undo `install`, and flush the handlers.
         """
-        layer, self._installed = self._installed, None
+        layer = _installed.get(id(self))
         if layer is None:
             return
-        PROCESS.remove(layer)
-        EPOCH.end()
-        _serve.flush(layer)
+        _take_out(layer)
+        layer = _installed.pop(id(self), None)
+        if layer is not None:  # may have been put in once more, or another for it
+            _take_out(layer)
+            _serve.flush(layer)
 
     def undo(self, scope: Scope) -> None:
         """
@@ -373,7 +385,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         """
         Close the scope entered last: this Context holds none.
         """
-        if self._installed is not None:
+        if id(self) in _installed:
             self._mute = 0
             self.uninstall()
             return None
@@ -390,6 +402,16 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             if listener.flushes:
                 return True
         return False
+
+
+def _take_out(layer: Layer) -> None:
+    """
+    Have *layer* hear no more; two threads that came at once may have put it in twice.
+    """
+    while layer in PROCESS:
+        with suppress(ValueError):  # another thread was first
+            PROCESS.remove(layer)
+    EPOCH.end()
 
 
 def entered_from(depth: int = 2) -> "tuple[int, CodeType] | tuple[()]":

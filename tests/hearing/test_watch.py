@@ -968,6 +968,34 @@ def test_switched_off_by_another_thread(
     assert sys.monitoring.get_tool(3) is None
 
 
+def test_switched_off_while_it_is_found(module: Any, recorder: Recorder) -> None:
+    """
+    What is switched off while it is being found is heard once it is switched on again.
+    """
+    from instrument._hearing.functions import maker
+    from instrument._hearing.targets import Target
+
+    make = maker("others:add", {})
+    found = []
+
+    def watching(function: Any) -> Any:
+        found.append(function)
+        if len(found) == 1:
+            target.switch_off()
+        return make(function)
+
+    target = Target("others:add", watching)
+    target.switch_on()
+    assert sys.monitoring.get_tool(3) is None
+
+    target.switch_on()
+    with callbacks(recorder):
+        module.add(1)
+    target.switch_off()
+
+    assert recorder.tree() == "chain add: ok"
+
+
 def test_model_inside_a_model(module: Any, recorder: Recorder) -> None:
     """
     A watched model inside a model's run is part of it, its tokens too; one inside that
