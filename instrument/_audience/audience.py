@@ -4,6 +4,7 @@ Who hears one run, each once, and what of theirs serves each event.
 
 from instrument import _report
 from instrument._audience.sampling import sampled
+from instrument._payloads.redact import redacted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,6 +101,15 @@ class Audience:
         made.waits = self.waits + [layer] * len(more)
         made.wants_tokens = self.wants_tokens or _want_tokens(more)
         return made
+
+    def shows(self) -> "Callable[[str], object] | None":
+        """
+        Give what makes of a report's text what may be seen; None where that is all.
+        """
+        return None if self.shows_all else self._shown
+
+    def _shown(self, text: str) -> object:
+        return redacted(text, self.redactors, ("error",)) if self.capture else None
 
     def receivers(self, event: str) -> "Receivers":
         """

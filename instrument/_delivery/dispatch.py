@@ -7,7 +7,6 @@ in sync code; the loop goes on behind it either way.
 """
 
 from contextlib import suppress
-from functools import partial
 
 from instrument import _ids, _report
 from instrument._audience.listener import EVENTS
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from instrument._audience.plan import Layer
     from instrument._runs.run import Run
 
+    Show = Callable[[str], object] | None
     Waiting = tuple[Awaitable[Any], Listener, Layer]
 
 
@@ -196,7 +196,8 @@ class Delivery:
                 lanes as _lanes,
             )  # imports asyncio; most processes have no need
 
-            exc = _lanes.queue(result, listener, layer, self._event)
+            show = self._run._audience.shows()
+            exc = _lanes.queue(result, listener, layer, self._event, show)
         except Exception as failure:
             close_unserved(result)
             _report.failed(listener.handler, self._event, failure)
@@ -216,7 +217,8 @@ class Delivery:
         while waiting is not None:
             result, listener, layer = waiting
             try:
-                exc = await _served(result, listener, layer, self._event)
+                show = self._run._audience.shows()
+                exc = await _served(result, listener, layer, self._event, show)
             except BaseException as left:
                 self.told()
                 if isinstance(left, (GeneratorExit, *cancellations())):
@@ -247,8 +249,7 @@ class Delivery:
         if type(exc) is TypeError:
             with suppress(ImportError, OSError):  # no descriptor is to be had
                 self._note_what_is_given(exc)
-        run = self._run
-        show = None if run._audience.shows_all else partial(run._cleared, name="error")
+        show = self._run._audience.shows()
         _report.failed(
             listener.handler, self._event, exc, stops=listener.raises, show=show
         )
@@ -273,7 +274,11 @@ class Delivery:
 
 
 async def _served(
-    awaitable: "Awaitable[Any]", listener: "Listener", layer: "Layer", event: str
+    awaitable: "Awaitable[Any]",
+    listener: "Listener",
+    layer: "Layer",
+    event: str,
+    show: "Show",
 ) -> BaseException | None:
     try:
         from instrument._delivery import lanes as _lanes
@@ -281,7 +286,7 @@ async def _served(
         close_unserved(awaitable)
         _report.failed(listener.handler, event, exc)
         return exc
-    return await _lanes.in_place(awaitable, listener, layer, event)
+    return await _lanes.in_place(awaitable, listener, layer, event, show)
 
 
 def record_of(run: "Run", event: str, data: "dict[str, Any]") -> Event:

@@ -8,11 +8,21 @@ At exit, generators that are still suspended end as abandoned first.
 import atexit
 import weakref
 from contextlib import nullcontext
+from functools import partial
 
 from instrument import _report
+from instrument._audience.audience import Audience
 from instrument._audience.plan import Layer, Options
 from instrument._delivery import loops as _loops
-from instrument._state import MUTED, PROCESS, get_state, muted, mutely, set_state
+from instrument._state import (
+    MUTED,
+    PROCESS,
+    Frame,
+    get_state,
+    muted,
+    mutely,
+    set_state,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +33,7 @@ if TYPE_CHECKING:
     from instrument._runs.run import Run
 
     Pending = Coroutine[Any, Any, None]
+    Show = Callable[[str], object] | None
 
     class Stream(Protocol):
         def abandon(self) -> None: ...
@@ -60,19 +71,30 @@ def flush(layer: "Layer") -> None:
     """
     Serve what is queued in background, then flush the handlers of a block left.
     """
-    mutely(_flush_all, layer)
+    mutely(_flush_all, layer, get_state())
 
 
-def _flush_all(layer: "Layer") -> None:
+def _flush_all(layer: "Layer", state: object) -> None:
     left = iter(layer.options.listeners)
+    show = partial(_shown, layer, state)
     try:
         if layer.lanes:
             _wait(layer)
         for listener in left:
-            _flush(listener, layer)
+            _flush(listener, layer, show)
     finally:
         for listener in left:  # Ctrl-C in one: those behind are flushed all the same
-            _flush(listener, layer)
+            _flush(listener, layer, show)
+
+
+def _shown(layer: "Layer", state: "Any", text: str) -> object:
+    """
+    Show the text of a report of *layer*, left to *state*, as it may be seen there.
+    """
+    frames = [it for it in (state, layer) if isinstance(it, Frame)]
+    layers = [each for it in frames for each in it._plan._in_order()] or PROCESS
+    show = Audience([*layers, layer], ()).shows()
+    return text if show is None else show(text)
 
 
 def _wait(layer: "Layer") -> None:
@@ -97,13 +119,13 @@ async def aflush(layer: "Layer", *, shielded: bool = False) -> None:
     """
     state = get_state()
     try:
-        await _aflush_all(layer, shielded=shielded)
+        await _aflush_all(layer, partial(_shown, layer, state), shielded=shielded)
     except BaseException:
         set_state(state)  # an interrupt may have come on the way back to it
         raise
 
 
-async def _aflush_all(layer: "Layer", *, shielded: bool) -> None:
+async def _aflush_all(layer: "Layer", show: "Show", *, shielded: bool) -> None:
     left = iter(layer.options.listeners)
     with muted():
         try:
@@ -113,22 +135,23 @@ async def _aflush_all(layer: "Layer", *, shielded: bool) -> None:
 
                     await _lanes.settle([layer])
                 for listener in left:
-                    await _aflush(listener)
+                    await _aflush(listener, show)
         except _loops.cancellations():  # those behind are flushed all the same
             with _loops.shield():
                 for listener in left:
-                    await _aflush(listener)
+                    await _aflush(listener, show)
             raise
         finally:
             for listener in left:  # closed meanwhile: nothing can be awaited
-                _flush(listener, layer)
+                _flush(listener, layer, show)
 
 
-def flushed(listener: "Listener") -> "Any":
+def flushed(listener: "Listener", show: "Show" = None) -> "Any":
     """
     Call what flushes one handler, and give what that gave: maybe an awaitable.
     """
-    return _guarded(listener, listener.flusher("flush") or listener.flusher("aflush"))
+    method = listener.flusher("flush") or listener.flusher("aflush")
+    return _guarded(listener, method, show)
 
 
 def flush_given(run: "Run") -> None:
@@ -169,14 +192,14 @@ async def _flush_later(
         await aflush(layer, shielded=shielded)
 
 
-def _flush(listener: "Listener", layer: "Layer") -> None:
-    result = flushed(listener)
+def _flush(listener: "Listener", layer: "Layer", show: "Show") -> None:
+    result = flushed(listener, show)
     if not _is_awaitable(result):
         return
     try:
         from instrument._delivery import lanes as _lanes
 
-        _lanes.put(result, listener, layer, "flush")
+        _lanes.put(result, listener, layer, "flush", show)
     except Exception as exc:  # no thread or descriptor is to be had
         _loops.close_unserved(result)
         _report.failed(listener.handler, "flush", exc)
@@ -184,29 +207,31 @@ def _flush(listener: "Listener", layer: "Layer") -> None:
         _wait(layer)
 
 
-async def _aflush(listener: "Listener") -> None:
+async def _aflush(listener: "Listener", show: "Show") -> None:
     method = listener.flusher("aflush") or listener.flusher("flush")
-    result = _guarded(listener, method)
+    result = _guarded(listener, method, show)
     if _is_awaitable(result):
-        await _awaited(listener, result)
+        await _awaited(listener, result, show)
 
 
-async def _awaited(listener: "Listener", result: "Any") -> None:
+async def _awaited(listener: "Listener", result: "Any", show: "Show") -> None:
     try:
         await result
     except BaseException as exc:
-        _report.failed(listener.handler, "flush", exc)
+        _report.failed(listener.handler, "flush", exc, show=show)
 
 
 def _is_awaitable(result: object) -> bool:
     return hasattr(type(result), "__await__")
 
 
-def _guarded(listener: "Listener", method: "Callable[[], Any] | None") -> "Any":
+def _guarded(
+    listener: "Listener", method: "Callable[[], Any] | None", show: "Show"
+) -> "Any":
     try:
         return None if method is None else method()
     except BaseException as exc:
-        _report.failed(listener.handler, "flush", exc)
+        _report.failed(listener.handler, "flush", exc, show=show)
         return None
 
 
@@ -228,9 +253,10 @@ def _flush_at_exit(layer: "Layer") -> None:
     if _loops.background.is_running():
         flush(layer)
         return
+    show = partial(_shown, layer, get_state())
     set_state(MUTED)
     lanes = list((layer.lanes or {}).values())
-    served = [(it, flushed(it)) for it in layer.options.listeners]
+    served = [(it, flushed(it, show)) for it in layer.options.listeners]
     waiting = [(it, result) for it, result in served if _is_awaitable(result)]
     if not lanes and not waiting:
         return
@@ -242,6 +268,6 @@ def _flush_at_exit(layer: "Layer") -> None:
             lane.loop = None  # it is gone; what is queued is served here
             await lane.settled()
         for listener, result in waiting:
-            await _awaited(listener, result)
+            await _awaited(listener, result, show)
 
     asyncio.run(serve())

@@ -21,10 +21,13 @@ from instrument._state import MUTED, set_state
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
-    from collections.abc import Awaitable, Generator
+    from collections.abc import Awaitable, Callable, Generator
 
     from instrument._audience.listener import Listener
     from instrument._audience.plan import Layer
+
+    Show = Callable[[str], object] | None
+    Item = tuple[Awaitable[Any] | None, str, Show, Future[None]]
 
 FOREIGN_WAIT_S = 1.0
 """How long async code waits for another loop to serve an event: it may be blocked."""
@@ -45,21 +48,26 @@ class Lane:
     ) -> None:
         self.listener = listener
         self._layer = layer
-        self._items: deque[tuple[Awaitable[Any] | None, str, Future[None]]] = deque()
+        self._items: deque[Item] = deque()
         self._task: Task[None] | None = None
         self.is_slow = False
         self.loop = loop
         self.forks = _loops.Forks.count
 
-    def put(self, awaitable: "Awaitable[Any] | None", event: str) -> "Future[None]":
+    def put(
+        self, awaitable: "Awaitable[Any] | None", event: str, show: "Show" = None
+    ) -> "Future[None]":
         """
         Queue one call of the handler; None only marks a place.
+
+        Args:
+            show: Gives the text of a report as it may be seen.
 
         Returns:
             Done when it has been served, with its exception if it raised.
         """
         done: Future[None] = Future()
-        self._items.append((awaitable, event, done))
+        self._items.append((awaitable, event, show, done))
         if self.loop is not None:
             try:
                 self.loop.call_soon_threadsafe(self._kick)
@@ -73,7 +81,7 @@ class Lane:
         """
         cancelled = _loops.cancellations()
         while self._items:
-            awaitable, event, done = self._items.popleft()
+            awaitable, event, show, done = self._items.popleft()
             exc: BaseException | None = None
             try:
                 if awaitable is not None:
@@ -81,7 +89,7 @@ class Lane:
             except BaseException as failure:
                 exc = failure
                 if not is_of_call(failure):
-                    _report.failed(self.listener.handler, event, failure)
+                    _report.failed(self.listener.handler, event, failure, show=show)
                 elif self._task is None or not isinstance(failure, cancelled):
                     raise  # not ours to swallow
             finally:
@@ -144,12 +152,12 @@ class Lane:
         Take over what *other*, whose loop is gone, has not served.
         """
         while other._items:
-            awaitable, event, done = other._items.popleft()
+            awaitable, event, show, done = other._items.popleft()
             if other.forks != _loops.Forks.count:  # the parent process serves it
                 _loops.close_unserved(awaitable)
                 _finish(done, None)
                 continue
-            moved = self.put(awaitable, event)
+            moved = self.put(awaitable, event, show)
             moved.add_done_callback(lambda _, done=done: _finish(done, None))  # type: ignore[misc]
 
     def _kick(self) -> None:
@@ -203,7 +211,11 @@ class Serving(Coroutine[Any, Any, None]):
 
 
 def put(
-    awaitable: "Awaitable[Any]", listener: "Listener", layer: "Layer", event: str
+    awaitable: "Awaitable[Any]",
+    listener: "Listener",
+    layer: "Layer",
+    event: str,
+    show: "Show",
 ) -> "tuple[Lane, Future[None]]":
     """
     Queue one call of a handler on its lane.
@@ -213,7 +225,7 @@ def put(
     """
     with _LOCK:
         lane = _lane_of(listener, layer)
-        return lane, lane.put(awaitable, event)
+        return lane, lane.put(awaitable, event, show)
 
 
 def _lane_of(listener: "Listener", layer: "Layer") -> Lane:
@@ -236,7 +248,11 @@ def _lane_of(listener: "Listener", layer: "Layer") -> Lane:
 
 
 def queue(
-    awaitable: "Awaitable[Any]", listener: "Listener", layer: "Layer", event: str
+    awaitable: "Awaitable[Any]",
+    listener: "Listener",
+    layer: "Layer",
+    event: str,
+    show: "Show" = None,
 ) -> BaseException | None:
     """
     Serve an async handler from sync code.
@@ -248,7 +264,7 @@ def queue(
     Returns:
         What the handler raised, already reported, if it was waited for.
     """
-    lane, done = put(awaitable, listener, layer, event)
+    lane, done = put(awaitable, listener, layer, event, show)
     if not listener.raises:
         return None
     if _loops.background.is_loop(lane.loop) and not _loops.background.is_here():
@@ -263,7 +279,11 @@ def queue(
 
 
 async def in_place(
-    awaitable: "Awaitable[Any]", listener: "Listener", layer: "Layer", event: str
+    awaitable: "Awaitable[Any]",
+    listener: "Listener",
+    layer: "Layer",
+    event: str,
+    show: "Show" = None,
 ) -> BaseException | None:
     """
     Serve an async handler from async code, after what is queued for it.
@@ -274,7 +294,7 @@ async def in_place(
     running = _loops.running_loop()
     home = layer.loop if _loops.is_usable(layer.loop, layer.forks) else running
     if running is not None and home is not running:
-        lane, done = put(awaitable, listener, layer, event)
+        lane, done = put(awaitable, listener, layer, event, show)
         await lane.served(done)
         return done.exception(0) if done.done() else None
     queued = (layer.lanes or {}).get(listener.key)
@@ -282,12 +302,12 @@ async def in_place(
         try:
             await queued.settled()
         except BaseException:
-            put(awaitable, listener, layer, event)
+            put(awaitable, listener, layer, event, show)
             raise
     try:
         await awaitable
     except BaseException as exc:
-        _report.failed(listener.handler, event, exc)
+        _report.failed(listener.handler, event, exc, show=show)
         return exc
     return None
 

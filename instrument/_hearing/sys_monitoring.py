@@ -296,7 +296,7 @@ class Monitor:
                 if call.is_stepped:
                     call.resumed()
             except Exception as exc:
-                _report.failed(call, "resumed", exc)
+                _report.failed(call, "resumed", exc, tells=False)
 
     def _raised(self, frame: "FrameType", exc: BaseException) -> None:
         opened = self._open.pop(frame, None) or self._suspended(frame)
@@ -370,7 +370,7 @@ def _refused(told: object, how: str, exc: BaseException) -> BaseException | None
         return exc.error
     if not issubclass(type(exc), Exception):
         return exc
-    _report.failed(told, how, exc)
+    _report.failed(told, how, exc, tells=False)
     return None
 
 

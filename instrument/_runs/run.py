@@ -268,7 +268,7 @@ class Run(Frame):
         try:
             self.usage = self.usage + Usage(**counts)  # type: ignore[arg-type]
         except (TypeError, ValueError) as exc:
-            message = f"record_usage of {self.name!r}: {exc}"
+            message = f"record_usage of {self.name!r}: {said_by(exc, self._audience)}"
             if not counts.keys() <= set(Usage.__slots__):
                 message += f". It takes {', '.join(Usage.__slots__)}."
             _report.complain(message, None)

@@ -126,7 +126,8 @@ def heard_as(value: "Any", make: "Callable[[Any], type]", call: "Call") -> "Any"
             made.__dict__["_instrument_call"] = call
             made.__class__ = class_over(type(made), make)
     except (AttributeError, TypeError) as exc:  # one that has no room for it
-        _report.failed(heard_as, f"hearing a {type(made).__name__}", exc)
+        what = f"hearing a {type(made).__name__}"
+        _report.failed(heard_as, what, exc, tells=False)
         call.raised(GeneratorExit())
     return value
 

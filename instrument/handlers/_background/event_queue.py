@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from instrument._audience.listener import Listener
 
-    Item = tuple[str, Callable[[], Any]] | None
+    Item = tuple[str, partial[Any]] | None
 
 _FLUSH = "flush"
 
@@ -46,14 +46,18 @@ class EventQueue:
         self._thread: Thread | None = None
         self._lock = RLock()
         self._is_told = False
+        self._shows_all = True  # of what it has heard
         weakref.finalize(self, self._items.put, None).atexit = False
 
-    def put(self, event: str, call: "Callable[[], Any]") -> None:
+    def put(self, event: str, call: "partial[Any]") -> None:
         """
         Queue one call of the handler, or drop it.
         """
         if self._thread is None:
             self._start()
+        run = call.keywords.get("run")
+        if run is not None and not run._audience.shows_all:
+            self._shows_all = False
         if self._items.qsize() < self._maxsize:
             self._items.put((event, call))
         else:
@@ -72,7 +76,8 @@ class EventQueue:
         if self._thread is None:
             return None
         done: Future[None] = Future()
-        self._items.put((_FLUSH, partial(flushed, self._inner)))
+        show = None if self._shows_all else _nothing
+        self._items.put((_FLUSH, partial(flushed, self._inner, show)))
         self._items.put((_FLUSH, partial(done.set_result, None)))
         return done
 
@@ -179,7 +184,7 @@ def _serve_all(
 
 
 def _serve_one(
-    item: "tuple[str, Callable[[], Any]]", inner: "Listener", runner: "Runner"
+    item: "tuple[str, partial[Any]]", inner: "Listener", runner: "Runner"
 ) -> None:
     event, call = item
     try:
@@ -187,7 +192,15 @@ def _serve_one(
         if hasattr(type(result), "__await__"):
             _await(result, runner)
     except BaseException as exc:  # nobody is above to hear of it
-        _report.failed_apart(inner.handler, event, exc)
+        run = call.keywords.get("run")
+        show = None if run is None else run._audience.shows()
+        _report.failed_apart(inner.handler, event, exc, show=show)
+
+
+def _nothing(text: str) -> None:
+    """
+    Show nothing of a flush's report: it may be of anything that was heard.
+    """
 
 
 def _await(awaitable: "Any", runner: "Runner") -> None:
