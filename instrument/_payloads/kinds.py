@@ -307,10 +307,9 @@ def _result(run: "Run") -> LLMResult:
         output["token_usage"] = run.usage.to_dict()
     told = [answer, *(answer.others[number] for number in sorted(answer.others))]
     made = [_generation(run, each) for each in told]
-    prompts = len(items(run.inputs)) if run.kind == "llm" else 1
-    size = len(made) // (prompts or 1)
-    if not size or len(made) % prompts:
-        size = len(made)
+    prompts = 1 if run._kind.is_chat else len(items(run.inputs)) or 1
+    each, rest = divmod(len(made), prompts)
+    size = each if each and not rest else len(made)
     return LLMResult([made[at : at + size] for at in range(0, len(made), size)], output)
 
 
