@@ -37,13 +37,26 @@ class Status:
 
     Attributes:
         framework: The name of its adapter, as in ``instrument.integrations``.
+        package: What it is installed as; of a function its path.
         version: What is installed, or None.
+        tested: The lowest and the highest version that the tests have run with, or None.
+        untested: ``newer`` or ``older`` where the version is not within these.
         hook: The framework's own way by which it is heard.
         hears: What becomes runs and events; empty where nothing does.
-        why_not: Why nothing is heard, or what is not, or None.
+        why_not: Why nothing is heard, or what is not in this version, or None.
+        unheard: What is heard in no version.
     """
 
-    __slots__ = ("framework", "hears", "hook", "version", "why_not")
+    __slots__ = (
+        "framework",
+        "hears",
+        "hook",
+        "package",
+        "tested",
+        "unheard",
+        "version",
+        "why_not",
+    )
 
     def __init__(
         self,
@@ -52,8 +65,15 @@ class Status:
         hook: str | None,
         hears: tuple[str, ...],
         why_not: str | None,
+        *,
+        package: str | None = None,
+        tested: "tuple[str, str] | None" = None,
+        unheard: tuple[str, ...] = (),
     ) -> None:
         self.framework = framework
+        self.package = package or framework
+        self.tested = tested
+        self.unheard = unheard
         self.version = version
         self.hook = hook
         self.hears = hears
@@ -62,6 +82,16 @@ class Status:
     def __repr__(self) -> str:
         told = ", ".join(self.hears) if self.hears else f"nothing: {self.why_not}"
         return f"<{self.framework} {self.version or '-'}: {told}>"
+
+    @property
+    def untested(self) -> "Literal['newer', 'older'] | None":
+        if self.version is None or self.tested is None:
+            return None
+        lowest, highest = map(_ordered, self.tested)
+        version = _ordered(self.version)
+        if lowest <= version <= highest:
+            return None
+        return "newer" if version > highest else "older"
 
 
 def install(*, nested: "Literal['merge', 'child']" = "merge") -> None:
@@ -191,7 +221,7 @@ def _load(name: str) -> None:
                 return
             adapter.install()
             _installed[name] = adapter
-        _warn_of_version(adapter)
+        _warn_of_missing(name, adapter)
     except Impossible as exc:
         _failed[name] = f"{exc}; wrap(client) works everywhere"
         _say_why_not(str(exc))
@@ -219,28 +249,33 @@ def _say_why_not(reason: str) -> None:
     )
 
 
-def _warn_of_version(adapter: "Any") -> None:
+def _warn_of_missing(name: str, adapter: "Any") -> None:
     """
-    Say once that a version was never tested.
+    Say once that a version lacks what is to be heard; other versions are no news.
     """
-    distribution = adapter.DISTRIBUTION
-    version = _version(distribution)
-    lowest, highest = adapter.TESTED
-    if version is None or distribution in _warned:
+    gone = _missing(adapter)
+    if not gone or name in _warned:
         return
-    if _ordered(lowest) <= _ordered(version) <= _ordered(highest):
-        return
-    _warned.add(distribution)
+    _warned.add(name)
     from loguru import logger
 
     logger.warning(
-        "{} {} is not among the versions that instrument was tested with ({} to {});"
-        " it is heard all the same.",
-        distribution,
-        version,
-        lowest,
-        highest,
+        "instrument.auto does not hear all of {} {}: {}."
+        " `python -m instrument status` says what it hears.",
+        adapter.DISTRIBUTION,
+        _version(adapter.DISTRIBUTION),
+        _lacking(gone),
     )
+
+
+def _missing(adapter: "Any") -> list[str]:
+    return adapter.missing() if hasattr(adapter, "missing") else []
+
+
+def _lacking(gone: list[str]) -> str:
+    first, *rest = [path.rpartition(":")[2] for path in gone]
+    more = f" and {len(rest)} more" if rest else ""
+    return f"this version has no {first}{more}"
 
 
 def _import_error(module: str) -> str | None:
@@ -255,15 +290,25 @@ def _status(module: str, name: str, error: str | None) -> Status:
     framework = name.rpartition(".")[2]
     broken = _import_error(name)
     said = None if broken else sys.modules[name]
-    version = _version(getattr(said, "DISTRIBUTION", framework))
+    package = getattr(said, "DISTRIBUTION", framework)
+    version = _version(package)
+    tell = partial(
+        Status,
+        framework,
+        version,
+        package=package,
+        tested=getattr(said, "TESTED", None),
+        unheard=getattr(said, "UNHEARD", ()),
+    )
     adapter = _installed.get(name)
     if adapter is not None:
-        gone = adapter.missing() if hasattr(adapter, "missing") else []
-        why_not = f"this version has no {', '.join(gone)}" if gone else None
-        return Status(framework, version, adapter.HOOK, adapter.HEARS, why_not)
+        gone = _missing(adapter)
+        is_deaf = hasattr(adapter, "is_deaf") and adapter.is_deaf()
+        hears = () if is_deaf else adapter.HEARS
+        return tell(adapter.HOOK, hears, _lacking(gone) if gone else None)
     if version is not None and error is not None:
-        return Status(framework, version, None, (), error)
-    return Status(framework, version, None, (), _why_not(module, name, version))
+        return tell(None, (), error)
+    return tell(None, (), _why_not(module, name, version))
 
 
 def _status_of(target: "Target") -> Status:

@@ -194,18 +194,9 @@ def _run_demo(parser: _Parser, arguments: argparse.Namespace) -> None:
 
 
 def _run_status(parser: _Parser, _: argparse.Namespace) -> None:
-    from instrument import auto
+    from instrument._cli import status
 
-    rows = [("framework", "version", "heard through", "what is heard")]
-    for status in auto.status(importing=True):
-        heard = ", ".join(status.hears) or f"nothing: {status.why_not}"
-        rows.append(
-            (status.framework, status.version or "-", status.hook or "-", heard)
-        )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        print(printable("  ".join(cells).rstrip()))
+    status.show()
 
 
 def _say_error(message: str) -> None:

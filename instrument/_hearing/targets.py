@@ -7,7 +7,14 @@ import sys
 from contextlib import suppress
 from types import CodeType
 
-from instrument._hearing.sys_monitoring import LOCK, Impossible, arm, disarm
+from instrument._hearing.sys_monitoring import (
+    LOCK,
+    TOO_OLD,
+    Impossible,
+    arm,
+    disarm,
+    is_possible,
+)
 from instrument._hearing.watches import Watch
 
 TYPE_CHECKING = False
@@ -170,6 +177,8 @@ class Targets:
         Raises:
             Impossible: If there is no monitoring; nothing is armed then.
         """
+        if not is_possible():  # also where none of their modules is imported yet
+            raise Impossible(TOO_OLD)
         for target in self._targets:
             with suppress(AttributeError, TypeError):  # `missing` says so
                 target.switch_on()
@@ -186,6 +195,12 @@ class Targets:
         Name what the package no longer has.
         """
         return [it.path for it in self._targets if it.has_gone]
+
+    def is_deaf(self) -> bool:
+        """
+        Tell whether it has none of them.
+        """
+        return all(it.has_gone for it in self._targets)
 
 
 def found(module: "ModuleType", name: str) -> "Any":

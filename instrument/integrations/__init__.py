@@ -11,10 +11,12 @@ or when a client of it is wrapped; its import imports nothing of that package. I
   number counts for nothing;
 * ``HOOK``: the package's own official way by which it is heard;
 * ``HEARS``: what becomes a run or an event;
+* ``UNHEARD``, if there is any: what does not, in no version;
 * ``OWNS``: what it leaves in the package while installed;
 * ``load()``: import what it needs; apart, so that nothing is locked meanwhile;
 * ``install()``: start to listen; idempotent, no cost until somebody listens;
 * ``uninstall()``: undo that exactly;
-* ``missing()``, if it can: name what is heard and the package no longer has;
+* ``missing()``, if it can: name what is heard and the package no longer has; and
+  ``is_deaf()``: tell whether it has none of that;
 * ``WRAPS``, if ``wrap()`` takes its clients: how, by the names of their classes.
 """

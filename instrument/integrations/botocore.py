@@ -109,6 +109,7 @@ _targets = Targets(
 )
 load, install = _targets.load, _targets.install
 uninstall, missing = _targets.uninstall, _targets.missing
+is_deaf = _targets.is_deaf
 
 WRAPS = {
     "BedrockRuntime": Rule(

@@ -36,6 +36,7 @@ _targets = Targets(
 )
 load, install = _targets.load, _targets.install
 uninstall, missing = _targets.uninstall, _targets.missing
+is_deaf = _targets.is_deaf
 
 _RULE = Rule("google_genai", _METHODS, request=_REQUEST)
 _ASYNC = Rule("google_genai", parts={"models": _RULE})

@@ -37,6 +37,7 @@ _targets = Targets(
 )
 load, install = _targets.load, _targets.install
 uninstall, missing = _targets.uninstall, _targets.missing
+is_deaf = _targets.is_deaf
 
 WRAPS = dict.fromkeys(
     ("InferenceClient", "AsyncInferenceClient"), Rule("huggingface_hub", _METHODS)

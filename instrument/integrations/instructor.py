@@ -79,3 +79,4 @@ _LOOPS = (
 _targets = Targets({**dict.fromkeys(_LOOPS, _LOOP), **tenacity("instructor")})
 load, install = _targets.load, _targets.install
 uninstall, missing = _targets.uninstall, _targets.missing
+is_deaf = _targets.is_deaf

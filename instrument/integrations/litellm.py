@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DISTRIBUTION = "litellm"
 TESTED = ("1.100.0", "1.110.2")
 HOOK = "sys.monitoring"
+UNHEARD = ("threads inside batch_completion",)
 HEARS = ("completions", "texts", "responses", "embeddings", "tokens", "retries")
 OWNS = "nothing"
 
@@ -136,6 +137,7 @@ _targets = Targets(
     }
 )
 load, install, uninstall = _targets.load, _targets.install, _targets.uninstall
+is_deaf = _targets.is_deaf
 
 
 def missing() -> list[str]:

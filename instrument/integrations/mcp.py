@@ -56,5 +56,6 @@ _METHODS: "dict[str, Operation]" = {
 _targets = Targets(methods("mcp", ("mcp.client.session:ClientSession",), _METHODS))
 load, install = _targets.load, _targets.install
 uninstall, missing = _targets.uninstall, _targets.missing
+is_deaf = _targets.is_deaf
 
 WRAPS = dict.fromkeys(("ClientSession", "Client"), Rule("mcp", _METHODS, is_live=True))

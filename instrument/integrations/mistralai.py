@@ -43,6 +43,7 @@ _targets = Targets(
     }
 )
 load, install, uninstall = _targets.load, _targets.install, _targets.uninstall
+is_deaf = _targets.is_deaf
 
 
 def missing() -> list[str]:

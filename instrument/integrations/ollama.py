@@ -28,5 +28,6 @@ _targets = Targets(
 )
 load, install = _targets.load, _targets.install
 uninstall, missing = _targets.uninstall, _targets.missing
+is_deaf = _targets.is_deaf
 
 WRAPS = dict.fromkeys(("Client", "AsyncClient"), Rule("ollama", _METHODS))

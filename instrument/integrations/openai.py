@@ -33,5 +33,6 @@ _targets = targets(
 )
 load, install = _targets.load, _targets.install
 uninstall, missing = _targets.uninstall, _targets.missing
+is_deaf = _targets.is_deaf
 
 WRAPS = rules("openai")

@@ -14,5 +14,6 @@ OWNS = "nothing"
 _targets = targets("together")
 load, install = _targets.load, _targets.install
 uninstall, missing = _targets.uninstall, _targets.missing
+is_deaf = _targets.is_deaf
 
 WRAPS = rules("together")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from instrument import auto, integrations
-from instrument._hearing.targets import ADAPTERS
+from instrument._hearing.targets import ADAPTERS, Targets
 
 ADAPTER = """
     DISTRIBUTION = "{name}"
@@ -228,40 +228,72 @@ def test_adapter_that_is_mended(framework: Framework, reports: list[str]) -> Non
     assert auto.status()[0].why_not is None
 
 
-@pytest.mark.parametrize("version", ["0.9.7", "1.10", "2.0rc1"])
-def test_untested_version(
-    framework: Framework, version: str, reports: list[str]
+@pytest.mark.parametrize(
+    "version, untested",
+    [
+        ("0.9.7", "older"),
+        ("1.0", None),
+        ("1.5.3", None),
+        ("1.9.1", None),
+        ("1.10", "newer"),
+        ("2.0rc1", "newer"),
+        (None, None),
+    ],
+)
+def test_version(
+    framework: Framework,
+    version: str | None,
+    untested: str | None,
+    reports: list[str],
 ) -> None:
     """
-    A version that was never tested is heard, and said once in the log.
+    A version that was never tested is heard; the status says so, and nobody else.
     """
-    framework.have_version(version)
+    if version is not None:
+        framework.have_version(version)
     package = framework.imported()
+
+    auto.install()
+
+    assert package.listeners == ["ours"]
+    assert reports == []
+    (status,) = auto.status()
+    assert (status.package, status.tested) == (framework.name, ("1.0", "1.9"))
+    assert status.untested == untested
+
+
+@pytest.mark.parametrize("gone", [["m:C.one"], ["m:C.one", "m:two", "m:three"]])
+@pytest.mark.parametrize("is_deaf", [False, True])
+def test_version_that_lacks_a_hook(
+    framework: Framework, gone: list[str], is_deaf: bool, reports: list[str]
+) -> None:
+    """
+    What a version lacks is said once in the log, and in the status; where it has
+    nothing of what is heard, nothing is.
+    """
+    framework.have_version("1.5")
+    lacks = f"""
+    def missing():
+        return {gone}
+
+    def is_deaf():
+        return {is_deaf}
+"""
+    framework.write(framework.adapter, ADAPTER.format(name=framework.name) + lacks)
+    framework.imported()
 
     auto.install()
     auto.uninstall()
     auto.install()
 
-    assert package.listeners == ["ours"]
+    said = "this version has no C.one" + (" and 2 more" if len(gone) > 1 else "")
     (report,) = reports
-    assert report.startswith(f"{framework.name} {version} is not among the versions")
-    assert "(1.0 to 1.9); it is heard all the same." in report
-
-
-@pytest.mark.parametrize("version", ["1.0", "1.5.3", "1.9", "1.9.1", None])
-def test_tested_version(
-    framework: Framework, version: str | None, reports: list[str]
-) -> None:
-    """
-    Of a version that was tested, or that nobody knows, nothing is said.
-    """
-    if version is not None:
-        framework.have_version(version)
-    framework.imported()
-
-    auto.install()
-
-    assert reports == []
+    assert report.startswith(
+        f"instrument.auto does not hear all of {framework.name} 1.5: {said}. "
+    )
+    (status,) = auto.status()
+    assert status.why_not == said
+    assert status.hears == (() if is_deaf else ("calls",))
 
 
 def test_status(framework: Framework) -> None:
@@ -387,6 +419,7 @@ def test_contract(adapters: list[ModuleType]) -> None:
         lambda it: bool(it.HOOK and it.HEARS and it.OWNS),
         lambda it: callable(it.load) and callable(it.install),
         lambda it: callable(it.uninstall),
+        lambda it: not (hasattr(it, "missing") and (it.missing() or it.is_deaf())),
     ]
 
     assert all(check(adapter) for adapter in adapters for check in said)
@@ -395,10 +428,13 @@ def test_contract(adapters: list[ModuleType]) -> None:
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="there is sys.monitoring")
 def test_no_monitoring() -> None:
     """
-    Before Python 3.12 nothing can be armed, and the error says why.
+    Before Python 3.12 nothing can be armed, and the error says why; also where nothing
+    is imported yet that could be.
     """
     from instrument._hearing import sys_monitoring as _monitoring
 
     watch: Any = None
     with pytest.raises(_monitoring.Impossible, match="needs Python"):
         _monitoring.arm(test_no_monitoring.__code__, watch)
+    with pytest.raises(_monitoring.Impossible, match="needs Python"):
+        Targets({"not_imported:function": watch}).install()

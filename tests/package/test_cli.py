@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,10 @@ import pytest
 
 import instrument
 from instrument import Event, _demo, auto, cli
+from instrument._cli import status
 from instrument._demo import library
+from instrument._hearing import sys_monitoring
+from instrument.handlers._shared.style import Marks, plain
 
 FULL_DISK = Path("/dev/full")
 needs_full_disk = pytest.mark.skipif(
@@ -123,26 +127,129 @@ def test_version(shell: Shell) -> None:
     assert done.returncode == 0
 
 
+FOUND = [
+    auto.Status(
+        "langchain",
+        "1.8.3",
+        "register_configure_hook",
+        ("chains", "models", "tokens", "tools", "retrievers", "custom events"),
+        None,
+        package="langchain-core",
+        tested=("0.3.0", "1.8.3"),
+    ),
+    auto.Status(
+        "openai",
+        "3.57.0",
+        "sys.monitoring",
+        ("chat completions", "responses", "completions", "embeddings", "tokens"),
+        None,
+        tested=("2.0.0", "3.54.1"),
+    ),
+    auto.Status("mcp", None, None, (), "not installed"),
+    auto.Status(
+        "litellm",
+        "1.109.0",
+        "sys.monitoring",
+        ("completions", "embeddings", "tokens"),
+        None,
+        tested=("1.100.0", "1.110.2"),
+        unheard=("threads inside batch_completion",),
+    ),
+    auto.Status(
+        "cohere",
+        "4.0.1",
+        "sys.monitoring",
+        (),
+        "this version has no V2Client.chat and 4 more",
+        tested=("6.0.0", "7.3.1"),
+    ),
+    auto.Status(
+        "groq",
+        "2.0",
+        "sys.monitoring",
+        ("chat completions",),
+        "this version has no Stream.close",
+        tested=("1.0.0", "1.7.0"),
+    ),
+    auto.Status("google_genai", None, None, (), "x", package="google-genai\x1b"),
+    auto.Status("shop:Cart.pay", None, "sys.monitoring", ("tool",), None),
+    auto.Status("m:f", None, "sys.monitoring", (), "m has not been imported yet"),
+]
+
+
 def test_status(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """
-    ``status`` prints a line per framework: what is heard of it, or why nothing.
+    ``status`` prints what is installed, under its own name, and what is heard of it, or
+    why nothing; then functions by path, then what is not installed.
     """
-    found = [
-        auto.Status("one", "1.2.3", "one.hook", ("chains", "tools"), None),
-        auto.Status("another", None, None, (), "not\x1binstalled"),
-    ]
-    monkeypatch.setattr(auto, "status", lambda *, importing: found)
+    monkeypatch.setattr(auto, "status", lambda *, importing: FOUND)
+    monkeypatch.setattr(instrument, "__version__", "0.1.0", raising=False)
+    monkeypatch.setattr(sys_monitoring, "MONITORING", None)
 
     code = cli.main(["status"])
 
     assert code == 0
     assert capsys.readouterr().out.splitlines() == [
-        "framework  version  heard through  what is heard",
-        "one        1.2.3    one.hook       chains, tools",
-        r"another    -        -              nothing: not\x1binstalled",
+        f"instrument 0.1.0, Python {platform.python_version()}, hearing by hooks",
+        "",
+        "✓ langchain-core   1.8.3     chains, models, tokens, tools, retrievers, custom events",
+        "✓ openai           3.57.0    chat completions, responses, completions, embeddings, tokens",
+        "                             newer than what was tested (2.0 to 3.54); heard all the same",
+        "✓ litellm          1.109.0   completions, embeddings, tokens",
+        "                             not heard: threads inside batch_completion",
+        "✗ cohere           4.0.1     this version has no V2Client.chat and 4 more; cohere 6.0 to 7.3 is heard",
+        "✓ groq             2.0       chat completions",
+        "                             not all of it: this version has no Stream.close",
+        "                             newer than what was tested (1.0 to 1.7)",
+        "✓ shop:Cart.pay              tool",
+        "✗ m:f                        m has not been imported yet",
+        "",
+        r"not installed: google-genai\x1b, mcp",
+    ]  # fmt: skip
+
+
+def test_status_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Texts are wrapped at words to the terminal's width, in colours by name; where it is
+    not UTF-8 the signs are ASCII.
+    """
+    monkeypatch.setattr(sys_monitoring, "MONITORING", object())
+
+    told = list(status.lines([*FOUND[1:3], FOUND[4]], Marks("latin-1"), 44))
+
+    assert "".join(map(plain, told[:1])).endswith("by hooks and sys.monitoring")
+    assert [plain(line).rstrip() for line in told[1:]] == [
+        "",
+        "+ openai   3.57.0   chat completions,",
+        "                    responses, completions,",
+        "                    embeddings, tokens",
+        "                    newer than what was",
+        "                    tested (2.0 to 3.54);",
+        "                    heard all the same",
+        "x cohere   4.0.1    this version has no",
+        "                    V2Client.chat and 4",
+        "                    more; cohere 6.0 to 7.3",
+        "                    is heard",
+        "",
+        "not installed: mcp",
     ]
+    assert [style for _, style in told[2]] == ["green", "bold", ""]
+    assert told[5][-1][1] == "dim"
+    assert told[8][0][1] == "bold red"
+
+
+def test_status_where_nothing_is_installed() -> None:
+    """
+    Where nothing is installed that line alone is said; where all is, that is not.
+    """
+    assert [plain(it) for it in status.lines(FOUND[2:3], Marks(), 80)][1:] == [
+        "",
+        "",
+        "not installed: mcp",
+    ]
+    assert len(list(status.lines(FOUND[:1], Marks(), 90))) == 3
 
 
 def test_status_as_process(shell: Shell) -> None:
@@ -151,9 +258,8 @@ def test_status_as_process(shell: Shell) -> None:
     """
     done = shell("status")
 
-    assert (done.returncode, done.stderr) == (0, "")
-    named = [line.split()[0] for line in done.stdout.splitlines()]
-    assert named == ["framework", *[status.framework for status in auto.status()]]
+    assert done.returncode == 0
+    assert [it.package for it in auto.status() if it.package not in done.stdout] == []
 
 
 def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,7 @@ FLOORS = [
     {"integrations"},
     {"testing", "auto", "__init__"},
     {"_demo", "_pytest"},
+    {"_cli"},
     {"cli"},
     {"__main__"},
 ]
@@ -44,6 +45,7 @@ ENTRIES = {
     "__main__.py",
     "_audience",
     "_callables",
+    "_cli",
     "_delivery",
     "_demo",
     "_forks.py",
@@ -231,7 +233,7 @@ def test_entries() -> None:
     found = {path.name for path in PACKAGE.iterdir()} - {"__pycache__"}
 
     assert found == ENTRIES
-    assert len(ENTRIES) == 25
+    assert len(ENTRIES) == 26
 
 
 @every_module

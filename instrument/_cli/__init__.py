@@ -1,0 +1,3 @@
+"""
+The commands of ``python -m instrument``, one a module; each is imported when it runs.
+"""
