@@ -53,7 +53,7 @@ class Frame:
     _owner: object = None
     _entered_from: "tuple[Any, ...]" = ()
     _is_gone = False
-    is_run = False
+    _is_run = False
     _stands_on: "Frame | None" = None
 
     if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Frame:
             Give a frame of the same standing, over *outer* and without *layers*.
             """
 
-        def viewed_without(self, layers: "tuple[Layer, ...]") -> Any:
+        def _viewed_without(self, layers: "tuple[Layer, ...]") -> Any:
             """
             Give what stands over a run so that *layers* are not heard below.
             """
@@ -190,9 +190,9 @@ def without(top: "Any", gone: Frame) -> "Any":
         return top
     below = gone._outer
     for link in reversed(above):
-        if link.is_run:
+        if link._is_run:
             link._outer = below
-            below = link.viewed_without(gone._layers)
+            below = link._viewed_without(gone._layers)
         elif link._stands_on is not gone:
             below = link.cloned(below, gone._layers)
     return below

@@ -295,7 +295,7 @@ def record_of(run: "Run", event: str, data: "dict[str, Any]") -> Event:
     """
     return Event(
         event,
-        seq=run._root_run().next_seq(),
+        seq=run._root_run()._next_seq(),
         time_ns=_ids.wall_ns(),
         trace_id=run.trace_id,
         run_id=run.id,

@@ -310,7 +310,7 @@ def returning(run: Run, outputs: object) -> Delivery | None:  # type: ignore[ret
         if run._audience.shows_all and not is_container(outputs):
             run._outputs = outputs
         else:
-            run.take_outputs(outputs)
+            run._take_outputs(outputs)
     receivers = run._voices.end
     if not receivers.entries:
         return None

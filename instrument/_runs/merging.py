@@ -158,7 +158,7 @@ class Inner:
         The same in async code.
         """
         for text, channel in self._tokens(chunk):
-            pending = self._outer.atoken(text, chunk, channel)
+            pending = self._outer._atoken(text, chunk, channel)
             if pending is not None:
                 await pending
 

@@ -163,7 +163,7 @@ def state_in_hand() -> "Any":
         return state
     if not isinstance(state, Frame):
         return View(run._plan, run)
-    ambient: Any = state if state.is_run else state.run
+    ambient: Any = state if state._is_run else state.run
     near = nearer(run, open_parent(ambient))
     return state if near is ambient else View(state._plan, near)
 
@@ -247,7 +247,7 @@ def current_run() -> Run:
         return INERT
     run: Any = None
     if isinstance(state, Frame):
-        run = state if state.is_run else state.run
+        run = state if state._is_run else state.run
         if run is not None and run._ended_ns is not None:
             run = open_parent(run)
     if frameworks:

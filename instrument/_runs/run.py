@@ -51,7 +51,7 @@ class Run(Frame):
         provider: As far as it is known.
     """
 
-    is_run = True
+    _is_run = True
     id: "UUID"
     parent_id: "UUID | None"
     depth = 0
@@ -188,10 +188,10 @@ class Run(Frame):
     @outputs.setter
     def outputs(self, value: object) -> None:
         self._is_told = False
-        self.take_outputs(value)
+        self._take_outputs(value)
         self._is_told = True
 
-    def take_outputs(self, value: object) -> None:
+    def _take_outputs(self, value: object) -> None:
         """
         Take what was returned, as handlers may have it, unless the body has set it.
         """
@@ -292,7 +292,7 @@ class Run(Frame):
             set_state(state)
             raise
 
-    def token_after(
+    def _token_after(
         self,
         count: int,
         answer: object,
@@ -306,7 +306,7 @@ class Run(Frame):
         """
         self._token_delivery(text, chunk, "text").go_on(count, answer, exc)
 
-    def atoken(
+    def _atoken(
         self, text: str, chunk: object = None, channel: str = "text"
     ) -> "Coroutine[Any, Any, None] | None":
         """
@@ -358,7 +358,7 @@ class Run(Frame):
         fields = {"name": name, "data": shown}
         self._tell("on_custom_event", (name, shown), fields, audience)
 
-    def viewed_without(self, layers: "tuple[Layer, ...]") -> View:
+    def _viewed_without(self, layers: "tuple[Layer, ...]") -> View:
         """
         Give what stands over this run so that *layers* are not heard below.
         """
@@ -373,7 +373,7 @@ class Run(Frame):
     def _entered_from(self) -> "tuple[Any, ...]":  # type: ignore[override]
         return self._entry[1:-1]  # type: ignore[no-any-return]
 
-    def next_seq(self) -> int:
+    def _next_seq(self) -> int:
         """
         Count the events recorded in this trace; of a root run.
         """

@@ -38,7 +38,7 @@ def captured(state: "Any") -> View:
         guard_collections()
     if not isinstance(state, Frame):
         return View(NOBODY, None)
-    return View(state._plan, state if state.is_run else state.run)  # type: ignore[arg-type]
+    return View(state._plan, state if state._is_run else state.run)  # type: ignore[arg-type]
 
 
 class BoundBody(Body):

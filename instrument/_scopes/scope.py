@@ -86,7 +86,7 @@ class Scope(Frame, Layer, Plan):
         self._is_gone = False
         self._mended: Plan | None = None
         if isinstance(state, Frame):
-            self.run = state if state.is_run else state.run  # type: ignore[assignment]
+            self.run = state if state._is_run else state.run  # type: ignore[assignment]
             self.outer = state._plan
         else:
             self.run = None

@@ -148,10 +148,10 @@ class Stream(Body):
                         break
                     count, result = count + 1, UNTOLD
             except BaseException as exc:
-                run.token_after(count, result, text, chunk, exc)
+                run._token_after(count, result, text, chunk, exc)
                 return
             if result is not UNTOLD:
-                run.token_after(count + 1, result, text, chunk)
+                run._token_after(count + 1, result, text, chunk)
 
         return tell
 
@@ -162,7 +162,7 @@ class Stream(Body):
         if self._is_model:
             tokens = self._tokens_of(value)
             if len(tokens) == 1:
-                return self._run.atoken(tokens[0][0], value, tokens[0][1])
+                return self._run._atoken(tokens[0][0], value, tokens[0][1])
             return self._atokens(tokens, value) if tokens else None
         if self._keeps:
             self._keep(value)
@@ -170,7 +170,7 @@ class Stream(Body):
 
     async def _atokens(self, tokens: "Sequence[Token]", chunk: object) -> None:
         for text, channel in tokens:
-            pending = self._run.atoken(text, chunk, channel)
+            pending = self._run._atoken(text, chunk, channel)
             if pending is not None:
                 await pending
 
@@ -195,7 +195,7 @@ class Stream(Body):
         if self._run._ended_ns is not None:
             leave(self._run)
             return
-        self._run.take_outputs(outputs_of(self._run, self._partial()))
+        self._run._take_outputs(outputs_of(self._run, self._partial()))
         fail(self._run, exc)
 
     def afailed(self, exc: BaseException) -> "Awaitable[None] | None":
@@ -205,7 +205,7 @@ class Stream(Body):
         if self._run._ended_ns is not None:
             leave(self._run)
             return None
-        self._run.take_outputs(outputs_of(self._run, self._partial()))
+        self._run._take_outputs(outputs_of(self._run, self._partial()))
         return afail(self._run, exc)
 
     def _tokens_of(self, chunk: object) -> "Sequence[Token]":

@@ -34,6 +34,29 @@ FACTS: dict[str, Any] = {
 }
 
 
+SAYS = {
+    "add_metadata",
+    "add_tags",
+    "emit",
+    "inputs",
+    "params",
+    "record_usage",
+    "retry",
+    "text",
+    "token",
+}
+
+
+def test_public_names_of_a_run() -> None:
+    """
+    A run shows its facts and what its body may tell; its internals have underscores.
+    """
+    with callbacks(Recorder()), traced("run") as run:
+        shown = {name for name in dir(run) if not name.startswith("_")}
+
+    assert shown == FACTS.keys() | SAYS
+
+
 @pytest.mark.parametrize("name", list(FACTS))
 def test_fact_of_a_run(name: str) -> None:
     """
@@ -220,7 +243,7 @@ def test_token_channel(channel: str) -> None:
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_token_in_async_code(backend: str) -> None:
     """
-    ``atoken`` gives what is to be awaited, or None where no handler is async.
+    ``_atoken`` gives what is to be awaited, or None where no handler is async.
     """
     import anyio
 
@@ -232,11 +255,11 @@ def test_token_in_async_code(backend: str) -> None:
 
     async def main() -> None:
         async with traced("nobody") as run:
-            assert run.atoken("a") is None
+            assert run._atoken("a") is None
         async with callbacks(Recorder()), traced("run", kind="llm") as run:
-            assert run.atoken("a") is None
+            assert run._atoken("a") is None
         async with callbacks(on_llm_new_token=hear), traced("run", kind="llm") as run:
-            pending = run.atoken("b")
+            pending = run._atoken("b")
             assert pending is not None
             await pending
             assert heard == ["b"]

@@ -83,7 +83,7 @@ def request_of(run: "Run", handler: object) -> object:
 
 
 def _request_at(frame: "Any", handler: object) -> object:
-    if frame.is_run:
+    if frame._is_run:
         return request_of(frame, handler)
     # its own layers last: a scope that was left from elsewhere is no longer in its plan
     own = [(it, layer) for layer in frame._layers for it in layer.options.listeners]

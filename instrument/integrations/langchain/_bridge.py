@@ -72,7 +72,7 @@ def on_llm_new_token(
         return None
     if run._audience.shows_all:
         _open_runs.entry_of(run).texts.append(text)
-    return run.token, run.atoken, text, chunk
+    return run.token, run._atoken, text, chunk
 
 
 class EndMethod(Method):

@@ -310,7 +310,7 @@ def finish_stream(run: "Run", outputs: "Any") -> None:
     if not run._open_children:
         finish(run, outputs)
         return
-    run.take_outputs(outputs)
+    run._take_outputs(outputs)
     left = GeneratorExit()
     end_below(run, left, left=False)
     fail(run, left)
@@ -342,7 +342,7 @@ def take_partial(run: "Run", response: "Any") -> None:
     text = "".join(entry_of(run).texts)
     if len(text) > len(run._answer.text):
         run._answer.text = text
-    run.take_outputs(run._answer.text or None)
+    run._take_outputs(run._answer.text or None)
 
 
 def open_below(run: "Run", *, left: bool) -> "list[Run]":
