@@ -57,7 +57,9 @@ if not TYPE_CHECKING:  # or a type checker would take any name for one of ours
             except PackageNotFoundError:  # on the path, not installed
                 return "0+unknown"
         message = f"module {__name__!r} has no attribute {name!r}{_cure(name)}"
-        raise (ImportError if _is_imported() else AttributeError)(message)
+        if _is_imported():
+            raise ImportError(message)
+        raise AttributeError(message, name=name, obj=None)  # Python guesses of an obj
 
 
 def _cure(name: str) -> str:

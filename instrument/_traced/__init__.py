@@ -196,7 +196,7 @@ class _Kinds(Traced):
                 f"there is no traced.{name}, but traced.{', .'.join(self.__slots__)}."
                 f"{hint} Any other kind is traced(kind={name!r})"
             )
-            raise AttributeError(message)
+            raise AttributeError(message, name=name, obj=None)  # Python guesses of it
 
 
 traced = _Kinds()

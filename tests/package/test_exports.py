@@ -8,6 +8,7 @@ import json
 import pkgutil
 import subprocess
 import sys
+import traceback
 from importlib import import_module
 from pathlib import Path
 
@@ -169,8 +170,10 @@ def test_import_of_what_is_elsewhere(name: str, cure: str) -> None:
     """
     with pytest.raises(ImportError, match=cure):
         exec(f"from instrument import {name}")
-    with pytest.raises(AttributeError, match=cure):
+    with pytest.raises(AttributeError, match=cure) as refused:
         getattr(instrument, name)
+    said = "".join(traceback.format_exception(refused.value))
+    assert said.count("Did you mean") == cure.count("Did you mean")
 
     assert not hasattr(instrument, name)
 

@@ -4,6 +4,7 @@ The keywords of ``traced``: what they record, and what is said of wrong ones, al
 """
 
 import pydoc
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial, wraps
 from typing import Any
@@ -374,6 +375,8 @@ def test_kind_that_does_not_exist() -> None:
     assert str(said.value).endswith(
         "Did you mean traced.tool? Any other kind is traced(kind='tools')"
     )
+    written = "".join(traceback.format_exception(said.value))
+    assert written.count("Did you mean") == 1
 
 
 @pytest.mark.parametrize("name", ["__wrapped__", "zzz"])
