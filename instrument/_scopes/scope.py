@@ -8,7 +8,6 @@ elsewhere, it is closed in all of them.
 
 from contextlib import suppress
 from copy import copy
-from sys import _getframe
 
 from instrument import _ids, _report
 from instrument._audience.listener import as_listener
@@ -28,13 +27,13 @@ from instrument._delivery.loops import Forks, cancellations, running_loop
 from instrument._payloads.redact import as_redactor
 from instrument._runs.opening import framework_run
 from instrument._scopes.decorator import Scoped
+from instrument._scopes.entries import entered_from, forget, leaving, note
 from instrument._state import (
     DISABLED,
     MUTED,
     PROCESS,
     STATE,
     Frame,
-    chain,
     find,
     get_state,
     live_state,
@@ -46,7 +45,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from contextvars import Token
-    from types import CodeType, FrameType, TracebackType
+    from types import TracebackType
     from typing import Any, Self, TypeVar, Unpack
 
     from instrument._audience.listener import Handler
@@ -59,9 +58,6 @@ if TYPE_CHECKING:
 
 _installed: "dict[int, Layer]" = {}
 """The layer of each object that is installed, by the id of that, which it holds."""
-
-_OWN = ("instrument._scopes.scope", "instrument._traced.block")
-"""Modules whose frames stand between a ``with`` statement and its object."""
 
 
 class Scope(Frame, Layer, Plan):
@@ -146,7 +142,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         ValueError: For a sample outside 0 to 1.
     """
 
-    __slots__ = ("__weakref__", "_is_used", "_mute", "_open")
+    __slots__ = ("__weakref__", "_is_used", "_mute", "_open", "_places")
     _is_used: bool
 
     def __init__(
@@ -186,6 +182,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         self.capture = capture
         self.plumbing = plumbing
         self._open: dict[int, Scope] = {}
+        self._places: dict[Any, dict[int, Any]] | None = None
         self._mute = 0
         self._is_used = not listeners
 
@@ -202,9 +199,12 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
     def __reduce__(self) -> "Any":
         return callbacks, ()  # handlers stay in their process
 
-    def __enter__(self) -> Scope:
+    def __enter__(self, depth: int = 2) -> Scope:
         """
         Open a block. In a handler, and where all is disabled, it hears nothing.
+
+        Args:
+            depth: How far up the stack it is entered; for `__aenter__`.
         """
         self._is_used = True
         state = get_state()
@@ -217,8 +217,10 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         if self.sample != 1:
             scope.number = _number_of_request(scope)
         try:
-            scope._entered_from = entered_from()
+            scope._entered_from = entered_from(depth)
             self._open[id(scope)] = scope
+            if self._places is not None:
+                note(self, scope)
             scope._token = set_state(scope)
             return scope  # noqa: TRY300 - here, as an interrupt comes anywhere
         except BaseException:
@@ -249,9 +251,8 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         """
         scope = None
         try:
-            scope = self.__enter__()
-            scope._entered_from = entered_from()
-            return scope  # noqa: TRY300 - here, as an interrupt comes anywhere
+            scope = self.__enter__(3)
+            return scope  # noqa: RET504, TRY300 - an interrupt comes anywhere
         except BaseException:
             if scope is not None:
                 self.undo(scope)
@@ -329,7 +330,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         """
         Take *scope* out wherever it is still in: an interrupt came in its way.
         """
-        self._open.pop(id(scope), None)
+        self._forget(scope)
         scope.unsettle()
         set_state(without(get_state(), scope))
 
@@ -344,7 +345,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             self._leave(left)
             return
         frame = left[0]
-        self._open.pop(id(frame.layer), None)
+        self._forget(frame.layer)
         set_state(without(get_state(), frame))
 
     def _leave(self, left: "list[Any]") -> "Scope | Layer | None":
@@ -362,7 +363,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             self._mute -= 1
             return None
         if len(self._open) > 1:
-            frame: Any = leaving(self, self._open)
+            frame: Any = leaving(self)
         else:
             frame = state if getattr(state, "_owner", None) is self else find(self)
         if frame is None:
@@ -370,6 +371,8 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         left.append(frame)
         scope = frame.layer
         self._open.pop(id(scope), None)
+        if self._places is not None:
+            forget(self, scope)
         scope.unsettle()
         try:
             STATE.reset(scope._token)
@@ -394,8 +397,14 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             _, scope = self._open.popitem()
         except KeyError:  # it has been left
             return None
+        self._forget(scope)
         _close(scope)
         return scope
+
+    def _forget(self, scope: Scope) -> None:
+        self._open.pop(id(scope), None)
+        if self._places is not None:
+            forget(self, scope)
 
     def _has_flush(self) -> bool:
         for listener in self.listeners:  # noqa: SIM110 - any() costs thrice as much
@@ -412,45 +421,6 @@ def _take_out(layer: Layer) -> None:
         with suppress(ValueError):  # another thread was first
             PROCESS.remove(layer)
     EPOCH.end()
-
-
-def entered_from(depth: int = 2) -> "tuple[int, CodeType] | tuple[()]":
-    """
-    Tell from where the caller's caller, or one further up, enters an object.
-    """
-    try:
-        frame = _getframe(depth)
-    except ValueError:  # called by the interpreter itself
-        return ()
-    return id(frame), frame.f_code
-
-
-def leaving(owner: object, entries: "Mapping[int, Frame]") -> "Frame | None":
-    """
-    Choose which of several *entries* of *owner* is left now.
-
-    Returns:
-        The one entered from where it is left, else the innermost of this Context; as
-        it stands in this Context's chain, if it does.
-    """
-    frames = [frame for frame in chain(get_state()) if frame._owner is owner]
-    here = {id(frame.__dict__.get("_original") or frame): frame for frame in frames}
-    caller = _caller()
-    left = id(caller), caller.f_code
-    for entry in here.values():
-        if entry._entered_from == left:
-            return entry
-    for entry in reversed(list(entries.values())):  # all that are open, anywhere
-        if entry._entered_from == left:
-            return here.get(id(entry), entry)
-    return frames[0] if frames else None
-
-
-def _caller() -> "FrameType":
-    frame = _getframe(1)
-    while frame.f_globals.get("__name__") in _OWN and frame.f_back is not None:
-        frame = frame.f_back
-    return frame
 
 
 def _close(scope: Scope) -> None:

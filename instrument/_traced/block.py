@@ -15,7 +15,7 @@ from instrument._runs.ending import (
 from instrument._runs.opening import INERT, Recipe, open_run
 from instrument._runs.results import named
 from instrument._runs.starting import astart, start
-from instrument._scopes.scope import entered_from, leaving
+from instrument._scopes.entries import entered_from, forget, leaving, note
 from instrument._state import STATE, find, get_state, set_state
 
 TYPE_CHECKING = False
@@ -37,7 +37,8 @@ class Block:
 
     def __init__(self, keywords: "Keywords") -> None:
         self._keywords = keywords
-        self._runs: dict[int, Run] = {}
+        self._open: dict[int, Run] = {}
+        self._places: dict[Any, dict[int, Any]] | None = None
         self._is_used = False
 
     def __del__(self) -> None:
@@ -63,7 +64,7 @@ class Block:
         """
         Start the run; an inert one where nobody listens.
         """
-        run, state = self._open(), get_state()
+        run, state = self._begun(), get_state()
         if run is None:
             return INERT
         try:
@@ -112,7 +113,7 @@ class Block:
         """
         Start the run; async handlers are awaited here.
         """
-        run, state = self._open(), get_state()
+        run, state = self._begun(), get_state()
         if run is None:
             return INERT
         try:
@@ -158,7 +159,7 @@ class Block:
             left.clear()
             run = outer = None  # or the traceback would keep it, and it the traceback
 
-    def _open(self) -> "Run | None":
+    def _begun(self) -> "Run | None":
         self._is_used = True
         keywords = self._keywords
         if keywords.name is None:
@@ -184,16 +185,19 @@ class Block:
         return named(self._keywords.inputs, "input")
 
     def _entered(self, run: "Run") -> "Run":
-        self._runs[id(run)] = run
+        self._open[id(run)] = run
         set_state(run._outer)  # or the token would keep the run, and the run the token
         run._entry = (set_state(run), *entered_from(3), self)
+        if self._places is not None:
+            note(self, run)
         return run
 
     def _undo(self, run: "Run", before: object, exc: BaseException) -> None:
         """
         End what could not be entered: a handler has stopped it, or an interrupt came.
         """
-        is_told = self._runs.pop(id(run), None) is not None
+        is_told = id(run) in self._open
+        self._forget(run)
         if get_state() is before and not is_told:  # not even its start was
             discard(run)
         mend(run, before, exc)
@@ -205,18 +209,24 @@ class Block:
         Args:
             left: Is given it, and the state before it, as soon as it is chosen.
         """
-        frame: Any = leaving(self, self._runs) if len(self._runs) > 1 else find(self)
+        frame: Any = leaving(self) if len(self._open) > 1 else find(self)
         if frame is not None:
             left += (frame, frame._outer)
-            self._runs.pop(id(frame), None)
+            self._forget(frame)
             return frame  # type: ignore[no-any-return]
         self._is_used = True
         try:  # left from another Context, or nobody listened
-            run = self._runs.popitem()[1]
+            run = self._open.popitem()[1]
         except KeyError:
             return None
+        self._forget(run)
         left += (run, run._outer)
         return run
+
+    def _forget(self, run: "Run") -> None:
+        self._open.pop(id(run), None)
+        if self._places is not None:
+            forget(self, run)
 
     def _end_after_all(self, left: "list[Any]", exc: BaseException) -> None:
         """
@@ -224,7 +234,7 @@ class Block:
         """
         if left or self._left(left):
             run, before = left
-            self._runs.pop(id(run), None)
+            self._forget(run)
             mend(run, before, exc)
 
 

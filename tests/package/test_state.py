@@ -10,7 +10,7 @@ from textwrap import dedent
 import pytest
 
 from instrument import _state, callbacks
-from instrument._scopes.scope import entered_from
+from instrument._scopes.entries import entered_from
 from instrument.testing import Recorder
 
 before_3_12 = pytest.mark.skipif(

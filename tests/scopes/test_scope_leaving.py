@@ -9,7 +9,8 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+import types
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from contextvars import Context, copy_context
 from itertools import permutations
@@ -18,7 +19,8 @@ from typing import Any
 import anyio
 import pytest
 
-from instrument import callbacks, current_run, traced
+from instrument import callbacks, current_run, emit, traced
+from instrument._scopes import scope as scopes
 from instrument._state import get_state
 from instrument.testing import Recorder
 
@@ -456,8 +458,7 @@ def test_one_object_in_many_threads(make: Callable[[], Any]) -> None:
         sys.setswitchinterval(interval)
 
     assert errors == []
-    kept = [getattr(shared, name, None) for name in ("_open", "_runs")]
-    assert [each for each in kept if isinstance(each, (list, dict)) and each] == []
+    assert shared._open == {}
 
 
 @pytest.mark.rule(3, "async")
@@ -489,22 +490,29 @@ async def test_shared_context_of_tasks() -> None:
     assert {run.status for run in recorder.runs} == {"ok"}
 
 
+class Looked(dict[int, Any]):
+    """
+    Counts the entries that are looked at.
+    """
+
+    looks = 0
+
+    def values(self) -> Any:
+        for entry in super().values():
+            Looked.looks += 1
+            yield entry
+
+
 @pytest.mark.rule(1, "sync")
-@pytest.mark.parametrize("attribute", ["_open", "_runs"])
-async def test_shared_object_is_left_at_once(attribute: str) -> None:
+@pytest.mark.parametrize("make", [callbacks, traced])
+async def test_shared_object_is_left_at_once(make: Any) -> None:
     """
     To leave an object where it was entered looks at none of its other entries.
     """
 
-    class Entries(dict[int, Any]):
-        looks = 0
-
-        def values(self) -> Any:
-            Entries.looks += 1
-            return super().values()
-
-    block: Any = traced("shared") if attribute == "_runs" else callbacks(Recorder())
-    setattr(block, attribute, Entries(getattr(block, attribute)))
+    block = traced("shared") if make is traced else callbacks(Recorder())
+    block._open = Looked()
+    Looked.looks = 0
     leave = asyncio.Event()
 
     async def request() -> None:
@@ -514,12 +522,93 @@ async def test_shared_object_is_left_at_once(attribute: str) -> None:
     with callbacks(Recorder()):
         tasks = [asyncio.create_task(request()) for _ in range(10)]
         await asyncio.sleep(0)
-        assert len(getattr(block, attribute)) == 10
+        assert len(block._open) == 10
         leave.set()
         await asyncio.gather(*tasks)
 
-    assert len(getattr(block, attribute)) == 0
-    assert Entries.looks == 0
+    assert len(block._open) == 0
+    assert Looked.looks == 0
+
+
+@types.coroutine
+def suspended() -> Iterator[None]:
+    """
+    Wait for the next step.
+    """
+    yield
+
+
+@pytest.mark.parametrize("make", [callbacks, traced])
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_shared_object_is_left_elsewhere(
+    make: Any, *, is_async: bool, is_reversed: bool
+) -> None:
+    """
+    An object that is entered many times at once, and left from other Contexts, closes
+    what was entered there; it looks at each of its entries once, and keeps none.
+    """
+    recorder = Recorder()
+    block = traced("shared") if make is traced else callbacks(recorder)
+    block._open = Looked()
+    Looked.looks = 0
+    count = 500
+
+    async def request(number: int) -> None:
+        if is_async:
+            async with block as entered:
+                emit(f"in {number}")
+                await suspended()
+                left.append((number, entered))
+        else:
+            with block as entered:
+                emit(f"in {number}")
+                await suspended()
+                left.append((number, entered))
+
+    left: list[tuple[int, Any]] = []
+    with callbacks(recorder):
+        requests = [request(number) for number in range(count)]
+        contexts = [copy_context() for _ in requests]
+        for context, each in zip(contexts, requests, strict=True):
+            context.run(each.send, None)
+        late = request(count)
+        order = [*reversed(requests)] if is_reversed else requests
+        for number, each in enumerate(order):
+            with pytest.raises(StopIteration):
+                Context().run(each.send, None)
+            entered = left[-1][1]
+            assert entered.closed if make is callbacks else entered.status == "ok"
+            if number == 0:  # one more, now that they are known by their places
+                copy_context().run(late.send, None)
+        with pytest.raises(StopIteration):
+            Context().run(late.send, None)
+
+    assert len(left) == count + 1
+    assert len(block._open) == 0
+    assert block._places is None
+    assert Looked.looks <= count + 1
+
+
+def test_entered_where_no_place_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What the interpreter itself has entered is left as the last that was.
+    """
+    recorder = Recorder()
+    shared = callbacks(recorder)
+    monkeypatch.setattr(scopes, "entered_from", lambda depth: ())
+    first, second = copy_context(), copy_context()
+    first.run(shared.__enter__)
+    second.run(shared.__enter__)
+
+    shared.__exit__(None, None, None)
+    second.run(emit, "after")
+    first.run(emit, "before")
+    shared.__exit__(None, None, None)
+    first.run(emit, "after")
+
+    assert [event.data["name"] for event in recorder.events] == ["before"]
+    assert not shared._open
 
 
 def test_block_given_to_a_block() -> None:
