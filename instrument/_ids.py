@@ -45,6 +45,30 @@ mint: Callable[[int], UUID] = mint_random
 """The id of a run that starts at this wall time (ns)."""
 
 
+def mixed(number: int) -> int:
+    """
+    Map a number to one of 64 bits: the same in every process, whatever its pattern.
+    """
+    number = (number ^ number >> 64) * 0x9E3779B97F4A7C15 & (1 << 64) - 1
+    number = (number ^ number >> 32) * 0xD6E8FEB86659FD93 & (1 << 64) - 1
+    return number ^ number >> 32
+
+
+def trace_hex_of(id: UUID) -> str:
+    """
+    Give the trace id that others see of the trace with the root *id*.
+    """
+    high, low = mixed(id.int), mixed(id.int + 1)
+    return f"{high << 64 | low or 1:032x}"
+
+
+def span_hex_of(id: UUID) -> str:
+    """
+    Give the id that others see of the run with that *id*.
+    """
+    return f"{mixed(id.int) or 1:016x}"
+
+
 def _seed() -> None:
     """
     Choose the random bits anew; a forked child must not repeat its parent's ids.

@@ -2,14 +2,15 @@
 Who hears one run, each once, and what of theirs serves each event.
 """
 
-from instrument import _report
-from instrument._audience.sampling import sampled
+from instrument import _ids, _report
+from instrument._audience.sampling import incoming_of, sampled
 from instrument._payloads.redact import redacted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
+    from uuid import UUID
 
     from instrument._audience.listener import Listener
     from instrument._audience.plan import Layer
@@ -24,6 +25,7 @@ class Audience:
         epoch: Until when it holds.
         layers: What it was settled from, without what ``inherit=False`` cut off.
         listeners: Each with its layer, in the order in which they hear.
+        incoming: What has come in from another process, or None.
         undecided: True while samples of some layer have not been drawn.
         metadata: What constructors gave, outer to inner, and over it what blocks and
             calls gave.
@@ -38,6 +40,7 @@ class Audience:
         "_receivers",
         "capture",
         "epoch",
+        "incoming",
         "is_described",
         "is_tagged",
         "layers",
@@ -62,7 +65,8 @@ class Audience:
         cut = [i for i, layer in enumerate(layers) if not layer.options.inherit]
         below = layers[cut[-1] :] if cut else layers
         self.layers = frozenset(below)
-        drawn, self.undecided = sampled(below)
+        self.incoming = incoming_of(layers)
+        drawn, self.undecided = sampled(below, self.incoming)
         self.listeners = tuple(_each_once(drawn, own))
         self.waits = [layer for _, layer in self.listeners if layer.rank != "block"]
         options = [layer.options for layer in layers]
@@ -93,6 +97,7 @@ class Audience:
         made.metadata, made.is_described = self.metadata, self.is_described
         made.redactors, made.capture = self.redactors, self.capture
         made.shows_all, made.plumbing = self.shows_all, self.plumbing
+        made.incoming = self.incoming
         made._receivers, made.voices_of = {}, {}
         made.layers = self.layers | {layer}
         known = {listener.key for listener, _ in self.listeners}
@@ -110,6 +115,13 @@ class Audience:
 
     def _shown(self, text: str) -> object:
         return redacted(text, self.redactors, ("error",)) if self.capture else None
+
+    def trace_hex_of(self, root_id: "UUID") -> str:
+        """
+        Give the trace id that others see, of the trace with that root.
+        """
+        came = None if self.incoming is None else self.incoming.trace_hex
+        return came or _ids.trace_hex_of(root_id)
 
     def receivers(self, event: str) -> "Receivers":
         """

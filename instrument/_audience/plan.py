@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Mapping
     from typing import Any
-    from uuid import UUID
 
     from instrument._audience.listener import Listener
+    from instrument._audience.sampling import Incoming
     from instrument._payloads.redact import Redactor
     from instrument._runs.run import Run
 
@@ -77,6 +77,7 @@ class Layer:
         loop: The event loop on which it was opened, where its handlers are at home.
         forks: How often this process had been forked off then.
         number: What a block drew when it was entered; its sample is compared with it.
+        incoming: What has come from another process, of a block that goes on with it.
         lanes: The queues of its async handlers, while they hold anything.
     """
 
@@ -86,7 +87,8 @@ class Layer:
     forks = 0
     lanes: "dict[object, Any] | None" = None
     number: float | None = None
-    trace_id: "UUID | None" = None
+    trace_hex: str | None = None
+    incoming: "Incoming | None" = None
 
     def __init__(self, options: Options, rank: str = "constructor") -> None:
         self.options = options
@@ -103,12 +105,12 @@ class FrameworkLayer(Layer):
         self.rank = "framework"
 
 
-def mark(trace_id: "UUID") -> Layer:
+def mark(trace_hex: str) -> Layer:
     """
     Make the layer under which samples are drawn for one trace.
     """
     layer = Layer(_NOTHING, "trace")
-    layer.trace_id = trace_id
+    layer.trace_hex = trace_hex
     return layer
 
 

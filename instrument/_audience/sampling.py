@@ -1,14 +1,45 @@
 """
 Which requests a share of them hears: ``callbacks(handler, sample=0.1)``.
 
-A block draws once, when it is entered; process-wide handlers draw for each trace.
+A block draws once, when it is entered; process-wide handlers draw for each trace. Where
+a draw has come in from another process, nobody draws again.
 """
+
+from instrument import _ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from instrument._audience.plan import Layer
+
+
+class Incoming:
+    """
+    What another process has sent along: the trace that goes on here, and its draw.
+
+    Attributes:
+        trace_hex: The id of the trace, or None.
+        span_hex: The id of what is above it there, or None.
+        number: What was drawn; samples are compared with it.
+    """
+
+    __slots__ = ("number", "span_hex", "trace_hex")
+
+    def __init__(
+        self, trace_hex: str | None, span_hex: str | None, number: float
+    ) -> None:
+        self.trace_hex = trace_hex
+        self.span_hex = span_hex
+        self.number = number
+
+
+def incoming_of(layers: "list[Layer]") -> Incoming | None:
+    """
+    Give what has come in nearest, or None.
+    """
+    for layer in reversed(layers):
+        if layer.incoming is not None:
+            return layer.incoming
+    return None
 
 
 def checked_sample(sample: object) -> float:
@@ -31,37 +62,40 @@ def checked_sample(sample: object) -> float:
     return float(sample)
 
 
-def sampled(layers: "list[Layer]") -> "tuple[list[Layer], bool]":
+def sampled(
+    layers: "list[Layer]", incoming: Incoming | None
+) -> "tuple[list[Layer], bool]":
     """
     Leave out the layers whose sample this request, or this trace, is not in.
+
+    Args:
+        incoming: What has come in, with what was drawn for the trace.
 
     Returns:
         The others, and whether some are among them as there is no trace yet.
     """
     kept = []
     undecided = False
-    trace_id = None
+    number = None if incoming is None else incoming.number
     for layer in reversed(layers):
-        if layer.trace_id is not None:
-            trace_id = layer.trace_id
+        if layer.trace_hex is not None and incoming is None:
+            number = drawn(layer.trace_hex)
         sample = layer.options.sample
         if sample >= 1:
             kept.append(layer)
         elif layer.number is not None:
             if layer.number < sample:
                 kept.append(layer)
-        elif trace_id is None:
+        elif number is None:
             undecided = True
             kept.append(layer)
-        elif drawn(trace_id) < sample:
+        elif number < sample:
             kept.append(layer)
     return kept[::-1], undecided
 
 
-def drawn(trace_id: "UUID") -> float:
+def drawn(trace_hex: str) -> float:
     """
-    Map a trace id to [0, 1): the same in every process, whatever the ids' pattern.
+    Map a trace id, as others see it, to [0, 1): the same in every process.
     """
-    mixed = (trace_id.int ^ trace_id.int >> 64) * 0x9E3779B97F4A7C15 & (1 << 64) - 1
-    mixed = (mixed ^ mixed >> 32) * 0xD6E8FEB86659FD93 & (1 << 64) - 1
-    return (mixed ^ mixed >> 32) / (1 << 64)
+    return _ids.mixed(int(trace_hex, 16)) / (1 << 64)

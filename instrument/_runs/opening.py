@@ -132,7 +132,7 @@ def _refine(run: Run, layers: "tuple[Layer, ...]") -> None:
     """
     run._layers = layers
     if run._audience.undecided:
-        run._plan = linked(Plan(run._plan, mark(run.trace_id)), layers)
+        run._plan = linked(Plan(run._plan, mark(run.trace_hex)), layers)
         run._audience = audience = run._plan.settle()
         run._voices = audience.voices(run._kind)
     for layer in layers:
@@ -278,5 +278,5 @@ def emit(name: str, data: object = None) -> None:
     if not run:
         run = Run(Recipe(str(name), "custom"), None, plan, audience, state)
         if audience.undecided:
-            audience = Plan(plan, mark(run.id)).settle()
+            audience = Plan(plan, mark(run.trace_hex)).settle()
     run.emit(name, data, audience)

@@ -132,6 +132,14 @@ class Run(Frame):
         return self._root_run().id
 
     @property
+    def trace_hex(self) -> str:
+        """
+        The trace id that others see: that which came in, else a hash of `trace_id`.
+        """
+        root = self._root_run()
+        return root._audience.trace_hex_of(root.id)
+
+    @property
     def tags(self) -> tuple[str, ...]:
         """
         Its own tags and those it inherits, outer first.
@@ -385,18 +393,12 @@ class Run(Frame):
         return self._root or self
 
     def _answered(self, answer: "Answer") -> None:
-        """
-        Take all that a model told.
-        """
         self._answer = answer
         if answer.usage is not None and not self._usage:
             self._usage = answer.usage
         self._model = answer.model or self._model
 
     def _read_answer(self) -> "Answer | None":
-        """
-        Give what a model told so far.
-        """
         answer = self._answer
         if isinstance(answer, Unread):
             answer = answer.read()
@@ -404,9 +406,6 @@ class Run(Frame):
         return answer
 
     def _take(self) -> None:
-        """
-        Bind the inputs, as handlers may see them.
-        """
         (binding, args, kwargs, instance), self._call = self._call, None  # type: ignore[misc]
         if not self._audience.capture:
             self._inputs = self._kind.inputs_of({})
