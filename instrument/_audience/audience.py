@@ -3,7 +3,7 @@ Who hears one run, each once, and what of theirs serves each event.
 """
 
 from instrument import _ids, _report
-from instrument._audience.sampling import incoming_of, sampled
+from instrument._audience.sampling import ARRIVED, incoming_of, sampled
 from instrument._payloads.redact import redacted
 
 TYPE_CHECKING = False
@@ -65,7 +65,7 @@ class Audience:
         cut = [i for i, layer in enumerate(layers) if not layer.options.inherit]
         below = layers[cut[-1] :] if cut else layers
         self.layers = frozenset(below)
-        self.incoming = incoming_of(layers)
+        self.incoming = incoming_of(layers) if ARRIVED else None
         drawn, self.undecided = sampled(below, self.incoming)
         self.listeners = tuple(_each_once(drawn, own))
         self.waits = [layer for _, layer in self.listeners if layer.rank != "block"]

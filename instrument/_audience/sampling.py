@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from instrument._audience.plan import Layer
 
 
+ARRIVED: "list[bool]" = []
+"""Not empty once something has come in: until then nobody looks for it."""
+
+
 class Incoming:
     """
     What another process has sent along: the trace that goes on here, and its draw.
@@ -27,6 +31,7 @@ class Incoming:
     def __init__(
         self, trace_hex: str | None, span_hex: str | None, number: float
     ) -> None:
+        ARRIVED[:] = (True,)
         self.trace_hex = trace_hex
         self.span_hex = span_hex
         self.number = number

@@ -141,6 +141,16 @@ def less_one(exc: BaseException) -> BaseException:
     return with_traceback(exc, traceback and traceback.tb_next)
 
 
+def drop_second(exc: BaseException) -> None:
+    """
+    Drop the frame below its first: one a level is enough.
+    """
+    traceback = traceback_of(exc)
+    if traceback is not None and traceback.tb_next is not None:
+        traceback.tb_next = traceback.tb_next.tb_next
+    with_traceback(exc, traceback)
+
+
 with_traceback = BaseException.with_traceback
 """What gives an exception a traceback, without asking the exception."""
 

@@ -8,7 +8,7 @@ is suspended in the middle of one.
 import sys
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, coroutine
 
-from instrument._callables.body import less_one, with_traceback
+from instrument._callables.body import drop_second, less_one
 from instrument._callables.generators import steps
 from instrument._state import get_state, set_state
 from instrument._text import traceback_of
@@ -76,7 +76,7 @@ async def asteps(
                     await _afinal(body, body.areturned, None)
                 return
             except BaseException as exc:
-                _drop_second(exc)
+                drop_second(exc)
                 await _afinal(body, body.afailed, exc)
                 raise
             try:
@@ -129,7 +129,7 @@ async def followed(inner: "Coroutine[Any, Any, Any]", body: "Body") -> "Any":
         try:
             result = await _resumed(inner, body)
         except BaseException as exc:
-            _drop_second(exc)
+            drop_second(exc)
             await _afinal(body, body.afailed, exc)
             raise
         await _afinal(body, body.areturned, result)
@@ -238,13 +238,3 @@ def _unregistered(inner: "AsyncGenerator[Any, Any]") -> "Awaitable[Any]":
         return inner.asend(None)
     finally:
         sys.set_asyncgen_hooks(*hooks)
-
-
-def _drop_second(exc: BaseException) -> None:
-    """
-    Drop the frame of `_resumed`: one frame a level is enough.
-    """
-    traceback = traceback_of(exc)
-    if traceback is not None and traceback.tb_next is not None:
-        traceback.tb_next = traceback.tb_next.tb_next
-    with_traceback(exc, traceback)

@@ -93,12 +93,13 @@ def _closure(function: "Any", wrapping: "Wrapping") -> "Any":
 
 
 def _proxied(target: "Any", wrapping: "Wrapping") -> "Any":
-    from instrument._callables.proxy import (
-        Proxy,
-    )  # wrapt: 100 ms, and most need no proxy
+    from instrument._callables import proxy  # wrapt: 100 ms, and most need no proxy
 
     deferred = _flags(target) & (_GENERATOR | _ASYNC_GENERATOR)
-    return Proxy(target, wrapping.deferred if deferred else wrapping.called, wrapping)
+    call = getattr(getattr(type(target), "__call__", None), "__code__", None)  # noqa: B004 - its code is wanted
+    is_async = getattr(call, "co_flags", 0) & _COROUTINE
+    cls = proxy.AsyncProxy if is_async else proxy.Proxy
+    return cls(target, wrapping.deferred if deferred else wrapping.called, wrapping)
 
 
 def _flags(target: "Any") -> int:

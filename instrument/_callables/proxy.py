@@ -8,6 +8,8 @@ import copy
 
 import wrapt
 
+from instrument._callables.body import drop_second
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +70,19 @@ class Proxy(wrapt.FunctionWrapper):  # type: ignore[type-arg]
         if hasattr(self.__wrapped__, "__code__"):
             return self
         return self._self_wrapping.rebuilt(copy.deepcopy(self.__wrapped__, memo))
+
+
+class AsyncProxy(Proxy):
+    """
+    An object that is called as a coroutine function, also to who looks at its class.
+    """
+
+    async def __call__(self, *args: "Any", **kwargs: "Any") -> "Any":
+        try:
+            return await super().__call__(*args, **kwargs)
+        except BaseException as exc:
+            drop_second(exc)
+            raise
 
 
 def _is_global(proxy: Proxy) -> bool:
