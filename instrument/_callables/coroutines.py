@@ -11,7 +11,6 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType, coroutine
 from instrument._callables.body import drop_second, less_one
 from instrument._callables.generators import steps
 from instrument._state import get_state, set_state
-from instrument._text import traceback_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
