@@ -19,6 +19,7 @@ from instrument._text import (
     is_of_signal,
     printable,
     traceback_of,
+    type_of,
 )
 
 TYPE_CHECKING = False
@@ -266,7 +267,7 @@ def described(handler: object) -> str:
     Name *handler* for a person: its class, or its function's qualified name.
     """
     name = _attribute(handler, "__qualname__")
-    return name if type(name) is str else type(handler).__qualname__
+    return name if type(name) is str else type_of(handler)
 
 
 def _attribute(handler: object, name: str) -> object:
@@ -292,7 +293,7 @@ def _written(
     if isinstance(text, str):
         return text
     frames = "".join(traceback.format_tb(exc.__traceback__))
-    return f"{frames}{type(exc).__qualname__}: {_UNTOLD}"
+    return f"{frames}{type_of(exc)}: {_UNTOLD}"
 
 
 _UNTOLD = "(what it says is left out: it may hold what is redacted)"

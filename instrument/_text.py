@@ -9,7 +9,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import CodeType, TracebackType
     from typing import Any
 
@@ -17,6 +17,10 @@ traceback_of: "Callable[[BaseException], TracebackType | None]" = (
     BaseException.__dict__["__traceback__"].__get__
 )
 """Give an exception's traceback, without asking the exception."""
+bases_of: "Callable[[type], tuple[type, ...]]" = type.__dict__["__mro__"].__get__
+names_in: "Callable[[type], Mapping[str, Any]]" = type.__dict__["__dict__"].__get__
+"""Give what a class derives from and holds, without asking its metaclass."""
+_qualname_of: "Callable[[type], str]" = type.__dict__["__qualname__"].__get__
 
 _SHORT = 200
 _JOINERS = "\u200c\u200d"
@@ -35,6 +39,7 @@ def printable(text: str, *, also: str = "") -> str:
         Python escapes (``\\x1b``, ``\\u202e``), but for the two joiners, without which
         emoji fall apart and Persian words run together.
     """
+    text = str.__str__(text)
     if text.isascii() and text.isprintable():
         return text
     also += _JOINERS
@@ -56,7 +61,7 @@ def safe_repr(value: object, *, limit: int = _SHORT) -> str:
     except BaseException as exc:
         if is_callers(exc):
             raise
-        text = f"<{type(value).__name__} whose repr raised {type(exc).__name__}>"
+        text = f"<{type_of(value)} whose repr raised {type_of(exc)}>"
     return cut(text, limit)
 
 
@@ -69,7 +74,14 @@ def safe_str(value: object) -> str:
     except BaseException as exc:
         if is_callers(exc):
             raise
-        return f"<no message: str raised {type(exc).__name__}>"
+        return f"<no message: str raised {type_of(exc)}>"
+
+
+def type_of(value: object) -> str:
+    """
+    Name the type of *value*, without asking its metaclass.
+    """
+    return str.__str__(_qualname_of(type(value)))
 
 
 def is_callers(exc: BaseException) -> bool:
@@ -125,6 +137,7 @@ def cut(text: str, limit: int) -> str:
     """
     Keep the first *limit* characters of *text* and say how many were left out.
     """
+    text = str.__str__(text)
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… [{len(text) - limit} more characters]"

@@ -276,7 +276,7 @@ def checked_tags(tags: "Any") -> tuple[str, ...]:
         if not issubclass(type(tag), str):
             message = f"tags is a list of strings; {safe_repr(tag)} is none."
             raise TypeError(message)
-    return made
+    return tuple([str.__str__(tag) for tag in made])
 
 
 def checked_metadata(metadata: "Any") -> "dict[str, Any]":
@@ -293,7 +293,7 @@ def checked_metadata(metadata: "Any") -> "dict[str, Any]":
     if not all(issubclass(type(key), str) for key in made):
         message = f"metadata is a dict with string keys, not {safe_repr(metadata)}."
         raise TypeError(message)
-    return made
+    return {str.__str__(key): value for key, value in made.items()}
 
 
 def check_flags(**flags: object) -> None:

@@ -8,6 +8,8 @@ callable objects, builtins.
 
 from types import FunctionType
 
+from instrument._text import bases_of, names_in
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +71,7 @@ def wrapping_of(target: "Any") -> "Any":
     Give what wraps *target* itself, or None; what it wraps further in does not count.
     """
     kind = type(target)
-    if kind is FunctionType or any(MARK in vars(base) for base in kind.__mro__):
+    if kind is FunctionType or any(MARK in names_in(it) for it in bases_of(kind)):
         wrapping = getattr(target, MARK, None)
         return wrapping if getattr(wrapping, "wrapper", None) is target else None
     return None  # it may be anything that stands in a class

@@ -27,7 +27,7 @@ from types import (
 )
 
 from instrument._state import muted
-from instrument._text import cut, is_callers
+from instrument._text import bases_of, cut, is_callers, names_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,8 +54,6 @@ _POINTER = 8  # bytes
 _NO_FIELDS = frozenset(
     ("__dict__", "__weakref__", "__vectorcalloffset__", "__suppress_context__")
 )
-_bases_of: "Any" = type.__dict__["__mro__"].__get__
-_names_in: "Any" = type.__dict__["__dict__"].__get__
 _name_of: "Any" = type.__dict__["__name__"].__get__
 _size_of: "Any" = type.__dict__["__basicsize__"].__get__
 _item_size_of: "Any" = type.__dict__["__itemsize__"].__get__
@@ -98,7 +96,7 @@ class Opening:
     )
 
     def __init__(self, kind: "type[Any]") -> None:
-        bases = _bases_of(kind)
+        bases = bases_of(kind)
         self._dict, self._slots = _places(bases)
         self._split: Callable[[Any, Pairs], tuple[Pairs, Pairs]] | None = None
         self.told = REPR
@@ -151,10 +149,12 @@ class Opening:
         """
         for base in bases:
             for mark, find in _MARKS.items():
-                if mark in _names_in(base) and (mark == "_fields") is is_tuple:
+                if mark in names_in(base) and (mark == "_fields") is is_tuple:
                     try:
-                        self._split = find(_names_in(base)[mark])
-                    except Exception:  # noqa: S112 - another thing of that name
+                        self._split = find(names_in(base)[mark])
+                    except BaseException as exc:  # another thing of that name
+                        if is_callers(exc):
+                            raise
                         continue
                     self.told = FIELDS
                     return
@@ -236,7 +236,7 @@ def _places(bases: "tuple[type[Any], ...]") -> "tuple[Any, Pairs]":
     instance_dict = None
     slots: Pairs = []
     for base in bases:
-        for name, place in _names_in(base).items():
+        for name, place in names_in(base).items():
             kind = type(place)
             is_member = kind is MemberDescriptorType
             if name == "__dict__" and (is_member or kind is GetSetDescriptorType):
@@ -335,11 +335,15 @@ def _marked(names: "Iterable[str]") -> "Callable[[Any, Pairs], tuple[Pairs, Pair
     """
     Split what is held into the fields of these names, and the rest.
     """
-    told_names = list(names)
+    told_names = dict.fromkeys(map(str.__str__, names))
+
+    def is_told(name: object) -> bool:
+        return type(name) is str and name in told_names  # another has its own hash
 
     def split(value: object, held: "Pairs") -> "tuple[Pairs, Pairs]":
-        rest = dict(held)
-        return [(n, rest.pop(n)) for n in told_names if n in rest], list(rest.items())
+        found = {name: item for name, item in held if is_told(name)}
+        rest = [(name, item) for name, item in held if not is_told(name)]
+        return [(name, found[name]) for name in told_names if name in found], rest
 
     return split
 

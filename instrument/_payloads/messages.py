@@ -10,6 +10,8 @@ from collections import namedtuple
 from functools import partial
 from types import GetSetDescriptorType, MemberDescriptorType
 
+from instrument._text import bases_of, is_callers, names_in
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +23,6 @@ ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
 _Named = namedtuple("_Named", "field")  # noqa: PYI024 - its fields' reader is wanted
 _SLOTS = (MemberDescriptorType, type(vars(_Named)["field"]))
 _MOST_TYPES = 500
-_bases_of: "Reads" = type.__dict__["__mro__"].__get__
-_names_in: "Reads" = type.__dict__["__dict__"].__get__
 _places: "dict[int, tuple[type, Reads | None, Reads | None]]" = {}
 """
 Of a type by its id, what reads an object's dictionary, and what a pydantic model keeps
@@ -35,20 +35,26 @@ def get(value: object, name: str) -> "Any":
     Read ``value.name`` or ``value["name"]``; None where there is none.
 
     Read are the items of a dict, the instance dictionary, slots, and what the class
-    holds: no property is asked, and no ``__getattr__``, which may do anything.
+    holds: no property is asked, and no ``__getattr__``, which may do anything. Where it
+    has keys that compare in a way of their own, and fail, there is none.
     """
-    kind = type(value)
-    if issubclass(kind, dict):
-        return dict.get(value, name)  # type: ignore[call-overload]
-    place = _in_class(kind, name)
-    how = type(place)
-    if how in _SLOTS:
-        return _held(value, place.__get__)
-    computes = place is not None and hasattr(how, "__get__")
-    if not (computes and hasattr(how, "__set__")):
-        found = dict.get(fields_of(value), name)
-        if found is not None:
-            return found
+    try:
+        kind = type(value)
+        if issubclass(kind, dict):
+            return dict.get(value, name)  # type: ignore[call-overload]
+        place = _in_class(kind, name)
+        how = type(place)
+        if how in _SLOTS:
+            return _held(value, place.__get__)
+        computes = place is not None and hasattr(how, "__get__")
+        if not (computes and hasattr(how, "__set__")):
+            found = dict.get(fields_of(value), name)
+            if found is not None:
+                return found
+    except BaseException as exc:
+        if is_callers(exc):
+            raise
+        return None
     return None if computes else place
 
 
@@ -73,7 +79,7 @@ def is_pydantic(value: object) -> bool:
     """
     Tell whether it is a pydantic model.
     """
-    return "__pydantic_fields__" in _names_in(type(value))
+    return "__pydantic_fields__" in names_in(type(value))
 
 
 def has(value: object, name: str) -> bool:
@@ -110,7 +116,7 @@ def model_fields(kind: type) -> "dict[str, Any] | None":
     """
     Give the fields of a pydantic model's class by name; None of any other class.
     """
-    names = _names_in(kind)
+    names = names_in(kind)
     for name in ("__pydantic_fields__", "model_fields"):  # newer and older ones
         fields = names.get(name)
         if type(fields) is dict:
@@ -246,8 +252,8 @@ def written(messages: "list[Any]") -> str:
 
 
 def _in_class(kind: type, name: str) -> "Any":
-    for base in _bases_of(kind):
-        found = _names_in(base).get(name)
+    for base in bases_of(kind):
+        found = names_in(base).get(name)
         if found is not None:
             return found
     return None
@@ -268,7 +274,7 @@ def _places_of(kind: type) -> "tuple[type, Reads | None, Reads | None]":
     if known is not None:
         return known
     holds = (GetSetDescriptorType, MemberDescriptorType)
-    found = [_names_in(base).get("__dict__") for base in _bases_of(kind)]
+    found: list[Any] = [names_in(base).get("__dict__") for base in bases_of(kind)]
     read = next((it.__get__ for it in found if type(it) in holds), None)
     extra = _in_class(kind, "__pydantic_extra__")
     read_extra = extra.__get__ if type(extra) in _SLOTS else None

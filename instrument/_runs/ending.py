@@ -18,6 +18,7 @@ from instrument._runs.opening import endings, open_parent
 from instrument._runs.results import guarded, is_container, outputs_of, read_answer
 from instrument._runs.run import Run
 from instrument._state import MUTED, chain, get_state, set_state, without
+from instrument._text import type_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -400,11 +401,10 @@ def _end_data(run: Run) -> "dict[str, Any]":
 
 
 def _error_data(run: Run) -> "dict[str, Any]":
-    error: Any = run.error
     partial = run.outputs is not None or run._answer is not None
     return {
-        "type": type(run.error).__qualname__,
-        "message": said_by(error, run._audience),
+        "type": type_of(run.error),
+        "message": said_by(run.error, run._audience),  # type: ignore[arg-type]
         "origin": run.error_origin,
         **_measures(run),
         **(run._kind.end_data(run) if partial else {}),

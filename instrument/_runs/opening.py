@@ -4,6 +4,7 @@ How a run comes about: who hears it, and whose child it is; and which one is in 
 
 from instrument._audience.plan import EPOCH, NOBODY, Plan, View, linked, mark
 from instrument._payloads.kinds import kind_of
+from instrument._runs.results import as_text
 from instrument._runs.run import Run
 from instrument._state import MUTED, Frame, get_state, live_state
 
@@ -276,7 +277,7 @@ def emit(name: str, data: object = None) -> None:
         run.emit(name, data)  # of a framework, which was given handlers of its own
         return
     if not run:
-        run = Run(Recipe(str(name), "custom"), None, plan, audience, state)
+        run = Run(Recipe(as_text(name), "custom"), None, plan, audience, state)
         if audience.undecided:
             audience = Plan(plan, mark(run.trace_hex)).settle()
     run.emit(name, data, audience)

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from instrument._runs.opening import Binding
     from instrument._runs.run import Run
 
-CONTAINERS: "frozenset[Any]" = frozenset(
-    (dict, list, set, bytearray, OrderedDict, defaultdict, deque)
+CONTAINERS = frozenset(
+    map(id, (dict, list, set, bytearray, OrderedDict, defaultdict, deque))
 )
+"""By id, as a metaclass may have a hash of its own."""
 
 _copy = methodcaller("copy")
 
@@ -108,13 +109,9 @@ def all_contained(inputs: "dict[str, Any]") -> "dict[str, Any]":
     """
     Give *inputs* with each container as one of their own.
     """
-    try:
-        for value in inputs.values():
-            if type(value) in CONTAINERS:
-                return {k: contained(v) for k, v in inputs.items()}
-    except Exception as exc:  # a class that has no hash
-        pass_on(exc)
-        return {k: contained(v) for k, v in inputs.items()}
+    for value in inputs.values():
+        if id(type(value)) in CONTAINERS:
+            return {k: contained(v) for k, v in inputs.items()}
     return inputs
 
 
@@ -122,19 +119,7 @@ def is_container(value: object) -> bool:
     """
     Tell whether it is one that is copied.
     """
-    try:
-        return type(value) in CONTAINERS
-    except Exception as exc:  # a class that has no hash
-        pass_on(exc)
-        return False
-
-
-def pass_on(exc: BaseException) -> None:
-    """
-    Raise *exc* again where it is the caller's, as an interrupt is.
-    """
-    if is_callers(exc):
-        raise exc
+    return id(type(value)) in CONTAINERS
 
 
 def bound_by(
@@ -150,8 +135,9 @@ def bound_by(
     try:
         bind = binding.quick.get(key) if instance is None else None
         return bind(*args, **kwargs)  # type: ignore[misc]
-    except Exception as exc:  # not prepared yet, or a call that does not fit
-        pass_on(exc)
+    except BaseException as exc:  # not prepared yet, or a call that does not fit
+        if is_callers(exc):
+            raise
     try:
         return binding.bound(args, kwargs, instance)
     except BaseException as failure:  # what it needs cannot be imported

@@ -20,6 +20,7 @@ from instrument._runs.results import (
     guarded,
 )
 from instrument._state import MUTED, Frame, get_state, mutely, set_state
+from instrument._text import type_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ class Run(Frame):
 
     @model.setter
     def model(self, name: str | None) -> None:
-        self._model = name
+        self._model = None if name is None else as_text(name)
 
     @property
     def usage(self) -> Usage:
@@ -351,7 +352,7 @@ class Run(Frame):
         data = {"attempt": shown if attempt is None else attempt}
         exc = failure_of(state)
         if exc is not None:
-            data["type"] = type(exc).__qualname__
+            data["type"] = type_of(exc)
             data["message"] = said_by(exc, self._audience)
         self._tell("on_retry", (shown,), data)
 
@@ -362,7 +363,7 @@ class Run(Frame):
         Tell an event of the application's own: ``on_custom_event``; to *audience*, or
         else to those who hear the run.
         """
-        shown = self._cleared(data, "data", audience)
+        name, shown = as_text(name), self._cleared(data, "data", audience)
         fields = {"name": name, "data": shown}
         self._tell("on_custom_event", (name, shown), fields, audience)
 
@@ -460,8 +461,7 @@ class Run(Frame):
         if not self._audience.shows_all:
             if channel == "tool_call":  # half of a JSON text, of which no name is known
                 more, text = {"length": len(text)}, ""
-            shown = self._cleared(text, "token")
-            text, chunk = "" if shown is None else shown, None
+            text, chunk = as_text(self._cleared(text, "token")), None
         return self._token_delivery(text, chunk, channel, **more)
 
     def _token_delivery(

@@ -6,6 +6,7 @@ come in here.
 from instrument._audience.plan import checked_metadata, checked_tags
 from instrument._callables.decorate import wrapping_of
 from instrument._payloads.kinds import check_kind, nearest_kind
+from instrument._payloads.messages import string
 from instrument._text import safe_repr
 from instrument._traced.block import Block
 from instrument._traced.keywords import NAMES, Keywords, handlers
@@ -116,7 +117,9 @@ class Traced:
         Raises:
             TypeError: For a wrong argument; names it and the cure.
         """
-        if callable(target) or isinstance(
+        if issubclass(type(target), str):
+            target = str.__str__(target)  # of an enum its value
+        elif callable(target) or isinstance(
             target, (classmethod, staticmethod, property)
         ):
             return _applied(target, _checked_keywords(None, self._preset, keywords))
@@ -222,11 +225,8 @@ def _checked_keywords(
         raise TypeError(message)
     for text in ("name", "kind", "model", "provider"):
         value = passed.get(text)
-        if value is not None and (not isinstance(value, str) or not value):
-            message = (
-                f"traced({text}=...) is a string that is not empty, not {value!r}."
-            )
-            raise TypeError(message)
+        if value is not None:
+            passed[text] = _checked_text(text, value)
     for function in ("outputs", "token"):
         value = passed.get(function)
         if value is not None and not (value is False and function == "outputs"):
@@ -242,6 +242,15 @@ def _checked_keywords(
     if passed.get("callbacks") is not None:
         made["callbacks"] = handlers(passed["callbacks"])
     return Keywords(**made)
+
+
+def _checked_text(keyword: str, value: object) -> str:
+    text = string(value)
+    if text is None:
+        shown = safe_repr(value)
+        message = f"traced({keyword}=...) is a string that is not empty, not {shown}."
+        raise TypeError(message)
+    return text
 
 
 def _check_function(keyword: str, value: object) -> None:

@@ -11,6 +11,7 @@ import keyword
 from instrument._payloads.messages import get
 from instrument._payloads.redact import MASK, Secret
 from instrument._report import is_of_call
+from instrument._text import bases_of, names_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -227,8 +228,8 @@ def _has_hash(cls: type) -> bool:
 
 
 def _defines(cls: type, wrapper: object) -> bool:
-    for base in cls.__mro__:
-        for value in tuple(vars(base).values()):
+    for base in bases_of(cls):
+        for value in tuple(names_in(base).values()):
             if issubclass(type(value), staticmethod):
                 continue
             if value is wrapper or any(get(value, it) is wrapper for it in HOLDS):

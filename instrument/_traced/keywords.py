@@ -8,6 +8,7 @@ from instrument._audience.plan import Layer, Options
 from instrument._delivery.flush import flush_at_exit
 from instrument._payloads.messages import is_listed, items
 from instrument._state import DISABLED
+from instrument._text import bases_of, names_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def layers_of(owner: object) -> "tuple[Layer, ...]":
     Give the layers of an object of a traced class: its class's, then its own.
     """
     cls: Any = owner if issubclass(type(owner), type) else type(owner)
-    found = [vars(base).get(SLOT) for base in reversed(cls.__mro__)]
+    found = [names_in(base).get(SLOT) for base in reversed(bases_of(cls))]
     held = [each for each in found if type(each) is Held]
     if owner is not cls:
         own = held_by(owner)

@@ -4,6 +4,7 @@
 
 import json
 
+from instrument._payloads.fields import name_of
 from instrument._payloads.jsonable import jsonable
 from instrument._payloads.redact import said_by
 from instrument._text import cut, printable, safe_str
@@ -89,7 +90,7 @@ class RequestLogger(RunHandler):
             message = f"{_head(run)} {run.status} in {duration}"
             self._target.write(self._level, message, fields)
             return
-        message = f"{_head(run)} failed in {duration}: {_name(type(error).__name__)}"
+        message = f"{_head(run)} failed in {duration}: {_name(name_of(error))}"
         if not run.error_origin:
             self._target.write(self._level, f"{message} from within", fields)
             return

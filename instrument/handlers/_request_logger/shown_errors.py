@@ -10,8 +10,16 @@ and hold nothing.
 import linecache
 from types import FunctionType, TracebackType
 
+from instrument._payloads.fields import name_of
 from instrument._payloads.messages import fields_of, items
-from instrument._text import cut, printable, safe_str, traceback_of
+from instrument._text import (
+    cut,
+    names_in,
+    printable,
+    safe_str,
+    traceback_of,
+    type_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,11 +99,11 @@ class _Likenesses:
 
     def _alike(self, exc: BaseException) -> BaseException:
         named = {
-            "__module__": _name(type(exc).__module__),
-            "__qualname__": _name(type(exc).__qualname__),
+            "__module__": _name(names_in(type(exc)).get("__module__")),
+            "__qualname__": _name(type_of(exc)),
             "shown": printable(self._say(exc)),
         }
-        name = _name(type(exc).__name__)
+        name = _name(name_of(exc))
         if issubclass(type(exc), BaseExceptionGroup):
             several = _members_of(exc)
             members = [it for it in map(self.of, several[:_MEMBERS]) if it is not None]

@@ -5,7 +5,7 @@
 import sys
 
 from instrument._payloads.redact import said_by
-from instrument._text import cut, printable
+from instrument._text import cut, printable, type_of
 from instrument.handlers._shared.run_handler import RunHandler
 from instrument.handlers._stdout import StdOutCallbackHandler
 
@@ -101,7 +101,7 @@ def _error(run: "Run") -> "dict[str, str]":
     if run.status != "error" or run.error is None:
         return {}
     shown = said_by(run.error, run._audience) or ""
-    return {"type": type(run.error).__qualname__, "message": shown}
+    return {"type": type_of(run.error), "message": shown}
 
 
 def _failure(run: "Run", type: str = "", message: str = "") -> str:
