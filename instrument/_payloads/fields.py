@@ -51,6 +51,7 @@ _MOST_TYPES = 500  # a class is held by what is known of it
 _MOST_TEXT = 10_000
 _INT_BITS = 4_096  # int -> str refuses more than 4,300 digits
 _POINTER = 8  # bytes
+_BEGINNING = 64  # bytes, in which JSON has begun
 _NO_FIELDS = frozenset(
     ("__dict__", "__weakref__", "__vectorcalloffset__", "__suppress_context__")
 )
@@ -82,6 +83,7 @@ class Opening:
         asks: Whether that may run code of theirs, or fail: see `read`.
         is_copied: Whether it may give something else the next time.
         is_whole: False where they have a state that cannot be read.
+        member: Gives the name of an enum's member.
     """
 
     __slots__ = (
@@ -91,6 +93,7 @@ class Opening:
         "asks",
         "is_copied",
         "is_whole",
+        "member",
         "read",
         "told",
     )
@@ -101,6 +104,7 @@ class Opening:
         self._split: Callable[[Any, Pairs], tuple[Pairs, Pairs]] | None = None
         self.told = REPR
         self.read: Any = None
+        self.member: Callable[[Any], Any] | None = None
         self.asks = self.is_copied = False
         self.is_whole = _is_all_in(kind, len(self._slots))
         rows = _rows()
@@ -229,6 +233,28 @@ def key_of(key: object) -> str | None:
     return None if value is key else key_of(value)
 
 
+def names_of(key: object) -> "list[str]":
+    """
+    Give the names that a mapping's key stands for: of an enum its value and its name.
+    """
+    opening = opening_of(type(key))
+    member = None if opening.member is None else opening.member(key)
+    return [name for name in (key_of(key), member) if type(name) is str]
+
+
+def json_in(value: "Any", opening: Opening) -> str | None:
+    """
+    Give the text of bytes that may be JSON; None of anything else.
+    """
+    if opening.read is not _size:
+        return None
+    kind = bytes if issubclass(type(value), bytes) else bytearray
+    begins = bytes(kind.__getitem__(value, slice(_BEGINNING))).lstrip()[:1]
+    if begins not in (b"{", b"[", b'"'):
+        return None
+    return kind.decode(value, "utf-8", "backslashreplace")
+
+
 def _places(bases: "tuple[type[Any], ...]") -> "tuple[Any, Pairs]":
     """
     Find the descriptors of an instance dictionary and of the slots.
@@ -317,8 +343,9 @@ def _text_by(module: str, name: str, method: str) -> "Row":
 
 
 def _of_enum(opening: Opening) -> None:
-    names = opening._dict
-    opening.settle(VALUE, lambda value: dict.get(names(value), "_value_"))
+    held = opening._dict
+    opening.settle(VALUE, lambda value: dict.get(held(value), "_value_"))
+    opening.member = lambda value: dict.get(held(value), "_name_")
     opening.bare()
 
 

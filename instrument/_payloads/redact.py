@@ -14,6 +14,7 @@ from instrument._payloads.fields import (
     REPR,
     VALUE,
     Unreadable,
+    json_in,
     key_of,
     name_of,
     opening_of,
@@ -21,8 +22,9 @@ from instrument._payloads.fields import (
     repr_of,
 )
 from instrument._payloads.jsonable import jsonable, text_of
+from instrument._payloads.names import MASK, Names, words_of
 from instrument._state import muted
-from instrument._text import is_callers, safe_repr, safe_str
+from instrument._text import safe_repr, safe_str
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,100 +40,21 @@ if TYPE_CHECKING:
     Path: TypeAlias = tuple[str | int, ...]
     Redactor: TypeAlias = "Callable[[Any, Path], Any] | Names"
 
-MASK = "[redacted]"
 DROPPED = "[dropped: the redactor failed]"
 _DEPTH = 32
 _MOST_VALUES = 100_000
 _MOST_OF_AN_OBJECT = 2_000
 """An object may lead to all that a program holds; more of it is not looked into."""
-_MOST_NAMES = 4_096
-_MOST_NAME = 500
 _MOST_JSON = 1_000_000
 _MOST_TEXT = 10_000
 _ARGUMENTS = frozenset(("arguments", "args", "input", "input_str", "partial_json"))
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
-_OTHER_WORDS = re.compile(r"[^\W_]+")
 _NAMED = re.compile(r"""["']([^"'\\]{1,200})["']\s{0,20}:""")
-_SAID = re.compile(r"""(?<![\w.-])([\w.-]{1,100})\\{0,9}["']?\s{0,3}[:=]\s{0,3}""")
-_ESCAPED = re.compile(r"\\{1,9}u00([2-7][0-9a-fA-F])")
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"?|\'(?:[^\'\\]|\\.)*\'?', re.DOTALL)
-_UNQUOTED = re.compile(r"[^,;\n)}\]&]*")
 
 
 class Secret:
     """
     Mark a parameter whose value no handler may see: ``key: Annotated[str, Secret]``.
     """
-
-
-class Names:
-    """
-    The redactor that masks values by the name they stand under, at any depth.
-
-    A name masks what is called so or ends in it as whole words, whatever the case:
-    words are parted by a capital and by all that is neither letter nor digit.
-    """
-
-    def __init__(self, names: "Iterable[str]") -> None:
-        self.names = frozenset(names)
-        self._ends = frozenset("".join(_words(name)) for name in self.names)
-        self._known: dict[str, bool] = {}
-
-    def masks(self, key: object) -> bool:
-        """
-        Tell whether what stands under that name is masked.
-        """
-        name = key if type(key) is str else key_of(key)
-        if name is None:
-            return False
-        known = self._known.get(name)
-        if known is None:
-            known = self._is_masked(name)
-            if len(self._known) >= _MOST_NAMES:
-                self._known.clear()
-            if len(name) <= _MOST_NAME:
-                self._known[name] = known
-        return known
-
-    def masked_text(self, text: str) -> str:
-        """
-        Mask in a message what it tells under such a name: ``password='x'``.
-        """
-        text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
-        shown: list[str] = []
-        at = 0
-        for found in _SAID.finditer(text):
-            if found.start() < at or not self.masks(found[1]):
-                continue
-            end = found.end()
-            first = text[end : end + 1]
-            if first and first in "{[(":
-                stop = len(text)
-            else:
-                value = _QUOTED if first and first in "\"'" else _UNQUOTED
-                stop = value.match(text, end).end()  # type: ignore[union-attr]
-            shown += [text[at:end], MASK]
-            at = stop
-        return "".join([*shown, text[at:]])
-
-    def _is_masked(self, name: str) -> bool:
-        tail = ""
-        for word in reversed(_words(name[-_MOST_NAME:])):
-            tail = word + tail
-            if tail in self._ends:
-                return True
-        return False
-
-
-def _words(name: str) -> "list[str]":
-    """
-    Part a name into words: ``dbPassword`` and ``DB-PASSWORD`` are two, the same.
-    """
-    if name.isascii():
-        return [word.lower() for word in _WORDS.findall(name)]
-    parted = "".join(f" {char}" if char.isupper() else char for char in name)
-    whole = name if name.isupper() else parted
-    return [word.casefold() for word in _OTHER_WORDS.findall(whole)]
 
 
 def as_redactor(given: object) -> "Redactor":
@@ -151,7 +74,7 @@ def as_redactor(given: object) -> "Redactor":
                     ' name. Give strings: redact=["password"].'
                 )
                 raise TypeError(message)
-            if not _words(name):
+            if not words_of(name):
                 message = (
                     f"callbacks(redact=[...]) cannot mask by the name {safe_repr(name)},"
                     " which has no letter or digit: it would mask nothing. Name a"
@@ -186,9 +109,7 @@ def redacted(value: object, redactors: "tuple[Redactor, ...]", path: "Path") -> 
             for redactor in redactors:
                 value = _walked(redactor, value, path)
         except BaseException as exc:
-            if is_callers(exc):
-                raise
-            _report.failed(redactor, f"redact of {path[0]}", exc, tells=False)
+            _report.unread(redactor, f"redact of {path[0]}", exc)
             return DROPPED
     return value
 
@@ -332,6 +253,10 @@ class _Walk:
         """
         Walk what stands for a value: its text, its number.
         """
+        before, text = self.changes, json_in(value, opening)
+        if text is not None:
+            shown = self._text(text, path, depth)
+            return str.encode(shown) if self.changes != before else value
         inner = read(value, opening.read) if opening.asks else opening.read(value)
         if type(inner) is Unreadable:
             return self._masked(inner)
@@ -378,11 +303,12 @@ class _Walk:
         names = self._names
         shown: dict[Any, Any] = {}
         for key, item in pairs:
+            is_masked = names is not None and names.masks(key)
             if id(type(key)) not in _NAME_TYPES:
                 key = self._key(key, shown, path, depth)  # noqa: PLW2901
             if names is None:
                 shown[key] = self.walked(item, (*path, key), depth)
-            elif names.masks(key):
+            elif is_masked:
                 shown[key] = self._masked()
             elif type(item) is str and item[:1] not in _MAY_BEGIN_JSON:
                 shown[key] = item
@@ -397,10 +323,10 @@ class _Walk:
         Give the text of a key that has a hash of its own, which is not asked.
         """
         self._odd_keys += 1
-        text = key_of(key)
-        if text is None:
-            before = self.changes
+        text, before = key_of(key), self.changes
+        if text is None or self._names is not None:
             self.walked(key, path, depth)
+        if text is None:
             is_same = self.changes == before
             text = repr_of(key) if is_same else f"<{name_of(key)}>"
         number = 1
@@ -462,6 +388,8 @@ class _Walk:
         self.changes += not opening.is_whole
         if len(told) == _PAIR and issubclass(type(value), tuple):
             told = self._named_pair(told)
+        elif issubclass(type(value), BaseException) and self._hides(told):
+            told = [*told, ("args", self._masked())]
         shown = self._mapping(told, len(told), path, depth)
         self._mapping(kept, len(kept), path, depth)
         if opening.told is REPR:
@@ -472,6 +400,16 @@ class _Walk:
             fields = shown if type(shown) is dict else {}
             return {"type": name_of(value), **fields}
         return shown
+
+    def _hides(self, held: "list[Any]") -> bool:
+        """
+        Tell whether one of an exception's fields is masked: `BaseException` keeps what
+        that was made of as ``args``, under no name.
+        """
+        names = self._names
+        return names is not None and any(
+            names.masks(name) and item is not None for name, item in held
+        )
 
     def _named_pair(self, pair: "list[Any]") -> "list[Any]":
         (first, name), (second, _) = pair

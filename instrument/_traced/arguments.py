@@ -9,7 +9,8 @@ does the binding, defaults included. Secrets are masked in it.
 import keyword
 
 from instrument._payloads.messages import get
-from instrument._payloads.redact import MASK, Secret
+from instrument._payloads.names import MASK
+from instrument._payloads.redact import Secret
 from instrument._report import is_of_call
 from instrument._text import bases_of, names_in
 

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from instrument import BaseCallbackHandler, callbacks, emit, traced
-from instrument._payloads.redact import MASK, as_redactor, redacted
+from instrument._payloads.names import MASK
+from instrument._payloads.redact import as_redactor, redacted
 from instrument.testing import Recorder
 
 Called = Callable[..., Awaitable[Any]]
@@ -152,7 +153,9 @@ def test_redactors_add_up() -> None:
     assert recorder.events[-1].data["outputs"] == "b(a(2))"
 
 
-@pytest.mark.parametrize("failure", [ValueError("broken"), SystemExit(1)])
+@pytest.mark.parametrize(
+    "failure", [ValueError("broken"), SystemExit(1), BaseException()]
+)
 @pytest.mark.rule(16, *every_mode)
 async def test_redactor_that_fails(
     everything: Any, called: Called, failure: BaseException, reports: list[str]
@@ -337,7 +340,7 @@ def test_most_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     What is known of names that come from outside is bounded.
     """
-    monkeypatch.setattr("instrument._payloads.redact._MOST_NAMES", 1)
+    monkeypatch.setattr("instrument._payloads.names._MOST_NAMES", 1)
     names: Any = as_redactor(["password"])
 
     shown = redacted({"a": 1, "b": 2, "password": 3}, (names,), ("inputs",))
@@ -493,6 +496,19 @@ def test_function_reads_arguments() -> None:
     }
 
 
+class RefusedError(ValueError):
+    """
+    An exception that tells one of its arguments, and keeps both.
+    """
+
+    def __init__(self, user: str, password: str) -> None:
+        self.user = user
+        self.password = password
+
+    def __str__(self) -> str:
+        return f"{self.user} may not enter"
+
+
 ERRORS = [
     (ValueError("password=x, a=1"), "password=[redacted], a=1"),
     (ValueError("for 'password': 'x y' now"), "for 'password': [redacted] now"),
@@ -502,6 +518,7 @@ ERRORS = [
     (ValueError({"password": "x"}), "{'password': [redacted]}"),
     (ValueError({"password": "x"}, 1), "({'password': [redacted]}, 1)"),
     (ValueError("no input_tokens: 3"), "no input_tokens: 3"),
+    (RefusedError("ada", "x"), "[redacted]"),
 ]
 
 

@@ -4,6 +4,7 @@ Whatever holds a secret under a masked name, nothing of ours shows it.
 
 import collections
 import dataclasses
+import enum
 import io
 import json
 import logging
@@ -123,6 +124,27 @@ class Holder:
         return f"Holder({self.value!r})"
 
 
+class Column(enum.Enum):
+    """
+    Names that are no texts.
+    """
+
+    PASSWORD = 1
+
+
+class RefusedError(Exception):
+    """
+    An exception that keeps what it was made of: so does Python, as its ``args``.
+    """
+
+    def __init__(self, user: str, password: str) -> None:
+        self.user = user
+        self.password = password
+
+    def __str__(self) -> str:
+        return f"{self.user} may not enter"
+
+
 class LoginError(Exception):
     """
     An exception that tells what it was given.
@@ -178,6 +200,13 @@ HIDES: dict[str, Callable[[str, Any], Any]] = {
     "lists": lambda name, value: [["a", 1], [name, value]],
     "headers": lambda name, value: [(name.encode(), value)],
     "named pairs": lambda name, value: [Header(name, value)],
+    "enum key": lambda _, value: {Column.PASSWORD: value},
+    "json bytes": lambda name, value: json.dumps({name: str(value)}).encode(),
+    "json buffer": lambda name, value: bytearray(
+        json.dumps([{name: str(value)}]), "l1"
+    ),
+    "odd key": lambda _, value: {of_text(value): 1},
+    "refused": lambda _, value: RefusedError("ada", value),
     "items": lambda name, value: {name: value}.items(),
     "namespace": lambda name, value: types.SimpleNamespace(**{name: value}),
     "json": lambda name, value: json.dumps({"a": [{name: str(value)}]}),
@@ -340,6 +369,16 @@ def test_structure_shows_it_unmasked(name: str) -> None:
     with callbacks(recorder):
         traced.tool(lambda given: given)(value)
 
-    unseen = {"text", "list", "exception", "method", "escaped", "json twice"}
+    unseen = {
+        "json bytes",
+        "json buffer",
+        "odd key",
+        "text",
+        "list",
+        "exception",
+        "method",
+        "escaped",
+        "json twice",
+    }
     shown = SECRET in recorder.events[0].to_json()
     assert shown or name in unseen

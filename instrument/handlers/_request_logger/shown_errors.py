@@ -14,7 +14,6 @@ from instrument._payloads.fields import name_of
 from instrument._payloads.messages import fields_of, items
 from instrument._text import (
     cut,
-    names_in,
     printable,
     safe_str,
     traceback_of,
@@ -38,6 +37,7 @@ _FRAMES = 100
 _NOTES = 20
 _GENERATOR = (lambda: (yield)).__code__
 _NAME = 200
+_module_of: "Any" = type.__dict__["__module__"].__get__
 
 
 def shown_error(
@@ -99,7 +99,7 @@ class _Likenesses:
 
     def _alike(self, exc: BaseException) -> BaseException:
         named = {
-            "__module__": _name(names_in(type(exc)).get("__module__")),
+            "__module__": _name(_module_of(type(exc))),
             "__qualname__": _name(type_of(exc)),
             "shown": printable(self._say(exc)),
         }

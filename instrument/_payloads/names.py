@@ -1,0 +1,90 @@
+"""
+By which names ``redact=[...]`` masks: `Names`, and how a name is parted into words.
+"""
+
+import re
+
+from instrument._payloads.fields import names_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MASK = "[redacted]"
+_MOST_NAMES = 4_096
+_MOST_NAME = 500
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
+_OTHER_WORDS = re.compile(r"[^\W_]+")
+_SAID = re.compile(r"""(?<![\w.-])([\w.-]{1,100})\\{0,9}["']?\s{0,3}[:=]\s{0,3}""")
+_ESCAPED = re.compile(r"\\{1,9}u00([2-7][0-9a-fA-F])")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"?|\'(?:[^\'\\]|\\.)*\'?', re.DOTALL)
+_UNQUOTED = re.compile(r"[^,;\n)}\]&]*")
+
+
+class Names:
+    """
+    The redactor that masks values by the name they stand under, at any depth.
+
+    A name masks what is called so or ends in it as whole words, whatever the case:
+    words are parted by a capital and by all that is neither letter nor digit.
+    """
+
+    def __init__(self, names: "Iterable[str]") -> None:
+        self.names = frozenset(names)
+        self._ends = frozenset("".join(words_of(name)) for name in self.names)
+        self._known: dict[str, bool] = {}
+
+    def masks(self, key: object) -> bool:
+        """
+        Tell whether what stands under that name is masked.
+        """
+        if type(key) is not str:
+            return any(map(self.masks, names_of(key)))
+        known = self._known.get(key)
+        if known is None:
+            known = self._is_masked(key)
+            if len(self._known) >= _MOST_NAMES:
+                self._known.clear()
+            if len(key) <= _MOST_NAME:
+                self._known[key] = known
+        return known
+
+    def masked_text(self, text: str) -> str:
+        """
+        Mask in a message what it tells under such a name: ``password='x'``.
+        """
+        text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+        shown: list[str] = []
+        at = 0
+        for found in _SAID.finditer(text):
+            if found.start() < at or not self.masks(found[1]):
+                continue
+            end = found.end()
+            first = text[end : end + 1]
+            if first and first in "{[(":
+                stop = len(text)
+            else:
+                value = _QUOTED if first and first in "\"'" else _UNQUOTED
+                stop = value.match(text, end).end()  # type: ignore[union-attr]
+            shown += [text[at:end], MASK]
+            at = stop
+        return "".join([*shown, text[at:]])
+
+    def _is_masked(self, name: str) -> bool:
+        tail = ""
+        for word in reversed(words_of(name[-_MOST_NAME:])):
+            tail = word + tail
+            if tail in self._ends:
+                return True
+        return False
+
+
+def words_of(name: str) -> "list[str]":
+    """
+    Part a name into words: ``dbPassword`` and ``DB-PASSWORD`` are two, the same.
+    """
+    if name.isascii():
+        return [word.lower() for word in _WORDS.findall(name)]
+    parted = "".join(f" {char}" if char.isupper() else char for char in name)
+    whole = name if name.isupper() else parted
+    return [word.casefold() for word in _OTHER_WORDS.findall(whole)]
