@@ -61,7 +61,7 @@ _item_size_of: "Any" = type.__dict__["__itemsize__"].__get__
 _offsets: "list[Any]" = [
     type.__dict__[name].__get__ for name in ("__dictoffset__", "__weakrefoffset__")
 ]
-_args_of: "Any" = BaseException.__dict__["args"].__get__
+args_of: "Any" = BaseException.__dict__["args"].__get__
 
 
 class Unreadable(str):
@@ -350,7 +350,7 @@ def _of_enum(opening: Opening) -> None:
 
 
 def _of_exception(opening: Opening) -> None:
-    opening._slots.append(("args", _args_of))
+    opening._slots.append(("args", args_of))
     opening.is_whole = True
 
 

@@ -73,7 +73,7 @@ def encoded(value: object, memo: "Memo | None" = None) -> str:
     """
     write = _encoder()
     try:
-        text = write(value) if _is_plain(value) else None
+        text = write(value) if is_plain(value) else None
     except Exception as exc:  # what JSON lacks: an object, nan, a key that is no name
         if is_callers(exc):
             raise
@@ -106,7 +106,7 @@ def _encoder() -> "Callable[[Any], str]":
     return _Kept.encode
 
 
-def _is_plain(value: object) -> bool:
+def is_plain(value: object) -> bool:
     """
     Tell whether *value* holds so little that no limit is reached, and no container that
     json's encoder would ask for more than it holds.

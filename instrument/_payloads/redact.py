@@ -14,6 +14,7 @@ from instrument._payloads.fields import (
     REPR,
     VALUE,
     Unreadable,
+    args_of,
     json_in,
     key_of,
     name_of,
@@ -21,10 +22,10 @@ from instrument._payloads.fields import (
     read,
     repr_of,
 )
-from instrument._payloads.jsonable import jsonable, text_of
+from instrument._payloads.jsonable import is_plain, jsonable, text_of
 from instrument._payloads.names import MASK, Names, words_of
 from instrument._state import muted
-from instrument._text import safe_repr, safe_str
+from instrument._text import bases_of, names_in, safe_repr, safe_str
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ _MOST_OF_AN_OBJECT = 2_000
 """An object may lead to all that a program holds; more of it is not looked into."""
 _MOST_JSON = 1_000_000
 _MOST_TEXT = 10_000
+_STR = BaseException.__dict__["__str__"]
+_CONTAINERS = frozenset(map(id, (dict, list, tuple, set, frozenset)))
 _ARGUMENTS = frozenset(("arguments", "args", "input", "input_str", "partial_json"))
 _NAMED = re.compile(r"""["']([^"'\\]{1,200})["']\s{0,20}:""")
 
@@ -121,7 +124,7 @@ def said_by(exc: BaseException, audience: "Audience") -> str | None:
     """
     if not audience.capture:
         return None
-    text = safe_str(exc)
+    text = _text_of(exc)
     if not audience.redactors:
         return text
     shown = redacted(exc, audience.redactors, ("error",))
@@ -138,6 +141,19 @@ def said_by(exc: BaseException, audience: "Audience") -> str | None:
         if type(redactor) is Names:
             text = redactor.masked_text(text)
     return text
+
+
+def _text_of(exc: BaseException) -> str:
+    """
+    Give what *exc* says; where Python would write all that it was made of, with a limit.
+    """
+    given = args_of(exc)
+    only = given[0] if len(given) == 1 else given
+    writes = next(it for it in map(names_in, bases_of(type(exc))) if "__str__" in it)
+    is_python = writes["__str__"] is _STR and id(type(only)) in _CONTAINERS
+    if is_python and given and not is_plain({"": only}):
+        return text_of(only, _MOST_TEXT)
+    return safe_str(exc)
 
 
 def _walked(redactor: "Redactor", value: object, path: "Path") -> object:

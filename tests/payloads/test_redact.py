@@ -609,3 +609,22 @@ def test_pieces_of_tool_calls() -> None:
         {"token": "Hi", "channel": "text"},
     ]
     assert chunks == [("", None), ("Hi", None)]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_error_made_of_too_much(count: int) -> None:
+    """
+    An exception that was made of more than is ever shown is told with a limit, and does
+    not write it all.
+    """
+    bush: Any = [1]
+    for _ in range(40):
+        bush = [bush, bush]
+    recorder = Recorder()
+    error = ValueError(*[bush] * count)
+
+    with callbacks(recorder), pytest.raises(ValueError) as caught, traced("a"):
+        raise error
+
+    assert caught.value is error
+    assert "more" in recorder.events[-1].data["message"]
