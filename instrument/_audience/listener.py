@@ -108,6 +108,9 @@ class Listener:
         if unguarded:  # whoever hears is one of these
             guard_collections()
 
+    def __deepcopy__(self, memo: object) -> "Listener":
+        return self  # a copy would be known by the handler that it is no longer of
+
     @property
     def raises(self) -> bool:
         """

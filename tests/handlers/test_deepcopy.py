@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from instrument import AsyncCallbackHandler, BaseCallbackHandler, callbacks, traced
-from instrument.handlers import RequestLogger, TokenStream, background, filtered
+from instrument.handlers import RequestLogger, TokenStream, background, filtered, local
 from instrument.testing import Recorder
 
 
@@ -78,3 +78,28 @@ def test_own_way_to_be_copied() -> None:
     handler = Copied()
 
     assert copy.deepcopy(handler) is not handler
+
+
+class Foreign:
+    """
+    A handler without a base class of ours.
+    """
+
+    def __init__(self) -> None:
+        self.heard = 0
+
+    def on_chain_start(self, *args: object, **kwargs: object) -> None:
+        self.heard += 1
+
+
+def test_copy_of_local() -> None:
+    """
+    A deep copy of what makes a handler local has that one hear, of whatever class it is.
+    """
+    handler = Foreign()
+    settings = {"callbacks": [local(handler)]}
+
+    for given in (settings, copy.deepcopy(settings)):
+        traced("x", callbacks=given["callbacks"])(lambda: None)()
+
+    assert handler.heard == 2

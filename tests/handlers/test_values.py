@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instrument._payloads.redact import MASK
+from instrument._payloads.names import MASK
 from instrument.handlers._shared.style import Marks, cells
 from instrument.handlers._shared.values import (
     arguments,

@@ -2,7 +2,7 @@
 What usually is a secret: handlers for people mask it unasked.
 """
 
-from instrument._payloads.redact import Names
+from instrument._payloads.names import Names
 
 USUAL_NAMES = (
     *("authorization", "cookie", "credentials", "passphrase", "passwd", "password"),

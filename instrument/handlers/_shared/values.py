@@ -21,7 +21,8 @@ from instrument._payloads.fields import (
     repr_of,
 )
 from instrument._payloads.messages import items
-from instrument._payloads.redact import DROPPED, MASK
+from instrument._payloads.names import MASK
+from instrument._payloads.redact import DROPPED
 from instrument.handlers._shared import amounts
 from instrument.handlers._shared.said import (
     answer_in,
