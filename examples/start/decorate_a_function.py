@@ -30,14 +30,14 @@ print(dinner("eggs", "milk"))  # nobody listens: a decorated function is the fun
 
 with predictable(), callbacks(StdOutCallbackHandler()):  # predictable: a fixed clock
     print(dinner("eggs", "ambition"))
-#> > chain dinner
-#>   > tool look_for
-#>   < tool look_for  2.0 ms  ok
-#>   > tool look_for
-#>   < tool look_for  2.0 ms  ok
-#>   > llm ask
-#>   < llm ask  2.0 ms  ok
-#> < chain dinner  17.0 ms  ok
+#> > chain dinner  items=('eggs', 'ambition')
+#>   > tool look_for  item='eggs'
+#>   < tool look_for  1.0 ms  2
+#>   > tool look_for  item='ambition'
+#>   < tool look_for  1.0 ms  0
+#>   > llm ask  "What can I cook with {'eggs': 2, 'ambition': 0}?"
+#>   < llm ask  1.0 ms  fake-chef-1  'Toast.'
+#> < chain dinner  10 ms  'Toast.'
 #> Toast.
 
 with predictable(), callbacks(StdOutCallbackHandler()):
@@ -45,8 +45,8 @@ with predictable(), callbacks(StdOutCallbackHandler()):
         dinner("caviar")
     except KeyError:
         print("Your exception is still yours.")
-#> > chain dinner
-#>   > tool look_for
-#>   < tool look_for  2.0 ms  error KeyError: 'caviar'
-#> < chain dinner  7.0 ms  error KeyError: 'caviar'
+#> > chain dinner  items=('caviar',)
+#>   > tool look_for  item='caviar'
+#>   ! tool look_for  1.0 ms  KeyError: 'caviar'
+#> ! chain dinner  4.0 ms  KeyError from tool look_for
 #> Your exception is still yours.

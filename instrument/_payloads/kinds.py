@@ -20,6 +20,7 @@ from instrument._payloads.jsonable import text_of
 from instrument._payloads.messages import (
     document_data,
     fields_of,
+    get,
     has,
     is_listed,
     items,
@@ -322,7 +323,7 @@ def _generation(run: "Run", answer: Answer) -> Generation:
 
 def _shown(run: "Run", value: object, name: str) -> "Any":
     audience = run._audience
-    if not audience.capture or run._spec_outputs is False:
+    if not audience.capture or run._recipe.outputs is False:
         return None
     return redacted(value, audience.redactors, ("outputs", name))
 
@@ -365,3 +366,18 @@ def _shape(value: object) -> "list[int]":
     if array is None or not issubclass(type(value), array):
         return []
     return list(array.shape.__get__(value))
+
+
+def failure_of(state: object) -> BaseException | None:
+    """
+    Give what the last attempt raised, where that is told.
+    """
+    outcome = get(state, "outcome")
+    if outcome is None:
+        return None
+    from concurrent.futures import Future
+
+    if not issubclass(type(outcome), Future):
+        return None
+    is_done = Future.done(outcome) and not Future.cancelled(outcome)
+    return Future.exception(outcome) if is_done else None

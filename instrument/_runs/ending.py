@@ -304,7 +304,7 @@ def returning(run: Run, outputs: object) -> Delivery | None:  # type: ignore[ret
         if kind.is_model:
             read_answer(run, outputs)
     else:
-        if run._spec_outputs is not None or run._is_told:
+        if run._recipe.outputs is not None or run._is_told:
             outputs = outputs_of(run, outputs)
         elif kind.is_model:
             read_answer(run, outputs)

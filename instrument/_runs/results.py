@@ -3,11 +3,13 @@ What is recorded of a result: it is read guarded, and kept in a container of its
 """
 
 from collections import OrderedDict, defaultdict, deque
+from itertools import islice
 from operator import methodcaller
 
 from instrument import _report
 from instrument._payloads.answers import Answer, Unread, answer_of
-from instrument._payloads.messages import get, is_dict, is_pydantic
+from instrument._payloads.messages import is_dict, is_pydantic
+from instrument._payloads.redact import redacted
 from instrument._state import muted
 from instrument._text import is_callers, safe_repr
 
@@ -36,7 +38,7 @@ def outputs_of(run: "Run", outputs: object) -> object:
     """
     if run._kind.is_model:
         read_answer(run, outputs)
-    choose = run._spec_outputs
+    choose = run._recipe.outputs
     if run._is_told:
         chosen = run._outputs
     elif choose is None:
@@ -71,7 +73,7 @@ def read_answer(run: "Run", outputs: object) -> None:
     kind = run._kind
     answer = None if run._answer is None else run._read_answer()
     if answer is None:
-        as_it_is = run._audience.shows_all and run._spec_outputs is None
+        as_it_is = run._audience.shows_all and run._recipe.outputs is None
         is_asked_for_later = run._inner is None and not run._voices.end.native
         if as_it_is and is_asked_for_later and (kind.is_whole or is_pydantic(outputs)):
             run._answer = Unread(_read, kind, outputs)
@@ -172,16 +174,26 @@ def as_text(value: object) -> str:
         return "" if value is None else safe_repr(value)
 
 
-def failure_of(state: object) -> BaseException | None:
+def take_inputs(
+    run: "Run", binding: "Binding", args: "Any", kwargs: "Any", instance: object
+) -> None:
     """
-    Give what the last attempt raised, where that is told.
+    Bind what *run* was called with, as handlers may see it.
     """
-    outcome = get(state, "outcome")
-    if outcome is None:
-        return None
-    from concurrent.futures import Future
-
-    if not issubclass(type(outcome), Future):
-        return None
-    is_done = Future.done(outcome) and not Future.cancelled(outcome)
-    return Future.exception(outcome) if is_done else None
+    audience, kind = run._audience, run._kind
+    if not audience.capture:
+        run._inputs = kind.inputs_of({})
+        return
+    inputs = bound_by(binding, args, kwargs, instance)
+    if audience.redactors:
+        shown: Any = redacted(inputs, audience.redactors, ("inputs",))
+        inputs = shown if is_dict(shown) else {"inputs": shown}  # dropped
+    elif binding.is_own and run.kind == "chat_model" and "messages" in inputs:
+        run._inputs, run._params = inputs.pop("messages"), inputs
+        return
+    inputs = all_contained(inputs)
+    if not kind.is_plain:
+        if kind.is_model:
+            run._params = dict(islice(inputs.items(), 1, None))
+        inputs = guarded(inputs, kind.inputs_of)
+    run._inputs = inputs

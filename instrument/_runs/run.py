@@ -2,22 +2,20 @@
 `Run`: one timed call, its facts, and what its body may tell while it runs.
 """
 
-from itertools import count, islice
+from itertools import count
 
 from instrument import _ids, _report
 from instrument._audience.plan import Layer, Options, Plan, View
 from instrument._delivery.dispatch import Delivery, keywords
 from instrument._payloads.answers import Unread
 from instrument._payloads.event import Usage
+from instrument._payloads.kinds import failure_of
 from instrument._payloads.messages import get, is_dict
 from instrument._payloads.redact import redacted, said_by
 from instrument._runs.results import (
-    all_contained,
     as_text,
-    bound_by,
     contained,
-    failure_of,
-    guarded,
+    take_inputs,
 )
 from instrument._state import MUTED, Frame, get_state, mutely, set_state
 from instrument._text import type_of
@@ -98,7 +96,7 @@ class Run(Frame):
         self._audience = audience
         self._voices = audience.voices_of.get(kind.start) or audience.voices(kind)
         self._outer = outer
-        self._spec_outputs = recipe.outputs
+        self._recipe = recipe
         if recipe.facts:
             self.__dict__.update(recipe.facts)
         # what is read on the way of every run is an attribute of its own: that is
@@ -136,6 +134,7 @@ class Run(Frame):
     def trace_hex(self) -> str:
         """
         The trace id that others see: that which came in, else a hash of `trace_id`.
+        Six of its digits tell requests apart, whose ids begin alike.
         """
         root = self._root_run()
         return root._audience.trace_hex_of(root.id)
@@ -407,24 +406,11 @@ class Run(Frame):
         return answer
 
     def _take(self) -> None:
-        (binding, args, kwargs, instance), self._call = self._call, None  # type: ignore[misc]
-        if not self._audience.capture:
-            self._inputs = self._kind.inputs_of({})
-            return
-        inputs = bound_by(binding, args, kwargs, instance)
-        if self._audience.redactors:
-            shown: Any = redacted(inputs, self._audience.redactors, ("inputs",))
-            inputs = shown if is_dict(shown) else {"inputs": shown}  # dropped
-        elif binding.is_own and self.kind == "chat_model" and "messages" in inputs:
-            self._inputs, self._params = inputs.pop("messages"), inputs
-            return
-        inputs = all_contained(inputs)
-        kind = self._kind
-        if not kind.is_plain:
-            if kind.is_model:
-                self._params = dict(islice(inputs.items(), 1, None))
-            inputs = guarded(inputs, kind.inputs_of)
-        self._inputs = inputs
+        """
+        Bind the inputs, as handlers may see them.
+        """
+        call, self._call = self._call, None
+        take_inputs(self, *call)  # type: ignore[misc]
 
     def _add(self, options: Options) -> None:
         layer = Layer(options, "call")

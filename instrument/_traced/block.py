@@ -166,9 +166,8 @@ class Block:
             message = 'a traced block needs a name: with traced("rerank"): ...'
             raise TypeError(message)
         has_inputs = keywords.inputs is not None and keywords.inputs is not False
-        recipe = Recipe(
-            keywords.name, keywords.kind or "chain", keywords.facts(), keywords.outputs
-        )
+        kind, facts = keywords.kind or "chain", keywords.facts()
+        recipe = Recipe(keywords.name, kind, facts, keywords.outputs, is_named=True)
         call: Any = (self, (), {}, None) if has_inputs else None
         run = open_run(recipe, keywords.layers("call"), call)
         if run is None:

@@ -69,7 +69,12 @@ class Spec:
         self._takes_callbacks = not self._binder.has_name(CALLBACKS)
         self._records = keywords.inputs is not False
         self.recipe = Recipe(
-            self.name, keywords.kind or "chain", keywords.facts(), keywords.outputs
+            self.name,
+            keywords.kind or "chain",
+            keywords.facts(),
+            keywords.outputs,
+            is_named=True,
+            source=target,
         )
         if not self._records:
             nothing = {"_inputs": self.recipe._kind.inputs_of({})}

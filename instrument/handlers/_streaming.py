@@ -24,4 +24,4 @@ class StreamingStdOutCallbackHandler(BaseCallbackHandler):
         self._terminal = Terminal(file)
 
     def on_llm_new_token(self, token: str, **kwargs: "Any") -> None:
-        self._terminal.piece(token)
+        self._terminal.piece(token, kwargs["run"])

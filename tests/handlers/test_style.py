@@ -142,18 +142,17 @@ def test_name() -> None:
 
 def test_fitted() -> None:
     """
-    A line is cropped where it ends; an error's type has a colour, its message none.
+    A line is cropped where it ends.
     """
-    line = [("12345  ", ""), *UTF8.error("ValueError", "bad\nluck"), ("  x", "dim")]
+    line = [("12345  ", ""), ("ValueError", "bold red"), (": bad luck", "")]
 
-    assert width_of(line) == 31
-    assert plain(UTF8.fitted(line, 40)) == "12345  ValueError: bad\\nluck  x"
+    assert width_of(line) == 27
+    assert plain(UTF8.fitted(line, 40)) == "12345  ValueError: bad luck"
     assert UTF8.fitted(line, 20) == [
         ("12345  ", ""),
         ("ValueError", "bold red"),
         (": …", ""),
     ]
-    assert UTF8.error("KeyError", "") == [("KeyError", "bold red"), ("", "")]
 
 
 def test_painted() -> None:

@@ -286,7 +286,7 @@ def test_lines_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         list(model("a"))
 
     durations = re.compile(r"[\d.]+ (us|ms|s)\b")
-    assert "error LookupError: no such index" in mine.getvalue()
+    assert "  LookupError: no such index\n" in mine.getvalue()
     assert durations.sub("1 s", mine.getvalue()) == durations.sub(
         "1 s", theirs.getvalue()
     )
@@ -303,7 +303,7 @@ def test_lines_on_a_dumb_terminal(
 
     seen = tree(screen, work)
 
-    assert seen.splitlines() == ["> tool work", "< tool work  1 s  ok"]
+    assert seen.splitlines() == ["> tool work", "< tool work  1 s"]
 
 
 def test_stdout(screen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -448,14 +448,14 @@ def test_beside_other_handlers(screen: Any) -> None:
         list(stream)
 
     assert re.fullmatch(
-        r"> chain answer\n  > llm model\nHel\n. chain answer  1 s\n└─ . llm model.*",
+        r"> chain answer\n  > llm model  \['Hel', 'lo'\]\nHel\n. chain answer  1 s\n└─ . llm model.*",
         seen,
     )
     assert screen.text().splitlines()[:4] == [
         "> chain answer",
-        "  > llm model",
+        "  > llm model  ['Hel', 'lo']",
         "Hello",
-        "  < llm model  1 s  ok",
+        "  < llm model  1 s  fake-1, 1,200 in, 3 out, $0.50  17 tok/s",
     ]
 
 

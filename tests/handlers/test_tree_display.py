@@ -344,7 +344,7 @@ def test_streams_without_a_file() -> None:
     with callbacks(TreeHandler(file)):
         traced("answer")(lambda: None)()
 
-    assert "> " in file.getvalue()
+    assert ">\x1b[m " in file.getvalue()
 
 
 def test_legacy_console(screen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -461,7 +461,7 @@ def test_fork(screen: Any, when: str) -> None:
     )
 
     assert process.wait(45) == 0
-    lines = "> chain child\n< chain child  1 s  ok\n" if when == "before" else ""
+    lines = "> chain child\n< chain child  1 s\n" if when == "before" else ""
     assert screen.text() == (lines + "said by the child\n") * 2 + "✓ chain parent  1 s"
 
 

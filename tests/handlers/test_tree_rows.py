@@ -110,7 +110,7 @@ def test_folded_runs_are_counted(plant: Any) -> None:
 
     rows = rows_of(garden, height=2)
 
-    assert rows[1] == "└─ ✓ llm 2  0 us  2 runs  2 in"
+    assert rows[1] == "└─ ✓ llm 2  2 ns  2 runs  2 in"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_tokens(plant: Any, usage: Usage, told: str) -> None:
 
     (row,) = Rows().whole(garden.done[0], 80)
 
-    assert row.plain == f"✓ llm 1  3.00 s  {told}"
+    assert row.plain == f"✓ llm 1  3.0 s  {told}"
 
 
 def test_one_token_has_no_speed(plant: Any) -> None:

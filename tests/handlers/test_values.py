@@ -220,7 +220,7 @@ def test_nothing() -> None:
     assert out_of(outputs=None) == out_of(text=None) == out_of() == ""
     assert out_of(outputs="") == out_of(text="") == "''"
     assert out_of(output=[]) == "[]"
-    assert into() == into(inputs={}) == ""
+    assert into() == into(inputs={}) == into(query="") == into(messages=[]) == ""
     assert into(inputs=None) == "None"
 
 

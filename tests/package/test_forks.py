@@ -90,7 +90,7 @@ def test_lock_is_free_in_a_child() -> None:
             lambda: FileCallbackHandler(os.devnull),
             lambda handler, _: handler._lines._turns.lock,
         ),
-        (StdOutCallbackHandler, lambda *_: terminal._lock),
+        (StdOutCallbackHandler, lambda *_: terminal.lock),
     ],
     ids=["monitor", "usage", "budget", "file", "stdout"],
 )

@@ -12,9 +12,9 @@ from instrument._forks import fork_lock
 from instrument._text import cut
 from instrument.handlers._monitor.memory import gauge
 from instrument.handlers._monitor.quantiles import Quantiles
+from instrument.handlers._shared.amounts import duration as written_duration
 from instrument.handlers._shared.run_handler import RunHandler
 from instrument.handlers._shared.table import Table, written_count
-from instrument.handlers._stdout import written_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from instrument._payloads.redact import said_by
 from instrument._text import cut, printable, safe_str
 from instrument.handlers._request_logger.log_targets import target_of
 from instrument.handlers._request_logger.shown_errors import shown_error
+from instrument.handlers._shared.amounts import duration as written_duration
 from instrument.handlers._shared.run_handler import RunHandler
-from instrument.handlers._stdout import written_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -19,6 +19,8 @@ _LONG_DAYS = 100
 _LEAST_USD = 1e-9
 _CENTS_FROM = 0.995
 _STEP = 1_000
+_LEAST_S = 0.005
+"""In less than that no tokens come: they were there."""
 
 
 def duration(duration_s: float) -> str:
@@ -99,7 +101,7 @@ def rate(count: int, streamed_s: float) -> str:
         count: How many came, the first of them included.
         streamed_s: Seconds from the first to the last.
     """
-    if count < 2 or streamed_s <= 0:  # noqa: PLR2004 - of one there is no rate
+    if count < 2 or streamed_s < _LEAST_S:  # noqa: PLR2004 - of one there is no rate
         return ""
     return f"{(count - 1) / streamed_s:,.0f} tok/s"
 

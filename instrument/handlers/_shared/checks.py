@@ -48,3 +48,20 @@ def checked_choice(what: str, value: object, *choices: str) -> str:
         message = f"{what} is {' or '.join(map(repr, choices))}, not {value!r}."
         raise ValueError(message)
     return value
+
+
+def checked_payload(handler: str, value: object) -> int:
+    """
+    Give *value* as the cells that a payload may take.
+
+    Raises:
+        TypeError: If it is no int.
+        ValueError: If it is negative.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        message = f"{handler}(payload=...) is a number of cells, not {value!r}."
+        raise TypeError(message)
+    if value < 0:
+        message = f"{handler}(payload=...) cannot be negative: {value!r}. 0 is none."
+        raise ValueError(message)
+    return value

@@ -133,6 +133,19 @@ class Prices:
         return float(found.total_price) if found.provider.id == provider else None
 
 
+_shared: "list[Prices]" = []
+
+
+def shared_prices() -> Prices:
+    """
+    Give the prices of handlers for people, which take no table: all ask one, as each
+    request makes handlers of its own, and to look a model up takes a while.
+    """
+    if not _shared:
+        _shared.append(Prices())
+    return _shared[0]
+
+
 def _priced(row: "Mapping[str, float]", usage: Usage) -> float:
     read, written = usage.input_tokens or 0, usage.output_tokens or 0
     hit, stored = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0

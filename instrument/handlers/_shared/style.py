@@ -7,6 +7,7 @@ foreign are put into characters that the stream knows *before* widths are measur
 
 import os
 from codecs import lookup
+from itertools import accumulate
 from unicodedata import category, east_asian_width
 
 from instrument._text import printable
@@ -100,14 +101,6 @@ class Marks:
         Give the name of a run, of a kind, of a model.
         """
         return self.cropped(self.shown(text[: 4 * NAME]), NAME)
-
-    def error(self, kind: str, message: str) -> "list[Segment]":
-        """
-        Give an error: its type is coloured, its message is not, so that it can be read
-        on any background.
-        """
-        said = f": {self.shown(message)}" if message else ""
-        return [(self.shown(kind), "bold red"), (said, "")]
 
     def fitted(self, segments: "Iterable[Segment]", width: int) -> "list[Segment]":
         """
@@ -203,11 +196,8 @@ def _painted(segments: "Iterable[Segment]") -> "Iterator[str]":
 def _first(text: str, room: int) -> str:
     if text.isascii():
         return text[:room]
-    for index, char in enumerate(text):
-        room -= _width(char)
-        if room < 0:
-            return text[:index]
-    return text
+    ends = accumulate(map(_width, text))
+    return "".join(char for char, end in zip(text, ends, strict=True) if end <= room)
 
 
 def _width(char: str) -> int:

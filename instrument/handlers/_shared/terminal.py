@@ -2,20 +2,30 @@
 Write to a terminal that several handlers share: lines stay whole, colour only there.
 """
 
-import os
 import sys
 import weakref
 
 from instrument._forks import fork_lock
 from instrument._text import printable
+from instrument.handlers._shared.open_runs import OpenRuns
+from instrument.handlers._shared.style import (
+    Marks,
+    has_colour,
+    painted,
+    plain,
+    terminal_width,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
-_COLOURS = {"dim": "2", "red": "31", "green": "32", "yellow": "33", "magenta": "35"}
-_lock = fork_lock()  # re-entrant: a collected generator may be told of within
+    from instrument._runs.run import Run
+    from instrument.handlers._shared.style import Segment
+
+lock = fork_lock()  # re-entrant: a collected generator may be told of within
 mid_line: "weakref.WeakSet[TextIO]" = weakref.WeakSet()
+_open_on: "weakref.WeakKeyDictionary[TextIO, OpenRuns]" = weakref.WeakKeyDictionary()
 
 
 class Terminal:
@@ -39,48 +49,54 @@ class Terminal:
         """
         return sys.stdout if self._file is None else self._file
 
-    def line(self, text: str) -> None:
+    @property
+    def marks(self) -> Marks:
+        """
+        The characters that the stream knows.
+        """
+        return Marks(getattr(self.file, "encoding", None))
+
+    @property
+    def width(self) -> int | None:
+        """
+        The cells of a terminal; None of what has no width.
+        """
+        return terminal_width(self.file)
+
+    @property
+    def open_runs(self) -> OpenRuns:
+        """
+        What is open on the stream, whichever handlers write there; under `lock`.
+        """
+        known = _open_on.get(self.file)
+        return _open_on.setdefault(self.file, OpenRuns()) if known is None else known
+
+    def line(self, segments: "list[Segment]") -> None:
         """
         Write one whole line; what was left in mid-line is ended first.
         """
         file = self.file
-        with _lock:
+        text = (painted if has_colour(file) else plain)(segments).rstrip()
+        with lock:
             start = "\n" if file in mid_line else ""
             mid_line.discard(file)
             file.write(self._encodable(f"{start}{text}\n"))
         _flush(file)
 
-    def piece(self, text: str) -> None:
+    def piece(self, text: str, run: "Run | None" = None) -> None:
         """
-        Write part of a line, at once visible.
+        Write part of a line, at once visible: what *run* tells.
         """
         file = self.file
         shown = printable(text, also="\n\t")
-        with _lock:
+        with lock:
+            entry = None if run is None or not shown else self.open_runs.find(run)
+            if entry is not None:
+                entry.is_streamed = True
             file.write(self._encodable(shown))
             if shown:
                 (mid_line.discard if shown.endswith("\n") else mid_line.add)(file)
         _flush(file)
-
-    def coloured(self, text: str, colour: str) -> str:
-        """
-        Colour *text* if the stream is a terminal.
-
-        ``NO_COLOR`` (not empty) turns it off everywhere, ``FORCE_COLOR`` on.
-
-        Source: https://no-color.org, https://force-color.org
-        """
-        if not self._has_colour():
-            return text
-        return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
-
-    def _has_colour(self) -> bool:
-        if os.environ.get("NO_COLOR"):
-            return False
-        if os.environ.get("FORCE_COLOR"):
-            return True
-        isatty = getattr(self.file, "isatty", None)
-        return bool(isatty and isatty()) and os.environ.get("TERM") != "dumb"
 
     def _encodable(self, text: str) -> str:
         encoding = getattr(self.file, "encoding", None)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from instrument._runs.run import Run
     from instrument.handlers._shared.said import Found, Said
     from instrument.handlers._shared.style import Marks
 
@@ -97,6 +98,26 @@ def came_out(data: "dict[str, Any]", marks: "Marks") -> "Pieces":
     return writing.answer(data.get("text"), data.get("tool_calls"))
 
 
+def input_of(run: "Run", marks: "Marks") -> "Pieces":
+    """
+    Write what went into a run; nothing where no payload is told.
+    """
+    if not run._audience.capture:
+        return iter(())
+    return went_in(run._kind.start_data(run), marks)
+
+
+def output_of(run: "Run", marks: "Marks") -> "Pieces":
+    """
+    Write what came out of a run that has ended, or what there was of it.
+    """
+    if not run._audience.capture:
+        return iter(())
+    data = run._kind.end_data(run)
+    is_none = run.outputs is None and not (data.get("text") or data.get("tool_calls"))
+    return iter(()) if is_none else came_out(data, marks)
+
+
 def value(given: object, marks: "Marks") -> "Pieces":
     """
     Write any value.
@@ -140,12 +161,14 @@ class _Writing:
         self._most = most
 
     def asked(self, given: "Any", name: str) -> "Pieces":
+        if type(given) in (str, list, dict) and not given:
+            return iter(())
         if name in ("prompts", "texts") and _is_single(given):
             return self.value(given[0])
         if messages := messages_of(given):
             return self._messages(messages)
         if name == "inputs" and type(given) is dict:
-            return self.named(given.items(), 0) if given else iter(())
+            return self.named(given.items(), 0)
         return self.value(given)
 
     def answered(self, given: "Any", name: str) -> "Pieces":

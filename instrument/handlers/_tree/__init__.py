@@ -64,7 +64,7 @@ class TreeHandler(RunHandler):
     def run_started(self, run: "Run") -> None:
         display = self._display
         if display is None or display.mode == "lines":
-            self._lines.started(run.kind, run.name, run.depth)
+            self._lines.run_started(run)
         else:
             top = run._root_run().id
             facts = run.id, run.parent_id, top, run.kind, run.name, run._started_ns
@@ -77,12 +77,10 @@ class TreeHandler(RunHandler):
 
     def run_ended(self, run: "Run") -> None:
         display = self._display
-        error = _error(run)
         if display is None or display.mode == "lines":
-            data = {"status": run.status, "duration_s": run.duration_s, **error}
-            self._lines.ended(run.kind, run.name, run.depth, data)
+            self._lines.run_ended(run)
         else:
-            told = _failure(run, **error)
+            told = _failure(run, **_error(run))
             facts = run.id, run.status, run._ended_ns, run.model, run.usage, told
             display.tell(self._forest.end, *facts)
 

@@ -3,7 +3,7 @@ The rows of trees as text in colour, each fitted to the width of the terminal.
 """
 
 from instrument import _ids
-from instrument.handlers._stdout import written_duration
+from instrument.handlers._shared.amounts import duration as written_duration
 from instrument.handlers._tree.fold import Fold
 
 TYPE_CHECKING = False

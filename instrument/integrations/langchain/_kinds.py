@@ -282,7 +282,7 @@ _CHAIN = _Original()
 _NAMES = 1_000
 """Names may come from outside, and without end."""
 
-_known: "dict[tuple[str, str, bool, str | None], Recipe]" = {}
+_known: "dict[tuple[str, str, bool, str | None, bool], Recipe]" = {}
 """What has been made, of that many."""
 
 
@@ -303,18 +303,21 @@ def recipe(
         more: What else it tells at its start.
         run_type: Of which type it says that a chain is.
     """
-    if not name and serialized.__class__ is dict:
-        name = serialized.get("name") or _last(serialized.get("id"))
-    named = str(name or run_type or kind)
+    own = None
+    if serialized.__class__ is dict:
+        own = serialized.get("name") or _last(serialized.get("id"))
+    named = str(name or own or run_type or kind)
+    is_named = bool(name and own) and name != own
     is_bare = serialized is None and not more
-    made = _known.get((kind, named, is_bare, run_type))
+    key = kind, named, is_bare, run_type, is_named
+    made = _known.get(key)
     if made is None:
         chain = _payload.CHAIN if is_bare else _CHAIN
         kinds = _KINDS if run_type is None else _TOLD_AS_CHAINS
         as_kind = kinds.get(run_type or kind, chain)
-        made = Recipe(named, run_type or kind, as_kind=as_kind)
+        made = Recipe(named, run_type or kind, as_kind=as_kind, is_named=is_named)
         if len(_known) < _NAMES:
-            _known[kind, named, is_bare, run_type] = made
+            _known[key] = made
     return made
 
 

@@ -1,0 +1,257 @@
+"""
+What is open on one stream: by which ids and numbers a person tells runs apart, and what a
+request has come to.
+
+It belongs to the stream, as each request usually makes handlers of its own. Nothing is
+kept of a run that has gone.
+"""
+
+import re
+from weakref import WeakKeyDictionary
+
+from instrument._payloads.event import Usage
+from instrument.handlers._shared.amounts import counted, usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from instrument._runs.run import Run
+
+MODELS = ("llm", "chat_model", "embedding")
+ID = 6
+"""The digits by which a request is told."""
+_DATE = re.compile(r"[-@:](\d{4}-\d\d-\d\d|\d{4,8}|latest|v\d+(:\d+)?)$")
+
+
+class Totals:
+    """
+    What the models of a request have consumed, as far as it is known.
+    """
+
+    def __init__(self) -> None:
+        self.calls = self._unpriced = 0
+        self._usage = Usage()
+        self._cost_usd: float | None = None
+
+    def add(self, run: "Run", cost_usd: float | None) -> None:
+        """
+        Count a model's run that has ended.
+        """
+        self.calls += 1
+        self._usage += run.usage
+        if cost_usd is not None:
+            self._cost_usd = (self._cost_usd or 0.0) + cost_usd
+        elif run.usage:
+            self._unpriced += 1
+
+    def written(self, *, wide: bool = False) -> str:
+        """
+        Write it; nothing where no model has told what it consumed.
+        """
+        told = usage(self._usage, self._cost_usd, wide=wide)
+        if not told:
+            return ""
+        if self._cost_usd is not None and self._unpriced:
+            told += f", {counted(self._unpriced, 'call')} without a price"
+        return f"{counted(self.calls, 'model call')}, {told}"
+
+
+class Siblings:
+    """
+    What is open below one run.
+
+    Attributes:
+        numbers: Those that are taken.
+        are_told: Whether two were open at once, from then on until all have ended.
+    """
+
+    def __init__(self) -> None:
+        self.numbers: set[int] = set()
+        self.are_told = False
+
+    def enter(self) -> int:
+        """
+        Give one more the first number that is free.
+        """
+        number = 1
+        while number in self.numbers:
+            number += 1
+        self.numbers.add(number)
+        self.are_told = self.are_told or len(self.numbers) > 1
+        return number
+
+
+class Request:
+    """
+    A request of which something is open.
+
+    Attributes:
+        hex: The first digits of its trace id.
+        is_odd: Whether it is every second of those that are open together.
+        is_told: Whether it was open together with another.
+        siblings: What is open below a run, by its id.
+        origins: Where an exception came from, by its id.
+    """
+
+    def __init__(self, run: "Run", *, is_odd: bool) -> None:
+        self.hex = run.trace_hex[:ID]
+        self.is_odd = is_odd
+        self.is_told = False
+        self.open: WeakKeyDictionary[Run, Entry] = WeakKeyDictionary()
+        self.siblings: dict[UUID, Siblings] = {}
+        self.origins: dict[int, str] = {}
+        self.totals = Totals()
+
+
+class Entry:
+    """
+    An open run.
+
+    Attributes:
+        name: A model's is that of the model it was asked for, unless the application
+            has named the run.
+        inside: The branch it is in, where that is said.
+        tokens: The pieces it has told, of any channel.
+        last_ns: When the last of them came.
+        is_streamed: Whether they were written to this stream.
+    """
+
+    def __init__(self, run: "Run", request: Request, owner: object) -> None:
+        self.request = request
+        self.owner = owner
+        self.is_first = not request.open
+        self.is_model = run.kind in MODELS
+        self.asked = run.model if self.is_model else None
+        is_bare = self.asked and not run._recipe.is_named
+        self.name = str(self.asked) if is_bare else run.name
+        self.inside: tuple[str, int] | None = None
+        self.tokens = 0
+        self.last_ns = 0
+        self.is_streamed = False
+        self.number = 1
+        self._siblings: Siblings | None = None
+        if run.parent_id is not None:
+            known = request.siblings.setdefault(run.parent_id, Siblings())
+            self._siblings, self.number = known, known.enter()
+
+    @property
+    def branch(self) -> int | None:
+        """
+        Its number, where that is said.
+        """
+        told = self._siblings is not None and self._siblings.are_told
+        return self.number if told else None
+
+    @property
+    def is_branch(self) -> bool:
+        """
+        Tell whether what is below it says so.
+        """
+        return self._siblings is not None and len(self._siblings.numbers) > 1
+
+    def leave(self, run: "Run") -> None:
+        """
+        Give its number back.
+        """
+        siblings = self._siblings
+        if siblings is not None and run.parent_id is not None:
+            siblings.numbers.discard(self.number)
+            if not siblings.numbers:
+                self.request.siblings.pop(run.parent_id, None)
+
+    def told_model(self, run: "Run") -> str:
+        """
+        Give the model to say beside the name: what answered, if that is another.
+        """
+        answered = run.model if self.is_model else None
+        if not isinstance(answered, str) or _bare(answered) == _bare(self.name):
+            return ""
+        return answered
+
+
+class OpenRuns:
+    """
+    The runs that are open on one stream. Not for threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._requests: dict[UUID, Request] = {}
+        self._count = 0
+
+    def start(self, run: "Run", owner: object) -> Entry:
+        """
+        Note that a run has started, as *owner* hears it.
+        """
+        entry = self.find(run)
+        if entry is not None:
+            return entry
+        request = self._request(run)
+        entry = Entry(run, request, owner)
+        entry.inside = self._branch_of(run, request)
+        request.open[run] = entry
+        return entry
+
+    def find(self, run: "Run") -> Entry | None:
+        """
+        Give what is known of an open run.
+        """
+        request = self._requests.get(run.trace_id)
+        return None if request is None else request.open.get(run)
+
+    def of(self, run: "Run", owner: object) -> Entry:
+        """
+        Give what is known of a run; one that is not open is alone.
+        """
+        return self.find(run) or Entry(run, Request(run, is_odd=False), owner)
+
+    def ending(self, run: "Run", owner: object) -> Entry:
+        """
+        Give what is known of a run that ends; `end` forgets it.
+        """
+        entry = self.of(run, owner)
+        entry.inside = self._branch_of(run, entry.request) or entry.inside
+        return entry
+
+    def end(self, run: "Run", entry: Entry) -> None:
+        """
+        Forget a run, and its request with the last one of it.
+        """
+        request = entry.request
+        request.open.pop(run, None)
+        entry.leave(run)
+        if not request.open and self._requests.get(run.trace_id) is request:
+            del self._requests[run.trace_id]
+
+    def _request(self, run: "Run") -> Request:
+        request = self._requests.get(run.trace_id)
+        if request is not None and request.open:
+            return request
+        for trace_id, known in [*self._requests.items()]:
+            if not known.open:
+                del self._requests[trace_id]
+        self._count = self._count + 1 if self._requests else 0
+        made = Request(run, is_odd=self._count % 2 == 1)
+        self._requests[run.trace_id] = made
+        for known in [*self._requests.values()]:
+            known.is_told = known.is_told or len(self._requests) > 1
+        return made
+
+    def _branch_of(self, run: "Run", request: Request) -> "tuple[str, int] | None":
+        """
+        Find the nearest run above that is one of several open ones.
+        """
+        above = run._parent
+        while above is not None:
+            entry = request.open.get(above)
+            if entry is not None and entry.is_branch:
+                return entry.name, entry.number
+            above = above._parent
+        return None
+
+
+def _bare(model: str) -> str:
+    """
+    Give a model's name without who serves it, and without its date.
+    """
+    return _DATE.sub("", model.rpartition("/")[2].lower())
