@@ -12,12 +12,16 @@ task or scope.
 
 import sys
 import weakref
+from collections import namedtuple
+from functools import partial
 
 from instrument._text import (
     codes_of_signals,
+    cut,
     is_callers,
     is_of_signal,
     printable,
+    safe_str,
     traceback_of,
     type_of,
 )
@@ -25,7 +29,7 @@ from instrument._text import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
+    from types import FrameType, TracebackType
     from typing import Any
 
 
@@ -38,6 +42,8 @@ class Exit:
 
 
 _MOST = 1_000
+_NAME = 40
+_LINE = 1_000
 _counts: "dict[int, tuple[Any, dict[str, int]]]" = {}
 
 
@@ -129,9 +135,11 @@ def failed(
     stops: bool = False,
     tells: bool = True,
     show: "Callable[[str], object] | None" = None,
+    run: "Any" = None,
 ) -> None:
     """
-    Report that *handler* raised *exc* when it was served *event*.
+    Report that *handler* raised *exc* when it was served *event*, of *run* if that is
+    known.
 
     Args:
         stops: Whether that stops the call, as its ``raise_error`` says. Then it is
@@ -146,7 +154,7 @@ def failed(
     """
     if is_of_call(exc):
         raise exc
-    failed_apart(handler, event, exc, stops=stops, tells=tells, show=show)
+    failed_apart(handler, event, exc, stops=stops, tells=tells, show=show, run=run)
 
 
 def failed_apart(
@@ -157,6 +165,7 @@ def failed_apart(
     stops: bool = False,
     tells: bool = True,
     show: "Callable[[str], object] | None" = None,
+    run: "Any" = None,
 ) -> None:
     """
     Report it where no call is above that *exc* could reach: in a thread of our own.
@@ -165,13 +174,20 @@ def failed_apart(
     count = counts[event] = counts.get(event, 0) + 1
     if stops:
         return
-    name = described(handler)
+
+    def message() -> str:
+        name, by = described(handler), _error_line(exc, tells=tells, show=show)
+        if count == 1:
+            return (
+                f"{name} failed at {event}{_of(run)}: {by}; the call goes on without it"
+            )
+        return f"{name} has failed {count:,} times at {event}, last by {by}"
+
     if count == 1:
-        message = f"{name} failed at {event}; the call goes on without it"
         if not complain(message, exc, tells=tells, show=show):
             counts[event] = 0  # the next one is told, if there is room again
     elif count in (10, 100, 1_000, 10_000, 100_000, 1_000_000):
-        complain(f"{name} has failed {count} times at {event}", None)
+        complain(message, exc, is_framed=False)
 
 
 def unread(
@@ -213,17 +229,39 @@ def failures(handler: object) -> "dict[str, int]":
     return dict(_counts_of(handler))
 
 
+Source = namedtuple("Source", "module function line file")  # noqa: PYI024
+"""A place in a program, as log records have it."""
+
+
+def place(source: Source, record: "Any") -> None:
+    """
+    Have a record of loguru come from there.
+    """
+    file = source.file.replace("\\", "/").rpartition("/")[2]
+    record.update(
+        name=source.module,
+        function=source.function,
+        line=source.line,
+        file=type(record["file"])(file, source.file),
+        module=file.removesuffix(".py"),
+    )
+
+
 def complain(
-    message: str,
+    message: "str | Callable[[], str]",
     exc: BaseException | None,
     *,
     tells: bool = True,
     show: "Callable[[str], object] | None" = None,
+    is_framed: bool = True,
 ) -> bool:
     """
-    Write *message* to loguru at ERROR, with the traceback of *exc* if there is one.
+    Write *message* to loguru at ERROR, with the traceback of *exc* if there is one: as
+    from where that was raised, in code that is not ours.
 
     Args:
+        message: What makes it may fail, as what is written here.
+        is_framed: False leaves the traceback out.
         tells: False leaves out what *exc* says.
         show: Gives the text of the traceback as it may be seen.
 
@@ -231,13 +269,16 @@ def complain(
         Whether it could be written: the stack may be full, or memory.
     """
     try:
-        text = printable(message)
-        if exc is not None:
-            text += _framed(_written(exc, tells=tells, show=show))
+        text = printable(message if type(message) is str else message())  # type: ignore[operator]
+        frames = None if exc is None else _frames_of_others(exc)
+        if exc is not None and is_framed:
+            text += _framed(_written(exc, frames, tells=tells, show=show))
         logger = _logger()
         if logger is None:
             print(text, file=sys.stderr)  # noqa: T201 - the one place that is left
         else:
+            if frames is not None:
+                logger = logger.patch(partial(place, _source_of(frames)))
             logger.opt(depth=2).error("{}", text)
     except BaseException as failure:  # a log sink that fails must not hurt a call
         if is_callers(failure):
@@ -279,12 +320,65 @@ def _attribute(handler: object, name: str) -> object:
         return None
 
 
-def _written(
+def _of(run: "Any") -> str:
+    """
+    Say of which run and request it was.
+    """
+    if run is None:
+        return ""
+    said = f" of {_short(run.kind)} {_short(run.name)}"
+    try:
+        return f"{said}, request {run.trace_hex[:6]}"
+    except Exception as failure:  # no descriptor is left to import what makes it
+        if is_callers(failure):
+            raise
+        return said
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
+
+
+def _error_line(
     exc: BaseException, *, tells: bool, show: "Callable[[str], object] | None"
+) -> str:
+    """
+    Say in one line what was raised, as it may be seen.
+    """
+    kind, said = type_of(exc), safe_str(exc) if tells else ""
+    line: object = f"{kind}: {said}" if said else kind
+    if show is not None and said:
+        line = show(line)  # type: ignore[arg-type]
+    return cut(line, _LINE) if isinstance(line, str) else kind
+
+
+def _frames_of_others(exc: BaseException) -> "TracebackType | None":
+    """
+    Give its traceback from the first frame on that is not ours; None if all are.
+    """
+    frames = traceback_of(exc)
+    while frames is not None and _is_ours(frames.tb_frame):
+        frames = frames.tb_next
+    return frames
+
+
+def _source_of(frames: "TracebackType") -> Source:
+    frame = frames.tb_frame
+    code = frame.f_code
+    return Source(_module_of(frame), code.co_name, frames.tb_lineno, code.co_filename)
+
+
+def _written(
+    exc: BaseException,
+    frames: "TracebackType | None",
+    *,
+    tells: bool,
+    show: "Callable[[str], object] | None",
 ) -> str:
     import traceback
 
-    told = traceback.TracebackException.from_exception(exc)
+    frames = frames or traceback_of(exc)
+    told = traceback.TracebackException(type(exc), exc, frames)
     if issubclass(type(exc.__context__), (StopIteration, StopAsyncIteration)):
         told.__context__ = None  # how a stream told us its end, not what went wrong
     text: object = "".join(told.format()) if tells else None
@@ -292,8 +386,8 @@ def _written(
         text = show(text)  # type: ignore[arg-type]
     if isinstance(text, str):
         return text
-    frames = "".join(traceback.format_tb(exc.__traceback__))
-    return f"{frames}{type_of(exc)}: {_UNTOLD}"
+    lines = "".join(traceback.format_tb(frames))
+    return f"{lines}{type_of(exc)}: {_UNTOLD}"
 
 
 _UNTOLD = "(what it says is left out: it may hold what is redacted)"

@@ -25,7 +25,8 @@ def support(order: str) -> str:
 class Line(logging.Formatter):  # yours: JSON, or what your log collector reads
     def format(self, record: logging.LogRecord) -> str:
         message = re.sub(r"[\d.]+ (us|ms|s)\b", "1 ms", record.getMessage())
-        return f"{record.levelname:5} {message} {record.tags}"
+        message = re.sub(r"^\w{6}", "3fa9c1", message)  # the id of the request
+        return f"{record.levelname:5} {record.funcName}:{record.lineno} {message}"
 
 
 output = logging.StreamHandler(sys.stdout)
@@ -39,18 +40,18 @@ def hide(value: object, path: object) -> object:
     return value.replace("hunter2", "***") if isinstance(value, str) else value
 
 
-with callbacks(RequestLogger(logger), redact=hide, tags=["eu"]):
+with callbacks(RequestLogger(logger), redact=hide):
     support("12")
     try:
         support("13")
     except KeyError:
         print("Sorry, we have no such order.")
-#> INFO  chain support started ['eu']
-#> INFO  tool look_up started ['eu']
-#> INFO  tool look_up ok in 1 ms ['eu']
-#> INFO  chain support ok in 1 ms ['eu']
-#> INFO  chain support started ['eu']
-#> INFO  tool look_up started ['eu']
-#> ERROR tool look_up failed in 1 ms: KeyError: 'no order 13 for ***' ['eu']
-#> INFO  chain support failed in 1 ms: KeyError from within ['eu']
+#> INFO  support:21 3fa9c1 chain support started
+#> INFO  look_up:14 3fa9c1   tool look_up started
+#> INFO  look_up:14 3fa9c1   tool look_up ok in 1 ms
+#> INFO  support:21 3fa9c1 chain support ok in 1 ms
+#> INFO  support:21 3fa9c1 chain support started
+#> INFO  look_up:14 3fa9c1   tool look_up started
+#> ERROR look_up:14 3fa9c1   tool look_up failed in 1 ms: KeyError: 'no order 13 for ***'
+#> INFO  support:21 3fa9c1 chain support failed in 1 ms: KeyError from tool look_up
 #> Sorry, we have no such order.

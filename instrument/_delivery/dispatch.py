@@ -251,7 +251,12 @@ class Delivery:
                 self._note_what_is_given(exc)
         show = self._run._audience.shows()
         _report.failed(
-            listener.handler, self._event, exc, stops=listener.raises, show=show
+            listener.handler,
+            self._event,
+            exc,
+            stops=listener.raises,
+            show=show,
+            run=self._run,
         )
         self._stop_by(listener, exc)
 

@@ -4,10 +4,10 @@
 
 import sys
 
-from instrument import _ids
 from instrument._payloads.kinds import failure_of
 from instrument._payloads.messages import get
 from instrument._payloads.redact import said_by
+from instrument._text import type_of
 from instrument.handlers._shared import amounts
 from instrument.handlers._shared.checks import checked_payload
 from instrument.handlers._shared.prices import shared_prices
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from instrument._runs.run import Run
     from instrument.handlers._shared.open_runs import Entry
+    from instrument.handlers._shared.prices import Prices
     from instrument.handlers._shared.style import Marks, Segment
 
 PAYLOAD = 120
@@ -85,20 +86,16 @@ class StdOutCallbackHandler(RunHandler):
     ) -> None:
         entry = self._terminal.open_runs.find(kwargs["run"])
         if entry is not None and entry.owner is self:
-            entry.tokens += 1
-            entry.last_ns = _ids.clock_ns()
+            entry.token()
 
     def run_ended(self, run: "Run") -> None:
         open_runs = self._terminal.open_runs
         with lock:
             entry = open_runs.ending(run, self)
-            cost_usd = self._cost_usd(run, entry)
-            if entry.is_model:
-                entry.request.totals.add(run, cost_usd)
         line = _Line(self._terminal, run, entry, self._payload)
         line.head(*_SIGNS.get(run.status, _STOPPED), "")
         line.add(f"  {amounts.duration(run.duration_s)}")
-        line.ending(cost_usd)
+        line.ending(self._prices)
         line.write()
         with lock:
             open_runs.end(run, entry)
@@ -135,14 +132,6 @@ class StdOutCallbackHandler(RunHandler):
         line.told(kind, name)
         line.payload(written)
         line.write()
-
-    def _cost_usd(self, run: "Run", entry: "Entry") -> float | None:
-        """
-        Give what a model's call cost, where it has told what it consumed.
-        """
-        if not (entry.is_model and run.usage):
-            return None
-        return self._prices.cost_usd(run)
 
 
 class _Line:
@@ -194,16 +183,16 @@ class _Line:
         is_branch = entry.is_branch
         self._inside((entry.name, entry.number) if is_branch else entry.inside)
 
-    def ending(self, cost_usd: float | None) -> None:
+    def ending(self, prices: "Prices") -> None:
         """
         Say what went wrong, what was consumed, and what came out.
         """
         run, entry = self._run, self._entry
         if run.status == "error":
             self._failure()
-        consumed = self._consumed(cost_usd)
-        if consumed:
-            self.add(f"  {consumed}")
+        wide = self._width is None or self._width >= WIDE
+        consumed = entry.consumed(run, prices, self._marks, wide=wide)
+        self.add(f"  {consumed}" if consumed else "")
         if run.status in ("cancelled", "abandoned"):
             after = f" after {amounts.counted(entry.tokens, 'token')}"
             self.add(f"  {run.status}{after if entry.tokens else ''}", "bold")
@@ -243,28 +232,16 @@ class _Line:
             self.add(f" #{number}")
 
     def _failure(self) -> None:
-        run, entry = self._run, self._entry
+        run, marks = self._run, self._marks
         error: Any = run.error
-        origins = entry.request.origins
-        kind = self._marks.shown(type(error).__qualname__)
-        self.add(f"  {kind}", "bold red")
-        if run.error_origin:
-            origins[id(error)] = f"{run.kind} {entry.name}"
-            said = counted_error(said_by(error, run._audience) or "", ERROR)
-            self.add(f": {self._marks.shown(said)}" if said else "")
-            self._is_whole = True
+        self.add(f"  {marks.shown(type_of(error))}", "bold red")
+        where = self._entry.from_where(run)
+        if where:
+            self.add(f" from {marks.cropped(marks.shown(where), 2 * NAME)}")
         else:
-            where = self._marks.shown(origins.get(id(error), "within"))
-            self.add(f" from {self._marks.cropped(where, 2 * NAME)}")
-
-    def _consumed(self, cost_usd: float | None) -> str:
-        run, entry = self._run, self._entry
-        wide = self._width is None or self._width >= WIDE
-        if entry.is_model:
-            told = [self._marks.name(entry.told_model(run))]
-            told.append(amounts.usage(run.usage, cost_usd, wide=wide))
-            return ", ".join(filter(None, told))
-        return entry.request.totals.written(wide=wide) if entry.is_first else ""
+            said = counted_error(said_by(error, run._audience) or "", ERROR)
+            self.add(f": {marks.shown(said)}" if said else "")
+            self._is_whole = True
 
     def _rate(self) -> None:
         """
@@ -298,4 +275,4 @@ def _attempt(state: "Any") -> str:
 def _error(run: "Run", exc: BaseException) -> str:
     message = said_by(exc, run._audience)
     shown = counted_error(message, ERROR) if message else ""
-    return type(exc).__qualname__ + (f": {shown}" if shown else "")
+    return type_of(exc) + (f": {shown}" if shown else "")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from loguru import logger
 
+from instrument._report import Source
 from instrument.handlers import RequestLogger
 from instrument.handlers._request_logger.log_targets import (
     LoggingTarget,
@@ -16,6 +17,7 @@ from instrument.handlers._request_logger.log_targets import (
 )
 
 plain = logging.getLogger("tests.targets")
+HERE = Source("tests", "here", 7, "here.py")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_adapters_keep_their_extras(caplog: pytest.LogCaptureFixture) -> None:
     adapter: Any = Shouting(inner, {})
 
     with caplog.at_level("INFO"):
-        target_of(adapter).write(20, "a {} %s <red>", {"kind": "tool"})
+        target_of(adapter).write(20, "a {} %s <red>", {"kind": "tool"}, HERE)
 
     (record,) = caplog.records
     assert record.getMessage() == "a {} %s <red>!"
@@ -115,10 +117,10 @@ def test_record_within_a_record() -> None:
     def sink(message: Any) -> None:
         written.append(str(message).strip())
         if len(written) < 4:
-            target.write("INFO", str(len(written)), {})
+            target.write("INFO", str(len(written)), {}, HERE)
 
     number = logger.add(sink, format="{message}", catch=False)
-    target.write("INFO", "first", {})
+    target.write("INFO", "first", {}, HERE)
     logger.remove(number)
 
     assert written == ["first", "1", "2", "3"]
@@ -138,7 +140,7 @@ def test_sink_that_raises() -> None:
     number = logger.add(sink, catch=False)
     for _ in range(2):
         with pytest.raises(OSError, match="full"):
-            target.write("INFO", "first", {})
+            target.write("INFO", "first", {}, HERE)
     logger.remove(number)
 
     assert len(written) == 2
@@ -159,7 +161,7 @@ def test_field_of_the_application(caplog: pytest.LogCaptureFixture) -> None:
     logging.setLogRecordFactory(factory)
     try:
         with caplog.at_level("INFO"):
-            target_of(plain).write(20, "a", {"trace_id": "ours", "kind": "tool"})
+            target_of(plain).write(20, "a", {"trace_id": "ours", "kind": "tool"}, HERE)
     finally:
         logging.setLogRecordFactory(made)
 
@@ -178,7 +180,7 @@ def test_filter_that_raises(caplog: pytest.LogCaptureFixture) -> None:
     plain.addFilter(broken)
     try:
         with caplog.at_level("INFO"), pytest.raises(KeyError, match="theirs"):
-            target_of(plain).write(20, "a", {"kind": "tool"})
+            target_of(plain).write(20, "a", {"kind": "tool"}, HERE)
     finally:
         plain.removeFilter(broken)
 

@@ -3,6 +3,8 @@
 """
 
 import asyncio
+import contextlib
+import functools
 import json
 import logging
 import re
@@ -32,6 +34,7 @@ plain.setLevel(1)
 FIELDS = {
     "run_id",
     "parent_run_id",
+    "trace_hex",
     "trace_id",
     "run_name",
     "kind",
@@ -43,6 +46,13 @@ FIELDS = {
     "provider",
     "usage",
 }
+
+
+def fail() -> None:
+    """
+    Fail.
+    """
+    raise ValueError("no")
 
 
 @pytest.fixture
@@ -103,9 +113,10 @@ def failed(handler: Handler, **options: Any) -> None:
 
 def in_ms(messages: list[str]) -> list[str]:
     """
-    Make durations equal.
+    Make durations and ids equal.
     """
-    return [re.sub(r"[\d.]+ (us|ms|s)\b", "1 ms", message) for message in messages]
+    equal = [re.sub(r"[\d.]+ (us|ms|s)\b", "1 ms", message) for message in messages]
+    return [re.sub(r"^[0-9a-f]{6} ", "3fa9c1 ", message) for message in equal]
 
 
 def extras_of(record: logging.LogRecord) -> dict[str, Any]:
@@ -127,10 +138,10 @@ def test_messages(
 
     told = caplog.messages if given else [it["message"] for it in records]
     assert in_ms(told) == [
-        "chain answer started",
-        "chat_model vet started",
-        "chat_model vet ok in 1 ms",
-        "chain answer ok in 1 ms",
+        "3fa9c1 chain answer started",
+        "3fa9c1   chat_model vet started",
+        "3fa9c1   chat_model vet ok in 1 ms, vet-1, 4 in, 2 out",
+        "3fa9c1 chain answer ok in 1 ms, 1 model call, 4 in, 2 out",
     ]
 
 
@@ -160,6 +171,7 @@ def test_fields(
         "run_id": str(run.id),
         "parent_run_id": str(outer.id),
         "trace_id": str(outer.id),
+        "trace_hex": outer.trace_hex,
         "run_name": "vet",
         "kind": "chat_model",
         "status": "running",
@@ -199,8 +211,8 @@ def test_error_is_logged_once(
         told = [record["message"] for record in records]
     assert levels == ["DEBUG", "DEBUG", "ERROR", "DEBUG"]
     assert in_ms(told)[2:] == [
-        "chat_model vet failed in 1 ms: ValueError: no hunter2",
-        "chain answer failed in 1 ms: ValueError from within",
+        "3fa9c1   chat_model vet failed in 1 ms, vet-1, 4 in, 2 out: ValueError: no hunter2",
+        "3fa9c1 chain answer failed in 1 ms, 1 model call, 4 in, 2 out: ValueError from chat_model vet",
     ]
     assert [it is None for it in raised] == [True, True, False, True]
     assert raised[2][0] is ValueError
@@ -221,7 +233,9 @@ def test_error_without_a_message(records: list[dict[str, Any]]) -> None:
     with callbacks(RequestLogger()), pytest.raises(KeyError):
         fails()
 
-    assert in_ms([records[-1]["message"]]) == ["chain fails failed in 1 ms: KeyError"]
+    assert in_ms([records[-1]["message"]]) == [
+        "3fa9c1 chain fails failed in 1 ms: KeyError"
+    ]
 
 
 @pytest.mark.anyio
@@ -248,7 +262,10 @@ async def test_cancelled_and_abandoned(records: list[dict[str, Any]]) -> None:
         left.close()  # type: ignore[attr-defined]
 
     ends = in_ms([records[1]["message"], records[3]["message"]])
-    assert ends == ["chain waits cancelled in 1 ms", "chain stream abandoned in 1 ms"]
+    assert ends == [
+        "3fa9c1 chain waits cancelled in 1 ms",
+        "3fa9c1 chain stream abandoned in 1 ms",
+    ]
     assert {record["level"].name for record in records} == {"INFO"}
     assert {bool(record["exception"]) for record in records} == {False}
 
@@ -302,13 +319,51 @@ def test_where_records_come_from(
     records: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
     """
-    A record says that it comes from this library, so that it can be filtered by that.
+    A record comes from the function that was decorated, or the nearest one above.
     """
-    with caplog.at_level(1), callbacks(RequestLogger(), RequestLogger(plain)):
-        model("hello")
 
-    assert records[0]["name"].startswith("instrument.handlers.")
-    assert caplog.records[0].funcName == "write"
+    class Called:
+        """
+        A decorated object.
+        """
+
+        @traced
+        @classmethod
+        def method(cls) -> None:
+            with traced("block"):
+                traced.tool(len)([1])
+
+        def __call__(self) -> None: ...
+
+    @traced
+    @functools.wraps(fail)
+    def wrapped() -> None: ...
+
+    several: list[Any] = [
+        wrapped,
+        Called.method,
+        traced("p")(functools.partial(fail)),
+        traced("c")(Called()),
+    ]
+    with caplog.at_level(1), callbacks(RequestLogger(), RequestLogger(plain)):
+        for function in several:
+            with contextlib.suppress(ValueError):
+                function()
+        with traced("alone", kind="tool"):
+            pass
+
+    names = ["fail", "method", "method", "method", "fail", "__call__", "tool"]
+    starts = [it for it in records if it["extra"]["status"] == "running"]
+    assert [it["function"] for it in starts] == names
+    assert {it["name"] for it in starts[:-1]} == {__name__}
+    assert {it["file"].path for it in starts[:-1]} == {__file__}
+    line = fail.__code__.co_firstlineno
+    assert (starts[0]["line"], starts[0]["module"]) == (line, "test_request_logger")
+    assert (starts[-1]["name"], starts[-1]["line"]) == ("instrument", 0)
+    theirs = [it for it in caplog.records if vars(it)["status"] == "running"]
+    assert [it.funcName for it in theirs] == names
+    assert [it.lineno for it in theirs] == [it["line"] for it in starts]
+    assert theirs[0].pathname == __file__
 
 
 def test_payloads_are_not_logged(
@@ -344,6 +399,58 @@ def test_payloads(payload: Any, kept: int, records: list[dict[str, Any]]) -> Non
     assert end["outputs"] == "x" * kept + f"… [{5_000 - kept} more characters]"
     assert "outputs" not in start
     assert "inputs" not in end
+
+
+def test_messages_with_payloads(records: list[dict[str, Any]]) -> None:
+    """
+    With ``payload`` a message says what went in and came out, short; the rest of a text
+    is counted, and what is usually secret masked, there and in the fields.
+    """
+
+    @traced.tool
+    def look_up(city: str, api_key: str) -> str:
+        return "x" * 30
+
+    with callbacks(RequestLogger(payload=20), metadata={"password": HIDDEN}):
+        look_up("Rome", HIDDEN)
+
+    start, end = in_ms([it["message"] for it in records])
+    assert start == "3fa9c1 tool look_up started: city='Rome', api_key=[redacted]"
+    assert end == f"3fa9c1 tool look_up ok in 1 ms: '{'x' * 20}…' + 10 characters"
+    assert HIDDEN not in str([it["extra"] for it in records])
+
+
+def test_branches_and_tokens(records: list[dict[str, Any]]) -> None:
+    """
+    Runs that are open at once have numbers, a request that was stopped says after how
+    many tokens.
+    """
+
+    @traced.llm("write")
+    def write() -> Iterator[str]:
+        yield "a"
+        yield "b"
+
+    @traced("request")
+    def request() -> Iterator[str]:
+        stream = write()
+        yield next(stream)
+        with traced.tool("beside"), traced("inner"):
+            yield next(stream)
+
+    with callbacks(RequestLogger()):
+        stream = request()
+        for _ in range(2):
+            next(stream)
+        stream.close()  # type: ignore[attr-defined]
+
+    told = in_ms([it["message"] for it in records])
+    assert told[2:4] == [
+        "3fa9c1   tool beside #2 started",
+        "3fa9c1     chain inner in beside #2 started",
+    ]
+    assert "3fa9c1 chain request abandoned in 1 ms after 2 tokens" in told
+    assert any("llm write #1 abandoned in 1 ms after 2 tokens" in it for it in told)
 
 
 def test_payloads_in_the_end(records: list[dict[str, Any]]) -> None:
@@ -400,8 +507,8 @@ def test_redactor_of_any_type(records: list[dict[str, Any]]) -> None:
     failed(RequestLogger(), capture=False)
 
     assert in_ms([records[2]["message"], records[6]["message"]]) == [
-        "chat_model vet failed in 1 ms: ValueError: 7",
-        "chat_model vet failed in 1 ms: ValueError",
+        "3fa9c1   chat_model vet failed in 1 ms, vet-1, 4 in, 2 out: ValueError: 7",
+        "3fa9c1   chat_model vet failed in 1 ms, vet-1, 4 in, 2 out: ValueError",
     ]
 
 
@@ -448,7 +555,7 @@ def test_hostile_text(evil: str, colours: bool, text: list[str]) -> None:
 
     shown = [re.sub(r"\x1b\[\d+m", "", record) for record in text]
     assert len(shown) == 2
-    assert all(record.count(" | k") == 1 for record in shown)
+    assert all(len(re.findall(r" \| [0-9a-f]{6} k", record)) == 1 for record in shown)
     assert "".join(shown).replace("\n", "").replace("…", "").isprintable()
     assert not [it for it in "".join(shown).splitlines() if it.startswith("FAKE")]
     if evil.isprintable():
@@ -492,6 +599,7 @@ def test_hostile_values(
     assert extras["usage"] == {}
     assert len(extras["inputs"]) < 5_000
     assert len(told) < 5_000
+    assert told.endswith("… + 9,999,000 characters")
 
 
 def test_other_sinks(tmp_path: Any) -> None:
@@ -533,7 +641,7 @@ def test_stream_collected_while_writing(records: list[dict[str, Any]]) -> None:
         next(held[-1])
     logger.remove(number)
 
-    assert Counter(it["message"].partition(" in ")[0] for it in records) == {
+    assert Counter(it["message"][7:].partition(" in ")[0] for it in records) == {
         "chain stream started": 2,
         "chain stream abandoned": 2,
     }
@@ -577,5 +685,5 @@ async def test_many_at_once(given: object) -> None:
     plain.removeHandler(handler)
     logger.remove(number)
 
-    counts = Counter(message.strip() for message in messages)
+    counts = Counter(message.strip()[7:] for message in messages)
     assert counts == {"chain step started": 10_000, "chain step ok": 10_000}

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from instrument import Run, _ids, callbacks, current_run, traced
+from instrument import Handler, Run, _ids, callbacks, current_run, traced
 from instrument.handlers import StdOutCallbackHandler, StreamingStdOutCallbackHandler
 from instrument.testing import predictable
 
@@ -74,13 +74,13 @@ class Stage:
         self._ids: dict[str, str] = {}
         _ids.clock_ns = lambda: self._now_ns
 
-    def request(self, key: str, id: str, *handlers: object) -> None:
+    def request(self, key: str, id: str, *handlers: Handler) -> None:
         """
         Open the block of a request, whose root's key and id these are.
         """
         self._ids[key] = id
         context = self._contexts[""] = copy_context()
-        heard = StdOutCallbackHandler(self.stream), *handlers
+        heard: tuple[Handler, ...] = StdOutCallbackHandler(self.stream), *handlers
         context.run(callbacks(*heard).__enter__)
 
     def start(

@@ -3,14 +3,18 @@ Reports of what failed: once with the traceback, then counted; never local value
 """
 
 import gc
+import re
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from loguru import logger
 
 from instrument import _report, callbacks, emit, traced
+from instrument._ids import trace_hex_of
 from instrument._report import complain, described, failed, failures
+from instrument.testing import predictable
 
 
 class Handler:
@@ -49,7 +53,11 @@ def test_report_is_framed(reports: list[str]) -> None:
         emit("told")
 
     first, *lines = reports[0].rstrip().split("\n")
-    assert first == "Handler failed at on_custom_event; the call goes on without it"
+    assert re.fullmatch(
+        "Handler failed at on_custom_event of custom told, request [0-9a-f]{6}:"
+        " ValueError: told; the call goes on without it",
+        first,
+    )
     assert all(line.startswith("  | ") for line in lines)
     assert lines[-1] == "  | ValueError: told"
 
@@ -154,9 +162,8 @@ def test_report_is_counted(reports: list[str]) -> None:
             emit("told")
 
     assert [line.strip() for line in reports[1:]] == [
-        "Handler has failed 10 times at on_custom_event",
-        "Handler has failed 100 times at on_custom_event",
-        "Handler has failed 1000 times at on_custom_event",
+        f"Handler has failed {count} times at on_custom_event, last by ValueError: told"
+        for count in ("10", "100", "1,000")
     ]
     assert failures(handler) == {"on_custom_event": 1_000}
 
@@ -254,3 +261,58 @@ def test_handler_that_cannot_be_asked(reports: list[str]) -> None:
     failed(Odd(), "on_text", KeyError("x"))
 
     assert "Odd failed at on_text" in reports[0]
+
+
+def test_report_of_a_handler() -> None:
+    """
+    A report says in its first line who failed where, of which run and request, and by
+    what; it comes from the handler's own line, and its traceback begins there.
+    """
+    records: list[Any] = []
+    sink = logger.add(lambda message: records.append(message.record), format="")
+
+    class PageSink:
+        def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+            raise KeyError("socket")
+
+    with predictable(), callbacks(PageSink()):
+        traced("weather", kind="tool")(lambda: None)()
+    logger.remove(sink)
+
+    (record,) = records
+    line = PageSink.on_tool_start.__code__.co_firstlineno + 1
+    assert (record["name"], record["function"], record["line"]) == (
+        __name__,
+        "on_tool_start",
+        line,
+    )
+    first, *rest = record["message"].splitlines()
+    name = PageSink.__qualname__
+    run = f"tool weather, request {trace_hex_of(UUID(int=7 << 76 | 2 << 62 | 1))[:6]}"
+    assert first == (
+        f"{name} failed at on_tool_start of {run}: KeyError: 'socket'; the call goes on"
+        " without it"
+    )
+    assert rest == [
+        "  | Traceback (most recent call last):",
+        f'  |   File "{__file__}", line {line}, in on_tool_start',
+        '  |     raise KeyError("socket")',
+        "  | KeyError: 'socket'",
+    ]
+
+
+def test_report_of_a_long_name(reports: list[str]) -> None:
+    """
+    A name without end, and an error without a message, take little of a line.
+    """
+
+    class Failing:
+        def on_chain_start(self, *args: Any, **kwargs: Any) -> None:
+            raise KeyError
+
+    with callbacks(Failing()):
+        traced("n" * 1_000)(lambda: None)()
+
+    first = reports[0].splitlines()[0]
+    assert f" of chain {'n' * 39}…, request " in first
+    assert first.endswith(": KeyError; the call goes on without it")

@@ -6,14 +6,18 @@ Both take the same four things, and neither formats the message.
 
 import logging
 from collections import deque
+from functools import partial
 from threading import local
 
+from instrument._report import place
 from instrument._text import safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
+
+    from instrument._report import Source
 
     Raised = tuple[type[BaseException], BaseException, TracebackType | None]
     Standard = logging.Logger | logging.LoggerAdapter[Any]
@@ -49,6 +53,7 @@ class LoguruTarget:
         level: "Any",
         message: str,
         fields: "dict[str, Any]",
+        source: "Source",
         raised: "Raised | None" = None,
     ) -> None:
         """
@@ -59,15 +64,15 @@ class LoguruTarget:
         """
         waiting = self._here.__dict__
         if "records" in waiting:
-            waiting["records"].append((level, message, fields, raised))
+            waiting["records"].append((level, message, fields, source, raised))
             return
-        waiting["records"] = records = deque([(level, message, fields, raised)])
+        waiting["records"] = records = deque([(level, message, fields, source, raised)])
         try:
             while records:
-                level, message, fields, raised = records.popleft()
+                level, message, fields, source, raised = records.popleft()
                 # opt() also turns off what the logger given was set to: colours, lazy
                 logger = self._logger.bind(**fields).opt(exception=raised)
-                logger.log(level, message)
+                logger.patch(partial(place, source)).log(level, message)
         finally:
             del waiting["records"]
 
@@ -97,27 +102,32 @@ class LoggingTarget:
         level: "Any",
         message: str,
         fields: "dict[str, Any]",
+        source: "Source",
         raised: "Raised | None" = None,
     ) -> None:
         """
         Write a record, with *fields* as its attributes.
         """
         logger = self._logger
+        if not logger.isEnabledFor(level):
+            return
         given: Any = {"exc_info": raised, "extra": fields}
         while isinstance(logger, logging.LoggerAdapter):
             message, given = logger.process(message, {**given})
             given["extra"] = {**(given.get("extra") or {}), **fields}
             logger = logger.logger
+        place = logger.name, level, source.file, source.line, message, ()
+        raised, fields = given["exc_info"], given["extra"]
         try:
-            logger.log(level, message, **given)
+            made = logger.makeRecord(*place, raised, source.function, fields)
         except KeyError:
-            fields = given["extra"]
             taken = vars(logging.makeLogRecord({})).keys() & fields
             if not taken:
                 raise
             # by the application's record factory: such a field stays as it made it
-            given["extra"] = {it: fields[it] for it in fields.keys() - taken}
-            logger.log(level, message, **given)
+            fields = {it: fields[it] for it in fields.keys() - taken}
+            made = logger.makeRecord(*place, raised, source.function, fields)
+        logger.handle(made)
 
 
 def target_of(logger: object) -> LoguruTarget | LoggingTarget:

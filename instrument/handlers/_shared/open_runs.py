@@ -9,6 +9,7 @@ kept of a run that has gone.
 import re
 from weakref import WeakKeyDictionary
 
+from instrument import _ids
 from instrument._payloads.event import Usage
 from instrument.handlers._shared.amounts import counted, usage
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from instrument._runs.run import Run
+    from instrument.handlers._shared.prices import Prices
+    from instrument.handlers._shared.style import Marks
 
 MODELS = ("llm", "chat_model", "embedding")
 ID = 6
@@ -92,6 +95,7 @@ class Request:
         is_told: Whether it was open together with another.
         siblings: What is open below a run, by its id.
         origins: Where an exception came from, by its id.
+        tokens: The pieces that its models have told.
     """
 
     def __init__(self, run: "Run", *, is_odd: bool) -> None:
@@ -102,6 +106,7 @@ class Request:
         self.siblings: dict[UUID, Siblings] = {}
         self.origins: dict[int, str] = {}
         self.totals = Totals()
+        self.tokens = 0
 
 
 class Entry:
@@ -160,11 +165,50 @@ class Entry:
             if not siblings.numbers:
                 self.request.siblings.pop(run.parent_id, None)
 
-    def told_model(self, run: "Run") -> str:
+    def token(self) -> None:
         """
-        Give the model to say beside the name: what answered, if that is another.
+        Note that a piece of an answer has come.
         """
-        answered = run.model if self.is_model else None
+        self.tokens += 1
+        self.request.tokens += 1
+        self.last_ns = _ids.clock_ns()
+
+    def consumed(
+        self, run: "Run", prices: "Prices", marks: "Marks", *, wide: bool
+    ) -> str:
+        """
+        Say what a model's run that has ended consumed, and which model answered; with
+        the end of a request what all of them did.
+        """
+        if not self.is_model:
+            return self.request.totals.written(wide=wide) if self.is_first else ""
+        cost_usd = prices.cost_usd(run) if run.usage else None
+        self.request.totals.add(run, cost_usd)
+        return ", ".join(
+            it
+            for it in (
+                marks.name(self._answered(run)),
+                usage(run.usage, cost_usd, wide=wide),
+            )
+            if it
+        )
+
+    def from_where(self, run: "Run") -> str:
+        """
+        Say where the error came from that a run has passed on; nothing where that is
+        the run itself.
+        """
+        known = self.request.origins
+        if run.error_origin:
+            known[id(run.error)] = f"{run.kind} {self.name}"
+            return ""
+        return known.get(id(run.error), "within")
+
+    def _answered(self, run: "Run") -> str:
+        """
+        Give the model that has answered, if it is not the one that is named.
+        """
+        answered = run.model
         if not isinstance(answered, str) or _bare(answered) == _bare(self.name):
             return ""
         return answered

@@ -118,7 +118,7 @@ def found(document: "Any") -> Found:
                 return Found(told.rstrip("/").rpartition("/")[2] or told, True)
     texts = (string(get(document, name)) for name in _TEXTS)
     text = string(document) or next(filter(None, texts), None)
-    return Found((text or type(document).__name__)[:_LONGEST_WORDS], False)
+    return Found((text or name_of(document))[:_LONGEST_WORDS], False)
 
 
 def _is_message(value: "Any") -> bool:

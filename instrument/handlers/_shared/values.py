@@ -68,46 +68,52 @@ _MORE = " more items"
 _BEGINS_JSON = frozenset('{["')
 
 
-def went_in(data: "dict[str, Any]", marks: "Marks") -> "Pieces":
+def went_in(
+    data: "dict[str, Any]", marks: "Marks", most: int | None = None
+) -> "Pieces":
     """
     Write what went into a run.
 
     Args:
         data: That of its start event: ``inputs``, ``messages``, ``prompts``, ``query``
             or ``texts``.
+        most: The characters of a text behind which the rest is counted, as in logs.
     """
-    writing = _Writing(marks)
+    writing = _Writing(marks, most)
     for name in ("messages", "prompts", "texts", "query", "inputs"):
         if name in data:
             return writing.asked(data[name], name)
     return iter(())
 
 
-def came_out(data: "dict[str, Any]", marks: "Marks") -> "Pieces":
+def came_out(
+    data: "dict[str, Any]", marks: "Marks", most: int | None = None
+) -> "Pieces":
     """
     Write what came out of a run; nothing where that is None.
 
     Args:
         data: That of its last event: ``outputs``, ``output``, ``documents``,
             ``vectors``, or a model's ``text`` and ``tool_calls``.
+        most: As for `went_in`.
     """
-    writing = _Writing(marks)
+    writing = _Writing(marks, most)
     for name in ("documents", "vectors", "outputs", "output"):
         if name in data:
             return writing.answered(data[name], name)
     return writing.answer(data.get("text"), data.get("tool_calls"))
 
 
-def input_of(run: "Run", marks: "Marks") -> "Pieces":
+def input_of(run: "Run", marks: "Marks", most: int | None = None) -> "Pieces":
     """
     Write what went into a run; nothing where no payload is told.
     """
     if not run._audience.capture:
         return iter(())
-    return went_in(run._kind.start_data(run), marks)
+    return went_in(run._kind.start_data(run), marks, most)
 
 
-def output_of(run: "Run", marks: "Marks") -> "Pieces":
+def output_of(run: "Run", marks: "Marks", most: int | None = None) -> "Pieces":
     """
     Write what came out of a run that has ended, or what there was of it.
     """
@@ -115,7 +121,7 @@ def output_of(run: "Run", marks: "Marks") -> "Pieces":
         return iter(())
     data = run._kind.end_data(run)
     is_none = run.outputs is None and not (data.get("text") or data.get("tool_calls"))
-    return iter(()) if is_none else came_out(data, marks)
+    return iter(()) if is_none else came_out(data, marks, most)
 
 
 def value(given: object, marks: "Marks") -> "Pieces":
