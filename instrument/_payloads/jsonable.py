@@ -235,10 +235,11 @@ class _Text:
     One value on its way to text, piece by piece.
     """
 
-    __slots__ = ("_left", "pieces")
+    __slots__ = ("_above", "_left", "pieces")
 
     def __init__(self, left: int) -> None:
         self._left = left
+        self._above: list[int] = []
         self.pieces: list[str] = []
 
     def write(self, value: "Any", depth: int) -> None:
@@ -255,8 +256,12 @@ class _Text:
             self._put(repr(_number(value)))
         elif depth <= 0:
             self._put(f"<{name_of(value)} nested too deep>")
+        elif id(value) in self._above:
+            self._put("{...}" if kind is dict else "[...]")
         else:
+            self._above.append(id(value))
             self._opened(value, opening_of(kind), depth - 1)
+            self._above.pop()
 
     def _put(self, piece: str) -> None:
         self._left -= len(piece)

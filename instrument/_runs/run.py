@@ -232,7 +232,7 @@ class Run(Frame):
 
     @model.setter
     def model(self, name: str | None) -> None:
-        self._model = None if name is None else as_text(name)
+        self._model = as_text(name) if issubclass(type(name), str) else None
 
     @property
     def usage(self) -> Usage:

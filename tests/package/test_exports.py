@@ -54,7 +54,7 @@ HEAVY = {
     "instrument.handlers",
     "instrument.integrations",
 }
-MODULES_LIMIT = 99
+MODULES_LIMIT = 100
 
 
 def literal_all(module: str) -> list[str] | None:

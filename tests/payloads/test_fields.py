@@ -33,7 +33,13 @@ from instrument._payloads.fields import (
     read,
     repr_of,
 )
-from instrument._payloads.jsonable import REPR_LIMIT, encoded, jsonable, text_of
+from instrument._payloads.jsonable import (
+    DEPTH_LIMIT,
+    REPR_LIMIT,
+    encoded,
+    jsonable,
+    text_of,
+)
 from instrument._payloads.redact import as_redactor, redacted
 from instrument._text import is_callers
 from instrument.testing import Recorder
@@ -358,23 +364,18 @@ def test_text_is_cut_while_it_is_made() -> None:
     """
     cyclic: list[Any] = []
     cyclic.append(cyclic)
+    nested: list[Any] = []
+    for _ in range(100):
+        nested = [nested]
 
     assert text_of(list(range(20_000)), 10) == "[0, 1, 2, 3, … 19,996 more]"
     assert text_of({"a": 1, "b": 2}, 5) == "{'a': 1, … 1 more}"
     assert text_of(Row("ada", 3), 12) == "Row(user='ada', … 1 more)"
     assert text_of(Row("ada", 3), 6) == "Row(user=''… [3 more characters], … 1 more)"
     assert text_of("x" * 30, 10) == f"{'x' * 10!r}… [20 more characters]"
-    assert text_of(cyclic, 1_000).count("[") == fields_depth()
+    assert text_of(cyclic, 1_000) == repr(cyclic)
+    assert text_of(nested, 1_000).count("[") == DEPTH_LIMIT
     assert "… " in text_of([[[]]] * 9_000, 4)
-
-
-def fields_depth() -> int:
-    """
-    Give how deep a text goes.
-    """
-    from instrument._payloads.jsonable import DEPTH_LIMIT
-
-    return DEPTH_LIMIT
 
 
 def test_shared_lists_are_bounded() -> None:

@@ -64,6 +64,7 @@ _BRACKETS: "dict[type, tuple[str, str]]" = {
     set: ("{", "}"),
     frozenset: ("{", "}"),
 }
+_MAY_BE_EMPTY = frozenset(map(id, (str, list, dict)))
 _MORE = " more items"
 _BEGINS_JSON = frozenset('{["')
 
@@ -167,7 +168,7 @@ class _Writing:
         self._most = most
 
     def asked(self, given: "Any", name: str) -> "Pieces":
-        if type(given) in (str, list, dict) and not given:
+        if id(type(given)) in _MAY_BE_EMPTY and not given:
             return iter(())
         if name in ("prompts", "texts") and _is_single(given):
             return self.value(given[0])
