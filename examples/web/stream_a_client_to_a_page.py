@@ -13,14 +13,14 @@ from websockets.asyncio.server import serve
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
-from instrument import Event, callbacks, wrap
+from instrument import callbacks, wrap
 from instrument.handlers import WebSocketHandler
 
 PAGE = b"""<!doctype html><title>Salt</title><pre id="answer"></pre><script>
 const socket = new WebSocket(location.href.replace("http", "ws"))
 socket.onopen = () => socket.send("Why is the sea salty?")
-socket.onmessage = ({data}) => answer.append(JSON.parse(data).data.token ?? "")
-</script>"""
+const show = ({token, channel}) => channel === "text" && answer.append(token)
+socket.onmessage = ({data}) => show(JSON.parse(data).data)</script>"""
 
 
 def provider(request: Any) -> Any:  # no network: this answers instead
@@ -53,7 +53,7 @@ async def main() -> None:  # to see the page, sleep in the block and open its po
         port = server.sockets[0].getsockname()[1]
         async with connect(f"ws://127.0.0.1:{port}", proxy=None) as page:
             await page.send("Why is the sea salty?")
-            print([Event.from_json(it).data.get("token") async for it in page])
+            print([json.loads(it)["data"].get("token") async for it in page])
 
 
 asyncio.run(main())

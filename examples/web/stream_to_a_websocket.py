@@ -3,12 +3,13 @@ How does a browser watch its own request while it runs?
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from instrument import Event, callbacks, traced
+from instrument import callbacks, traced
 from instrument.handlers import WebSocketHandler
 
 
@@ -27,7 +28,7 @@ async def endpoint(socket: ServerConnection) -> None:
     question = str(await socket.recv())
     async with callbacks(WebSocketHandler(socket)):  # of FastAPI or aiohttp as well
         text = await answer(question)
-    await socket.send(text)  # all events have been sent: the socket is yours again
+    await socket.send(text)  # all has been sent: the socket is yours again
 
 
 async def browse(port: int) -> None:
@@ -35,9 +36,8 @@ async def browse(port: int) -> None:
         await socket.send("the station")
         async for frame in socket:
             if frame[0] == "{":
-                event = Event.from_json(frame)
-                token = event.data.get("token")
-                print(event.event, event.name if token is None else repr(token))
+                told = json.loads(frame)
+                print(told["event"], told.get("name") or repr(told["data"]["token"]))
             else:
                 print("answer:", frame)
 

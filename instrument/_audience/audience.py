@@ -2,6 +2,8 @@
 Who hears one run, each once, and what of theirs serves each event.
 """
 
+from functools import partial
+
 from instrument import _ids, _report
 from instrument._audience.sampling import ARRIVED, incoming_of, sampled
 from instrument._payloads.redact import redacted
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
     from instrument._audience.listener import Listener
     from instrument._audience.plan import Layer
     from instrument._payloads.kinds import Kind
+
+CHANNELS = ("text", "reasoning", "tool_call")
+"""What a piece of an answer is."""
+_PIECE = "on_llm_new_token"
 
 
 class Audience:
@@ -60,7 +66,7 @@ class Audience:
         self, layers: "list[Layer]", own: "tuple[Layer, ...]", epoch: int = -1
     ) -> None:
         self.epoch = epoch
-        self._receivers: dict[str, Receivers] = {}
+        self._receivers: dict[object, Receivers] = {}
         self.voices_of: dict[str, Voices] = {}
         cut = [i for i, layer in enumerate(layers) if not layer.options.inherit]
         below = layers[cut[-1] :] if cut else layers
@@ -129,7 +135,26 @@ class Audience:
         """
         known = self._receivers.get(event)
         if known is None:
-            known = self._receivers[event] = Receivers(self.listeners, event)
+            find = partial(_serving, event=event)
+            known = self._receivers[event] = Receivers(self.listeners, find)
+        return known
+
+    def pieces(self, channel: str | None, *, is_more: bool = False) -> "Receivers":
+        """
+        Give what serves a piece of an answer.
+
+        Args:
+            channel: What it is; None for a chunk of LangChain's in which there is none:
+                its handlers hear that all the same.
+            is_more: Whether it is one more of a chunk of LangChain's, of which its
+                handlers have heard.
+        """
+        key = (channel, True) if is_more else channel
+        known = self._receivers.get(key)
+        if known is None:
+            find = partial(_piece, channel=channel, is_more=is_more)
+            made = Receivers(self.listeners, find, tells=channel is not None)
+            known = self._receivers[key] = made
         return known
 
     def voices(self, kind: "Kind") -> "Voices":
@@ -178,21 +203,45 @@ class Receivers:
     __slots__ = ("entries", "methods", "native", "typed")
 
     def __init__(
-        self, listeners: "tuple[tuple[Listener, Layer], ...]", event: str
+        self,
+        listeners: "tuple[tuple[Listener, Layer], ...]",
+        find: "Callable[[Listener], Callable[..., object] | None]",
+        *,
+        tells: bool = True,
     ) -> None:
         entries: list[tuple[Callable[..., object], Listener, Layer, bool]] = []
         self.typed = self.native = False
         for listener, layer in listeners:
-            method = _method(listener, event) or _fallback(listener, event)
+            method = find(listener)
             if method is not None:
                 entries.append((method, listener, layer, False))
                 self.typed = True
-            method = _method(listener, "on_event")
+            method = _method(listener, "on_event") if tells else None
             if method is not None:
                 entries.append((method, listener, layer, True))
                 self.native = True
         self.entries = tuple(entries)
         self.methods = tuple([entry[0] for entry in entries])
+
+
+def _serving(listener: "Listener", event: str) -> "Callable[..., object] | None":
+    return _method(listener, event) or _fallback(listener, event)
+
+
+def _piece(
+    listener: "Listener", channel: str | None, *, is_more: bool
+) -> "Callable[..., object] | None":
+    """
+    Find what serves a piece: text is for all, and a channel is told where it is asked for.
+    """
+    method = _method(listener, _PIECE)
+    if method is None or (listener.hears_chunks and is_more):
+        return None
+    if listener.hears_chunks:
+        return partial(method, channel=channel or "text")
+    if channel is not None and listener.hears_channels:
+        return partial(method, channel=channel)
+    return method if channel == "text" else None
 
 
 def _want_tokens(listeners: "Iterable[tuple[Listener, Layer]]") -> bool:

@@ -9,7 +9,7 @@ from copy import copy
 from types import BuiltinMethodType, FunctionType, MethodType
 
 from instrument import _report
-from instrument._payloads import messages as _messages
+from instrument._payloads import turns as _turns
 from instrument._state import guard_collections, unguarded
 
 TYPE_CHECKING = False
@@ -151,12 +151,29 @@ class Listener:
             _report.unread(self.handler, name, exc, tells=True)
             return None
 
+    @property
+    def hears_chunks(self) -> bool:
+        """
+        Whether it is LangChain's, and hears of all that a model says in LangChain's way.
+        """
+        return self.event is None and is_langchain(self.handler)
+
+    @property
+    def hears_channels(self) -> bool:
+        """
+        Whether it hears reasoning and calls of tools as they come, as it asks for them.
+        """
+        method = self.handler
+        if self.event is None:
+            method = self.attribute("on_llm_new_token")
+        return _names(method, "channel")
+
     def written(self, messages: "list[Any]") -> str:
         """
         Write a conversation as text, for a handler that knows text models only.
         """
         objects = langchain_objects() if is_langchain(self.handler) else None
-        text: str = (objects or _messages).written(messages)
+        text: str = (objects or _turns).written(messages)
         return text
 
     def method(self, event: str) -> "Callable[..., Any] | None":
@@ -315,8 +332,10 @@ def langchain_objects() -> "Any":
 
 
 def _without_run(method: "Callable[..., Any]") -> "Callable[..., Any]":
-    def unaware(*args: object, run: object = None, **kwargs: object) -> object:
-        return method(*args, **kwargs)
+    def unaware(
+        *args: object, run: object = None, channel: str = "text", **kwargs: object
+    ) -> object:
+        return method(*(args if channel == "text" else ("",)), **kwargs)
 
     return unaware
 
@@ -409,6 +428,23 @@ def _takes_all(function: "Callable[..., Any]", count: int) -> bool:
         return False
     bound = 1 if hasattr(function, "__self__") else 0
     return bool(code.co_flags & _TAKES_REST) or code.co_argcount - bound == count
+
+
+def _names(function: "Callable[..., Any]", name: str) -> bool:
+    """
+    Tell whether *function* has a parameter of that name.
+    """
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    if code is not None and not hasattr(function, "__wrapped__"):
+        return name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+    from inspect import signature
+
+    try:
+        parameter = signature(function).parameters.get(name)
+    except (TypeError, ValueError):  # some builtins have none
+        return False
+    return parameter is not None and parameter.kind in (1, 3)
 
 
 def _index(name: str, positional: "tuple[str, ...]") -> int | None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from instrument import _ids, _report
 from instrument._audience.listener import EVENTS
 from instrument._delivery.loops import cancellations, close_unserved
-from instrument._payloads.event import Event
+from instrument._payloads.event import TOKEN, Event
 from instrument._report import UNTOLD, is_heard, is_of_call
 from instrument._state import MUTED, set_state
 
@@ -297,7 +297,10 @@ async def _served(
 def record_of(run: "Run", event: str, data: "dict[str, Any]") -> Event:
     """
     Make the one native record of an event; it counts up the trace's ``seq``.
+
+    A token's has no tags and metadata: those of its run's start hold.
     """
+    is_token = event == TOKEN
     return Event(
         event,
         seq=run._root_run()._next_seq(),
@@ -307,8 +310,8 @@ def record_of(run: "Run", event: str, data: "dict[str, Any]") -> Event:
         parent_run_id=run.parent_id,
         kind=run.kind,
         name=run.name,
-        tags=list(run.tags),
-        metadata=run.metadata.copy(),
+        tags=None if is_token else list(run.tags),
+        metadata=None if is_token else run.metadata.copy(),
         data=data,
         run=run,
     )

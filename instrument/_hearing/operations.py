@@ -5,9 +5,9 @@ Which field holds what is data, per operation; what is left of the fields are th
 parameters, as they were given.
 """
 
-from instrument._hearing.asked_messages import messages_of
 from instrument._hearing.calls import Asked
 from instrument._payloads.messages import get
+from instrument._payloads.turns import turns_of
 from instrument._runs.opening import Recipe
 from instrument._runs.results import contained
 
@@ -62,7 +62,7 @@ class Operation:
     def _inputs(self, fields: "Mapping[str, Any]") -> "dict[str, Any]":
         given = fields.get(self.given)
         if self.kind == "chat_model":
-            given = messages_of(given, self.system and self._system(fields))
+            given = turns_of(given, self.system and self._system(fields))
         taken = (self.given, self.model, self.system)
         inputs = {_FIRST[self.kind]: given}
         for name, value in fields.items():

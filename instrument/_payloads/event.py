@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from instrument._runs.run import Run
 
 VERSION = 1
+TOKEN = "on_llm_new_token"  # noqa: S105
 _FIELDS = (
     "event",
     "seq",
@@ -133,7 +134,8 @@ class Event:
 
     ``to_json`` and ``from_json`` round-trip. ``data`` is what the event carries
     (its keys are in the guide ``examples/records``); ``run`` is the live run where
-    the event was made, None where it was read from JSON.
+    the event was made, None where it was read from JSON. A token's has no ``tags`` and
+    ``metadata``: those of its run's start hold.
     """
 
     __slots__ = (*_FIELDS, "_memo", "extra", "run", "v")
@@ -209,6 +211,9 @@ class Event:
         if type(usage) is Usage:
             data = {**data, "usage": usage.to_dict()}
         parent = self.parent_run_id
+        described: dict[str, Any] = {"tags": self.tags, "metadata": self.metadata}
+        if self.event == TOKEN and not (self.tags or self.metadata):
+            described = {}
         return {
             "v": self.v,
             "event": self.event,
@@ -219,8 +224,7 @@ class Event:
             "parent_run_id": None if parent is None else str(parent),
             "kind": self.kind,
             "name": self.name,
-            "tags": self.tags,
-            "metadata": self.metadata,
+            **described,
             "data": data,
             **self.extra,
         }
@@ -254,6 +258,8 @@ class Event:
 
     @classmethod
     def _from_fields(cls, fields: "dict[str, Any]") -> "Event":
+        if fields.get("event") == TOKEN:
+            fields = {"tags": [], "metadata": {}, **fields}
         known = {name: _checked(name, fields) for name in _FIELDS}
         made = cls(known.pop("event"), **known)
         made.extra = {

@@ -26,12 +26,14 @@ from types import (
     ModuleType,
 )
 
+from instrument._payloads.field_names import MARKS, marked, without_pydantics
+from instrument._payloads.turns import as_turn
 from instrument._state import muted
 from instrument._text import bases_of, cut, is_callers, names_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import Any
 
     Pairs = list[tuple[Any, Any]]
@@ -152,7 +154,7 @@ class Opening:
         Find by what names a class tells its fields.
         """
         for base in bases:
-            for mark, find in _MARKS.items():
+            for mark, find in MARKS.items():
                 if mark in names_in(base) and (mark == "_fields") is is_tuple:
                     try:
                         self._split = find(names_in(base)[mark])
@@ -358,63 +360,24 @@ def _whole(opening: Opening) -> None:
     opening.is_whole = True
 
 
-def _marked(names: "Iterable[str]") -> "Callable[[Any, Pairs], tuple[Pairs, Pairs]]":
+def _of_message(opening: Opening) -> None:
     """
-    Split what is held into the fields of these names, and the rest.
+    Tell a message as the turn that it is; what else it holds is looked into, not told.
     """
-    told_names = dict.fromkeys(map(str.__str__, names))
-
-    def is_told(name: object) -> bool:
-        return type(name) is str and name in told_names  # another has its own hash
-
-    def split(value: object, held: "Pairs") -> "tuple[Pairs, Pairs]":
-        found = {name: item for name, item in held if is_told(name)}
-        rest = [(name, item) for name, item in held if not is_told(name)]
-        return [(name, found[name]) for name in told_names if name in found], rest
-
-    return split
+    opening.settle(FIELDS)
+    opening._split = lambda value, held: as_turn(value, without_pydantics(held))
 
 
-def _dataclass_names(found: "Any") -> "Any":
-    return _marked([name for name, field in dict.items(found) if field.repr])
+def _of_document(opening: Opening) -> None:
+    opening.settle(FIELDS)
+    split = marked(("page_content", "metadata"))
+    opening._split = lambda value, held: split(value, without_pydantics(held))
 
 
-def _attrs_names(found: "Any") -> "Any":
-    return _marked([field.name for field in found if field.repr is not False])
+def _of_slots(opening: Opening) -> None:
+    opening.settle(FIELDS)
 
 
-def _pydantic_names(found: "Any") -> "Any":
-    known = dict.items(found)
-    names = [n for n, field in known if getattr(field, "repr", True) is not False]
-    split_named = _marked(names)
-
-    def split(value: object, held: "Pairs") -> "tuple[Pairs, Pairs]":
-        told, rest = split_named(value, held)
-        extra = [item for name, item in rest if name == "__pydantic_extra__"]
-        if extra and type(extra[0]) is dict:
-            told = [*told, *extra[0].items()]
-        # what validation keeps for itself, neither shown nor asked for
-        rest = [(n, item) for n, item in rest if not str(n).startswith("__pydantic_")]
-        return told, rest
-
-    return split
-
-
-def _tuple_names(found: "Any") -> "Any":
-    names = [str.__str__(name) for name in tuple.__iter__(found)]
-
-    def split(value: "Any", held: "Pairs") -> "tuple[Pairs, Pairs]":
-        return list(zip(names, tuple.__iter__(value), strict=False)), held
-
-    return split
-
-
-_MARKS: "dict[str, Callable[[Any], Any]]" = {
-    "__pydantic_fields__": _pydantic_names,
-    "__dataclass_fields__": _dataclass_names,
-    "__attrs_attrs__": _attrs_names,
-    "_fields": _tuple_names,
-}
 _VIEWS: "tuple[Any, ...]" = tuple(
     type(view({})) for view in (dict.keys, dict.values, dict.items)
 )
@@ -468,6 +431,9 @@ _LATER: "dict[tuple[str, str], Row]" = {
     ("array", "array"): _told_as(VALUE, _count, asks=True),
     ("enum", "Enum"): _of_enum,
     ("functools", "partial"): _whole,
+    ("langchain_core.messages.base", "BaseMessage"): _of_message,
+    ("langchain_core.documents.base", "Document"): _of_document,
+    ("langgraph.types", "Send"): _of_slots,
     ("_collections_abc", "Mapping"): _asked,
     ("_thread", "lock"): Opening.bare,
     ("_thread", "LockType"): Opening.bare,

@@ -24,9 +24,9 @@ from instrument._payloads.messages import (
     has,
     is_listed,
     items,
-    message_data,
 )
 from instrument._payloads.redact import redacted
+from instrument._payloads.turns import turns_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,7 +115,10 @@ class Tool(Kind):
         only = next(iter(inputs.values())) if _single(inputs) else None
         is_text = issubclass(type(only), str)
         text = only if is_text else text_of(inputs, _INPUT_STR)
-        return ({"name": run.name}, text), {"inputs": inputs}
+        named = {"name": run.name}
+        if run._description:
+            named["description"] = run._description
+        return (named, text), {"inputs": inputs}
 
     def end_data(self, run: "Run") -> "dict[str, Any]":
         return {"output": run.outputs}
@@ -250,7 +253,7 @@ class ChatModel(Llm):
     def start_data(self, run: "Run") -> "dict[str, Any]":
         messages = run.inputs
         if type(messages) is list:
-            messages = [message_data(message) for message in messages]
+            messages = turns_of(messages)
         return {"messages": messages, **_model_data(run)}
 
 

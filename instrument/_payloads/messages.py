@@ -179,27 +179,6 @@ def content_text(content: object) -> str:
     return "".join(string(it) or string(get(it, "text")) or "" for it in items(content))
 
 
-def message_data(message: object) -> "dict[str, Any]":
-    """
-    Write one message as ``{role, content, tool_calls?, tool_call_id?}``.
-    """
-    if issubclass(type(message), str):
-        return {"role": "user", "content": message}
-    pair = items(message)
-    if len(pair) == 2 and (role := string(pair[0])):  # noqa: PLR2004 - (role, content)
-        return {"role": ROLES.get(role, role), "content": pair[1]}
-    role = string(get(message, "role")) or string(get(message, "type"))
-    if role is None:
-        return {"role": "unknown", "content": message}
-    data = {"role": ROLES.get(role, role), "content": get(message, "content")}
-    calls, answered = get(message, "tool_calls"), string(get(message, "tool_call_id"))
-    if issubclass(type(calls), list) and items(calls):
-        data["tool_calls"] = [call_data(call) for call in items(calls)]
-    if answered is not None:
-        data["tool_call_id"] = answered
-    return data
-
-
 def call_data(call: object) -> "Any":
     """
     Write a tool call as ``{id, name, arguments}``; one of no known shape stays as it is.
@@ -212,7 +191,11 @@ def call_data(call: object) -> "Any":
                 "name": get(holder, "name"),
                 "arguments": read_arguments(arguments),
             }
-    return call
+    custom = get(call, "custom")  # a tool whose input is text
+    if custom is None:
+        return call
+    said = get(custom, "input")
+    return {"id": get(call, "id"), "name": get(custom, "name"), "arguments": said}
 
 
 def read_arguments(told: object) -> object:
@@ -237,18 +220,6 @@ def document_data(document: object) -> object:
     if not issubclass(type(content), str) or issubclass(type(document), dict):
         return document
     return {"page_content": content, "metadata": get(document, "metadata")}
-
-
-def written(messages: "list[Any]") -> str:
-    """
-    Write a conversation as text, a line a message, for handlers of text models.
-    """
-    lines = []
-    for message in messages:
-        data = message_data(message)
-        text = content_text(data["content"])
-        lines.append(f"{data['role'].capitalize()}: {text}")
-    return "\n".join(lines)
 
 
 def _in_class(kind: type, name: str) -> "Any":

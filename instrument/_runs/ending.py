@@ -351,10 +351,7 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
     kind = run._kind
     run.error = _without_frames(exc)
     run.error_origin = _is_origin(exc, run)
-    if run._inner is not None:
-        from instrument._runs.merging import take_inner
-
-        take_inner(run, run._inner)
+    run._take_partial()
     receivers = run._audience.receivers(kind.error)
     if not receivers.entries:
         return None

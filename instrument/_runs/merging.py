@@ -85,18 +85,6 @@ def _is_heard_by_more(outer: "Run") -> bool:
     return len(state._plan.settle().listeners) > len(outer._audience.listeners)
 
 
-def take_inner(run: "Run", inner: Answer) -> None:
-    """
-    Have a run that failed tell what the call inside it was told.
-    """
-    answer = run._read_answer()
-    if answer is None:
-        answer = inner
-    else:
-        answer.complete(inner)
-    run._answered(answer)
-
-
 class Inner:
     """
     A call that is part of *outer*, which ends by itself, and with its own result.

@@ -17,7 +17,8 @@ from instrument._runs.results import (
     contained,
     take_inputs,
 )
-from instrument._state import MUTED, Frame, get_state, mutely, set_state
+from instrument._runs.tokens import atell, tell
+from instrument._state import MUTED, Frame, get_state, mutely
 from instrument._text import type_of
 
 TYPE_CHECKING = False
@@ -77,6 +78,7 @@ class Run(Frame):
     _open_children = 0  # as far as a framework tells of them
     _first_token_ns: int | None = None
     _model: str | None = None
+    _description: str | None = None  # a tool's
     _usage = Usage()
     _answer: "Answer | Unread | None" = None
 
@@ -286,33 +288,12 @@ class Run(Frame):
         Tell a piece of a model's answer: ``on_llm_new_token``.
 
         Args:
-            text: Its text.
+            text: What it says.
             chunk: The provider's own object.
-            channel: ``text``, ``reasoning`` or ``tool_call``.
+            channel: ``text``, ``reasoning`` or ``tool_call``; only handlers that name a
+                parameter ``channel``, `on_event` and LangChain's hear the last two.
         """
-        state = get_state()
-        try:
-            rest = self._token(text, chunk, channel)
-            if rest is not None:
-                rest.now()
-            set_state(state)
-        except BaseException:
-            set_state(state)
-            raise
-
-    def _token_after(
-        self,
-        count: int,
-        answer: object,
-        text: str,
-        chunk: object,
-        exc: BaseException | None = None,
-    ) -> None:
-        """
-        Go on with a token behind the first *count* handlers, who have heard it; the
-        last of them returned *answer*, or at the next one, of whom that is, came *exc*.
-        """
-        self._token_delivery(text, chunk, "text").go_on(count, answer, exc)
+        tell(self, text, chunk, channel)
 
     def _atoken(
         self, text: str, chunk: object = None, channel: str = "text"
@@ -320,20 +301,7 @@ class Run(Frame):
         """
         The same in async code: what it returns is to be awaited, if it is not None.
         """
-        state = get_state()
-        pending = None
-        try:
-            rest = self._token(text, chunk, channel)
-            waiting = None if rest is None else rest.step()
-            if rest is not None and waiting is not None:
-                pending = rest.later_from(state, waiting)
-            elif rest is not None:
-                rest.now()
-            set_state(state)
-        except BaseException:
-            set_state(state)
-            raise
-        return pending
+        return atell(self, text, chunk, channel)
 
     def text(self, text: str) -> None:
         """
@@ -405,6 +373,17 @@ class Run(Frame):
             self._answered(answer)
         return answer
 
+    def _take_partial(self) -> None:
+        """
+        Take what a model had told until it failed, itself or to the call inside it.
+        """
+        inner = self._inner
+        answer = self._read_answer() or inner
+        if answer is not None:
+            if inner is not None and answer is not inner:
+                answer.complete(inner)
+            self._answered(answer)
+
     def _take(self) -> None:
         """
         Bind the inputs, as handlers may see them.
@@ -429,44 +408,6 @@ class Run(Frame):
         if audience.redactors:
             value = redacted(value, audience.redactors, (name,))
         return contained(value)
-
-    def _token(self, text: str, chunk: object, channel: str) -> Delivery | None:
-        """
-        Tell a token to those who answer at once; give what is left to do.
-        """
-        if self._ended_ns is not None:
-            return None
-        if type(text) is not str:
-            text = as_text(text)
-        if self._first_token_ns is None:
-            self._first_token_ns = _ids.clock_ns()
-        receivers = self._audience.receivers("on_llm_new_token")
-        if not receivers.entries or get_state() is MUTED:
-            return None
-        more: dict[str, int] = {}
-        if not self._audience.shows_all:
-            if channel == "tool_call":  # half of a JSON text, of which no name is known
-                more, text = {"length": len(text)}, ""
-            text, chunk = as_text(self._cleared(text, "token")), None
-        return self._token_delivery(text, chunk, channel, **more)
-
-    def _token_delivery(
-        self, text: str, chunk: object, channel: str, **more: int
-    ) -> Delivery:
-        audience = self._audience
-        receivers = audience.receivers("on_llm_new_token")
-        kwargs = {
-            "chunk": chunk,
-            "run_id": self.id,
-            "parent_run_id": self.parent_id,
-            "tags": list(self.tags) if audience.tags or self._added else [],
-            "run": self,
-        }
-        data = {"token": text, "channel": channel, **more}
-        set_state(MUTED)
-        return Delivery(
-            self, "on_llm_new_token", receivers, (text,), lambda _: data, kwargs
-        )
 
     def _tell(
         self,

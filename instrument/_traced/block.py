@@ -166,7 +166,7 @@ class Block:
             message = 'a traced block needs a name: with traced("rerank"): ...'
             raise TypeError(message)
         has_inputs = keywords.inputs is not None and keywords.inputs is not False
-        kind, facts = keywords.kind or "chain", keywords.facts()
+        kind, facts = keywords.kind or "chain", keywords.facts(None)
         recipe = Recipe(keywords.name, kind, facts, keywords.outputs, is_named=True)
         call: Any = (self, (), {}, None) if has_inputs else None
         run = open_run(recipe, keywords.layers("call"), call)

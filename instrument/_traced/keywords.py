@@ -65,13 +65,14 @@ class Keywords:
         made.callbacks = (*(inner.callbacks or ()), *(self.callbacks or ()))
         return made
 
-    def facts(self) -> "dict[str, Any] | None":
+    def facts(self, target: object) -> "dict[str, Any] | None":
         """
-        Give the attributes that each run begins with.
+        Give the attributes that each run of *target* begins with.
         """
         facts = {
             "_model": self.model,
             "provider": self.provider,
+            "_description": _described(target) if self.kind == "tool" else None,
         }
         return {name: fact for name, fact in facts.items() if fact is not None} or None
 
@@ -83,6 +84,21 @@ class Keywords:
             return ()
         options = constructed(self.callbacks, self.tags, self.metadata)
         return (Layer(options, rank),)
+
+
+def _described(target: "Any") -> str | None:
+    """
+    Give the docstring of a function, without its indentation.
+    """
+    doc = getattr(getattr(target, "func", target), "__doc__", None)  # of a partial
+    if type(doc) is not str or not doc.strip():
+        return None
+    first, *rest = doc.expandtabs().splitlines()
+    margins = [len(line) - len(line.lstrip()) for line in rest if line.strip()]
+    margin = min(margins, default=0)
+    return "\n".join(
+        [first.lstrip(), *[line[margin:].rstrip() for line in rest]]
+    ).strip()
 
 
 def handlers(value: object) -> "tuple[Any, ...]":

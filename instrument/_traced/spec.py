@@ -71,7 +71,7 @@ class Spec:
         self.recipe = Recipe(
             self.name,
             keywords.kind or "chain",
-            keywords.facts(),
+            keywords.facts(target),
             keywords.outputs,
             is_named=True,
             source=target,

@@ -11,6 +11,7 @@ from instrument._report import UNTOLD
 from instrument._runs.ending import afail, afinish, discard, fail, finish
 from instrument._runs.results import guarded, outputs_of
 from instrument._runs.starting import astart, start
+from instrument._runs.tokens import atell, tell, tell_after
 from instrument._state import MUTED, leave, set_state
 
 TYPE_CHECKING = False
@@ -97,7 +98,7 @@ class Stream(Body):
         if not self._is_model:
             return self._keep if self._keeps else super().tell()
         audience = self._run._audience
-        receivers = audience.receivers("on_llm_new_token")
+        receivers = audience.pieces("text")
         if self._read is None and audience.shows_all and not receivers.native:
             return self._teller(receivers)
         return self._token
@@ -107,7 +108,7 @@ class Stream(Body):
 
     def _each(self, tokens: "Sequence[Token]", chunk: object) -> None:
         for text, channel in tokens:
-            self._run.token(text, chunk, channel)
+            tell(self._run, text, chunk, channel)
 
     def _teller(self, receivers: "Receivers") -> "Callable[[Any], None]":
         """
@@ -126,7 +127,7 @@ class Stream(Body):
                 keep(text)
             else:
                 tokens = tokens_of(chunk)
-                if len(tokens) != 1:  # none, or rarely several
+                if len(tokens) != 1 or tokens[0][1] != "text":  # none, or rarely others
                     self._each(tokens, chunk)
                     return
                 text = tokens[0][0]
@@ -148,10 +149,10 @@ class Stream(Body):
                         break
                     count, result = count + 1, UNTOLD
             except BaseException as exc:
-                run._token_after(count, result, text, chunk, exc)
+                tell_after(run, count, result, text, chunk, exc)
                 return
             if result is not UNTOLD:
-                run._token_after(count + 1, result, text, chunk)
+                tell_after(run, count + 1, result, text, chunk)
 
         return tell
 
@@ -162,7 +163,7 @@ class Stream(Body):
         if self._is_model:
             tokens = self._tokens_of(value)
             if len(tokens) == 1:
-                return self._run._atoken(tokens[0][0], value, tokens[0][1])
+                return atell(self._run, tokens[0][0], value, tokens[0][1])
             return self._atokens(tokens, value) if tokens else None
         if self._keeps:
             self._keep(value)
@@ -170,7 +171,7 @@ class Stream(Body):
 
     async def _atokens(self, tokens: "Sequence[Token]", chunk: object) -> None:
         for text, channel in tokens:
-            pending = self._run._atoken(text, chunk, channel)
+            pending = atell(self._run, text, chunk, channel)
             if pending is not None:
                 await pending
 

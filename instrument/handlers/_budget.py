@@ -132,7 +132,9 @@ class BudgetHandler(RunHandler):
                 account.calls += 1
                 self._calls[run] = _Call(account)
 
-    def on_llm_new_token(self, token: str, **kwargs: "Any") -> None:
+    def on_llm_new_token(
+        self, token: str, *, channel: str = "text", **kwargs: "Any"
+    ) -> None:
         run = kwargs["run"]
         call = self._calls.get(run)
         if call is None:  # it was refused, and its body went on all the same

@@ -11,7 +11,7 @@ from instrument._delivery.loops import in_trio, running_loop
 from instrument._forks import fork_lock
 from instrument._state import DISABLED
 from instrument._text import safe_repr
-from instrument.handlers._shared.checks import checked_size
+from instrument.handlers._shared.checks import checked_channels, checked_size
 from instrument.handlers._shared.waiters import ThreadWaiter, task_waiter
 
 if TYPE_CHECKING:
@@ -44,8 +44,9 @@ class TokenStream(BaseCallbackHandler, Generic[Item]):
 
     Args:
         only: The name of the runs to hear, or one of their tags; or several.
-        events: True for every `Event`, instead of the tokens as text. Pieces of
-            reasoning and of tool calls are tokens too: `event.data["channel"]`.
+        events: True for every `Event`, instead of the tokens as text.
+        channels: Which tokens: ``text``, ``reasoning``, ``tool_call``. Of events there
+            are all: `event.data["channel"]` tells which a token's is.
         maxsize: The most items that wait here; more are dropped.
 
     Attributes:
@@ -64,6 +65,7 @@ class TokenStream(BaseCallbackHandler, Generic[Item]):
         only: "str | Iterable[str] | None" = None,
         *,
         events: Literal[False] = False,
+        channels: "Iterable[str]" = ("text",),
         maxsize: int = 100_000,
     ) -> None: ...
 
@@ -81,8 +83,10 @@ class TokenStream(BaseCallbackHandler, Generic[Item]):
         only: "str | Iterable[str] | None" = None,
         *,
         events: bool = False,
+        channels: "Iterable[str]" = ("text",),
         maxsize: int = 100_000,
     ) -> None:
+        self._channels = checked_channels("TokenStream(channels=...)", channels)
         self._only = _checked_only(only)
         self._maxsize = checked_size("TokenStream(maxsize=...)", maxsize)
         self._items: deque[Item] = deque()
@@ -96,8 +100,11 @@ class TokenStream(BaseCallbackHandler, Generic[Item]):
         else:
             self.on_event = None  # type: ignore[assignment]
 
-    def on_llm_new_token(self, token: str, **kwargs: "Any") -> None:
-        self._put(token, kwargs["run"])
+    def on_llm_new_token(
+        self, token: str, *, channel: str = "text", **kwargs: "Any"
+    ) -> None:
+        if channel in self._channels:
+            self._put(token, kwargs["run"])
 
     def on_event(self, event: "Event", **kwargs: "Any") -> None:
         self._put(event, kwargs["run"])

@@ -3,6 +3,7 @@ What may be given as a handler, and what is said of what may not.
 """
 
 from functools import partial
+from inspect import getdoc
 from types import SimpleNamespace
 from typing import Any, get_args
 from unittest.mock import MagicMock
@@ -110,7 +111,8 @@ def test_magic_mock() -> None:
     with callbacks(mock):
         traced.tool(work)()
 
-    assert mock.on_tool_start.call_args.args == ({"name": "work"}, "{}")
+    described = {"name": "work", "description": getdoc(work)}
+    assert mock.on_tool_start.call_args.args == (described, "{}")
     assert mock.on_tool_end.call_args.args == ("done",)
     assert mock.on_event.call_count == 2
     assert mock.flush.call_count == 1

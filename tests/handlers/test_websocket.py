@@ -1,5 +1,5 @@
 """
-`WebSocketHandler`: every event as a JSON text frame, over real sockets.
+`WebSocketHandler`: what happens as JSON text frames, over real sockets.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from websockets.asyncio.server import serve  # noqa: E402
 from websockets.exceptions import ConnectionClosed  # noqa: E402
 
 Endpoint = Callable[[Any], Any]
+all_events = functools.partial(WebSocketHandler, payload="all")
 Serving = Callable[[Endpoint], AbstractAsyncContextManager[int]]
 
 
@@ -211,7 +212,7 @@ async def test_frames(serving: Serving) -> None:
     recorder = Recorder()
 
     async def endpoint(socket: Any) -> None:
-        async with callbacks(WebSocketHandler(socket), recorder):
+        async with callbacks(all_events(socket), recorder):
             await answer("a", "ü\ud800\x1b[2J\r\n")
         names = ("send_text", "send_str", "send")
         send = next(getattr(socket, name) for name in names if hasattr(socket, name))
@@ -237,7 +238,7 @@ async def test_client_that_leaves(serving: Serving, reports: list[str]) -> None:
     results: list[str] = []
 
     async def endpoint(socket: Any) -> None:
-        handler = WebSocketHandler(socket)
+        handler = all_events(socket)
         handlers.append(handler)
         async with callbacks(handler):
             await answer("a")
@@ -269,7 +270,7 @@ async def test_client_that_stalls(serving: Serving, reports: list[str]) -> None:
     results: list[str] = []
 
     async def endpoint(socket: Any) -> None:
-        handler = WebSocketHandler(socket, maxsize=1, timeout_s=0.2)
+        handler = all_events(socket, maxsize=1, timeout_s=0.2)
         async with callbacks(handler):
             while not handler.closed:
                 await answer("b" * 900_000)
@@ -292,7 +293,7 @@ async def test_slow_client_holds_up() -> None:
     Under policy ``block`` the run goes on when there is place, and no frame is lost.
     """
     socket = SlowSocket()
-    handler = WebSocketHandler(socket, maxsize=2)
+    handler = all_events(socket, maxsize=2)
 
     async with callbacks(handler):
         task = asyncio.create_task(answer(*"abcdef"))
@@ -315,7 +316,7 @@ async def test_cancelled_while_held_up() -> None:
     """
     tasks = asyncio.all_tasks()
     socket = SlowSocket()
-    handler = WebSocketHandler(socket, maxsize=1)
+    handler = all_events(socket, maxsize=1)
 
     async with callbacks(handler):
         task = asyncio.create_task(answer(*"abc"))
@@ -340,7 +341,7 @@ async def test_cancelled_request() -> None:
     ready = asyncio.Event()
 
     async def endpoint() -> None:
-        async with callbacks(WebSocketHandler(socket)):
+        async with callbacks(all_events(socket)):
             with traced("request"):
                 ready.set()
                 await asyncio.Event().wait()
@@ -364,7 +365,7 @@ async def test_drop() -> None:
     Under policy ``drop`` tokens that find no place are dropped; ends are not.
     """
     socket = SlowSocket()
-    handler = WebSocketHandler(socket, maxsize=4, policy="drop")
+    handler = all_events(socket, maxsize=4, policy="drop")
 
     async with callbacks(handler):
         await answer(*"abcdefgh")
@@ -384,7 +385,7 @@ async def test_drop_is_bounded() -> None:
     Other events find no place either when twice maxsize wait.
     """
     socket = SlowSocket()
-    handler = WebSocketHandler(socket, maxsize=1, policy="drop")
+    handler = all_events(socket, maxsize=1, policy="drop")
 
     async with callbacks(handler):
         for _ in range(10):
@@ -401,7 +402,7 @@ async def test_sync_code_on_the_loop() -> None:
     Sync code on the socket's loop cannot wait: what is beyond the bounds is dropped.
     """
     socket = Socket()
-    handler = WebSocketHandler(socket, maxsize=10)
+    handler = all_events(socket, maxsize=10)
 
     async with callbacks(handler):
         with traced("model", kind="llm") as run:
@@ -419,7 +420,7 @@ async def test_thread_waits() -> None:
     Sync code in another thread waits for place, and its block until all is sent.
     """
     socket = SlowSocket()
-    handler = WebSocketHandler(socket, maxsize=2)
+    handler = all_events(socket, maxsize=2)
     sent: list[int] = []
 
     def elsewhere() -> None:
@@ -447,7 +448,7 @@ async def test_thread_gives_up(blocked: str, reports: list[str]) -> None:
     tasks = asyncio.all_tasks()
     socket = SlowSocket()
     maxsize = 1 if blocked == "put" else 100
-    handler = WebSocketHandler(socket, maxsize=maxsize, timeout_s=0.05)
+    handler = all_events(socket, maxsize=maxsize, timeout_s=0.05)
 
     def elsewhere() -> str:
         with callbacks(handler):
@@ -473,7 +474,7 @@ async def test_leaving_gives_up(reports: list[str]) -> None:
         await asyncio.sleep(0.15)
 
     socket.send_text = send_slowly  # type: ignore[method-assign]
-    handler = WebSocketHandler(socket, timeout_s=0.2)
+    handler = all_events(socket, timeout_s=0.2)
     async with callbacks(handler):
         await answer(*"abcdef")
     await asyncio.sleep(0)
@@ -484,20 +485,6 @@ async def test_leaving_gives_up(reports: list[str]) -> None:
     assert len(reports) == 1
 
 
-@pytest.mark.anyio
-async def test_tokens() -> None:
-    """
-    With payload="tokens" there are frames of tokens only, native ones.
-    """
-    socket = Socket()
-
-    async with callbacks(WebSocketHandler(socket, payload="tokens")):
-        await answer("a", "b")
-
-    assert {event.event for event in socket.events} == {"on_llm_new_token"}
-    assert socket.tokens == ["a", "b"]
-
-
 def test_sync_block_at_the_end_of_a_loop() -> None:
     """
     A plain block on the loop's thread does not wait: the loop's end does.
@@ -506,7 +493,7 @@ def test_sync_block_at_the_end_of_a_loop() -> None:
 
     async def main() -> None:
         sockets.append(Socket())
-        with callbacks(WebSocketHandler(sockets[0])):
+        with callbacks(all_events(sockets[0])):
             await answer("a")
             work()
 
@@ -521,7 +508,7 @@ def test_stalled_at_the_end_of_a_loop(reports: list[str]) -> None:
     """
 
     async def main() -> None:
-        with callbacks(WebSocketHandler(SlowSocket(), timeout_s=0.05)):
+        with callbacks(all_events(SlowSocket(), timeout_s=0.05)):
             await answer(*"abc")
             await asyncio.sleep(0)
 
@@ -534,7 +521,7 @@ def test_failures_at_once(reports: list[str]) -> None:
     """
     Of two who find at once that the client has gone, one reports it.
     """
-    handler = WebSocketHandler(SyncSocket())
+    handler = all_events(SyncSocket())
 
     for _ in range(2):
         handler._outbox._fail(ConnectionResetError())
@@ -548,7 +535,7 @@ def test_closed_loop() -> None:
     """
 
     async def make() -> WebSocketHandler:
-        return WebSocketHandler(Socket(), maxsize=1)
+        return all_events(Socket(), maxsize=1)
 
     handler = asyncio.run(make())
     with callbacks(handler):
@@ -566,7 +553,7 @@ def test_loop_closed_in_mid_request(recwarn: pytest.WarningsRecorder) -> None:
     loop = asyncio.new_event_loop()
 
     async def main() -> WebSocketHandler:
-        handler = WebSocketHandler(Socket(), maxsize=1)
+        handler = all_events(Socket(), maxsize=1)
         with callbacks(handler):
             work()
         return handler
@@ -592,7 +579,7 @@ async def test_other_loop() -> None:
     Async code on another loop sends to the socket's.
     """
     socket = SlowSocket()
-    handler = WebSocketHandler(socket, maxsize=1)
+    handler = all_events(socket, maxsize=1)
 
     async def elsewhere() -> str:
         async with callbacks(handler):
@@ -612,7 +599,7 @@ async def test_block_of_another_loop(reports: list[str]) -> None:
     Async code on another loop is held up on the block's own.
     """
     socket = SlowSocket()
-    handler = WebSocketHandler(socket, maxsize=1)
+    handler = all_events(socket, maxsize=1)
 
     async with callbacks(handler):
         elsewhere = bind(lambda: asyncio.run(answer(*"abc")))
@@ -635,7 +622,7 @@ def test_loop_met_at_the_end() -> None:
         async def send(self, frame: str) -> None:
             frames.append(frame)
 
-    handler = WebSocketHandler(Async())
+    handler = all_events(Async())
 
     async def main() -> None:
         async with callbacks(handler):
@@ -658,7 +645,7 @@ def test_made_before_the_loop() -> None:
                 sockets.append(Socket())
             await sockets[0].send_text(frame)
 
-    handler = WebSocketHandler(Late())
+    handler = all_events(Late())
     asyncio.run(callbacks(handler)(answer)("a"))
 
     assert sockets[0].tokens == ["a"]
@@ -672,7 +659,7 @@ def test_no_loop(reports: list[str]) -> None:
     class Async:
         async def send(self, frame: str) -> None: ...
 
-    with callbacks(WebSocketHandler(Async(), maxsize=1)):
+    with callbacks(all_events(Async(), maxsize=1)):
         for _ in range(5):
             work()
 
@@ -699,7 +686,7 @@ def test_plain_function_with_an_awaitable(answer: Any, reports: list[str]) -> No
         def send(self, frame: str) -> Any:
             return answer()
 
-    with callbacks(WebSocketHandler(Odd())):
+    with callbacks(all_events(Odd())):
         work()
 
     assert len(reports) == 1
@@ -718,7 +705,7 @@ async def test_plain_function_on_a_loop() -> None:
             frames.append(frame)
             return asyncio.sleep(0) if len(frames) % 2 else None
 
-    async with callbacks(WebSocketHandler(Plain())):
+    async with callbacks(all_events(Plain())):
         await answer("a")
 
     assert len(frames) == 5
@@ -735,7 +722,7 @@ def test_sync_socket(fails: bool, reports: list[str]) -> None:
     handlers: list[WebSocketHandler] = []
 
     def endpoint(socket: Any) -> None:
-        handlers.append(WebSocketHandler(socket))
+        handlers.append(all_events(socket))
         if fails:
             socket.close()
         with callbacks(handlers[0]):
@@ -765,7 +752,7 @@ def test_sync_socket_on_a_loop() -> None:
     class Plain:
         send = staticmethod(sent.append)
 
-    asyncio.run(callbacks(WebSocketHandler(Plain()))(answer)("a"))
+    asyncio.run(callbacks(all_events(Plain()))(answer)("a"))
 
     assert len(sent) == 5
 
@@ -776,7 +763,7 @@ async def test_fork(monkeypatch: pytest.MonkeyPatch, reports: list[str]) -> None
     A forked child sends nothing: the socket is its parent's.
     """
     socket = Socket()
-    handler = WebSocketHandler(socket)
+    handler = all_events(socket)
 
     with monkeypatch.context() as child:
         child.setattr(_loops.Forks, "count", _loops.Forks.count + 1)
@@ -793,7 +780,7 @@ def test_fork_with_sync_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     socket's ``send`` is a plain function.
     """
     frames: list[str] = []
-    handler = WebSocketHandler(SimpleNamespace(send=frames.append))
+    handler = all_events(SimpleNamespace(send=frames.append))
 
     with callbacks(handler):
         work()
@@ -811,7 +798,7 @@ async def test_abandoned_stream() -> None:
     """
     socket = SlowSocket()
 
-    async with callbacks(WebSocketHandler(socket, maxsize=2)):
+    async with callbacks(all_events(socket, maxsize=2)):
         generator = given("a", "b")
         next(generator)
         del generator
@@ -846,7 +833,7 @@ def test_sync_socket_reentered() -> None:
     with callbacks(recorder):
         work()
     event = recorder.events[0]
-    handler = WebSocketHandler(Reentered())
+    handler = all_events(Reentered())
     handler.on_event(event)
 
     assert sent == ["begins", "ends"] * 2
@@ -866,7 +853,7 @@ async def test_trio(fails: bool, reports: list[str]) -> None:
     handlers: list[WebSocketHandler] = []
 
     async def endpoint(socket: Any) -> None:
-        handlers.append(WebSocketHandler(socket))
+        handlers.append(all_events(socket))
         if fails:
             await socket.aclose()
         async with callbacks(handlers[0]):
@@ -903,7 +890,7 @@ async def test_hostile_payload(reports: list[str]) -> None:
     texts = ["\x1b[2J", "{}", "<red>", "\r\n", "\ud800", "x" * 10_000_000]
     socket = Socket()
 
-    async with callbacks(WebSocketHandler(socket)):
+    async with callbacks(all_events(socket)):
         traced(lambda value: value)([*texts, cyclic])
 
     whole = "".join(socket.frames)
@@ -926,7 +913,7 @@ async def test_secrets() -> None:
 
     socket = Socket()
 
-    async with callbacks(WebSocketHandler(socket), redact=["user"]):
+    async with callbacks(all_events(socket), redact=["user"]):
         log_in("ada", "enigma")
 
     assert len(socket.frames) == 2
@@ -945,7 +932,7 @@ async def test_send_is_not_heard() -> None:
         async def send(self, frame: str) -> None:
             frames.append(frame)
 
-    async with callbacks(WebSocketHandler(Traced()), recorder):
+    async with callbacks(all_events(Traced()), recorder):
         await answer("a")
 
     assert len(frames) == len(recorder.events) == 5
@@ -957,7 +944,7 @@ async def test_many_at_once() -> None:
     10,000 runs in 50 threads and 500 tasks at once: every event arrives, once.
     """
     socket = Socket()
-    handler = WebSocketHandler(socket, maxsize=10)
+    handler = all_events(socket, maxsize=10)
 
     def hundred() -> None:
         for number in range(100):

@@ -111,7 +111,7 @@ def test_responses() -> None:
     assert text == [BE_BRIEF, HI]
     assert whole == [
         HI,
-        {"role": "reasoning", "content": {"type": "reasoning", "summary": []}},
+        {"role": "assistant", "content": [{"type": "reasoning", "summary": []}]},
         ASKS,
         ANSWER,
     ]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instrument import Event, Usage, callbacks, traced
+from instrument import Event, Usage, callbacks, current_run, traced
 from instrument.exceptions import EventFormatError, InstrumentError
 from instrument.testing import Recorder, predictable
 
@@ -105,6 +105,24 @@ def test_any_line_is_read_or_refused(text: "str | bytes") -> None:
     """
     with pytest.raises(EventFormatError):
         Event.from_json(text)
+
+
+def test_tokens_are_small() -> None:
+    """
+    A token's record has no tags and metadata, which its run's start has told.
+    """
+    recorder = Recorder()
+    with callbacks(recorder, tags=["t"], metadata={"user": "ada"}):
+        traced.llm(lambda: current_run().token("a"))()
+
+    (token,) = [it for it in recorder.events if it.event == "on_llm_new_token"]
+    written = token.to_json()
+
+    assert not {"tags", "metadata"} & json.loads(written).keys()
+    assert Event.from_json(written) == token
+    old = {**json.loads(written), "tags": ["t"], "metadata": {"user": "ada"}}
+    read = Event.from_json(json.dumps(old))
+    assert (read.tags, read.to_dict()["metadata"]) == (["t"], {"user": "ada"})
 
 
 def test_unknown_field_is_kept() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from instrument._payloads.messages import message_data, written
+from instrument._payloads.turns import turns_in, written
 
 
 def as_object(value: Any) -> Any:
@@ -64,7 +64,7 @@ def test_messages(message: Any, data: dict[str, Any]) -> None:
     """
     A message of any shape becomes role, content and tool calls.
     """
-    assert message_data(message) == data
+    assert turns_in(message) == [data]
 
 
 def test_conversation_as_text() -> None:

@@ -4,6 +4,7 @@ What each kind of run tells its handlers: the arguments of every event.
 
 from collections.abc import Awaitable, Callable, Iterator
 from functools import wraps
+from inspect import getdoc
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -90,7 +91,8 @@ async def test_start_arguments(
 
     (serialized, told), kwargs = typed.heard[event]
     run = kwargs.pop("run")
-    assert serialized == {"name": "ask"}
+    described = {"description": getdoc(ask)} if kind == "tool" else {}
+    assert serialized == {"name": "ask", **described}
     assert told == payload
     assert isinstance(run, Run)
     assert kwargs == {

@@ -593,7 +593,7 @@ def test_pieces_of_tool_calls() -> None:
     recorder = Recorder()
     chunks: list[Any] = []
 
-    def hear(token: str, chunk: Any) -> None:
+    def hear(token: str, chunk: Any, channel: str) -> None:
         chunks.append((token, chunk))
 
     scope = callbacks(recorder, on_llm_new_token=hear, redact=["password"])

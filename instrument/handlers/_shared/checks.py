@@ -2,6 +2,14 @@
 Check the bounds that a handler is given: an error at once, that names the cure.
 """
 
+from collections.abc import Iterable
+
+from instrument._audience.audience import CHANNELS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 def checked_size(what: str, value: object) -> int:
     """
@@ -35,6 +43,25 @@ def checked_seconds(what: str, value: object) -> float:
         message = f"{what} is more than 0 seconds and finite, not {value!r}."
         raise ValueError(message)
     return float(value)
+
+
+def checked_channels(what: str, value: object) -> "frozenset[str]":
+    """
+    Give *value* as channels of an answer.
+
+    Raises:
+        TypeError: If it is no list of strings.
+        ValueError: If there is none in it, or another.
+    """
+    try:
+        channels: frozenset[Any] = frozenset(value)  # type: ignore[call-overload]
+    except TypeError:
+        channels = frozenset()
+    if channels and not isinstance(value, str) and channels.issubset(CHANNELS):
+        return channels
+    message = f"{what} is a list of some of {', '.join(CHANNELS)}, not {value!r}."
+    is_list = isinstance(value, Iterable) and not isinstance(value, str)
+    raise (ValueError if is_list else TypeError)(message)
 
 
 def checked_choice(what: str, value: object, *choices: str) -> str:

@@ -12,9 +12,9 @@ from instrument._payloads.messages import (
     is_dict,
     is_listed,
     items,
-    message_data,
     string,
 )
+from instrument._payloads.turns import turns_in
 from instrument.handlers._shared.amounts import size
 
 TYPE_CHECKING = False
@@ -66,7 +66,7 @@ def read_message(message: "Any") -> Said:
     """
     Read one message.
     """
-    data = message_data(message)
+    data = turns_in(message)[-1]
     content = get(message, "parts") if data["content"] is None else data["content"]
     parts: list[str] = []
     calls = [call for call in data.get("tool_calls", ()) if is_dict(call)]

@@ -57,3 +57,7 @@ class Wrapped(Listener):
     @property
     def flushes(self) -> bool:
         return self._inner.flushes
+
+    @property
+    def hears_channels(self) -> bool:
+        return self._inner.hears_channels

@@ -70,7 +70,9 @@ class TreeHandler(RunHandler):
             facts = run.id, run.parent_id, top, run.kind, run.name, run._started_ns
             display.tell(self._forest.start, *facts)
 
-    def on_llm_new_token(self, token: str, **kwargs: "Any") -> None:
+    def on_llm_new_token(
+        self, token: str, *, channel: str = "text", **kwargs: "Any"
+    ) -> None:
         run = kwargs["run"]
         if self._display is not None:
             self._display.tell(self._forest.token, run.id, run._first_token_ns)

@@ -1,5 +1,5 @@
 """
-`WebSocketHandler`: every event as a JSON text frame, to whoever watches a request.
+`WebSocketHandler`: what happens, a JSON text frame each, to whoever watches a request.
 """
 
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +11,7 @@ from instrument.handlers._shared.checks import (
     checked_seconds,
     checked_size,
 )
+from instrument.handlers._shared.page import told_to_page
 from instrument.handlers._websocket.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _METHODS = ("send_text", "send_str", "send")  # Starlette's `send` takes ASGI me
 
 class WebSocketHandler(BaseCallbackHandler):
     """
-    Send every event of a request to a WebSocket, one `Event` as JSON a text frame.
+    Send to a WebSocket what happens in a request, one text frame of JSON each time.
 
     The socket is one of Starlette or FastAPI, aiohttp, or ``websockets``: whatever has
     ``send_text``, ``send_str`` or ``send``. Make the handler where the socket's loop
@@ -41,8 +42,11 @@ class WebSocketHandler(BaseCallbackHandler):
 
     Args:
         websocket: An open socket.
-        payload: ``all`` events, or ``tokens`` only: then it is for the application to
-            tell the client that the answer is complete.
+        payload: ``tokens`` is for a page: pieces of text and reasoning; starts and ends
+            with name, kind, ids, status, duration, usage, finish reason and a model's
+            text; type and message of errors; events of the application's own, whole.
+            Never prompts, arguments or results of tools, other outputs, tags, metadata.
+            ``all`` sends each `Event` as it is, with all of these.
         maxsize: How many frames wait for a slow client.
         policy: What a full queue does. ``block`` has the run wait; sync code on the
             socket's own loop cannot, and drops what is beyond twice *maxsize*.
@@ -61,15 +65,15 @@ class WebSocketHandler(BaseCallbackHandler):
         self,
         websocket: object,
         *,
-        payload: Literal["all", "tokens"] = "all",
+        payload: Literal["all", "tokens"] = "tokens",
         maxsize: int = 1_000,
         policy: Literal["block", "drop"] = "block",
         timeout_s: float = 30.0,
     ) -> None:
         name = "WebSocketHandler({}=...)".format
-        payload_ = checked_choice(name("payload"), payload, "all", "tokens")
+        payload_ = checked_choice(name("payload"), payload, "tokens", "all")
         policy_ = checked_choice(name("policy"), policy, "block", "drop")
-        self._tokens_only = payload_ == "tokens"
+        self._write = told_to_page if payload_ == "tokens" else _whole
         self._outbox = Outbox(
             self,
             _send_of(websocket),
@@ -93,10 +97,11 @@ class WebSocketHandler(BaseCallbackHandler):
         return self._outbox.dropped
 
     def on_event(self, event: "Event", **kwargs: "Any") -> "Awaitable[None] | None":
-        is_token = event.event == "on_llm_new_token"
-        if self._outbox.closed or (self._tokens_only and not is_token):
+        frame = None if self._outbox.closed else self._write(event)
+        if frame is None:
             return None
-        return self._outbox.put(event.to_json(), is_expendable=is_token)
+        is_token = event.event == "on_llm_new_token"
+        return self._outbox.put(frame, is_expendable=is_token)
 
     def flush(self) -> None:
         """
@@ -109,6 +114,10 @@ class WebSocketHandler(BaseCallbackHandler):
         Wait until what is queued is sent.
         """
         await self._outbox.aflush()
+
+
+def _whole(event: "Event") -> str | None:
+    return event.to_json()
 
 
 def _send_of(websocket: object) -> "Callable[[str], Any]":

@@ -11,8 +11,8 @@ from asyncio import _get_running_loop
 from langchain_core.callbacks.base import BaseCallbackHandler
 
 from instrument._audience import seen_by_langchain as _seen
-from instrument._payloads.messages import content_text
 from instrument._runs.ending import afail, afinish, fail, finish
+from instrument._runs.tokens import atell, atell_all, tell, tell_all
 from instrument.integrations.langchain import _open_runs
 from instrument.integrations.langchain._bridge_methods import (
     DONE,
@@ -26,7 +26,7 @@ from instrument.integrations.langchain._given_handlers import (
     has_been_asked,
     pass_over,
 )
-from instrument.integrations.langchain._kinds import known_later
+from instrument.integrations.langchain._kinds import known_later, said
 from instrument.integrations.langchain._open_runs import (
     end_below,
     finish_stream,
@@ -64,15 +64,18 @@ def on_llm_new_token(
     token: "Any", *, chunk: object = None, run_id: "UUID", **told: "Any"
 ) -> "Act | None":
     """
-    Tell a token; a content block without text is none.
+    Tell the pieces of a chunk; of one without any, LangChain's own handlers alone.
     """
     run = _open_runs.open_runs.get(run_id)
-    text = content_text(token)
-    if run is None or not text:
+    if run is None:
         return None
-    if run._audience.shows_all:
-        _open_runs.entry_of(run).texts.append(text)
-    return run.token, run._atoken, text, chunk
+    pieces = said(_open_runs.entry_of(run).answer, token, chunk)
+    if len(pieces) > 1:
+        return tell_all, atell_all, run, pieces, chunk
+    text, channel = pieces[0] if pieces else ("", None)
+    if channel is None and not run._audience.shows_all:
+        return None
+    return tell, atell, run, text, chunk, channel
 
 
 class EndMethod(Method):

@@ -6,7 +6,7 @@ may keep it takes 30 us a result: its objects are slow to say that they lack an 
 """
 
 from instrument._payloads import kinds as _payload
-from instrument._payloads.answers import Answer, usage_of
+from instrument._payloads.answers import Answer, take, usage_of
 from instrument._payloads.messages import content_text
 from instrument._payloads.redact import redacted
 from instrument._runs.opening import Recipe
@@ -20,11 +20,12 @@ from instrument.integrations.langchain._told_as_chains import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from langchain_core.outputs import LLMResult
 
+    from instrument._payloads.answers.answer import Token
     from instrument._payloads.kinds import Args
     from instrument._runs.run import Run
 
@@ -61,6 +62,16 @@ def answer_of(result: "LLMResult") -> Answer:
     reason = _first((told, info, output), ("finish_reason", "stop_reason"))
     answer.finish_reason = _string(reason)
     return answer
+
+
+def said(answer: Answer, token: object, chunk: "Any") -> "Sequence[Token]":
+    """
+    Add what a chunk of a stream says to *answer*, and give its pieces.
+    """
+    message = getattr(chunk, "message", None)
+    if message is None:
+        return answer.said(content_text(token))
+    return take(answer, message)
 
 
 def _first(holders: "tuple[Mapping[str, Any], ...]", names: tuple[str, ...]) -> "Any":
@@ -126,7 +137,7 @@ class _Model(_Original):
         metadata: "FrameworkLayer | None",
     ) -> None:
         entry = run._entry
-        entry.original, entry.texts = (serialized, keywords), []
+        entry.original, entry.answer = (serialized, keywords), Answer()
         inputs = run._inputs
         if self.is_chat:  # it tells one conversation at a time
             inputs = inputs[0] if inputs else []
@@ -223,7 +234,7 @@ class _ModelToldAsChain(ToldAsChain):
         metadata: "FrameworkLayer | None",
     ) -> None:
         super().note(run, serialized, keywords, metadata)
-        run._entry.texts = []
+        run._entry.answer = Answer()
         run._inputs = self.said(run._inputs)
         _name(run, metadata)
 

@@ -6,8 +6,8 @@ messages, results and documents. What is LangChain's already stays as it is.
 from inspect import iscoroutine
 
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
-from langchain_core.messages.utils import convert_to_messages, get_buffer_string
+from langchain_core.messages import BaseMessage
+from langchain_core.messages.utils import get_buffer_string
 from langchain_core.outputs import (
     ChatGeneration,
     ChatGenerationChunk,
@@ -19,8 +19,13 @@ from langchain_core.tracers.stdout import FunctionCallbackHandler
 
 from instrument._payloads.answers import LLMResult as OwnResult
 from instrument._payloads.jsonable import text_of
-from instrument._payloads.messages import get, is_listed, items, message_data
-from instrument._text import is_callers
+from instrument._payloads.messages import content_text, get, is_listed, items
+from instrument.integrations.langchain._messages import (
+    MOST_TEXT,
+    answer_of,
+    chunk_of,
+    messages_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,9 +35,6 @@ if TYPE_CHECKING:
     from instrument._runs.run import Run
 
     Method = Callable[..., Any]
-
-_MOST_TEXT = 10_000
-"""The most characters that stand for a value that is no message or document."""
 
 
 def translated(event: str, method: "Method") -> "Method":
@@ -60,7 +62,11 @@ def written(messages: "list[Any]") -> str:
     """
     Write a conversation as LangChain does for handlers of text models.
     """
-    return get_buffer_string([_message(each) for each in messages])
+    return get_buffer_string(_conversation(messages))
+
+
+def _conversation(messages: "list[Any]") -> "list[BaseMessage]":
+    return [message for each in messages for message in messages_of(each)]
 
 
 def _or_as_text(method: "Method", handler: "Any") -> "Method":
@@ -102,17 +108,26 @@ def _without_inputs(method: "Method") -> "Method":
 
 def _chat_start(run: "Run", args: "Any", kwargs: "Any") -> "Any":
     serialized, messages = args
-    return (serialized, [[_message(each) for each in messages[0]]]), kwargs
+    return (serialized, [_conversation(messages[0])]), kwargs
 
 
 def _token(run: "Run", args: "Any", kwargs: "Any") -> "Any":
-    chunks = (GenerationChunk, ChatGenerationChunk)
-    if not issubclass(type(kwargs.get("chunk")), chunks):
-        chunk: GenerationChunk | ChatGenerationChunk = GenerationChunk(text=args[0])
-        if run.kind == "chat_model":
-            chunk = ChatGenerationChunk(message=AIMessageChunk(content=args[0]))
-        kwargs = {**kwargs, "chunk": chunk}
-    return args, kwargs
+    channel = kwargs.pop("channel")
+    chunk = kwargs.get("chunk")
+    if issubclass(type(chunk), ChatGenerationChunk):  # of all that it says at once
+        return (content_text(chunk.message.content),), kwargs
+    if issubclass(type(chunk), GenerationChunk):
+        return args, kwargs
+    text = args[0] if channel == "text" else ""
+    if run.kind != "chat_model":
+        made: Any = GenerationChunk(text=text)
+    elif channel == "tool_call" and not run._audience.shows_all:
+        made = None
+    else:
+        told = run._read_answer()
+        calls = [] if told is None else told.tool_calls
+        made = ChatGenerationChunk(message=chunk_of(args[0], channel, calls))
+    return (text,), {**kwargs, "chunk": made}
 
 
 def _llm_end(run: "Run", args: "Any", kwargs: "Any") -> "Any":
@@ -139,26 +154,12 @@ _TRANSLATED: "dict[str, Callable[..., Any]]" = {
 }
 
 
-def _message(given: object) -> BaseMessage:
-    if issubclass(type(given), BaseMessage):
-        return given  # type: ignore[return-value]
-    converts = issubclass(type(given), (str, dict, tuple, list))  # it asks what it gets
-    try:
-        if converts:
-            return convert_to_messages([given])[0]  # type: ignore[list-item]
-    except BaseException as exc:  # of a shape or role that LangChain does not know
-        if is_callers(exc):
-            raise
-    content = message_data(given)["content"]
-    is_text = issubclass(type(content), str)
-    return HumanMessage(content if is_text else text_of(given, _MOST_TEXT))
-
-
 def _result(run: "Run", given: "Any") -> "Any":
     if not issubclass(type(given), OwnResult):
         return given
     generations = [
-        [_generation(run, each) for each in row] for row in given.generations
+        [_generation(run, each, is_first=not (i or j)) for j, each in enumerate(row)]
+        for i, row in enumerate(given.generations)
     ]
     return LLMResult(generations=generations, llm_output=_llm_output(run, given))
 
@@ -178,16 +179,22 @@ def _llm_output(run: "Run", given: OwnResult) -> "dict[str, Any]":
     return {**given.llm_output, "token_usage": counts}
 
 
-def _generation(run: "Run", given: "Any") -> Generation:
+def _generation(run: "Run", given: "Any", *, is_first: bool) -> Generation:
+    """
+    Make LangChain's of one answer; what is known besides is of the first.
+    """
     info = given.generation_info
     if issubclass(type(given.message), BaseMessage):
         return ChatGeneration(message=given.message, generation_info=info)
     if run.kind != "chat_model":
         return Generation(text=given.text, generation_info=info)
     told = {"model_name": run.model, "model_provider": run.provider, **(info or {})}
-    message = AIMessage(
-        content=given.text,
-        usage_metadata=_usage(run),
+    data = run._kind.end_data(run) if is_first else {}
+    calls = [*data.get("tool_calls", ()), *data.get("server_tool_calls", ())]
+    message = answer_of(
+        {**data, "tool_calls": calls, "content": given.text},
+        id=data.get("response_id"),
+        usage_metadata=_usage(run) if is_first else None,
         response_metadata={name: value for name, value in told.items() if value},
     )
     return ChatGeneration(message=message, generation_info=info)
@@ -224,6 +231,6 @@ def _document(given: object) -> "Any":
     is_text = issubclass(type(content), str)
     metadata = get(given, "metadata")
     return Document(
-        str.__str__(content) if is_text else text_of(content, _MOST_TEXT),
+        str.__str__(content) if is_text else text_of(content, MOST_TEXT),
         metadata=metadata if type(metadata) is dict else {},
     )

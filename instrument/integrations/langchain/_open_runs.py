@@ -72,7 +72,7 @@ class Entry:
         original: What it told of the object and by keyword, for its own handlers.
         inputs: What it told as a chain's, of a run that is none.
         input_str: A tool's input, as it writes it.
-        texts: What a model has said so far.
+        answer: What a model has said so far.
     """
 
     task: object
@@ -80,9 +80,9 @@ class Entry:
     original: "tuple[Any, dict[str, Any]]"
     inputs: "Any"
     input_str: str
-    texts: list[str]
+    answer: Answer
 
-    __slots__ = ("beside", "input_str", "inputs", "original", "task", "texts")
+    __slots__ = ("answer", "beside", "input_str", "inputs", "original", "task")
 
 
 def task_here(loop: "Loop") -> object:
@@ -338,10 +338,10 @@ def take_partial(run: "Run", response: "Any") -> None:
     """
     Keep what a model had said until it failed; LangChain may lack the last token.
     """
-    run._answer = Answer() if response is None else answer_of(response)
-    text = "".join(entry_of(run).texts)
-    if len(text) > len(run._answer.text):
-        run._answer.text = text
+    told = Answer() if response is None else answer_of(response)
+    heard = entry_of(run).answer
+    is_more = len(told.text) > len(heard.text)
+    run._answer = told if is_more else heard
     run._take_outputs(run._answer.text or None)
 
 

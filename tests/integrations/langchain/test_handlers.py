@@ -25,6 +25,7 @@ from langchain_core.language_models import FakeListChatModel, GenericFakeChatMod
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
+    ChatMessage,
     HumanMessage,
     SystemMessage,
 )
@@ -192,7 +193,8 @@ def test_messages() -> None:
 
     (((_, [first]), _), ((_, [second]), _)) = told.of("on_chat_model_start")
     assert first == [SystemMessage("Be brief."), HumanMessage("Where?")]
-    assert second == [HumanMessage("Once"), HumanMessage("plain"), HumanMessage("real")]
+    once = ChatMessage(role="narrator", content="Once")
+    assert second == [once, HumanMessage("plain"), HumanMessage("real")]
 
 
 def test_results() -> None:

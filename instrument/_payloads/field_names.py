@@ -1,0 +1,75 @@
+"""
+By what names a class tells its fields: dataclasses, classes of attrs, pydantic models,
+named tuples.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    Pairs = list[tuple[Any, Any]]
+
+
+def marked(names: "Iterable[str]") -> "Callable[[Any, Pairs], tuple[Pairs, Pairs]]":
+    """
+    Split what is held into the fields of these names, and the rest.
+    """
+    told_names = dict.fromkeys(map(str.__str__, names))
+
+    def is_told(name: object) -> bool:
+        return type(name) is str and name in told_names  # another has its own hash
+
+    def split(value: object, held: "Pairs") -> "tuple[Pairs, Pairs]":
+        found = {name: item for name, item in held if is_told(name)}
+        rest = [(name, item) for name, item in held if not is_told(name)]
+        return [(name, found[name]) for name in told_names if name in found], rest
+
+    return split
+
+
+def _dataclass_names(found: "Any") -> "Any":
+    return marked([name for name, field in dict.items(found) if field.repr])
+
+
+def _attrs_names(found: "Any") -> "Any":
+    return marked([field.name for field in found if field.repr is not False])
+
+
+def _pydantic_names(found: "Any") -> "Any":
+    known = dict.items(found)
+    names = [n for n, field in known if getattr(field, "repr", True) is not False]
+    split_named = marked(names)
+
+    def split(value: object, held: "Pairs") -> "tuple[Pairs, Pairs]":
+        told, rest = split_named(value, held)
+        extra = [item for name, item in rest if name == "__pydantic_extra__"]
+        if extra and type(extra[0]) is dict:
+            told = [*told, *extra[0].items()]
+        return told, without_pydantics(rest)
+
+    return split
+
+
+def without_pydantics(held: "Pairs") -> "Pairs":
+    """
+    Leave out what validation keeps for itself, which is neither shown nor asked for.
+    """
+    return [it for it in held if not str(it[0]).startswith("__pydantic_")]
+
+
+def _tuple_names(found: "Any") -> "Any":
+    names = [str.__str__(name) for name in tuple.__iter__(found)]
+
+    def split(value: "Any", held: "Pairs") -> "tuple[Pairs, Pairs]":
+        return list(zip(names, tuple.__iter__(value), strict=False)), held
+
+    return split
+
+
+MARKS: "dict[str, Callable[[Any], Any]]" = {
+    "__pydantic_fields__": _pydantic_names,
+    "__dataclass_fields__": _dataclass_names,
+    "__attrs_attrs__": _attrs_names,
+    "_fields": _tuple_names,
+}

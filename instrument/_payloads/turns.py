@@ -1,0 +1,300 @@
+"""
+Write the messages of any provider, and of LangChain, in one shape: a turn.
+
+A turn is ``{role, content, tool_calls?, tool_call_id?, name?, reasoning?, is_error?}``.
+The role is ``system``, ``developer``, ``user``, ``assistant`` or ``tool``; the content is
+text where it is nothing but text, else the provider's own blocks; a call of a tool is
+``{id, name, arguments}``; the result of one has the role ``tool``.
+"""
+
+from instrument._payloads.messages import (
+    ROLES,
+    call_data,
+    content_text,
+    get,
+    is_listed,
+    items,
+    read_arguments,
+    string,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Turn = dict[str, Any]
+
+_UNKNOWN = "unknown"
+_IN_TURN = ("content", "tool_calls", "invalid_tool_calls", "artifact")
+_PLAIN = 2  # fields: a role and a content
+_OWN = ("system", "developer", "user", "assistant", "tool")
+_ROLES = {
+    **{role: role for role in _OWN},
+    **ROLES,
+    "model": "assistant",  # Google's word
+    "function": "tool",  # an old one
+    "HumanMessageChunk": "user",
+    "SystemMessageChunk": "system",
+    "ToolMessageChunk": "tool",
+}
+_TEXTS = ("text", "input_text", "output_text", None)
+
+_CALLS = {  # where a block holds a call, and how its fields are named there
+    "toolUse": ("toolUseId", "name", "input"),
+    "function_call": ("id", "name", "args"),
+    "functionCall": ("id", "name", "args"),
+}
+_RESULTS = {
+    "toolResult": ("toolUseId", "content"),
+    "function_response": ("id", "response"),
+    "functionResponse": ("id", "response"),
+}
+_CALL_ITEMS = {  # of Responses: these the caller runs, the others the provider
+    "function_call": ("call_id", "name", "arguments"),
+    "custom_tool_call": ("call_id", "name", "input"),
+}
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "tool_plan")
+
+
+def turns_of(given: object, system: object = None) -> "list[Turn]":
+    """
+    Write a conversation: text, one message, or a list of them, under a system prompt.
+    """
+    said = _content(system)
+    is_said = said is not None and not (type(said) is str and not said)
+    turns = [{"role": "system", "content": said}] if is_said else []
+    for message in items(given) if is_listed(given) else [given]:
+        if type(message) is dict and len(message) == _PLAIN:
+            role, content = message.get("role"), message.get("content")
+            if type(role) is type(content) is str:  # as most are
+                turns.append({"role": _ROLES.get(role, role), "content": content})
+                continue
+        turns += turns_in(message)
+    return turns
+
+
+def turns_in(message: object) -> "list[Turn]":
+    """
+    Write one message; with the results of tools it holds more than one turn.
+    """
+    if issubclass(type(message), str):
+        return [{"role": "user", "content": message}]
+    pair = items(message)
+    if len(pair) == _PLAIN and (role := string(pair[0])):
+        return [{"role": _ROLES.get(role, role), "content": pair[1]}]
+    role = string(get(message, "role"))
+    if role == _UNKNOWN:
+        return [{"role": role, "content": get(message, "content")}]
+    if role is not None:
+        return _turns(message, role)
+    kind = string(get(message, "type"))
+    if kind is not None and kind in _ROLES:
+        return _turns(message, kind)
+    return [_item(message, kind)] if kind is not None else _part(message)
+
+
+def as_turn(
+    message: object, held: "list[tuple[Any, Any]]"
+) -> "tuple[list[tuple[Any, Any]], list[tuple[Any, Any]]]":
+    """
+    Part what a message of LangChain's holds into its turn, and what is told by none.
+    """
+    fields = {name: item for name, item in held if type(name) is str}
+    kind = string(fields.get("type")) or _UNKNOWN
+    turns = _turns(message, string(fields.get("role")) or kind)
+    turn = turns[0]
+    if len(turns) > 1:  # with the results of tools
+        turn = {"role": "user", "content": fields.get("content")}
+    for name in ("artifact",) if kind != "remove" else ("id",):
+        if fields.get(name) is not None:
+            turn[name] = fields[name]
+    return list(turn.items()), [it for it in held if it[0] not in _IN_TURN]
+
+
+def written(messages: "list[Any]") -> str:
+    """
+    Write a conversation as text, a line a message, for handlers of text models.
+    """
+    return "\n".join(
+        f"{turn['role'].capitalize()}: {content_text(turn['content'])}"
+        for turn in turns_of(messages)
+    )
+
+
+def _item(item: object, kind: str) -> "Turn":
+    """
+    Write an item of Responses that has no role.
+    """
+    named = _CALL_ITEMS.get(kind)
+    if named is not None:
+        call = _call(item, named, is_text=kind == "custom_tool_call")
+        return {"role": "assistant", "content": None, "tool_calls": [call]}
+    if kind.endswith("call_output"):
+        return _result(item, ("call_id", "output"))
+    if kind == "reasoning" and (thought := _thought(item)):
+        return {"role": "assistant", "content": None, "reasoning": thought}
+    if kind == "reasoning" or kind.endswith("_call"):  # of the provider's own tools
+        return {"role": "assistant", "content": [item]}
+    if get(item, "text") is not None:
+        return {"role": "user", "content": get(item, "text")}
+    return {"role": kind, "content": [item]}
+
+
+def _part(part: object) -> "list[Turn]":
+    """
+    Write a part of Gemini's that stands where a message would.
+    """
+    results, calls, _, _ = _sorted([part])
+    if results:
+        return results
+    if calls:
+        return [{"role": "assistant", "content": None, "tool_calls": calls}]
+    text = get(part, "text")
+    return [
+        {"role": _UNKNOWN, "content": part}
+        if text is None
+        else {"role": "user", "content": text}
+    ]
+
+
+def _turns(message: object, role: str) -> "list[Turn]":
+    parts = get(message, "content")
+    parts = get(message, "parts") if parts is None else parts
+    results, calls, thoughts, rest = _sorted(parts)
+    calls = _with_those_beside(message, calls)
+    if results and not (calls or thoughts or rest):
+        return results
+    role = _ROLES.get(role, role)
+    content = _content(rest)
+    if content is None:
+        content = string(get(message, "refusal"))
+    turn: Turn = {"role": role, "content": content}
+    if calls:
+        turn["tool_calls"] = calls
+    if role == "assistant":
+        thought = "".join(thoughts) or _thought_beside(message)
+        if thought:
+            turn["reasoning"] = thought
+    told = string(get(message, "tool_call_id"))
+    if told is not None:
+        turn["tool_call_id"] = told
+    return [*results, turn if role != "tool" else _about(turn, message)]
+
+
+def _with_those_beside(message: object, calls: "list[Any]") -> "list[Any]":
+    """
+    Add the calls that stand beside the content, each of which may be in it as well.
+    """
+    known = [get(call, "id") for call in calls]
+    for call in items(get(message, "tool_calls")):
+        told = call_data(call)
+        id = string(get(told, "id"))
+        if id is None or id not in known:
+            calls.append(told)
+    for call in items(get(message, "invalid_tool_calls")):  # LangChain's
+        calls.append(_call(call, ("id", "name", "args"), is_text=True))
+    old = get(message, "function_call")
+    if old is not None:
+        calls.append(_call(old, ("id", "name", "arguments")))
+    return calls
+
+
+def _thought_beside(message: object) -> str | None:
+    for holder in (message, get(message, "additional_kwargs")):
+        for name in _THOUGHTS:
+            text = string(get(holder, name))
+            if text is not None:
+                return text
+    return None
+
+
+def _sorted(parts: object) -> "tuple[list[Turn], list[Turn], list[str], Any]":
+    """
+    Part the results of tools, the calls of some, and thoughts from the rest.
+    """
+    if not is_listed(parts):
+        return [], [], [], parts
+    results, calls, thoughts, rest = [], [], [], []
+    for part in items(parts):
+        kind = string(get(part, "type"))
+        call = next((name for name in _CALLS if get(part, name) is not None), None)
+        result = next((name for name in _RESULTS if get(part, name) is not None), None)
+        if kind == "tool_use":
+            calls.append(_call(part, ("id", "name", "input")))
+        elif kind == "tool_result":
+            results.append(_result(part, ("tool_use_id", "content")))
+        elif call is not None:
+            calls.append(_call(get(part, call), _CALLS[call]))
+        elif result is not None:
+            results.append(_result(get(part, result), _RESULTS[result]))
+        elif thought := _thought(part):
+            thoughts.append(thought)
+        else:
+            rest.append(part)
+    return results, calls, thoughts, rest
+
+
+def _thought(part: object) -> str | None:
+    """
+    Give what a part tells of reasoning; None of any other.
+    """
+    if get(part, "thought") is True:
+        return string(get(part, "text")) or ""
+    kind = string(get(part, "type"))
+    held = get(get(part, "reasoningContent"), "reasoningText")
+    if held is None and kind in ("thinking", "reasoning"):
+        for name in ("thinking", "reasoning", "summary", "content"):
+            held = held or get(part, name)
+        held = held or ""
+    if held is None or issubclass(type(held), str):
+        return held  # type: ignore[no-any-return]
+    pieces = items(held) if is_listed(held) else [held]
+    return "".join(string(get(piece, "text")) or "" for piece in pieces)
+
+
+def _content(content: object) -> object:
+    """
+    Give text where the content is nothing else.
+    """
+    if content is None or issubclass(type(content), str):
+        return content
+    parts = items(get(content, "parts"))
+    is_list = issubclass(type(content), list)
+    blocks = parts or (items(content) if is_list else [content])
+    texts = [_text(block) for block in blocks]
+    return blocks if None in texts else "".join(texts) or None  # type: ignore[arg-type]
+
+
+def _text(block: object) -> str | None:
+    if issubclass(type(block), str):
+        return str.__str__(block)
+    kind = string(get(block, "type"))
+    text = get(block, "refusal" if kind == "refusal" else "text")
+    is_text = kind in (*_TEXTS, "refusal") and issubclass(type(text), str)
+    return str.__str__(text) if is_text else None
+
+
+def _call(
+    call: object, names: "tuple[str, str, str]", *, is_text: bool = False
+) -> "Turn":
+    id, name, arguments = (get(call, each) for each in names)
+    arguments = arguments if is_text else read_arguments(arguments)
+    return {"id": id, "name": name, "arguments": arguments}
+
+
+def _result(result: object, names: "tuple[str, str]") -> "Turn":
+    id, content = (get(result, each) for each in names)
+    turn = {"role": "tool", "content": _content(content), "tool_call_id": id}
+    return _about(turn, result)
+
+
+def _about(turn: "Turn", result: object) -> "Turn":
+    """
+    Add to the result of a tool its name, and whether it failed, where that is told.
+    """
+    name = string(get(result, "name")) or string(get(result, "tool_name"))
+    if name is not None:
+        turn["name"] = name
+    if get(result, "is_error") is True or string(get(result, "status")) == "error":
+        turn["is_error"] = True
+    return turn
