@@ -78,7 +78,12 @@ class BaseCallbackHandler(_seen.Seen):
         parent_run_id: "UUID | None" = None,
         **kwargs: "Any",
     ) -> "Any":
-        """Hear a piece of an answer; `chunk` is the provider's object."""
+        """
+        Hear a piece of an answer's text; `chunk` is the provider's object.
+
+        Name a parameter ``channel`` to hear the others too, and which it is: ``text``,
+        ``reasoning`` or ``tool_call``. Give it a default, for type checkers.
+        """
 
     def on_stream_event(
         self,

@@ -27,7 +27,7 @@ from types import (
 )
 
 from instrument._payloads.field_names import MARKS, marked, without_pydantics
-from instrument._payloads.turns import as_turn
+from instrument._payloads.turns import as_turn, is_sdks_message
 from instrument._state import muted
 from instrument._text import bases_of, cut, is_callers, names_in
 
@@ -115,6 +115,8 @@ class Opening:
             row(self)
         if self.told is REPR or issubclass(kind, tuple):
             self._find_names(bases, is_tuple=issubclass(kind, tuple))
+        if self.told is FIELDS and is_sdks_message(kind):
+            _of_message(self)
 
     def fields(self, value: object) -> "tuple[Pairs, Pairs]":
         """

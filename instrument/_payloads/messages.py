@@ -124,6 +124,13 @@ def model_fields(kind: type) -> "dict[str, Any] | None":
     return None
 
 
+def package_of(kind: type) -> str:
+    """
+    Give the outermost package that a class is of.
+    """
+    return (string(names_in(kind).get("__module__")) or "").partition(".")[0]
+
+
 def string(value: object) -> str | None:
     """
     Give a text that says something; None for all else. Of an enum, its value.

@@ -14,6 +14,8 @@ from instrument._payloads.messages import (
     get,
     is_listed,
     items,
+    model_fields,
+    package_of,
     read_arguments,
     string,
 )
@@ -25,7 +27,21 @@ if TYPE_CHECKING:
     Turn = dict[str, Any]
 
 _UNKNOWN = "unknown"
-_IN_TURN = ("content", "tool_calls", "invalid_tool_calls", "artifact")
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "tool_plan")
+_IN_TURN = ("content", "parts", "tool_calls", "invalid_tool_calls", "function_call")
+_BESIDE = ("role", "type", "name", "tool_name", "refusal", *_THOUGHTS)
+_SDKS = frozenset(
+    (
+        "anthropic",
+        "cohere",
+        "google",
+        "groq",
+        "mistralai",
+        "ollama",
+        "openai",
+        "together",
+    )
+)
 _PLAIN = 2  # fields: a role and a content
 _OWN = ("system", "developer", "user", "assistant", "tool")
 _ROLES = {
@@ -53,7 +69,6 @@ _CALL_ITEMS = {  # of Responses: these the caller runs, the others the provider
     "function_call": ("call_id", "name", "arguments"),
     "custom_tool_call": ("call_id", "name", "input"),
 }
-_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "tool_plan")
 
 
 def turns_of(given: object, system: object = None) -> "list[Turn]":
@@ -97,7 +112,7 @@ def as_turn(
     message: object, held: "list[tuple[Any, Any]]"
 ) -> "tuple[list[tuple[Any, Any]], list[tuple[Any, Any]]]":
     """
-    Part what a message of LangChain's holds into its turn, and what is told by none.
+    Give a message's turn, and what it holds that may not be told by that.
     """
     fields = {name: item for name, item in held if type(name) is str}
     kind = string(fields.get("type")) or _UNKNOWN
@@ -105,10 +120,26 @@ def as_turn(
     turn = turns[0]
     if len(turns) > 1:  # with the results of tools
         turn = {"role": "user", "content": fields.get("content")}
-    for name in ("artifact",) if kind != "remove" else ("id",):
+    more: tuple[str, ...] = ("artifact",) if kind != "remove" else ("id",)
+    if is_sdks_message(type(message)):  # what else it tells is told too
+        more = tuple(name for name in fields if name not in (*_IN_TURN, *_BESIDE))
+    for name in more:
         if fields.get(name) is not None:
             turn[name] = fields[name]
-    return list(turn.items()), [it for it in held if it[0] not in _IN_TURN]
+    # what blocks hold besides their text is looked into as well
+    told = frozenset(id(fields[name]) for name in more if name in fields)
+    return list(turn.items()), [it for it in held if id(it[1]) not in told]
+
+
+def is_sdks_message(kind: type) -> bool:
+    """
+    Tell whether values of that class are the messages of a provider's SDK.
+    """
+    fields = model_fields(kind)
+    if fields is None or "role" not in fields:
+        return False
+    is_said = "content" in fields or "parts" in fields
+    return is_said and package_of(kind) in _SDKS
 
 
 def written(messages: "list[Any]") -> str:

@@ -144,6 +144,8 @@ def test_values_redacted(name: str) -> None:
     [
         HumanMessage("hi", additional_kwargs={"password": "x"}),
         AIMessage("hi", response_metadata={"password": "x"}),
+        AIMessage([{"type": "text", "text": "hi", "password": "x"}]),
+        ToolMessage("hi", tool_call_id="1", artifact={"password": "x"}),
         AIMessage("hi", invalid_tool_calls=[{**CALL, "args": '{"password": "x"}'}]),
     ],
 )
