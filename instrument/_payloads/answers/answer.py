@@ -267,12 +267,16 @@ class Answer:
         that a call begins, or another name behind arguments.
         """
         id, name = string(id), string(name)
+        if type(index) is float and index.is_integer():
+            index = int(index)  # Together's SDK counts so
         index = index if type(index) in (int, str) else None
         for place, call in reversed(self._calls.items()):
             if call.index == index and call.goes_on_with(id, name):
                 return place
         place = self.after()
-        if type(index) is int and index not in [place[0] for place in self._calls]:
+        if type(index) is str:
+            place = max(place, _LAST)
+        elif type(index) is int and all(index != known[0] for known in self._calls):
             place = (index,)
         self._calls[place] = ToolCall(index)
         return place
@@ -369,14 +373,20 @@ class Answer:
             text = whole._all(channel)
             if not text:
                 continue
-            tokens += put_whole([self._all(channel)], text, channel)
+            told = (
+                self._said.get(channel, _NONE) if text != self._all(channel) else parts
+            )
+            for place in sorted(parts):
+                pieces = list(told.get(place, ()))
+                tokens += put_whole(pieces, "".join(parts[place]), channel)
             if channel == "text":
                 self.plain[:] = parts[()]
                 parts[()] = self.plain
             self._said[channel] = parts
         if whole._calls:
-            for call in whole._in_order()[len(self._calls) :]:
-                tokens += [(piece, "tool_call") for piece in call.pieces]
+            for place in sorted(whole._calls):
+                text, call = "".join(whole._calls[place].pieces), self._calls.get(place)
+                tokens += put_whole([*call.pieces] if call else [], text, "tool_call")
             self._calls = whole._calls
         self._files = whole._files or self._files
         return tokens
@@ -405,6 +415,8 @@ class Answer:
                 self._calls[self.after()] = call
 
 
+_LAST = (1_000_000,)
+"""Where calls begin that are told apart from all others."""
 _NONE: "dict[Place, list[str]]" = {}
 
 

@@ -174,11 +174,12 @@ def calls_of(answer: "Answer", calls: object, *, is_whole: bool) -> "Sequence[To
     """
     tokens: list[Token] = []
     for call in items(calls):
-        index, id = get(call, "index"), string(get(call, "id"))
+        read = reader(call)
+        index, id = read("index"), string(read("id"))
         if id == "null":  # so does Mistral's SDK call what has none
             id = None
         for name in ("function", "custom"):
-            function = get(call, name)
+            function = read(name)
             if function is not None:
                 at = None if is_whole else index
                 tokens += _call(answer, id, function, at, is_whole=is_whole)

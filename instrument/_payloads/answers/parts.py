@@ -2,7 +2,13 @@
 The parts that an answer has: text, calls of tools, and what is neither.
 """
 
-from instrument._payloads.messages import read_arguments, string
+from instrument._payloads.messages import (
+    is_listed,
+    items,
+    plain,
+    read_arguments,
+    string,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +42,8 @@ class ToolCall:
         """
         Tell whether a piece at its index, which has these, is one of it.
         """
+        if type(self.index) is str:
+            return True
         if id is not None:
             return self.id in (id, None)
         if name is None or not (self._has_arguments or self.index is None):
@@ -92,7 +100,7 @@ class ToolCall:
         text = "".join(self.pieces)
         given: object = text
         if not self.is_text:
-            given = read_arguments(text) if text else self.given
+            given = read_arguments(text) if text else opened(self.given)
         if given is None:  # it has none
             given = {}
         return {"id": self.id, "name": self.name, "arguments": given}
@@ -133,6 +141,22 @@ class File:
         """
         size = self._digits * 3 // 4 if self._digits else self._size
         return {"kind": self.kind, "size": size}
+
+
+def opened(value: object, depth: int = 0) -> object:
+    """
+    Give the fields that were told of a pydantic model, and of those in it, as objects.
+    """
+    if depth < _DEEPEST and is_listed(value):
+        return [opened(item, depth + 1) for item in items(value)]
+    fields = plain(value)
+    if fields is value or type(fields) is not dict or depth >= _DEEPEST:
+        return value
+    told = fields.items()
+    return {k: opened(it, depth + 1) for k, it in told if it is not None}
+
+
+_DEEPEST = 20
 
 
 def put_whole(pieces: "list[str]", text: str, channel: str) -> "Sequence[Token]":

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from .routes import Reply, reply_to
+from .routes import Reply, Script, reply_to
 
 OK = "ok"
 MALFORMED = "malformed"  # JSON that breaks off; of a stream, one event that does
@@ -63,11 +63,14 @@ class Provider:
         requests: What has come, in order.
         plan: What becomes of the next requests: a status, or a word from above.
         always: What becomes of requests that *plan* says nothing of.
+        scripts: What is answered to the next requests, instead of what they ask for: a
+            whole body, and the events of a stream; the last of them to all later ones.
     """
 
     requests: list[Request] = field(default_factory=list)
     plan: "deque[int | str]" = field(default_factory=deque)
     always: int | str = OK
+    scripts: "deque[Script]" = field(default_factory=deque)
 
     def __post_init__(self) -> None:
         self.arrived = threading.Event()
@@ -102,6 +105,20 @@ class Provider:
         Let streams that were held go on.
         """
         self.released.set()
+
+    def says(self, *scripts: Script) -> None:
+        """
+        Say what is answered from now on.
+        """
+        self.scripts = deque(scripts)
+
+    def scripted(self) -> Script | None:
+        """
+        Give what is answered to one request, if that has been said.
+        """
+        if len(self.scripts) > 1:
+            return self.scripts.popleft()
+        return self.scripts[0] if self.scripts else None
 
     def take(self) -> int | str:
         """
@@ -142,7 +159,8 @@ class Connection(BaseHTTPRequestHandler):
         self.provider.requests.append(request)
         self.provider.arrived.set()
         fate = self.provider.take()
-        reply = reply_to(self.path.partition("?")[0], request.json)
+        script = self.provider.scripted()
+        reply = reply_to(self.path.partition("?")[0], request.json, script)
         try:
             if fate == HANG:
                 self.provider.stopped.wait(LONGEST_S)

@@ -13,6 +13,7 @@ from typing import Any
 from . import anthropic, google, openai, others
 
 Body = dict[str, Any]
+Script = tuple[Body, list[Body]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,12 @@ class Reply:
     pieces: "bytes | Iterator[bytes]"
 
 
-def reply_to(path: str, body: Body) -> "Reply | None":
+def reply_to(path: str, body: Body, script: "Script | None" = None) -> "Reply | None":
     """
     Find what answers *path*; None where nothing does.
+
+    Args:
+        script: What to answer instead: a whole body, and the events of a stream.
     """
     for pattern, whole, stream, framed in ROUTES:
         match = re.search(pattern, path)
@@ -36,8 +40,9 @@ def reply_to(path: str, body: Body) -> "Reply | None":
         body = {**body, **match.groupdict()}
         if whole is None or (stream is not None and body.get("stream")):
             assert stream is not None
-            return framed(stream(body))
-        return Reply("application/json", json.dumps(whole(body)).encode())
+            return framed(script[1] if script else stream(body))
+        told = script[0] if script else whole(body)
+        return Reply("application/json", json.dumps(told).encode())
     return None
 
 
