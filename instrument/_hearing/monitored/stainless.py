@@ -13,12 +13,14 @@ from instrument._hearing.monitored.retries import PAUSE
 from instrument._hearing.monitored.streams import (
     AtReturn,
     Ending,
+    PassingWatch,
     StreamWatch,
     closed,
     keep,
     parsed,
 )
 from instrument._hearing.operations import posted
+from instrument._hearing.passing import end_read, is_events, is_response
 from instrument._hearing.targets import Target, Targets
 from instrument._hearing.watches import HeardCall, Refused, Watch, let
 from instrument._payloads.messages import fields_of
@@ -44,7 +46,12 @@ def targets(package: str, more: "dict[str, Watching] | None" = None) -> Targets:
     parsed = Target(
         f"{package}._response:BaseAPIResponse._parse", PARSED, is_needed=False
     )
-    request = PostWatch(package, parsed)
+    passing = [
+        Target(f"{http}._models:Response.{name}", PASSING, is_needed=False)
+        for http in ("httpx", "httpx2")
+        for name in ("iter_bytes", "aiter_bytes")
+    ]
+    request = PostWatch(package, parsed, passing)
     watching: dict[str, Watching] = {
         f"{package}._base_client:SyncAPIClient.request": request,
         f"{package}._base_client:AsyncAPIClient.request": request,
@@ -57,7 +64,7 @@ def targets(package: str, more: "dict[str, Watching] | None" = None) -> Targets:
         f"{package}._streaming:AsyncStream.__stream__": STREAM,
         f"{package}._streaming:AsyncStream.close": CLOSE,
     }
-    return Targets({**watching, **(more or {})}, parsed)
+    return Targets({**watching, **(more or {})}, parsed, *passing)
 
 
 class PostWatch(Watch):
@@ -67,9 +74,9 @@ class PostWatch(Watch):
 
     passes_sent = True
 
-    def __init__(self, provider: str, parsed: Target) -> None:
+    def __init__(self, provider: str, parsed: Target, passing: list[Target]) -> None:
         self._provider = provider
-        self._parsed = parsed
+        self._later = parsed, passing
 
     def called(self, frame: "FrameType") -> "PostCall | None":
         given = frame.f_locals
@@ -92,7 +99,7 @@ class PostWatch(Watch):
             raise Refused(exc) from None
         if call is None:
             return None
-        return PostCall(call, self._parsed, given["stream"])
+        return PostCall(call, *self._later, is_stream=given["stream"])
 
 
 class PostCall(HeardCall):
@@ -100,9 +107,12 @@ class PostCall(HeardCall):
     One such call, until its answer has come or begins to come.
     """
 
-    def __init__(self, call: "Call", parsed: Target, is_stream: bool) -> None:
+    def __init__(
+        self, call: "Call", parsed: Target, passing: list[Target], *, is_stream: bool
+    ) -> None:
         self._call = call
         self._parsed = parsed
+        self._passing = passing
         self._is_stream = is_stream
 
     def returned(self, value: "Any") -> None:
@@ -110,16 +120,21 @@ class PostCall(HeardCall):
         fields = fields_of(value)
         raw = fields.get("http_response")
         response = fields.get("response") if raw is None else raw
-        if self._is_stream and response is not None:
+        if raw is not None and not raw.is_closed:
+            in_pieces = self._is_stream or is_events(raw)
+            for target in self._passing if in_pieces else (self._parsed,):
+                target.need()
+            keep(response, self._call, in_pieces=in_pieces)
+        elif self._is_stream and response is not None:
             keep(response, self._call)
-        elif raw is not None and not raw.is_closed:
-            self._parsed.need()
-            keep(response, self._call, in_pieces=False)
         else:
-            try:
-                self._call.returned(value if raw is None else body_of(raw))
-            except BaseException as exc:
-                raise Refused(exc) from None
+            let(self._end, value if raw is None else raw)
+
+    def _end(self, value: "Any") -> None:
+        if not is_response(value):
+            self._call.returned(value)
+        elif not end_read(self._call, value):
+            self._call.returned(body_of(value))
 
     def raised(self, exc: BaseException) -> None:
         let(self._call.raised, exc)
@@ -152,3 +167,4 @@ STREAM = StreamWatch(lambda frame: frame.f_locals["self"].response)
 CLOSE = AtReturn(lambda stream: stream.response, closed)
 PARSED = AtReturn(lambda raw: raw.http_response, parsed)
 CLOSE_RAW = CloseWatch()
+PASSING = PassingWatch()

@@ -8,6 +8,7 @@ and its run ends as abandoned.
 
 import weakref
 
+from instrument._hearing.passing import Events
 from instrument._hearing.watches import NOTHING, HeardCall, Refused, Watch, let
 
 TYPE_CHECKING = False
@@ -152,6 +153,36 @@ class StreamCall(HeardCall):
     def raised(self, exc: BaseException) -> None:
         _kept.pop(self._key, None)
         let(self._call.raised, exc)
+
+
+class PassingWatch(KeptWatch):
+    """
+    What gives the bytes of a response: to its caller, where no stream of the SDK reads.
+    """
+
+    def called(self, frame: "FrameType") -> "PassingCall | None":
+        http = frame.f_locals["self"]
+        kept = kept_of(http)
+        if kept is None or not kept.in_pieces or kept.is_reading(frame):
+            return None
+        kept.reader = id(frame)
+        return PassingCall(kept.call, id(http))
+
+
+class PassingCall(StreamCall):
+    """
+    One response whose bytes are read.
+    """
+
+    __slots__ = ("_events",)
+
+    def __init__(self, call: "Call", key: int) -> None:
+        super().__init__(call, key)
+        self._events = Events()
+
+    def suspended(self, item: object) -> None:
+        for event in self._events.of(item):
+            super().suspended(event)
 
 
 class BodyWatch(StreamWatch):

@@ -10,10 +10,12 @@ from functools import partial
 
 from instrument._hearing.calls import body_of, end_closed
 from instrument._hearing.operations import posted
+from instrument._hearing.passing import end_read, is_events, is_response
 from instrument._hearing.wrapped.streams import (
     LATER,
     amake_call,
     hear_closing,
+    hear_passing,
     hear_stream,
     heard_as,
     is_stream,
@@ -130,16 +132,24 @@ def _taken(call: "Call", result: "Any", *, in_pieces: bool) -> "tuple[object, An
         return LATER, stream
     http = get(result, "http_response")
     if http is None:
-        return result, result
+        if not is_response(result):
+            return result, result
+        http = result
     if http.is_closed:  # a raw response whose body has been read
-        return body_of(http), result
+        return LATER if end_read(call, http) else body_of(http), result
+    in_pieces = in_pieces or is_events(http)
     call.go_on(in_pieces=in_pieces)
+    if in_pieces:
+        hear_passing(call, http)
     is_async = inspect.iscoroutinefunction(result.parse)
     return LATER, heard_as(result, _async_raw_over if is_async else _raw_over, call)
 
 
-def _parsed(call: "Call", result: "Any") -> "Any":
-    return hear_stream(call, result) if is_stream(result) else result
+def _parsed(call: "Call", http: "Any", result: "Any") -> "Any":
+    if not is_stream(result):
+        return result
+    hear_passing(None, http)  # the stream reads it
+    return hear_stream(call, result)
 
 
 def _raw_over(cls: "Any") -> type:
@@ -154,7 +164,7 @@ def _raw_over(cls: "Any") -> type:
             except BaseException as exc:
                 self._instrument_call.raised(exc)
                 raise
-            return _parsed(self._instrument_call, result)
+            return _parsed(self._instrument_call, self.http_response, result)
 
         def close(self) -> None:
             was_read = self.http_response.is_closed
@@ -176,7 +186,7 @@ def _async_raw_over(cls: "Any") -> type:
             except BaseException as exc:
                 await self._instrument_call.araised(exc)
                 raise
-            return _parsed(self._instrument_call, result)
+            return _parsed(self._instrument_call, self.http_response, result)
 
         async def close(self) -> None:
             was_read = self.http_response.is_closed

@@ -13,6 +13,7 @@ from types import AsyncGeneratorType, GeneratorType
 
 from instrument import _report
 from instrument._hearing.calls import abegin, begin
+from instrument._hearing.passing import Events
 from instrument._hearing.watches import SENT
 from instrument._hearing.wrapped.twins import class_over
 from instrument._state import get_state
@@ -295,6 +296,66 @@ def hear_closing(stream: "Any") -> None:
     with suppress(AttributeError, TypeError):  # it ends when it is dropped, then
         response.__dict__["_instrument_stream"] = weakref.ref(made)
         response.__class__ = class_over(type(response), _response_over)
+
+
+def hear_passing(call: "Call | None", http: "Any") -> None:
+    """
+    Have the bytes of a response heard that its caller reads; None is no more.
+    """
+    with suppress(AttributeError, TypeError):
+        http.__dict__["_instrument_passing"] = call
+        http.__class__ = class_over(type(http), _passing_over)
+
+
+def _passing_over(cls: "Any") -> type:
+    """
+    Make a class over that of a response.
+    """
+
+    class Heard(cls):  # type: ignore[misc]
+        def iter_bytes(self, *args: "Any", **kwargs: "Any") -> "Any":
+            pieces = super().iter_bytes(*args, **kwargs)
+            call = self._instrument_passing
+            return pieces if call is None else _passed(call, pieces)
+
+        def aiter_bytes(self, *args: "Any", **kwargs: "Any") -> "Any":
+            pieces = super().aiter_bytes(*args, **kwargs)
+            call = self._instrument_passing
+            return pieces if call is None else _apassed(call, pieces)
+
+    return Heard
+
+
+def _passed(
+    call: "Call", pieces: "Generator[Any, Any, Any]"
+) -> "Generator[Any, Any, Any]":
+    events = Events()
+    try:
+        for piece in pieces:
+            for event in events.of(piece):
+                call.item(event)
+            yield piece
+    except BaseException as exc:
+        pieces.close()
+        call.raised(exc)
+        raise
+    call.returned(None)
+
+
+async def _apassed(
+    call: "Call", pieces: "AsyncGenerator[Any, Any]"
+) -> "AsyncGenerator[Any, Any]":
+    events = Events()
+    try:
+        async for piece in pieces:
+            for event in events.of(piece):
+                await call.aitem(event)
+            yield piece
+    except BaseException as exc:
+        await pieces.aclose()
+        await call.araised(exc)
+        raise
+    await call.areturned(None)
 
 
 def _response_over(cls: "Any") -> type:
