@@ -10,6 +10,7 @@ import pytest
 
 from instrument._hearing import operations
 from instrument._hearing.operations import _MOST_PATHS, posted
+from instrument._payloads.turns import turns_of
 from instrument.integrations import mcp
 
 HI = {"role": "user", "content": "hi"}
@@ -58,6 +59,20 @@ CHATS = {
             {"role": "tool", "tool_call_id": "1", "content": "12:00"},
         ],
         [BE_BRIEF, ASKS, ANSWER],
+    ),
+    "a tool of the old kind": (
+        [
+            {
+                "role": "assistant",
+                "content": None,
+                "function_call": {"name": "clock", "arguments": '{"zone": "UTC"}'},
+            },
+            {"role": "function", "name": "clock", "content": "12:00"},
+        ],
+        [
+            {**ASKS, "tool_calls": [{**CALL, "id": None}]},
+            {"role": "tool", "content": "12:00", "name": "clock"},
+        ],
     ),
     "objects": ([SimpleNamespace(role="user", content="hi")], [HI]),
     "nothing": ([], []),
@@ -115,6 +130,58 @@ def test_responses() -> None:
         ASKS,
         ANSWER,
     ]
+
+
+def test_custom_tools() -> None:
+    """
+    The input of a custom tool is a text, whatever it looks like.
+    """
+    items = [
+        {"type": "custom_tool_call", "call_id": "1", "name": "clock", "input": "1"},
+        {"type": "custom_tool_call_output", "call_id": "1", "output": "12:00"},
+    ]
+
+    shown = messages("openai", "/responses", input=items)
+
+    assert shown == [{**ASKS, "tool_calls": [{**CALL, "arguments": "1"}]}, ANSWER]
+
+
+@pytest.mark.parametrize(
+    "provider, where, result",
+    [
+        (
+            "anthropic",
+            "/v1/messages",
+            {
+                "type": "tool_result",
+                "tool_use_id": "1",
+                "content": "12:00",
+                "is_error": True,
+            },
+        ),
+        (
+            "botocore",
+            "converse",
+            {
+                "toolResult": {
+                    "toolUseId": "1",
+                    "content": [{"text": "12:00"}],
+                    "status": "error",
+                }
+            },
+        ),
+    ],
+)
+def test_tool_that_failed(provider: str, where: str, result: Any) -> None:
+    """
+    The result of a tool keeps that it failed, also in what is recorded.
+    """
+    given = [{"role": "user", "content": [result]}]
+
+    shown = messages(provider, where, messages=given)
+
+    assert shown == [{**ANSWER, "is_error": True}]
+    assert turns_of(shown) == shown
 
 
 def test_anthropic() -> None:

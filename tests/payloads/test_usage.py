@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from instrument import Usage
-from instrument._payloads.answers import usage_of
+from instrument._payloads.answers import Answer, take, usage_of
 
 
 def test_usage_adds_what_is_known() -> None:
@@ -113,3 +113,98 @@ def test_usage_is_bounded(value: Any) -> None:
     assert most == most + most == Usage(cost_usd=2**63)
     if value != math.inf:
         assert Usage(value) + Usage(value) == Usage(2**63)
+
+
+USED: dict[str, tuple[list[Any], Usage | None]] = {
+    "all of the input from a cache": (
+        [{"usage": {"input_tokens": 0, "cache_read_input_tokens": 9}}],
+        Usage(9, None, 9),
+    ),
+    "thoughts without an answer": (
+        [{"usage_metadata": {"prompt_token_count": 10, "thoughts_token_count": 90}}],
+        Usage(10, 90, None, None, 90),
+    ),
+    "a prompt with what tools said": (
+        [
+            {
+                "usage_metadata": {
+                    "prompt_token_count": 10,
+                    "tool_use_prompt_token_count": 5,
+                    "candidates_token_count": 1,
+                }
+            }
+        ],
+        Usage(15, 1),
+    ),
+    "DeepSeek's cache": (
+        [
+            {
+                "usage": {
+                    "prompt_tokens": 10,
+                    "completion_tokens": 1,
+                    "prompt_cache_hit_tokens": 8,
+                }
+            }
+        ],
+        Usage(10, 1, 8),
+    ),
+    "Ollama without a prompt": ([{"eval_count": 4, "done": True}], Usage(None, 4)),
+    "OpenRouter's cost": (
+        [{"usage": {"prompt_tokens": 10, "completion_tokens": 1, "cost": 0.25}}],
+        Usage(10, 1, cost_usd=0.25),
+    ),
+    "Perplexity's cost": (
+        [{"usage": {"prompt_tokens": 10, "cost": {"total_cost": 0.5}}}],
+        Usage(10, cost_usd=0.5),
+    ),
+    "litellm's cost": (
+        [
+            {
+                "usage": {"prompt_tokens": 10, "completion_tokens": 1},
+                "_hidden_params": {"response_cost": 0.125},
+            }
+        ],
+        Usage(10, 1, cost_usd=0.125),
+    ),
+    "costs that are none": (
+        [{"usage": {"prompt_tokens": 10, "cost": "much"}}],
+        Usage(10),
+    ),
+    "a delta that repeats the input without the cache": (
+        [
+            {
+                "type": "message_start",
+                "message": {
+                    "usage": {"input_tokens": 9, "cache_read_input_tokens": 1000}
+                },
+            },
+            {
+                "type": "message_delta",
+                "delta": {},
+                "usage": {"input_tokens": 9, "output_tokens": 16},
+            },
+        ],
+        Usage(1009, 16, 1000),
+    ),
+    "zeros that are counts in the end": (
+        [
+            {"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0}},
+            {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 0}},
+        ],
+        Usage(3, 0),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(USED))
+def test_usage_of_answers(name: str) -> None:
+    """
+    What is told in several places or chunks is merged as it is told; sums come last.
+    """
+    chunks, usage = USED[name]
+    answer = Answer()
+
+    for chunk in chunks:
+        take(answer, chunk)
+
+    assert answer.usage == usage

@@ -142,6 +142,7 @@ _BY_FIELD: "dict[str, Take | str]" = {
     "choices": _chat.take_chat,
     "generations": "langchain.take_result",
     "candidates": "google_genai.take",
+    "prompt_feedback": "google_genai.take",
     "stop_reason": "anthropic.take_message",
     "snapshot": _nothing,  # Anthropic's SDK says these beside the deltas
     "stopReason": "botocore.take",

@@ -136,7 +136,7 @@ def take_error(answer: "Answer", error: object) -> "Sequence[Token]":
     """
     Read what a provider tells instead of an answer, or of the rest of one.
     """
-    held = get(error, "error")
+    held = reader(error)("error")
     error = error if held is None else held
     said = string(get(error, "message"))
     if said is not None:
