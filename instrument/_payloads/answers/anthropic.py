@@ -2,8 +2,9 @@
 Anthropic's shapes: messages, and the events of a stream.
 """
 
+from instrument._payloads.answers.chat import take_error
 from instrument._payloads.answers.usage import counts_of
-from instrument._payloads.messages import get, items, string
+from instrument._payloads.messages import get, items, reader, string
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def take_message(answer: "Answer", message: object) -> "Sequence[Token]":
     Read a whole message.
     """
     _facts(answer, message)
+    take_error(answer, reader(message)("error"))
     tokens: list[Token] = []
     for at, block in enumerate(items(get(message, "content"))):
         tokens += _block(answer, block, (at,))

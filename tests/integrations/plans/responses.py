@@ -199,8 +199,21 @@ def _thoughts(draw: Draw, plan: Plan) -> tuple[Body, Body, list[Body]]:
             text, told = _text(draw, event, "text", {f"{name}_index": index})
             plan.reasoning += text
             told_parts.append({"type": kind, "text": text})
-            events += told
+            events += _framed(name, index, told_parts[-1], told)
     return {**parts}, {"summary": [], "content": []}, events
+
+
+def _framed(name: str, index: int, part: Body, told: list[Body]) -> list[Body]:
+    """
+    Put the events around those that tell a part of what was thought.
+    """
+    kind = "content_part" if name == "content" else "reasoning_summary_part"
+    at = {f"{name}_index": index}
+    return [
+        {"type": f"response.{kind}.added", **at, "part": {**part, "text": ""}},
+        *told,
+        {"type": f"response.{kind}.done", **at, "part": part},
+    ]
 
 
 def _text(draw: Draw, kind: str, name: str, at: Body) -> tuple[str, list[Body]]:
