@@ -262,12 +262,18 @@ class Spec:
         """
         Let *run* go on until what the function returned is done.
         """
-        set_state(run._outer)
-        run._outer = None
+        outer = run._outer
         yields = type(result) is not CoroutineType
-        stream = Stream(run, self.keywords, starts=False, yields=yields)
-        stream.opened()
-        return follow(result, stream)
+        try:
+            set_state(outer)
+            run._outer = None
+            stream = Stream(run, self.keywords, starts=False, yields=yields)
+            stream.opened()
+            return follow(result, stream)
+        except BaseException:  # an interrupt: it ends as what was being called
+            run._outer = outer
+            set_state(run)
+            raise
 
     def _layers_of_call(
         self, args: "tuple[Any, ...]", kwargs: "dict[str, Any]", instance: object

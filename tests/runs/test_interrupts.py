@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from dis import opmap
 from functools import cache
 from pathlib import Path
+from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any
 
@@ -77,8 +78,32 @@ class Records(Ears):
             self.starts[event.run_id] += 1
         elif event.event.endswith(("_end", "_error")):
             self.ends[event.run_id] += 1
+        event.to_json()
 
     def flush(self) -> None:
+        """
+        Be flushed.
+        """
+
+
+class AsyncEars(Ears):
+    """
+    The same in async methods.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        hear = super().__getattr__(name)
+
+        async def served() -> None:
+            pass
+
+        def called(*args: object, **kwargs: object) -> "Awaitable[None]":
+            hear(*args, **kwargs)
+            return served()
+
+        return called
+
+    async def aflush(self) -> None:
         """
         Be flushed.
         """
@@ -93,9 +118,6 @@ class Fails:
         raise ValueError
 
     on_chain_end = on_chain_start
-
-
-FAILS = Fails()
 
 
 @traced
@@ -128,6 +150,23 @@ def chat(messages: "list[Any]") -> str:
 @traced.tool
 async def atool(value: int) -> int:
     return value
+
+
+@traced
+def afollowed(value: int) -> "Awaitable[int]":
+    async def follow() -> int:
+        raise LookupError
+
+    return follow()
+
+
+class Applies:
+    """
+    An object that is called.
+    """
+
+    def __call__(self, value: object) -> object:
+        return inner(value)  # type: ignore[arg-type]
 
 
 @traced
@@ -207,6 +246,12 @@ def bound(*ears: Any) -> None:
     work(1)
 
 
+def bound_object(*ears: Any) -> None:
+    with callbacks(*ears):
+        work = bind(Applies())
+    work(object())
+
+
 def call_given_handlers(*ears: Any) -> None:
     inner(1, callbacks=list(ears))  # type: ignore[call-arg]
 
@@ -238,6 +283,12 @@ async def async_traced_block(*ears: Any) -> None:
         await atool(1)
 
 
+async def async_followed(*ears: Any) -> None:
+    async with callbacks(*ears):
+        with suppress(LookupError):
+            await afollowed(1)
+
+
 def driven(act: "Callable[..., Awaitable[None]]") -> "Callable[..., None]":
     """
     Run a coroutine function that waits for nothing, without a loop.
@@ -265,6 +316,7 @@ SYNC = [
     decorated_generator,
     traced_block,
     bound,
+    bound_object,
     reported,
     call_given_handlers,
 ]
@@ -274,9 +326,11 @@ ASYNC = [
     driven(async_stream_left_early),
     driven(async_decorated),
     driven(async_traced_block),
+    driven(async_followed),
 ]
 ACTS = [(act, Ears) for act in (*SYNC, *ASYNC)]
-ACTS += [(act, Records) for act in (function, generator, *ASYNC[:2])]
+ACTS += [(act, Records) for act in (function, generator, bound_object, *ASYNC[:2])]
+ACTS += [(act, AsyncEars) for act in ASYNC]
 each_act = pytest.mark.parametrize(
     "act, ears", ACTS, ids=[f"{act.__name__}-{ears.__name__}" for act, ears in ACTS]
 )
@@ -313,6 +367,7 @@ class At:
         self._number = number
         self._kind = kind
         self._entered: FrameType | None = None
+        self._thread = get_ident()
 
     def comes(self, frame: FrameType) -> bool:
         """
@@ -370,7 +425,8 @@ class AtMonitored(At):
     def __call__(self, code: CodeType, line: int) -> Any:
         if not code.co_filename.startswith(OURS):
             return MONITORING.DISABLE
-        if self.comes(sys._getframe(1)):
+        # signals come to the main thread alone
+        if get_ident() == self._thread and self.comes(sys._getframe(1)):
             raise self._kind
         return None
 
@@ -422,7 +478,7 @@ def interrupt(
     try:
         sys.unraisablehook = at.lose
         with at.on():
-            act(FAILS, heard)
+            act(Fails(), heard)
     except kind:
         has_come = True
     finally:
@@ -447,11 +503,12 @@ def interrupt(
 
 def lines_of(act: "Callable[..., object]", ears: "type[Ears]") -> "list[str]":
     """
-    Give the lines of ours that *act* executes.
+    Give the lines of ours that *act* executes, once all is prepared that is kept.
     """
     at = Interrupt(-1, Timeout)
+    copy_context().run(act, Fails(), ears())
     with at.on():
-        copy_context().run(act, FAILS, ears())
+        copy_context().run(act, Fails(), ears())
     return at.seen
 
 
