@@ -123,8 +123,8 @@ async def followed(inner: "Coroutine[Any, Any, Any]", body: "Body") -> "Any":
     """
     Be the coroutine *inner*, whose run has started already.
     """
-    body.is_stepped = True
     try:
+        body.is_stepped = True
         try:
             result = await _resumed(inner, body)
         except BaseException as exc:
