@@ -65,6 +65,12 @@ class Ears:
         raise AttributeError(name)
 
 
+class Alone(Ears):
+    """
+    The same, beside no handler that fails.
+    """
+
+
 class Records(Ears):
     """
     The same, of whole events.
@@ -240,6 +246,11 @@ def traced_block(*ears: Any) -> None:
         run.outputs = inner(1)
 
 
+def block_that_nobody_hears(*ears: Any) -> None:
+    with traced("x"):
+        pass
+
+
 def bound(*ears: Any) -> None:
     with callbacks(*ears):
         work = bind(inner)
@@ -315,6 +326,7 @@ SYNC = [
     decorated,
     decorated_generator,
     traced_block,
+    block_that_nobody_hears,
     bound,
     bound_object,
     reported,
@@ -331,6 +343,7 @@ ASYNC = [
 ACTS = [(act, Ears) for act in (*SYNC, *ASYNC)]
 ACTS += [(act, Records) for act in (function, generator, bound_object, *ASYNC[:2])]
 ACTS += [(act, AsyncEars) for act in ASYNC]
+ACTS += [(act, Alone) for act in (function, ASYNC[0])]
 each_act = pytest.mark.parametrize(
     "act, ears", ACTS, ids=[f"{act.__name__}-{ears.__name__}" for act, ears in ACTS]
 )
@@ -352,7 +365,7 @@ class Found:
 
 class At:
     """
-    What interrupts at the line of ours that comes as *number*.
+    What interrupts at one line of ours: at a place when it first comes, or by number.
 
     Attributes:
         is_before_exit: Whether Python's own ``with`` had only just called ``__exit__``.
@@ -360,11 +373,11 @@ class At:
         seen: The lines of ours that came.
     """
 
-    def __init__(self, number: int, kind: "type[BaseException]") -> None:
+    def __init__(self, line: "int | str", kind: "type[BaseException]") -> None:
         self.place = ""
         self.is_before_exit = self.is_lost = False
         self.seen: list[str] = []
-        self._number = number
+        self._line = line
         self._kind = kind
         self._entered: FrameType | None = None
         self._thread = get_ident()
@@ -377,7 +390,7 @@ class At:
             return False
         place = f"{frame.f_code.co_filename[len(OURS) :]}:{frame.f_lineno}"
         self.seen.append(place)
-        if len(self.seen) - 1 != self._number:
+        if self.place or self._line not in (place, len(self.seen) - 1):
             self._entered = None
             return False
         names = [it.f_code.co_name for it in ours_above(frame)]
@@ -463,14 +476,14 @@ def ours_above(frame: "FrameType | None") -> "Iterator[FrameType]":
 def interrupt(
     act: "Callable[..., object]",
     kind: "type[BaseException]",
-    number: int,
+    line: "int | str",
     ears: "type[Ears]",
     found: Found,
 ) -> bool:
     """
     Do *act* with an interrupt at one line; False where it has fewer lines.
     """
-    at, heard = Interrupt(number, kind), ears()
+    at, heard = Interrupt(line, kind), ears()
     if kind is not MemoryError:  # which no signal raises
         signal.signal(signal.SIGALRM, at)  # type: ignore[arg-type]
     before, has_come = get_state(), False
@@ -478,7 +491,7 @@ def interrupt(
     try:
         sys.unraisablehook = at.lose
         with at.on():
-            act(Fails(), heard)
+            act(*given(heard))
     except kind:
         has_come = True
     finally:
@@ -501,14 +514,18 @@ def interrupt(
     return True
 
 
+def given(heard: Ears) -> "tuple[object, ...]":
+    return (heard,) if type(heard) is Alone else (Fails(), heard)
+
+
 def lines_of(act: "Callable[..., object]", ears: "type[Ears]") -> "list[str]":
     """
     Give the lines of ours that *act* executes, once all is prepared that is kept.
     """
     at = Interrupt(-1, Timeout)
-    copy_context().run(act, Fails(), ears())
+    copy_context().run(act, *given(ears()))
     with at.on():
-        copy_context().run(act, Fails(), ears())
+        copy_context().run(act, *given(ears()))
     return at.seen
 
 
@@ -546,17 +563,17 @@ def collected() -> "Iterator[None]":
 
 
 def interrupted_at(
-    numbers: "Iterable[int]",
+    lines: "Iterable[int | str]",
     act: "Callable[..., object]",
     ears: "type[Ears]",
     kind: "type[BaseException]",
 ) -> Found:
     found = Found()
-    for number in numbers:
+    for line in lines:
         context = copy_context()
-        context.run(interrupt, act, kind, number, ears, found)
+        context.run(interrupt, act, kind, line, ears, found)
         if not context.run(is_heard):
-            found.deaf_later.append(str(number))
+            found.deaf_later.append(str(line))
     return found
 
 
@@ -579,17 +596,16 @@ def test_interrupt_at_every_line(
 
 
 @cache
-def first_lines() -> "dict[Any, list[int]]":
+def first_lines() -> "dict[Any, list[str]]":
     """
-    Give by act at which of its steps a line of ours first comes, of all acts.
+    Give by act which lines of ours come in it, and in none before.
     """
-    known: set[str] = set()
+    apart: dict[Any, set[str]] = {Alone: set()}
+    others: set[str] = set()
     first = {}
     for act, ears in ACTS:
-        lines = lines_of(act, ears)
-        first[act, ears] = [
-            lines.index(line) for line in dict.fromkeys(lines) if line not in known
-        ]
+        lines, known = dict.fromkeys(lines_of(act, ears)), apart.get(ears, others)
+        first[act, ears] = [line for line in lines if line not in known]
         known.update(lines)
     return first
 
