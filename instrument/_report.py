@@ -77,6 +77,14 @@ def is_of_call(exc: BaseException) -> bool:
     return True
 
 
+def pass_on(exc: Exception) -> None:
+    """
+    Raise *exc* again where it is to reach the call.
+    """
+    if is_of_call(exc):
+        raise exc
+
+
 def _is_task_cancelled() -> bool:
     """
     Tell whether the task of here was asked to stop; outside any, nobody can be.

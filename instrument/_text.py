@@ -114,9 +114,7 @@ def codes_of_signals() -> "set[CodeType]":
     """
     Give the codes that run first when a signal comes.
     """
-    signal = sys.modules.get("_signal")
-    if signal is None:  # nobody can have set a handler
-        return set()
+    signal: Any = sys.modules["_signal"]  # what `signal` is made of; Python loads it
     handlers = map(signal.getsignal, range(1, signal.NSIG))
     return {code for it in handlers if callable(it) and (code := _code_of(it))}
 

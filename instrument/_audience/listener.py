@@ -172,8 +172,8 @@ class Listener:
         """
         Write a conversation as text, for a handler that knows text models only.
         """
-        objects = langchain_objects() if is_langchain(self.handler) else None
-        text: str = (objects or _turns).written(messages)
+        of_langchain = is_langchain(self.handler)
+        text: str = (langchain_objects() if of_langchain else _turns).written(messages)
         return text
 
     def method(self, event: str) -> "Callable[..., Any] | None":
@@ -311,24 +311,18 @@ def _event_only(function: "Any") -> "Callable[..., Any]":
 
 def _for_langchain(event: str, method: "Callable[..., Any]") -> "Callable[..., Any]":
     """
-    Have a LangChain handler hear LangChain's objects, where LangChain is there.
+    Have a LangChain handler hear LangChain's objects.
     """
-    objects = langchain_objects()
-    if objects is None:
-        return _without_run(method)
-    return objects.translated(event, method)  # type: ignore[no-any-return]
+    return langchain_objects().translated(event, method)  # type: ignore[no-any-return]
 
 
 def langchain_objects() -> "Any":
     """
-    Import what makes LangChain's objects; None where LangChain is not installed.
+    Import what makes LangChain's objects, of a handler of whose classes one is LangChain's.
     """
     from importlib import import_module
 
-    try:
-        return import_module(_LANGCHAIN_OBJECTS)
-    except ImportError:
-        return None
+    return import_module(_LANGCHAIN_OBJECTS)
 
 
 def _without_run(method: "Callable[..., Any]") -> "Callable[..., Any]":

@@ -139,10 +139,9 @@ def _answers(handler: object) -> bool:
     """
     Tell whether *handler* has the flag from here.
     """
-    for cls in type(handler).__mro__:
-        if "run_inline" in cls.__dict__:
-            return isinstance(cls.__dict__["run_inline"], InlineFlag)
-    return False
+    kept = (vars(cls) for cls in type(handler).__mro__)
+    flags = (names["run_inline"] for names in kept if "run_inline" in names)
+    return isinstance(next(flags, None), InlineFlag)
 
 
 def flag(cls: type[Flag] = Flag) -> bool:

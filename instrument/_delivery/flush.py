@@ -14,6 +14,7 @@ from instrument import _report
 from instrument._audience.audience import Audience
 from instrument._audience.plan import Layer, Options
 from instrument._delivery import loops as _loops
+from instrument._report import pass_on
 from instrument._state import (
     MUTED,
     PROCESS,
@@ -106,6 +107,7 @@ def _wait(layer: "Layer") -> None:
 
         _lanes.wait([layer])
     except Exception as exc:  # no thread or descriptor is to be had
+        pass_on(exc)  # here: those whose lanes have emptied are not reported
         for lane in list((layer.lanes or {}).values()):
             _report.failed(lane.listener.handler, "flush", exc)
 

@@ -11,7 +11,7 @@ import keyword
 from instrument._payloads.messages import get
 from instrument._payloads.names import MASK
 from instrument._payloads.redact import Secret
-from instrument._report import is_of_call
+from instrument._report import pass_on
 from instrument._text import bases_of, names_in
 
 TYPE_CHECKING = False
@@ -203,8 +203,7 @@ def _is_secret(hint: "Any", scope: "dict[str, Any]") -> bool:
         try:
             hint = eval(hint, scope)  # noqa: S307 - as typing.get_type_hints does
         except Exception as exc:
-            if is_of_call(exc):
-                raise
+            pass_on(exc)
             return re.search(r"\bSecret\b", hint) is not None
     hint = getattr(hint, "__value__", hint)  # type Key = Annotated[str, Secret]
     if any(_is_mark(mark) for mark in getattr(hint, "__metadata__", ())):

@@ -4,11 +4,14 @@ A handler's own ``CancelledError`` is its failure; the task's cancellation is no
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
+from threading import get_ident
 from typing import Any
 
 import pytest
+import trio
 
 from instrument import AsyncCallbackHandler, BaseCallbackHandler, callbacks, traced
 from instrument.handlers import background, filtered
@@ -271,3 +274,77 @@ def test_timeout_in_a_handler(
 
     assert [run.status for run in recorder.runs] == ["error"]
     assert reports == []
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+def test_timeout_while_a_handler_is_waited_for(
+    in_background: bool, alarm: Any, reports: list[str]
+) -> None:
+    """
+    A time limit that comes while a block waits for its handlers reaches the caller.
+    """
+
+    def over(*_: object) -> None:
+        raise TimeoutError
+
+    alarm(over)
+    main = get_ident()
+
+    def alarm_once_waited_for() -> None:
+        while sys._current_frames()[main].f_code.co_name != "wait":
+            pass
+        signal.pthread_kill(main, signal.SIGALRM)
+
+    class Slow(AsyncCallbackHandler):
+        async def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+            alarm_once_waited_for()
+
+    with (
+        pytest.raises(TimeoutError),
+        callbacks(background(Slow()) if in_background else Slow()),
+    ):
+        tool()
+
+    assert reports == []
+
+
+def test_timeout_of_a_partial(alarm: Any) -> None:
+    """
+    A signal handler may be a partial.
+    """
+    alarm(partial(Times.function, "given"))
+
+    class Slow:
+        def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+            signal.raise_signal(signal.SIGALRM)
+
+    with pytest.raises(JobTimeout), callbacks(Slow()):
+        tool()
+
+
+def test_cancelled_in_a_thread_of_trio() -> None:
+    """
+    In a worker thread of trio, its cancellation goes through a handler to the call.
+    """
+    done = []
+
+    class Asks:
+        def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+            trio.from_thread.run_sync(scope.cancel)
+            trio.from_thread.check_cancelled()
+
+    def work() -> None:
+        with callbacks(Asks()):
+            tool()
+        done.append("worked")
+
+    async def main() -> None:
+        with scope:
+            await trio.to_thread.run_sync(work)
+            done.append("not cancelled")
+
+    scope = trio.CancelScope()
+    trio.run(main)
+
+    assert scope.cancelled_caught
+    assert done == []

@@ -125,3 +125,40 @@ def test_background_loop_comes_later() -> None:
     )
 
     assert done.stdout.strip() == "1"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a stack size that is refused")
+def test_loop_that_is_gone() -> None:
+    """
+    What was queued on a loop that has gone, and finds no thread, is reported.
+    """
+    code = """
+        import asyncio, threading
+        from instrument import AsyncCallbackHandler, callbacks, traced
+
+        class Async(AsyncCallbackHandler):
+            async def on_chain_end(self, *args, **kwargs): pass
+
+        @traced
+        def work(): pass
+
+        async def main(): work()
+
+        with callbacks(Async()):
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(main())
+            loop.close()
+            threading.stack_size(2**46)
+        threading.stack_size(0)
+        print("goes on")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.stdout.strip() == "goes on"
+    assert done.stderr.count("Async failed at flush") == 1

@@ -255,3 +255,117 @@ def process(
         check=False,
         timeout=30,
     )
+
+
+def test_what_is_forgotten_at_exit() -> None:
+    """
+    A block that goes unused when exit has begun goes without a word.
+    """
+    before = "import atexit; atexit.register(lambda: made.clear())"
+
+    assert run("made = [callbacks(Sync()), traced('x')]", before=before) == ""
+
+
+def test_bound_where_nobody_has_listened() -> None:
+    """
+    `bind` works in a process in which nobody has listened yet.
+    """
+    out = run("from instrument import bind\nprint(bind(work)())")
+
+    assert out == "done\n"
+
+
+OPEN = {
+    "block": "block = callbacks(Sync()); block.__enter__(); traced(work)()",
+    "block of an async handler": "block = callbacks(Plain()); block.__enter__()",
+    "traced block": """
+block = callbacks(Sync()); block.__enter__()
+inside = traced("x"); inside.__enter__()""",
+    "block in a generator": """
+def held():
+    with callbacks(Sync()), traced("x"): yield
+made = held(); next(made)""",
+    "block in a coroutine": """
+class Waits:
+    def __await__(self): yield
+async def held():
+    async with callbacks(Plain()), traced("x"): await Waits()
+made = held(); made.send(None)""",
+    "suspended coroutine": """
+class Waits:
+    def __await__(self): yield
+@traced
+async def held(): await Waits()
+with callbacks(Sync()): made = held(); made.send(None)""",
+}
+
+
+@pytest.mark.parametrize("code", OPEN.values(), ids=OPEN)
+def test_exit_with_what_is_open(code: str) -> None:
+    """
+    Blocks that are open at exit, and what Python itself does not close, do no harm.
+    """
+    run(code, "always")
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        "Waits()",
+        "AsyncWaits()",
+        "background(Waits())",
+        "lambda event: here.set()",
+        "Quick()",
+        "background(lambda event: here.set())",
+    ],
+)
+def test_exit_with_daemon_threads(handler: str) -> None:
+    """
+    Daemon threads that are in a handler at exit, or call one all the time, do no harm.
+    """
+    code = f"""
+import threading
+from instrument.handlers import background
+here = threading.Event()
+class Waits(BaseCallbackHandler):
+    def on_chain_start(self, *args, **kwargs):
+        here.set()
+        threading.Event().wait()
+class AsyncWaits(AsyncCallbackHandler):
+    async def on_chain_start(self, *args, **kwargs):
+        here.set()
+        await asyncio.Event().wait()
+class Quick(AsyncCallbackHandler):
+    async def on_chain_start(self, *args, **kwargs): here.set()
+def there():
+    while True:
+        with callbacks({handler}): traced(work)()
+for _ in range(3): threading.Thread(target=there, daemon=True).start()
+here.wait()
+"""
+
+    run(code, "always")
+
+
+@pytest.mark.parametrize(
+    "body", ["sys.exit(0)", "raise SystemExit"], ids=["exit", "SystemExit"]
+)
+@pytest.mark.rule(7, "sync")
+def test_exit_from_within(body: str) -> None:
+    """
+    What a program leaves by ends all that is open, inner before outer.
+    """
+    code = f"""
+class Names(BaseCallbackHandler):
+    def on_event(self, event, **kwargs): print(event.event, event.name)
+@traced("inner")
+def leave(): {body}
+with callbacks(Names()), traced("outer"): leave()
+"""
+
+    assert run(code).splitlines() == [
+        "on_chain_start outer",
+        "on_chain_start inner",
+        "on_chain_error inner",
+        "on_chain_error outer",
+    ]

@@ -218,12 +218,11 @@ class Lines:
         while fcntl is not None:
             try:
                 fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                if monotonic() > end_s:
+            except OSError as exc:  # somebody has it; or a file system without locks
+                is_held = isinstance(exc, BlockingIOError | PermissionError)
+                if not is_held or monotonic() > end_s:
                     return
                 sleep(0.001)
-            except OSError:  # a pipe, a file system without locks
-                return
             else:
                 self._is_alone = True
                 return

@@ -7,7 +7,7 @@ from math import isfinite
 from weakref import WeakKeyDictionary
 
 from instrument._payloads.event import Usage
-from instrument._report import is_of_call
+from instrument._report import pass_on
 from instrument._text import safe_repr
 
 TYPE_CHECKING = False
@@ -127,8 +127,7 @@ class Prices:
         try:
             found = self._calculate(counts, model_ref=run.model, provider_id=provider)
         except Exception as exc:
-            if is_of_call(exc):
-                raise
+            pass_on(exc)
             return None  # unknown, or numbers that cannot be: no price in either case
         return float(found.total_price) if found.provider.id == provider else None
 
