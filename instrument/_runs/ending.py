@@ -185,9 +185,8 @@ def _is_left_over(state: "Any", run: Run, exc: BaseException) -> bool:
     """
     if state is MUTED:  # a coroutine is closed from anywhere, also by a handler
         return not issubclass(type(exc), GeneratorExit)
-    if state.__class__ is Run and state._ended_ns is not None:
-        return True
-    return any(link is run for link in chain(state))
+    has_ended = state.__class__ is Run and state._ended_ns is not None
+    return has_ended or any(link is run for link in chain(state))
 
 
 def afinish(run: Run, outputs: object) -> "Pending | None":

@@ -11,7 +11,7 @@ from instrument._payloads.answers import Answer, Unread, answer_of
 from instrument._payloads.messages import is_dict, is_pydantic
 from instrument._payloads.redact import redacted
 from instrument._state import muted
-from instrument._text import safe_repr
+from instrument._text import is_callers, safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -201,8 +201,6 @@ class Stream(Body):
 
     def afailed(self, exc: BaseException) -> "Awaitable[None] | None":
         stream_closed(self)
-        if self._starts:
-            discard(self._run)
         if self._run._ended_ns is not None:
             leave(self._run)
             return None

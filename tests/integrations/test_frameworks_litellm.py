@@ -342,3 +342,12 @@ def test_no_attribute_changes(ask: Any) -> None:
     during = snapshot("litellm")
 
     assert {k: v for k, v in during.items() if before.get(k) != v} == {}
+
+
+def test_nothing_is_missing() -> None:
+    """
+    All that is heard is there.
+    """
+    from instrument.integrations import litellm as adapter
+
+    assert adapter.missing() == []

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from instrument import BaseCallbackHandler, callbacks, traced
+from instrument._text import safe_repr, safe_str
 from instrument.testing import Recorder
 
 Called = Callable[..., Awaitable[Any]]
@@ -213,3 +214,19 @@ def test_messages_that_hold_themselves() -> None:
         assert traced.chat_model(len)(cyclic) == 1
 
     assert len(writer.lines) == 2
+
+
+def test_text_that_is_interrupted() -> None:
+    """
+    An interrupt that comes while a value writes itself goes through.
+    """
+
+    class Interrupts:
+        def __repr__(self) -> str:
+            raise KeyboardInterrupt
+
+        __str__ = __repr__
+
+    for write in (safe_repr, safe_str):
+        with pytest.raises(KeyboardInterrupt):
+            write(Interrupts())

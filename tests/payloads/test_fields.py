@@ -269,16 +269,6 @@ def test_models_are_told_by_their_fields() -> None:
 NAMES = (as_redactor(["user"]),)
 
 
-def test_arrays_are_told_by_their_size() -> None:
-    """
-    An array of numpy is told by its size, its numbers as numbers.
-    """
-    numpy = pytest.importorskip("numpy")
-
-    assert jsonable(numpy.zeros((2, 3))) == "<ndarray of 48 bytes>"
-    assert jsonable(numpy.int64(3)) == 3
-
-
 def test_another_thing_of_the_name() -> None:
     """
     A class that is only named as one that tells its fields is told by its ``repr``.

@@ -82,3 +82,17 @@ def test_conversation_as_text() -> None:
     ]
 
     assert written(conversation) == "System: Be brief\nUser: Look: here\nTool: "
+
+
+def test_slot_where_nothing_is() -> None:
+    """
+    A slot of a message in which nothing was put is read as none.
+    """
+
+    class Message:
+        __slots__ = ("content", "role", "tool_calls")
+
+        def __init__(self) -> None:
+            self.role, self.content = "user", "hi"
+
+    assert message_data(Message()) == {"role": "user", "content": "hi"}

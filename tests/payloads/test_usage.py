@@ -208,3 +208,22 @@ def test_usage_of_answers(name: str) -> None:
         take(answer, chunk)
 
     assert answer.usage == usage
+
+
+def test_counts_that_are_told_beside_the_fields() -> None:
+    """
+    Counts are read of what an object holds beside its fields, and of kinds of ints.
+    """
+
+    class Count(int):
+        pass
+
+    class Told:
+        def __init__(self) -> None:
+            self.model = "m"
+            self.__pydantic_extra__ = {
+                "prompt_tokens": Count(3),
+                "completion_tokens": 4,
+            }
+
+    assert usage_of({"usage": Told()}) == Usage(3, 4)

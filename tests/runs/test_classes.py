@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from instrument import traced
+from instrument import callbacks, traced
 from instrument.testing import Recorder
 
 
@@ -328,3 +328,24 @@ def test_properties() -> None:
     assert (made.getter, made.of_class()) == (1, 2)
     assert [run.name for run in of_object.runs] == ["getter"]
     assert [run.name for run in of_class.runs] == ["getter", "of_class"]
+
+
+def test_class_without_a_hash() -> None:
+    """
+    A method of a class that has no hash is told without its ``self``.
+    """
+
+    class Kind(type):
+        __hash__ = None  # type: ignore[assignment]
+
+    class Thing(metaclass=Kind):
+        @traced
+        def work(self, value: int) -> int:
+            return value
+
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        Thing().work(1)
+
+    assert recorder.events[0].data["inputs"] == {"value": 1}

@@ -162,3 +162,30 @@ def _in_hand(run: Run | None, call: Callable[[], Any]) -> Any:
 def _beside(theirs: Run) -> Run | None:
     with callbacks(Recorder()), traced("beside"):
         return framework(theirs)
+
+
+def test_left_open_below_what_is_interrupted() -> None:
+    """
+    A block that nobody has left ends with the run above it that an interrupt ends.
+    """
+    recorder = Recorder()
+
+    @traced("outer")
+    def outer() -> None:
+        traced("left open").__enter__()
+        raise KeyboardInterrupt
+
+    with callbacks(recorder):
+        with pytest.raises(KeyboardInterrupt):
+            outer()
+        leaf()
+
+    told = [(event.event, event.name) for event in recorder.events]
+    assert told == [
+        ("on_chain_start", "outer"),
+        ("on_chain_start", "left open"),
+        ("on_chain_error", "left open"),
+        ("on_chain_error", "outer"),
+        ("on_chain_start", "leaf"),
+        ("on_chain_end", "leaf"),
+    ]

@@ -596,3 +596,27 @@ def test_class_as_target_of_callbacks() -> None:
     anything: Any = callbacks(Recorder())
     with pytest.raises(TypeError, match="decorates functions, not the class Thing"):
         anything(Thing)
+
+
+def test_inputs_that_are_set_before_they_are_read() -> None:
+    """
+    What a model's body sets as its inputs wins also where nobody has heard its start.
+    """
+
+    class Ears:
+        heard: Any = None
+
+        def on_llm_end(self, response: Any, *, run: Any, **_: Any) -> None:
+            self.heard = run.inputs
+
+    @traced.llm
+    def model(prompt: str) -> str:
+        current_run().inputs = ["mine"]
+        return "answer"
+
+    ears = Ears()
+
+    with callbacks(ears):
+        model("given")
+
+    assert ears.heard == ["mine"]

@@ -249,3 +249,16 @@ def test_sample_that_is_no_number(sample: Any) -> None:
     """
     with pytest.raises(TypeError, match="number from 0 to 1"):
         callbacks(Recorder(), sample=sample)
+
+
+def test_events_outside_any_run() -> None:
+    """
+    An event that comes outside any run is drawn for itself.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder, sample=0.5).install():
+        for _ in range(60):
+            emit("told")
+
+    assert 0 < len(recorder.events) < 60

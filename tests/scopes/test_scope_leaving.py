@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import types
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import ExitStack
 from contextvars import Context, copy_context
 from itertools import permutations
@@ -633,3 +633,32 @@ def test_decorator_without_handlers() -> None:
     for args in given:
         with pytest.raises(TypeError, match=r"Write @callbacks\(handler\)"):
             answer(*args)
+
+
+def test_coroutine_closed_inside() -> None:
+    """
+    A coroutine that is closed inside a block has its handlers flushed, without a wait.
+    """
+
+    class Flushes:
+        flushed = 0
+
+        def on_chain_start(self, *_: object, **__: object) -> None: ...
+
+        def flush(self) -> None:
+            self.flushed += 1
+
+    class Waits:
+        def __await__(self) -> Generator[None, None, None]:
+            yield
+
+    async def main() -> None:
+        async with callbacks(handler):
+            await Waits()
+
+    handler = Flushes()
+    running = main()
+    running.send(None)
+    running.close()
+
+    assert handler.flushed == 1

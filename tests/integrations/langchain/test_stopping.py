@@ -3,6 +3,7 @@ Handlers that fail, and those that mean to stop LangChain: ``raise_error = True`
 """
 
 import asyncio
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import tool
 
 from instrument import AsyncCallbackHandler, BaseCallbackHandler, callbacks, traced
+from instrument.integrations.langchain._objects import _message
 from instrument.testing import Recorder
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("langchain")]
@@ -372,3 +374,54 @@ def test_duck() -> None:
         RunnableLambda(str).invoke(1)
 
     assert heard == ["1"]
+
+
+class TimeLimit(Exception):  # noqa: N818 - as those of job queues are called
+    """
+    What a job's time limit raises.
+    """
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+def test_time_limit_while_a_start_is_made(is_async: bool) -> None:
+    """
+    What a signal handler raises while a run of LangChain's is begun reaches the caller.
+    """
+
+    def over(*_: object) -> None:
+        raise TimeLimit
+
+    def redact(*_: object) -> None:
+        signal.raise_signal(signal.SIGALRM)
+
+    async def main() -> None:
+        async with callbacks(Recorder(), redact=redact):
+            await KINDS["chain"].ainvoke("q")
+
+    before = signal.signal(signal.SIGALRM, over)
+    try:
+        with pytest.raises(TimeLimit):
+            if is_async:
+                asyncio.run(main())
+            else:
+                with callbacks(Recorder(), redact=redact):
+                    KINDS["chain"].invoke("q")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_message_of_another_kind() -> None:
+    """
+    What is no message is told as one of what it says; what interrupts goes through.
+    """
+
+    class Interrupts(dict[str, Any]):
+        def get(self, *_: object) -> Any:
+            raise KeyboardInterrupt
+
+        __getitem__ = __contains__ = keys = __iter__ = get
+
+    assert _message(object()).type == "human"
+
+    with pytest.raises(KeyboardInterrupt):
+        _message(Interrupts(role="user", content="hi"))
