@@ -313,7 +313,6 @@ def test_exit_with_what_is_open(code: str) -> None:
     [
         "Waits()",
         "AsyncWaits()",
-        "background(Waits())",
         "lambda event: here.set()",
         "Quick()",
         "background(lambda event: here.set())",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from instrument import callbacks, traced
+from instrument import traced
 from instrument.testing import Recorder
 
 
@@ -332,12 +332,14 @@ def test_properties() -> None:
 
 def test_class_without_a_hash() -> None:
     """
-    A method of a class that has no hash is told without its ``self``.
+    A method of a class that has no hash is told without its ``self``, and uses what
+    its constructor was given.
     """
 
     class Kind(type):
         __hash__ = None  # type: ignore[assignment]
 
+    @traced
     class Thing(metaclass=Kind):
         @traced
         def work(self, value: int) -> int:
@@ -345,7 +347,6 @@ def test_class_without_a_hash() -> None:
 
     recorder = Recorder()
 
-    with callbacks(recorder):
-        Thing().work(1)
+    Thing(callbacks=[recorder]).work(1)  # type: ignore[call-arg]
 
     assert recorder.events[0].data["inputs"] == {"value": 1}

@@ -32,6 +32,7 @@ from instrument.integrations.langchain._told_as_chains import tell_as_chain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
     from uuid import UUID
 
@@ -186,19 +187,20 @@ def begun(run: "Run | None") -> "Any":
         return DONE
     if _get_running_loop() is not None and waits():
         return to_wait_for(_abegin, run)
-    try:
-        start(run, get_state())
-    except BaseException as exc:
-        raise _stop(run, exc)  # noqa: B904 - mostly itself
+    _tried(start, run, get_state())
     return DONE
 
 
 def _abegin(run: "Run") -> "Pending | None":
+    pending = _tried(astart, run)
+    return None if pending is None else _begin_later(run, pending)
+
+
+def _tried(begin: "Callable[..., Any]", run: "Run", *given: "Any") -> "Any":
     try:
-        pending = astart(run)
+        return begin(run, *given)
     except BaseException as exc:
         raise _stop(run, exc)  # noqa: B904 - mostly itself
-    return None if pending is None else _begin_later(run, pending)
 
 
 async def _begin_later(run: "Run", pending: "Pending") -> None:
