@@ -46,12 +46,12 @@ with callbacks(RequestLogger(logger), redact=hide):
         support("13")
     except KeyError:
         print("Sorry, we have no such order.")
-#> INFO  support:21 3fa9c1 chain support started
-#> INFO  look_up:14 3fa9c1   tool look_up started
-#> INFO  look_up:14 3fa9c1   tool look_up ok in 1 ms
-#> INFO  support:21 3fa9c1 chain support ok in 1 ms
-#> INFO  support:21 3fa9c1 chain support started
-#> INFO  look_up:14 3fa9c1   tool look_up started
-#> ERROR look_up:14 3fa9c1   tool look_up failed in 1 ms: KeyError: 'no order 13 for ***'
-#> INFO  support:21 3fa9c1 chain support failed in 1 ms: KeyError from tool look_up
+#> INFO  support:20 3fa9c1 chain support started
+#> INFO  look_up:13 3fa9c1   tool look_up started
+#> INFO  look_up:13 3fa9c1   tool look_up ok in 1 ms
+#> INFO  support:20 3fa9c1 chain support ok in 1 ms
+#> INFO  support:20 3fa9c1 chain support started
+#> INFO  look_up:13 3fa9c1   tool look_up started
+#> ERROR look_up:13 3fa9c1   tool look_up failed in 1 ms: KeyError: 'no order 13 for ***'
+#> INFO  support:20 3fa9c1 chain support failed in 1 ms: KeyError from tool look_up
 #> Sorry, we have no such order.

@@ -451,12 +451,9 @@ def test_beside_other_handlers(screen: Any) -> None:
         r"> chain answer\n  > llm model  \['Hel', 'lo'\]\nHel\n. chain answer  1 s\n└─ . llm model.*",
         seen,
     )
-    assert screen.text().splitlines()[:4] == [
-        "> chain answer",
-        "  > llm model  ['Hel', 'lo']",
-        "Hello",
-        "  < llm model  1 s  fake-1, 1,200 in, 3 out, $0.50  17 tok/s",
-    ]
+    *above, end = screen.text().splitlines()[:4]
+    assert above == ["> chain answer", "  > llm model  ['Hel', 'lo']", "Hello"]
+    assert end.startswith("  < llm model  1 s  fake-1, 1,200 in, 3 out, $0.50")
 
 
 @pytest.mark.timeout(180)  # 3 s of work, which a busy machine makes a minute of
