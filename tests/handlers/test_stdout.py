@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 
 from instrument import callbacks, current_run, emit, traced
+from instrument._runs.ending import finish
+from instrument._runs.opening import Recipe, open_run
+from instrument._runs.starting import start
 from instrument.handlers import StdOutCallbackHandler, filtered
 from instrument.testing import predictable
 
@@ -390,6 +393,25 @@ def test_model(
 
     assert first == f"> chat_model {start}"
     assert last == f"< chat_model {end}  'Hi'"
+
+
+def test_model_of_a_framework() -> None:
+    """
+    A run whose name is a framework's operation has that of the model it was asked for.
+    """
+    named = Recipe("openai.chat", "chat_model", {"_model": "gpt-4o-mini"})
+    message = {"role": "assistant", "content": "Hi"}
+
+    def call() -> None:
+        run = open_run(named)
+        assert run is not None
+        run._inputs = []
+        start(run)
+        finish(run, {"choices": [{"message": message}], "model": "gpt-4o-mini-2024"})
+
+    assert printed(call) == (
+        "> chat_model gpt-4o-mini\n< chat_model gpt-4o-mini  1.0 ms  'Hi'\n"
+    )
 
 
 def test_sums() -> None:

@@ -6,6 +6,7 @@ To write them anew after a change that is meant: ``SCREENS=write pytest`` this f
 
 import asyncio
 import io
+import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -17,7 +18,11 @@ from typing import Any
 import pytest
 
 from instrument import Handler, Run, _ids, callbacks, current_run, traced
-from instrument.handlers import StdOutCallbackHandler, StreamingStdOutCallbackHandler
+from instrument.handlers import (
+    RequestLogger,
+    StdOutCallbackHandler,
+    StreamingStdOutCallbackHandler,
+)
 from instrument.testing import predictable
 
 SCREENS = Path(__file__).parent / "screens"
@@ -65,8 +70,9 @@ class Stage:
     Requests whose runs start and end in any order, at times that are told.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, logger: RequestLogger | None = None) -> None:
         self.stream = stream
+        self._logger = logger
         self._now_ns = 0
         self._contexts: dict[str, Context] = {}
         self._blocks: dict[str, Any] = {}
@@ -80,7 +86,8 @@ class Stage:
         """
         self._ids[key] = id
         context = self._contexts[""] = copy_context()
-        heard: tuple[Handler, ...] = StdOutCallbackHandler(self.stream), *handlers
+        printing = self._logger or StdOutCallbackHandler(self.stream)
+        heard: tuple[Handler, ...] = printing, *handlers
         context.run(callbacks(*heard).__enter__)
 
     def start(
@@ -359,3 +366,58 @@ def test_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
     compare("lines-ascii.txt", text)
+
+
+def logged(stage: Stage) -> None:
+    """
+    A tool fails, and with it its agent; another request is cancelled.
+    """
+    stage.request("agent", "3fa9c1")
+    rome = user("How is it in Rome?")
+    stage.start("agent", "agent travel", {"messages": [rome]})
+    stage.model("model", [SYSTEM, rome])
+    named = {"name": "forecast", "arguments": '{"city": "Rome", "days": 14}'}
+    said = {"content": "", "tool_calls": [{"id": "1", "function": named}]}
+    stage.end("model", 1.2, {"choices": [{"message": said}]}, usage=FIRST)
+    stage.start("forecast", "tool forecast", {**ROME, "days": 14}, "agent")
+    error = ValueError(DOWN.partition(" while")[0])
+    stage.end("forecast", 0.202, error=error)
+    stage.end("agent", 1.3, error=error)
+    stage.request("chain", "7c02d4")
+    stage.start("chain", "chain answer", {})
+    stage.model("left", [rome], "chain")
+    for _ in range(34):
+        stage.within("left", stage.run("left").token, "x")
+    stage.end("left", 2.1, error=GeneratorExit())
+    stage.end("chain", 2.1, error=asyncio.CancelledError())
+
+
+def test_log() -> None:
+    """
+    Messages of a log have words instead of signs, and are the same wherever they go.
+    """
+    stream = Stream("utf-8", is_terminal=False)
+    logger = logging.getLogger("app")
+    logger.setLevel("INFO")
+    logger.propagate = False
+    output = logging.StreamHandler(stream)
+    output.setFormatter(logging.Formatter("%(levelname)-7s %(name)s %(message)s"))
+    logger.addHandler(output)
+
+    text = ""
+    for payload, title in ((0, "off"), (120, "=120")):
+        stream.seek(0)
+        stream.truncate()
+        with predictable():
+            stage = Stage(stream, RequestLogger(logger, payload=payload))
+            logged(stage)
+        shown = stage.shown().splitlines(keepends=True)
+        # the design shows neither tracebacks nor the first lines of the second request
+        kept = [it for it in shown if " app " in it]
+        said = "".join(kept[:6] + kept[-1:])
+        text += (
+            f"== RequestLogger, logging, payload{' ' * (not payload)}{title}\n{said}"
+        )
+
+    logger.removeHandler(output)
+    compare("log.txt", text)

@@ -245,14 +245,14 @@ MESSAGES: list[tuple[Any, str]] = [
     ([("user", "Hi"), ("ai", "Ho")], "2 messages, assistant: 'Ho'"),
     (USER, "user: 'Hi'"),
     (SimpleNamespace(type="human", content="Hi"), "user: 'Hi'"),
-    (SimpleNamespace(type="AIMessageChunk", content=""), "assistant: ''"),
+    (SimpleNamespace(type="AIMessageChunk", content=""), "''"),
     (
         {"role": "assistant", "content": "", "tool_calls": [CALL, CALL]},
-        "assistant: -> weather(city='Rome'), weather(city='Rome')",
+        "-> weather(city='Rome'), weather(city='Rome')",
     ),
     (
         {"role": "assistant", "content": "Let me see.", "tool_calls": [CALL]},
-        "assistant: 'Let me see.' -> weather(city='Rome')",
+        "'Let me see.' -> weather(city='Rome')",
     ),
     (
         {
@@ -263,13 +263,13 @@ MESSAGES: list[tuple[Any, str]] = [
                 {"type": "tool_call", "name": "time", "args": {}},
             ],
         },
-        "assistant: -> weather(api_key=[redacted]), time()",
+        "-> weather(api_key=[redacted]), time()",
     ),
     (
         {"role": "user", "content": [{"type": "tool_result", "content": "21 °C"}]},
         "user: '21 °C'",
     ),
-    ({"role": "model", "parts": [{"text": "Hi"}, {"text": " you"}]}, "model: 'Hi you'"),
+    ({"role": "model", "parts": [{"text": "Hi"}, {"text": " you"}]}, "'Hi you'"),
     ([USER, {"type": "function_call_output", "output": "x"}], "[2 items]"),
     ({"role": "admin", "content": "x"}, "{'role': 'admin', 'content': 'x'}"),
     ({"role": "user"}, "{'role': 'user'}"),

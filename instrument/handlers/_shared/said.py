@@ -88,7 +88,14 @@ def answer_in(value: "Any") -> Said | None:
         return None
     said = read_message(messages[-1])
     is_single = _is_message(value)
-    return said if is_single or said.role in ("assistant", "model") else None
+    return said if is_single or is_answered(said) else None
+
+
+def is_answered(message: Said) -> bool:
+    """
+    Tell whether a model said it.
+    """
+    return message.role in ("assistant", "model")
 
 
 def documents_of(value: "Any") -> "Any":

@@ -28,6 +28,7 @@ from instrument.handlers._shared.said import (
     answer_in,
     documents_of,
     found,
+    is_answered,
     is_document,
     messages_of,
     read_message,
@@ -340,9 +341,10 @@ class _Writing:
         Write the last of a conversation, and how many there are.
         """
         said = read_message(messages[-1])
+        is_answer = len(messages) == 1 and is_answered(said)
         if len(messages) > 1:
             yield f"{len(messages):,} messages, "
-        yield f"{self._marks.name(said.role)}: "
+        yield "" if is_answer else f"{self._marks.name(said.role)}: "
         yield from self._said(said)
 
     def _said(self, message: "Said") -> "Pieces":
