@@ -84,8 +84,8 @@ class StdOutCallbackHandler(RunHandler):
     def on_llm_new_token(
         self, token: str, channel: str = "text", **kwargs: "Any"
     ) -> None:
-        entry = self._terminal.open_runs.find(kwargs["run"])
-        if entry is not None and entry.owner is self:
+        entry = self._terminal.open_runs.of(kwargs["run"], self)
+        if entry.owner is self:
             entry.token()
 
     def run_ended(self, run: "Run") -> None:

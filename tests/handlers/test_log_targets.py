@@ -185,3 +185,14 @@ def test_filter_that_raises(caplog: pytest.LogCaptureFixture) -> None:
         plain.removeFilter(broken)
 
     assert caplog.records == []
+
+
+def test_level_that_is_off(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    No record is made for a level that the logger does not take.
+    """
+    with caplog.at_level("WARNING", plain.name):
+        target_of(plain).write(20, "a", {}, HERE)
+        target_of(plain).write(30, "b", {}, HERE)
+
+    assert caplog.messages == ["b"]

@@ -335,6 +335,8 @@ def test_where_records_come_from(
 
         def __call__(self) -> None: ...
 
+        def plain(self) -> None: ...
+
     @traced
     @functools.wraps(fail)
     def wrapped() -> None: ...
@@ -344,6 +346,7 @@ def test_where_records_come_from(
         Called.method,
         traced("p")(functools.partial(fail)),
         traced("c")(Called()),
+        traced("m")(Called().plain),
     ]
     with caplog.at_level(1), callbacks(RequestLogger(), RequestLogger(plain)):
         for function in several:
@@ -352,7 +355,7 @@ def test_where_records_come_from(
         with traced("alone", kind="tool"):
             pass
 
-    names = ["fail", "method", "method", "method", "fail", "__call__", "tool"]
+    names = ["fail", "method", "method", "method", "fail", "__call__", "plain", "tool"]
     starts = [it for it in records if it["extra"]["status"] == "running"]
     assert [it["function"] for it in starts] == names
     assert {it["name"] for it in starts[:-1]} == {__name__}

@@ -44,6 +44,7 @@ SAYS = {
     "retry",
     "text",
     "token",
+    "trace_hex",
 }
 
 

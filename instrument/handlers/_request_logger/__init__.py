@@ -111,9 +111,7 @@ class RequestLogger(RunHandler):
     def on_llm_new_token(
         self, token: str, channel: str = "text", **kwargs: "Any"
     ) -> None:
-        entry = self._open.find(kwargs["run"])
-        if entry is not None:
-            entry.token()
+        self._open.of(kwargs["run"], self).token()
 
     def run_ended(self, run: "Run") -> None:
         with self._lock:

@@ -122,8 +122,6 @@ class LoggingTarget:
             made = logger.makeRecord(*place, raised, source.function, fields)
         except KeyError:
             taken = vars(logging.makeLogRecord({})).keys() & fields
-            if not taken:
-                raise
             # by the application's record factory: such a field stays as it made it
             fields = {it: fields[it] for it in fields.keys() - taken}
             made = logger.makeRecord(*place, raised, source.function, fields)

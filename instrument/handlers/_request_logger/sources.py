@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from instrument._runs.run import Run
 
 _WRAPS = 10
-_HELD_BY = (classmethod, staticmethod, MethodType)
 
 
 def source_of(run: "Run") -> Source:
@@ -39,13 +38,9 @@ def _function_of(source: "Any") -> FunctionType | None:
     Give the function within what was decorated, without asking that for anything.
     """
     for _ in range(_WRAPS):
-        if isinstance(source, _HELD_BY):
-            source = source.__func__
-            continue
+        source = source.__func__ if type(source) is MethodType else source
         inner = fields_of(source).get("__wrapped__")
-        if inner is None:
-            break
-        source = inner
+        source = source if inner is None else inner
     kind = type(source)
     if kind is FunctionType:
         return source  # type: ignore[no-any-return]
