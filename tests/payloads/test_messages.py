@@ -95,4 +95,4 @@ def test_slot_where_nothing_is() -> None:
         def __init__(self) -> None:
             self.role, self.content = "user", "hi"
 
-    assert message_data(Message()) == {"role": "user", "content": "hi"}
+    assert turns_in(Message()) == [{"role": "user", "content": "hi"}]

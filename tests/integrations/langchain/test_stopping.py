@@ -21,7 +21,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import tool
 
 from instrument import AsyncCallbackHandler, BaseCallbackHandler, callbacks, traced
-from instrument.integrations.langchain._objects import _message
+from instrument.integrations.langchain._messages import messages_of
 from instrument.testing import Recorder
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("langchain")]
@@ -415,13 +415,13 @@ def test_message_of_another_kind() -> None:
     What is no message is told as one of what it says; what interrupts goes through.
     """
 
-    class Interrupts(dict[str, Any]):
-        def get(self, *_: object) -> Any:
+    class Interrupts:
+        __slots__ = ()
+
+        def __repr__(self) -> str:
             raise KeyboardInterrupt
 
-        __getitem__ = __contains__ = keys = __iter__ = get
-
-    assert _message(object()).type == "human"
+    assert [message.type for message in messages_of(object())] == ["human"]
 
     with pytest.raises(KeyboardInterrupt):
-        _message(Interrupts(role="user", content="hi"))
+        messages_of({"role": "user", "content": Interrupts()})
