@@ -352,7 +352,10 @@ def test_documents() -> None:
 
     assert out_of(documents=several) == "3 documents: rome.md, Rome, 7"
     assert out_of(documents=[document(source="a/")] * 3) == "3 documents: a (3)"
-    assert written([document()]) == "1 document: 'Rome is sunny all year…"
+    assert written([document()]) == "1 document: 'Rome is sunny all year long.'"
+    assert written([document(), document(id="7")]) == (
+        "2 documents: 'Rome is sunny all year…, 7"
+    )
     assert written(SimpleNamespace(**document(id="7"))) == "1 document: 7"
     assert out_of(documents=["Rome", {"text": "Paris"}, 7]) == (
         "3 documents: 'Rome', 'Paris', 'int'"

@@ -382,6 +382,8 @@ class _Writing:
             yield ", " if index else ""
             if known.is_named:
                 yield self._marks.name(known.source)
+            elif len(times) == 1:
+                yield from self.text(known.source)
             else:
                 yield self._marks.cropped(self.text(known.source), _FIRST_WORDS)
             yield f" ({count})" if count > 1 else ""
