@@ -260,14 +260,17 @@ MESSAGES: list[tuple[Any, str]] = [
             "content": [
                 {"type": "thinking", "thinking": "hm"},
                 {"type": "tool_use", "name": "weather", "input": {"api_key": "s"}},
-                {"type": "tool_call", "name": "time", "args": {}},
             ],
         },
-        "-> weather(api_key=[redacted]), time()",
+        "-> weather(api_key=[redacted])",
+    ),
+    (
+        {"role": "ai", "content": [{"type": "tool_call", "name": "time", "args": {}}]},
+        "-> time()",
     ),
     (
         {"role": "user", "content": [{"type": "tool_result", "content": "21 °C"}]},
-        "user: '21 °C'",
+        "tool: '21 °C'",
     ),
     ({"role": "model", "parts": [{"text": "Hi"}, {"text": " you"}]}, "'Hi you'"),
     ([USER, {"type": "function_call_output", "output": "x"}], "[2 items]"),
