@@ -316,6 +316,8 @@ def test_parts(part: dict[str, Any], text: str) -> None:
     assert written({"role": "user", "content": [said, part]}) == (
         f"user: 'What is this?', {text}"
     )
+    thought = {"type": "thinking", "thinking": "hm"}
+    assert written({"role": "user", "content": [thought, part]}) == f"user: {text}"
     assert written({"role": "user", "content": [part, part]}) == (
         f"user: {text}, {text}"
     )

@@ -7,7 +7,6 @@ from collections import namedtuple
 from instrument._payloads.fields import name_of
 from instrument._payloads.messages import (
     ROLES,
-    content_text,
     get,
     is_dict,
     is_listed,
@@ -149,8 +148,6 @@ def _read_parts(content: "Any") -> "tuple[str, list[str], list[dict[str, Any]]]"
     for part in items(content) if is_listed(content) else [content]:
         kind = string(get(part, "type")) or ""
         text = string(part) or string(get(part, "text"))
-        if kind == "tool_result":
-            text = content_text(get(part, "content"))
         if text is not None:
             texts.append(text)
         elif kind in _CALLS:
