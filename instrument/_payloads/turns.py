@@ -80,7 +80,7 @@ def turns_of(given: object, system: object = None) -> "list[Turn]":
     turns = [{"role": "system", "content": said}] if is_said else []
     for message in items(given) if is_listed(given) else [given]:
         if type(message) is dict and len(message) == _PLAIN:
-            role, content = message.get("role"), message.get("content")
+            role, content = get(message, "role"), get(message, "content")
             if type(role) is type(content) is str:  # as most are
                 turns.append({"role": _ROLES.get(role, role), "content": content})
                 continue
