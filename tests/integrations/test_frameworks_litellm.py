@@ -351,3 +351,18 @@ def test_nothing_is_missing() -> None:
     from instrument.integrations import litellm as adapter
 
     assert adapter.missing() == []
+
+
+@pytest.mark.parametrize("given", [{}, {"stream": True, **TOLD}])
+def test_cost(ask: Any, given: dict[str, Any]) -> None:
+    """
+    What litellm has reckoned that a call costs is told, beside what the SDK inside knows.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        ask("completion", model="openai/gpt-4o", **given)
+
+    (run,) = recorder.runs
+    assert run.usage.input_tokens == 11
+    assert run.usage.cost_usd
