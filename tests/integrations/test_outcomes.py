@@ -189,3 +189,29 @@ def test_request_that_fails(hear: Any, provider: "Provider") -> None:
 
     assert [run.status for run in recorder.runs] == ["error"]
     assert recorder.runs[0].usage.input_tokens == 100
+
+
+def test_run_that_leaves_a_stream(hear: Any, provider: "Provider") -> None:
+    """
+    A run that fails in the midst of the stream that it reads tells what that was told.
+    """
+    pytest.importorskip("anthropic")
+    recorder = Recorder()
+
+    @traced.chat_model
+    def model(client: Any) -> str:
+        for event in sdks.ANTHROPIC.calls["stream"](client):
+            if event.type == "content_block_delta":
+                raise KeyError
+        return ""
+
+    with sdks.closing(sdks.ANTHROPIC.make(provider.url)) as client, callbacks(recorder):
+        heard = hear(client)
+        with pytest.raises(KeyError):
+            model(heard)
+
+    (run,) = recorder.runs
+    data = recorder.events[-1].data
+    assert run.status == "error"
+    assert data["usage"]["input_tokens"] == 11
+    assert (data["model"], data["response_id"]) == ("m", "msg_1")

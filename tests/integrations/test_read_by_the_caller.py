@@ -82,6 +82,45 @@ async def test_async_raw(name: str, aclient: Any) -> None:
     check(recorder)
 
 
+ASKS: dict[str, Any] = {
+    "anthropic": lambda client: client.messages.with_streaming_response.create(
+        model="m", max_tokens=9, messages=HELLO, stream=True
+    ),
+    "groq": lambda client: client.chat.completions.with_streaming_response.create(
+        model="m", messages=HELLO, stream=True
+    ),
+    "together": lambda client: client.chat.completions.with_streaming_response.create(
+        model="m", messages=HELLO, stream=True
+    ),
+    "openai": lambda client: client.responses.with_streaming_response.create(
+        model="m", input="hi", stream=True
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "sdk", [it for it in facts.SDKS if it.provider in ASKS], ids=lambda it: it.provider
+)
+def test_each_sdk(sdk: Any, hear: Any, provider: "Provider") -> None:
+    """
+    One of each SDK that has them; what it tells is what its stream does.
+    """
+    recorder = Recorder()
+
+    with (
+        import_module("sdks").closing(sdk.make(provider.url)) as client,
+        callbacks(recorder),
+        ASKS[sdk.provider](hear(client)) as response,
+    ):
+        list(response.iter_lines())
+
+    (run,) = recorder.runs
+    assert run.status == "ok"
+    assert recorder.events[-1].data["text"] == "Hello world"
+    assert run.usage.to_dict() == sdk.usage
+    assert facts.tokens(recorder) == facts.WORDS
+
+
 def test_legacy_raw(client: Any) -> None:
     """
     The older raw response, whose HTTP response is read.
