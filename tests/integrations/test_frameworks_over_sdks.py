@@ -83,6 +83,26 @@ def test_langchain_over_openai(
 
 
 @ways
+def test_refusal(
+    chat: Any, provider: "Provider", call: Callable[[Any], object], tokens: int
+) -> None:
+    """
+    A refusal, which LangChain keeps beside the text, is the text.
+    """
+    head = {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
+    said = {"role": "assistant", "content": None, "refusal": "No."}
+    whole = {"index": 0, "message": said, "finish_reason": "stop"}
+    piece = {"index": 0, "delta": said, "finish_reason": "stop"}
+    provider.says(({**head, "choices": [whole]}, [{**head, "choices": [piece]}]))
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        call(chat)
+
+    assert recorder.events[-1].data["text"] == "No."
+
+
+@ways
 def test_langchain_over_anthropic(
     provider: "Provider", call: Callable[[Any], object], tokens: int
 ) -> None:

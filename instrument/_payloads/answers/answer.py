@@ -407,6 +407,8 @@ class Answer:
             setattr(self, name, getattr(self, name) or getattr(inner, name))
         if not self.reasoning:
             self._said["reasoning"] = inner._said.get("reasoning", {})
+        if not (self.text or inner.is_first):
+            self.text = inner.text  # a refusal, which LangChain puts elsewhere
         has_own = bool(self.tool_calls)
         for call in inner._in_order():
             if call in self._calls.values():
