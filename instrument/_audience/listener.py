@@ -325,15 +325,6 @@ def langchain_objects() -> "Any":
     return import_module(_LANGCHAIN_OBJECTS)
 
 
-def _without_run(method: "Callable[..., Any]") -> "Callable[..., Any]":
-    def unaware(
-        *args: object, run: object = None, channel: str = "text", **kwargs: object
-    ) -> object:
-        return method(*(args if channel == "text" else ("",)), **kwargs)
-
-    return unaware
-
-
 def adapted(
     function: "Callable[..., Any]", positional: "tuple[str, ...]", *, whole: bool
 ) -> "Callable[..., Any]":
