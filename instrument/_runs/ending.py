@@ -15,7 +15,7 @@ from instrument._payloads.answers import LLMResult
 from instrument._payloads.redact import said_by
 from instrument._report import UNTOLD, is_of_call
 from instrument._runs.opening import endings, open_parent
-from instrument._runs.results import guarded, is_container, outputs_of, read_answer
+from instrument._runs.results import CONTAINERS, guarded, outputs_of, read_answer
 from instrument._runs.run import Run
 from instrument._state import MUTED, chain, get_state, set_state, without
 from instrument._text import type_of
@@ -307,7 +307,7 @@ def returning(run: Run, outputs: object) -> Delivery | None:  # type: ignore[ret
             outputs = outputs_of(run, outputs)
         elif kind.is_model:
             read_answer(run, outputs)
-        if run._audience.shows_all and not is_container(outputs):
+        if run._audience.shows_all and id(type(outputs)) not in CONTAINERS:
             run._outputs = outputs
         else:
             run._take_outputs(outputs)

@@ -104,7 +104,7 @@ def contained(value: "Any") -> "Any":
     Give a container of its own, so that who changes it changes nothing for others.
     """
     # guarded, as an ordered dict asks its keys for their hash
-    return guarded(value, _copy) if is_container(value) else value
+    return guarded(value, _copy) if id(type(value)) in CONTAINERS else value
 
 
 def all_contained(inputs: "dict[str, Any]") -> "dict[str, Any]":
@@ -112,16 +112,10 @@ def all_contained(inputs: "dict[str, Any]") -> "dict[str, Any]":
     Give *inputs* with each container as one of their own.
     """
     for value in inputs.values():
-        if id(type(value)) in CONTAINERS:
+        kind = type(value)
+        if kind is not str and kind is not int and id(kind) in CONTAINERS:
             return {k: contained(v) for k, v in inputs.items()}
     return inputs
-
-
-def is_container(value: object) -> bool:
-    """
-    Tell whether it is one that is copied.
-    """
-    return id(type(value)) in CONTAINERS
 
 
 def bound_by(
@@ -174,12 +168,11 @@ def as_text(value: object) -> str:
         return "" if value is None else safe_repr(value)
 
 
-def take_inputs(
-    run: "Run", binding: "Binding", args: "Any", kwargs: "Any", instance: object
-) -> None:
+def take_inputs(run: "Run") -> None:
     """
     Bind what *run* was called with, as handlers may see it.
     """
+    (binding, args, kwargs, instance), run._call = run._call, None  # type: ignore[misc]
     audience, kind = run._audience, run._kind
     if not audience.capture:
         run._inputs = kind.inputs_of({})

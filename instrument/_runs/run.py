@@ -384,12 +384,7 @@ class Run(Frame):
                 answer.complete(inner)
             self._answered(answer)
 
-    def _take(self) -> None:
-        """
-        Bind the inputs, as handlers may see them.
-        """
-        call, self._call = self._call, None
-        take_inputs(self, *call)  # type: ignore[misc]
+    _take = take_inputs
 
     def _add(self, options: Options) -> None:
         layer = Layer(options, "call")

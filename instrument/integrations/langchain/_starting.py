@@ -15,7 +15,7 @@ from instrument._audience.plan import FrameworkLayer, Layer, Options, linked
 from instrument._payloads.kinds import CHAIN
 from instrument._payloads.redact import redacted
 from instrument._runs.opening import open_run
-from instrument._runs.results import is_container
+from instrument._runs.results import CONTAINERS
 from instrument._runs.starting import astart, start
 from instrument._state import get_state
 from instrument.integrations.langchain import _open_runs
@@ -98,7 +98,7 @@ class StartMethod(Method):
             run._inputs = inputs
             if (kind := made._kind) is not CHAIN:
                 kind.note(run, serialized, keywords, metadata)  # type: ignore[attr-defined]
-            elif is_container(inputs) or not run._audience.shows_all:
+            elif id(type(inputs)) in CONTAINERS or not run._audience.shows_all:
                 run._inputs = shown(run, inputs, "inputs")
             run = _open_runs.remember(run, own, _get_running_loop())
         except BaseException as exc:  # ours, or of a payload's own code
