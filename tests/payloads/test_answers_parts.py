@@ -78,7 +78,7 @@ CALLS: dict[str, tuple[list[Any], list[Any]]] = {
         [call("f", {"a": 1})],
     ),
     "a name in pieces": (
-        [piece(None, "wea", index=0), piece("{}", "ther", index=0)],
+        [piece(None, "weat", index=0), piece("{}", "her", index=0)],
         [call("weather", {})],
     ),
     "an id that comes late": (
