@@ -27,7 +27,7 @@ _STEP_NS = 1_000_000
 
 class Recorder(BaseCallbackHandler):
     """
-    A handler that keeps what it hears.
+    A handler that keeps what it hears; in a notebook it is shown as a tree.
 
     Attributes:
         events: Every `Event`, in order.
@@ -84,6 +84,11 @@ class Recorder(BaseCallbackHandler):
             lines.append(f"{'  ' * depth}{run.kind} {run.name}: {_status(run)}")
             waiting += [(child, depth + 1) for child in reversed(below.get(run.id, []))]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from instrument.handlers._tree.page import page_of
+
+        return page_of(list(self.runs))
 
     def clear(self) -> None:
         """

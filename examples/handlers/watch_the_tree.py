@@ -35,23 +35,14 @@ def answer(question: str) -> str:
     return "".join(model(question, facts))
 
 
-# In a terminal the tree grows at its foot, and what is left there in the end is
-#
-#   ✓ agent answer  13 ms
-#   ├─ ✓ retriever find  1.0 ms
-#   ├─ ✗ tool look_at_map  1.0 ms  LookupError: no map of Peru
-#   └─ ✓ chat_model model  3.0 ms  fake-1  21 in, 1 out
-#     4 runs  13 ms  1 model call  21 in, 1 out
-#
-# Where there is none, as in a pipe or a log, the runs are lines.
+# In a terminal the tree grows at its foot, with the newest words of the model that
+# answers. Where there is none, as in a pipe or a log, it is written once, like this.
 with predictable(), callbacks(TreeHandler()):  # predictable: each step takes 1 ms
     answer("What is the capital of Peru?")
-#> > agent answer  question='What is the capital of Peru?'
-#>   > retriever find  'What is the capital of Peru?'
-#>   < retriever find  1.0 ms  1 document: 'Lima has been the capital of Peru since 1535.'
-#>   > tool look_at_map  country='Peru'
-#>   ! tool look_at_map  1.0 ms  LookupError: no map of Peru
 #> Without a map, then.
-#>   > chat_model model  user: 'What is the capital of Peru?'
-#>   < chat_model model  3.0 ms  fake-1, 21 in, 1 out  'Lima'
-#> < agent answer  13 ms  1 model call, 21 in, 1 out  'Lima'
+#>   14 ms  ✓ agent answer  question='What is the capital of Peru?' → 'Lima'
+#>  1.0 ms  ├─ ✓ retriever find  'What is the capital of Peru?' → 1 document: 'Lima has been the capital of Peru since 153…
+#>  1.0 ms  ├─ ✗ tool look_at_map  country='Peru'
+#>          │    LookupError: no map of Peru
+#>  4.0 ms  └─ ✓ chat_model model  fake-1, 21 in, 1 out  → 'Lima'
+#>          4 runs, 1 failed, 1 model call, 21 in, 1 out  id f49d9c

@@ -237,12 +237,19 @@ def _guarded(
         return None
 
 
-@atexit.register
-def _at_exit() -> None:
+def abandon_streams() -> None:
+    """
+    At exit, end the streams that are suspended.
+    """
     _report.Exit.has_begun = True
     streams = [stream for ref in list(_streams.values()) if (stream := ref())]
     for stream in streams:
         stream.abandon()
+
+
+@atexit.register
+def _at_exit() -> None:
+    abandon_streams()
     constructed = [it for ref in list(_constructed.values()) if (it := ref())]
     for layer in [*PROCESS, *(Layer(Options((it,))) for it in constructed)]:
         _flush_at_exit(layer)

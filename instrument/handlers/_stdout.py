@@ -102,7 +102,7 @@ class StdOutCallbackHandler(RunHandler):
 
     def on_retry(self, retry_state: "Any", **kwargs: "Any") -> None:
         run = kwargs["run"]
-        told = _attempt(retry_state)
+        told = attempt(retry_state)
         exc = failure_of(retry_state)
         said = "" if exc is None else _error(run, exc)
         waits = get(get(retry_state, "next_action"), "sleep")
@@ -263,7 +263,7 @@ class _Line:
         return self._width - width_of(self._segments) - 2
 
 
-def _attempt(state: "Any") -> str:
+def attempt(state: "Any") -> str:
     """
     Say which attempt comes, and of how many where that is known.
     """

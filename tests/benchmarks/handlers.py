@@ -93,7 +93,7 @@ HANDLERS: dict[str, Callable[[], object]] = {
     "`BudgetHandler`": lambda: BudgetHandler(max_calls=10**9, max_seconds=10**6),
     "`WebSocketHandler`": lambda: WebSocketHandler(Socket()),
     "`TokenStream(events=True)`": lambda: TokenStream(events=True),
-    "`TreeHandler`, as lines": lambda: TreeHandler(_nowhere()),
+    "`TreeHandler`, piped": lambda: TreeHandler(_nowhere()),
     "`background(handler)`": lambda: background(RunHandler()),
     "`filtered(handler)`, a miss": lambda: filtered(RunHandler(), kinds="tool"),
 }

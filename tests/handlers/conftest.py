@@ -23,7 +23,7 @@ from uuid import UUID
 import pytest
 
 from instrument import Usage
-from instrument.handlers._tree.forest import Forest, Tree
+from instrument.handlers._tree.forest import Ended, Started, Tree, Trees
 
 
 class Screen:
@@ -101,10 +101,12 @@ class Screen:
 
     def text(self) -> str:
         """
-        Give the same as one text, with every duration written as ``1 s``.
+        Give the same as one text, with every duration written as ``1 s``, without the id
+        of a footer, which is another each time.
         """
-        text = "\n".join(self.rows()).rstrip("\n")
-        return re.sub(r"[\d.]+ (us|ms|s)\b", "1 s", text)
+        rows = (re.sub(r"^ *[\d.]+ [num]?s  ", "1 s  ", row) for row in self.rows())
+        text = "\n".join(rows).rstrip("\n")
+        return re.sub(r"  id [0-9a-f]{6}$", "", text, flags=re.MULTILINE)
 
     def wait(self, holds: Any) -> None:
         """
@@ -182,32 +184,67 @@ class Garden:
     """
 
     def __init__(self) -> None:
-        self.running: dict[Tree, None] = {}
-        self.done: list[Tree] = []
-        self._forest = Forest(self.running, self.done)
+        self.trees = Trees()
+        self._forest = self.trees.plant(120)
 
-    def start(self, run: int, parent: int | None = None, root: int = 1) -> None:
+    @property
+    def running(self) -> dict[Tree, None]:
+        """
+        The trees that grow.
+        """
+        return self.trees.running
+
+    @property
+    def done(self) -> list[Tree]:
+        """
+        Those that are done.
+        """
+        return self.trees.done
+
+    def start(
+        self, run: int, parent: int | None = None, root: int = 1, **told: Any
+    ) -> None:
         """
         Start a run.
         """
         above = None if parent is None else UUID(int=parent)
-        self._forest.start(
-            UUID(int=run), above, UUID(int=root), "llm", f"{run}", started_ns=run
-        )
+        began = Started("llm", f"{run}", f"{run:06x}", True, "", "", run)
+        ids = UUID(int=run), above, UUID(int=root)
+        self._forest.start(*ids, began._replace(**told))
 
-    def end(self, *runs: int, status: str = "ok") -> None:
+    def end(self, *runs: int, status: str = "ok", **told: Any) -> None:
         """
         End runs.
         """
         for run in runs:
-            usage = Usage(input_tokens=run)
-            self._forest.end(UUID(int=run), status, 2 * run, None, usage, "")
+            end = Ended(status, 2 * run, usage=Usage(input_tokens=run))
+            self._forest.end(UUID(int=run), end._replace(**told))
 
-    def token(self, run: int) -> None:
+    def token(
+        self,
+        run: int,
+        text: str = "",
+        channel: str = "text",
+        *,
+        first_ns: int = 1,
+        last_ns: int = 1,
+    ) -> None:
         """
         Tell a token.
         """
-        self._forest.token(UUID(int=run), run)
+        self._forest.token(UUID(int=run), first_ns, last_ns, text, channel)
+
+    def tell(self, run: int, told: str) -> None:
+        """
+        Tell something else.
+        """
+        self._forest.tell(UUID(int=run), told)
+
+    def retry(self, run: int, attempt: str) -> None:
+        """
+        Tell that it is tried again.
+        """
+        self._forest.retry(UUID(int=run), attempt)
 
 
 @pytest.fixture

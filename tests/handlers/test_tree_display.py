@@ -52,8 +52,8 @@ def test_prints(screen: Any, drawing: Any) -> None:
     print(", another", file=screen.file)
 
     assert seen.splitlines()[:2] == ["a line", "a part"]
-    assert seen.endswith(" chain answer  1 s")
-    assert screen.text() == "a line\na part\n✓ chain answer  1 s\n, another"
+    assert seen.endswith(" chain answer")
+    assert screen.text() == "a line\na part\n1 s  ✓ chain answer\n, another"
 
 
 def test_line_that_has_begun_before(screen: Any) -> None:
@@ -64,7 +64,7 @@ def test_line_that_has_begun_before(screen: Any) -> None:
     with callbacks(TreeHandler(screen.file)), traced("answer"):
         screen.wait_for("chain answer")
 
-    assert screen.text() == "a part\n✓ chain answer  1 s"
+    assert screen.text() == "a part\n1 s  ✓ chain answer"
 
 
 def test_order_of_prints(screen: Any) -> None:
@@ -79,10 +79,10 @@ def test_order_of_prints(screen: Any) -> None:
 
     assert screen.text().splitlines()[-3:] == [
         "between",
-        "✓ chain second  1 s",
+        "1 s  ✓ chain second",
         "after",
     ]
-    assert "✓ chain first  1 s\nbetween" in screen.text()
+    assert "1 s  ✓ chain first\nbetween" in screen.text()
 
 
 def test_print_at_once(screen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_print_at_once(screen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         print("behind", file=screen.file)
         may_draw.set()
 
-    assert screen.text() == "✓ chain answer  1 s\nbehind"
+    assert screen.text() == "1 s  ✓ chain answer\nbehind"
 
 
 def test_told_while_it_ends(screen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,7 @@ def test_told_while_it_ends(screen: Any, monkeypatch: pytest.MonkeyPatch) -> Non
         traced("answer")(lambda: None)()
     thread.join()
 
-    assert screen.text() == "✓ chain answer  1 s\n✓ chain late  1 s\nbehind"
+    assert screen.text() == "1 s  ✓ chain answer\n1 s  ✓ chain late\nbehind"
 
 
 def test_standard_streams(screen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +152,7 @@ def test_standard_streams(screen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         rows = screen.text().splitlines()
 
     assert rows[:3] == ["printed", "logged", "written"]
-    assert rows[3].endswith("chain answer  1 s")
+    assert rows[3].endswith("chain answer")
     assert not vars(out).get("write")
     assert not vars(error).get("write")
     logger.removeHandler(held)
@@ -198,7 +198,9 @@ def test_stream_caught_by_others(screen: Any) -> None:
         screen.wait_for("chain answer")
     assert file.write is before
     assert {"told\n", "passed on"} <= set(heard)
-    assert screen.text().startswith("told\n✓ chain answer  1 s\npassed on\n✓ chain")
+    assert screen.text().startswith(
+        "told\n1 s  ✓ chain answer\npassed on\n1 s  ✓ chain"
+    )
     del file.write
 
 
@@ -223,7 +225,7 @@ def test_stream_that_cannot_be_caught(screen: Any) -> None:
     with callbacks(TreeHandler(file)), traced("answer"):
         screen.wait_for("chain answer")
 
-    assert screen.text() == "✓ chain answer  1 s"
+    assert screen.text() == "1 s  ✓ chain answer"
 
 
 def test_hung_up(screen: Any, reports: list[str]) -> None:
@@ -285,7 +287,7 @@ def test_told_at_the_last_moment(screen: Any) -> None:
         display._caught.append(Late())
 
     screen.wait_for("chain late")
-    assert "✓ chain answer  1 s\n✓ chain late  1 s" in screen.text()
+    assert "1 s  ✓ chain answer\n1 s  ✓ chain late" in screen.text()
 
 
 def test_one_thread(screen: Any, drawing: Any) -> None:
@@ -312,7 +314,7 @@ def test_no_thread_to_be_had(screen: Any, monkeypatch: pytest.MonkeyPatch) -> No
     with callbacks(TreeHandler(screen.file)), traced("answer"):
         screen.wait_for("chain answer")
 
-    assert screen.text() == "✓ chain answer  1 s"
+    assert screen.text() == "1 s  ✓ chain answer"
 
 
 def test_terminal_of_the_same_name(screen: Any) -> None:
@@ -327,12 +329,12 @@ def test_terminal_of_the_same_name(screen: Any) -> None:
         traced("answer")(lambda: None)()
 
     assert first._display is not second._display
-    assert screen.text() == "✓ chain answer  1 s"
+    assert screen.text() == "1 s  ✓ chain answer"
 
 
 def test_streams_without_a_file() -> None:
     """
-    A stream that only says that it is a terminal gets lines.
+    A stream that only says that it is a terminal gets trees that are done.
     """
     import io
 
@@ -344,19 +346,20 @@ def test_streams_without_a_file() -> None:
     with callbacks(TreeHandler(file)):
         traced("answer")(lambda: None)()
 
-    assert ">\x1b[m " in file.getvalue()
+    assert "answer\n" in file.getvalue()
 
 
 def test_legacy_console(screen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A console of Windows that knows no escape sequences gets lines.
+    On a console of Windows that knows no escape sequences nothing is drawn.
     """
     monkeypatch.setattr("rich.console.detect_legacy_windows", lambda: True)
 
     with callbacks(TreeHandler(screen.file)):
         traced("answer")(lambda: None)()
 
-    assert screen.text().startswith("> ")
+    assert screen.text() == "1 s  ✓ chain answer"
+    assert b"\x1b[?" not in screen.read()
 
 
 def test_exit_with_a_stream_that_is_open(screen: Any) -> None:
@@ -379,7 +382,8 @@ def test_exit_with_a_stream_that_is_open(screen: Any) -> None:
 
     assert process.wait(45) == 0
     assert screen.text().splitlines()[0] == "said"
-    assert "└─ ■ llm model  1 s  abandoned\n  2 runs  1 s" in screen.text()
+    seen = "1 s  └─ ■ llm model  abandoned\n         2 runs, 1 model call"
+    assert seen in screen.text()
     assert screen.is_as_before
 
 
@@ -404,7 +408,7 @@ def test_exit_with_a_request_that_runs(screen: Any) -> None:
     )
 
     assert process.wait(45) == 0
-    assert screen.text().endswith(" chain answer  1 s")
+    assert screen.text() == "1 s  > chain answer"
     assert screen.is_as_before
 
 
@@ -426,14 +430,17 @@ def test_interrupt(screen: Any) -> None:
     process.send_signal(signal.SIGINT)
 
     assert process.wait(45) == -signal.SIGINT
-    assert screen.text().startswith("✗ chain answer  1 s  KeyboardInterrupt\nTraceback")
+    assert screen.text().startswith(
+        "1 s  ✗ chain answer  KeyboardInterrupt\n         1 run, 1 failed\nTraceback"
+    )
     assert screen.is_as_before
 
 
 @pytest.mark.parametrize("when", ["drawing", "before"])
 def test_fork(screen: Any, when: str) -> None:
     """
-    A forked child never draws: it is silent where the parent does, else it writes lines.
+    A forked child never draws: it is silent where the parent does, else it writes each
+    tree when it is done.
     """
     process = screen.run(
         HEAD
@@ -461,8 +468,8 @@ def test_fork(screen: Any, when: str) -> None:
     )
 
     assert process.wait(45) == 0
-    lines = "> chain child\n< chain child  1 s\n" if when == "before" else ""
-    assert screen.text() == (lines + "said by the child\n") * 2 + "✓ chain parent  1 s"
+    tree = "1 s  ✓ chain child\n" if when == "before" else ""
+    assert screen.text() == (tree + "said by the child\n") * 2 + "1 s  ✓ chain parent"
 
 
 def test_handler_of_the_whole_process(screen: Any) -> None:
@@ -484,4 +491,4 @@ def test_handler_of_the_whole_process(screen: Any) -> None:
     )
 
     assert process.wait(45) == 0
-    assert screen.text() == "✓ chain answer  1 s\nalone\n✓ chain last  1 s"
+    assert screen.text() == "1 s  ✓ chain answer\nalone\n1 s  ✓ chain last"

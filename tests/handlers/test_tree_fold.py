@@ -38,10 +38,19 @@ def shown(tree: Tree, height: int | None = None) -> list[str]:
     """
     Write the rows that a tree gets.
     """
-    return [
-        f"{row.guide}{row.node.name} {row.runs}" if row.node else row.left_out
-        for row in Fold(tree).rows(height)
-    ]
+    return [written(row) for row in Fold(tree).rows(height)]
+
+
+def written(row: Any) -> str:
+    """
+    Write a row.
+    """
+    if row.node is not None:
+        return f"{row.guide}{row.node.began.name} {row.runs}"
+    if row.more is None:
+        return f"{row.rows} rows"
+    each = (f"{times} {status}" for (_, status), times in sorted(row.more.items()))
+    return f"{row.more.total()} more: {', '.join(each)}"
 
 
 def test_all_rows(grown: Any) -> None:
@@ -90,7 +99,7 @@ def test_what_runs_is_left_out_last(grown: Any) -> None:
     """
     Where not even what runs has room, the top and the newest are seen.
     """
-    assert shown(grown(), 4) == ["1 1", "2 rows", "1 more: 1 ok", "   └─ 32 1"]
+    assert shown(grown(), 4) == ["1 1", "2 rows", "   ├─ 31 1", "   └─ 32 1"]
     assert shown(grown(), 3) == ["1 1", "3 rows", "   └─ 32 1"]
     assert shown(grown(), 2) == ["1 1", "6 more: 6 ok"]
     assert shown(grown(), 1) == shown(grown(), 0) == ["1 1"]
@@ -103,12 +112,49 @@ def test_done_tree_is_one_row_at_last(grown: Any) -> None:
     assert shown(grown(running=False), 1) == ["1 10"]
 
 
+def test_what_failed_folds_later(plant: Any) -> None:
+    """
+    What failed keeps its row, and that of what is around it, until all that ended well
+    is folded.
+    """
+    garden = plant()
+    garden.start(1)
+    for part in (10, 20):
+        garden.start(part, 1)
+        garden.start(part + 1, part)
+    garden.end(11, status="error")
+    garden.end(10, 21, 20)
+    (tree,) = garden.running
+
+    assert shown(tree, 4) == ["1 1", "├─ 10 1", "│  └─ 11 1", "└─ 20 2"]
+    assert shown(tree, 3) == ["1 1", "├─ 10 2", "└─ 20 2"]
+    assert shown(tree, 2) == ["1 1", "4 more: 1 error, 3 ok"]
+
+
+def test_rows_for_errors(plant: Any) -> None:
+    """
+    Where there is room a run has more rows than its own; else they go first.
+    """
+    garden = plant()
+    garden.start(1)
+    garden.start(2, 1)
+    garden.end(2)
+    (tree,) = garden.running
+
+    def fold() -> Fold:
+        return Fold(tree, lambda node, depth: 2 * depth)
+
+    assert fold().height == 4
+    assert [row.is_whole for row in fold().rows(4)] == [True, True]
+    assert [row.is_whole for row in fold().rows(3)] == [False, False]
+
+
 def test_what_is_not_kept_has_a_row(grown: Any) -> None:
     """
     Runs that are counted only stay counted where siblings are folded into their row.
     """
     tree = grown()
-    tree.top.more.update(ok=5, error=2)
+    tree.top.more.update({("llm", "ok"): 5, ("llm", "error"): 2})
 
     assert "7 more: 2 error, 5 ok" in shown(tree)
     assert "13 more: 2 error, 11 ok" in shown(tree, 5)
@@ -141,9 +187,9 @@ def test_height_is_kept(
 
     assert len(rows) <= height
     assert rows[0].node is tree.top
-    if not any("rows" in row.left_out for row in rows) and len(rows) == fold.height:
+    if not any(row.rows for row in rows) and len(rows) == fold.height:
         counted = sum(
-            row.runs if row.node else int(row.left_out.split()[0]) for row in rows
+            row.runs if row.more is None else row.more.total() for row in rows
         )
         assert counted == len(parents) + 1
 

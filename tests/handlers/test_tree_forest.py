@@ -4,9 +4,7 @@ The trees that are shown, as runs start and end.
 
 from collections import Counter
 from typing import Any
-from uuid import UUID
 
-from instrument import Usage
 from instrument.handlers._tree.forest import KEPT, Node
 
 
@@ -14,7 +12,7 @@ def outline(node: Node) -> object:
     """
     Write a node and what is below it.
     """
-    return {node.name: [outline(child) for child in node.children.values()]}
+    return {node.began.name: [outline(child) for child in node.children.values()]}
 
 
 def test_tree_of_a_request(plant: Any) -> None:
@@ -34,7 +32,7 @@ def test_tree_of_a_request(plant: Any) -> None:
     (tree,) = garden.done
     assert garden.running == {}
     assert outline(tree.top) == {"1": [{"2": [{"3": []}]}, {"4": []}]}
-    assert (tree.runs, tree.models, tree.usage) == (4, 4, Usage(input_tokens=10))
+    assert (tree.runs, tree.totals.written()) == (4, "4 model calls, 10 in")
 
 
 def test_parent_that_is_not_heard(plant: Any) -> None:
@@ -71,6 +69,8 @@ def test_runs_that_are_not_known(plant: Any) -> None:
     garden = plant()
 
     garden.token(1)
+    garden.tell(1, "half")
+    garden.retry(1, "2")
     garden.end(1)
 
     assert garden.done == []
@@ -90,7 +90,9 @@ def test_many_runs(plant: Any) -> None:
     (tree,) = garden.running
     assert tree.runs == 100_001
     assert tree.kept == KEPT == 1 + len(tree.top.children)
-    assert tree.top.more == Counter(ok=88_201, error=9_800)
+    counted = Counter({("llm", "ok"): 88_201, ("llm", "error"): 9_800})
+    assert tree.top.more == counted
+    assert tree.top.spent.consumed() == "4,802.2M in"
     assert len(tree.ended) == KEPT - 1
     assert len(garden._forest._nodes) == KEPT
 
@@ -134,20 +136,52 @@ def test_what_runs_is_kept(plant: Any) -> None:
     assert tree.top.more.total() == 0
 
 
-def test_names_are_printable(plant: Any) -> None:
+def test_many_kinds(plant: Any) -> None:
     """
-    Names are made fit to be shown, and cut.
+    Of those that are counted only so many kinds are told apart.
     """
     garden = plant()
+    garden.start(1)
 
-    garden._forest.start(
-        UUID(int=1), None, UUID(int=1), "k\n", "\x1b[2J" + "x" * 10_000_000, 0
-    )
+    for run in range(2, 2_302):
+        garden.start(run, 1, kind=f"kind {run}")
+        garden.end(run)
 
-    top = next(iter(garden.running)).top
-    assert top.kind == "k\\n"
-    assert top.name.startswith("\\x1b[2Jxxx")
-    assert len(top.name) < 300
+    (tree,) = garden.running
+    assert len(tree.top.more) == 51
+    assert tree.top.more["(other)", "ok"] == tree.top.more.total() - 50
+
+
+def test_many_failures(plant: Any) -> None:
+    """
+    Of many failures the places of the newest are known.
+    """
+    garden = plant()
+    garden.start(1)
+
+    for run in range(2, 2_500):
+        garden.start(run, 1)
+        told = {"error": ("E", []), "error_id": run, "is_origin": True}
+        garden.end(run, status="error", **told)
+
+    (tree,) = garden.running
+    assert len(tree.origins) == KEPT
+    assert tree.origins[2_499] == "llm 2499"
+
+
+def test_newest_words(plant: Any) -> None:
+    """
+    The newest words of a stream are kept; when it has ended, none.
+    """
+    garden = plant()
+    garden.start(1)
+    for _ in range(1_000):
+        garden.token(1, "so ")
+    node = next(iter(garden.running)).top
+
+    assert len(node.said) == 500
+    garden.end(1)
+    assert node.said == ""
 
 
 def test_run_heard_twice(plant: Any) -> None:

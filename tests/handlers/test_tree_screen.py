@@ -15,12 +15,10 @@ def drawn(screen: Any) -> Any:
     """
     Draw two rows at the foot of a terminal; give what writes above them.
     """
-    from rich.text import Text
-
     from instrument.handlers._tree.screen import Screen
 
     made: Any = Screen(screen.file)
-    made.draw([Text("one"), Text("two")], [])
+    made.draw(["one", "two"], [])
     made.wrote = lambda text: made.write(screen.file.write, text)
     return made
 
@@ -29,9 +27,7 @@ def test_rows_above(screen: Any, drawn: Any) -> None:
     """
     Rows above stay and scroll by; those of the foot are drawn in their place.
     """
-    from rich.text import Text
-
-    drawn.draw([Text("three")], [Text("stays")])
+    drawn.draw(["three"], ["stays"])
 
     assert screen.text() == "stays\nthree"
 
@@ -40,11 +36,9 @@ def test_nothing_new(screen: Any, drawn: Any) -> None:
     """
     A foot that is as it was is not written again.
     """
-    from rich.text import Text
-
     before = len(screen.read())
 
-    drawn.draw([Text("one"), Text("two")], [])
+    drawn.draw(["one", "two"], [])
     drawn.wrote("")
 
     assert len(screen.read()) - before < 20  # the mark of `read` itself
@@ -128,9 +122,7 @@ def test_smaller_terminal(screen: Any, drawn: Any) -> None:
     """
     On a terminal that is made smaller, what is drawn fits at once.
     """
-    from rich.text import Text
-
-    drawn.draw([Text(f"row {n}") for n in range(20)], [])
+    drawn.draw([f"row {n}" for n in range(20)], [])
     screen.resize(40, 10)
 
     drawn.wrote("said\n")
@@ -143,15 +135,13 @@ def test_stream_that_cannot_encode(screen: Any) -> None:
     """
     Characters that a stream's encoding lacks are written as escapes.
     """
-    from rich.text import Text
-
     from instrument.handlers._tree.screen import Screen
 
     with screen.opened(encoding="ascii") as file:
         made = Screen(file)
-        made.draw([Text("müde")], [])
+        made.draw(["müde"], [])
 
-    assert made.ascii_only
+    assert made.marks.is_ascii
     assert screen.text() == "m\\xfcde"
 
 

@@ -37,27 +37,42 @@ class Totals:
         self._usage = Usage()
         self._cost_usd: float | None = None
 
-    def add(self, run: "Run", cost_usd: float | None) -> None:
+    def add(self, consumed: Usage, cost_usd: float | None) -> None:
         """
         Count a model's run that has ended.
         """
         self.calls += 1
-        self._usage += run.usage
+        self._usage += consumed
         if cost_usd is not None:
             self._cost_usd = (self._cost_usd or 0.0) + cost_usd
-        elif run.usage:
+        elif consumed:
             self._unpriced += 1
+
+    def merge(self, other: "Totals") -> None:
+        """
+        Count what another one has counted.
+        """
+        self.calls += other.calls
+        self._usage += other._usage
+        self._unpriced += other._unpriced
+        if other._cost_usd is not None:
+            self._cost_usd = (self._cost_usd or 0.0) + other._cost_usd
 
     def written(self, *, wide: bool = False) -> str:
         """
         Write it; nothing where no model has told what it consumed.
         """
+        told = self.consumed(wide=wide)
+        return told and f"{counted(self.calls, 'model call')}, {told}"
+
+    def consumed(self, *, wide: bool = False) -> str:
+        """
+        Write it without how many calls that were.
+        """
         told = usage(self._usage, self._cost_usd, wide=wide)
-        if not told:
-            return ""
         if self._cost_usd is not None and self._unpriced:
             told += f", {counted(self._unpriced, 'call')} without a price"
-        return f"{counted(self.calls, 'model call')}, {told}"
+        return told
 
 
 class Siblings:
@@ -128,8 +143,7 @@ class Entry:
         self.is_first = not request.open
         self.is_model = run.kind in MODELS
         self.asked = run.model if self.is_model else None
-        is_bare = self.asked and not run._recipe.is_named
-        self.name = str(self.asked) if is_bare else run.name
+        self.name = shown_name(run)
         self.inside: tuple[str, int] | None = None
         self.tokens = 0
         self.last_ns = 0
@@ -183,11 +197,11 @@ class Entry:
         if not self.is_model:
             return self.request.totals.written(wide=wide) if self.is_first else ""
         cost_usd = prices.cost_usd(run) if run.usage else None
-        self.request.totals.add(run, cost_usd)
+        self.request.totals.add(run.usage, cost_usd)
         return ", ".join(
             it
             for it in (
-                marks.name(self._answered(run)),
+                marks.name(other_model(run.model, self.name)),
                 usage(run.usage, cost_usd, wide=wide),
             )
             if it
@@ -203,15 +217,6 @@ class Entry:
             known[id(run.error)] = f"{run.kind} {self.name}"
             return ""
         return known.get(id(run.error), "within")
-
-    def _answered(self, run: "Run") -> str:
-        """
-        Give the model that has answered, if it is not the one that is named.
-        """
-        answered = run.model
-        if not isinstance(answered, str) or _bare(answered) == _bare(self.name):
-            return ""
-        return answered
 
 
 class OpenRuns:
@@ -292,6 +297,24 @@ class OpenRuns:
                 return entry.name, entry.number
             above = above._parent
         return None
+
+
+def shown_name(run: "Run") -> str:
+    """
+    Name a run that starts: a model's by the model it was asked for, unless the
+    application has named it.
+    """
+    asked = run.model if run.kind in MODELS and not run._recipe.is_named else None
+    return asked if asked and isinstance(asked, str) else run.name
+
+
+def other_model(model: object, name: str) -> str:
+    """
+    Give the model to say beside a name, if it is another.
+    """
+    if not isinstance(model, str) or _bare(model) == _bare(name):
+        return ""
+    return model
 
 
 def _bare(model: str) -> str:

@@ -36,6 +36,7 @@ _SGR = {
     "bold red": "1;31",
     "bold magenta": "1;35",
 }
+_CANNOT_DRAW = ("dumb", "unknown")
 _NO_WIDTH = frozenset(("Mn", "Me", "Cf"))
 _JOINED = range(0x1160, 0x1200)
 """The later parts of Hangul syllables, which join the first."""
@@ -170,7 +171,7 @@ def is_terminal(file: object) -> bool:
     Tell whether a stream is a terminal that can draw: a pipe and ``TERM=dumb`` are none.
     """
     isatty = getattr(file, "isatty", None)
-    return bool(isatty and isatty()) and os.environ.get("TERM") != "dumb"
+    return bool(isatty and isatty()) and os.environ.get("TERM") not in _CANNOT_DRAW
 
 
 def terminal_width(file: object) -> int | None:

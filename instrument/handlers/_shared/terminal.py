@@ -75,8 +75,15 @@ class Terminal:
         """
         Write one whole line; what was left in mid-line is ended first.
         """
+        self.lines([segments])
+
+    def lines(self, lines: "list[list[Segment]]") -> None:
+        """
+        Write lines that stay together.
+        """
         file = self.file
-        text = (painted if has_colour(file) else plain)(segments).rstrip()
+        write = painted if has_colour(file) else plain
+        text = "\n".join(write(segments).rstrip() for segments in lines)
         with lock:
             start = "\n" if file in mid_line else ""
             mid_line.discard(file)

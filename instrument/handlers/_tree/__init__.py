@@ -4,10 +4,11 @@
 
 import sys
 
-from instrument._payloads.redact import said_by
-from instrument._text import cut, printable, type_of
+from instrument import _ids
+from instrument.handlers._shared.checks import checked_payload
 from instrument.handlers._shared.run_handler import RunHandler
-from instrument.handlers._stdout import StdOutCallbackHandler
+from instrument.handlers._stdout import PAYLOAD, attempt
+from instrument.handlers._tree.told import Teller
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,39 +16,42 @@ if TYPE_CHECKING:
 
     from instrument._runs.run import Run
 
-_MESSAGE = 200
-
 
 class TreeHandler(RunHandler):
     """
     Show what runs as a tree that grows at the foot of the terminal.
 
-    Each run has a row: a spinner while it runs, its duration, a model's tokens and
-    their speed, what it failed with. When there are more rows than the terminal has,
-    what is done folds, the oldest first. A tree that is done is printed above, with
-    what it came to.
+    Each run has a row: how long, a sign, kind and name, what a model consumed, what went
+    in and what came out; of a model that runs its newest words. What failed is told
+    whole below its row. From 110 columns on a time line is at the right. When there are
+    more rows than the terminal has, what ended well folds first, the oldest first, then
+    what failed. A tree that is done is printed above, with what it came to and the first
+    six digits of `Run.trace_hex`, by which it can be looked up.
 
     Other output goes above the trees while something runs, if it is written through the
     standard streams; what is asked of the user meanwhile, as by ``input()``, is drawn
     over. Several handlers, also for ``sys.stdout`` and ``sys.stderr``, share a terminal.
 
     Where *file* is no terminal, or one that cannot draw (``TERM=dumb``), and in a
-    forked child, the runs are written as `StdOutCallbackHandler` does. A child forked
-    while the parent draws is silent. ``NO_COLOR`` takes the colour, not the tree.
+    forked child, the finished tree is written, once, when the request ends: in 120
+    columns, or as many as ``COLUMNS`` says. In a notebook that is a tree to fold and
+    unfold. A child forked while the parent draws is silent. ``NO_COLOR`` takes the
+    colour, not the tree.
 
     Of one tree 2,000 runs are kept, and those that run; of more, the ones that ended
-    first are counted. Names and messages are untrusted: no control character of them is
-    written, markup is text, and a row is cut at the width of the terminal.
+    first are counted. Names, messages and payloads are untrusted: no control character
+    of them is written, markup is text, and what is usually secret is masked.
 
     Args:
         file: A text stream; by default what ``sys.stdout`` is now.
+        payload: The cells that what went in and what came out may take; 0 for none.
 
     Raises:
         ImportError: Without the package rich.
         TypeError: If *file* is no text stream.
     """
 
-    def __init__(self, file: "TextIO | None" = None) -> None:
+    def __init__(self, file: "TextIO | None" = None, *, payload: int = PAYLOAD) -> None:
         try:
             import rich  # noqa: F401
         except ImportError:
@@ -56,59 +60,34 @@ class TreeHandler(RunHandler):
 
         from instrument.handlers._tree.display import display_of
 
-        self._lines = StdOutCallbackHandler(file)
+        payload = checked_payload("TreeHandler", payload)
         self._display = display_of(sys.stdout if file is None else file)
-        if self._display is not None:
-            self._forest = self._display.forest()
+        self._forest = self._display.trees.plant(payload)
+        self._teller = Teller(self._display.marks, payload)
 
     def run_started(self, run: "Run") -> None:
-        display = self._display
-        if display is None or display.mode == "lines":
-            self._lines.run_started(run)
-        else:
-            top = run._root_run().id
-            facts = run.id, run.parent_id, top, run.kind, run.name, run._started_ns
-            display.tell(self._forest.start, *facts)
+        ids = run.id, run.parent_id, run._root_run().id
+        self._display.tell(self._forest.start, *ids, self._teller.started(run))
 
     def on_llm_new_token(
         self, token: str, *, channel: str = "text", **kwargs: "Any"
     ) -> None:
         run = kwargs["run"]
-        if self._display is not None:
-            self._display.tell(self._forest.token, run.id, run._first_token_ns)
+        times = run._first_token_ns, _ids.clock_ns()
+        self._display.tell(self._forest.token, run.id, *times, token, channel)
+
+    def on_retry(self, retry_state: "Any", **kwargs: "Any") -> None:
+        self._display.tell(self._forest.retry, kwargs["run"].id, attempt(retry_state))
+
+    def on_custom_event(self, name: str, data: "Any", **kwargs: "Any") -> None:
+        told = self._teller.event(name, data)
+        self._display.tell(self._forest.tell, kwargs["run"].id, told)
 
     def run_ended(self, run: "Run") -> None:
-        display = self._display
-        if display is None or display.mode == "lines":
-            self._lines.run_ended(run)
-        else:
-            told = _failure(run, **_error(run))
-            facts = run.id, run.status, run._ended_ns, run.model, run.usage, told
-            display.tell(self._forest.end, *facts)
+        self._display.tell(self._forest.end, run.id, self._teller.ended(run))
 
     def flush(self) -> None:
         """
         Draw what is done; with nothing left that runs, the terminal is as before.
         """
-        if self._display is not None:
-            self._display.settle()
-
-
-def _error(run: "Run") -> "dict[str, str]":
-    """
-    Give the type and the message, as handlers may see it, of what *run* failed with.
-    """
-    if run.status != "error" or run.error is None:
-        return {}
-    shown = said_by(run.error, run._audience) or ""
-    return {"type": type_of(run.error), "message": shown}
-
-
-def _failure(run: "Run", type: str = "", message: str = "") -> str:
-    """
-    Say what a row tells of an ending; a message only where it came from.
-    """
-    if run.status != "error":
-        return "" if run.status == "ok" else run.status
-    shown = printable(cut(message, _MESSAGE)) if run.error_origin else ""
-    return printable(cut(type, _MESSAGE)) + (shown and f": {shown}")
+        self._display.settle()

@@ -15,9 +15,12 @@ import weakref
 from collections import deque
 from contextlib import contextmanager
 
+from instrument._delivery.flush import abandon_streams
 from instrument._forks import fork_lock, in_child
 from instrument._report import Exit, complain
-from instrument.handlers._tree.forest import Forest
+from instrument.handlers._shared.style import has_colour, painted, plain
+from instrument.handlers._tree.forest import Trees
+from instrument.handlers._tree.paper import Paper
 from instrument.handlers._tree.rows import Rows
 from instrument.handlers._tree.screen import Screen
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, TextIO
 
+    from instrument.handlers._shared.style import Segment
     from instrument.handlers._tree.forest import Tree
 
 _TICK_S = 0.1
@@ -43,23 +47,26 @@ class Display:
         file: The terminal.
 
     Attributes:
-        mode: ``live``; only one process can draw, so that a forked child writes
-            ``lines``, or is ``silent`` if its parent was drawing when it was forked.
+        mode: ``live``; only one process can draw, so that a forked child writes trees
+            that are ``done``, or is ``silent`` if its parent was drawing when it was
+            forked.
+        trees: What is shown.
     """
 
     mode = "live"
 
     def __init__(self, file: "TextIO") -> None:
         self.file = file
+        self.trees = Trees()
         self._screen = Screen(file)
-        self._rows = Rows(ascii_only=self._screen.ascii_only)
+        self.marks = self._screen.marks
+        self._rows = Rows(self.marks)
         self._caught: list[_Caught] = []
         self._begin_anew()
 
     def _begin_anew(self) -> None:
         self._queue: deque[tuple[Callable[..., None], Any]] = deque()
-        self._running: dict[Tree, None] = {}
-        self._done: list[Tree] = []
+        self._drawn: dict[Tree | None, list[str]] = {}
         self._error: Exception | None = None
         self._pen = threading.RLock()
         self._is_drawing = False
@@ -77,12 +84,6 @@ class Display:
         """
         return self.mode == "live" and _terminal_of(self.file) == terminal
 
-    def forest(self) -> Forest:
-        """
-        Plant a forest that is shown here, for one handler.
-        """
-        return Forest(self._running, self._done)
-
     def tell(self, change: "Callable[..., None]", *facts: "Any") -> None:
         """
         Note a change of a forest; it is seen at the next tick.
@@ -91,19 +92,24 @@ class Display:
             OSError: The terminal could not be written to, the last time.
         """
         if self.mode != "live":
+            if self.mode == "done":
+                self._paper.tell(change, *facts)
             return
         with self._gate:
             self._queue.append((change, facts))
             is_at_work = self._work.locked()
         if Exit.has_begun or len(self._queue) > _QUEUED:
-            self.settle()
+            self.settle(redraw=True)
         elif not is_at_work:
             self._start()
         self._complain()
 
-    def settle(self) -> None:
+    def settle(self, *, redraw: bool = False) -> None:
         """
         Draw what is done, and end the thread if nothing runs any longer.
+
+        Args:
+            redraw: Whether to draw what runs too, which takes a while where that is much.
 
         Raises:
             OSError: The terminal cannot be written to.
@@ -111,7 +117,7 @@ class Display:
         with self._at_work() as is_free:
             if not is_free:
                 return
-            self._update()
+            self._update(redraw=redraw)
             thread = self._thread
             if thread is not None and self._is_over:
                 self._leave()
@@ -137,13 +143,15 @@ class Display:
         Leave the terminal to the parent; this is its child.
         """
         if self.mode == "live":
-            self.mode = "silent" if self._work.locked() else "lines"
+            self.mode = "silent" if self._work.locked() else "done"
         self._release()
         self._begin_anew()
+        self.trees.clear()
+        self._paper = Paper(self.file, self.trees)
 
     @property
     def _is_over(self) -> bool:
-        return Exit.has_begun or not self._running
+        return Exit.has_begun or not self.trees.running
 
     @contextmanager
     def _at_work(self) -> "Iterator[bool]":
@@ -177,7 +185,7 @@ class Display:
             with self._at_work():
                 if self._thread is thread:
                     self._end()
-            self.settle()
+            self.settle(redraw=True)
 
     def _run(self) -> None:
         while self._work_on():
@@ -202,6 +210,8 @@ class Display:
         Leave the terminal, and end, unless something was told since the last look.
         """
         try:
+            if self.trees.running:  # nothing moves any longer
+                self._draw(moves=False)
             self._screen.leave()
         except (OSError, ValueError) as exc:
             self._error = exc
@@ -229,23 +239,46 @@ class Display:
     def _update(self, *, redraw: bool = True) -> None:
         """
         Take what was told, and draw: what runs, and above it, to stay, what is done.
+
+        Args:
+            redraw: Whether to draw again what runs; else it stays as it was drawn.
         """
         try:
             for _ in range(len(self._queue)):
                 change, facts = self._queue.popleft()
                 change(*facts)
-            if redraw or self._done:
+            if redraw:
                 self._draw()
+            elif self.trees.done:
+                self._put(self._screen.size[0])
+            elif self.trees.running:
+                self.file.flush()  # it may be closed
         except Exception as exc:  # hung up, closed: told to who tells something next
             self._error = exc
-            self._running.clear()
+            self.trees.running.clear()
+            self._drawn = {}
 
-    def _draw(self) -> None:
+    def _draw(self, *, moves: bool = True) -> None:
         width, height = self._screen.size
-        done, running = self._done.copy(), list(self._running)
-        self._done.clear()
-        above = [row for tree in done for row in self._rows.whole(tree, width)]
-        self._screen.draw(self._rows.live(running, width, height), above)
+        running = list(self.trees.running)
+        written = self._rows.live(running, width, height, moves=moves)
+        self._drawn = {tree: self._painted(lines) for tree, lines in written}
+        self._put(width)
+
+    def _put(self, width: int) -> None:
+        """
+        Draw what is done, to stay, and below it what was drawn of what runs.
+        """
+        done = self.trees.done.copy()
+        self.trees.done.clear()
+        for tree in done:
+            self._drawn.pop(tree, None)
+        above = [line for tree in done for line in self._rows.whole(tree, width)]
+        foot = [row for rows in self._drawn.values() for row in rows]
+        self._screen.draw(foot, self._painted(above))
+
+    def _painted(self, lines: "list[list[Segment]]") -> list[str]:
+        return list(map(painted if has_colour(self.file) else plain, lines))
 
     def _complain(self) -> None:
         error, self._error = self._error, None
@@ -298,20 +331,22 @@ def _is_released(write: object) -> bool:
     return isinstance(write, _Caught) and write._display is None
 
 
-_displays: "weakref.WeakSet[Display]" = weakref.WeakSet()
+_displays: "weakref.WeakSet[Display | Paper]" = weakref.WeakSet()
 _lock = fork_lock()
 _catching = fork_lock()
 
 
-def display_of(file: "TextIO") -> Display | None:
+def display_of(file: "TextIO") -> "Display | Paper":
     """
-    Find or make the display on a terminal; None where *file* is none that can draw.
+    Find or make the display on a terminal; where *file* is none that can draw, paper.
     """
     from rich.console import detect_legacy_windows
 
     terminal = _terminal_of(file)
     if terminal is None or detect_legacy_windows():
-        return None
+        paper = Paper(file)
+        _displays.add(paper)
+        return paper
     with _lock:
         for display in list(_displays):
             if display.shows_on(terminal):
@@ -356,7 +391,7 @@ def _streams(file: "TextIO") -> "list[Any]":
 
 @atexit.register
 def _at_exit() -> None:
-    Exit.has_begun = True
+    abandon_streams()  # what they end with is to be seen
     with _lock:
         displays = list(_displays)
     for display in displays:

@@ -6,20 +6,67 @@ in it runs any longer.
 """
 
 from collections import Counter, deque
+from typing import NamedTuple
+from weakref import WeakSet
 
 from instrument._payloads.event import Usage
-from instrument._text import cut, printable
+from instrument.handlers._shared.open_runs import Totals, other_model
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from uuid import UUID
 
 KEPT = 2_000
 """How many runs of one tree are kept; of more, those that ended first are counted."""
 
-MODELS = ("llm", "chat_model")
-_WORD = 200
+_KINDS = 50
+"""How many kinds and statuses are told apart of those that are counted."""
 _NO_USAGE = Usage()
+_SAID = 500
+
+
+class Started(NamedTuple):
+    """
+    What is told of a run that starts; all texts but the model can be printed.
+
+    Attributes:
+        hex: By what its request is told.
+        model: The model it was asked for.
+        given: What went in.
+        started_ns: When, by the clock of durations.
+    """
+
+    kind: str
+    name: str
+    hex: str
+    is_model: bool
+    model: str
+    given: str
+    started_ns: int
+
+
+class Ended(NamedTuple):
+    """
+    What is told of how a run has ended; all texts but the model can be printed.
+
+    Attributes:
+        model: The model that has answered.
+        came: What came out.
+        error: The type of what it failed with, and the lines of its message.
+        error_id: By what it is known again.
+        is_origin: Whether it was raised here.
+    """
+
+    status: str
+    ended_ns: int
+    model: str = ""
+    usage: Usage = _NO_USAGE
+    cost_usd: float | None = None
+    came: str = ""
+    error: "tuple[str, list[str]] | None" = None
+    error_id: int = 0
+    is_origin: bool = False
 
 
 class Node:
@@ -27,49 +74,70 @@ class Node:
     What is kept of one run.
 
     Attributes:
+        began: What was told as it started.
+        end: What was told as it ended, None while it runs.
         children: Those kept of the runs it called, in the order in which they started.
-        more: The runs below it that are counted only, by status.
-        ended_ns: None while it runs.
+        more: The runs below it that are counted only, by kind and status.
+        spent: What these have consumed.
         tokens: How many pieces of an answer were heard.
-        error: The type of what it failed with and, where that came from, the message.
+        channel: Of which channel the last one was.
+        said: The newest of them.
+        retried: Which attempt was the last, if it was not the first.
+        told: The last event of the application's own, while it runs.
+        passed: Where what it failed with came from, if not from here.
     """
 
     __slots__ = (
+        "began",
+        "channel",
         "children",
-        "ended_ns",
-        "error",
+        "end",
         "first_ns",
         "id",
-        "kind",
-        "model",
+        "last_ns",
         "more",
-        "name",
         "parent",
-        "started_ns",
-        "status",
+        "passed",
+        "retried",
+        "said",
+        "spent",
         "tokens",
+        "told",
         "tree",
-        "usage",
     )
 
     def __init__(
-        self, tree: "Tree", parent: "Node | None", id: "UUID", kind: str, name: str
+        self, tree: "Tree", parent: "Node | None", id: "UUID", began: Started
     ) -> None:
         self.tree = tree
         self.parent = parent
         self.id = id
-        self.kind = word(kind)
-        self.name = word(name)
+        self.began = began
+        self.end: Ended | None = None
         self.children: dict[UUID, Node] = {}
-        self.more: Counter[str] = Counter()
-        self.status = "running"
-        self.started_ns = 0
-        self.first_ns: int | None = None
-        self.ended_ns: int | None = None
-        self.tokens = 0
-        self.model: str | None = None
-        self.usage = _NO_USAGE
-        self.error = ""
+        self.more: Counter[tuple[str, str]] = Counter()
+        self.spent: Totals | None = None
+        self.tokens = self.first_ns = self.last_ns = 0
+        self.channel = self.said = self.told = self.retried = self.passed = ""
+
+    @property
+    def model(self) -> str:
+        """
+        The model that is said beside the name, if it is another: what answered, if
+        that is not what was asked.
+        """
+        asked, name = self.began.model, self.began.name
+        answered = "" if self.end is None else self.end.model
+        if asked and answered:
+            answered = other_model(answered, asked)
+        return answered or other_model(asked, name)
+
+    @property
+    def status(self) -> str:
+        """
+        How it ended: ``ok`` and so on; ``running`` while it runs.
+        """
+        return "running" if self.end is None else self.end.status
 
 
 class Tree:
@@ -77,18 +145,66 @@ class Tree:
     A run and all below it.
 
     Attributes:
+        payload: The cells that what went in and came out may take.
+        is_odd: Whether it is every second of those that run together.
         ended: The nodes that have ended, first come first.
         running: How many run.
-        runs, models: How many there were, of any kind and of models.
-        usage: What the models consumed, as far as it is known.
+        runs, failed: How many there were, and how many an exception came from.
+        totals: What the models consumed, as far as it is known.
+        origins: Where an exception came from, by its id.
     """
 
     top: Node
 
-    def __init__(self) -> None:
+    def __init__(self, payload: int, *, is_odd: bool) -> None:
+        self.payload = payload
+        self.is_odd = is_odd
         self.ended: deque[Node] = deque()
-        self.kept = self.running = self.runs = self.models = 0
-        self.usage = _NO_USAGE
+        self.kept = self.running = self.runs = self.failed = 0
+        self.totals = Totals()
+        self.origins: dict[int, str] = {}
+
+
+class Trees:
+    """
+    The trees of one display.
+
+    Attributes:
+        running: Those in which something runs, in order.
+        done: Those that are done and not shown yet.
+    """
+
+    def __init__(self) -> None:
+        self.running: dict[Tree, None] = {}
+        self.done: list[Tree] = []
+        self._count = 0
+        self._forests: WeakSet[Forest] = WeakSet()
+
+    def plant(self, payload: int) -> "Forest":
+        """
+        Give a forest whose trees are shown here, for one handler.
+        """
+        forest = Forest(self, payload)
+        self._forests.add(forest)
+        return forest
+
+    def add(self, payload: int) -> Tree:
+        """
+        Begin one more tree.
+        """
+        self._count = self._count + 1 if self.running else 0
+        tree = Tree(payload, is_odd=self._count % 2 == 1)
+        self.running[tree] = None
+        return tree
+
+    def clear(self) -> None:
+        """
+        Forget them all.
+        """
+        self.running.clear()
+        self.done.clear()
+        for forest in list(self._forests):
+            forest.clear()
 
 
 class Forest:
@@ -96,23 +212,23 @@ class Forest:
     The runs that one handler hears, as they become trees. Not for threads at once.
 
     Args:
-        running: Where trees are kept in which something runs, in order.
-        done: Where they are put then.
+        trees: Where they are shown.
+        payload: The cells that what went in and came out may take.
     """
 
-    def __init__(self, running: "dict[Tree, None]", done: "list[Tree]") -> None:
-        self._running = running
-        self._done = done
+    def __init__(self, trees: Trees, payload: int) -> None:
+        self._trees = trees
+        self._payload = payload
         self._nodes: dict[UUID, Node] = {}
 
+    def clear(self) -> None:
+        """
+        Forget all runs.
+        """
+        self._nodes.clear()
+
     def start(
-        self,
-        id: "UUID",
-        parent_id: "UUID | None",
-        root_id: "UUID",
-        kind: str,
-        name: str,
-        started_ns: int,
+        self, id: "UUID", parent_id: "UUID | None", root_id: "UUID", began: Started
     ) -> None:
         """
         Put a run under its parent; under the root where the parent is not kept.
@@ -121,50 +237,66 @@ class Forest:
         if id in nodes:  # heard twice, through two wrappers
             return
         parent = nodes.get(parent_id or id) or nodes.get(root_id)
-        tree = Tree() if parent is None else parent.tree
-        node = nodes[id] = Node(tree, parent, id, kind, name)
-        node.started_ns = started_ns
+        tree = self._trees.add(self._payload) if parent is None else parent.tree
+        node = nodes[id] = Node(tree, parent, id, began)
         if parent is None:
             tree.top = node
-            self._running[tree] = None
         else:
             parent.children[id] = node
         tree.kept += 1
         tree.running += 1
         tree.runs += 1
-        tree.models += kind in MODELS
         if tree.kept > KEPT:
             self._fold(tree)
 
-    def token(self, id: "UUID", first_ns: int) -> None:
+    def token(
+        self, id: "UUID", first_ns: int, last_ns: int, text: str, channel: str
+    ) -> None:
         """
-        Count a piece of an answer.
+        Count a piece of an answer, and keep the newest words.
         """
         node = self._nodes.get(id)
         if node is not None:
-            node.first_ns = first_ns
+            node.first_ns, node.last_ns = first_ns, last_ns
             node.tokens += 1
+            said = text if channel != node.channel else node.said + text
+            node.channel, node.said = channel, said[-_SAID:]
 
-    def end(
-        self,
-        id: "UUID",
-        status: str,
-        ended_ns: int,
-        model: str | None,
-        usage: Usage,
-        error: str,
-    ) -> None:
+    def retry(self, id: "UUID", attempt: str) -> None:
+        """
+        Note that a run tries again.
+        """
+        node = self._nodes.get(id)
+        if node is not None:
+            node.retried = f"retry {attempt}"
+
+    def tell(self, id: "UUID", told: str) -> None:
+        """
+        Note an event of the application's own.
+        """
+        node = self._nodes.get(id)
+        if node is not None:
+            node.told = told
+
+    def end(self, id: "UUID", end: Ended) -> None:
         """
         Note how a run has ended; its tree is done when it was the last one in it.
         """
         node = self._nodes.get(id)
-        if node is None or node.ended_ns is not None:
+        if node is None or node.end is not None:
             return
         tree = node.tree
-        node.status, node.ended_ns, node.error = status, ended_ns, error
-        node.model, node.usage = model and word(model), usage
-        if node.kind in MODELS:
-            tree.usage += usage
+        node.end = end
+        node.said = node.told = ""
+        if end.is_origin:
+            tree.failed += 1
+            tree.origins[end.error_id] = f"{node.began.kind} {node.began.name}"
+            if len(tree.origins) > KEPT:
+                del tree.origins[next(iter(tree.origins))]
+        elif end.error is not None:
+            node.passed = tree.origins.get(end.error_id, "within")
+        if node.began.is_model:
+            tree.totals.add(end.usage, end.cost_usd)
         tree.ended.append(node)
         tree.running -= 1
         if not tree.running:
@@ -173,8 +305,8 @@ class Forest:
     def _finish(self, tree: Tree) -> None:
         for node in tree.ended:
             del self._nodes[node.id]
-        if self._running.pop(tree, tree) is None:  # it is shown still
-            self._done.append(tree)
+        if self._trees.running.pop(tree, tree) is None:  # it is shown still
+            self._trees.done.append(tree)
 
     def _fold(self, tree: Tree) -> None:
         """
@@ -190,14 +322,51 @@ class Forest:
                 continue
             del self._nodes[node.id]
             del node.parent.children[node.id]
-            node.parent.more += node.more
-            node.parent.more[node.status] += 1
+            _count(node.parent, node)
             tree.kept -= 1
             return
 
 
-def word(text: str) -> str:
+def counted(nodes: "list[Node]") -> "Counter[tuple[str, str]]":
     """
-    Make a name fit to be shown: printable, and at most 200 characters of it.
+    Count nodes, and those counted below them, by kind and status.
     """
-    return printable(cut(str(text), _WORD))
+    found: Counter[tuple[str, str]] = Counter()
+    for node in nodes:
+        add_counts(found, node.more)
+        add_counts(found, {(node.began.kind, node.status): 1})
+    return found
+
+
+def add_counts(
+    known: "Counter[tuple[str, str]]", more: "Mapping[tuple[str, str], int]"
+) -> None:
+    """
+    Add counts to those that are known; there are not too many kinds of them.
+    """
+    for (kind, status), times in more.items():
+        is_told = (kind, status) in known or len(known) < _KINDS
+        known[(kind if is_told else "(other)"), status] += times
+
+
+def spent_by(nodes: "list[Node]") -> Totals:
+    """
+    Add up what nodes consumed, and those counted below them.
+    """
+    totals = Totals()
+    for node in nodes:
+        if node.spent is not None:
+            totals.merge(node.spent)
+        if node.began.is_model and node.end is not None:
+            totals.add(node.end.usage, node.end.cost_usd)
+    return totals
+
+
+def _count(parent: Node, node: Node) -> None:
+    """
+    Have a node that is kept no longer be counted by its parent.
+    """
+    add_counts(parent.more, counted([node]))
+    if parent.spent is None:
+        parent.spent = Totals()
+    parent.spent.merge(spent_by([node]))

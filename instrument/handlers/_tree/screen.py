@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TextIO
 
-    from rich.text import Text
-
 _SIZE = (80, 24)  # of a terminal that does not know its own
 _LONGEST = 4_096
 
@@ -34,15 +32,10 @@ class Screen:
     """
 
     def __init__(self, file: "TextIO") -> None:
-        from rich.console import Console
-
         self.file = file
         self._write = file.write  # as it is now: others' writes are caught later
         self._terminal = Terminal(file)
-        self._console = Console(
-            file=file, force_terminal=True, markup=False, emoji=False, highlight=False
-        )
-        self.ascii_only = self._console.options.ascii_only
+        self.marks = self._terminal.marks
         self._put: Callable[[str], object] = self._write
         self._line = ""
         self._foot: list[str] = []
@@ -63,17 +56,18 @@ class Screen:
         width, height = width or _SIZE[0], height or _SIZE[1]
         return width, max(1, height - 2)
 
-    def draw(self, foot: "list[Text]", above: "list[Text]") -> None:
+    def draw(self, foot: list[str], above: list[str]) -> None:
         """
         Write the rows *above*, to stay, and below them *foot* in place of the last one.
+        Those above may be wider than the terminal, which wraps them.
         """
-        self._foot = self._rendered(foot)
+        self._foot = foot
         if above and self._line:
             line, self._line = self._line, ""
             self._frame(foot=[])
             self._give(f"{line}\n")
             mid_line.discard(self.file)
-        self._frame(self._rendered(above))
+        self._frame(above)
 
     def write(self, write: "Callable[[str], object]", text: str) -> None:
         """
@@ -151,26 +145,24 @@ class Screen:
             # a row of blanks goes on in the next row, unless the cursor is at its start
             up = f"{' ' * self.size[0]}\r\x1b[K"
             self._may_be_mid_line = False
-        rows = "".join(f"{row}\n" for row in (above or []) + foot)
+        stays = "".join(f"{row}\n" for row in above or [])
+        rows = "".join(f"{row}\n" for row in foot)
         self._drawn = foot
-        self._write(self._terminal._encodable(f"{_BEGIN}{up}{_CLIP}{rows}{_END}"))
+        frame = f"{_BEGIN}{up}{stays}{_CLIP}{rows}{_END}"
+        self._write(self._terminal._encodable(frame))
         self.file.flush()
 
     def _unended(self) -> list[str]:
         if not self._line:
             return []
+        from rich.console import Console
         from rich.text import Text
 
         text = Text.from_ansi(self._line.expandtabs(), no_wrap=True)
         text.truncate(self.size[0])
-        return self._rendered([text])
-
-    def _rendered(self, rows: "list[Text]") -> list[str]:
-        """
-        Give rows with the escape sequences of their colours.
-        """
-        if not rows:
-            return []
-        with self._console.capture() as captured:
-            self._console.print(*rows, sep="\n", end="", soft_wrap=True)
+        if "\x1b" not in self._line:
+            return [text.plain]
+        console = Console(file=self.file, force_terminal=True)
+        with console.capture() as captured:
+            console.print(text, end="", soft_wrap=True)
         return captured.get().split("\n")
