@@ -39,7 +39,8 @@ with callbacks(usage):
 print(f"${usage.request(first).total.cost_usd:.4f} in the first")
 #> $0.0060 in the first
 print(usage.report())
-#> provider  model    calls  input  output     cost  unpriced
-#> nobody    big-1        2  2,000     400  $0.0120
-#> nobody    small-1      1     50       2                  1
-#> total                  3  2,050     402  $0.0120         1
+#> model    provider  calls     in  out      cost
+#> big-1    nobody        2  2,000  400    $0.012
+#> small-1  nobody        1     50    2  no price
+#> total                  3  2,050  402    $0.012
+#> 1 call without a price: UsageHandler({'small-1': {'input': ...}})

@@ -47,5 +47,5 @@ print(model_stats.input_tokens, model_stats.output_tokens, "tokens")
 #> 15 6 tokens
 print("about", round(find_stats.memory_bytes_max or 0, -7), "bytes more in one run")
 #> about 30000000 bytes more in one run
-print(*monitor.report().split()[:13])  # the whole is a table
-#> run count errors total mean p50 p95 p99 max cpu memory input output
+print(*monitor.report().split()[:12])  # the whole is a table
+#> run calls errors p50 p95 p99 max total mean in out cpu

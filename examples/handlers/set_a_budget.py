@@ -45,5 +45,5 @@ with callbacks(budget):
     try:
         delete("everything.txt")
     except BudgetExceeded as exc:
-        print(exc)
-#> tools=['search'] stops the request at tool 'delete'. Add its name to tools if it may be called.
+        print(f"{exc.limit} are {exc.maximum}, without {exc.value!r}")
+#> tools are ('search',), without 'delete'

@@ -10,9 +10,12 @@ from weakref import WeakKeyDictionary
 from instrument._forks import fork_lock
 from instrument._text import safe_repr
 from instrument.exceptions import BudgetExceeded
+from instrument.handlers._shared import amounts
 from instrument.handlers._shared.accounts import Accounts
+from instrument.handlers._shared.open_runs import ID, shown_name
 from instrument.handlers._shared.prices import Prices
 from instrument.handlers._shared.run_handler import RunHandler
+from instrument.handlers._shared.style import Marks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,7 +161,7 @@ class BudgetHandler(RunHandler):
         with account.lock:
             account.tokens += tokens
             if cost_usd is None:
-                account.unpriced = _model_of(run)
+                account.unpriced = _asked(run)
             else:
                 account.cost_usd += cost_usd
 
@@ -176,12 +179,12 @@ class BudgetHandler(RunHandler):
         prices.asked(run)
         is_known = prices.table is None or run.model is None or prices.knows(run)
         if limit is not None and not is_known:
-            raise _unpriced(run, limit, _model_of(run))
+            raise _unpriced(run, limit, _asked(run))
 
     def _hold_spent(self, run: "Run", account: "_Account") -> None:
         limit = self._max_cost_usd
         _hold(run, "max_tokens", self._max_tokens, account.tokens, _TOKENS)
-        _hold(run, "max_cost_usd", limit, account.cost_usd, "US dollars were spent")
+        _hold(run, "max_cost_usd", limit, account.cost_usd, "were spent")
         if limit is not None and account.unpriced:
             raise _unpriced(run, limit, account.unpriced)
 
@@ -195,7 +198,7 @@ class _Account:
     What one request has spent.
 
     Attributes:
-        unpriced: What a model is called whose call could not be priced.
+        unpriced: The model, or else the run, whose call could not be priced.
     """
 
     def __init__(self) -> None:
@@ -203,7 +206,7 @@ class _Account:
         self.calls = 0
         self.tokens = 0
         self.cost_usd = 0.0
-        self.unpriced = ""
+        self.unpriced: tuple[str, bool] | None = None
         self._began_s: float | None = None
 
     def begin(self) -> None:
@@ -230,8 +233,13 @@ class _Call:
         self.chunks = 0
 
 
-def _model_of(run: "Run") -> str:
-    return f"model {safe_repr(run.model)}" if run.model else _named(run)
+def _asked(run: "Run") -> tuple[str, bool]:
+    """
+    Tell what was called, and whether that is the name of a model.
+    """
+    model = run.model
+    is_known = bool(model) and isinstance(model, str)
+    return (str(model), True) if is_known else (_named(run), False)
 
 
 def _check_limit(name: str, value: "Any", *, whole: bool = False) -> None:
@@ -302,21 +310,26 @@ def _exceeded(
     Args:
         unit: What *value* counts: ``tokens were used``.
     """
+    spent = (
+        amounts.money(value) if limit == "max_cost_usd" else _number(round(value, 6))
+    )
     message = (
-        f"{limit}={maximum!r} stops the request at {_named(run)}:"
-        f" {safe_repr(round(value, 6))} {unit}."
+        f"{limit}={_number(maximum)} {_stops(run)}: {spent} {unit}."
         f" Raise {limit}, or give each request a block of its own."
     )
     return BudgetExceeded(message, limit, value, maximum, run)
 
 
-def _unpriced(run: "Run", maximum: float, model: str) -> BudgetExceeded:
+def _unpriced(run: "Run", maximum: float, asked: tuple[str, bool]) -> BudgetExceeded:
     """
-    Say that a limit of cost cannot be held, as the cost of *model* is not known.
+    Say that a limit of cost cannot be held, as that of what was *asked* is not known.
     """
+    name, is_model = asked
+    model = safe_repr(name) if is_model else "'model'"
     message = (
-        f"max_cost_usd={maximum!r} stops the request at {_named(run)}: the cost of"
-        f" {model} is not known. Give prices={{'model': {{'input': 3.0, 'output': 15.0}}}}"
+        f"max_cost_usd={_number(maximum)} {_stops(run)}: the cost of"
+        f" {f'model {model}' if is_model else name} is not known."
+        f" Give prices={{{model}: {{'input': 3.0, 'output': 15.0}}}}"
         " in US dollars per million tokens, install genai-prices, or have the call"
         " record its usage or cost_usd."
     )
@@ -328,7 +341,7 @@ def _not_allowed(run: "Run", tools: tuple[str, ...]) -> BudgetExceeded:
     Say that a tool is not among those allowed.
     """
     message = (
-        f"tools={safe_repr(list(tools))} stops the request at {_named(run)}."
+        f"tools={safe_repr(list(tools))} {_stops(run)}."
         " Add its name to tools if it may be called."
     )
     return BudgetExceeded(message, "tools", run.name, tools, run)
@@ -338,4 +351,18 @@ def _named(run: "Run") -> str:
     """
     Name a run in a message; names are untrusted.
     """
-    return f"{safe_repr(run.kind)[1:-1]} {safe_repr(run.name)}"
+    marks = Marks()
+    return f"{marks.name(run.kind)} {marks.name(shown_name(run))}"
+
+
+def _stops(run: "Run") -> str:
+    return f"stops request {run.trace_hex[:ID]} at {_named(run)}"
+
+
+def _number(value: float) -> str:
+    """
+    Write a number without an exponent.
+    """
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.9f}".rstrip("0").rstrip(".")

@@ -7,26 +7,38 @@ from dataclasses import asdict, dataclass
 
 from instrument._audience.handler import BaseCallbackHandler
 from instrument._forks import fork_lock
-from instrument._text import cut
+from instrument._text import cut, safe_repr
+from instrument.handlers._shared import amounts
 from instrument.handlers._shared.accounts import Accounts
+from instrument.handlers._shared.groups import checked_group_by, group_of
 from instrument.handlers._shared.prices import Prices
-from instrument.handlers._shared.table import Table, written_count
+from instrument.handlers._shared.table import (
+    Table,
+    listed,
+    width_of_tables,
+    written_count,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from typing import Any, TypeAlias
 
     from instrument._runs.run import Run
     from instrument.handlers._shared.prices import PriceTable
 
     Key: TypeAlias = tuple[str | None, str | None]
+    Tallied: TypeAlias = tuple[str | None, str | None, str | None]
 
 MOST_MODELS = 1_000
 """How many models are told apart; calls of further ones count as ``(other)``."""
 LONGEST_NAME = 200
-_OTHER = ("(other)", "(other)")
-_HEAD = ["provider", "model", "calls", "input", "output", "cache read", "cache write"]
-_HEAD += ["reasoning", "cost", "unpriced"]
+_OTHER = "(other)"
+_HEAD = ["model", "provider", "calls", "in", "cached", "out", "reasoning", "cost"]
+_REASONING = _HEAD.index("reasoning")
+_WIDE = 86
+"""The width from which on there is room for reasoning."""
+_MOST_HINTED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +63,16 @@ class ModelUsage:
     cost_usd: float | None = None
 
 
+_FIELDS = tuple(ModelUsage.__dataclass_fields__)
+
+
 class Ledger:
     """
     What the models of one request, or of all, consumed up to now.
     """
 
     def __init__(self) -> None:
-        self._tallies: dict[Key, defaultdict[str, Any]] = {}
+        self._tallies: dict[Tallied, defaultdict[str, Any]] = {}
         self._lock = fork_lock()
 
     def __repr__(self) -> str:
@@ -68,30 +83,40 @@ class Ledger:
         """
         What all models consumed.
         """
-        whole: defaultdict[str, Any] = defaultdict(int)
-        for usage in self.by_model.values():
-            for name, count in asdict(usage).items():
-                if count is not None:
-                    whole[name] += count
-        return ModelUsage(**whole)
+        return _sums(("", usage) for usage in self._by_row().values())[""]
 
     @property
     def by_model(self) -> "dict[Key, ModelUsage]":
         """
         What each model consumed, by ``(provider, model)``; None where not known.
         """
+        return dict(_sums((key[1:], it) for key, it in self._by_row().items()))
+
+    @property
+    def by_group(self) -> "dict[str, ModelUsage]":
+        """
+        What was consumed for each value of the metadata that it is grouped by.
+        """
+        rows = self._by_row().items()
+        return dict(_sums((key[0], it) for key, it in rows if key[0] is not None))
+
+    def _by_row(self) -> "dict[Tallied, ModelUsage]":
         with self._lock:  # a list, as a call may end, and be new, in between
             known = list(self._tallies.items())
             return {key: ModelUsage(**tally) for key, tally in known}
 
-    def add(self, key: "Key", counts: "dict[str, Any]") -> None:
+    def add(self, key: "Tallied", counts: "dict[str, Any]") -> None:
         """
         Add the *counts* of one call, by the fields of `ModelUsage`.
+
+        Args:
+            key: What it is grouped by, or None, the provider and the model.
         """
         with self._lock:
             tallies = self._tallies
             if key not in tallies:
-                key = key if len(tallies) < MOST_MODELS else _OTHER
+                if len(tallies) >= MOST_MODELS:
+                    key = None if key[0] is None else _OTHER, _OTHER, _OTHER
                 tallies.setdefault(key, defaultdict(int))
             tally = tallies[key]
             for name, count in counts.items():
@@ -107,6 +132,8 @@ class UsageHandler(BaseCallbackHandler):
             "output": 15.0}}``, for models whose provider tells no cost. Without it
             the package genai-prices is asked, if it is installed. A model without a
             price is counted in `unpriced_calls`, and not in the cost.
+        group_by: A key of the runs' metadata, ``"user_id"``: each value is counted
+            apart too, ``-`` where there is none.
 
     Runs that failed or were left count with what usage they recorded; one model run
     inside another counts beside it. At most 1,000 models are told apart, their names
@@ -116,8 +143,11 @@ class UsageHandler(BaseCallbackHandler):
         TypeError, ValueError: For a bad table of prices.
     """
 
-    def __init__(self, prices: "PriceTable | None" = None) -> None:
+    def __init__(
+        self, prices: "PriceTable | None" = None, *, group_by: str | None = None
+    ) -> None:
         self._prices = Prices(prices)
+        self._group_by = checked_group_by("UsageHandler", group_by)
         self.reset()
 
     def __repr__(self) -> str:
@@ -151,6 +181,13 @@ class UsageHandler(BaseCallbackHandler):
         """
         return self._all.by_model
 
+    @property
+    def by_group(self) -> "dict[str, ModelUsage]":
+        """
+        The same by the value of the metadata that it is grouped by.
+        """
+        return self._all.by_group
+
     def request(self, scope_or_run: object = None) -> Ledger:
         """
         Give `total` and `by_model` of one request; they go on counting.
@@ -163,17 +200,32 @@ class UsageHandler(BaseCallbackHandler):
 
     def to_dicts(self) -> "list[dict[str, Any]]":
         """
-        Give `by_model` as plain dicts, for JSON or a data frame.
+        Give `by_model` as plain dicts, for JSON or a data frame; also by ``group``, if it
+        is grouped.
         """
         return [
-            {"provider": provider, "model": model, **asdict(usage)}
-            for (provider, model), usage in self.by_model.items()
+            {"provider": provider, "model": model, **asdict(usage), **_grouped(group)}
+            for (group, provider, model), usage in self._all._by_row().items()
         ]
+
+    def merge(self, other: "UsageHandler | Iterable[Mapping[str, Any]]") -> None:
+        """
+        Add what another one has counted, as in another process; to no request.
+
+        Args:
+            other: A `UsageHandler`, or what its `to_dicts` gave, also through JSON.
+
+        Raises:
+            TypeError: For anything else. Nothing is added then.
+        """
+        told = other.to_dicts() if isinstance(other, UsageHandler) else other
+        for key, counts in [_checked_row(row) for row in listed(told, "UsageHandler")]:
+            self._all.add(key, counts)
 
     def report(self) -> str:
         """
-        Write `by_model` and the total as a table; columns of which nothing is known are
-        left out.
+        Write `by_model` and the total as a table, busiest first; columns of which nothing
+        is known are left out.
         """
         return self._table().text()
 
@@ -191,34 +243,106 @@ class UsageHandler(BaseCallbackHandler):
             counts["unpriced_calls"] = 1
         else:
             counts["cost_usd"] = cost_usd
-        key = (_name(run.provider), _name(run.model))
+        group = group_of(run, self._group_by)
+        key = (group, _name(run.provider), _name(run.model))
         self._all.add(key, counts)
         self._accounts.of(run, self).add(key, counts)
 
     def _table(self) -> Table:
-        ledger = self._all
-        rows = [
-            _row(provider or "-", model or "-", usage)
-            for (provider, model), usage in ledger.by_model.items()
+        rows = self._all._by_row()
+        grouped = [] if self._group_by is None else [self._group_by]
+        busiest = sorted(rows.items(), key=lambda it: it[1].calls, reverse=True)
+        written = [
+            [*([group or ""] if grouped else []), *_row(model, provider, usage)]
+            for (group, provider, model), usage in busiest
         ]
-        return Table(_HEAD, [*rows, _row("total", "", ledger.total)], names=2)
+        total = _row("", "", self._all.total)
+        total[0] = "" if grouped else "total"
+        total[-1] = _money(self._all.total)
+        written.append([*(["total"] if grouped else []), *total])
+        head = [*grouped, *_HEAD]
+        if width_of_tables() < _WIDE:
+            at = len(grouped) + _REASONING
+            head, *written = [
+                [*cells[:at], *cells[at + 1 :]] for cells in (head, *written)
+            ]
+        return Table(head, written, 2 + len(grouped), _hint(rows))
 
 
 def _name(value: object) -> str | None:
     return cut(value, LONGEST_NAME) if isinstance(value, str) else None
 
 
-def _row(provider: str, model: str, usage: ModelUsage) -> list[str]:
-    cost = usage.cost_usd
+def _grouped(group: str | None) -> dict[str, str]:
+    return {} if group is None else {"group": group}
+
+
+def _sums(rows: "Iterable[tuple[Any, ModelUsage]]") -> "defaultdict[Any, ModelUsage]":
+    """
+    Add up rows of one key.
+    """
+    sums: dict[Any, defaultdict[str, Any]] = {}
+    for key, usage in rows:
+        whole = sums.setdefault(key, defaultdict(int))
+        for name, count in asdict(usage).items():
+            if count is not None:
+                whole[name] += count
+    made = {key: ModelUsage(**whole) for key, whole in sums.items()}
+    return defaultdict(ModelUsage, made)
+
+
+def _checked_row(row: "Any") -> "tuple[Tallied, dict[str, Any]]":
+    try:
+        counts = {name: row[name] for name in _FIELDS if row[name] is not None}
+        key = row.get("group"), row["provider"], row["model"]
+        are_names = all(isinstance(it, str | None) for it in key)
+        if are_names and all(type(it) in (int, float) for it in counts.values()):
+            return key, counts
+    except (AttributeError, KeyError, TypeError):
+        pass
+    message = f"merge(): this is no row of to_dicts(): {safe_repr(row)}."
+    raise TypeError(message)
+
+
+def _row(model: str | None, provider: str | None, usage: ModelUsage) -> list[str]:
     return [
-        provider,
-        model,
+        model or "-",
+        "-" if provider is None else provider,
         written_count(usage.calls),
         written_count(usage.input_tokens),
-        written_count(usage.output_tokens),
         written_count(usage.cache_read_tokens),
-        written_count(usage.cache_write_tokens),
+        written_count(usage.output_tokens),
         written_count(usage.reasoning_tokens),
-        "" if cost is None else f"${cost:,.4f}",
-        written_count(usage.unpriced_calls or None),
+        _cost(usage),
     ]
+
+
+def _cost(usage: ModelUsage) -> str:
+    """
+    Write the cost, and of how many calls that is, where it is not of all.
+    """
+    told = _money(usage)
+    if not told:
+        return "no price" if usage.unpriced_calls else ""
+    if not usage.unpriced_calls:
+        return told
+    priced = usage.calls - usage.unpriced_calls
+    return f"{told} ({priced:,} of {usage.calls:,})"
+
+
+def _money(usage: ModelUsage) -> str:
+    return "" if usage.cost_usd is None else amounts.money(usage.cost_usd)
+
+
+def _hint(rows: "dict[Tallied, ModelUsage]") -> str:
+    """
+    Say how to give the prices that are not known.
+    """
+    unpriced = sum(usage.unpriced_calls for usage in rows.values())
+    models = [model for (_, _, model), it in rows.items() if it.unpriced_calls]
+    names = list(dict.fromkeys(filter(None, models)))[:_MOST_HINTED]
+    if not unpriced:
+        return ""
+    told = f"{amounts.counted(unpriced, 'call')} without a price"
+    prices = ", ".join(f"{safe_repr(name)}: {{'input': ...}}" for name in names)
+    return f"{told}: UsageHandler({{{prices}}})" if names else told

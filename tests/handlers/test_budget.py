@@ -79,6 +79,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
+def id_of(exc: BudgetExceeded) -> str:
+    """
+    Give by what the request is looked up.
+    """
+    assert exc.run is not None
+    return exc.run.trace_hex[:6]
+
+
 def test_max_calls() -> None:
     """
     With three calls allowed the fourth start is refused, and its body does not run.
@@ -94,8 +102,23 @@ def test_max_calls() -> None:
     assert exc.run is heard.runs[-1]
     assert heard.tree().endswith("chat_model model: error BudgetExceeded")
     assert str(exc) == (
-        "max_calls=3 stops the request at chat_model 'model': 3 model calls were made."
+        f"max_calls=3 stops request {id_of(exc)} at chat_model model: 3 model calls were made."
         " Raise max_calls, or give each request a block of its own."
+    )
+
+
+def test_message_of_little_money() -> None:
+    """
+    No amount has an exponent, and the request can be looked up.
+    """
+    with callbacks(BudgetHandler(max_cost_usd=0.00003)):
+        model(input_tokens=1, output_tokens=1, cost_usd=0.000035)
+        exc = stopped(model)
+
+    assert str(exc) == (
+        f"max_cost_usd=0.00003 stops request {id_of(exc)} at chat_model model:"
+        " $0.000035 were spent. Raise max_cost_usd, or give each request a block of its"
+        " own."
     )
 
 
@@ -230,7 +253,7 @@ def test_cost_told() -> None:
         pytest.approx(0.012),
         0.01,
     )
-    assert "0.012 US dollars were spent" in str(exc)
+    assert "$0.012 were spent" in str(exc)
 
 
 def test_cost_by_prices() -> None:
@@ -271,7 +294,7 @@ def test_cost_of_a_nameless_model() -> None:
     with callbacks(BudgetHandler(max_cost_usd=1)):
         list(stream(1))
 
-        assert "the cost of llm 'stream' is not known" in str(stopped(search))
+        assert "the cost of llm stream is not known" in str(stopped(search))
 
 
 def test_model_that_the_table_lacks() -> None:
@@ -289,7 +312,7 @@ def test_model_that_the_table_lacks() -> None:
     with callbacks(BudgetHandler(max_calls=1, prices=prices)):
         model()  # no limit of cost, no reason to refuse
 
-    assert "the cost of llm 'stream' is not known" in str(exc)
+    assert "the cost of llm stream is not known" in str(exc)
     assert "the cost of model 'm' is not known" in str(at_once)
 
 
@@ -343,7 +366,7 @@ def test_max_depth() -> None:
             pass
 
     assert (exc.limit, exc.value, exc.maximum) == ("max_depth", 2, 2)
-    assert "at chain 'three': 2 levels of runs are above it" in str(exc)
+    assert "at chain three: 2 levels of runs are above it" in str(exc)
 
 
 def test_tools() -> None:
@@ -358,7 +381,7 @@ def test_tools() -> None:
 
     assert (exc.limit, exc.value) == ("tools", "delete")
     assert exc.maximum == ("search", "read")
-    assert "tools=['search', 'read'] stops the request at tool 'delete'" in str(exc)
+    assert "tools=['search', 'read'] stops request " in str(exc)
 
 
 @pytest.mark.parametrize(

@@ -202,10 +202,11 @@ def test_report(usage: UsageHandler) -> None:
         nameless()
 
     assert usage.report().split("\n") == [
-        "provider  model  calls  input  output  reasoning     cost  unpriced",
-        "p         m          1  1,000     500             $0.0020",
-        "-         -          1      7                  2                  1",
-        "total                2  1,007     500          2  $0.0020         1",
+        "model  provider  calls     in  out  reasoning      cost",
+        "m      p             1  1,000  500              $0.0020",
+        "-      -             1      7               2  no price",
+        "total                2  1,007  500          2   $0.0020",
+        "1 call without a price",
     ]
     assert repr(usage) == "<UsageHandler: 2 calls of 2 models>"
 
@@ -247,7 +248,7 @@ def test_hostile_names(usage: UsageHandler) -> None:
             with traced("call", kind="llm", model=name, provider=name):
                 pass
 
-    assert len(usage.report().split("\n")) == 2 + len(names)
+    assert len(usage.report().split("\n")) == 3 + len(names)
     assert usage.report().replace("\n", "").isprintable()
     assert "<b>" not in usage._repr_html_()
     assert "&lt;red&gt;" in usage._repr_html_()

@@ -1,90 +1,88 @@
 """
-`MonitorHandler`: execution time and memory by the name of the run.
+`MonitorHandler`: execution time, memory, tokens and cost by the name of the run.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from operator import attrgetter
 from threading import get_ident
 from time import thread_time_ns
 from weakref import WeakKeyDictionary
 
 from instrument._forks import fork_lock
-from instrument._text import cut
+from instrument._text import cut, safe_repr
 from instrument.handlers._monitor.memory import gauge
-from instrument.handlers._monitor.quantiles import Quantiles
-from instrument.handlers._shared.amounts import duration as written_duration
+from instrument.handlers._monitor.prometheus import exposition
+from instrument.handlers._monitor.tally import RunStats, Tally
+from instrument.handlers._shared import amounts
+from instrument.handlers._shared.groups import checked_group_by, group_of
+from instrument.handlers._shared.open_runs import MODELS, shown_name
+from instrument.handlers._shared.prices import Prices, shared_prices
 from instrument.handlers._shared.run_handler import RunHandler
-from instrument.handlers._shared.table import Table, written_count
+from instrument.handlers._shared.table import (
+    Table,
+    fitting,
+    listed,
+    width_of_tables,
+    written_count,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Any
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any, TypeAlias
 
     from instrument._runs.run import Run
     from instrument.handlers._monitor.memory import Moment
+    from instrument.handlers._shared.prices import PriceTable
+
+    Key: TypeAlias = tuple[str | None, str]
+    Open: TypeAlias = tuple[str, int, int, Moment | None]
 
 MOST_NAMES = 1_000
 """How many names are told apart; the runs of further ones count as ``(other)``."""
 LONGEST_NAME = 200
-
-
-@dataclass(frozen=True, slots=True)
-class RunStats:
-    """
-    What the ended runs of one name took.
-
-    Attributes:
-        errors: Those with status ``error``; cancelled and abandoned ones are none.
-        p50_s, p95_s, p99_s: Half, 95 % and 99 % took no longer (s), within 1 %.
-        cpu_s: Seconds of CPU of the thread that ran it, between start and end; in
-            async code also what other tasks took there meanwhile. A run that ends in
-            another thread than it started in is not in it.
-        memory_bytes_max: The most by which resident memory rose above its start while
-            one run lasted. It is that of the process: what runs beside it is in it.
-        input_tokens, output_tokens: Sums of what is known; None where nothing is.
-    """
-
-    name: str
-    count: int
-    errors: int
-    total_s: float
-    mean_s: float
-    p50_s: float
-    p95_s: float
-    p99_s: float
-    max_s: float
-    cpu_s: float
-    memory_bytes_max: int | None
-    input_tokens: int | None
-    output_tokens: int | None
+_MOST_COLUMNS = 12
+_MOST_HINTED = 4
+_OTHER = "(other)"
 
 
 class MonitorHandler(RunHandler):
     """
-    Measure execution time and memory of every run, by its name.
+    Measure execution time and memory of every run, by its name; of models also the time
+    to the first token, tokens a second, tokens and cost.
 
     Args:
         memory: False leaves out `memory_bytes_max`, and so saves reading the process's
             memory at each start and end (10 us, at most once a millisecond) and the
             thread that reads it every 10 ms while a run is open. A peak shorter than
             that may be missed.
+        prices: US dollars per million tokens by model, as for `UsageHandler`.
+        group_by: A key of the runs' metadata, ``"user_id"``: each value is counted
+            apart, ``-`` where there is none. The keys of `stats` are then pairs of value
+            and name.
 
-    Quantiles come from 1,382 buckets a name, each 2 % wide: every run counts, and the
-    error is at most 1 %. At most 1,000 names are kept, cut at 200 characters; the runs
-    of further ones count as ``(other)``.
+    A model's run that the application has not named counts under the model it was asked
+    for. Quantiles come from 1,382 buckets a name, each 2 % wide: every run counts, and
+    the error is at most 1 %. At most 1,000 names are kept, cut at 200 characters; the
+    runs of further ones count as ``(other)``.
     """
 
-    def __init__(self, memory: bool = True) -> None:
+    def __init__(
+        self,
+        memory: bool = True,
+        *,
+        prices: "PriceTable | None" = None,
+        group_by: str | None = None,
+    ) -> None:
         if memory not in (True, False):
             message = f"MonitorHandler: memory is True or False, not {memory!r}."
             raise TypeError(message)
         self._memory = memory
+        self._prices = shared_prices() if prices is None else Prices(prices)
+        self._group_by = checked_group_by("MonitorHandler", group_by)
         self._lock = fork_lock()
-        self._tallies: dict[str, _Tally] = {}
-        self._open: WeakKeyDictionary[Run, tuple[int, int, Moment | None]] = (
-            WeakKeyDictionary()
-        )
+        self._tallies: dict[Key, Tally] = {}
+        self._open: WeakKeyDictionary[Run, Open] = WeakKeyDictionary()
         if memory:
             gauge()
 
@@ -96,39 +94,69 @@ class MonitorHandler(RunHandler):
         return self._table().html()
 
     def run_started(self, run: "Run") -> None:
+        self._prices.asked(run)
         moment = gauge().begin() if self._memory else None
-        self._open[run] = (get_ident(), thread_time_ns(), moment)
+        self._open[run] = (shown_name(run), get_ident(), thread_time_ns(), moment)
 
     def run_ended(self, run: "Run") -> None:
-        thread, cpu_ns, moment = self._open.pop(run, (None, 0, None))
+        begun = self._open.pop(run, (run.name, None, 0, None))
+        name, thread, cpu_ns, moment = begun
         cpu_ns = thread_time_ns() - cpu_ns if thread == get_ident() else 0
         growth = None if moment is None else gauge().growth_bytes(moment)
+        is_model = run.kind in MODELS and bool(run.usage)
+        cost_usd = self._prices.cost_usd(run) if is_model else None
+        key = group_of(run, self._group_by), name
         with self._lock:
-            self._tally(run.name).add(run, run.duration_s, cpu_ns, growth)
+            self._tally(key).add(run, cpu_ns, growth, cost_usd)
 
     @property
-    def stats(self) -> dict[str, RunStats]:
+    def stats(self) -> "dict[Any, RunStats]":
         """
         What is known now, by name, busiest first.
         """
-        with self._lock:  # a list, as a run may end, and be new, in between
-            known = [tally.stats(name) for name, tally in list(self._tallies.items())]
-        known.sort(key=attrgetter("total_s"), reverse=True)
-        return {stats.name: stats for stats in known}
+        known = (stats for stats, _ in self._known())
+        is_grouped = self._group_by is not None
+        return {(it.group, it.name) if is_grouped else it.name: it for it in known}
 
     def to_dicts(self) -> "list[dict[str, Any]]":
         """
         Give `stats` as plain dicts, for JSON or a data frame.
+
+        They also hold what `merge` needs: ``durations`` and ``first_tokens``, how many
+        values fell into each bucket, ``streamed_tokens`` and ``streamed_s``.
         """
-        return [asdict(stats) for stats in self.stats.values()]
+        return [{**asdict(stats), **counts} for stats, counts in self._known()]
+
+    def merge(self, other: "MonitorHandler | Iterable[Mapping[str, Any]]") -> None:
+        """
+        Add what another one has counted, as in another process.
+
+        Args:
+            other: A `MonitorHandler`, or what its `to_dicts` gave, also through JSON.
+
+        Raises:
+            TypeError: For anything else. Nothing is added then.
+        """
+        told = other.to_dicts() if isinstance(other, MonitorHandler) else other
+        rows = [_checked_row(row) for row in listed(told, "MonitorHandler")]
+        with self._lock:
+            for key, row in rows:
+                self._tally(key).merge(row)
+
+    def to_prometheus(self) -> str:
+        """
+        Write `stats` as text that Prometheus reads, for a page ``/metrics``.
+        """
+        return exposition((stats for stats, _ in self._known()), self._group_by)
 
     def report(self, *columns: str) -> str:
         """
         Write `stats` as a table; columns of which nothing is known are left out.
 
         Args:
-            columns: Some of count, errors, total, mean, p50, p95, p99, max, cpu,
-                memory, input, output, in any order; by default all.
+            columns: Some of calls, errors, p50, p95, p99, max, total, mean, ttft p50,
+                ttft p95, tok/s, in, out, cost, cpu, memory, in any order; by default as
+                many as standard output has room for, the most telling first.
 
         Raises:
             ValueError: For another column.
@@ -147,115 +175,119 @@ class MonitorHandler(RunHandler):
         with self._lock:
             self._tallies = {}
 
-    def _tally(self, name: str) -> "_Tally":
+    def _known(self) -> "list[tuple[RunStats, dict[str, Any]]]":
+        with self._lock:  # a list, as a run may end, and be new, in between
+            known = [
+                (tally.stats(name, group), tally.counts())
+                for (group, name), tally in list(self._tallies.items())
+            ]
+        known.sort(key=lambda it: it[0].total_s, reverse=True)
+        return known
+
+    def _tally(self, key: "Key") -> Tally:
+        group, name = key
         if len(name) > LONGEST_NAME:
-            name = cut(name, LONGEST_NAME)
+            key = group, cut(name, LONGEST_NAME)
         tallies = self._tallies
-        if name not in tallies:
-            name = name if len(tallies) < MOST_NAMES else "(other)"
-            tallies.setdefault(name, _Tally())
-        return tallies[name]
+        if key not in tallies:
+            if len(tallies) >= MOST_NAMES:
+                key = None if group is None else _OTHER, _OTHER
+            tallies.setdefault(key, Tally())
+        return tallies[key]
 
-    def _table(self, columns: "Iterable[str]" = ()) -> Table:
-        shown = columns or _COLUMNS
+    def _table(self, columns: "Sequence[str]" = ()) -> Table:
+        known = [stats for stats, _ in self._known()]
+        if columns:
+            return self._written(known, columns)
+        names = 1 if self._group_by is None else 2
+        whole = self._written(known, tuple(_COLUMNS))
+        there = [column for column in _ORDER if column in whole.head][:_MOST_COLUMNS]
+        taken = fitting(whole, names, there, width_of_tables())
+        left = [
+            column for column in _COLUMNS if column in there and column not in taken
+        ]
+        hint = _hint(left) if left else ""
+        shown = [column for column in _COLUMNS if column in taken]
+        return self._written(known, shown, hint)
+
+    def _written(
+        self, known: "list[RunStats]", columns: "Sequence[str]", hint: str = ""
+    ) -> Table:
+        grouped = [] if self._group_by is None else [self._group_by]
         rows = (
-            [stats.name, *(_COLUMNS[column](stats) for column in shown)]
-            for stats in self.stats.values()
+            [
+                *([stats.group or ""] if grouped else []),
+                stats.name,
+                *(_COLUMNS[column](stats) for column in columns),
+            ]
+            for stats in known
         )
-        return Table(["run", *shown], rows)
+        return Table([*grouped, "run", *columns], rows, 1 + len(grouped), hint)
 
 
-class _Tally:
-    """
-    The runs of one name so far.
+def _hint(left: list[str]) -> str:
+    named = ", ".join(f'"{column}"' for column in left[:_MOST_HINTED])
+    return f"{amounts.counted(len(left), 'more column')}: report({named}, ...)"
 
-    Nothing is called between the reading and the writing of a sum: there a generator
-    may be collected, whose run ends here too.
-    """
 
-    __slots__ = (
-        "count",
-        "cpu_ns",
-        "errors",
-        "input_tokens",
-        "max_s",
-        "memory_bytes_max",
-        "output_tokens",
-        "quantiles",
-        "total_s",
-    )
-
-    def __init__(self) -> None:
-        self.count = self.errors = self.cpu_ns = 0
-        self.total_s = self.max_s = 0.0
-        self.memory_bytes_max: int | None = None
-        self.input_tokens: int | None = None
-        self.output_tokens: int | None = None
-        self.quantiles = Quantiles()
-
-    def add(
-        self, run: "Run", duration_s: float, cpu_ns: int, growth: int | None
-    ) -> None:
-        self.count += 1
-        self.total_s += duration_s
-        if duration_s > self.max_s:  # noqa: PLR1730 - max() would be a call
-            self.max_s = duration_s
-        if run.status == "error":
-            self.errors += 1
-        if cpu_ns > 0:  # a fork sets a thread's clock back
-            self.cpu_ns += cpu_ns
-        if growth is not None and growth >= (self.memory_bytes_max or 0):
-            self.memory_bytes_max = growth
-        usage = run.usage
-        if usage.input_tokens is not None:
-            self.input_tokens = (self.input_tokens or 0) + usage.input_tokens
-        if usage.output_tokens is not None:
-            self.output_tokens = (self.output_tokens or 0) + usage.output_tokens
-        self.quantiles.add(duration_s)
-
-    def stats(self, name: str) -> RunStats:
-        p50, p95, p99 = self.quantiles.at(0.50, 0.95, 0.99)
-        return RunStats(
-            name,
-            self.count,
-            self.errors,
-            self.total_s,
-            self.total_s / self.count,
-            min(p50, self.max_s),
-            min(p95, self.max_s),
-            min(p99, self.max_s),
-            self.max_s,
-            self.cpu_ns / 1e9,
-            self.memory_bytes_max,
-            self.input_tokens,
-            self.output_tokens,
-        )
+def _checked_row(row: "Any") -> "tuple[Key, Mapping[str, Any]]":
+    try:
+        Tally().merge(row)
+        group, name = row["group"], row["name"]
+        if isinstance(name, str) and isinstance(group, str | None):
+            return (group, name), row
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
+    message = f"merge(): this is no row of to_dicts(): {safe_repr(row)}."
+    raise TypeError(message)
 
 
 def _seconds(name: str) -> "Callable[[RunStats], str]":
-    return lambda stats: written_duration(getattr(stats, name))
+    def written(stats: RunStats) -> str:
+        value = getattr(stats, name)
+        return "" if value is None else amounts.duration(value)
+
+    return written
 
 
 def _count(name: str) -> "Callable[[RunStats], str]":
-    return lambda stats: written_count(getattr(stats, name))
+    known = attrgetter(name)
+    return lambda stats: written_count(known(stats))
+
+
+def _rate(stats: RunStats) -> str:
+    return "" if stats.tokens_per_s is None else f"{stats.tokens_per_s:,.0f}"
+
+
+def _cost(stats: RunStats) -> str:
+    return "" if stats.cost_usd is None else amounts.money(stats.cost_usd)
 
 
 def _memory(stats: RunStats) -> str:
     growth = stats.memory_bytes_max
-    return "" if growth is None else f"{growth / 1e6:,.1f} MB"
+    return "" if growth is None else amounts.size(growth)
 
 
 _COLUMNS: "dict[str, Callable[[RunStats], str]]" = {
-    "count": _count("count"),
+    "calls": _count("count"),
     "errors": _count("errors"),
-    "total": _seconds("total_s"),
-    "mean": _seconds("mean_s"),
     "p50": _seconds("p50_s"),
     "p95": _seconds("p95_s"),
     "p99": _seconds("p99_s"),
     "max": _seconds("max_s"),
+    "total": _seconds("total_s"),
+    "mean": _seconds("mean_s"),
+    "ttft p50": _seconds("first_token_p50_s"),
+    "ttft p95": _seconds("first_token_p95_s"),
+    "tok/s": _rate,
+    "in": _count("input_tokens"),
+    "out": _count("output_tokens"),
+    "cost": _cost,
     "cpu": _seconds("cpu_s"),
     "memory": _memory,
-    "input": _count("input_tokens"),
-    "output": _count("output_tokens"),
 }
+_ORDER = (
+    *("calls", "errors", "p50", "p95", "total", "cost", "ttft p50", "tok/s", "in"),
+    *("out", "max", "ttft p95", "mean", "p99", "cpu", "memory"),
+)
+"""Which columns are shown first, where there is not room for all."""

@@ -5,6 +5,10 @@ Quantiles of durations in bounded memory.
 from collections import defaultdict
 from math import ceil, log
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _ERROR = 0.01
 _GROWTH = (1 + _ERROR) / (1 - _ERROR)
 _PER_E = 1 / log(_GROWTH)
@@ -35,6 +39,19 @@ class Quantiles:
         above = value_s / _LEAST_S
         bucket = int(log(above) * _PER_E) if above > 1 else 0
         self._counts[min(bucket, _LAST)] += 1
+
+    def merge(self, counts: "Mapping[str, int]") -> None:
+        """
+        Count what another one has counted, as `to_dict` gives it.
+        """
+        for bucket, count in counts.items():
+            self._counts[min(max(int(bucket), 0), _LAST)] += count
+
+    def to_dict(self) -> dict[str, int]:
+        """
+        Give how many values are in each bucket, for JSON.
+        """
+        return {str(bucket): count for bucket, count in sorted(self._counts.items())}
 
     def at(self, *shares: float) -> list[float]:
         """
