@@ -143,7 +143,7 @@ def _parser() -> _Parser:
         help="append the native events to FILE, one JSON object a line",
     )
     demo.add_argument(
-        "--tree", action="store_true", help="show the runs as a live tree (needs rich)"
+        "--lines", action="store_true", help="show the runs as lines, not as a tree"
     )
     demo.set_defaults(run=_run_demo)
 
@@ -175,15 +175,13 @@ def _run_demo(parser: _Parser, arguments: argparse.Namespace) -> None:
     if arguments.question and not question:
         parser.error("the question is empty: ask something, or leave it out")
 
-    show = partial(_demo.show, question or _demo.QUESTION, tree=arguments.tree)
+    show = partial(_demo.show, question or _demo.QUESTION, lines=arguments.lines)
     try:
         if arguments.events is None:
             show()
             return
         with _demo.EventsFile(arguments.events) as file:
             show(file)
-    except ImportError as exc:
-        parser.error(str(exc))
     except IsADirectoryError:
         parser.error(f"cannot write events to {arguments.events!r}: it is a folder")
     except OSError as exc:

@@ -5,6 +5,7 @@ The demo: one real request, listened to from the outside.
 """
 
 import sys
+from importlib.util import find_spec
 from typing import TextIO, cast
 
 from instrument import callbacks
@@ -13,52 +14,55 @@ from instrument._demo.sinks import EventsFile, Output
 from instrument._state import DISABLED
 from instrument._text import printable
 from instrument.handlers import (
-    MonitorHandler,
     StdOutCallbackHandler,
     StreamingStdOutCallbackHandler,
     TreeHandler,
-    UsageHandler,
 )
+from instrument.handlers._shared.amounts import money
+from instrument.handlers._shared.style import has_colour, is_terminal
 
 __all__ = ["QUESTION", "EventsFile", "show"]
 
 QUESTION = "How do I wait for several tasks at once?"
 
 _PAUSE_S = 0.01  # a word: so that streaming can be seen
-_SHOWN_SOURCES = 3
-_COLUMNS = ("count", "total", "cpu", "memory", "input", "output")
+_MODEL = "gpt-4o-mini"
+_NEXT = "python -m instrument status"
 
 
-def show(question: str, *files: EventsFile, tree: bool = False) -> None:
+def show(question: str, *files: EventsFile, lines: bool = False) -> None:
     """
-    Answer *question* and show the runs, the text and how little it is worth.
+    Answer *question* and show the runs, the text and how little it is worth: as a tree
+    on a terminal, if rich is installed, else as lines.
 
     Args:
         question: Any text.
         files: Where to keep the events.
-        tree: Whether to show the runs as a live tree instead of lines.
+        lines: Whether to show lines in any case.
 
     Raises:
-        ImportError: A live tree needs a package that is not installed.
         OSError: Standard output or a file cannot be written, or there is no source
             to search. The request was served all the same.
     """
     output = Output(sys.stdout)
-    is_live = tree and sys.stdout.isatty()  # a live tree draws on the terminal itself
-    screen = sys.stdout if is_live else cast("TextIO", output)
-    runs = TreeHandler(screen) if tree else StdOutCallbackHandler(screen)
+    is_tree = not lines and is_terminal(sys.stdout) and find_spec("rich") is not None
+    screen = sys.stdout if is_tree else cast("TextIO", output)
     text = StreamingStdOutCallbackHandler(screen)
-    output.write(f"Question: {printable(question)}\n\n")
+    output.write(f"{_bold(f'Question: {printable(question)}')}\n\n")
 
-    monitor, usage = MonitorHandler(), UsageHandler()
-    with callbacks(runs, text, monitor, usage, *files):
-        answer = pipeline.answer(question, pause_s=_pause_s())
+    with callbacks(*files):
+        if is_tree:  # an empty line parts it from the text
+            with callbacks(
+                TreeHandler(), text, on_llm_end=lambda: output.write("\n\n")
+            ):
+                answer = pipeline.answer(question, pause_s=_PAUSE_S)
+        else:
+            with callbacks(StdOutCallbackHandler(screen), text):
+                answer = pipeline.answer(question, pause_s=_pause_s())
 
     if DISABLED:
         output.write("INSTRUMENT_DISABLED is set: nobody listens, nothing is shown.\n")
-    output.write(f"\n{_verdict(answer)}\n")
-    if not DISABLED:
-        output.write(f"\n{monitor.report(*_COLUMNS)}\n\n{usage.report()}\n")
+    output.write(f"\n{_verdict(answer)}\n\nNow yours:  {_bold(_NEXT)}\n")
     output.flush()
     for error in (output.error, *(file.error for file in files)):
         if error is not None:
@@ -69,18 +73,34 @@ def _pause_s() -> float:
     return _PAUSE_S if sys.stdout.isatty() else 0.0
 
 
+def _bold(text: str) -> str:
+    return f"\x1b[1m{text}\x1b[m" if has_colour(sys.stdout) else text
+
+
 def _verdict(answer: pipeline.Answer) -> str:
-    version = f"Python {sys.version_info.major}.{sys.version_info.minor}"
     if not answer.documents:
+        version = f"Python {sys.version_info.major}.{sys.version_info.minor}"
         return (
             f"Nothing matched: no docstring that was read in {version}'s standard "
             "library shares a\ntelling word with this question. No model was asked."
         )
 
-    sources = [text.metadata["source"] for text in answer.documents]
+    source = answer.documents[0].metadata["source"]
     return (
-        f"The text is by a toy: an n-gram model, trained just now on "
-        f"{answer.trained_on_words:,} words of\n{len(sources)} docstrings of "
-        f"{version}. Do not trust its words. The docstrings are real; try\n"
-        + "\n".join(f"  help({name!r})" for name in sources[:_SHOWN_SOURCES])
+        "The words are a toy's, an n-gram model trained just now on"
+        f" {len(answer.documents)} docstrings: do not\ntrust them. The docstrings are"
+        f" real: help({source!r}).{_price(answer)}"
     )
+
+
+def _price(answer: pipeline.Answer) -> str:
+    """
+    Say what a call of this size costs, if the package of prices is installed.
+    """
+    try:
+        from genai_prices import Usage, calc_price
+    except ImportError:
+        return ""
+    usage = Usage(input_tokens=answer.read_words, output_tokens=answer.written_words)
+    price = calc_price(usage, model_ref=_MODEL, provider_id="openai").total_price
+    return f"\nA call of this size costs {money(float(price))} with {_MODEL}."

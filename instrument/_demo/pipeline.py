@@ -5,7 +5,7 @@ No function here takes a handler, passes one on, or knows that anybody listens.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from instrument import current_run, traced
 from instrument._demo import library, ranking
@@ -25,23 +25,41 @@ class Answer:
     What the model wrote and what it was shown; no documents, no text.
     """
 
-    text: str
-    documents: list[Document]
-    trained_on_words: int
+    text: str = ""
+    documents: list[Document] = field(default_factory=list)
+    read_words: int = 0
+    written_words: int = 0
 
 
-@traced.agent(outputs=lambda answer: answer.text)
+class Amount:
+    """
+    How much came out of something, to be told in place of all of it.
+    """
+
+    def __init__(self, told: str) -> None:
+        self._told = told
+
+    def __repr__(self) -> str:
+        return self._told
+
+
+def _size(answer: Answer) -> Amount:
+    return Amount(f"{len(answer.documents)} documents, {answer.written_words} words")
+
+
+@traced.agent(inputs=lambda question, **_: {"question": question}, outputs=_size)
 def answer(question: str, *, pause_s: float = 0.0) -> Answer:
     """
     Answer *question* from the standard library's docstrings, if any mentions it.
     """
     documents = search(question)
     if not documents:
-        return Answer("", [], 0)
+        return Answer()
 
     model = train(documents, pause_s)
-    text = "".join(write(prompt(question, documents), model))
-    return Answer(text, documents, model.word_count)
+    messages = prompt(question, documents)
+    text = "".join(write(messages, model))
+    return Answer(text, documents, _words(messages), len(text.split()))
 
 
 @traced.retriever
@@ -49,30 +67,29 @@ def search(question: str) -> list[Document]:
     """
     Find the docstrings that *question* is about: first their modules, then them.
     """
-    modules = shortlist(question)
-    candidates = [text for module in modules for text in library.docstrings(module)]
-    return rank(question, candidates)
+    return rank(question, shortlist(question))
 
 
 def _sources(documents: list[Document]) -> list[str]:
     return [document.metadata["source"] for document in documents]
 
 
-@traced.tool(outputs=_sources)
+def _count(documents: list[Document]) -> Amount:
+    return Amount(f"{len(documents)} docstrings")
+
+
+@traced.tool(inputs=lambda question: {"words": ranking.words(question)}, outputs=_count)
 def shortlist(question: str) -> list[Document]:
     """
-    Choose the few modules worth parsing.
+    Parse the few modules that are worth it.
     """
     modules = library.read_modules()
-    return ranking.best(question, modules, _MODULES, text=library.overview)
+    chosen = ranking.best(question, modules, _MODULES, text=library.overview)
+    return [text for module in chosen for text in library.docstrings(module)]
 
 
 @traced.tool(
-    inputs=lambda question, candidates: {
-        "question": question,
-        "candidates": len(candidates),
-    },
-    outputs=_sources,
+    inputs=lambda _, candidates: {"docstrings": _sources(candidates)}, outputs=_count
 )
 def rank(question: str, candidates: list[Document]) -> list[Document]:
     """
@@ -81,7 +98,10 @@ def rank(question: str, candidates: list[Document]) -> list[Document]:
     return ranking.best(question, candidates, _DOCUMENTS)
 
 
-@traced.tool(inputs=lambda documents, _: {"documents": len(documents)}, outputs=repr)
+@traced.tool(
+    inputs=lambda documents, _: {"texts": _sources(documents)},
+    outputs=lambda model: Amount(f"{model.word_count} words"),
+)
 def train(documents: list[Document], pause_s: float) -> NgramModel:
     """
     Count the words of *documents*: that is all the training there is.
@@ -89,7 +109,7 @@ def train(documents: list[Document], pause_s: float) -> NgramModel:
     return NgramModel([text.page_content for text in documents], pause_s)
 
 
-@traced.chain
+@traced.chain(inputs=lambda question, _: {"question": question})
 def prompt(question: str, documents: list[Document]) -> list[Message]:
     """
     Write what a real model would be sent.
@@ -109,12 +129,15 @@ def write(messages: list[Message], model: NgramModel) -> Iterator[str]:
     """
     Stream the answer; one word is one token.
     """
-    read = sum(len(message["content"].split()) for message in messages)
     written = 0
     for token in _in_lines(model.write(messages[-1]["content"])):
         written += 1
         yield token
-    current_run().record_usage(input_tokens=read, output_tokens=written)
+    current_run().record_usage(input_tokens=_words(messages), output_tokens=written)
+
+
+def _words(messages: list[Message]) -> int:
+    return sum(len(message["content"].split()) for message in messages)
 
 
 def _in_lines(words: Iterable[str]) -> Iterator[str]:

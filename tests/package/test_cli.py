@@ -59,7 +59,7 @@ def shell(tmp_path: Path) -> Shell:
         (["demo", "--evnts", "f"], "unknown option '--evnts': did you mean --events?"),
         (["demo", "--event=f"], "unknown option '--event': did you mean --events?"),
         (["demo", "-e", "f"], "unknown option '-e': did you mean --events?"),
-        (["demo", "--tre"], "unknown option '--tre': did you mean --tree?"),
+        (["demo", "--line"], "unknown option '--line': did you mean --lines?"),
         (["demo", "--zzz"], "unknown option '--zzz': see python -m instrument demo --help"),
         (["demo", "--events"], "argument --events: expected one argument"),
         (["demo", "a", "--events", "f", "b"], "unexpected 'b': put the question in quotes"),
@@ -315,7 +315,7 @@ def test_events_to_full_disk(shell: Shell) -> None:
 
     error = f"cannot write events to '{FULL_DISK}': No space left on device"
     assert (done.returncode, done.stderr) == (2, f"instrument: error: {error}\n")
-    assert "Do not trust its words." in done.stdout
+    assert "do not\ntrust them." in done.stdout
 
 
 def test_events_survive_a_reader_that_left(shell: Shell, tmp_path: Path) -> None:

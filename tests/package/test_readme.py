@@ -32,7 +32,7 @@ TEXT = TEXTS[README]
 PACKAGE = Path(instrument.__file__).parent
 
 COMMANDS = (
-    "python -m pip install -e . && python -m instrument demo",
+    'python -m pip install -e ".[rich]" && python -m instrument demo',
     'python -m pip install -e ".[test]" && python -m pytest',
 )
 FIRST_CODE_BEFORE_LINE = 25
@@ -244,7 +244,7 @@ def test_console_options(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert len(ours) >= 4
     assert "demo" in {line.split()[0] for line in ours} <= set(COMMANDS_OF_OURS)
-    assert used == {"--events", "--tree"}
+    assert used == {"--events", "--lines"}
     assert used <= offered
 
 
