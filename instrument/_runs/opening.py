@@ -42,12 +42,11 @@ class Recipe:
         _kind: What runs of that kind tell.
         facts: Attributes that each run begins with.
         outputs: What makes the recorded outputs of the result; False for nothing.
-        is_named: Whether the application has chosen the name; else it is a framework's
-            class or operation.
-        source: The function that is run, where the application has decorated it.
+        source: Where the name is from: the function that the application has decorated,
+            else True; None where it is a framework's class or operation.
     """
 
-    __slots__ = ("_kind", "facts", "is_named", "kind", "name", "outputs", "source")
+    __slots__ = ("_kind", "facts", "kind", "name", "outputs", "source")
 
     def __init__(
         self,
@@ -57,7 +56,6 @@ class Recipe:
         outputs: "Any" = None,
         as_kind: "Kind | None" = None,
         *,
-        is_named: bool = False,
         source: object = None,
     ) -> None:
         self.name = name
@@ -65,7 +63,6 @@ class Recipe:
         self._kind = as_kind or kind_of(kind)
         self.facts = facts
         self.outputs = outputs
-        self.is_named = is_named
         self.source = source
 
 

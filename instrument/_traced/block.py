@@ -167,7 +167,7 @@ class Block:
             raise TypeError(message)
         has_inputs = keywords.inputs is not None and keywords.inputs is not False
         kind, facts = keywords.kind or "chain", keywords.facts(None)
-        recipe = Recipe(keywords.name, kind, facts, keywords.outputs, is_named=True)
+        recipe = Recipe(keywords.name, kind, facts, keywords.outputs, source=True)
         call: Any = (self, (), {}, None) if has_inputs else None
         run = open_run(recipe, keywords.layers("call"), call)
         if run is None:

@@ -73,7 +73,6 @@ class Spec:
             keywords.kind or "chain",
             keywords.facts(target),
             keywords.outputs,
-            is_named=True,
             source=target,
         )
         if not self._records:

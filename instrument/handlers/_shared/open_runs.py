@@ -304,7 +304,7 @@ def shown_name(run: "Run") -> str:
     Name a run that starts: a model's by the model it was asked for, unless the
     application has named it.
     """
-    asked = run.model if run.kind in MODELS and not run._recipe.is_named else None
+    asked = run.model if run.kind in MODELS and run._recipe.source is None else None
     return asked if asked and isinstance(asked, str) else run.name
 
 

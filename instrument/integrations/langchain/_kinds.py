@@ -342,7 +342,7 @@ def recipe(
         chain = _payload.CHAIN if is_bare else _CHAIN
         kinds = _KINDS if run_type is None else _TOLD_AS_CHAINS
         as_kind = kinds.get(run_type or kind, chain)
-        made = Recipe(named, run_type or kind, as_kind=as_kind, is_named=is_named)
+        made = Recipe(named, run_type or kind, as_kind=as_kind, source=is_named or None)
         if len(_known) < _NAMES:
             _known[key] = made
     return made
