@@ -118,41 +118,6 @@ def test_magic_mock() -> None:
     assert mock.flush.call_count == 1
 
 
-class Foreign:
-    """
-    Stands for LangChain's base class: its keywords are stored by its subclasses.
-    """
-
-    raise_error = False
-    run_inline = False
-    ignore_chain = False
-
-    def on_chain_start(self, serialized: Any, inputs: Any, **kwargs: Any) -> None: ...
-    def on_chain_end(self, outputs: Any, **kwargs: Any) -> None: ...
-
-
-Foreign.__module__ = "langchain_core.callbacks.base"
-
-
-Foreign.on_chain_end.__module__ = "langchain_core.callbacks.base"
-
-
-def test_langchain_handler() -> None:
-    """
-    A handler of LangChain gets its own keywords, without ``run``.
-    """
-
-    class Tracer(Foreign):
-        def on_chain_start(self, serialized: Any, inputs: Any, **kwargs: Any) -> None:
-            heard.append(set(kwargs))
-
-    heard: list[set[str]] = []
-    with callbacks(Tracer()):
-        traced(work)()
-
-    assert heard == [{"run_id", "parent_run_id", "tags", "metadata", "name"}]
-
-
 def test_plain_callable_gets_events() -> None:
     """
     A callable gets every `Event`, and nothing else.

@@ -275,23 +275,3 @@ def test_no_handler(wrap: Callable[[object], Any], given: object, cure: str) -> 
     """
     with pytest.raises(TypeError, match=cure):
         wrap(given)
-
-
-@every_wrapper
-def test_langchain_handler(wrap: Callable[[object], Any]) -> None:
-    """
-    A handler of LangChain's own classes works unchanged: it is not given ``run``.
-    """
-    heard: list[Any] = []
-
-    class Foreign:
-        def on_chain_start(self, *args: Any, **kwargs: Any) -> None:
-            heard.append(kwargs)
-
-    Foreign.__module__ = "langchain_core.callbacks.base"
-
-    with callbacks(wrap(Foreign())):
-        work()
-
-    assert len(heard) == 1
-    assert "run" not in heard[0]
