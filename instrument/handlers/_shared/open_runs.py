@@ -7,6 +7,9 @@ kept of a run that has gone.
 """
 
 import re
+from collections import OrderedDict
+from heapq import heappop, heappush
+from itertools import islice
 from weakref import WeakKeyDictionary
 
 from instrument import _ids
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
 MODELS = ("llm", "chat_model", "embedding")
 ID = 6
 """The digits by which a request is told."""
+_ORIGINS = 100
+"""How many exceptions of a request are known at once: one goes up a call at a time."""
+_FAR = 30
+"""How far up a branch is looked for; beyond that it is what it was at the start."""
 _DATE = re.compile(r"[-@:](\d{4}-\d\d-\d\d|\d{4,8}|latest|v\d+(:\d+)?)$")
 
 
@@ -87,17 +94,24 @@ class Siblings:
     def __init__(self) -> None:
         self.numbers: set[int] = set()
         self.are_told = False
+        self._free: list[int] = []  # of those that were given, the first on top
 
     def enter(self) -> int:
         """
         Give one more the first number that is free.
         """
-        number = 1
-        while number in self.numbers:
-            number += 1
+        number = heappop(self._free) if self._free else len(self.numbers) + 1
         self.numbers.add(number)
         self.are_told = self.are_told or len(self.numbers) > 1
         return number
+
+    def leave(self, number: int) -> None:
+        """
+        Take a number back.
+        """
+        if number in self.numbers:
+            self.numbers.discard(number)
+            heappush(self._free, number)
 
 
 class Request:
@@ -175,7 +189,7 @@ class Entry:
         """
         siblings = self._siblings
         if siblings is not None and run.parent_id is not None:
-            siblings.numbers.discard(self.number)
+            siblings.leave(self.number)
             if not siblings.numbers:
                 self.request.siblings.pop(run.parent_id, None)
 
@@ -214,6 +228,8 @@ class Entry:
         """
         known = self.request.origins
         if run.error_origin:
+            if len(known) >= _ORIGINS:
+                del known[next(iter(known))]
             known[id(run.error)] = f"{run.kind} {self.name}"
             return ""
         return known.get(id(run.error), "within")
@@ -225,7 +241,7 @@ class OpenRuns:
     """
 
     def __init__(self) -> None:
-        self._requests: dict[UUID, Request] = {}
+        self._requests: OrderedDict[UUID, Request] = OrderedDict()
         self._count = 0
 
     def start(self, run: "Run", owner: object) -> Entry:
@@ -276,27 +292,37 @@ class OpenRuns:
         request = self._requests.get(run.trace_id)
         if request is not None and request.open:
             return request
-        for trace_id, known in [*self._requests.items()]:
-            if not known.open:
-                del self._requests[trace_id]
+        self._forget_some()
         self._count = self._count + 1 if self._requests else 0
         made = Request(run, is_odd=self._count % 2 == 1)
         self._requests[run.trace_id] = made
-        for known in [*self._requests.values()]:
-            known.is_told = known.is_told or len(self._requests) > 1
+        if len(self._requests) > 1:  # of more than two the others are told already
+            made.is_told = next(iter(self._requests.values())).is_told = True
         return made
+
+    def _forget_some(self) -> None:
+        """
+        Look at two requests, in turn, and forget those of which nothing is open.
+        """
+        for trace_id in [*islice(self._requests, 2)]:
+            if self._requests[trace_id].open:
+                self._requests.move_to_end(trace_id)
+            else:
+                del self._requests[trace_id]
 
     def _branch_of(self, run: "Run", request: Request) -> "tuple[str, int] | None":
         """
         Find the nearest run above that is one of several open ones.
         """
-        above = run._parent
-        while above is not None:
+        above, entry = run._parent, None
+        for _ in range(_FAR):
+            if above is None:
+                return None
             entry = request.open.get(above)
             if entry is not None and entry.is_branch:
                 return entry.name, entry.number
             above = above._parent
-        return None
+        return None if entry is None else entry.inside
 
 
 def shown_name(run: "Run") -> str:
