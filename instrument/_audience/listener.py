@@ -293,13 +293,20 @@ def _kind(handler: object) -> str:
         if by_type and not is_langchain(handler):
             others = [it for it in dir(cls) if it[:3] == "on_" and it not in EVENTS]
             if others:
-                from instrument._audience.slips import report
-
-                report(cls, others, EVENTS)
+                _tell_slips(cls, others)
         return kind
     if any(callable(getattr(handler, event, None)) for event in EVENTS):
         return "methods"
     return "callable" if callable(handler) else "none"
+
+
+def _tell_slips(cls: type, methods: "list[str]") -> None:
+    try:
+        from instrument._audience.slips import report
+    except Exception as exc:  # no descriptor or memory is to be had
+        _report.pass_on(exc)
+        return
+    report(cls, methods, EVENTS)
 
 
 def _event_only(function: "Any") -> "Callable[..., Any]":

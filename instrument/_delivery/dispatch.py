@@ -6,13 +6,11 @@ A handler that answers with a coroutine is awaited in place in async code, and q
 in sync code; the loop goes on behind it either way.
 """
 
-from contextlib import suppress
-
 from instrument import _ids, _report
 from instrument._audience.listener import EVENTS
 from instrument._delivery.loops import cancellations, close_unserved
 from instrument._payloads.event import TOKEN, Event
-from instrument._report import UNTOLD, is_heard, is_of_call
+from instrument._report import UNTOLD, is_heard, is_of_call, pass_on
 from instrument._state import MUTED, set_state
 
 TYPE_CHECKING = False
@@ -247,8 +245,10 @@ class Delivery:
 
     def _caught(self, listener: "Listener", exc: BaseException) -> None:
         if type(exc) is TypeError:
-            with suppress(ImportError, OSError):  # no descriptor is to be had
+            try:
                 self._note_what_is_given(exc)
+            except Exception as failure:  # no descriptor or memory is to be had
+                pass_on(failure)
         show = self._run._audience.shows()
         _report.failed(
             listener.handler,

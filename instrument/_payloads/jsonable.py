@@ -188,7 +188,11 @@ class _Writing:
         room = max(self._left, 0)
         if not opening.is_copied:
             return read(value, opening.read, room)
-        return self._once(value, lambda: read(value, opening.read, room))
+        found = self._once(value, lambda: read(value, opening.read, room))
+        if type(found) is Unreadable:
+            return found
+        entries, count = found
+        return entries[:room], count  # it was read when there was more room
 
     def _repr(self, value: object) -> str:
         def made() -> str:

@@ -284,8 +284,11 @@ def nearest_kind(name: str, cutoff: float = 0.85) -> str | None:
     """
     Give the known kind that *name* is nearly, however it is written.
     """
-    from difflib import get_close_matches
-
+    try:
+        from difflib import get_close_matches
+    except Exception as exc:  # no descriptor or memory is to be had
+        _report.pass_on(exc)
+        return None
     plain = name.casefold().replace("-", "_").replace(" ", "_")
     return next(iter(get_close_matches(plain, KINDS, n=1, cutoff=cutoff)), None)
 

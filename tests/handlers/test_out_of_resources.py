@@ -162,3 +162,43 @@ def test_loop_that_is_gone() -> None:
 
     assert done.stdout.strip() == "goes on"
     assert done.stderr.count("Async failed at flush") == 1
+
+
+@pytest.mark.parametrize("error", ["OSError(24, 'none is left')", "MemoryError()"])
+@pytest.mark.parametrize(
+    "module", ["difflib", "inspect", "traceback", "instrument._audience.slips"]
+)
+def test_module_that_cannot_be_loaded(module: str, error: str) -> None:
+    """
+    The call goes on where a module cannot be loaded that is needed in the middle of it.
+    """
+    code = f"""
+        import sys
+        from instrument import callbacks, traced
+
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                if name == {module!r}:
+                    raise {error}
+
+        class Wrong:
+            def on_chain_start(self, inputs, no_such): pass
+
+        class Misspelt:
+            def on_token(self): pass
+            def on_chain_end(self, outputs): print("heard")
+
+        sys.meta_path.insert(0, Finder())
+        with callbacks(Wrong()), callbacks(Misspelt()), traced("x", kind="chaim"):
+            print("goes on")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.stdout.splitlines()[0] == "goes on"
+    assert done.returncode == 0, done.stderr

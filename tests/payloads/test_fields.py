@@ -386,6 +386,22 @@ def test_shared_lists_are_bounded() -> None:
     assert "<list nested too deep>" in encoded({"deep": deep})
 
 
+def test_shared_mappings_are_bounded() -> None:
+    """
+    Mappings that are no dicts, shared 30 levels deep, are told in bounded time.
+    """
+    for make in (
+        collections.UserDict,
+        collections.ChainMap,
+        types.MappingProxyType,
+    ):
+        deep: Any = make({})
+        for _ in range(30):
+            deep = make({1: deep, 2: deep})
+
+        assert len(encoded({"deep": deep})) < 8_000_000
+
+
 def test_names_of_keys() -> None:
     """
     A key that is text, a number, bytes or an enum has a name; others have none.
