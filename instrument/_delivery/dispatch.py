@@ -201,6 +201,7 @@ class Delivery:
             _report.failed(listener.handler, self._event, failure)
             exc = failure
         self._stop_by(listener, exc)
+        del exc  # its traceback may hold this frame
         return self.step()
 
     async def later(self, waiting: "Waiting | None") -> None:
@@ -216,7 +217,11 @@ class Delivery:
             result, listener, layer = waiting
             try:
                 show = self._run._audience.shows()
-                exc = await _served(result, listener, layer, self._event, show)
+                # no variable holds what was raised: its frames lead back to this one
+                self._stop_by(
+                    listener,
+                    await _served(result, listener, layer, self._event, show),
+                )
             except BaseException as left:
                 self.told()
                 if isinstance(left, (GeneratorExit, *cancellations())):
@@ -224,7 +229,6 @@ class Delivery:
                     left.with_traceback(None)
                 del self, result  # nor may this frame
                 raise
-            self._stop_by(listener, exc)
             waiting = self.step()
         if self.error is not None:
             self.stop()

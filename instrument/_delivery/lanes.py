@@ -94,6 +94,7 @@ class Lane:
                     raise  # not ours to swallow
             finally:
                 _finish(done, exc)
+                del done, exc  # its traceback holds this frame
 
     async def settled(self) -> None:
         """

@@ -59,6 +59,7 @@ def finish(run: Run, outputs: object) -> None:
             (state is run or outer is None)
             and (parent is None or parent._ended_ns is None)
             and not run._open_children
+            and run._below is None
         ):
             run._ended_ns = _ids.clock_ns()  # `_close`, where nothing is out of order
             run.status = "ok"
@@ -429,6 +430,7 @@ def _close(run: Run, status: str, exc: object = None) -> "Any":
             end_below(run, left)
     run._ended_ns = _ids.clock_ns()
     run.status = status
+    run._below = None  # it may hold a block that holds this run
     state = get_state()
     if state is run:
         after, run._outer = run._outer, None

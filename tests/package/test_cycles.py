@@ -37,6 +37,17 @@ class Hears(AsyncCallbackHandler):
     async def on_chain_error(self, *args: object, **kwargs: object) -> None: ...
 
 
+class Fails(AsyncCallbackHandler):
+    """
+    Fails in async methods.
+    """
+
+    async def on_chain_start(self, *args: object, **kwargs: object) -> None:
+        raise ZeroDivisionError
+
+    on_chain_end = on_chain_error = on_chain_start
+
+
 class Stops:
     """
     Lets the call fail where it ends.
@@ -59,6 +70,7 @@ HANDLERS: dict[str, Callable[[], Any]] = {
     "native": lambda: callbacks(lambda event: None),
     "records": lambda: callbacks(lambda event: event.to_json() and None),
     "async": lambda: callbacks(Hears()),
+    "async that fails": lambda: callbacks(Fails()),
 }
 
 DECORATORS: dict[str, Callable[[Any], Any]] = {
@@ -259,6 +271,18 @@ def _in_a_block(decorate: Any, payload: object, *exc: Any) -> None:
     raised(lambda: within(payload))
 
 
+def _told_more_in_a_block(decorate: Any, payload: object) -> None:
+    called = decorate(function)
+
+    def within(given: object) -> None:
+        with traced("block") as run:
+            run.add_metadata(given=given)
+            with callbacks(lambda event: None):
+                called(given)
+
+    within(payload)
+
+
 def _in_an_async_block(decorate: Any, payload: object, *exc: Any) -> None:
     called = decorate(acall)
 
@@ -351,6 +375,7 @@ ENDINGS: dict[str, Ending] = {
     "told by hand": _ended_by_hand,
     "block ok": _in_a_block,
     "block error": lambda d, p: _in_a_block(d, p, ZeroDivisionError),
+    "block told more": _told_more_in_a_block,
     "async block ok": _in_an_async_block,
     "async block error": lambda d, p: _in_an_async_block(d, p, ZeroDivisionError),
     "async block cancelled": lambda d, p: _in_an_async_block(
