@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from instrument import AsyncCallbackHandler, bind, callbacks, current_run, traced
+from instrument.handlers import background
 
 Ending = Callable[[Callable[[Any], Any], object], None]
 
@@ -71,6 +72,7 @@ HANDLERS: dict[str, Callable[[], Any]] = {
     "records": lambda: callbacks(lambda event: event.to_json() and None),
     "async": lambda: callbacks(Hears()),
     "async that fails": lambda: callbacks(Fails()),
+    "in background, and fails": lambda: callbacks(background(Fails())),
 }
 
 DECORATORS: dict[str, Callable[[Any], Any]] = {

@@ -186,15 +186,21 @@ def _serve_all(
 def _serve_one(
     item: "tuple[str, partial[Any]]", inner: "Listener", runner: "Runner"
 ) -> None:
-    event, call = item
     try:
-        result = call()
+        result = item[1]()
         if hasattr(type(result), "__await__"):
-            _await(result, runner)
+            _await(result, runner, partial(_failed, item, inner))
     except BaseException as exc:  # nobody is above to hear of it
-        run = call.keywords.get("run")
-        show = None if run is None else run._audience.shows()
-        _report.failed_apart(inner.handler, event, exc, show=show)
+        _failed(item, inner, exc)
+
+
+def _failed(
+    item: "tuple[str, partial[Any]]", inner: "Listener", exc: BaseException
+) -> None:
+    event, call = item
+    run = call.keywords.get("run")
+    show = None if run is None else run._audience.shows()
+    _report.failed_apart(inner.handler, event, exc, show=show)
 
 
 def _nothing(text: str) -> None:
@@ -203,8 +209,10 @@ def _nothing(text: str) -> None:
     """
 
 
-def _await(awaitable: "Any", runner: "Runner") -> None:
-    awaiting = _awaited(awaitable)
+def _await(
+    awaitable: "Any", runner: "Runner", failed: "Callable[[BaseException], None]"
+) -> None:
+    awaiting = _awaited(awaitable, failed)
     try:
         runner.run(awaiting)
     except BaseException:  # maybe no loop could be made: Python would warn of both
@@ -213,5 +221,8 @@ def _await(awaitable: "Any", runner: "Runner") -> None:
         raise
 
 
-async def _awaited(awaitable: "Any") -> None:
-    await awaitable
+async def _awaited(awaitable: "Any", failed: "Callable[[BaseException], None]") -> None:
+    try:
+        await awaitable
+    except BaseException as exc:  # told here: a `Runner` keeps what passes through it
+        failed(exc)
