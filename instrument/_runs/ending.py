@@ -430,7 +430,8 @@ def _close(run: Run, status: str, exc: object = None) -> "Any":
             end_below(run, left)
     run._ended_ns = _ids.clock_ns()
     run.status = status
-    run._below = None  # it may hold a block that holds this run
+    if run._below is not None:
+        run._below = None  # it may hold a block that holds this run
     state = get_state()
     if state is run:
         after, run._outer = run._outer, None
