@@ -104,6 +104,19 @@ def _is_scope_cancelled(trio: "Any") -> bool:
     return trio.current_effective_deadline() == float("-inf")  # type: ignore[no-any-return]
 
 
+_ROOM = 100
+
+
+def has_room(levels: int = _ROOM) -> bool:
+    """
+    Tell whether the stack has room for what a handler may call.
+    """
+    try:
+        return levels == 0 or has_room(levels - 1)
+    except RecursionError:
+        return False
+
+
 UNTOLD: "Any" = type("Untold", (), {"__slots__": ()})()
 """Stands for what a handler answers until it has been called."""
 

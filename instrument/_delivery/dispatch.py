@@ -10,7 +10,7 @@ from instrument import _ids, _report
 from instrument._audience.listener import EVENTS
 from instrument._delivery.loops import cancellations, close_unserved
 from instrument._payloads.event import TOKEN, Event
-from instrument._report import UNTOLD, is_heard, is_of_call, pass_on
+from instrument._report import UNTOLD, has_room, is_heard, is_of_call, pass_on
 from instrument._state import MUTED, set_state
 
 TYPE_CHECKING = False
@@ -87,6 +87,13 @@ class Delivery:
         self._answer: tuple[Any, Listener, Layer] | None = None
         self.error: BaseException | None = None
 
+    def behind(self, count: int) -> "Delivery":
+        """
+        Go on behind the first *count* receivers.
+        """
+        self._index = count
+        return self
+
     def after(self, count: int, answer: object) -> "Delivery":
         """
         Go on behind the first *count* receivers, of whom the last answered.
@@ -111,12 +118,23 @@ class Delivery:
             self.error = exc
             if not is_heard(exc, answer):
                 return self
+        elif type(exc) is RecursionError and self._is_owed(exc, answer):
+            raise exc
         self._index += 1
         _, listener, layer, _ = self._receivers[count]
         self._answer = None if answer is UNTOLD else (answer, listener, layer)
         if self.error is not exc:
             self._caught(listener, exc)
         return self
+
+    def _is_owed(self, exc: BaseException, answer: object) -> bool:
+        """
+        Tell whether the next receiver is told once more, as the stack was full: of a
+        start where it has not been called, of an end also where that broke off.
+        """
+        if self._event.endswith("_start"):
+            return not is_heard(exc, answer)
+        return self._event.endswith(("_end", "_error")) and not has_room()
 
     def go_on(self, count: int, answer: object, exc: BaseException | None) -> None:
         """

@@ -5,41 +5,40 @@ How a run ends, and what that tells: every start has exactly one terminal event.
 to be awaited, or None where no handler is async.
 """
 
-import sys
+from contextlib import suppress
 
 from instrument import _ids
-from instrument._delivery.dispatch import Delivery, keywords
+from instrument._delivery.dispatch import Delivery
 from instrument._delivery.flush import aflush_given, flush_given
 from instrument._delivery.loops import cancellations, shield
-from instrument._payloads.answers import LLMResult
-from instrument._payloads.redact import said_by
-from instrument._report import UNTOLD, is_of_call
-from instrument._runs.opening import endings, open_parent
-from instrument._runs.results import CONTAINERS, guarded, outputs_of, read_answer
+from instrument._report import UNTOLD, has_room, is_of_call
+from instrument._runs.opening import (
+    INERT,
+    endings,
+    framework_run,
+    frameworks,
+    open_parent,
+)
+from instrument._runs.outcome import (
+    failing,
+    rest_of_end,
+    rest_of_start,
+    returning,
+    status_of,
+)
 from instrument._runs.run import Run
 from instrument._state import MUTED, chain, get_state, set_state, without
-from instrument._text import type_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from instrument._audience.audience import Receivers
-
     Pending = Coroutine[Any, Any, None]
 
-
-ALREADY_SET = object()
-"""Stands for the outputs that a block has set itself."""
-
-_ORIGIN = "__instrument_origin__"
-_dict_of: "Callable[[BaseException], dict[str, Any]]" = BaseException.__dict__[
-    "__dict__"
-].__get__
-_KEPT = "__instrument_kept__"
-_TRACES = 64
-"""How many traces one exception object remembers; some are raised for ever."""
+owed: "dict[Run, BaseException | None]" = {}
+"""Runs of which the full stack has kept something from those who hear, inner before
+outer, and what they end with. To note one takes no call, for which there is no room."""
 
 
 def finish(run: Run, outputs: object) -> None:
@@ -66,6 +65,8 @@ def finish(run: Run, outputs: object) -> None:
             run._outer = None
             set_state(MUTED)
         else:
+            if run._open_children and _must_wait(run):
+                _postpone(run)
             after = _close(run, "ok")
         rest = returning(run, outputs)
         if rest is not None:
@@ -73,12 +74,14 @@ def finish(run: Run, outputs: object) -> None:
         run._call = None
         set_state(after)
     except BaseException as exc:
-        if rest is UNTOLD:  # as if it had not begun to end
+        if rest is UNTOLD and run._rest is None:  # as if it had not begun to end
             run._ended_ns, run._outer = None, outer
             set_state(state)
             _fail(run, exc)
         else:
-            _complete(run, rest, after)
+            _complete(run, rest, after, exc)
+            if run in owed:
+                return  # no handler's want of room is the call's
         raise
     finally:
         if run._layers:
@@ -97,7 +100,7 @@ def fail(run: Run, exc: BaseException, before: object = None) -> None:
     Raises:
         Exception: What a handler with ``raise_error`` raised.
     """
-    if run._ended_ns is not None:
+    if run._ended_ns is not None or run in owed:
         return
     if before is not None and get_state() is before:
         discard(run)
@@ -107,7 +110,8 @@ def fail(run: Run, exc: BaseException, before: object = None) -> None:
     except BaseException as interrupt:
         if run._ended_ns is None:  # nobody has been told yet
             _fail(run, interrupt)
-        raise
+        if run not in owed:
+            raise
     finally:
         if run._layers:
             flush_given(run)
@@ -116,46 +120,165 @@ def fail(run: Run, exc: BaseException, before: object = None) -> None:
 
 
 def _fail(run: Run, exc: BaseException) -> None:
+    if _must_wait(run, exc):
+        owe(run, exc)
+    else:
+        _fail_here(run, exc)
+
+
+def _fail_here(run: Run, exc: BaseException) -> None:
     state, outer, rest = get_state(), run._outer, UNTOLD
     after = outer if state is run else state
     try:
+        if run._rest is not None:
+            _tell_rest(run)  # of its start
         if state is not run and _leaves_others(exc):
             _recover(run, exc)
-        after = _close(run, _status(exc), exc)
+        after = _close(run, status_of(exc), exc)
         rest = failing(run, exc)
         if rest is not None:
             rest.now()
         run._call = None
         set_state(after)
-    except BaseException:
+    except BaseException as interrupt:
         if rest is UNTOLD:
             run._ended_ns, run._outer = None, outer
             set_state(state)
         else:
-            _complete(run, rest, after)
+            _complete(run, rest, after, interrupt)
         raise
 
 
-def _complete(run: Run, rest: "Delivery | None", after: object) -> None:
+def _complete(
+    run: Run, rest: "Delivery | None", after: object, exc: BaseException
+) -> None:
     """
     Let those hear the end who have not, since an interrupt came in the midst of it.
 
-    Where a handler has stopped it, all have heard.
+    Where a handler has stopped it, all have heard. Where the stack was full, they hear
+    when there is room.
     """
+    if rest is not UNTOLD:
+        run._rest = rest
     try:
-        if rest is not None:
-            set_state(MUTED)
-            rest.told()
+        if type(exc) is RecursionError and not has_room():
+            owe(run, exc)
+        elif run._rest is not None:
+            _tell_rest(run)
+    except RecursionError:
+        owed[run] = exc  # not even for a call
     finally:
         run._call = None
         set_state(after)
+
+
+def _tell_rest(run: Run) -> None:
+    """
+    Tell what is left of the start of *run*; once it has ended, of the end.
+    """
+    state = get_state()
+    try:
+        set_state(MUTED)
+        rest = run._rest
+        if type(rest) is int:
+            again = rest_of_start if run._ended_ns is None else rest_of_end
+            rest = run._rest = again(run, rest)
+        rest.told()
+        run._rest = None
+    finally:
+        set_state(state)
+
+
+def owe(run: Run, exc: BaseException) -> None:
+    """
+    Have *run* end with *exc* when there is room; what has ended, hear the rest then.
+    """
+    if run in owed:
+        return
+    owed[run] = exc
+    state = get_state()
+    if state is run:
+        set_state(run._outer)
+    run._outer = None
+    if run._parent is not None:
+        run._parent._open_children += 1  # so that it looks for what is owed
+    if _settled not in frameworks:
+        frameworks.append(_settled)
+
+
+def _must_wait(run: Run, exc: object = None) -> bool:
+    """
+    Tell whether the end of *run*, by *exc*, is told later: there is no room for it, or
+    was none for what is below.
+    """
+    is_full = type(exc) is RecursionError or (run._open_children and owed)
+    return bool(is_full) and not has_room()
+
+
+def _postpone(run: Run) -> None:
+    """
+    Have what *run* has returned be told behind what is owed below it.
+    """
+    run._voices = INERT._voices
+    run._rest = 0
+    owe(run, RecursionError())
+
+
+def settle(above: Run | None = None) -> None:
+    """
+    Tell what is owed, of the runs below *above* alone where that is given.
+
+    What there is no room for stays owed.
+    """
+    if above is None and not has_room():
+        return
+    with suppress(RecursionError):
+        for run in list(owed):
+            if above is None or _is_below(run, above):
+                _settle(run)
+        if not owed and _settled in frameworks:
+            frameworks.remove(_settled)
+
+
+def _settled() -> Run | None:
+    """
+    Do so before the next run is opened.
+    """
+    settle()
+    return framework_run()  # who asks this one passes over the next
+
+
+def _is_below(run: Run, above: Run) -> bool:
+    link = run._parent
+    while link is not None and link is not above:
+        link = link._parent
+    return link is not None
+
+
+def _settle(run: Run) -> None:
+    exc = owed.get(run)
+    if exc is None:
+        return  # it is being told
+    owed[run] = None  # in its place: others stand behind it
+    try:
+        if run._ended_ns is None:
+            _fail_here(run, exc)
+        elif run._rest is not None:
+            _tell_rest(run)
+    finally:
+        if run._ended_ns is None or run._rest is not None:
+            owed[run] = exc
+        else:
+            owed.pop(run, None)
+    if run._layers:
+        flush_given(run)
 
 
 def discard(run: Run) -> None:
     """
     End *run*, of whose start nobody has been told; it may have ended.
     """
-    if run._ended_ns is not None:
+    if run._ended_ns is not None or run in owed:
         return
     state = get_state()
     try:
@@ -172,8 +295,9 @@ def mend(run: Run, before: object, exc: BaseException) -> None:
     *before* it; whoever has opened it does this last.
     """
     try:
-        if run._ended_ns is None:
-            fail(run, exc)
+        fail(run, exc)
+    except RecursionError as full:
+        owe(run, full)
     finally:
         now = get_state()
         if now is not before and _is_left_over(now, run, exc):
@@ -207,10 +331,13 @@ def afail(run: Run, exc: BaseException) -> "Pending | None":
     What a cancelled run has to tell is queued, and waited for behind a shield; a
     coroutine that is being closed can wait for nothing.
     """
-    if run._ended_ns is not None:
+    if run._ended_ns is not None or run in owed:
+        return None
+    if _must_wait(run, exc):
+        owe(run, exc)
         return None
     end = _aend_given if run._layers else _aend
-    return end(run, _status(exc), failing, exc)
+    return end(run, status_of(exc), failing, exc)
 
 
 def _aend_given(
@@ -239,8 +366,12 @@ def _aend(
     state, outer, rest = get_state(), run._outer, UNTOLD
     after = outer if state is run else state
     try:
+        if run._rest is not None:
+            _tell_rest(run)  # of its start
         if state is not run and tell is failing and _leaves_others(value):  # type: ignore[arg-type]
             _recover(run, value)  # type: ignore[arg-type]
+        if tell is returning and _must_wait(run):
+            _postpone(run)
         after = _close(run, status, value)
         rest = tell(run, value)
         waiting = None if rest is None else rest.step()
@@ -256,12 +387,14 @@ def _aend(
             return _settle_later(run, rest, after)
         set_state(after)
     except BaseException as exc:
-        if rest is UNTOLD:
+        if rest is UNTOLD and run._rest is None:
             run._ended_ns, run._outer = None, outer
             set_state(state)
             _fail(run, exc)
         else:
-            _complete(run, rest, after)
+            _complete(run, rest, after, exc)
+            if run in owed:
+                return None
         raise
     if rest.error is not None:
         rest.stop()
@@ -292,130 +425,6 @@ async def _settle_later(run: Run, rest: "Delivery", after: object) -> None:
         rest.stop()
 
 
-def returning(run: Run, outputs: object) -> Delivery | None:  # type: ignore[return]
-    """
-    Take what *run* returned, and tell it; give what is left to do.
-
-    It ends without ``return None``, at which an interrupt would not be caught.
-    """
-    kind = run._kind
-    if outputs is ALREADY_SET:
-        outputs = run._outputs
-        if kind.is_model:
-            read_answer(run, outputs)
-    else:
-        if run._recipe.outputs is not None or run._is_told:
-            outputs = outputs_of(run, outputs)
-        elif kind.is_model:
-            read_answer(run, outputs)
-        if run._audience.shows_all and id(type(outputs)) not in CONTAINERS:
-            run._outputs = outputs
-        else:
-            run._take_outputs(outputs)
-    receivers = run._voices.end
-    if not receivers.entries:
-        return None
-    is_made = kind.is_model and not (kind.is_whole and run._audience.shows_all)
-    value = guarded(run, kind.ended) if is_made else run._outputs
-    if receivers.native:
-        return _ending(run, receivers, value)
-    count, result = 0, UNTOLD
-    try:
-        for method in receivers.methods:
-            result = method(
-                value,
-                run_id=run.id,
-                parent_run_id=run.parent_id,
-                tags=list(run.tags) if run._tagged else [],
-                metadata=dict(run._metadata or run.metadata) if run._described else {},
-                name=run.name,
-                run=run,
-            )
-            if result is not None:
-                return _ending(run, receivers, value).after(count + 1, result)
-            count, result = count + 1, UNTOLD
-    except BaseException as exc:
-        return _ending(run, receivers, value).broken(count, result, exc)
-
-
-def _ending(run: Run, receivers: "Receivers", value: "Any") -> Delivery:
-    if issubclass(type(value), LLMResult):
-        value.read()  # who answers with an awaitable looks at it later
-    return Delivery(run, run._kind.end, receivers, (value,), _end_data)
-
-
-def failing(run: Run, exc: BaseException) -> Delivery | None:
-    """
-    Take what was raised in *run*, and tell it; give what is left to do.
-    """
-    kind = run._kind
-    run.error = _without_frames(exc)
-    run.error_origin = _is_origin(exc, run)
-    run._take_partial()
-    receivers = run._audience.receivers(kind.error)
-    if not receivers.entries:
-        return None
-    kwargs = keywords(run, guarded(run, kind.failed) if receivers.typed else None)
-    return Delivery(run, kind.error, receivers, (exc,), _error_data, kwargs)
-
-
-def _without_frames(exc: BaseException) -> BaseException:
-    """
-    Give what a run keeps of *exc*: for one that was left or cancelled, one like it, the
-    same for all runs that it crosses.
-
-    The traceback of that tells nothing, but has frames in which a body may hold the run.
-    """
-    cls = type(exc)
-    asyncio = sys.modules.get("asyncio.exceptions")
-    if cls is GeneratorExit or cls is getattr(asyncio, "CancelledError", None):
-        exc = dict.setdefault(_dict_of(exc), _KEPT, cls(*exc.args))
-    return exc
-
-
-def _is_origin(exc: BaseException, run: Run) -> bool:
-    """
-    Tell whether *exc* is seen in this trace for the first time, and mark it.
-
-    The mark is on the exception: builtin ones refuse weak references, and an id may
-    be another's by now.
-    """
-    trace_id = run.trace_id
-    marks = _dict_of(exc)
-    seen = dict.get(marks, _ORIGIN, ())
-    if trace_id in seen:
-        return False
-    dict.__setitem__(marks, _ORIGIN, (*seen[-_TRACES:], trace_id))
-    return True
-
-
-def _end_data(run: Run) -> "dict[str, Any]":
-    return {
-        **run._kind.end_data(run),
-        **_measures(run),
-        "time_to_first_token_s": run.time_to_first_token_s,
-    }
-
-
-def _error_data(run: Run) -> "dict[str, Any]":
-    partial = run.outputs is not None or run._answer is not None
-    return {
-        "type": type_of(run.error),
-        "message": said_by(run.error, run._audience),  # type: ignore[arg-type]
-        "origin": run.error_origin,
-        **_measures(run),
-        **(run._kind.end_data(run) if partial else {}),
-    }
-
-
-def _measures(run: Run) -> "dict[str, Any]":
-    return {
-        "usage": run.usage.to_dict(),
-        "status": run.status,
-        "duration_s": run.duration_s,
-    }
-
-
 def _close(run: Run, status: str, exc: object = None) -> "Any":
     """
     Mark *run* as ended, and mute; what it left open below it ends with it.
@@ -428,6 +437,8 @@ def _close(run: Run, status: str, exc: object = None) -> "Any":
         left: Any = exc if is_raised else GeneratorExit()
         for end_below in endings:
             end_below(run, left)
+        if owed and run not in owed:
+            settle(run)
     run._ended_ns = _ids.clock_ns()
     run.status = status
     if run._below is not None:
@@ -470,22 +481,6 @@ def _recover(run: Run, exc: BaseException) -> None:
         fail(state, exc)
         state = outer
     set_state(run if issubclass(type(exc), RecursionError) else state)
-
-
-def _status(exc: BaseException) -> str:
-    kind = type(exc)  # what an exception says that it is may be anything
-    if issubclass(kind, (GeneratorExit, *_departures())):
-        return "abandoned"
-    return "cancelled" if issubclass(kind, cancellations()) else "error"
-
-
-def _departures() -> "tuple[type[BaseException], ...]":
-    """
-    Give the exception types by which LangGraph leaves a node that has not failed: it
-    waits for a human, or hands over to another graph.
-    """
-    module = sys.modules.get("langgraph.errors")
-    return () if module is None else (module.GraphBubbleUp,)
 
 
 def _wait_for_background(run: Run) -> None:

@@ -67,6 +67,7 @@ class Run(Frame):
     _inputs: "Any" = None
     _params: "dict[str, Any] | None" = None
     _outputs: "Any" = None
+    _rest: "Any" = None  # of its start or end, which the full stack broke off
     _is_told = False  # by the body itself, what comes out
     _added: "tuple[str, ...]" = ()
     _extra: "tuple[Layer, ...]" = ()
@@ -75,7 +76,7 @@ class Run(Frame):
     _yields_tokens = False
     _entry: "Any" = None
     _below: "tuple[Plan, tuple[Layer, ...], Plan] | None" = None
-    _open_children = 0  # as far as a framework tells of them
+    _open_children = 0  # as far as a framework tells of them, or their end is owed
     _first_token_ns: int | None = None
     _model: str | None = None
     _description: str | None = None  # a tool's

@@ -8,7 +8,8 @@ where no handler is async.
 from instrument import _report
 from instrument._delivery.dispatch import Delivery
 from instrument._report import UNTOLD
-from instrument._runs.ending import afail, discard, fail
+from instrument._runs.ending import afail, fail
+from instrument._runs.outcome import rest_of_start
 from instrument._runs.run import Run
 from instrument._state import MUTED, set_state
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from instrument._audience.audience import Receivers
     from instrument._runs.ending import Pending
+
+_OF_RUNS = Run.__init__.__globals__
+"""Those of what reads a run for a handler, before that is called."""
 
 
 def start(run: Run, after: "Any" = None, rest: "Any" = UNTOLD) -> None:
@@ -38,9 +42,13 @@ def start(run: Run, after: "Any" = None, rest: "Any" = UNTOLD) -> None:
             rest.now()
         set_state(run if after is None else after)
     except BaseException as exc:
-        after = run if after is None else after
-        set_state(after)  # here: where the stack is full, nothing of ours can be called
-        _stopped(run, rest, after, exc)
+        set_state(run if after is None else after)
+        if rest is UNTOLD and not run._rest:  # `discard`, where no call has room
+            run._ended_ns, run.status, run._call = run._started_ns, "abandoned", None
+            set_state(run._outer if after is None else after)
+            run._rest = run._outer = None
+        else:
+            _stopped(run, rest, exc)
         raise
 
 
@@ -57,7 +65,12 @@ def astart(run: Run, rest: "Any" = UNTOLD) -> "Pending | None":  # type: ignore[
         set_state(run)
     except BaseException as exc:
         set_state(run)
-        _stopped(run, rest, run, exc)
+        if rest is UNTOLD and not run._rest:
+            run._ended_ns, run.status, run._call = run._started_ns, "abandoned", None
+            set_state(run._outer)
+            run._rest = run._outer = None
+        else:
+            _stopped(run, rest, exc)
         raise
 
 
@@ -76,23 +89,16 @@ async def _start_later(run: Run, rest: "Delivery", waiting: "Any") -> None:
         raise
 
 
-def _stopped(run: Run, rest: "Any", after: "Any", exc: BaseException) -> None:
+def _stopped(run: Run, rest: "Any", exc: BaseException) -> None:
     """
     End a run whose start a handler has stopped, or something has interrupted.
 
     Args:
-        rest: What is left to do of the start; `UNTOLD` where nobody has heard of it,
-            who then hears of no end either.
+        rest: What is left to do of the start; `UNTOLD` where that broke off, and the
+            run knows how many have heard.
     """
-    if rest is UNTOLD:
-        discard(run)
-        return
-    if rest is not None:
-        try:
-            set_state(MUTED)
-            rest.told()
-        finally:
-            set_state(after)
+    if rest is not UNTOLD:
+        run._rest = rest
     fail(run, exc)
 
 
@@ -125,10 +131,17 @@ def starting(run: Run) -> Delivery | None:  # type: ignore[return]
                 run=run,
             )
             if result is not None:
-                return _rest_of_start(run, receivers).after(count + 1, result)
+                return rest_of_start(run).after(count + 1, result)
             count, result = count + 1, UNTOLD
     except BaseException as exc:
-        return _rest_of_start(run, receivers).broken(count, result, exc)
+        run._rest = count + 1
+        if type(exc) is RecursionError:  # plain looks: there may be no room for a call
+            below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
+            if below is None or below.tb_frame.f_globals is _OF_RUNS:
+                run._rest = count
+        rest = rest_of_start(run).broken(count, result, exc)
+        run._rest = None
+        return rest
 
 
 def _starting(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ignore[return]
@@ -160,20 +173,15 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ign
         for method in receivers.methods:
             result = method(*args, **kwargs)
             if result is not None:
-                rest = _rest_of_start(run, receivers, args, kwargs)
+                rest = rest_of_start(run, 0, args, kwargs)
                 return rest.after(count + 1, result)
             count, result = count + 1, UNTOLD
     except BaseException as exc:
-        return _rest_of_start(run, receivers, args, kwargs).broken(count, result, exc)
-
-
-def _rest_of_start(
-    run: Run,
-    receivers: "Receivers",
-    args: "tuple[Any, ...] | None" = None,
-    kwargs: "dict[str, Any] | None" = None,
-) -> Delivery:
-    kind = run._kind
-    if args is None:
-        args, _ = kind.started(run)
-    return Delivery(run, kind.start, receivers, args, kind.start_data, kwargs)
+        run._rest = count + 1
+        if type(exc) is RecursionError:  # plain looks: there may be no room for a call
+            below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
+            if below is None or below.tb_frame.f_globals is _OF_RUNS:
+                run._rest = count
+        rest = rest_of_start(run, 0, args, kwargs).broken(count, result, exc)
+        run._rest = None
+        return rest

@@ -25,6 +25,7 @@ from instrument._audience.sampling import checked_sample, drawn
 from instrument._delivery import flush as _serve
 from instrument._delivery.loops import Forks, cancellations, running_loop
 from instrument._payloads.redact import as_redactor
+from instrument._runs.ending import owed, settle
 from instrument._runs.opening import framework_run
 from instrument._scopes.decorator import Scoped
 from instrument._scopes.entries import entered_from, forget, leaving, note
@@ -358,6 +359,8 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         Returns:
             Its layer, or None if it had been left.
         """
+        if owed:
+            settle()
         state = get_state()
         if state is MUTED and self._mute:
             self._mute -= 1

@@ -3,16 +3,9 @@
 """
 
 from instrument import _report
-from instrument._runs.ending import (
-    ALREADY_SET,
-    afail,
-    afinish,
-    discard,
-    fail,
-    finish,
-    mend,
-)
+from instrument._runs.ending import afail, afinish, discard, fail, finish, mend
 from instrument._runs.opening import INERT, Recipe, open_run
+from instrument._runs.outcome import ALREADY_SET
 from instrument._runs.results import named
 from instrument._runs.starting import astart, start
 from instrument._scopes.entries import entered_from, forget, leaving, note

@@ -2,13 +2,23 @@
 The run of a generator: what each chunk tells, and what it adds up to.
 """
 
+from contextlib import suppress
+
 from instrument import _ids, _report
 from instrument._callables.body import Body
 from instrument._delivery.flush import flush_given, stream_closed, stream_opened
 from instrument._payloads.answers import Answer, only_text, take
 from instrument._payloads.messages import string
 from instrument._report import UNTOLD
-from instrument._runs.ending import afail, afinish, discard, fail, finish
+from instrument._runs.ending import (
+    afail,
+    afinish,
+    discard,
+    fail,
+    finish,
+    owe,
+    owed,
+)
 from instrument._runs.results import guarded, outputs_of
 from instrument._runs.starting import astart, start
 from instrument._runs.tokens import atell, tell, tell_after
@@ -84,13 +94,17 @@ class Stream(Body):
         stream_opened(self)
 
     def is_done(self) -> bool:
-        return self._run._ended_ns is not None
+        return self._run._ended_ns is not None or self._run in owed
 
     def __del__(self) -> None:
         if not hasattr(self, "inner"):  # an interrupt came while it was made
             return
         if self.is_stepped or not self._starts:
-            super().__del__()
+            try:
+                super().__del__()
+            except RecursionError as exc:
+                if not self._is_untold():
+                    owe(self._run, exc)
         elif self._run._layers:  # it never started, but who reads its tokens waits
             flush_given(self._run)
 
@@ -191,12 +205,12 @@ class Stream(Body):
 
     def failed(self, exc: BaseException) -> None:
         stream_closed(self)
-        if self._starts:  # an interrupt came before that
+        if self._is_untold():  # an interrupt came before that
             discard(self._run)
         if self._run._ended_ns is not None:
             leave(self._run)
             return
-        self._run._take_outputs(outputs_of(self._run, self._partial()))
+        self._take_partial()
         fail(self._run, exc)
 
     def afailed(self, exc: BaseException) -> "Awaitable[None] | None":
@@ -204,8 +218,21 @@ class Stream(Body):
         if self._run._ended_ns is not None:
             leave(self._run)
             return None
-        self._run._take_outputs(outputs_of(self._run, self._partial()))
+        self._take_partial()
         return afail(self._run, exc)
+
+    def _is_untold(self) -> bool:
+        """
+        Tell whether nobody has heard of its start.
+        """
+        return self._starts and self._run._rest is None
+
+    def _take_partial(self) -> None:
+        """
+        Take what there is of the outputs; nothing where the stack is full.
+        """
+        with suppress(RecursionError):
+            self._run._take_outputs(outputs_of(self._run, self._partial()))
 
     def _tokens_of(self, chunk: object) -> "Sequence[Token]":
         """

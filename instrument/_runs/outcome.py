@@ -1,0 +1,206 @@
+"""
+What the end of a run tells: what it returned, or what was raised in it.
+"""
+
+import sys
+
+from instrument._delivery.dispatch import Delivery, keywords
+from instrument._delivery.loops import cancellations
+from instrument._payloads.answers import LLMResult
+from instrument._payloads.redact import said_by
+from instrument._report import UNTOLD
+from instrument._runs.results import CONTAINERS, guarded, outputs_of, read_answer
+from instrument._runs.run import Run
+from instrument._text import type_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from instrument._audience.audience import Receivers
+
+ALREADY_SET = object()
+"""Stands for the outputs that a block has set itself."""
+
+_ORIGIN = "__instrument_origin__"
+_dict_of: "Callable[[BaseException], dict[str, Any]]" = BaseException.__dict__[
+    "__dict__"
+].__get__
+_KEPT = "__instrument_kept__"
+_TRACES = 64
+"""How many traces one exception object remembers; some are raised for ever."""
+
+
+def returning(run: Run, outputs: object) -> Delivery | None:  # type: ignore[return]
+    """
+    Take what *run* returned, and tell it; give what is left to do.
+
+    It ends without ``return None``, at which an interrupt would not be caught.
+    """
+    kind = run._kind
+    if outputs is ALREADY_SET:
+        outputs = run._outputs
+        if kind.is_model:
+            read_answer(run, outputs)
+    else:
+        if run._recipe.outputs is not None or run._is_told:
+            outputs = outputs_of(run, outputs)
+        elif kind.is_model:
+            read_answer(run, outputs)
+        if run._audience.shows_all and id(type(outputs)) not in CONTAINERS:
+            run._outputs = outputs
+        else:
+            run._take_outputs(outputs)
+    receivers = run._voices.end
+    if not receivers.entries:
+        return None
+    is_made = kind.is_model and not (kind.is_whole and run._audience.shows_all)
+    value = guarded(run, kind.ended) if is_made else run._outputs
+    if receivers.native:
+        return _ending(run, receivers, value)
+    count, result = 0, UNTOLD
+    try:
+        for method in receivers.methods:
+            result = method(
+                value,
+                run_id=run.id,
+                parent_run_id=run.parent_id,
+                tags=list(run.tags) if run._tagged else [],
+                metadata=dict(run._metadata or run.metadata) if run._described else {},
+                name=run.name,
+                run=run,
+            )
+            if result is not None:
+                return _ending(run, receivers, value).after(count + 1, result)
+            count, result = count + 1, UNTOLD
+    except BaseException as exc:
+        run._rest = count  # a plain store: there may be no room for a call
+        rest = _ending(run, receivers, value).broken(count, result, exc)
+        run._rest = None
+        return rest
+
+
+def _ending(run: Run, receivers: "Receivers", value: "Any") -> Delivery:
+    if issubclass(type(value), LLMResult):
+        value.read()  # who answers with an awaitable looks at it later
+    return Delivery(run, run._kind.end, receivers, (value,), _end_data)
+
+
+def failing(run: Run, exc: BaseException) -> Delivery | None:
+    """
+    Take what was raised in *run*, and tell it; give what is left to do.
+    """
+    kind = run._kind
+    run.error = _without_frames(exc)
+    run.error_origin = _is_origin(exc, run)
+    run._take_partial()
+    receivers = run._audience.receivers(kind.error)
+    if not receivers.entries:
+        return None
+    kwargs = keywords(run, guarded(run, kind.failed) if receivers.typed else None)
+    return Delivery(run, kind.error, receivers, (exc,), _error_data, kwargs)
+
+
+def _without_frames(exc: BaseException) -> BaseException:
+    """
+    Give what a run keeps of *exc*: for one that was left or cancelled, one like it, the
+    same for all runs that it crosses.
+
+    The traceback of that tells nothing, but has frames in which a body may hold the run.
+    """
+    cls = type(exc)
+    asyncio = sys.modules.get("asyncio.exceptions")
+    if cls is GeneratorExit or cls is getattr(asyncio, "CancelledError", None):
+        exc = dict.setdefault(_dict_of(exc), _KEPT, cls(*exc.args))
+    return exc
+
+
+def _is_origin(exc: BaseException, run: Run) -> bool:
+    """
+    Tell whether *exc* is seen in this trace for the first time, and mark it.
+
+    The mark is on the exception: builtin ones refuse weak references, and an id may
+    be another's by now.
+    """
+    trace_id = run.trace_id
+    marks = _dict_of(exc)
+    seen = dict.get(marks, _ORIGIN, ())
+    if trace_id in seen:
+        return False
+    dict.__setitem__(marks, _ORIGIN, (*seen[-_TRACES:], trace_id))
+    return True
+
+
+def status_of(exc: BaseException) -> str:
+    """
+    Give the status that a run ends with by *exc*.
+    """
+    kind = type(exc)  # what an exception says that it is may be anything
+    if issubclass(kind, (GeneratorExit, *_departures())):
+        return "abandoned"
+    return "cancelled" if issubclass(kind, cancellations()) else "error"
+
+
+def _departures() -> "tuple[type[BaseException], ...]":
+    """
+    Give the exception types by which LangGraph leaves a node that has not failed: it
+    waits for a human, or hands over to another graph.
+    """
+    module = sys.modules.get("langgraph.errors")
+    return () if module is None else (module.GraphBubbleUp,)
+
+
+def _end_data(run: Run) -> "dict[str, Any]":
+    return {
+        **run._kind.end_data(run),
+        **_measures(run),
+        "time_to_first_token_s": run.time_to_first_token_s,
+    }
+
+
+def _error_data(run: Run) -> "dict[str, Any]":
+    partial = run.outputs is not None or run._answer is not None
+    return {
+        "type": type_of(run.error),
+        "message": said_by(run.error, run._audience),  # type: ignore[arg-type]
+        "origin": run.error_origin,
+        **_measures(run),
+        **(run._kind.end_data(run) if partial else {}),
+    }
+
+
+def _measures(run: Run) -> "dict[str, Any]":
+    return {
+        "usage": run.usage.to_dict(),
+        "status": run.status,
+        "duration_s": run.duration_s,
+    }
+
+
+def rest_of_start(
+    run: Run,
+    count: int = 0,
+    args: "tuple[Any, ...] | None" = None,
+    kwargs: "dict[str, Any] | None" = None,
+) -> Delivery:
+    """
+    Give what is left to tell of the start of *run*, behind the first *count*.
+    """
+    kind = run._kind
+    if args is None:
+        args, _ = kind.started(run)
+    receivers = run._voices.start
+    rest = Delivery(run, kind.start, receivers, args, kind.start_data, kwargs)
+    return rest.behind(count)
+
+
+def rest_of_end(run: Run, count: int) -> Delivery:
+    """
+    Give what is left to tell of what *run* returned, behind the first *count*.
+    """
+    kind = run._kind
+    is_made = kind.is_model and not (kind.is_whole and run._audience.shows_all)
+    value = guarded(run, kind.ended) if is_made else run._outputs
+    receivers = run._audience.receivers(kind.end)
+    return _ending(run, receivers, value).behind(count)

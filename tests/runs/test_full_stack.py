@@ -1,0 +1,331 @@
+"""
+At Python's recursion limit: every start has its end, also where no call has room.
+"""
+
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextvars import copy_context
+from typing import Any
+
+import pytest
+
+from instrument import callbacks, traced
+from instrument._runs.ending import owed
+from instrument._runs.opening import frameworks
+from instrument._state import get_state
+
+ROOM = 280
+LEVELS = range(14)
+
+
+class Told:
+    """
+    Notes starts and ends, as *digs* calls further down have room or not.
+    """
+
+    def __init__(self, digs: int = 0) -> None:
+        self.digs = digs
+        self.log: list[tuple[str, Any, Any]] = []
+
+    def note(self, what: str, told: dict[str, Any]) -> None:
+        dig(self.digs)
+        self.log.append((what, told["run_id"], told["parent_run_id"]))
+
+    def ids(self, what: str) -> list[Any]:
+        return [run_id for told, run_id, _ in self.log if told == what]
+
+    def is_in_order(self) -> bool:
+        ends = self.ids("end")
+        parents = {run_id: parent for told, run_id, parent in self.log}
+        return all(
+            parents[it] not in ends or ends.index(it) < ends.index(parents[it])
+            for it in ends
+        )
+
+
+class Digging(Told):
+    def on_chain_start(self, *_: object, **told: Any) -> None:
+        self.note("start", told)
+
+    def on_chain_end(self, *_: object, **told: Any) -> None:
+        self.note("end", told)
+
+    def on_chain_error(self, *_: object, **told: Any) -> None:
+        self.note("end", told)
+
+
+class Flat(Told):
+    def on_chain_start(self, *_: object, **told: Any) -> None:
+        self.log.append(("start", told["run_id"], told["parent_run_id"]))
+
+    def on_chain_end(self, *_: object, **told: Any) -> None:
+        self.log.append(("end", told["run_id"], told["parent_run_id"]))
+
+    def on_chain_error(self, *_: object, **told: Any) -> None:
+        self.log.append(("end", told["run_id"], told["parent_run_id"]))
+
+
+class Late(Flat):
+    """
+    Starts take no room, ends do.
+    """
+
+    def on_chain_end(self, *_: object, **told: Any) -> None:
+        self.note("end", told)
+
+
+def dig(levels: int) -> None:
+    if levels:
+        dig(levels - 1)
+
+
+@traced("x")
+def function() -> None:
+    function()
+
+
+@traced("x", kind="tool")
+def tool() -> None:
+    function_and_tool()
+
+
+@traced("x")
+def function_and_tool() -> None:
+    tool()
+
+
+@traced("x")
+async def coroutine() -> None:
+    await coroutine()
+
+
+@traced("x")
+def generator() -> Iterator[int]:
+    yield from generator()
+
+
+@traced("x")
+async def async_generator() -> AsyncIterator[int]:
+    async for item in async_generator():
+        yield item
+
+
+@traced("x")
+def returned_generator() -> Iterator[int]:
+    return untraced_generator()
+
+
+def untraced_generator() -> Iterator[int]:
+    yield from returned_generator()
+
+
+@traced("x")
+def returned_coroutine() -> Coroutine[Any, Any, None]:
+    return untraced_coroutine()
+
+
+async def untraced_coroutine() -> None:
+    await returned_coroutine()
+
+
+def block() -> None:
+    with traced("x"):
+        block()
+
+
+async def async_block() -> None:
+    async with traced("x"):
+        await async_block()
+
+
+@callbacks(tags=["t"])
+@traced("x")
+def scoped() -> None:
+    scoped()
+
+
+@traced("x")
+def catching() -> str:
+    try:
+        return catching()
+    except RecursionError:
+        return "deep"
+
+
+@traced("x")
+async def catching_coroutine() -> str:
+    try:
+        return await catching_coroutine()
+    except RecursionError:
+        return "deep"
+
+
+@traced("x")
+def changing() -> None:
+    try:
+        changing()
+    except RecursionError as exc:
+        raise ValueError from exc
+
+
+@traced("x")
+async def changing_coroutine() -> None:
+    try:
+        await changing_coroutine()
+    except RecursionError as exc:
+        raise ValueError from exc
+
+
+@traced("x")
+def leaf() -> None:
+    pass
+
+
+def leaves() -> None:
+    leaf()
+    leaves()
+
+
+def stepped(made: Coroutine[Any, Any, object]) -> None:
+    with pytest.raises(StopIteration):
+        made.send(None)
+    made.close()
+
+
+async def drained() -> None:
+    async for _ in async_generator():
+        pass
+
+
+WAYS: dict[str, Callable[[], object]] = {
+    "function": function,
+    "coroutine": lambda: coroutine().send(None),
+    "generator": lambda: list(generator()),
+    "async generator": lambda: drained().send(None),
+    "block": block,
+    "async block": lambda: async_block().send(None),
+    "returned generator": lambda: list(returned_generator()),
+    "returned coroutine": lambda: returned_coroutine().send(None),
+    "scoped": scoped,
+    "caught": catching,
+    "caught, async": lambda: stepped(catching_coroutine()),
+    "changed": changing,
+    "changed, async": lambda: changing_coroutine().send(None),
+    "leaves": leaves,
+    "two kinds": function_and_tool,
+}
+
+
+def depth() -> int:
+    frame: Any = sys._getframe()
+    count = 0
+    while frame is not None:
+        frame, count = frame.f_back, count + 1
+    return count
+
+
+def deeper(levels: int, way: Callable[[], object]) -> None:
+    if levels:
+        deeper(levels - 1, way)
+    else:
+        way()
+
+
+def with_little_room(levels: int, way: Callable[[], object]) -> BaseException | None:
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(depth() + ROOM)
+    try:
+        deeper(levels, way)
+    except (RecursionError, ValueError) as exc:
+        return exc.with_traceback(None)
+    finally:
+        sys.setrecursionlimit(limit)
+    return None
+
+
+def heard(handlers: list[Any], levels: int, way: Callable[[], object]) -> None:
+    with callbacks(*handlers):
+        before = get_state()
+        with_little_room(levels, way)
+        assert get_state() is before
+    assert not owed
+    assert not frameworks
+
+
+@pytest.mark.rule(7, "sync")
+@pytest.mark.parametrize("way", WAYS)
+def test_each_start_has_one_end(way: str) -> None:
+    """
+    Wherever in our code or a handler's the stack is full, what has heard a start hears
+    one end, inner before outer, and nobody hears the end of what it heard no start of.
+    """
+    for levels in LEVELS:
+        handlers = [Flat(), Digging(4), Flat()]
+        copy_context().run(heard, handlers, levels, WAYS[way])
+        for handler in handlers[::2]:
+            assert sorted(handler.ids("start")) == sorted(handler.ids("end"))
+            assert handler.is_in_order()
+
+
+@pytest.mark.rule(7, "sync")
+@pytest.mark.parametrize("way", ["leaves", "caught", "caught, async", "scoped"])
+def test_ends_that_need_room(way: str) -> None:
+    """
+    A handler that has no room to hear an end hears it where there is.
+    """
+    for levels in LEVELS:
+        handler = Late(10)
+        copy_context().run(heard, [handler], levels, WAYS[way])
+        assert sorted(handler.ids("start")) == sorted(handler.ids("end"))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_reaches_the_caller(way: str) -> None:
+    """
+    The caller gets Python's own error, or what the program makes of it.
+    """
+    with callbacks(Flat(), Late(10)):
+        raised = with_little_room(0, WAYS[way])
+    if way.startswith("caught"):
+        assert raised is None
+    elif way.startswith("changed"):
+        assert type(raised) is ValueError
+    else:
+        assert type(raised) is RecursionError
+        assert "maximum recursion depth" in str(raised)
+
+
+def test_told_before_the_next_run() -> None:
+    """
+    Where no block is left, what is owed is told before the next run begins.
+    """
+    handler = Late(10)
+    scope = callbacks(handler).install()
+    try:
+        with_little_room(0, leaves)
+        assert owed
+        told = len(handler.log)
+        leaf()
+        assert not owed
+        assert {what for what, _, _ in handler.log[told:-2]} == {"end"}
+        assert sorted(handler.ids("start")) == sorted(handler.ids("end"))
+    finally:
+        scope.uninstall()
+
+
+def test_a_recursion_of_the_handlers_own(reports: Any) -> None:
+    """
+    A handler that recurses without end has failed, which is reported; the call goes on.
+    """
+
+    class Endless(Flat):
+        def on_chain_end(self, *_: object, **told: Any) -> None:
+            self.on_chain_end()
+
+    handler = Endless()
+    with callbacks(handler):
+        leaf()
+        leaf()
+    assert not owed
+    assert len(handler.ids("start")) == 2
+    assert "on_chain_end" in str(reports)
