@@ -102,7 +102,7 @@ def fail(run: Run, exc: BaseException, before: object = None) -> None:
     """
     if run._ended_ns is not None or run in owed:
         return
-    if before is not None and get_state() is before:
+    if before is not None and run._rest is None and get_state() is before:
         discard(run)
         return
     try:
@@ -276,9 +276,9 @@ def _settle(run: Run) -> None:
 
 def discard(run: Run) -> None:
     """
-    End *run*, of whose start nobody has been told; it may have ended.
+    End *run*, of whose start nobody has been told; else it has ended, or will.
     """
-    if run._ended_ns is not None or run in owed:
+    if run._ended_ns is not None or run._rest is not None or run in owed:
         return
     state = get_state()
     try:
@@ -336,6 +336,8 @@ def afail(run: Run, exc: BaseException) -> "Pending | None":
     if _must_wait(run, exc):
         owe(run, exc)
         return None
+    if run._rest is not None:
+        _tell_rest(run)  # of its start
     end = _aend_given if run._layers else _aend
     return end(run, status_of(exc), failing, exc)
 
@@ -366,8 +368,6 @@ def _aend(
     state, outer, rest = get_state(), run._outer, UNTOLD
     after = outer if state is run else state
     try:
-        if run._rest is not None:
-            _tell_rest(run)  # of its start
         if state is not run and tell is failing and _leaves_others(value):  # type: ignore[arg-type]
             _recover(run, value)  # type: ignore[arg-type]
         if tell is returning and _must_wait(run):

@@ -76,9 +76,15 @@ def returning(run: Run, outputs: object) -> Delivery | None:  # type: ignore[ret
             count, result = count + 1, UNTOLD
     except BaseException as exc:
         run._rest = count  # a plain store: there may be no room for a call
-        rest = _ending(run, receivers, value).broken(count, result, exc)
-        run._rest = None
-        return rest
+        return unbroken(run, _ending(run, receivers, value).broken(count, result, exc))
+
+
+def unbroken(run: Run, rest: Delivery) -> Delivery:
+    """
+    Give *rest*, which knows itself how far it came.
+    """
+    run._rest = None
+    return rest
 
 
 def _ending(run: Run, receivers: "Receivers", value: "Any") -> Delivery:

@@ -9,7 +9,7 @@ from instrument import _report
 from instrument._delivery.dispatch import Delivery
 from instrument._report import UNTOLD
 from instrument._runs.ending import afail, fail
-from instrument._runs.outcome import rest_of_start
+from instrument._runs.outcome import rest_of_start, unbroken
 from instrument._runs.run import Run
 from instrument._state import MUTED, set_state
 
@@ -139,9 +139,7 @@ def starting(run: Run) -> Delivery | None:  # type: ignore[return]
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
             if below is None or below.tb_frame.f_globals is _OF_RUNS:
                 run._rest = count
-        rest = rest_of_start(run).broken(count, result, exc)
-        run._rest = None
-        return rest
+        return unbroken(run, rest_of_start(run).broken(count, result, exc))
 
 
 def _starting(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ignore[return]
@@ -182,6 +180,5 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ign
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
             if below is None or below.tb_frame.f_globals is _OF_RUNS:
                 run._rest = count
-        rest = rest_of_start(run, 0, args, kwargs).broken(count, result, exc)
-        run._rest = None
-        return rest
+        rest = rest_of_start(run, 0, args, kwargs)
+        return unbroken(run, rest.broken(count, result, exc))
