@@ -8,7 +8,7 @@ where no handler is async.
 from instrument import _report
 from instrument._delivery.dispatch import Delivery
 from instrument._report import UNTOLD
-from instrument._runs.ending import afail, fail
+from instrument._runs.ending import afail, fail, owed
 from instrument._runs.outcome import rest_of_start, unbroken
 from instrument._runs.run import Run
 from instrument._state import MUTED, set_state
@@ -48,7 +48,12 @@ def start(run: Run, after: "Any" = None, rest: "Any" = UNTOLD) -> None:
             set_state(run._outer if after is None else after)
             run._rest = run._outer = None
         else:
-            _stopped(run, rest, exc)
+            try:
+                _stopped(run, rest, exc)
+            except RecursionError as full:
+                if run._ended_ns is None:
+                    owed[run] = full
+                raise
         raise
 
 
@@ -70,7 +75,12 @@ def astart(run: Run, rest: "Any" = UNTOLD) -> "Pending | None":  # type: ignore[
             set_state(run._outer)
             run._rest = run._outer = None
         else:
-            _stopped(run, rest, exc)
+            try:
+                _stopped(run, rest, exc)
+            except RecursionError as full:
+                if run._ended_ns is None:
+                    owed[run] = full
+                raise
         raise
 
 

@@ -10,15 +10,7 @@ from instrument._delivery.flush import flush_given, stream_closed, stream_opened
 from instrument._payloads.answers import Answer, only_text, take
 from instrument._payloads.messages import string
 from instrument._report import UNTOLD
-from instrument._runs.ending import (
-    afail,
-    afinish,
-    discard,
-    fail,
-    finish,
-    owe,
-    owed,
-)
+from instrument._runs.ending import afail, afinish, discard, fail, finish, owed
 from instrument._runs.results import guarded, outputs_of
 from instrument._runs.starting import astart, start
 from instrument._runs.tokens import atell, tell, tell_after
@@ -102,9 +94,12 @@ class Stream(Body):
         if self.is_stepped or not self._starts:
             try:
                 super().__del__()
-            except RecursionError as exc:
-                if not self._is_untold():
-                    owe(self._run, exc)
+            except RecursionError as exc:  # plain looks: no call may have room
+                run = self._run
+                if run._ended_ns is None and (
+                    run._rest is not None or not self._starts
+                ):
+                    owed[run] = exc
         elif self._run._layers:  # it never started, but who reads its tokens waits
             flush_given(self._run)
 
