@@ -65,8 +65,7 @@ def finish(run: Run, outputs: object) -> None:
             run._outer = None
             set_state(MUTED)
         else:
-            if run._open_children and _must_wait(run):
-                _postpone(run)
+            _postpone(run)
             after = _close(run, "ok")
         rest = returning(run, outputs)
         if rest is not None:
@@ -217,11 +216,12 @@ def _must_wait(run: Run, exc: object = None) -> bool:
 
 def _postpone(run: Run) -> None:
     """
-    Have what *run* has returned be told behind what is owed below it.
+    Have what *run* has returned be told behind what is owed below it, if anything is.
     """
-    run._voices = INERT._voices
-    run._rest = 0
-    owe(run, RecursionError())
+    if _must_wait(run):
+        run._voices = INERT._voices
+        run._rest = 0
+        owe(run, RecursionError())
 
 
 def settle(above: Run | None = None) -> None:
@@ -370,7 +370,7 @@ def _aend(
     try:
         if state is not run and tell is failing and _leaves_others(value):  # type: ignore[arg-type]
             _recover(run, value)  # type: ignore[arg-type]
-        if tell is returning and _must_wait(run):
+        if tell is returning:
             _postpone(run)
         after = _close(run, status, value)
         rest = tell(run, value)
