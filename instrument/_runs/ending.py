@@ -65,7 +65,8 @@ def finish(run: Run, outputs: object) -> None:
             run._outer = None
             set_state(MUTED)
         else:
-            _postpone(run)
+            if owed:
+                _postpone(run)
             after = _close(run, "ok")
         rest = returning(run, outputs)
         if rest is not None:
@@ -370,7 +371,7 @@ def _aend(
     try:
         if state is not run and tell is failing and _leaves_others(value):  # type: ignore[arg-type]
             _recover(run, value)  # type: ignore[arg-type]
-        if tell is returning:
+        if owed and tell is returning:
             _postpone(run)
         after = _close(run, status, value)
         rest = tell(run, value)
