@@ -65,8 +65,7 @@ def finish(run: Run, outputs: object) -> None:
             run._outer = None
             set_state(MUTED)
         else:
-            if owed:
-                _postpone(run)
+            _postpone(run)
             after = _close(run, "ok")
         rest = returning(run, outputs)
         if rest is not None:
