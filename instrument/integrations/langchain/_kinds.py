@@ -7,7 +7,7 @@ may keep it takes 30 us a result: its objects are slow to say that they lack an 
 
 from instrument._payloads import kinds as _payload
 from instrument._payloads.answers import Answer, take, usage_of
-from instrument._payloads.messages import content_text, fields_of
+from instrument._payloads.messages import content_text, fields_of, string
 from instrument._payloads.redact import redacted
 from instrument._runs.opening import Recipe
 from instrument._runs.results import contained
@@ -306,6 +306,9 @@ _TOLD_AS_CHAINS = {
 }
 _CHAIN = _Original()
 
+_MADE_BY = "ls_integration"
+"""Where LangChain notes what made a graph."""
+
 _NAMES = 1_000
 """Names may come from outside, and without end."""
 
@@ -319,6 +322,7 @@ def recipe(
     name: str | None,
     more: "FrameworkLayer",
     run_type: str | None = None,
+    metadata: "dict[str, Any] | None" = None,
 ) -> Recipe:
     """
     Say what a run of LangChain is: never nameless.
@@ -329,7 +333,10 @@ def recipe(
         name: What LangChain calls the run.
         more: What else it tells at its start.
         run_type: Of which type it says that a chain is.
+        metadata: What it tells of the run besides.
     """
+    if metadata and _MADE_BY in metadata and _is_an_agent(name, metadata):
+        run_type = run_type or "agent"
     own = None
     if serialized.__class__ is dict:
         own = serialized.get("name") or _last(serialized.get("id"))
@@ -346,6 +353,19 @@ def recipe(
         if len(_known) < _NAMES:
             _known[key] = made
     return made
+
+
+def _is_an_agent(name: str | None, metadata: "dict[str, Any]") -> bool:
+    """
+    Tell whether what starts is what ``create_agent`` made, and no step within that.
+
+    LangChain hands the metadata of an agent down to all that it calls.
+    """
+    if string(metadata[_MADE_BY]) != "langchain_create_agent":
+        return False
+    if "langgraph_step" not in metadata:
+        return True
+    return name is not None and name == string(metadata.get("lc_agent_name"))
 
 
 def shown(run: "Run", value: "Any", name: str) -> "Any":

@@ -61,7 +61,7 @@ class StartMethod(Method):
 
     def __init__(self, kind: str) -> None:
         super().__init__()
-        self._told_as = kind
+        self._kind = kind
 
     # one function from LangChain's call to ours: each more on the way costs 0.3 us
     def __call__(
@@ -86,7 +86,7 @@ class StartMethod(Method):
         try:
             parent = None if parent_run_id is None else _open_runs.find(parent_run_id)
             own = _layers_of(handlers, parent) if handlers else ()
-            made = recipe(self._told_as, serialized, name, keywords, run_type)
+            made = recipe(self._kind, serialized, name, keywords, run_type, metadata)
             run = open_run(made, own, None, parent, run_id)
             if run is None:
                 return DONE

@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("langchain")]
 
 ASK: Any = {"messages": [("human", "What is the weather?")]}
 AGENT = """\
-chain travel: ok
+agent travel: ok
   chat_model Caller: ok
   tool weather: ok
   chat_model Caller: ok"""
@@ -126,7 +126,7 @@ async def test_parallel_tools(is_async: bool, whole: Callable[..., None]) -> Non
 
     whole(recorder)
     assert [(run.depth, run.kind) for run in recorder.runs] == [
-        (0, "chain"),
+        (0, "agent"),
         (1, "chat_model"),
         (1, "tool"),
         (1, "tool"),
@@ -292,10 +292,10 @@ def test_agent_that_is_resumed(whole: Callable[..., None]) -> None:
 
     whole(recorder, roots=2)
     assert [(run.depth, run.kind, run.status) for run in recorder.runs] == [
-        (0, "chain", "ok"),
+        (0, "agent", "ok"),
         (1, "chat_model", "ok"),
         (1, "tool", "abandoned"),
-        (0, "chain", "ok"),
+        (0, "agent", "ok"),
         (1, "tool", "ok"),
         (1, "chat_model", "ok"),
     ]
@@ -387,3 +387,15 @@ def test_handlers_of_langchain() -> None:
         travel().invoke(ASK)
 
     assert heard == [("travel", True), ("travel", True), ("weather", False)]
+
+
+def test_what_is_no_agent() -> None:
+    """
+    Metadata of others under the name by which LangChain notes its agents makes none.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        RunnableLambda(str).invoke(1, {"metadata": {"ls_integration": "mine"}})
+
+    assert [run.kind for run in recorder.runs] == ["chain"]
