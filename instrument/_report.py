@@ -437,7 +437,8 @@ def _counts_of(handler: object) -> "dict[str, int]":
     except TypeError:
         anchor = owner
     if len(_counts) >= _MOST:
-        _counts.pop(next(iter(_counts)), None)
+        # listed: one may go by itself in the midst of it
+        _counts.pop(next(iter([*_counts]), None), None)  # type: ignore[arg-type]
     counts: dict[str, int] = {}
     _counts[key] = (anchor, counts)
     return counts
