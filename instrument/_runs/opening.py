@@ -46,7 +46,8 @@ class Recipe:
             else True; None where it is a framework's class or operation.
     """
 
-    __slots__ = ("_kind", "facts", "kind", "name", "outputs", "source")
+    __slots__ = ("_kind", "facts", "kind", "name", "outputs")
+    source: "Any" = None
 
     def __init__(
         self,
@@ -55,15 +56,29 @@ class Recipe:
         facts: "dict[str, Any] | None" = None,
         outputs: "Any" = None,
         as_kind: "Kind | None" = None,
-        *,
-        source: object = None,
     ) -> None:
         self.name = name
         self.kind = kind
         self._kind = as_kind or kind_of(kind)
         self.facts = facts
         self.outputs = outputs
-        self.source = source
+
+
+class NamedRecipe(Recipe):
+    """
+    One whose name the application has chosen.
+    """
+
+    __slots__ = ()
+    source = True
+
+
+class FunctionRecipe(Recipe):
+    """
+    One of a function that the application has decorated.
+    """
+
+    __slots__ = ("source",)
 
 
 def open_run(

@@ -4,7 +4,7 @@
 
 from instrument import _report
 from instrument._runs.ending import afail, afinish, discard, fail, finish, mend
-from instrument._runs.opening import INERT, Recipe, open_run
+from instrument._runs.opening import INERT, NamedRecipe, open_run
 from instrument._runs.outcome import ALREADY_SET
 from instrument._runs.results import named
 from instrument._runs.starting import astart, start
@@ -160,7 +160,7 @@ class Block:
             raise TypeError(message)
         has_inputs = keywords.inputs is not None and keywords.inputs is not False
         kind, facts = keywords.kind or "chain", keywords.facts(None)
-        recipe = Recipe(keywords.name, kind, facts, keywords.outputs, source=True)
+        recipe = NamedRecipe(keywords.name, kind, facts, keywords.outputs)
         call: Any = (self, (), {}, None) if has_inputs else None
         run = open_run(recipe, keywords.layers("call"), call)
         if run is None:

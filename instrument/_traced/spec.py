@@ -10,7 +10,7 @@ from instrument._audience.plan import Layer
 from instrument._callables.coroutines import follow, is_followed
 from instrument._callables.decorate import decorated, is_coroutine_function
 from instrument._runs.ending import afail, afinish, discard, fail, finish, mend
-from instrument._runs.opening import Recipe, open_run
+from instrument._runs.opening import FunctionRecipe, open_run
 from instrument._runs.results import named
 from instrument._runs.starting import astart, start
 from instrument._state import MUTED, get_state, muted, set_state
@@ -68,13 +68,13 @@ class Spec:
         self._binder = Binder(target)
         self._takes_callbacks = not self._binder.has_name(CALLBACKS)
         self._records = keywords.inputs is not False
-        self.recipe = Recipe(
+        self.recipe = FunctionRecipe(
             self.name,
             keywords.kind or "chain",
             keywords.facts(target),
             keywords.outputs,
-            source=target,
         )
+        self.recipe.source = target
         if not self._records:
             nothing = {"_inputs": self.recipe._kind.inputs_of({})}
             self.recipe.facts = {**(self.recipe.facts or {}), **nothing}

@@ -9,7 +9,7 @@ from instrument._payloads import kinds as _payload
 from instrument._payloads.answers import Answer, take, usage_of
 from instrument._payloads.messages import content_text, fields_of, string
 from instrument._payloads.redact import redacted
-from instrument._runs.opening import Recipe
+from instrument._runs.opening import NamedRecipe, Recipe
 from instrument._runs.results import contained
 from instrument.integrations.langchain._open_runs import entry_of
 from instrument.integrations.langchain._told_as_chains import (
@@ -349,7 +349,9 @@ def recipe(
         chain = _payload.CHAIN if is_bare else _CHAIN
         kinds = _KINDS if run_type is None else _TOLD_AS_CHAINS
         as_kind = kinds.get(run_type or kind, chain)
-        made = Recipe(named, run_type or kind, as_kind=as_kind, source=is_named or None)
+        made = (NamedRecipe if is_named else Recipe)(
+            named, run_type or kind, as_kind=as_kind
+        )
         if len(_known) < _NAMES:
             _known[key] = made
     return made

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("langchain_core")
-pytest.importorskip("langchain.agents")
+pytest.importorskip("langchain.agents.middleware")  # from LangChain 1.0 on
 pytest.importorskip("websockets", minversion="15")
 
 from langchain.agents import create_agent
