@@ -84,7 +84,7 @@ def chunk_of(text: str, channel: str, calls: "list[Any]") -> AIMessageChunk:
     piece = tool_call_chunk(
         name=call["name"] if is_first else None,
         args=text,
-        id=call["id"],
+        id=call["id"] if is_first else None,
         index=max(len(calls) - 1, 0),
     )
     return AIMessageChunk(content="", tool_call_chunks=[piece])

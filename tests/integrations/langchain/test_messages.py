@@ -31,6 +31,14 @@ TYPES: dict[str, type[BaseMessage]] = {
 }
 
 
+def said_by(message: Any) -> str:
+    """
+    Give its text, which is a method before LangChain 1.0.
+    """
+    said = message.text
+    return str(said if isinstance(said, str) else said())
+
+
 class Heard(BaseCallbackHandler):
     """
     Keeps the messages that models are given and give.
@@ -238,7 +246,9 @@ def test_answers(provider: str) -> None:
         {"name": "clock", "args": {"zone": "UTC"}, "id": "1", "type": "tool_call"}
     ]
     assert message.additional_kwargs == {"reasoning_content": "hm"}
-    assert [it["type"] for it in message.content_blocks][:2] == ["reasoning", "text"]
+    if hasattr(message, "content_blocks"):  # from LangChain 1.0 on
+        kinds = [it["type"] for it in message.content_blocks]
+        assert kinds[:2] == ["reasoning", "text"]
     used = message.usage_metadata
     assert (used["input_tokens"], used["output_tokens"]) == (9, 4)
     assert message.response_metadata["finish_reason"] == "stop"
@@ -266,7 +276,7 @@ def test_calls_that_the_provider_ran() -> None:
     bare = answer_of({"content": None, "tool_calls": [ran]})
 
     assert [call["name"] for call in message.tool_calls] == ["clock"]
-    assert message.text == "hey"
+    assert said_by(message) == "hey"
     assert [it["type"] for it in message.content[:1]] == ["server_tool_call"]  # type: ignore[index]
     assert len(bare.content) == 1
 
