@@ -316,3 +316,35 @@ def test_report_of_a_long_name(reports: list[str]) -> None:
     first = reports[0].splitlines()[0]
     assert f" of chain {'n' * 39}…, request " in first
     assert first.endswith(": KeyError; the call goes on without it")
+
+
+class Cyclic:
+    """
+    Goes with a collection alone.
+    """
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_counts_go_in_the_midst_of_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A collection that takes handlers whose failures were counted, wherever it comes in a
+    report, stops no report.
+    """
+    monkeypatch.setattr(_report, "_counts", {})
+    monkeypatch.setattr(_report, "_MOST", 3)
+    monkeypatch.setattr(_report, "complain", lambda *_, **__: True)
+    thresholds = gc.get_threshold()
+    try:
+        for later in range(60):
+            gc.disable()
+            for handler in [Cyclic() for _ in range(3)]:
+                _report.failed_apart(handler, "on_event", ValueError())
+            last, handler = Cyclic(), None  # type: ignore[assignment]
+            gc.set_threshold(gc.get_count()[0] + later)
+            gc.enable()
+            _report.failed_apart(last, "on_event", ValueError())
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.enable()
