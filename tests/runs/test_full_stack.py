@@ -3,6 +3,7 @@ At Python's recursion limit: every start has its end, also where no call has roo
 """
 
 import sys
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextvars import copy_context
 from typing import Any
@@ -21,6 +22,15 @@ pytestmark = pytest.mark.skipif(
 
 ROOM = 280
 LEVELS = range(14)
+
+
+@pytest.fixture(autouse=True)
+def nothing_ignored_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What Python swallows at a full stack (in a finalizer) goes to a function of C: one
+    in Python, as the test runner's, would have no room either, and fail the test.
+    """
+    monkeypatch.setattr(sys, "unraisablehook", deque(maxlen=0).append)
 
 
 class Told:
