@@ -14,13 +14,13 @@ from uuid import UUID, SafeUUID
 
 from instrument._forks import in_child
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 __all__ = ["clock_ns", "mint", "wall_ns"]
 
 _UNKNOWN = SafeUUID.unknown
-# the slots' own setters: half the cost of object.__setattr__
-_new = object.__new__
-_set_int = vars(UUID)["int"].__set__
-_set_safe = vars(UUID)["is_safe"].__set__
 
 wall_ns: Callable[[], int] = time.time_ns
 """Nanoseconds since the epoch: when a run started."""
@@ -31,14 +31,27 @@ clock_ns: Callable[[], int] = time.perf_counter_ns
 _next: Callable[[], int]
 
 
+class _Unsealed(UUID):
+    """
+    A UUID in the making, which still lets its fields be set.
+    """
+
+    __slots__ = ()
+    __init__ = object.__init__
+    __setattr__ = object.__setattr__  # type: ignore[assignment]
+
+
 def mint_random(started_at_ns: int) -> UUID:
     """
     Make a new UUIDv7, greater than every earlier one of the same millisecond.
     """
-    made = _new(UUID)
-    _set_int(made, started_at_ns // 1_000_000 << 80 | _next())
-    _set_safe(made, _UNKNOWN)
-    return made
+    # plain stores and a change of class: 3.2k instructions; by the slots' own setters
+    # 4.1k. To keep a millisecond's bits saves 0.2k, and costs 1k where it is a new one.
+    made: Any = _Unsealed()
+    made.int = started_at_ns // 1_000_000 << 80 | _next()
+    made.is_safe = _UNKNOWN
+    made.__class__ = UUID
+    return made  # type: ignore[no-any-return]
 
 
 mint: Callable[[int], UUID] = mint_random

@@ -3,10 +3,11 @@ Ids are UUIDv7: ordered, unique, also after a fork.
 """
 
 import os
+import pickle
 import subprocess
 import sys
 from threading import Thread
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 import pytest
 
@@ -43,22 +44,56 @@ def test_uuids_of_one_millisecond_are_ordered() -> None:
     assert len(set(made)) == len(made)
 
 
+def test_uuids_are_plain_and_sealed() -> None:
+    """
+    An id is a UUID and of no class of ours; it cannot be changed, and can be pickled.
+    """
+    made = _ids.mint(0)
+
+    assert type(made) is UUID
+    assert made.is_safe is SafeUUID.unknown
+    assert pickle.loads(pickle.dumps(made)) == made
+    with pytest.raises(TypeError, match="immutable"):
+        made.int = 1  # type: ignore[misc]
+
+
 def test_uuids_are_unique_across_threads() -> None:
     """
-    Threads that make ids at once make different ones.
+    Threads that make ids at once make different ones, each its own in order, however
+    often they are switched.
     """
-    made: list[UUID] = []
+    made: list[list[UUID]] = []
 
     def mint() -> None:
-        made.extend([_ids.mint(0) for _ in range(2_000)])
+        made.append([_ids.mint(0) for _ in range(2_000)])
 
-    threads = [Thread(target=mint) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    threads = [Thread(target=mint) for _ in range(8)]
+    interval_s = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(1e-6)
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval_s)
 
-    assert len(set(made)) == 8_000
+    assert all(ids == sorted(ids) for ids in made)
+    assert len({id for ids in made for id in ids}) == 16_000
+
+
+def test_uuids_are_unique_across_processes() -> None:
+    """
+    Two processes that make ids of one millisecond make different ones.
+    """
+    code = "from instrument import _ids; print(*[_ids.mint(0) for _ in range(1_000)])"
+
+    made = [
+        subprocess.check_output([sys.executable, "-c", code], text=True).split()
+        for _ in range(2)
+    ]
+
+    assert len({*made[0], *made[1]}) == 2_000
 
 
 def test_run_ids_sort_by_start() -> None:
