@@ -85,6 +85,11 @@ class Recorder(BaseCallbackHandler):
             waiting += [(child, depth + 1) for child in reversed(below.get(run.id, []))]
         return "\n".join(lines)
 
+    def __repr__(self) -> str:
+        heard = len(self.runs)
+        told = f"{heard:,} run{'s'[: heard > 1]}" if heard else "nothing heard yet"
+        return f"<{type(self).__name__}: {told}>"
+
     def _repr_html_(self) -> str:
         from instrument.handlers._tree.page import page_of
 

@@ -3,9 +3,14 @@ Trees as HTML, in notebooks.
 """
 
 import io
+import json
+import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -89,13 +94,13 @@ def test_recorder(heard: Recorder) -> None:
 
     seen = Outline(heard._repr_html_())
 
-    rows = [row[9:].rstrip() for row in seen.text.splitlines()]
+    rows = [re.sub(r"^[\d.]+ \w+(?=[✓✗])", "", row) for row in seen.text.splitlines()]
     assert rows[:-1] == [
         "✓ chain answer  text='cats' → 'Yes'",
         "✓ chat_model model  fake-1, 3 in, 1 out  → 'Yes'",
         "✗ tool fail  text='cats'",
-        "  LookupError: no cats",
-        "  at all",
+        "LookupError: no cats",
+        "at all",
     ]
     assert rows[-1].startswith("3 runs, 1 failed, 1 model call, 3 in, 1 out  id ")
     assert {"details", "summary"} < seen.tags <= {"details", "summary", "div", "span"}
@@ -120,9 +125,14 @@ def test_recorder_of_what_runs(heard: Recorder) -> None:
 
 def test_nothing_heard(heard: Recorder) -> None:
     """
-    Where nothing was heard nothing is shown.
+    Where nothing was heard that is said, also where there is no HTML.
     """
-    assert Outline(heard._repr_html_()).text.strip() == ""
+    told = Outline(heard._repr_html_()).text, repr(heard)
+    with callbacks(heard):
+        list(model("?"))
+
+    assert told == ("nothing heard yet\n", "<Recorder: nothing heard yet>")
+    assert repr(heard) == "<Recorder: 1 run>"
 
 
 def test_hostile_text(heard: Recorder) -> None:
@@ -177,7 +187,51 @@ def test_deep_trees(heard: Recorder) -> None:
         for block in reversed(blocks):
             block.__exit__(None, None, None)
 
-    assert heard._repr_html_().count("<details") == 1_199
+    html = heard._repr_html_()
+    assert html.count("<details") == 1_199
+    assert html.count("margin-left") == 16  # there is room for the text
+
+
+_LOOK = """
+<script>
+const at = (node) => node.getBoundingClientRect();
+const rows = [...document.querySelectorAll("summary, details > div > div")];
+const seen = {
+  took: rows.filter((row) => row.firstChild.style?.position === "absolute")
+    .map((row) => [at(row.firstChild).left, at(row.firstChild).right]),
+  signs: [...document.querySelectorAll("span")].filter((it) => /^[✓✗] $/.test(it.innerText))
+    .map((it) => Math.round(at(it).left)),
+  overflow: document.body.scrollWidth - document.body.clientWidth,
+};
+document.body.innerHTML = JSON.stringify(seen);
+</script>
+"""
+
+
+@pytest.mark.slow
+def test_in_a_browser(heard: Recorder, tmp_path: Path) -> None:
+    """
+    In a browser durations are one column, signs of one level stand below each other
+    whether something can be folded there or not, and long text breaks.
+    """
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no browser is installed")
+    with callbacks(heard), traced("top", kind="agent"):
+        answer("x" * 1_000)
+    page = tmp_path / "page.html"
+    page.write_text(f"<!doctype html><meta charset=utf-8>{heard._repr_html_()}{_LOOK}")
+
+    flags = ["--headless", "--no-sandbox", f"--user-data-dir={tmp_path}", "--dump-dom"]
+    command = [browser, *flags, page.as_uri()]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    seen = json.loads(re.findall(r"<body[^>]*>(.*)</body>", told, re.DOTALL)[0])
+    assert len(seen["took"]) == 4
+    assert len({tuple(column) for column in seen["took"]}) == 1
+    top, middle, leaf, folded = seen["signs"]
+    assert top < middle < leaf == folded
+    assert seen["overflow"] == 0
 
 
 @pytest.mark.parametrize("is_notebook", [True, False])

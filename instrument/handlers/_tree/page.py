@@ -33,13 +33,21 @@ _STYLES = {
     "magenta": "color:#b94fc9",
     "cyan": "color:#1287a5",
 }
+# what notebooks call their font, so that it is that of the lines printed above
 _BOX = (
-    "font-family:monospace;white-space:pre-wrap;line-height:1.4;text-align:left;"
-    "overflow-wrap:anywhere"
+    "position:relative;padding-left:11ch;text-align:left;white-space:pre-wrap;"
+    "overflow-wrap:anywhere;line-height:1.4;"
+    "font-family:var(--jp-code-font-family,monospace);"
+    "font-size:var(--jp-code-font-size,13px)"
 )
-_BELOW = (
-    "margin-left:1.1em;padding-left:.5em;border-left:1px solid rgba(128,128,128,.4)"
-)
+_TOOK = "position:absolute;left:0;width:7ch;text-align:right;text-indent:0"
+# what goes on in a second row begins behind the sign
+_ROW = "padding-left:2ch;text-indent:-2ch"
+_TOP = f"{_ROW};cursor:pointer;list-style-position:outside"
+_BELOW = "margin-left:.5ch;padding-left:3ch;border-left:1px solid rgba(128,128,128,.4)"
+_NOTHING = "nothing heard yet"
+_DEEPEST = 16
+"""Levels that are indented; what is below stands as far to the right."""
 
 
 def page(trees: "list[Tree]") -> str:
@@ -47,7 +55,7 @@ def page(trees: "list[Tree]") -> str:
     Write trees as one piece of HTML.
     """
     parts = "".join(part for tree in trees for part in _tree(tree))
-    return f'<div style="{_BOX}">{parts}</div>'
+    return f'<div style="{_BOX}">{parts or _NOTHING}</div>'
 
 
 def page_of(runs: "list[Run]") -> str:
@@ -74,24 +82,34 @@ def _tree(tree: "Tree") -> "Iterator[str]":
     """
     written = Page(tree, Marks(), _ENDLESS)
     is_open = tree.kept <= _OPEN_ROWS
-    waiting: list[Node | str] = [tree.top]
+    waiting: list[tuple[Node, int] | None] = [(tree.top, 0)]
     while waiting:
-        node = waiting.pop()
-        if isinstance(node, str):
-            yield node
+        each = waiting.pop()
+        if each is None:
+            yield "</div></details>"
             continue
-        row, below = written.row(Row("", node), node), _below(written, node)
+        node, depth = each
+        row, below = _row(written, node), _below(written, node)
         if not node.children and not below:
-            yield f"<div>{_spans(row)}</div>"
+            yield f'<div style="{_ROW}">{row}</div>'
             continue
         shown = " open" if is_open or node is tree.top else ""
-        yield f'<details{shown}><summary style="cursor:pointer">{_spans(row)}</summary>'
-        yield f'<div style="{_BELOW}">'
+        indent = f' style="{_BELOW}"' if depth < _DEEPEST else ""
+        yield f'<details{shown}><summary style="{_TOP}">{row}</summary><div{indent}>'
         yield from (f"<div>{_spans(line)}</div>" for line in below)
-        waiting.append("</div></details>")
-        waiting += reversed(node.children.values())
+        waiting.append(None)
+        waiting += [(child, depth + 1) for child in reversed(node.children.values())]
     if tree.runs > 1 or tree.top.status == "error":
-        yield f"<div>{_spans(written.footer())}</div>"
+        yield f"<div>{_spans(written.footer()[1:])}</div>"
+
+
+def _row(written: Page, node: "Node") -> str:
+    """
+    Write the row of a run; how long it took is a column, however deep the run is.
+    """
+    (took, style), *line = written.row(Row("", node), node)
+    css = ";".join(filter(None, (_TOOK, _STYLES.get(style))))
+    return f'<span style="{css}">{took.strip()}</span>{_spans(line)}'
 
 
 def _below(written: Page, node: "Node") -> "list[list[Segment]]":
@@ -99,9 +117,10 @@ def _below(written: Page, node: "Node") -> "list[list[Segment]]":
     Write what stands below the row of a run: what it failed with, what is only counted.
     """
     row = Row("", node)
-    lines = list(written.message(row, node)) if is_below(row, node) else []
+    errors = written.message(row, node) if is_below(row, node) else ()
+    lines = [line[2:] for line in errors]  # without the columns of a terminal
     if node.more:
-        lines.append(written.left_out(Row("", None, more=node.more)))
+        lines.append(written.left_out(Row("", None, more=node.more))[1:])
     return lines
 
 
