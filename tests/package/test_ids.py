@@ -6,12 +6,14 @@ import os
 import pickle
 import subprocess
 import sys
+from hashlib import blake2b
 from threading import Thread
 from uuid import UUID, SafeUUID
 
 import pytest
 
-from instrument import _ids, callbacks, traced
+from instrument import _ids, callbacks, current_run, traced
+from instrument.propagation import inject
 from instrument.testing import Recorder
 
 
@@ -133,3 +135,42 @@ def test_fork_makes_other_ids() -> None:
     )
 
     assert done.stdout == "True\n"
+
+
+def test_ids_for_others_are_hashes() -> None:
+    """
+    The ids that others see are blake2b of ours: whoever knows a run's id can find its
+    span, and the trace's header, exporters and carriers give the same.
+    """
+    heard = []
+
+    @traced
+    def root() -> str:
+        heard.append(current_run())
+        return inject({})["traceparent"]
+
+    with callbacks(Recorder()):
+        header = root()
+
+    run = heard[0]
+    trace = blake2b(run.id.bytes, digest_size=16).hexdigest()
+    span = blake2b(run.id.bytes, digest_size=8).hexdigest()
+    assert run.trace_hex == trace
+    assert header == f"00-{trace}-{span}-01"
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.5, 0.9])
+def test_ratio_of_trace_ids(ratio: float) -> None:
+    """
+    A sampler that looks at the low 64 or 56 bits of a trace id keeps its share of them.
+    """
+    ids = [
+        int(_ids.trace_hex_of(_ids.mint(1_767_225_600_000_000_000)), 16)
+        for _ in range(2_000)
+    ]
+
+    by_bound = sum(id & (1 << 64) - 1 < ratio * 2**64 for id in ids) / 2_000
+    by_threshold = sum(id & (1 << 56) - 1 >= (1 - ratio) * 2**56 for id in ids) / 2_000
+
+    assert abs(by_bound - ratio) < 0.05
+    assert abs(by_threshold - ratio) < 0.05

@@ -1,0 +1,262 @@
+"""
+`Told`: what is told of a run to those who know spans, taken where it happens.
+
+What a run was called with and what came out is written as JSON at once: it may be changed
+the moment after. Who reads it may be in another thread, and reads it when it has the time.
+"""
+
+import json
+
+from instrument import _ids, _report
+from instrument._payloads.jsonable import encoded, jsonable
+from instrument._payloads.redact import said_by
+from instrument._text import cut, type_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from instrument._runs.run import Run
+
+LIMIT = 32_000
+"""How many characters one field of a payload has at most, if nothing else is said."""
+
+_FIELDS = 8  # how many of them all that went in, or came out, may fill
+_STACK = 16_000
+_MOST_EVENTS = 128
+_UNPAID = ("model", "provider", "finish_reason", "response_id", "vectors")
+"""What is no payload of what a model is asked and answers."""
+_SMALLER = ((10_000, 4), (1_000, 16), (200, 64), (50, 256))
+"""Ever fewer values, and an ever smaller share of the whole for one text."""
+_module_of: "Any" = type.__dict__["__module__"].__get__
+
+
+class Failure:
+    """
+    An exception that a run ended with.
+
+    Attributes:
+        type: With its module, but for Python's own.
+        message: As it may be seen; empty where it may not.
+        stack: The traceback, without local values; None where it only passed through.
+    """
+
+    __slots__ = ("message", "stack", "type")
+
+    def __init__(self, run: "Run", exc: BaseException) -> None:
+        module = _module_of(type(exc))
+        name = type_of(exc)
+        self.type = name if module == "builtins" else f"{module}.{name}"
+        self.message = cut(said_by(exc, run._audience) or "", LIMIT)
+        self.stack = _stack_of(run, exc) if run.error_origin else None
+
+
+class Told:
+    """
+    A run, as those are told of it who know spans.
+
+    Args:
+        run: A run that starts.
+        limit: How many characters of a field are kept; 0 for no payload at all.
+        parent: The run above it that was told as well.
+
+    Attributes:
+        parent_hex: The id of the span above it, here or where the trace came from.
+        is_remote: Whether that is in another process.
+        unheard_parent: The id of the run above it that was not told.
+        asked, answered: What went in, and came out, as records have it.
+        request_model, model: The model that was asked for, and that has answered.
+        ended_ns: None while it runs.
+        lost_events: How many found no place.
+    """
+
+    __slots__ = (
+        "_answered",
+        "_asked",
+        "_metadata",
+        "description",
+        "ended_ns",
+        "events",
+        "failure",
+        "first_token_s",
+        "is_remote",
+        "kind",
+        "limit",
+        "lost_events",
+        "model",
+        "name",
+        "parent_hex",
+        "provider",
+        "request_model",
+        "run_id",
+        "span_hex",
+        "started_ns",
+        "status",
+        "tags",
+        "trace_hex",
+        "unheard_parent",
+        "usage",
+    )
+
+    def __init__(self, run: "Run", limit: int, parent: "Run | None") -> None:
+        self.limit = limit
+        self.kind, self.name = run.kind, run.name
+        self.run_id = str(run.id)
+        self.trace_hex = run.trace_hex
+        self.span_hex = _ids.span_hex_of(run.id)
+        self.parent_hex: str | None = None
+        self.is_remote = False
+        self.unheard_parent: str | None = None
+        self._stands_below(run, parent)
+        self.started_ns = run.started_at
+        self.ended_ns: int | None = None
+        self.status = "running"
+        self.failure: Failure | None = None
+        self.tags: list[str] = []
+        self.usage: dict[str, int | float] = {}
+        self.first_token_s: float | None = None
+        self.events: list[tuple[str, int, str]] = []
+        self.lost_events = 0
+        self._asked = _captured(_asked_of(run, limit), limit)
+        self._answered = self._metadata = "{}"
+        self.request_model = self.model = run.model
+        self.provider = run.provider
+        self.description = run._description
+
+    def ends(self, run: "Run") -> None:
+        """
+        Take how it ended, and what came out.
+        """
+        exc = run.error
+        self.ended_ns = self.started_ns + max(round(run.duration_s * 1e9), 0)
+        self.status = run.status
+        self.name, self.tags = run.name, list(run.tags)
+        self.model, self.provider = run.model, run.provider
+        self.usage = run.usage.to_dict()
+        self.first_token_s = run.time_to_first_token_s
+        self.description = run._description
+        if exc is not None and run.status == "error":
+            self.failure = Failure(run, exc)
+        if exc is None or run.outputs is not None or run._answer is not None:
+            self._answered = _captured(_answered_of(run, self.limit), self.limit)
+        if run._described:
+            self._metadata = _captured(run.metadata, self.limit)
+
+    def happens(self, name: str, data: "dict[str, Any]") -> None:
+        """
+        Note an event of a run that goes on.
+        """
+        if len(self.events) >= _MOST_EVENTS:
+            self.lost_events += 1
+            return
+        text = _captured(data if self.limit else {}, self.limit)
+        self.events.append((name, _ids.wall_ns(), text))
+
+    @property
+    def size(self) -> int:
+        """
+        How many characters it has, but for what all have.
+        """
+        texts = (self._asked, self._answered, self._metadata)
+        return sum(map(len, texts)) + sum(len(text) for _, _, text in self.events)
+
+    @property
+    def asked(self) -> "dict[str, Any]":
+        return json.loads(self._asked)  # type: ignore[no-any-return]
+
+    @property
+    def answered(self) -> "dict[str, Any]":
+        return json.loads(self._answered)  # type: ignore[no-any-return]
+
+    @property
+    def metadata(self) -> "dict[str, Any]":
+        return json.loads(self._metadata)  # type: ignore[no-any-return]
+
+    def without_events(self) -> None:
+        """
+        Leave out what happened meanwhile: there is no place for it.
+        """
+        self.lost_events += len(self.events)
+        self.events = []
+
+    def without_payload(self) -> None:
+        """
+        Leave out what went in and came out, but for what is told without any.
+        """
+        self._asked, self._answered = (
+            encoded({name: told[name] for name in _UNPAID if name in told})
+            for told in (self.asked, self.answered)
+        )
+        self.without_events()
+
+    def _stands_below(self, run: "Run", parent: "Run | None") -> None:
+        if parent is not None:
+            self.parent_hex = _ids.span_hex_of(parent.id)
+        elif run.parent_id is not None:
+            self.unheard_parent = str(run.parent_id)
+        else:
+            came = run._audience.incoming
+            self.parent_hex = None if came is None else came.span_hex
+            self.is_remote = self.parent_hex is not None
+
+
+def within(value: "Any", limit: int) -> str:
+    """
+    Write *value*, of JSON types, as JSON of at most that many characters: valid still,
+    where it can be; a text as it is.
+    """
+    if type(value) is str:
+        return value if len(value) <= limit else _cut(value, limit)
+    text = _json(value)
+    for nodes, share in _SMALLER:
+        if len(text) <= limit:
+            return text
+        text = _json(jsonable(value, nodes=nodes, text=limit // share))
+    return text if len(text) <= limit else _cut(text, limit)
+
+
+def _captured(data: "dict[str, Any]", limit: int) -> str:
+    """
+    Write *data* as JSON at once, with some fields' worth of text at most.
+    """
+    text = encoded(data)
+    most = (limit or LIMIT) * _FIELDS
+    if len(text) <= most:
+        return text
+    text = within(json.loads(text), most)
+    return text if text.endswith("}") else encoded({"…": text})
+
+
+def _asked_of(run: "Run", limit: int) -> "dict[str, Any]":
+    if limit:
+        return run._kind.start_data(run)
+    if not run._kind.is_model:
+        return {}
+    params = {
+        name: value for name, value in run.params.items() if name not in _PAYLOAD_PARAMS
+    }
+    return {"params": params}
+
+
+_PAYLOAD_PARAMS = ("tools", "functions", "instructions", "system", "response_format")
+
+
+def _answered_of(run: "Run", limit: int) -> "dict[str, Any]":
+    told = run._kind.end_data(run)
+    return told if limit else {name: told[name] for name in _UNPAID if name in told}
+
+
+def _stack_of(run: "Run", exc: BaseException) -> str:
+    frames = _report._frames_of_others(exc)
+    show = run._audience.shows()
+    text = _report._written(exc, frames, tells=True, show=show)
+    over = len(text) - _STACK
+    return text if over <= 0 else f"… [{over} characters left out]\n{text[over:]}"
+
+
+def _json(value: "Any") -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _cut(text: str, limit: int) -> str:
+    return cut(text, max(limit - len("… [1,000,000 more characters]"), 0))
