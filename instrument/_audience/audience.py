@@ -135,7 +135,7 @@ class Audience:
         """
         known = self._receivers.get(event)
         if known is None:
-            find = partial(_serving, event=event)
+            find = partial(serving, event=event)
             known = self._receivers[event] = Receivers(self.listeners, find)
         return known
 
@@ -224,7 +224,10 @@ class Receivers:
         self.methods = tuple([entry[0] for entry in entries])
 
 
-def _serving(listener: "Listener", event: str) -> "Callable[..., object] | None":
+def serving(listener: "Listener", event: str) -> "Callable[..., object] | None":
+    """
+    Find what serves *event*.
+    """
     return _method(listener, event) or _fallback(listener, event)
 
 

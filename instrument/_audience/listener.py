@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     from instrument._audience import typed
+    from instrument._audience.plan import Layer
 
     Handler: TypeAlias = typed.Handler
 else:
@@ -119,6 +120,13 @@ class Listener:
         return self.attribute("raise_error") is True
 
     @property
+    def needs_its_place(self) -> bool:
+        """
+        Whether it must hear where and when things happen.
+        """
+        return self.attribute("_around") is not None
+
+    @property
     def flushes(self) -> bool:
         """
         Whether leaving its block has something to call; known by its type.
@@ -132,9 +140,14 @@ class Listener:
                 _flushing[cls] = known
         return known and self.event is None
 
-    def flusher(self, name: str) -> "Callable[[], Any] | None":
+    def flusher(
+        self, name: str, layer: "Layer | None" = None
+    ) -> "Callable[[], Any] | None":
         """
         Give the handler's ``flush`` or ``aflush``, or None.
+
+        Args:
+            layer: What is left; None where that is nothing in particular.
         """
         if self.event is not None:
             return None  # a plain function: what it is bound to is not ours to flush

@@ -79,6 +79,7 @@ class Layer:
         number: What a block drew when it was entered; its sample is compared with it.
         incoming: What has come from another process, of a block that goes on with it.
         lanes: The queues of its async handlers, while they hold anything.
+        requests: What `tail` keeps of the request, by its key, until it has ended.
     """
 
     rank = "constructor"
@@ -86,6 +87,7 @@ class Layer:
     loop: "AbstractEventLoop | None" = None
     forks = 0
     lanes: "dict[object, Any] | None" = None
+    requests: "dict[object, Any] | None" = None
     number: float | None = None
     trace_hex: str | None = None
     incoming: "Incoming | None" = None

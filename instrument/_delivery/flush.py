@@ -137,22 +137,24 @@ async def _aflush_all(layer: "Layer", show: "Show", *, shielded: bool) -> None:
 
                     await _lanes.settle([layer])
                 for listener in left:
-                    await _aflush(listener, show)
+                    await _aflush(listener, layer, show)
         except _loops.cancellations():  # those behind are flushed all the same
             with _loops.shield():
                 for listener in left:
-                    await _aflush(listener, show)
+                    await _aflush(listener, layer, show)
             raise
         finally:
             for listener in left:  # closed meanwhile: nothing can be awaited
                 _flush(listener, layer, show)
 
 
-def flushed(listener: "Listener", show: "Show" = None) -> "Any":
+def flushed(
+    listener: "Listener", show: "Show" = None, layer: "Layer | None" = None
+) -> "Any":
     """
     Call what flushes one handler, and give what that gave: maybe an awaitable.
     """
-    method = listener.flusher("flush") or listener.flusher("aflush")
+    method = listener.flusher("flush", layer) or listener.flusher("aflush", layer)
     return _guarded(listener, method, show)
 
 
@@ -195,7 +197,7 @@ async def _flush_later(
 
 
 def _flush(listener: "Listener", layer: "Layer", show: "Show") -> None:
-    result = flushed(listener, show)
+    result = flushed(listener, show, layer)
     if not _is_awaitable(result):
         return
     try:
@@ -209,8 +211,8 @@ def _flush(listener: "Listener", layer: "Layer", show: "Show") -> None:
         _wait(layer)
 
 
-async def _aflush(listener: "Listener", show: "Show") -> None:
-    method = listener.flusher("aflush") or listener.flusher("flush")
+async def _aflush(listener: "Listener", layer: "Layer", show: "Show") -> None:
+    method = listener.flusher("aflush", layer) or listener.flusher("flush", layer)
     result = _guarded(listener, method, show)
     if _is_awaitable(result):
         await _awaited(listener, result, show)
@@ -265,7 +267,7 @@ def _flush_at_exit(layer: "Layer") -> None:
     show = partial(_shown, layer, get_state())
     set_state(MUTED)
     lanes = list((layer.lanes or {}).values())
-    served = [(it, flushed(it, show)) for it in layer.options.listeners]
+    served = [(it, flushed(it, show, layer)) for it in layer.options.listeners]
     waiting = [(it, result) for it, result in served if _is_awaitable(result)]
     if not lanes and not waiting:
         return

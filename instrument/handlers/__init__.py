@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from instrument.handlers._request_logger import RequestLogger
     from instrument.handlers._stdout import StdOutCallbackHandler
     from instrument.handlers._streaming import StreamingStdOutCallbackHandler
+    from instrument.handlers._tail import tail
     from instrument.handlers._token_stream import TokenStream
     from instrument.handlers._tree import TreeHandler
     from instrument.handlers._usage import UsageHandler
@@ -36,6 +37,7 @@ __all__ = [
     "background",
     "filtered",
     "local",
+    "tail",
 ]
 
 _HOMES = {
@@ -51,6 +53,7 @@ _HOMES = {
     "WebSocketHandler": "_websocket",
     "background": "_background",
     "filtered": "_filtered",
+    "tail": "_tail",
 }
 
 

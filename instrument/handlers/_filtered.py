@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+    from instrument._audience.plan import Layer
     from instrument._runs.run import Run
 
 
@@ -41,8 +42,10 @@ class Filtered(Wrapped):
 
         return hear
 
-    def flusher(self, name: str) -> "Callable[[], Any] | None":
-        return self._inner.flusher(name)
+    def flusher(
+        self, name: str, layer: "Layer | None" = None
+    ) -> "Callable[[], Any] | None":
+        return self._inner.flusher(name, layer)
 
     def _hears(self, run: "Run") -> bool:
         """

@@ -1,5 +1,5 @@
 """
-What `background` and `filtered` share: they take any handler, and it stays itself.
+What `background`, `filtered` and `tail` share: they take any handler, and it stays itself.
 """
 
 import gc
@@ -13,7 +13,7 @@ from instrument import AsyncCallbackHandler, BaseCallbackHandler, callbacks, tra
 from instrument._audience.plan import Layer, Options
 from instrument._delivery import flush as _serve
 from instrument._report import failures
-from instrument.handlers import background, filtered, local
+from instrument.handlers import background, filtered, local, tail
 from instrument.testing import Recorder
 
 KINDS = ("chain", "tool", "chat_model")
@@ -40,7 +40,23 @@ def turned(handler: object) -> Any:
     return all_kinds(background(handler))
 
 
-every_wrapper = pytest.mark.parametrize("wrap", [background, all_kinds, nested, turned])
+def whole(handler: object) -> Any:
+    """
+    Tell all, when it has ended.
+    """
+    return tail(handler, sample=1)
+
+
+def whole_in_background(handler: object) -> Any:
+    """
+    Put one in the other in the third.
+    """
+    return all_kinds(tail(background(handler), sample=1))
+
+
+every_wrapper = pytest.mark.parametrize(
+    "wrap", [background, all_kinds, nested, turned, whole, whole_in_background]
+)
 
 
 @traced

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from instrument._audience.plan import Layer
+
 EXIT_WAIT_S = 5.0
 """How long all background handlers together may take at the interpreter's exit."""
 
@@ -34,6 +36,13 @@ class Background(Wrapped):
                 f"background() cannot take {_report.described(self.handler)}, whose"
                 " raise_error is True: from another thread it can stop nothing. Give"
                 " the handler itself to callbacks()."
+            )
+            raise TypeError(message)
+        if self._inner.needs_its_place:
+            message = (
+                f"background() cannot take {handler!r}, which must hear where and when"
+                " things happen: give it to callbacks() itself, and tail() around it,"
+                " tail(background(handler))."
             )
             raise TypeError(message)
         self._maxsize = maxsize
@@ -101,7 +110,7 @@ class Background(Wrapped):
     def flushes(self) -> bool:
         return True
 
-    def flusher(self, name: str) -> "Callable[[], Any]":
+    def flusher(self, name: str, layer: "Layer | None" = None) -> "Callable[[], Any]":
         return self._aleave if name == "aflush" else self._leave
 
     @property

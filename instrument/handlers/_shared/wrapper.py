@@ -59,5 +59,9 @@ class Wrapped(Listener):
         return self._inner.flushes
 
     @property
+    def needs_its_place(self) -> bool:
+        return self._inner.needs_its_place
+
+    @property
     def hears_channels(self) -> bool:
         return self._inner.hears_channels
