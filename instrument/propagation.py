@@ -1,25 +1,29 @@
 """
 Carry a scope where contextvars do not go by themselves: into threads; and to other
-processes which trace goes on there, and what was drawn for its samples.
+processes which trace goes on there, what was drawn for its samples, and what else the
+application lets through.
 
 Tasks, ``asyncio.to_thread`` and generators need none of this.
 """
 
 import re
+from contextlib import suppress
 
 from instrument import _ids
 from instrument._audience.plan import NOBODY
 from instrument._audience.sampling import Incoming, drawn, incoming_of
 from instrument._callables.decorate import decorated
+from instrument._payloads.messages import is_dict
+from instrument._payloads.redact import redacted
 from instrument._runs.opening import current_run, state_in_hand
 from instrument._scopes.binding import Bound, bound_iterator
 from instrument._scopes.scope import Scope, callbacks
 from instrument._state import Frame, get_state
-from instrument._text import safe_str
+from instrument._text import safe_repr, safe_str
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Iterable, Mapping, MutableMapping
     from typing import Any, TypeVar
 
     from instrument._audience.plan import Layer
@@ -40,8 +44,19 @@ _TRACEPARENT = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})"
     r"(-.*)?"
 )
-_MOST = 1_000
-"""How many characters of a ``traceparent`` are looked at."""
+_MOST = 8_192
+"""How many characters a header may have; a longer one is not looked at."""
+_MEMBER = re.compile(
+    r"(?:[a-z][a-z0-9_\-*/]{0,255}|[a-z0-9][a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13})"
+    r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
+)
+_MOST_MEMBERS, _MOST_STATE, _MOST_MEMBERS_OF_BAGGAGE = 32, 512, 64
+_SAFE = "!#$&'()*+/:<=>?@[]^`{|}"
+"""What stands in ``baggage`` as it is, besides letters, digits and ``_.-~``."""
+_TAG = re.compile(r"[^,]+")
+_KEY = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TAGS = "instrument.tags"
+"""The name in ``baggage`` under which tags go, separated by commas."""
 
 
 def bind(target: "T") -> "T":
@@ -66,8 +81,9 @@ def carrier() -> "dict[str, Any]":
     Give what is to go along to another process, for `attach` there: JSON can write it.
 
     Returns:
-        ``traceparent``, if there is a trace, as `inject` writes it; and ``draw``, if one
-        was made: the number from 0 to 1 that samples are compared with.
+        ``traceparent``, if there is a trace, as `inject` writes it, and the
+        ``tracestate`` that came in with it; ``draw``, if one was made: the number from 0
+        to 1 that samples are compared with.
     """
     layers, incoming = _layers_here()
     run = current_run()
@@ -80,6 +96,8 @@ def carrier() -> "dict[str, Any]":
         shares = [it.options.sample for it in layers if it.options.sample < 1]
         flag = not shares or number is None or number < max(shares)
         made["traceparent"] = f"00-{trace_hex}-{span_hex}-{flag:02x}"
+        if incoming is not None and incoming.tracestate and trace_hex == came:
+            made["tracestate"] = incoming.tracestate
     if number is not None:
         made["draw"] = number
     return made
@@ -91,53 +109,88 @@ def attach(carrier: "Mapping[str, Any]") -> callbacks:
 
     `Run.trace_hex` of the runs below is that of the trace which came in, and samples are
     compared with what was drawn there: with ``draw``, or where only a ``traceparent``
-    came, by its flag all or none that hear a share. What is not valid is passed over.
+    came, by its flag all or none that hear a share. They have the tags and the metadata
+    that `extract` let in. What is not valid is passed over.
 
     Args:
         carrier: What `carrier` or `extract` gave.
     """
-    return _Attached(_incoming(carrier))
+    return _Attached(_incoming(carrier), *_described(carrier))
 
 
-def inject(headers: "MutableMapping[str, Any]") -> "MutableMapping[str, Any]":
+def inject(
+    headers: "MutableMapping[str, Any]",
+    *,
+    metadata: "Iterable[str]" = (),
+    tags: "Iterable[str]" = (),
+) -> "MutableMapping[str, Any]":
     """
     Write the trace of here into *headers* as W3C trace context; leave them where there
     is none.
 
     Args:
         headers: Those of a request, or MCP's ``_meta``.
+        metadata: The keys whose values go along in ``baggage``, for everybody on the way
+            to read: text, numbers and truths that are set here. None by default.
+        tags: The tags that go along, where they are set here.
 
     Returns:
         *headers*, with a ``traceparent``, whose flag tells whether the handlers that
-        hear a share hear this request.
+        hear a share hear this request, and the ``tracestate`` that came in with it.
 
-    Source: https://www.w3.org/TR/trace-context/
+    Raises:
+        TypeError: For names that are no strings.
+        ValueError: For a key that has other characters than letters, digits and
+            ``!#$%&'*+-.^_`|~``, or a tag with a comma.
+
+    Source: https://www.w3.org/TR/trace-context/, https://www.w3.org/TR/baggage/
     """
-    traceparent = carrier().get("traceparent")
-    if traceparent is not None:
-        headers["traceparent"] = traceparent
+    keys = _checked_names("inject(metadata=...)", metadata, _KEY)
+    allowed = _checked_names("inject(tags=...)", tags, _TAG)
+    carried = carrier()
+    for name in ("traceparent", "tracestate"):
+        if name in carried:
+            headers[name] = carried[name]
+    if keys or allowed:
+        _inject_baggage(headers, keys, allowed)
     return headers
 
 
-def extract(headers: "Any") -> "dict[str, Any]":
+def extract(
+    headers: "Any", *, metadata: "Iterable[str]" = (), tags: "Iterable[str]" = ()
+) -> "dict[str, Any]":
     """
     Read W3C trace context, for `attach`; what is not valid is as if it were not there.
 
     Args:
-        headers: A mapping, or pairs of names and values, of text or bytes.
+        headers: A mapping, or pairs of names and values, of text or bytes: those of a
+            request, or MCP's ``_meta``.
+        metadata: The keys that may come in with ``baggage``, as metadata: whoever calls
+            can write there what they like. None by default.
+        tags: The tags that may come in.
+
+    Raises:
+        TypeError: For names that are no strings.
+        ValueError: As for `inject`.
     """
-    try:
-        pairs = headers.items() if hasattr(headers, "items") else headers
-        found = [
-            _text(value)
-            for name, value in pairs
-            if _text(name).lower() == "traceparent"
-        ]
-    except (TypeError, ValueError):  # no headers at all
-        return {}
-    if len(found) != 1 or _parsed(found[0]) is None:
-        return {}
-    return {"traceparent": found[0]}
+    keys = _checked_names("extract(metadata=...)", metadata, _KEY)
+    allowed = _checked_names("extract(tags=...)", tags, _TAG)
+    found = _found(headers)
+    made: dict[str, Any] = {}
+    parents = found["traceparent"]
+    if len(parents) == 1 and _parsed(parents[0]) is not None:
+        made["traceparent"] = parents[0]
+        state = _state(",".join(found["tracestate"]))
+        if state:
+            made["tracestate"] = state
+    if keys or allowed:
+        baggage = _baggage(",".join(found["baggage"]))
+        told = {key: baggage[key] for key in keys if key in baggage}
+        came = baggage.get(_TAGS, "").split(",")
+        known = [tag for tag in allowed if tag in came]
+        made |= {"metadata": told} if told else {}
+        made |= {"tags": known} if known else {}
+    return made
 
 
 class _Attached(callbacks):
@@ -147,8 +200,13 @@ class _Attached(callbacks):
 
     __slots__ = ("_incoming",)
 
-    def __init__(self, incoming: Incoming | None) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        incoming: Incoming | None,
+        metadata: "dict[str, str]",
+        tags: "list[str]",
+    ) -> None:
+        super().__init__(metadata=metadata, tags=tags)
         self._incoming = incoming
 
     def __enter__(self, depth: int = 2) -> Scope:
@@ -169,7 +227,8 @@ def _incoming(carrier: "Mapping[str, Any]") -> Incoming | None:
     if parsed is not None:
         trace_hex, span_hex, flags = parsed
         number = given if is_drawn else 1 - int(flags, 16) % 2
-        return Incoming(trace_hex, span_hex, float(number))
+        state = _state(_text(found.get("tracestate", "")))
+        return Incoming(trace_hex, span_hex, float(number), state)
     return Incoming(None, None, float(given)) if is_drawn else None
 
 
@@ -184,13 +243,128 @@ def _parsed(traceparent: str) -> "tuple[str, str, str] | None":
     return None if version == "00" and more else (trace_hex, span_hex, flags)
 
 
+def _described(carrier: object) -> "tuple[dict[str, str], list[str]]":
+    """
+    Give the metadata and the tags that `extract` let in; nothing of another shape.
+    """
+    found: Any = carrier if issubclass(type(carrier), dict) else {}
+    metadata, tags = found.get("metadata"), found.get("tags")
+    told = metadata if type(metadata) is dict else {}
+    known = tags if type(tags) is list else []
+    return (
+        {k: v for k, v in told.items() if type(k) is str and type(v) is str},
+        [tag for tag in known if type(tag) is str],
+    )
+
+
+def _found(headers: "Any") -> "dict[str, list[str]]":
+    """
+    Give the headers that are looked at, each with all values that it has.
+    """
+    found: dict[str, list[str]] = {"traceparent": [], "tracestate": [], "baggage": []}
+    with suppress(TypeError, ValueError):  # no headers at all
+        for name, value in headers.items() if hasattr(headers, "items") else headers:
+            values = found.get(_text(name).lower())
+            if values is not None:
+                values.append(_text(value))
+    return found
+
+
+def _state(text: str) -> str | None:
+    """
+    Give a ``tracestate`` as it may go on; None where it is none.
+    """
+    members = [member for it in text.split(",") if (member := it.strip(" \t"))]
+    if not 0 < len(members) <= _MOST_MEMBERS or len(text) > _MOST_STATE:
+        return None
+    return ",".join(members) if all(map(_MEMBER.fullmatch, members)) else None
+
+
+def _baggage(text: str) -> "dict[str, str]":
+    """
+    Read a ``baggage``; what is no member of it is passed over.
+    """
+    from urllib.parse import unquote
+
+    read = {}
+    for member in text.split(",")[:_MOST_MEMBERS_OF_BAGGAGE]:
+        name, _, value = member.partition(";")[0].partition("=")
+        read[name.strip(" \t")] = unquote(value.strip(" \t"), errors="replace")
+    return read
+
+
+def _inject_baggage(
+    headers: "MutableMapping[str, Any]", keys: "list[str]", allowed: "list[str]"
+) -> None:
+    """
+    Add to ``baggage`` what may go along of what is set here, while there is room.
+    """
+    from urllib.parse import quote
+
+    metadata, tags = _described_here()
+    told = {key: written for key in keys if (written := _written(metadata.get(key)))}
+    known = [tag for tag in allowed if tag in tags]
+    if known:
+        told[_TAGS] = ",".join(known)
+    there = _text(headers.get("baggage", ""))
+    members = [it for it in there.split(",") if it and _key_of(it) not in told]
+    for name, value in told.items():
+        member = f"{name}={quote(value, safe=_SAFE, errors='replace')}"
+        size = sum(len(it) + 1 for it in members) + len(member)
+        if size <= _MOST and len(members) < _MOST_MEMBERS_OF_BAGGAGE:
+            members.append(member)
+    if members:
+        headers["baggage"] = ",".join(members)
+
+
+def _key_of(member: str) -> str:
+    return member.partition("=")[0].strip(" \t")
+
+
+def _described_here() -> "tuple[dict[str, Any], tuple[str, ...]]":
+    """
+    Give the metadata and the tags of the run in hand, else of the blocks around.
+    """
+    run = current_run()
+    if run:
+        return run.metadata, run.tags
+    state = get_state()
+    audience = (state._plan if isinstance(state, Frame) else NOBODY).settle()
+    metadata = audience.metadata
+    if audience.redactors:
+        metadata = redacted(metadata, audience.redactors, ("metadata",))
+    return metadata if is_dict(metadata) else {}, audience.tags
+
+
+def _written(value: object) -> str:
+    """
+    Write a value of metadata; nothing for what is no text, number or truth.
+    """
+    if type(value) is bool:
+        return "true" if value else "false"
+    return safe_str(value)[:_MOST] if type(value) in (str, int, float) else ""
+
+
+def _checked_names(what: str, given: "Any", form: "re.Pattern[str]") -> "list[str]":
+    listed: list[Any] = [None] if isinstance(given, (str, bytes)) else [*given]
+    if not all(isinstance(it, str) for it in listed):
+        message = f"{what} is a list of names, not {safe_repr(given)}."
+        raise TypeError(message)
+    for name in listed:
+        if not form.fullmatch(name):
+            message = f"{what}: {name!r} cannot stand in baggage."
+            raise ValueError(message)
+    return listed
+
+
 def _text(value: object) -> str:
     """
-    Give a header as text.
+    Give a header as text; nothing where it is too long.
     """
     if issubclass(type(value), bytes):
-        value = value[:_MOST].decode("latin-1")  # type: ignore[index]
-    return safe_str(value)[:_MOST].strip(" \t")
+        value = value[: _MOST + 1].decode("latin-1")  # type: ignore[index]
+    text = safe_str(value)
+    return "" if len(text) > _MOST else text.strip(" \t")
 
 
 def _layers_here() -> "tuple[list[Layer], Incoming | None]":

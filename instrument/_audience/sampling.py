@@ -24,17 +24,23 @@ class Incoming:
         trace_hex: The id of the trace, or None.
         span_hex: The id of what is above it there, or None.
         number: What was drawn; samples are compared with it.
+        tracestate: What tracers have noted for each other; it goes on unchanged.
     """
 
-    __slots__ = ("number", "span_hex", "trace_hex")
+    __slots__ = ("number", "span_hex", "trace_hex", "tracestate")
 
     def __init__(
-        self, trace_hex: str | None, span_hex: str | None, number: float
+        self,
+        trace_hex: str | None,
+        span_hex: str | None,
+        number: float,
+        tracestate: str | None = None,
     ) -> None:
         ARRIVED[:] = (True,)
         self.trace_hex = trace_hex
         self.span_hex = span_hex
         self.number = number
+        self.tracestate = tracestate
 
 
 def incoming_of(layers: "list[Layer]") -> Incoming | None:

@@ -295,10 +295,229 @@ def test_carrier_that_is_none() -> None:
             assert carrier() == {}
 
 
-@given(st.text() | st.binary())
-def test_any_header(value: Any) -> None:
+@given(st.text() | st.binary(), st.text() | st.binary(), st.text() | st.binary())
+def test_any_header(parent: Any, state: Any, baggage: Any) -> None:
     """
     Whatever a stranger sends, nothing is raised.
     """
-    with attach(extract({"traceparent": value})), attach({"traceparent": value}):
+    sent = {"traceparent": parent, "tracestate": state, "baggage": baggage}
+    came = extract(sent, metadata=["user_id"], tags=["beta"])
+    with attach(came), attach({**sent, "metadata": baggage, "tags": state}):
         carrier()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"traceparent": PARENT, "TraceState": " vendor=a b, 0a@tenant=1,,x=y "},
+        [
+            (b"traceparent", PARENT.encode()),
+            (b"tracestate", b"vendor=a b"),
+            (b"tracestate", b"0a@tenant=1,x=y"),
+        ],
+    ],
+    ids=["mapping", "pairs"],
+)
+def test_state_goes_on(headers: Any) -> None:
+    """
+    What tracers have noted for each other comes in with a trace, and goes on unchanged.
+    """
+    with callbacks(Recorder()), attach(extract(headers)):
+        assert inject({})["tracestate"] == "vendor=a b,0a@tenant=1,x=y"
+        with traced("block"):
+            assert inject({})["tracestate"] == "vendor=a b,0a@tenant=1,x=y"
+            carried = carrier()
+    with attach(carried):
+        assert carrier()["tracestate"] == "vendor=a b,0a@tenant=1,x=y"
+
+
+def test_state_of_another_trace() -> None:
+    """
+    It does not go on with a trace that it did not come with.
+    """
+    came = extract({"traceparent": PARENT, "tracestate": "vendor=1"})
+
+    with callbacks(Recorder()), traced("root"), attach(came):
+        assert set(inject({})) == {"traceparent"}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "",
+        "vendor",
+        "=1",
+        "Vendor=1",
+        "vendor=",
+        "vendor=1=2",
+        "vendor=\u00e9",
+        "v=1,",
+        ",".join(f"v{number}=1" for number in range(33)),
+        "vendor=" + "x" * 65_536,
+        "vendor=" + "x" * 257,
+        None,
+        7,
+    ],
+    ids=range(13),
+)
+def test_bad_state(state: Any) -> None:
+    """
+    A ``tracestate`` that is none is passed over; the trace goes on without it.
+    """
+    came = extract({"traceparent": PARENT, "tracestate": state})
+
+    assert came == {"traceparent": PARENT} | (
+        {"tracestate": "v=1"} if state == "v=1," else {}
+    )
+    assert extract({"traceparent": "none", "tracestate": "vendor=1"}) == {}
+
+
+def test_baggage_by_an_allow_list() -> None:
+    """
+    Metadata and tags go along where they are allowed to, and come in where they are:
+    text, numbers and truths, whatever characters they are of.
+    """
+    metadata = {
+        "user_id": 'Ada, "née" Byron; 100%',
+        "age": 36,
+        "rate": 0.5,
+        "vip": True,
+        "old": False,
+        "secret": "x",
+        "cart": ["apple"],
+    }
+    keys = ["user_id", "age", "rate", "vip", "old", "cart", "missing"]
+    seen: dict[str, Any] = {}
+
+    @traced
+    def there() -> None:
+        run = current_run()
+        seen.update(metadata=run.metadata, tags=run.tags)
+
+    with callbacks(Recorder(), metadata=metadata, tags=["beta", "team:a b", "own"]):
+        headers = inject({}, metadata=keys, tags=["beta", "team:a b", "other"])
+        with traced("run"):
+            again = inject({}, metadata=keys, tags=["beta", "team:a b", "other"])
+    came = extract(headers, metadata=[*keys, "secret"], tags=["team:a b", "own"])
+    with attach(came), callbacks(Recorder()):
+        there()
+
+    assert headers["baggage"] == again["baggage"]
+    assert all(sign > " " and sign not in '"\\' for sign in headers["baggage"])
+    assert headers["baggage"].isascii()
+    assert "secret" not in headers["baggage"]
+    assert seen == {
+        "metadata": {
+            "user_id": 'Ada, "née" Byron; 100%',
+            "age": "36",
+            "rate": "0.5",
+            "vip": "true",
+            "old": "false",
+        },
+        "tags": ("team:a b",),
+    }
+
+
+def test_no_baggage_unasked() -> None:
+    """
+    Nothing goes along, or comes in, that was not allowed.
+    """
+    with callbacks(Recorder(), metadata={"user_id": "ada"}, tags=["beta"]):
+        assert inject({}) == {}
+        assert inject({}, metadata=["other"], tags=["other"]) == {}
+
+    assert extract({"baggage": "user_id=ada,instrument.tags=beta"}) == {}
+    assert extract({"baggage": "user_id=ada"}, metadata=["other"], tags=["beta"]) == {}
+
+
+def test_baggage_of_others() -> None:
+    """
+    What others have put there stays; of two values of one name, that of here.
+    """
+    headers = {"baggage": "vendor=1;ttl=5, user_id=bob"}
+
+    with callbacks(Recorder(), metadata={"user_id": "ada"}):
+        inject(headers, metadata=["user_id"])
+
+    assert headers == {"baggage": "vendor=1;ttl=5,user_id=ada"}
+    found = {"baggage": " user_id = ada ; ttl=5 ,,=,broken, x=%zz%FF"}
+    came = extract(found, metadata=["user_id", "broken", "x", "ttl"])
+    assert came["metadata"] == {"user_id": "ada", "broken": "", "x": "%zz\ufffd"}
+
+
+def test_baggage_is_bounded() -> None:
+    """
+    What makes it longer than others take is left out, and one that is longer is not read.
+    """
+    metadata = {"long": "x" * 9_000, "short": "y", "big": 10**5_000, "half": "\ud800"}
+    many = {f"k{number}": "v" for number in range(80)}
+
+    with callbacks(Recorder(), metadata=metadata):
+        assert inject({}, metadata=list(metadata))["baggage"].startswith("short=y,")
+    with callbacks(Recorder(), metadata=many):
+        baggage = inject({}, metadata=list(many))["baggage"]
+    assert len(baggage.split(",")) == 64
+    assert extract({"baggage": "a=b," + "x" * 65_536}, metadata=["a"]) == {}
+
+
+def test_baggage_is_redacted() -> None:
+    """
+    What a redactor masks goes along masked, inside a run and outside.
+    """
+    block = callbacks(Recorder(), metadata={"password": "enigma"}, redact=["password"])
+    with block:
+        headers = inject({}, metadata=["password"])
+        with traced("run"):
+            again = inject({}, metadata=["password"])
+    nothing = callbacks(metadata={"a": "b"}, redact=lambda value, path: None)
+    with nothing, callbacks(Recorder()):
+        assert inject({}, metadata=["a"]) == {}
+
+    assert "enigma" not in headers["baggage"] + again["baggage"]
+
+
+def test_mcp_meta() -> None:
+    """
+    ``_meta`` of MCP's messages takes and gives the same names as headers do.
+    """
+    meta: dict[str, Any] = {"progressToken": 7}
+
+    with callbacks(Recorder(), metadata={"user_id": "ada"}), traced("call") as run:
+        inject(meta, metadata=["user_id"])
+        sent = run.trace_hex
+
+    with attach(extract(meta, metadata=["user_id"])), callbacks(Recorder()):
+        assert work() == sent
+    assert set(meta) == {"progressToken", "traceparent", "baggage"}
+
+
+@pytest.mark.parametrize("function", [inject, extract])
+@pytest.mark.parametrize(
+    "given, error",
+    [
+        ({"metadata": "user_id"}, TypeError),
+        ({"tags": b"beta"}, TypeError),
+        ({"metadata": [7]}, TypeError),
+        ({"metadata": ["user id"]}, ValueError),
+        ({"metadata": [""]}, ValueError),
+        ({"tags": ["a,b"]}, ValueError),
+    ],
+    ids=str,
+)
+def test_bad_allow_list(function: Any, given: Any, error: type[Exception]) -> None:
+    """
+    A list of names that is none is an error at once.
+    """
+    with pytest.raises(error, match=f"{function.__name__}\\("):
+        function({}, **given)
+
+
+def test_described_by_nobody() -> None:
+    """
+    What has not come through `extract` describes nothing, where it is of another shape.
+    """
+    came = {"metadata": {"a": 1, 2: "b", "c": "d"}, "tags": ["x", 7]}
+
+    with attach(came), callbacks(Recorder()), traced("run") as run:
+        assert run.metadata == {"c": "d"}
+        assert run.tags == ("x",)
