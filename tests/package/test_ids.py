@@ -147,7 +147,7 @@ def test_ids_for_others_are_hashes() -> None:
     @traced
     def root() -> str:
         heard.append(current_run())
-        return inject({})["traceparent"]
+        return str(inject({})["traceparent"])
 
     with callbacks(Recorder()):
         header = root()
