@@ -9,6 +9,7 @@ import sys
 from functools import partial
 from importlib import import_module
 
+from instrument._hearing.imports import forget, when_imported
 from instrument._hearing.sys_monitoring import LOCK, TOO_OLD, Impossible, is_possible
 from instrument._hearing.targets import ADAPTERS, Target
 from instrument._runs.merging import Nested
@@ -16,14 +17,15 @@ from instrument._state import DISABLED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Literal
 
 __all__ = ["Status", "install", "status", "uninstall", "unwatch", "watch"]
 
 _on = False
 _has_said_why_not = False
-_awaited: "set[str]" = set()
-"""The modules whose import will be told."""
+_awaited: "dict[str, Callable[[Any], None]]" = {}
+"""What is told of the import of a module, by its name."""
 _installed: "dict[str, Any]" = {}
 _failed: "dict[str, str]" = {}
 _warned: "set[str]" = set()
@@ -118,14 +120,12 @@ def install(*, nested: "Literal['merge', 'child']" = "merge") -> None:
     with LOCK:
         _on = True
         Nested.opens_children = nested == "child"
+        for module, adapter in ADAPTERS.items():
+            hear = _awaited.setdefault(module, partial(_load_if_on, adapter))
+            when_imported(module, hear)
     for module, adapter in ADAPTERS.items():
         if module in sys.modules:
             _load(adapter)
-        elif module not in _awaited:
-            from wrapt import register_post_import_hook
-
-            _awaited.add(module)
-            register_post_import_hook(partial(_load_if_on, adapter), module)
 
 
 def uninstall() -> None:
@@ -138,6 +138,8 @@ def uninstall() -> None:
     global _on
     with LOCK:
         _on = False
+        while _awaited:
+            forget(*_awaited.popitem())
         while _installed:
             _, adapter = _installed.popitem()
             adapter.uninstall()

@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from types import CodeType
 
+from instrument._hearing.imports import forget, when_imported
 from instrument._hearing.sys_monitoring import (
     LOCK,
     TOO_OLD,
@@ -66,7 +67,7 @@ class Target:
         self.watch: Watch | None = None
         self._module, _, self._name = path.partition(":")
         self._watching = watching
-        self._is_on = self._is_awaited = False
+        self._is_on = False
         self._code: CodeType | None = None
         self._error: str | None = None
 
@@ -93,14 +94,14 @@ class Target:
             Impossible: If there is no monitoring.
         """
         self._is_on = True
+        when_imported(self._module, self._imported)
         module = sys.modules.get(self._module)
-        if module is not None:
-            self._arm(module)
-        elif not self._is_awaited:
-            from wrapt import register_post_import_hook
-
-            self._is_awaited = True
-            register_post_import_hook(self._imported, self._module)
+        if module is not None and self._code is None:
+            try:
+                self._arm(module)
+            except BaseException:
+                forget(self._module, self._imported)
+                raise
 
     def need(self) -> None:
         """
@@ -116,6 +117,10 @@ class Target:
         Undo that.
         """
         self._is_on = False
+        forget(self._module, self._imported)
+        self._disarm()
+
+    def _disarm(self) -> None:
         if self._code is not None and self.watch is not None:
             disarm(self._code, self.watch)
         self._code = None
@@ -124,11 +129,10 @@ class Target:
         # `why_not` says it; who imports a module must not hear of it
         with LOCK, suppress(AttributeError, TypeError, Impossible):
             if self._is_on:
+                self._disarm()  # it has been reloaded
                 self._arm(module)
 
     def _arm(self, module: "ModuleType") -> None:
-        if self._code is not None:
-            return
         try:
             function = found(module, self._name)
             code = code_of(function, self._name, self.path)

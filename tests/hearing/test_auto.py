@@ -5,7 +5,7 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -71,20 +71,20 @@ class Framework:
 
 
 @pytest.fixture
-def framework(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Framework:
+def framework(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Framework]:
     """
     Give a framework that is the only one that `auto` knows.
     """
     made = Framework(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(auto, "ADAPTERS", {made.name: made.adapter})
-    for name in ("_installed", "_failed"):
+    for name in ("_awaited", "_installed", "_failed"):
         monkeypatch.setattr(auto, name, {})
-    for name in ("_awaited", "_warned"):
-        monkeypatch.setattr(auto, name, set())
+    monkeypatch.setattr(auto, "_warned", set())
     monkeypatch.setattr(auto, "_on", False)
     monkeypatch.setattr(auto, "DISABLED", False)
-    return made
+    yield made
+    auto.uninstall()
 
 
 def test_framework_imported_before(framework: Framework) -> None:
@@ -374,7 +374,8 @@ def test_disabled(framework: Framework, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_import_of_auto_imports_no_framework() -> None:
     """
-    ``import instrument.auto`` imports no framework, no adapter and no asyncio.
+    ``import instrument.auto`` imports no framework, no adapter, no asyncio and nothing
+    of anybody's else.
     """
     code = "import sys, instrument.auto; print(*sys.modules)"
     done = subprocess.run(
@@ -387,6 +388,7 @@ def test_import_of_auto_imports_no_framework() -> None:
         for name in loaded
         if name.startswith(("langchain", "langgraph", "instrument.integrations"))
     ]
+    assert not {"asyncio", "inspect", "loguru", "wrapt"} & {*loaded}
 
 
 def test_table() -> None:

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from importlib import import_module, invalidate_caches
+from importlib import import_module, invalidate_caches, reload
 from pathlib import Path
 from typing import Any
 
@@ -784,6 +784,32 @@ def test_module_imported_later(
     assert after[0] == "<later:f -: tool>"
     assert "there is no 'later:gone': later has no 'gone'" in after[1]
     assert recorder.tree() == "tool f: ok"
+
+
+def test_module_that_is_reloaded(module: Any, recorder: Recorder) -> None:
+    """
+    A function of a module that is reloaded is heard on; once it is not watched, no more.
+    """
+    watched("add")
+
+    with callbacks(recorder):
+        reload(module).add(1)
+        auto.unwatch("others:add")
+        reload(module).add(2)
+
+    assert [run.inputs["x"] for run in recorder.runs] == [1]
+
+
+def test_watch_that_fails_leaves_nothing(module: Any) -> None:
+    """
+    What cannot be watched is not awaited either.
+    """
+    before = list(sys.meta_path)
+
+    with pytest.raises(AttributeError, match="others:gone"):
+        auto.watch("others:gone")
+
+    assert sys.meta_path == before
 
 
 def test_package_that_is_not_there(reports: list[str]) -> None:
