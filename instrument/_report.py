@@ -20,6 +20,7 @@ from instrument._text import (
     cut,
     is_callers,
     is_of_signal,
+    is_sayable,
     printable,
     safe_str,
     traceback_of,
@@ -44,6 +45,7 @@ class Exit:
 _MOST = 1_000
 _NAME = 40
 _LINE = 1_000
+_MOST_SAID = 100_000
 _counts: "dict[int, tuple[Any, dict[str, int]]]" = {}
 
 
@@ -366,7 +368,7 @@ def _error_line(
     """
     Say in one line what was raised, as it may be seen.
     """
-    kind, said = type_of(exc), safe_str(exc) if tells else ""
+    kind, said = type_of(exc), cut(safe_str(exc), _MOST_SAID) if tells else ""
     line: object = f"{kind}: {said}" if said else kind
     if show is not None and said:
         line = show(line)  # type: ignore[arg-type]
@@ -399,16 +401,51 @@ def _written(
     import traceback
 
     frames = frames or traceback_of(exc)
-    told = traceback.TracebackException(type(exc), exc, frames)
-    if issubclass(type(exc.__context__), (StopIteration, StopAsyncIteration)):
-        told.__context__ = None  # how a stream told us its end, not what went wrong
-    text: object = "".join(told.format()) if tells else None
+    text: object = _all_of(exc, frames) if tells else None
     if show is not None and tells:
         text = show(text)  # type: ignore[arg-type]
     if isinstance(text, str):
         return text
     lines = "".join(traceback.format_tb(frames))
     return f"{lines}{type_of(exc)}: {_UNTOLD}"
+
+
+def _all_of(exc: BaseException, frames: "TracebackType | None") -> str:
+    """
+    Write it as Python does; without what it was raised from, where one of these has too
+    much to say.
+    """
+    import traceback
+
+    if not all(map(is_sayable, _all_raised(exc))):
+        said = f"{type_of(exc)}: {safe_str(exc)}"
+        return cut("".join(traceback.format_tb(frames)) + said, _MOST_SAID)
+    told = traceback.TracebackException(type(exc), exc, frames)
+    if issubclass(type(exc.__context__), (StopIteration, StopAsyncIteration)):
+        told.__context__ = None  # how a stream told us its end, not what went wrong
+    return cut("".join(told.format()), _MOST_SAID)
+
+
+_raised_from: "list[Any]" = [
+    BaseException.__dict__[name].__get__ for name in ("__cause__", "__context__")
+]
+_members_of: "Any" = BaseExceptionGroup.__dict__["exceptions"].__get__
+
+
+def _all_raised(exc: BaseException) -> "list[BaseException]":
+    """
+    Give *exc* and what it was raised from, or while.
+    """
+    found = {id(exc): exc}
+    left = [exc]
+    while left:
+        it = left.pop()
+        members = _members_of(it) if issubclass(type(it), BaseExceptionGroup) else ()
+        for other in (*[of(it) for of in _raised_from], *members):
+            if other is not None and id(other) not in found:
+                found[id(other)] = other
+                left.append(other)
+    return list(found.values())
 
 
 _UNTOLD = "(what it says is left out: it may hold what is redacted)"

@@ -5,12 +5,25 @@ A value that is asked for its text may raise anything; what is not of its own ma
 an interrupt or what a signal handler raised, is the caller's.
 """
 
+import re
 import sys
+import weakref
+from gc import get_referents
+from types import (
+    AsyncGeneratorType,
+    BuiltinFunctionType,
+    CodeType,
+    CoroutineType,
+    FrameType,
+    FunctionType,
+    GeneratorType,
+    ModuleType,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import CodeType, TracebackType
+    from types import TracebackType
     from typing import Any
 
 traceback_of: "Callable[[BaseException], TracebackType | None]" = (
@@ -21,8 +34,39 @@ bases_of: "Callable[[type], tuple[type, ...]]" = type.__dict__["__mro__"].__get_
 names_in: "Callable[[type], Mapping[str, Any]]" = type.__dict__["__dict__"].__get__
 """Give what a class derives from and holds, without asking its metaclass."""
 _qualname_of: "Callable[[type], str]" = type.__dict__["__qualname__"].__get__
+_module_of: "Callable[[type], Any]" = type.__dict__["__module__"].__get__
+args_of: "Any" = BaseException.__dict__["args"].__get__
 
 _SHORT = 200
+_MOST = 200_000
+_ITEM = 100  # characters, as much as one value counts
+_DEPTH = 40
+_MOST_TYPES = 500  # a class is held by what is known of it
+_MARKS = ("__dataclass_fields__", "__attrs_attrs__", "__pydantic_fields__")
+_FLAT = frozenset(
+    map(
+        id,
+        (
+            AsyncGeneratorType,
+            BuiltinFunctionType,
+            CodeType,
+            CoroutineType,
+            FrameType,
+            FunctionType,
+            GeneratorType,
+            ModuleType,
+            memoryview,
+            object,
+            range,
+            type,
+            weakref.ref,
+            weakref.ProxyType,
+            weakref.CallableProxyType,
+        ),
+    )
+)
+_CUT = re.compile(r"… \[([0-9]+) more characters\]\Z")
+_MARK = 60
 _JOINERS = "\u200c\u200d"
 
 
@@ -57,6 +101,8 @@ def safe_repr(value: object, *, limit: int = _SHORT) -> str:
         limit: The most characters kept; what is cut is counted in the text.
     """
     try:
+        if not (issubclass(type(value), str) or is_short(value)):
+            return f"<{type_of(value)} with too much to show>"
         text = str.__str__(repr(value))
     except BaseException as exc:
         if is_callers(exc):
@@ -70,11 +116,92 @@ def safe_str(value: object) -> str:
     Give ``str(value)``, or say what stood in the way.
     """
     try:
+        if not is_sayable(value):
+            return f"<{type_of(value)} with too much to say>"
         return str.__str__(str(value))
     except BaseException as exc:
         if is_callers(exc):
             raise
         return f"<no message: str raised {type_of(exc)}>"
+
+
+def is_short(value: object, method: str = "__repr__") -> bool:
+    """
+    Tell whether the text of *value* is the application's own, or has little to write.
+
+    Python's own texts write all that a value holds, and what is held twice at each
+    level, twice at each: as often it counts here.
+
+    Args:
+        method: ``__str__`` where that is to be asked.
+    """
+    level, left = [value], _MOST
+    for _ in range(_DEPTH):
+        holders = []
+        for item in level:
+            written = _written_by(type(item), method)
+            if written is None:
+                continue
+            is_text, size_of = written
+            left -= size_of(item) * (1 if is_text else _ITEM)
+            if left < 0:
+                return False
+            if not is_text:
+                is_raised = issubclass(type(item), BaseException)
+                holders.append(args_of(item) if is_raised else item)
+        if not holders:
+            return True
+        level, method = get_referents(*holders), "__repr__"
+    return False
+
+
+def is_sayable(value: object) -> bool:
+    """
+    Tell whether to ask *value* for its text: as for `is_short`, but a text that is there
+    already, alone or in an exception, may have any length.
+    """
+    given = args_of(value) if issubclass(type(value), BaseException) else (value,)
+    is_text = len(given) == 1 and issubclass(type(given[0]), str)
+    return is_text or is_short(value, "__str__")
+
+
+_written: "dict[tuple[int, str], tuple[tuple[bool, Any] | None, type]]" = {}
+
+
+def _written_by(kind: type, method: str) -> "tuple[bool, Any] | None":
+    """
+    Tell of values whose text is one of Python's own, or made of their fields, whether
+    they are text themselves, and what counts what they hold; None of others.
+    """
+    key = id(kind), method  # a metaclass may have a hash of its own
+    known = _written.get(key)
+    if known is None:
+        if len(_written) >= _MOST_TYPES:
+            _written.clear()
+        known = _written[key] = _found(kind, method), kind
+    return known[0]
+
+
+def _found(kind: type, method: str) -> "tuple[bool, Any] | None":
+    bases = bases_of(kind)
+    base = next(base for base in bases if method in names_in(base))
+    if base is object and method == "__str__":
+        return _found(kind, "__repr__")
+    module = _module_of(base)
+    top = module.partition(".")[0] if type(module) is str else None
+    is_made = any(mark in names_in(base) for base in bases for mark in _MARKS)
+    is_ours = top in sys.stdlib_module_names or is_made or issubclass(kind, tuple)
+    if id(base) in _FLAT or not is_ours:
+        return None
+    array = getattr(sys.modules.get("array"), "array", str)
+    texts = (str, bytes, bytearray, array)
+    sized = (*texts, dict, list, tuple, set, frozenset)
+    counts = [it.__len__ for it in sized if issubclass(kind, it)]
+    return issubclass(kind, texts), counts[0] if counts else _one
+
+
+def _one(_: object) -> int:
+    return 1
 
 
 def type_of(value: object) -> str:
@@ -139,6 +266,14 @@ def cut(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… [{len(text) - limit} more characters]"
+
+
+def length_of(text: str) -> int:
+    """
+    Give how long *text* was before `cut`.
+    """
+    found = _CUT.search(text[-_MARK:])
+    return len(text) if found is None else len(text) - len(found[0]) + int(found[1])
 
 
 def _escaped(char: str) -> str:

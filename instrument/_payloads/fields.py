@@ -29,7 +29,7 @@ from types import (
 from instrument._payloads.field_names import MARKS, marked, without_pydantics
 from instrument._payloads.turns import as_turn, is_sdks_message
 from instrument._state import muted
-from instrument._text import bases_of, cut, is_callers, names_in
+from instrument._text import args_of, bases_of, is_callers, names_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ REPR = "repr"
 """Told as its ``repr``, or as an object of its fields where that may not be shown."""
 
 _MOST_TYPES = 500  # a class is held by what is known of it
-_MOST_TEXT = 10_000
 _INT_BITS = 4_096  # int -> str refuses more than 4,300 digits
 _POINTER = 8  # bytes
 _BEGINNING = 64  # bytes, in which JSON has begun
@@ -63,7 +62,6 @@ _item_size_of: "Any" = type.__dict__["__itemsize__"].__get__
 _offsets: "list[Any]" = [
     type.__dict__[name].__get__ for name in ("__dictoffset__", "__weakrefoffset__")
 ]
-args_of: "Any" = BaseException.__dict__["args"].__get__
 
 
 class Unreadable(str):
@@ -204,13 +202,6 @@ def read(value: object, take: "Callable[..., Any]", *args: object) -> "Any":
             if is_callers(exc):
                 raise
             return Unreadable(f"<unreadable {name_of(value)}>")
-
-
-def repr_of(value: object, limit: int = _MOST_TEXT) -> str:
-    """
-    Give the ``repr`` of *value*, of which that much is kept.
-    """
-    return cut(str.__str__(read(value, repr)), limit)
 
 
 def key_of(key: object) -> str | None:

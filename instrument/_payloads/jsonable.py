@@ -16,9 +16,8 @@ from instrument._payloads.fields import (
     name_of,
     opening_of,
     read,
-    repr_of,
 )
-from instrument._text import cut, is_callers
+from instrument._text import cut, is_callers, is_short
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +41,8 @@ _SMALL = 2_000  # values
 _SMALL_TEXT = 200_000  # characters: too few, both, for any limit to be reached
 _INT_BITS = 4_096  # int -> str refuses more than 4,300 digits
 _KEY = 10_000
+_MOST_REPR = 10_000
+_LOOKS = 20
 
 
 def jsonable(
@@ -90,6 +91,16 @@ def text_of(value: object, limit: int) -> str:
     text = _Text(limit)
     text.write(value, DEPTH_LIMIT)
     return "".join(text.pieces)
+
+
+def repr_of(value: object, limit: int = _MOST_REPR) -> str:
+    """
+    Give the ``repr`` of *value*, of which that much is kept: of what has too much to
+    write, written here, and no more of it than that.
+    """
+    if not is_short(value):
+        return text_of(value, limit)
+    return cut(str.__str__(read(value, repr)), limit)
 
 
 class _Kept:
@@ -178,7 +189,12 @@ class _Writing:
             room = max(self._left, 0)
             return self._mapping(fields[:room], len(fields), depth)
         if told is REPR:
-            return self._cut(self._repr(value))
+            text = self._repr(value)
+            if text is not None:
+                return self._cut(text)
+            fields, _ = opening.fields(value)
+            named = [("type", name_of(value)), *fields[: max(self._left, 0)]]
+            return self._mapping(named, len(fields) + 1, depth)
         inner = read(value, opening.read) if opening.asks else opening.read(value)
         if type(inner) is Unreadable:
             return str.__str__(inner)
@@ -194,12 +210,16 @@ class _Writing:
         entries, count = found
         return entries[:room], count  # it was read when there was more room
 
-    def _repr(self, value: object) -> str:
-        def made() -> str:
+    def _repr(self, value: object) -> str | None:
+        """
+        Give the ``repr`` of *value*; None where that has too much to write.
+        """
+
+        def made() -> str | None:
             self._reprs -= 1
             if self._reprs < 0:
                 return f"<{name_of(value)}>"
-            return repr_of(value)
+            return repr_of(value) if is_short(value) else None
 
         return self._once(value, made)  # type: ignore[no-any-return]
 
@@ -223,7 +243,9 @@ class _Writing:
 
     def _key(self, key: object) -> str:
         name = key if type(key) is str else key_of(key)
-        return cut(self._repr(key) if name is None else name, _KEY)
+        if name is None:
+            name = self._repr(key) or text_of(key, _KEY)
+        return cut(name, _KEY)
 
     def _cut(self, text: str) -> str:
         if len(text) <= self._text and len(text) <= self._chars:
@@ -239,10 +261,11 @@ class _Text:
     One value on its way to text, piece by piece.
     """
 
-    __slots__ = ("_above", "_left", "pieces")
+    __slots__ = ("_above", "_left", "_looks", "pieces")
 
     def __init__(self, left: int) -> None:
         self._left = left
+        self._looks = _LOOKS
         self._above: list[int] = []
         self.pieces: list[str] = []
 
@@ -273,10 +296,10 @@ class _Text:
 
     def _opened(self, value: "Any", opening: "Opening", depth: int) -> None:
         told = opening.told
-        if told is REPR:
-            self._put(repr_of(value, self._left))
+        if told is REPR and self._is_asked(value):
+            self._put(cut(str.__str__(read(value, repr)), max(self._left, 0)))
             return
-        if told is FIELDS:
+        if told is REPR or told is FIELDS:
             fields, _ = opening.fields(value)
             self._fields(value, fields, depth)
             return
@@ -290,6 +313,15 @@ class _Text:
             self._mapping(found[0], found[1], depth)
         else:
             self._items(value, found[0], found[1], depth)
+
+    def _is_asked(self, value: object) -> bool:
+        """
+        Tell whether *value* is asked for its ``repr``; to find that out has its price.
+        """
+        if self._looks and not is_short(value):
+            self._looks -= 1
+            return False
+        return bool(self._looks)
 
     def _fields(
         self, value: object, fields: "list[tuple[Any, Any]]", depth: int

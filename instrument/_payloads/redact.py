@@ -14,18 +14,16 @@ from instrument._payloads.fields import (
     REPR,
     VALUE,
     Unreadable,
-    args_of,
     json_in,
     key_of,
     name_of,
     opening_of,
     read,
-    repr_of,
 )
-from instrument._payloads.jsonable import is_plain, jsonable, text_of
+from instrument._payloads.jsonable import jsonable, repr_of, text_of
 from instrument._payloads.names import MASK, Names, words_of
 from instrument._state import muted
-from instrument._text import bases_of, names_in, safe_repr, safe_str
+from instrument._text import args_of, cut, is_sayable, safe_repr, safe_str
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,8 +46,7 @@ _MOST_OF_AN_OBJECT = 2_000
 """An object may lead to all that a program holds; more of it is not looked into."""
 _MOST_JSON = 1_000_000
 _MOST_TEXT = 10_000
-_STR = BaseException.__dict__["__str__"]
-_CONTAINERS = frozenset(map(id, (dict, list, tuple, set, frozenset)))
+_MOST_MESSAGE = 100_000
 _ARGUMENTS = frozenset(("arguments", "args", "input", "input_str", "partial_json"))
 _NAMED = re.compile(r"""["']([^"'\\]{1,200})["']\s{0,20}:""")
 
@@ -136,6 +133,7 @@ def said_by(exc: BaseException, audience: "Audience") -> str | None:
     if type(said) is not str:
         text = text_of(said, _MOST_TEXT)
     else:
+        said = cut(said, _MOST_MESSAGE)
         text = repr(said) if issubclass(type(exc), KeyError) else said
     for redactor in audience.redactors:
         if type(redactor) is Names:
@@ -145,15 +143,13 @@ def said_by(exc: BaseException, audience: "Audience") -> str | None:
 
 def _text_of(exc: BaseException) -> str:
     """
-    Give what *exc* says; where Python would write all that it was made of, with a limit.
+    Give what *exc* says, with a limit; what Python would write all of that it was made
+    of, where that is much, is written here.
     """
     given = args_of(exc)
-    only = given[0] if len(given) == 1 else given
-    writes = next(it for it in map(names_in, bases_of(type(exc))) if "__str__" in it)
-    is_python = writes["__str__"] is _STR and id(type(only)) in _CONTAINERS
-    if is_python and given and not is_plain({"": only}):
-        return text_of(only, _MOST_TEXT)
-    return safe_str(exc)
+    if is_sayable(exc):
+        return cut(safe_str(exc), _MOST_MESSAGE)
+    return text_of(given[0] if len(given) == 1 else given, _MOST_TEXT)
 
 
 def _walked(redactor: "Redactor", value: object, path: "Path") -> object:
@@ -287,10 +283,11 @@ class _Walk:
             return text
         import json
 
+        if len(text) > _MOST_JSON:
+            self.changes += 1
+            return self._unread(cut(text, _MOST_JSON))
         before = self.changes
         try:
-            if len(text) > _MOST_JSON:
-                return self._unread(text)
             held = json.loads(text, object_pairs_hook=_each_once)
         except (ValueError, RecursionError):
             return self._unread(text)

@@ -31,13 +31,13 @@ from instrument._payloads.fields import (
     name_of,
     opening_of,
     read,
-    repr_of,
 )
 from instrument._payloads.jsonable import (
     DEPTH_LIMIT,
     REPR_LIMIT,
     encoded,
     jsonable,
+    repr_of,
     text_of,
 )
 from instrument._payloads.redact import as_redactor, redacted

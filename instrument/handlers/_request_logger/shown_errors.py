@@ -35,8 +35,10 @@ _MEMBERS = 15
 _FRAMES = 100
 """The most frames of one exception shown, half of them outermost."""
 _NOTES = 20
+_NOTE = 10_000
 _GENERATOR = (lambda: (yield)).__code__
 _NAME = 200
+_MESSAGE = 100_000
 _module_of: "Any" = type.__dict__["__module__"].__get__
 
 
@@ -76,7 +78,7 @@ class _Likenesses:
 
     def __init__(self, show: "Show", say: "Say | None") -> None:
         self._show = show
-        self._say = say or (lambda exc: show(safe_str(exc)))
+        self._say = say or (lambda exc: show(cut(safe_str(exc), _MESSAGE)))
         self._made: dict[int, BaseException | None] = {}
 
     def of(self, exc: BaseException | None) -> BaseException | None:
@@ -174,4 +176,4 @@ def _name(name: object) -> str:
 
 def _notes_of(exc: BaseException) -> "list[str]":
     notes = items(fields_of(exc).get("__notes__"))
-    return [safe_str(note) for note in notes[:_NOTES]]
+    return [cut(safe_str(note), _NOTE) for note in notes[:_NOTES]]

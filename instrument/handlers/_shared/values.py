@@ -18,11 +18,12 @@ from instrument._payloads.fields import (
     name_of,
     opening_of,
     read,
-    repr_of,
 )
+from instrument._payloads.jsonable import repr_of
 from instrument._payloads.messages import items
 from instrument._payloads.names import MASK
 from instrument._payloads.redact import DROPPED
+from instrument._text import length_of
 from instrument.handlers._shared import amounts
 from instrument.handlers._shared.said import (
     answer_in,
@@ -152,7 +153,7 @@ def counted_error(message: str, most: int) -> str:
     Give an error's message without what is usually secret, and count what is too much.
     """
     shown = USUAL.masked_text(message[:most])
-    left = len(message) - most
+    left = length_of(message) - most
     return f"{shown}… + {left:,} characters" if left > 0 else shown
 
 
