@@ -5,6 +5,7 @@ A model, a tool or a retriever never is: whoever counts tokens must hear them al
 """
 
 import sys
+from weakref import WeakSet
 
 from instrument.integrations.langchain._open_runs import leave_out, left_out, open_runs
 
@@ -21,6 +22,22 @@ _STEPS = ("__start__", "_write", "_read", "ChannelWrite<", "ChannelRead<", "bran
 
 _AGENTS = "langchain.agents.factory"
 _AGENTS_NODES = ("model", "tools")
+
+_PREBUILT = "langgraph.prebuilt.chat_agent_executor"
+_STRUCTURED = "generate_structured_response"
+_PREBUILT_NODES = ("agent", _STRUCTURED)
+_PREBUILT_STEPS = (
+    "call_model",
+    "should_continue",
+    "route_tool_responses",
+    "post_model_hook_router",
+    "RunnableSequence",
+    "Prompt",
+    _STRUCTURED,
+)
+_STEP = "RunnableCallable"
+_prebuilt: "WeakSet[Run]" = WeakSet()
+"""What ``create_react_agent`` made: the runs whose node of the model was left out."""
 
 
 def skip(
@@ -56,12 +73,28 @@ def _is_plumbing(
         return True
     if metadata is None or "langgraph_step" not in metadata:
         return False
-    return run.name.startswith(_STEPS) or (
-        run.name in _AGENTS_NODES
-        and run.name == metadata.get("langgraph_node")
-        and _has_tag(tags, "graph:step:")
-        and _is_an_agents_node()
-    )
+    if run.name.startswith(_STEPS):
+        return True
+    if run.name != metadata.get("langgraph_node") or not _has_tag(tags, "graph:step:"):
+        return run.name in _PREBUILT_STEPS and _is_made_by(_PREBUILT)
+    if run.name in _AGENTS_NODES and _is_made_by(_AGENTS):
+        return True
+    return _is_a_prebuilt_node(run, parent_id)
+
+
+def _is_a_prebuilt_node(run: "Run", parent_id: "UUID | None") -> bool:
+    """
+    Tell whether it is a node that ``create_react_agent`` made.
+
+    Nothing of its node of tools says so: it is known by that of the model before it.
+    """
+    graph = open_runs.get(parent_id, run)  # type: ignore[arg-type]
+    if run.name == "tools":
+        return graph in _prebuilt
+    if run.name not in _PREBUILT_NODES or not _is_made_by(_PREBUILT):
+        return False
+    _prebuilt.add(graph)
+    return True
 
 
 def _is_handed_down(parent_id: "UUID | None", tags: "list[str]") -> bool:
@@ -81,19 +114,22 @@ def _has_tag(tags: "list[str] | None", start: str) -> bool:
     return any(tag.startswith(start) for tag in tags or ())
 
 
-def _is_an_agents_node() -> bool:
+def _is_made_by(module: str) -> bool:
     """
-    Tell whether the node that starts here is one that ``create_agent`` made.
+    Tell whether the node that starts here, or a step in it, is one that *module* made.
 
     Nothing that LangGraph tells says so: a graph of the user's that an agent's tool
     calls inherits the agent's metadata, and older versions have none. What the node
-    does, or how it goes on, is a function of LangChain's.
+    does, or how it goes on, is a function of that module's.
     """
     frame: Any = sys._getframe(1)
     while frame is not None:
-        steps = getattr(frame.f_locals.get("self"), "steps", None)
+        it = frame.f_locals.get("self")
+        steps = getattr(it, "steps", None)
         if isinstance(steps, list):
-            return any(_module(step) == _AGENTS for step in steps)
+            return any(_module(step) == module for step in steps)
+        if type(it).__name__ == _STEP:  # in a task of its own
+            return _module(it) == module
         frame = frame.f_back
     return False
 

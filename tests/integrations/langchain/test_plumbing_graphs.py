@@ -21,11 +21,12 @@ from langchain_core.language_models.fake_chat_models import (
     GenericFakeChatModel,
 )
 from langchain_core.messages import AIMessage
+from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
-from langgraph.prebuilt import ToolNode
+from langgraph.prebuilt import ToolNode, create_react_agent
 from langgraph.types import Command, Send, interrupt
 
 from instrument import BaseCallbackHandler, callbacks, traced
@@ -399,3 +400,86 @@ def test_what_is_no_agent() -> None:
         RunnableLambda(str).invoke(1, {"metadata": {"ls_integration": "mine"}})
 
     assert [run.kind for run in recorder.runs] == ["chain"]
+
+
+@pytest.mark.filterwarnings("ignore:create_react_agent")
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("way", ["invoke", "stream", "ainvoke", "astream"])
+async def test_prebuilt_agent(
+    way: str, version: Any, whole: Callable[..., None]
+) -> None:
+    """
+    So is one that LangGraph's own ``create_react_agent`` made.
+    """
+    recorder = Recorder()
+    options: Any = {"version": version, "prompt": "Be brief.", "name": "travel"}
+    agent = create_react_agent(caller("Rome"), [weather], **options)
+
+    async with callbacks(recorder, plumbing=False):
+        if way == "invoke":
+            agent.invoke(ASK)
+        elif way == "stream":
+            list(agent.stream(ASK))
+        elif way == "ainvoke":
+            await agent.ainvoke(ASK)
+        else:
+            [_ async for _ in agent.astream(ASK)]
+
+    assert recorder.tree() == AGENT.replace("agent travel", "chain travel")
+    whole(recorder)
+
+
+@pytest.mark.filterwarnings("ignore:create_react_agent")
+def test_what_a_prebuilt_agent_is_given() -> None:
+    """
+    What the application gives to such an agent stays: its hooks, its prompt, its model.
+    """
+    recorder = Recorder()
+    chosen = caller("Rome") | RunnableLambda(lambda answer: answer, name="checked")
+    agent = create_react_agent(
+        lambda state, runtime: chosen,
+        [weather],
+        pre_model_hook=RunnableLambda(lambda state: {}, name="hook"),
+        prompt=ChatPromptTemplate.from_messages([MessagesPlaceholder("messages")]),
+    )
+
+    with callbacks(recorder, plumbing=False):
+        agent.invoke(ASK)
+
+    given = ["pre_model_hook", "hook", "RunnableSequence", "ChatPromptTemplate"]
+    asked = [*given, "Caller", "checked"]
+    assert [it.name for it in recorder.runs] == ["LangGraph", *asked, "weather", *asked]
+
+
+def test_nodes_called_as_a_prebuilt_agents() -> None:
+    """
+    Nodes of a graph of the application's own stay, whatever they are called.
+    """
+    recorder = Recorder()
+    model = caller("Rome")
+    step = RunnableLambda(lambda state: state["messages"], name="call_model") | model
+
+    def agent(state: Any) -> Any:
+        return {"messages": [step.invoke(state)]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("agent", agent)
+    graph.add_node("tools", ToolNode([weather]))
+    graph.add_edge(START, "agent")
+    graph.add_edge("agent", "tools")
+    graph.add_edge("tools", END)
+
+    with callbacks(recorder, plumbing=False):
+        graph.compile().invoke(ASK)
+
+    assert (
+        recorder.tree()
+        == """\
+chain LangGraph: ok
+  chain agent: ok
+    chain RunnableSequence: ok
+      chain call_model: ok
+      chat_model Caller: ok
+  chain tools: ok
+    tool weather: ok"""
+    )
