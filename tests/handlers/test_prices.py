@@ -2,6 +2,7 @@
 `Prices`: told, from a table, or from genai-prices; never guessed.
 """
 
+import subprocess
 import sys
 from typing import Any
 
@@ -196,6 +197,73 @@ def test_table_comes_before_genai_prices() -> None:
 
     assert cost(prices, model="gpt-4o", provider="openai", **usage) == 0.0
     assert cost(prices, model="gpt-4o-mini", provider="openai", **usage)
+
+
+_UNPRICED = """
+import sys
+from instrument import callbacks, current_run, traced
+from instrument.handlers import *
+
+def call(**options):
+    with traced("m", kind="chat_model", **options) as run:
+        run.record_usage(input_tokens=1, output_tokens=1)
+
+found = []
+with callbacks(handlers()):
+    for options in ({}, {"model": "m"}, {"model": "gpt-4o", "provider": "openai"}):
+        found.append("genai_prices" in sys.modules)
+        with traced("first"), traced("second", kind="tool"):
+            call(**options)
+found.append("genai_prices" in sys.modules)
+print(found, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "StdOutCallbackHandler()",
+        "TreeHandler()",
+        "RequestLogger()",
+        "MonitorHandler(), UsageHandler(), BudgetHandler(max_calls=9)",
+    ],
+)
+def test_genai_prices_are_imported_late(made: str) -> None:
+    """
+    The package is imported, which takes a while, where the first call of a model ends
+    that it may know; no sooner.
+    """
+    pytest.importorskip("genai_prices")
+    pytest.importorskip("rich")
+    code = _UNPRICED.replace("handlers()", made)
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert done.stderr.splitlines()[-1] == "[False, False, False, True]"
+
+
+def test_genai_prices_that_cannot_be_had_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where there is no descriptor to import it there is no price, until there is one.
+    """
+    pytest.importorskip("genai_prices")
+
+    class Full:
+        def find_spec(self, name: str, path: Any, target: Any = None) -> None:
+            if name == "genai_prices":
+                raise OSError(24, "Too many open files")
+
+    call = {"model": "gpt-4o", "provider": "openai", "input_tokens": 10**6}
+    prices = Prices()
+    with monkeypatch.context() as full:
+        full.delitem(sys.modules, "genai_prices")
+        full.setattr(sys, "meta_path", [Full(), *sys.meta_path])
+        without = cost(prices, **call, output_tokens=0)
+
+    assert without is None
+    assert cost(prices, **call, output_tokens=0)
 
 
 def test_lookups_are_bounded() -> None:

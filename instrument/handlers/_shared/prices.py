@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     PriceTable: TypeAlias = Mapping[str, Mapping[str, float]]
 
 _KINDS = ("input", "output", "cache_read", "cache_write")
+_UNASKED: "Any" = object()
 _MOST_NAMES = 1_000
 _LONGEST_NAME = 200
 # LangChain's and LiteLLM's names of providers that genai-prices calls otherwise
@@ -54,7 +55,7 @@ class Prices:
 
     def __init__(self, table: "PriceTable | None" = None) -> None:
         self.table = None if table is None else _checked_table(table)
-        self._calculate = _genai_prices()
+        self._package = _UNASKED
         self._known: dict[tuple[str | None, str | None], bool] = {}
         self._asked: WeakKeyDictionary[Run, str] = WeakKeyDictionary()
 
@@ -104,7 +105,7 @@ class Prices:
         Tell whether genai-prices knows the model under its provider's own name.
         """
         model, provider = run.model, run.provider
-        if self._calculate is None or not (_is_name(model) and _is_name(provider)):
+        if not (_is_name(model) and _is_name(provider) and self._calculate):
             return False
         key = (provider, model)
         if key not in self._known:
@@ -112,6 +113,26 @@ class Prices:
                 return False
             self._known[key] = self._calculated(run, Usage(0, 0)) is not None
         return self._known[key]
+
+    @property
+    def _calculate(self) -> "Any":
+        """
+        Give what calculates a cost, or None.
+
+        Imported here, when the first call of a model with a provider has ended: that
+        takes up to a second, and most who make a handler never need it.
+        """
+        if self._package is _UNASKED:
+            try:
+                from genai_prices import calc_price
+            except ImportError:
+                self._package = None
+            except Exception as exc:  # no descriptor or memory is to be had, now
+                pass_on(exc)
+                return None
+            else:
+                self._package = calc_price
+        return self._package
 
     def _calculated(self, run: "Run", usage: Usage) -> float | None:
         from genai_prices import Usage as Counts
@@ -159,14 +180,6 @@ def _priced(row: "Mapping[str, float]", usage: Usage) -> float:
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME
-
-
-def _genai_prices() -> "Any":
-    try:
-        from genai_prices import calc_price
-    except ImportError:
-        return None
-    return calc_price
 
 
 def _checked_table(table: object) -> "PriceTable":
