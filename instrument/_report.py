@@ -375,12 +375,17 @@ def _error_line(
     return cut(line, _LINE) if isinstance(line, str) else kind
 
 
+_WRAPPERS = ("_background", "_filtered", "_shared.wrapper")
+
+
 def _frames_of_others(exc: BaseException) -> "TracebackType | None":
     """
-    Give its traceback from the first frame on that is not ours; None if all are.
+    Give its traceback from the first frame on that is neither ours nor a wrapper's of
+    handlers; None if all are.
     """
+    passed = (_OURS, *(f"instrument.handlers.{name}" for name in _WRAPPERS))
     frames = traceback_of(exc)
-    while frames is not None and _is_ours(frames.tb_frame):
+    while frames is not None and _module_of(frames.tb_frame).startswith(passed):
         frames = frames.tb_next
     return frames
 

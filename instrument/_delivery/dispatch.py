@@ -213,10 +213,10 @@ class Delivery:
             )  # imports asyncio; most processes have no need
 
             show = self._run._audience.shows()
-            exc = _lanes.queue(result, listener, layer, self._event, show)
+            exc = _lanes.queue(result, listener, layer, self._event, show, self._run)
         except Exception as failure:
             close_unserved(result)
-            _report.failed(listener.handler, self._event, failure)
+            _report.failed(listener.handler, self._event, failure, run=self._run)
             exc = failure
         self._stop_by(listener, exc)
         del exc  # its traceback may hold this frame
@@ -238,7 +238,9 @@ class Delivery:
                 # no variable holds what was raised: its frames lead back to this one
                 self._stop_by(
                     listener,
-                    await _served(result, listener, layer, self._event, show),
+                    await _served(
+                        result, listener, layer, self._event, show, self._run
+                    ),
                 )
             except BaseException as left:
                 self.told()
@@ -306,14 +308,15 @@ async def _served(
     layer: "Layer",
     event: str,
     show: "Show",
+    run: "Run",
 ) -> BaseException | None:
     try:
         from instrument._delivery import lanes as _lanes
     except Exception as exc:  # no descriptor is to be had
         close_unserved(awaitable)
-        _report.failed(listener.handler, event, exc)
+        _report.failed(listener.handler, event, exc, run=run)
         return exc
-    return await _lanes.in_place(awaitable, listener, layer, event, show)
+    return await _lanes.in_place(awaitable, listener, layer, event, show, run)
 
 
 def record_of(run: "Run", event: str, data: "dict[str, Any]") -> Event:

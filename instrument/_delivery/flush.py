@@ -68,24 +68,36 @@ def flush_at_exit(listener: "Listener") -> None:
     _constructed[key] = weakref.ref(listener, forget)
 
 
-def flush(layer: "Layer") -> None:
+def flush(layer: "Layer", run: "Run | None" = None) -> None:
     """
     Serve what is queued in background, then flush the handlers of a block left.
+
+    Args:
+        run: Whose call had been given the handlers, if it was one.
     """
-    mutely(_flush_all, layer, get_state())
+    mutely(_flush_all, layer, get_state(), run)
 
 
-def _flush_all(layer: "Layer", state: object) -> None:
+def _flush_all(layer: "Layer", state: object, run: "Run | None") -> None:
     left = iter(layer.options.listeners)
-    show = partial(_shown, layer, state)
+    show, run = partial(_shown, layer, state), run or _in_hand(state)
     try:
         if layer.lanes:
-            _wait(layer)
+            _wait(layer, run)
         for listener in left:
-            _flush(listener, layer, show)
+            _flush(listener, layer, show, run)
     finally:
         for listener in left:  # Ctrl-C in one: those behind are flushed all the same
-            _flush(listener, layer, show)
+            _flush(listener, layer, show, run)
+
+
+def _in_hand(state: "Any") -> "Run | None":
+    """
+    Give the run around a block left to *state*: of more, it says nothing.
+    """
+    if not isinstance(state, Frame):
+        return None
+    return state if state._is_run else state.run  # type: ignore[return-value]
 
 
 def _shown(layer: "Layer", state: "Any", text: str) -> object:
@@ -98,7 +110,7 @@ def _shown(layer: "Layer", state: "Any", text: str) -> object:
     return text if show is None else show(text)
 
 
-def _wait(layer: "Layer") -> None:
+def _wait(layer: "Layer", run: "Run | None") -> None:
     """
     Wait for what is queued in background; where it can go nowhere, that is reported.
     """
@@ -109,25 +121,31 @@ def _wait(layer: "Layer") -> None:
     except Exception as exc:  # no thread or descriptor is to be had
         pass_on(exc)  # here: those whose lanes have emptied are not reported
         for lane in list((layer.lanes or {}).values()):
-            _report.failed(lane.listener.handler, "flush", exc)
+            _report.failed(lane.listener.handler, "flush", exc, run=run)
 
 
-async def aflush(layer: "Layer", *, shielded: bool = False) -> None:
+async def aflush(
+    layer: "Layer", run: "Run | None" = None, *, shielded: bool = False
+) -> None:
     """
     The same in async code: also what is queued on this loop is served.
 
     Args:
+        run: As for `flush`.
         shielded: A task that was cancelled serves behind a shield, at most 30 s.
     """
     state = get_state()
     try:
-        await _aflush_all(layer, partial(_shown, layer, state), shielded=shielded)
+        show = partial(_shown, layer, state)
+        await _aflush_all(layer, show, run or _in_hand(state), shielded=shielded)
     except BaseException:
         set_state(state)  # an interrupt may have come on the way back to it
         raise
 
 
-async def _aflush_all(layer: "Layer", show: "Show", *, shielded: bool) -> None:
+async def _aflush_all(
+    layer: "Layer", show: "Show", run: "Run | None", *, shielded: bool
+) -> None:
     left = iter(layer.options.listeners)
     with muted():
         try:
@@ -137,25 +155,28 @@ async def _aflush_all(layer: "Layer", show: "Show", *, shielded: bool) -> None:
 
                     await _lanes.settle([layer])
                 for listener in left:
-                    await _aflush(listener, layer, show)
+                    await _aflush(listener, layer, show, run)
         except _loops.cancellations():  # those behind are flushed all the same
             with _loops.shield():
                 for listener in left:
-                    await _aflush(listener, layer, show)
+                    await _aflush(listener, layer, show, run)
             raise
         finally:
             for listener in left:  # closed meanwhile: nothing can be awaited
-                _flush(listener, layer, show)
+                _flush(listener, layer, show, run)
 
 
 def flushed(
-    listener: "Listener", show: "Show" = None, layer: "Layer | None" = None
+    listener: "Listener",
+    show: "Show" = None,
+    layer: "Layer | None" = None,
+    run: "Run | None" = None,
 ) -> "Any":
     """
     Call what flushes one handler, and give what that gave: maybe an awaitable.
     """
     method = listener.flusher("flush", layer) or listener.flusher("aflush", layer)
-    return _guarded(listener, method, show)
+    return _guarded(listener, method, show, run)
 
 
 def flush_given(run: "Run") -> None:
@@ -164,7 +185,7 @@ def flush_given(run: "Run") -> None:
     """
     layer = _given(run)
     if layer is not None:
-        flush(layer)
+        flush(layer, run)
 
 
 def aflush_given(run: "Run", pending: "Pending | None") -> "Pending | None":
@@ -175,9 +196,9 @@ def aflush_given(run: "Run", pending: "Pending | None") -> "Pending | None":
     if layer is None:
         return pending
     if run.status == "abandoned":
-        flush(layer)
+        flush(layer, run)
         return pending
-    return _flush_later(layer, pending, shielded=run.status == "cancelled")
+    return _flush_later(layer, run, pending)
 
 
 def _given(run: "Run") -> "Layer | None":
@@ -186,43 +207,47 @@ def _given(run: "Run") -> "Layer | None":
     return layer if flushes else None
 
 
-async def _flush_later(
-    layer: "Layer", pending: "Pending | None", *, shielded: bool
-) -> None:
+async def _flush_later(layer: "Layer", run: "Run", pending: "Pending | None") -> None:
     try:
         if pending is not None:
             await pending
     finally:
-        await aflush(layer, shielded=shielded)
+        await aflush(layer, run, shielded=run.status == "cancelled")
 
 
-def _flush(listener: "Listener", layer: "Layer", show: "Show") -> None:
-    result = flushed(listener, show, layer)
+def _flush(
+    listener: "Listener", layer: "Layer", show: "Show", run: "Run | None"
+) -> None:
+    result = flushed(listener, show, layer, run)
     if not _is_awaitable(result):
         return
     try:
         from instrument._delivery import lanes as _lanes
 
-        _lanes.put(result, listener, layer, "flush", show)
+        _lanes.put(result, listener, layer, "flush", show, run)
     except Exception as exc:  # no thread or descriptor is to be had
         _loops.close_unserved(result)
-        _report.failed(listener.handler, "flush", exc)
+        _report.failed(listener.handler, "flush", exc, run=run)
     else:
-        _wait(layer)
+        _wait(layer, run)
 
 
-async def _aflush(listener: "Listener", layer: "Layer", show: "Show") -> None:
+async def _aflush(
+    listener: "Listener", layer: "Layer", show: "Show", run: "Run | None"
+) -> None:
     method = listener.flusher("aflush", layer) or listener.flusher("flush", layer)
-    result = _guarded(listener, method, show)
+    result = _guarded(listener, method, show, run)
     if _is_awaitable(result):
-        await _awaited(listener, result, show)
+        await _awaited(listener, result, show, run)
 
 
-async def _awaited(listener: "Listener", result: "Any", show: "Show") -> None:
+async def _awaited(
+    listener: "Listener", result: "Any", show: "Show", run: "Run | None" = None
+) -> None:
     try:
         await result
     except BaseException as exc:
-        _report.failed(listener.handler, "flush", exc, show=show)
+        _report.failed(listener.handler, "flush", exc, show=show, run=run)
 
 
 def _is_awaitable(result: object) -> bool:
@@ -230,12 +255,15 @@ def _is_awaitable(result: object) -> bool:
 
 
 def _guarded(
-    listener: "Listener", method: "Callable[[], Any] | None", show: "Show"
+    listener: "Listener",
+    method: "Callable[[], Any] | None",
+    show: "Show",
+    run: "Run | None",
 ) -> "Any":
     try:
         return None if method is None else method()
     except BaseException as exc:
-        _report.failed(listener.handler, "flush", exc, show=show)
+        _report.failed(listener.handler, "flush", exc, show=show, run=run)
         return None
 
 

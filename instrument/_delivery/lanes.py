@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
     from instrument._audience.listener import Listener
     from instrument._audience.plan import Layer
+    from instrument._runs.run import Run
 
     Show = Callable[[str], object] | None
-    Item = tuple[Awaitable[Any] | None, str, Show, Future[None]]
+    Item = tuple[Awaitable[Any] | None, str, Show, Run | None, Future[None]]
 
 FOREIGN_WAIT_S = 1.0
 """How long async code waits for another loop to serve an event: it may be blocked."""
@@ -55,19 +56,24 @@ class Lane:
         self.forks = _loops.Forks.count
 
     def put(
-        self, awaitable: "Awaitable[Any] | None", event: str, show: "Show" = None
+        self,
+        awaitable: "Awaitable[Any] | None",
+        event: str,
+        show: "Show" = None,
+        run: "Run | None" = None,
     ) -> "Future[None]":
         """
         Queue one call of the handler; None only marks a place.
 
         Args:
             show: Gives the text of a report as it may be seen.
+            run: What the report is of.
 
         Returns:
             Done when it has been served, with its exception if it raised.
         """
         done: Future[None] = Future()
-        self._items.append((awaitable, event, show, done))
+        self._items.append((awaitable, event, show, run, done))
         if self.loop is not None:
             try:
                 self.loop.call_soon_threadsafe(self._kick)
@@ -81,7 +87,7 @@ class Lane:
         """
         cancelled = _loops.cancellations()
         while self._items:
-            awaitable, event, show, done = self._items.popleft()
+            awaitable, event, show, run, done = self._items.popleft()
             exc: BaseException | None = None
             try:
                 if awaitable is not None:
@@ -89,12 +95,14 @@ class Lane:
             except BaseException as failure:
                 exc = failure
                 if not is_of_call(failure):
-                    _report.failed(self.listener.handler, event, failure, show=show)
+                    _report.failed(
+                        self.listener.handler, event, failure, show=show, run=run
+                    )
                 elif self._task is None or not isinstance(failure, cancelled):
                     raise  # not ours to swallow
             finally:
                 _finish(done, exc)
-                del done, exc  # its traceback holds this frame
+                del done, exc, run  # its traceback holds this frame
 
     async def settled(self) -> None:
         """
@@ -153,12 +161,12 @@ class Lane:
         Take over what *other*, whose loop is gone, has not served.
         """
         while other._items:
-            awaitable, event, show, done = other._items.popleft()
+            awaitable, event, show, run, done = other._items.popleft()
             if other.forks != _loops.Forks.count:  # the parent process serves it
                 _loops.close_unserved(awaitable)
                 _finish(done, None)
                 continue
-            moved = self.put(awaitable, event, show)
+            moved = self.put(awaitable, event, show, run)
             moved.add_done_callback(lambda _, done=done: _finish(done, None))  # type: ignore[misc]
 
     def _kick(self) -> None:
@@ -217,6 +225,7 @@ def put(
     layer: "Layer",
     event: str,
     show: "Show",
+    run: "Run | None",
 ) -> "tuple[Lane, Future[None]]":
     """
     Queue one call of a handler on its lane.
@@ -226,7 +235,7 @@ def put(
     """
     with _LOCK:
         lane = _lane_of(listener, layer)
-        return lane, lane.put(awaitable, event, show)
+        return lane, lane.put(awaitable, event, show, run)
 
 
 def _lane_of(listener: "Listener", layer: "Layer") -> Lane:
@@ -254,6 +263,7 @@ def queue(
     layer: "Layer",
     event: str,
     show: "Show" = None,
+    run: "Run | None" = None,
 ) -> BaseException | None:
     """
     Serve an async handler from sync code.
@@ -265,7 +275,7 @@ def queue(
     Returns:
         What the handler raised, already reported, if it was waited for.
     """
-    lane, done = put(awaitable, listener, layer, event, show)
+    lane, done = put(awaitable, listener, layer, event, show, run)
     if not listener.raises:
         return None
     if _loops.background.is_loop(lane.loop) and not _loops.background.is_here():
@@ -275,7 +285,7 @@ def queue(
     if done.done():
         return done.exception()
     exc = RuntimeError("an async handler cannot stop sync code on a loop's thread")
-    _report.failed(listener.handler, f"{event} (raise_error)", exc)
+    _report.failed(listener.handler, f"{event} (raise_error)", exc, run=run)
     return None
 
 
@@ -285,6 +295,7 @@ async def in_place(
     layer: "Layer",
     event: str,
     show: "Show" = None,
+    run: "Run | None" = None,
 ) -> BaseException | None:
     """
     Serve an async handler from async code, after what is queued for it.
@@ -295,7 +306,7 @@ async def in_place(
     running = _loops.running_loop()
     home = layer.loop if _loops.is_usable(layer.loop, layer.forks) else running
     if running is not None and home is not running:
-        lane, done = put(awaitable, listener, layer, event, show)
+        lane, done = put(awaitable, listener, layer, event, show, run)
         await lane.served(done)
         return done.exception(0) if done.done() else None
     queued = (layer.lanes or {}).get(listener.key)
@@ -303,12 +314,12 @@ async def in_place(
         try:
             await queued.settled()
         except BaseException:
-            put(awaitable, listener, layer, event, show)
+            put(awaitable, listener, layer, event, show, run)
             raise
     try:
         await awaitable
     except BaseException as exc:
-        _report.failed(listener.handler, event, exc, show=show)
+        _report.failed(listener.handler, event, exc, show=show, run=run)
         return exc
     return None
 

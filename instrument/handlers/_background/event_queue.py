@@ -200,7 +200,7 @@ def _failed(
     event, call = item
     run = call.keywords.get("run")
     show = None if run is None else run._audience.shows()
-    _report.failed_apart(inner.handler, event, exc, show=show)
+    _report.failed_apart(inner.handler, event, exc, show=show, run=run)
 
 
 def _nothing(text: str) -> None:

@@ -261,8 +261,8 @@ def _end_all(task: "Task[Any]") -> None:
             end_below(run, exc)
             fail(run, exc)
         except Exception as stopped:  # there is no call any more that it could stop
-            what, show = f"the end of {run.name}", run._audience.shows()
-            _report.failed(fail, what, stopped, show=show)
+            what, show = "the end", run._audience.shows()
+            _report.failed(fail, what, stopped, show=show, run=run)
 
 
 def _may_go_on() -> bool:
