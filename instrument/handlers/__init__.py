@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from instrument.handlers._file import FileCallbackHandler
     from instrument.handlers._filtered import filtered
     from instrument.handlers._monitor import MonitorHandler
+    from instrument.handlers._otlp import OTLPHandler
     from instrument.handlers._request_logger import RequestLogger
     from instrument.handlers._stdout import StdOutCallbackHandler
     from instrument.handlers._streaming import StreamingStdOutCallbackHandler
@@ -27,6 +28,7 @@ __all__ = [
     "BudgetHandler",
     "FileCallbackHandler",
     "MonitorHandler",
+    "OTLPHandler",
     "RequestLogger",
     "StdOutCallbackHandler",
     "StreamingStdOutCallbackHandler",
@@ -44,6 +46,7 @@ _HOMES = {
     "BudgetHandler": "_budget",
     "FileCallbackHandler": "_file",
     "MonitorHandler": "_monitor",
+    "OTLPHandler": "_otlp",
     "RequestLogger": "_request_logger",
     "StdOutCallbackHandler": "_stdout",
     "StreamingStdOutCallbackHandler": "_streaming",

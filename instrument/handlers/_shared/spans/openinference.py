@@ -72,9 +72,12 @@ def attributes(told: "Told") -> "dict[str, Any]":
 
 def _given(read: Reading) -> "Any":
     asked = read.asked
-    for name in ("messages", "prompts", "query", "texts"):
+    for name in ("messages", "query", "texts"):
         if name in asked:
             return asked[name]
+    prompts = asked.get("prompts")
+    if type(prompts) is list:
+        return prompts[0] if len(prompts) == 1 else prompts
     inputs: Any = asked.get("inputs")
     is_single = type(inputs) is dict and len(inputs) == 1
     only = next(iter(inputs.values())) if is_single else None

@@ -26,7 +26,7 @@ _STACK = 16_000
 _MOST_EVENTS = 128
 _UNPAID = ("model", "provider", "finish_reason", "response_id", "vectors")
 """What is no payload of what a model is asked and answers."""
-_SMALLER = ((10_000, 4), (1_000, 16), (200, 64), (50, 256))
+_SMALLER = ((10_000, 4), (1_000, 16), (200, 64), (20, 64))
 """Ever fewer values, and an ever smaller share of the whole for one text."""
 _module_of: "Any" = type.__dict__["__module__"].__get__
 
@@ -202,8 +202,8 @@ class Told:
 
 def within(value: "Any", limit: int) -> str:
     """
-    Write *value*, of JSON types, as JSON of at most that many characters: valid still,
-    where it can be; a text as it is.
+    Write *value*, of JSON types, as JSON of about that many characters at most, which
+    is valid still; a text as it is.
     """
     if type(value) is str:
         return value if len(value) <= limit else _cut(value, limit)
@@ -212,7 +212,7 @@ def within(value: "Any", limit: int) -> str:
         if len(text) <= limit:
             return text
         text = _json(jsonable(value, nodes=nodes, text=limit // share))
-    return text if len(text) <= limit else _cut(text, limit)
+    return text if len(text) <= limit else _json(_cut(text, limit // 2))
 
 
 def _captured(data: "dict[str, Any]", limit: int) -> str:

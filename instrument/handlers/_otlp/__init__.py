@@ -1,0 +1,244 @@
+"""
+`OTLPHandler`: every run a span, sent to a receiver of OpenTelemetry's protocol.
+"""
+
+from weakref import WeakKeyDictionary
+
+from instrument._delivery import loops as _loops
+from instrument._payloads.messages import get
+from instrument._text import safe_repr
+from instrument.handlers._otlp.sender import Sender, sender_for
+from instrument.handlers._otlp.target import (
+    Target,
+    checked_resource,
+    from_environment,
+    is_disabled,
+)
+from instrument.handlers._shared.checks import (
+    checked_choice,
+    checked_seconds,
+    checked_size,
+)
+from instrument.handlers._shared.run_handler import RunHandler
+from instrument.handlers._shared.spans.dialects import DIALECTS
+from instrument.handlers._shared.spans.told import LIMIT, Told
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+    from typing import Any, Self
+
+    from instrument._runs.run import Run
+
+_SILENT = (
+    "agent",
+    "chain",
+    "chat_model",
+    "custom_event",
+    "embedding",
+    "llm",
+    "retriever",
+    "retry",
+)
+
+
+class OTLPHandler(RunHandler):
+    """
+    Send every run as a span to a receiver of OTLP over HTTP: Phoenix, MLflow, Langfuse,
+    a collector, Jaeger, Honeycomb.
+
+    What happens is taken where it happens, and sent by one thread for each receiver; a
+    call never waits for it. Leaving a block hands over and does not wait; the
+    interpreter's exit waits at most 5 s. It needs no package of OpenTelemetry's, and no
+    provider is set or changed.
+
+    Args:
+        endpoint: A URL; without a path it gets ``/v1/traces``.
+        service: What the receiver knows this program by.
+        headers: What each request has, as ``{"authorization": "Bearer ..."}``.
+        dialect: In whose words: ``gen_ai`` (OpenTelemetry's conventions 1.41),
+            ``openinference`` (Phoenix), or ``both``.
+        payload: How many characters a field of what went in and came out has at most;
+            True for 32,000; False for none of it.
+        spool: A folder in which spans wait that cannot be sent; also for the next
+            process. None keeps them in memory, as many as *maxsize*.
+        metrics: Whether to send histograms of durations and tokens as well.
+        resource: What else is said of this program, as
+            ``{"openinference.project.name": "shop"}``.
+        maxsize: How many spans wait; what comes then is dropped, and counted.
+        timeout_s: How long the receiver may take.
+        wait: Whether leaving a block waits until all was sent, at most 30 s: for
+            functions that are frozen when they have answered.
+
+    Raises:
+        TypeError, ValueError: For what cannot be; names the value and the cure.
+        OSError: If nothing can be written to *spool*.
+    """
+
+    def __new__(cls, *args: "Any", wait: bool = False, **kwargs: "Any") -> "Self":
+        made: Any = object.__new__(_Waiting if wait and cls is OTLPHandler else cls)
+        return made  # type: ignore[no-any-return]
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        service: str | None = None,
+        headers: "Mapping[str, str] | None" = None,
+        dialect: str = "both",
+        payload: bool | int = True,
+        spool: "str | os.PathLike[str] | None" = None,
+        metrics: bool = False,
+        resource: "Mapping[str, Any] | None" = None,
+        maxsize: int = 4_096,
+        timeout_s: float = 10.0,
+        wait: bool = False,
+    ) -> None:
+        target = Target(endpoint, headers, timeout_s)
+        self._limit = _checked_payload(payload)
+        self._sender: Sender = sender_for(
+            target,
+            checked_resource(resource, service),
+            checked_choice("OTLPHandler(dialect=...)", dialect, *DIALECTS),
+            has_metrics=_checked_flag("metrics", metrics),
+            spool=spool,
+            maxsize=checked_size("OTLPHandler(maxsize=...)", maxsize),
+        )
+        _checked_flag("wait", wait)
+        self._told: WeakKeyDictionary[Run, Told | None] = WeakKeyDictionary()
+
+    @classmethod
+    def from_env(cls, **options: "Any") -> "Self":
+        """
+        Make one by OpenTelemetry's own variables: ``OTEL_EXPORTER_OTLP_ENDPOINT``,
+        ``_HEADERS`` and ``_TIMEOUT``, their forms with ``_TRACES_``,
+        ``OTEL_SERVICE_NAME`` and ``OTEL_RESOURCE_ATTRIBUTES``. With
+        ``OTEL_SDK_DISABLED=true`` it hears nothing.
+
+        Args:
+            options: Of the constructor; they win.
+        """
+        made = cls(**(from_environment() | options))
+        if is_disabled():
+            for name in _SILENT:
+                setattr(made, f"ignore_{name}", True)
+        return made
+
+    @property
+    def sent(self) -> int:
+        """
+        How many spans the receiver has taken from this process.
+        """
+        return self._sender.sent
+
+    @property
+    def dropped(self) -> int:
+        """
+        How many spans of this process will never be sent.
+        """
+        return self._sender.dropped
+
+    @property
+    def failures(self) -> int:
+        """
+        How many attempts to send the receiver has not taken.
+        """
+        return self._sender.failures
+
+    def drain(self, timeout_s: float = _loops.WAIT_S) -> bool:
+        """
+        Wait until what waits now has been sent, or was given up.
+
+        Returns:
+            Whether that was in time.
+        """
+        return self._sender.drain(
+            checked_seconds("OTLPHandler.drain(timeout_s=...)", timeout_s)
+        )
+
+    def run_started(self, run: "Run") -> None:
+        above = run._parent
+        parent = above if above is not None and above in self._told else None
+        self._told[run] = Told(run, self._limit, parent)
+
+    def run_ended(self, run: "Run") -> None:
+        told = self._told.get(run)
+        if told is not None:
+            self._told[run] = None  # it stays known: others may begin below it
+            told.ends(run)
+            self._sender.put(told)
+
+    def on_custom_event(self, name: str, data: "Any", **kwargs: "Any") -> None:
+        self._happens(
+            kwargs["run"], name, data if type(data) is dict else {"data": data}
+        )
+
+    def on_text(self, text: str, **kwargs: "Any") -> None:
+        self._happens(kwargs["run"], "text", {"text": text})
+
+    def on_retry(self, retry_state: "Any", **kwargs: "Any") -> None:
+        attempt = get(retry_state, "attempt_number")
+        attempt = retry_state if attempt is None else attempt
+        self._happens(kwargs["run"], "retry", {"attempt": attempt})
+
+    def on_agent_action(self, action: "Any", **kwargs: "Any") -> None:
+        self._happens(kwargs["run"], "agent_action", {"action": action})
+
+    def on_agent_finish(self, finish: "Any", **kwargs: "Any") -> None:
+        self._happens(kwargs["run"], "agent_finish", {"finish": finish})
+
+    def _happens(self, run: "Run", name: str, data: "dict[Any, Any]") -> None:
+        told = self._told.get(run)
+        if told is not None:
+            told.happens(name, data)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lstrip('_')} to {self._sender.target.shown}>"
+
+    def __deepcopy__(self, memo: object) -> "Self":
+        return self
+
+
+class _Waiting(OTLPHandler):
+    """
+    One whose block is left when all was sent.
+    """
+
+    def flush(self) -> None:
+        if not self.drain():
+            raise TimeoutError(_LATE)
+
+    async def aflush(self) -> None:
+        if _loops.in_trio():
+            from trio import to_thread
+
+            is_done = await to_thread.run_sync(self.drain, abandon_on_cancel=True)
+        else:
+            import asyncio
+
+            is_done = await asyncio.get_running_loop().run_in_executor(None, self.drain)
+        if not is_done:
+            raise TimeoutError(_LATE)
+
+
+_LATE = f"what waits was not sent in {_loops.WAIT_S:.0f} s"
+
+
+def _checked_payload(payload: object) -> int:
+    if isinstance(payload, bool):
+        return LIMIT if payload else 0
+    if not isinstance(payload, int):
+        message = (
+            "OTLPHandler(payload=...) is True, False or a number of characters, not"
+            f" {safe_repr(payload)}."
+        )
+        raise TypeError(message)
+    return checked_size("OTLPHandler(payload=...)", payload)
+
+
+def _checked_flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        message = f"OTLPHandler({name}=...) is True or False, not {safe_repr(value)}."
+        raise TypeError(message)
+    return value
