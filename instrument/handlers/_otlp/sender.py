@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from instrument._audience.plan import Layer
     from instrument.handlers._otlp.target import Target
     from instrument.handlers._shared.spans.told import Told
 
@@ -356,7 +357,9 @@ class _AtExit(Listener):
 
     __slots__ = ()
 
-    def flusher(self, name: str) -> "Callable[[], Any] | None":
+    def flusher(
+        self, name: str, layer: "Layer | None" = None
+    ) -> "Callable[[], Any] | None":
         return self.handler.leave if name == "flush" else None
 
 
