@@ -9,13 +9,13 @@ from copy import copy
 from types import BuiltinMethodType, FunctionType, MethodType
 
 from instrument import _report
+from instrument._audience.signature import adapted, names
 from instrument._payloads import turns as _turns
 from instrument._state import guard_collections, unguarded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from inspect import Signature
     from typing import Any, TypeAlias
 
     from instrument._audience import typed
@@ -59,26 +59,6 @@ EVENTS: "dict[str, tuple[tuple[str, ...], tuple[str, ...]]]" = {
     "on_resume": (("event",), ()),
     "on_event": (("event",), ()),
 }
-KEYWORDS = frozenset(
-    {
-        "batch_size",
-        "channel",
-        "chunk",
-        "inputs",
-        "invocation_params",
-        "metadata",
-        "name",
-        "options",
-        "parent_run_id",
-        "response",
-        "run",
-        "run_id",
-        "tags",
-        "tool_call_id",
-    }
-)
-"""What events pass by keyword."""
-_TAKES_REST, _TAKES_KEYWORDS = 0x04, 0x08  # inspect.CO_VARARGS, CO_VARKEYWORDS
 _LANGCHAIN = "langchain_core.callbacks.base"
 _LANGCHAIN_OBJECTS = "instrument.integrations.langchain._objects"
 _BASES = (_LANGCHAIN, "instrument._audience.handler")
@@ -179,7 +159,7 @@ class Listener:
         method = self.handler
         if self.event is None:
             method = self.attribute("on_llm_new_token")
-        return _names(method, "channel")
+        return names(method, "channel")
 
     def written(self, messages: "list[Any]") -> str:
         """
@@ -197,7 +177,7 @@ class Listener:
         if self.event is not None:
             if self.event != event:
                 return None
-            return adapted(self.handler, positional, whole=False)
+            return adapted(self.handler, event, positional, whole=False)
         method = getattr(self.handler, event, None)
         if method is None:
             is_plain = event == "on_event" and _kind(self.handler) == "callable"
@@ -213,7 +193,7 @@ class Listener:
             return method  # type: ignore[no-any-return]
         if is_langchain(self.handler):
             return _for_langchain(event, method)
-        made = adapted(method, positional, whole=True)
+        made = adapted(method, event, positional, whole=True)
         if made is method:
             if len(_whole) >= _KNOWN_TYPES:
                 _whole.clear()
@@ -343,114 +323,3 @@ def langchain_objects() -> "Any":
     from importlib import import_module
 
     return import_module(_LANGCHAIN_OBJECTS)
-
-
-def adapted(
-    function: "Callable[..., Any]", positional: "tuple[str, ...]", *, whole: bool
-) -> "Callable[..., Any]":
-    """
-    Make *function* callable with one event's arguments.
-
-    Args:
-        function: A handler's method, or a plain function.
-        positional: The names of the event's positional arguments. A parameter of that
-            name gets that argument; other parameters take the rest in order, unless
-            they have the name of a keyword argument.
-        whole: A method with ``**kwargs`` takes everything as it is: no adapter.
-    """
-    if whole and _takes_all(function, len(positional)):
-        return function
-
-    from inspect import signature  # 12 ms; most handlers take **kwargs
-
-    try:
-        parameters = signature(function)
-    except (TypeError, ValueError):  # some builtins have none
-        return lambda *args, **_: function(*args)
-    return _Adapter(function, positional, parameters)
-
-
-class _Adapter:
-    """
-    A call made to measure: which argument goes where is settled once.
-    """
-
-    __slots__ = ("_by_name", "_function", "_keywords", "_order", "_rest", "_takes_all")
-
-    def __init__(
-        self,
-        function: "Callable[..., Any]",
-        positional: "tuple[str, ...]",
-        signature: "Signature",
-    ) -> None:
-        self._function = function
-        parameters = list(signature.parameters.values())
-        ordered = [p for p in parameters if p.kind in (0, 1)]
-        unnamed = [n for n in positional if n not in {p.name for p in ordered}]
-        self._order: list[tuple[str, int | None]] = []
-        for parameter in ordered:
-            index = _index(parameter.name, positional)
-            if index is None and parameter.name not in KEYWORDS and unnamed:
-                index = positional.index(unnamed.pop(0))
-            self._order.append((parameter.name, index))
-        several = any(p.kind == 2 for p in parameters)  # noqa: PLR2004 - VAR_POSITIONAL
-        self._keywords = [p.name for p in parameters if p.kind == 3]  # noqa: PLR2004
-        self._takes_all = any(p.kind == 4 for p in parameters)  # noqa: PLR2004
-        unnamed = [name for name in unnamed if name not in self._keywords]
-        self._rest = [positional.index(name) for name in unnamed] if several else []
-        by_name = [] if several or not self._takes_all else unnamed
-        by_name += [name for name in self._keywords if name in positional]
-        self._by_name = [(name, positional.index(name)) for name in by_name]
-
-    def __call__(self, *args: object, **kwargs: object) -> object:
-        given: list[object] = []
-        named = {name: kwargs[name] for name in self._keywords if name in kwargs}
-        named.update((name, args[i]) for name, i in self._by_name if i < len(args))
-        for name, index in self._order:
-            if index is not None and index < len(args):
-                given.append(args[index])
-            elif name in kwargs:
-                given.append(kwargs[name])
-            else:
-                break
-        for name, index in self._order[len(given) :]:
-            if index is None and name in kwargs:
-                named[name] = kwargs[name]
-        if len(given) == len(self._order):
-            given += [args[index] for index in self._rest if index < len(args)]
-        if self._takes_all:
-            taken = {name for name, _ in self._order}
-            named.update((n, v) for n, v in kwargs.items() if n not in taken)
-        return self._function(*given, **named)
-
-
-def _takes_all(function: "Callable[..., Any]", count: int) -> bool:
-    """
-    Tell whether *function* takes so many positional arguments and any keywords.
-    """
-    code = getattr(getattr(function, "__func__", function), "__code__", None)
-    if code is None or not code.co_flags & _TAKES_KEYWORDS:
-        return False
-    bound = 1 if hasattr(function, "__self__") else 0
-    return bool(code.co_flags & _TAKES_REST) or code.co_argcount - bound == count
-
-
-def _names(function: "Callable[..., Any]", name: str) -> bool:
-    """
-    Tell whether *function* has a parameter of that name.
-    """
-    code = getattr(getattr(function, "__func__", function), "__code__", None)
-    if code is not None and not hasattr(function, "__wrapped__"):
-        return name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-
-    from inspect import signature
-
-    try:
-        parameter = signature(function).parameters.get(name)
-    except (TypeError, ValueError):  # some builtins have none
-        return False
-    return parameter is not None and parameter.kind in (1, 3)
-
-
-def _index(name: str, positional: "tuple[str, ...]") -> int | None:
-    return positional.index(name) if name in positional else None

@@ -2,12 +2,15 @@
 A function or method is passed what its signature asks for.
 """
 
+from functools import wraps
 from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
 
 from instrument import Run, callbacks, emit, traced
+from instrument._audience import signature
+from instrument._audience.listener import EVENTS
 
 
 def work() -> str:
@@ -103,6 +106,80 @@ def test_function_for_one_event(
 
     assert heard == [expected]
     assert reports == []
+
+
+MORE = [
+    ("on_chain_end", "lambda *args, **kwargs: heard.append((args, kwargs['name']))"),
+    ("on_chain_end", "lambda o, **kwargs: heard.append((o, kwargs['name']))"),
+    ("on_chain_end", "lambda o, *, unknown=3, tags: heard.append((o, unknown, tags))"),
+    ("on_chain_end", "lambda o, *rest, outputs: heard.append((o, rest, outputs))"),
+    ("on_chain_end", "lambda name, **kwargs: heard.append((name, sorted(kwargs)))"),
+    ("on_chain_start", "lambda a, *rest, **kw: heard.append((a, rest, kw['name']))"),
+    ("on_chain_start", "lambda a, **kw: heard.append((a, kw['name'], kw['inputs']))"),
+    ("on_chain_start", "lambda a, *, inputs: heard.append((a, inputs))"),
+    ("on_chain_end", "lambda o, chunk=5, tags=(): heard.append((o, chunk, tags))"),
+    ("on_chain_end", "lambda o, *, chunk=5: heard.append((o, chunk))"),
+]
+"""Ways to name more, in which something is not given."""
+
+
+@pytest.mark.parametrize(
+    "event, code", [*MORE, *[it[:2] for it in SIGNATURES]], ids=str
+)
+def test_what_is_generated(event: str, code: str) -> None:
+    """
+    What is generated for a signature passes what is found by looking at each call, also
+    at the second, and of what an event lacks the default.
+    """
+    heard: list[Any] = []
+    function: Any = eval(code, {"heard": heard})
+    positional = EVENTS[event][0]
+    parameters = signature._parameters(function)
+    args = ({"name": "work"}, {"q": 1}) if len(positional) > 1 else ("done",)
+    kwargs = {"tags": ["t"], "name": "work", "run": Run, "run_id": 1, "more": 2}
+
+    adapter = signature.adapted(function, event, positional, whole=False)
+    adapter(*args, **kwargs)
+    adapter(*args, **kwargs)
+    signature.Shape(positional, event, *parameters).called(function, args, kwargs)
+
+    assert heard[0] == heard[1] == heard[2]
+
+
+def test_shapes_that_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A shape is looked at once, for however many functions, and only some are kept.
+    """
+    monkeypatch.setattr(signature, "_shapes", {})
+    for number in range(600):
+        function = eval(f"lambda outputs, x{number}=0: None")
+        signature.adapted(function, "on_chain_end", ("outputs",), whole=False)
+    kept = len(signature._shapes)
+    for _ in range(10):
+        signature.adapted(
+            lambda outputs: None, "on_chain_end", ("outputs",), whole=False
+        )
+
+    assert len(signature._shapes) == kept + 1 <= 512
+
+
+def test_function_that_names_a_channel_behind_a_wrapper() -> None:
+    """
+    A function that stands for another is passed what that one names.
+    """
+    heard: list[Any] = []
+
+    def shown(token: str, channel: str = "text") -> None:
+        heard.append((channel, token))
+
+    @wraps(shown)
+    def wrapper(*args: Any) -> None:
+        shown(*args)
+
+    with callbacks(on_llm_new_token=wrapper), traced("model", kind="llm") as run:
+        run.token("hm", channel="reasoning")
+
+    assert heard == [("reasoning", "hm")]
 
 
 METHODS = [

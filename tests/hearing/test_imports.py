@@ -65,6 +65,25 @@ def test_import_is_told_again(heard: Heard) -> None:
     assert heard.names() == [NAME] * 3
 
 
+def test_several_wait(heard: Heard) -> None:
+    """
+    Who waits no more is not told; the others are, and nobody twice.
+    """
+    more: list[str] = []
+
+    def hear(module: ModuleType) -> None:
+        more.append(module.__name__)
+
+    when_imported(NAME, hear)
+    when_imported(NAME, hear)
+    forget(NAME, heard.append)
+
+    import_module(NAME)
+    forget(NAME, hear)
+
+    assert (heard, more) == ([], [NAME])
+
+
 def test_import_shows_no_loader_of_ours(heard: Heard) -> None:
     """
     A module finds its own loader in its place, while it is executed and after that.
