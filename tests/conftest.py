@@ -115,7 +115,12 @@ def nothing_kept() -> Iterator[None]:
 
 _BY_TYPE = tuple(
     f"instrument.{name}"
-    for name in ("_audience.listener", "_payloads.fields", "_payloads.messages")
+    for name in (
+        "_audience.listener",
+        "_payloads.fields",
+        "_payloads.messages",
+        "_text",
+    )
 )
 
 

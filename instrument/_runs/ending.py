@@ -21,6 +21,7 @@ from instrument._runs.opening import (
 )
 from instrument._runs.outcome import (
     failing,
+    let_go,
     rest_of_end,
     rest_of_start,
     returning,
@@ -137,7 +138,7 @@ def _fail_here(run: Run, exc: BaseException) -> None:
         rest = failing(run, exc)
         if rest is not None:
             rest.now()
-        run._call = None
+        let_go(run)
         set_state(after)
     except BaseException as interrupt:
         if rest is UNTOLD:
@@ -164,6 +165,7 @@ def _complete(
             owe(run, exc)
         elif run._rest is not None:
             _tell_rest(run)
+        let_go(run)
     except RecursionError:
         owed[run] = exc  # not even for a call
     finally:
@@ -376,7 +378,7 @@ def _aend(
         rest = tell(run, value)
         waiting = None if rest is None else rest.step()
         if rest is None or (waiting is None and rest.error is None):
-            run._call = None
+            let_go(run)
             set_state(after)
             return None
         if status in ("ok", "error"):
@@ -405,8 +407,8 @@ async def _end_later(run: Run, rest: "Delivery", waiting: "Any", after: object) 
     try:
         await rest.later(waiting)
     finally:
-        run._call = None
         set_state(after)
+        let_go(run)
 
 
 async def _settle_later(run: Run, rest: "Delivery", after: object) -> None:

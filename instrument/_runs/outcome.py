@@ -3,6 +3,9 @@ What the end of a run tells: what it returned, or what was raised in it.
 """
 
 import sys
+from contextlib import suppress
+from gc import get_referents
+from types import BuiltinFunctionType, MemberDescriptorType
 
 from instrument._delivery.dispatch import Delivery, keywords
 from instrument._delivery.loops import cancellations
@@ -11,7 +14,14 @@ from instrument._payloads.redact import said_by
 from instrument._report import UNTOLD
 from instrument._runs.results import CONTAINERS, guarded, outputs_of, read_answer
 from instrument._runs.run import Run
-from instrument._text import type_of
+from instrument._text import (
+    args_of,
+    bases_of,
+    is_callers,
+    names_in,
+    traceback_of,
+    type_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +37,9 @@ _ORIGIN = "__instrument_origin__"
 _dict_of: "Callable[[BaseException], dict[str, Any]]" = BaseException.__dict__[
     "__dict__"
 ].__get__
+_set_args: "Any" = BaseException.__dict__["args"].__set__
 _KEPT = "__instrument_kept__"
+_FRAMES, _FRAMES_OF_ONE, _KEYWORDS = 10_000, 50, 50
 _TRACES = 64
 """How many traces one exception object remembers; some are raised for ever."""
 
@@ -120,6 +132,74 @@ def _without_frames(exc: BaseException) -> BaseException:
     if cls is GeneratorExit or cls is getattr(asyncio, "CancelledError", None):
         exc = dict.setdefault(_dict_of(exc), _KEPT, cls(*exc.args))
     return exc
+
+
+def let_go(run: Run, *, is_held: bool = False) -> None:
+    """
+    Have *run*, whose end has been told, let go of its call, and of an error that leads
+    back to it: it keeps one like that, where a frame of the traceback holds a run.
+
+    Args:
+        is_held: A frame that is still at work holds it: such a one tells nothing.
+    """
+    run._call = None
+    exc = run.error
+    if exc is None:
+        return
+    kept = dict.get(_dict_of(exc), _KEPT)
+    if kept is None and (is_held or _holds_runs(exc, run)):
+        try:
+            kept = _alike(exc)
+        except Exception as failure:  # one that cannot be made is kept as it is
+            if is_callers(failure):
+                raise
+    if kept is not None:
+        run.error = kept
+
+
+def _holds_runs(exc: BaseException, run: Run) -> bool:
+    """
+    Tell whether a frame of a traceback, or a small dict there (keywords), holds a run.
+
+    Of one that came through a run below, the frames above that are looked at.
+    """
+    traceback = traceback_of(exc)
+    left = _FRAMES if run.error_origin else _FRAMES_OF_ONE
+    while traceback is not None and left:
+        held = get_referents(traceback.tb_frame)
+        dicts = [it for it in held if type(it) is dict and len(it) < _KEYWORDS]
+        if any(type(it) is Run for it in (*held, *get_referents(*dicts))):
+            return True
+        traceback, left = traceback.tb_next, left - 1
+    return False
+
+
+def _alike(exc: BaseException) -> BaseException:
+    """
+    Make an exception of the same class, with the same attributes and no frames; no code
+    of its own runs.
+    """
+    bases = bases_of(type(exc))
+    news = [names_in(base).get("__new__") for base in bases]
+    new: Any = next(it for it in news if type(it) is BuiltinFunctionType)
+    made: BaseException = new(type(exc), *args_of(exc))
+    for place in (place for base in bases for place in names_in(base).values()):
+        if type(place) is MemberDescriptorType:
+            value = _held_at(place, exc)
+            if value is not UNTOLD and value is not _held_at(place, made):
+                with suppress(AttributeError, TypeError):  # it is read only
+                    place.__set__(made, value)
+    _set_args(made, args_of(exc))
+    dict.update(_dict_of(made), _dict_of(exc))
+    dict.__setitem__(_dict_of(exc), _KEPT, made)
+    return made
+
+
+def _held_at(place: "Any", exc: BaseException) -> object:
+    try:
+        return place.__get__(exc)
+    except AttributeError:  # nothing was put there
+        return UNTOLD
 
 
 def _is_origin(exc: BaseException, run: Run) -> bool:

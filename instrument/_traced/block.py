@@ -5,7 +5,7 @@
 from instrument import _report
 from instrument._runs.ending import afail, afinish, discard, fail, finish, mend
 from instrument._runs.opening import INERT, NamedRecipe, open_run
-from instrument._runs.outcome import ALREADY_SET
+from instrument._runs.outcome import ALREADY_SET, let_go
 from instrument._runs.results import named
 from instrument._runs.starting import astart, start
 from instrument._scopes.entries import entered_from, forget, leaving, note
@@ -88,6 +88,7 @@ class Block:
                     finish(run, ALREADY_SET)
                 else:
                     fail(run, exc)
+                    let_go(run, is_held=True)
             finally:
                 if not is_home:
                     run._outer, run._is_gone = outer, True
@@ -138,6 +139,7 @@ class Block:
                 pending = afinish(run, ALREADY_SET) if exc is None else afail(run, exc)
                 if pending is not None:
                     await pending
+                let_go(run, is_held=True)
             finally:
                 if not is_home:
                     run._outer, run._is_gone = outer, True
@@ -207,9 +209,10 @@ class Block:
             self._forget(frame)
             return frame  # type: ignore[no-any-return]
         self._is_used = True
-        try:  # left from another Context, or nobody listened
-            run = self._open.popitem()[1]
-        except KeyError:
+        # left from another Context; another thread may leave one meanwhile
+        popped = (self._open.pop(key, None) for key in reversed([*self._open]))
+        run = next((it for it in popped if it is not None), None)
+        if run is None:  # nobody listened
             return None
         self._forget(run)
         left += (run, run._outer)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from contextvars import Context
 from types import coroutine
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -51,15 +51,28 @@ class Fails(AsyncCallbackHandler):
 
 class Stops:
     """
-    Lets the call fail where it ends.
+    Lets the call fail where it ends, and its frame holds the run.
     """
 
     raise_error = True
 
-    def on_chain_end(self) -> None:  # a frame that holds the run would keep it
+    def on_chain_end(self, *args: object, **kwargs: object) -> None:
         raise ValueError
 
     on_chain_error = on_llm_new_token = on_llm_end = on_llm_error = on_chain_end
+
+
+class StopsStart(AsyncCallbackHandler):
+    """
+    Lets it fail before it begins.
+    """
+
+    raise_error = True
+
+    async def on_chain_start(self, *args: object, **kwargs: object) -> None:
+        raise ValueError
+
+    on_chat_model_start = on_chain_start
 
 
 HANDLERS: dict[str, Callable[[], Any]] = {
@@ -99,9 +112,10 @@ def once() -> Iterator[None]:
 
 def function(payload: object, exc: type[BaseException] | None = None) -> object:
     """
-    Return what was given, or fail.
+    Return what was given, or fail, with the run in hand.
     """
-    if exc is not None:
+    run = current_run()
+    if exc is not None and run is not None:
         raise exc
     return payload
 
@@ -266,8 +280,8 @@ def _in_a_block(decorate: Any, payload: object, *exc: Any) -> None:
     called = decorate(function)
 
     def within(given: object) -> None:
-        with traced("block", inputs={"given": given}):
-            current_run().outputs = [given]
+        with traced("block", inputs={"given": given}) as run:
+            run.outputs = [given]
             called(given, *exc)
 
     raised(lambda: within(payload))
@@ -289,8 +303,8 @@ def _in_an_async_block(decorate: Any, payload: object, *exc: Any) -> None:
     called = decorate(acall)
 
     async def within(given: object) -> None:
-        async with traced("block", inputs={"given": given}):
-            current_run().outputs = [given]
+        async with traced("block", inputs={"given": given}) as run:
+            run.outputs = [given]
             await called(given, *exc)
 
     raised(lambda: driven(within(payload)))
@@ -427,6 +441,130 @@ def test_all_keep_one_like_it() -> None:
     assert (type(inner), inner.__traceback__) == (asyncio.CancelledError, None)
 
 
+class TakesTwoError(Exception):
+    """
+    An exception that is made of other things than it holds.
+    """
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"{code}: {text}")
+        self.code = code
+
+
+class SlotsError(OSError):
+    """
+    An exception with a slot, and another that nothing was put in.
+    """
+
+    __slots__ = ("code", "empty")
+    code: int
+
+
+class NewError(Exception):
+    """
+    An exception that cannot be made without code of its own.
+    """
+
+    made = 0
+
+    def __new__(cls, *args: object) -> Self:
+        cls.made += 1
+        return super().__new__(cls, *args)
+
+
+def slotted() -> SlotsError:
+    """
+    Make one.
+    """
+    made = SlotsError(2, "no such file", "a.txt")
+    made.code = 7
+    return made
+
+
+def noted() -> Exception:
+    """
+    Make one with a note.
+    """
+    made = ValueError("bad")
+    made.add_note("here")
+    return made
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        noted(),
+        KeyError("x"),
+        TakesTwoError(4, "lost"),
+        slotted(),
+        NewError("new"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
+        ExceptionGroup("several", [ValueError("one")]),
+        StopIteration(3),
+        SystemExit(4),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_failed_block_keeps_one_like_its_error(error: Any) -> None:
+    """
+    A block that has failed keeps an exception of the same class that says the same, made
+    by no code of that class, without a traceback; its handlers and the caller have the
+    one that was raised.
+    """
+    heard: list[Any] = []
+    made = NewError.made
+
+    with (
+        callbacks(on_chain_error=lambda run: heard.append(run.error)),
+        pytest.raises(type(error)) as caught,
+        traced("x") as run,
+    ):
+        raise error
+
+    kept: Any = run.error
+    assert heard == [caught.value] == [error]
+    assert kept is not error
+    assert (type(kept), kept.__traceback__) == (type(error), None)
+    assert (str(kept), repr(kept), kept.args) == (str(error), repr(error), error.args)
+    names = ("code", "errno", "filename", "value", "object", "exceptions", "__notes__")
+    assert [getattr(kept, it, None) for it in names] == [
+        getattr(error, it, None) for it in names
+    ]
+    assert NewError.made == made
+
+
+def test_what_cannot_be_made_is_kept() -> None:
+    """
+    Of a group whose arguments are others by now there is none like it: the run keeps it.
+    """
+    error = ExceptionGroup("several", [ValueError("one")])
+    error.args = ()
+
+    with (
+        callbacks(lambda event: None),
+        pytest.raises(ExceptionGroup),
+        traced("x") as run,
+    ):
+        raise error
+
+    assert run.error is error
+
+
+def test_a_function_that_does_not_hold_its_run_keeps_its_error() -> None:
+    """
+    Where no frame of the traceback holds the run, it keeps the exception itself.
+    """
+    heard: list[Any] = []
+
+    with (
+        callbacks(on_chain_error=lambda run: heard.append(run.error)),
+        suppress(ZeroDivisionError),
+    ):
+        traced(lambda: 1 / 0)()
+
+    assert heard[0].__traceback__ is not None
+
+
 SILENT = ("dropped", "never stepped", "left to its loop")
 
 
@@ -450,24 +588,22 @@ def test_payload_goes_with_its_run(decorator: str, handler: str) -> None:
     assert [ending for ending in ENDINGS if kept(ended(ending))] == []
 
 
-STOPPED = [it for it in ENDINGS if not (it.endswith(SILENT) or "block" in it)]
-"""
-Endings that raise where somebody sees it: what nobody sees Python shows, and keeps. And
-none that is in another run: that fails with what the handler raised, and holds its frames.
-"""
+STOPPED = [it for it in ENDINGS if not it.endswith(SILENT)]
+"""Endings that raise where somebody sees it: what nobody sees Python shows, and keeps."""
 
 
 @pytest.mark.rule(21)
-@pytest.mark.parametrize("decorator", [it for it in DECORATORS if it != "twice"])
+@pytest.mark.parametrize("decorator", DECORATORS)
+@pytest.mark.parametrize("handler", [Stops, StopsStart])
 @pytest.mark.usefixtures("uncollected")
-def test_payload_goes_though_a_handler_stops(decorator: str) -> None:
+def test_payload_goes_though_a_handler_stops(decorator: str, handler: Any) -> None:
     """
-    Nor is it kept where a handler stops the call at its end, and does not hold the run.
+    Nor is it kept where a handler stops the call, though its frame holds the run.
     """
 
     def ended(ending: str) -> Callable[[object], None]:
         def end(payload: object) -> None:
-            with callbacks(Stops()):
+            with callbacks(handler()), suppress(ValueError):
                 ENDINGS[ending](DECORATORS[decorator], payload)
 
         return end

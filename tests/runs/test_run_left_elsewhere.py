@@ -41,6 +41,6 @@ async def test_async_block_left_by_another_task(error: ValueError | None) -> Non
             left.set()
 
     (run,), (after,) = recorder.find("x"), recorder.find("after")
-    assert (run.status, run.error) == ("error" if error else "ok", error)
+    assert (run.status, repr(run.error)) == ("error" if error else "ok", repr(error))
     assert (run.parent_id, after.parent_id) == (root.id, root.id)
     assert len(recorder.events) == 2 * len(recorder.runs)
