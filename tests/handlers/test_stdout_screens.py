@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextvars import Context, copy_context
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -91,7 +92,7 @@ class Stage:
         context.run(callbacks(*heard).__enter__)
 
     def start(
-        self, key: str, named: str, inputs: dict[str, Any], below: str = "", **more: Any
+        self, key: str, named: str, inputs: Any, below: str = "", **more: Any
     ) -> None:
         """
         Start a run, known by its key: ``tool weather``.
@@ -291,12 +292,78 @@ def streamed(stage: Stage) -> None:
     stage.end("model", 1.1, ANSWER, usage=SECOND)
 
 
+CONTEXT = " ".join(["Rome is sunny"] * 5)
+
+
+def rag(stage: Stage) -> None:
+    """
+    A chain of LangChain's looks up and asks, two branches of it at once.
+    """
+    asked, named = "How is it?", "chain RunnableSequence"
+    stage.request("chain", "b7710a")
+    stage.start("chain", named, asked)
+    both = "RunnableParallel<context,question>"
+    stage.start("both", f"chain {both}", asked, "chain")
+    stage.start("context", named, asked, "both")
+    stage.start("question", "chain RunnablePassthrough", asked, "both")
+    stage.start("R", "retriever R", {"query": asked}, "context")
+    stage.end("question", 635e-6, asked)
+    found = documents("rome.md", "rome.md", "rome.md")
+    stage.end("R", 518e-6, found)
+    stage.start("lambda", "chain RunnableLambda", found, "context")
+    stage.end("lambda", 239e-6, CONTEXT)
+    stage.end("context", 2.4e-3, CONTEXT)
+    given = {"context": CONTEXT, "question": asked}
+    stage.end("both", 4e-3, given)
+    prompt = [user(CONTEXT)]
+    stage.start("prompt", "prompt ChatPromptTemplate", given, "chain")
+    stage.end("prompt", 500e-6, {"messages": prompt})
+    stage.model("model", prompt, "chain")
+    stage.end("model", 0.848, "It is sunny.", usage=SECOND)
+    stage.start("parser", "parser StrOutputParser", "It is sunny.", "chain")
+    stage.end("parser", 132e-6, "It is sunny.")
+    stage.end("chain", 0.857, "It is sunny.")
+
+
+@dataclass
+class User:
+    """
+    Who logs in.
+    """
+
+    name: str
+    role: str
+
+
+def values(stage: Stage) -> None:
+    """
+    Wide characters, joined emoji, objects, secrets, bytes, control characters.
+    """
+    text = "東京の天気はどうですか。明日は傘が必要でしょうか、それとも晴れますか。"
+    stage.request("translate", "7c02d4")
+    stage.start("translate", "tool übersetzen", {"text": text})
+    said = (
+        "🌤️ In Tokyo it is 21 °C 👩‍👩‍👧 and no umbrella is needed, say all five stations"
+    )
+    stage.end("translate", 1.2, said)
+    given = {"user": User("ada", "admin"), "api_key": "sk-1", "retries": None}
+    avatar = {"avatar": b"x" * 2_400_000}
+    stage.request("login", "7c02d5")
+    stage.start("login", "tool login", {**given, **avatar})
+    stage.end("login", 0.1)
+    stage.request("read", "7c02d6")
+    stage.start("read", "tool read", {})
+    stage.end("read", 4.6e-3, "first line\nsecond line\x1b[31m" + "x" * 12_401)
+
+
 SCENES: dict[str, tuple[Callable[[Stage], None], tuple[int, ...]]] = {
     "StdOutCallbackHandler: one request": (one_request, ()),
     "two requests at once": (two_requests, ()),
     "an error": (failing, (1, 2)),
     "a retry, a stream that was left, a run that was cancelled": (stopped, ()),
     "streamed to the same stream": (streamed, (0,)),
+    "a LangChain RAG chain": (rag, ()),
+    "values": (values, (3, 4)),
     "one request, 80": (one_request, ()),
     "one request, piped": (one_request, ()),
     "an error, piped": (failing, (1, 2)),
@@ -347,7 +414,7 @@ def test_terminal(width: str, suffix: str, monkeypatch: pytest.MonkeyPatch) -> N
     if suffix == "txt":
         monkeypatch.setenv("NO_COLOR", "1")
 
-    titles = [*SCENES][:5]
+    titles = [*SCENES][:7]
     text = "".join(drawn(it, Stream("utf-8", is_terminal=True)) for it in titles)
 
     compare(f"lines-{width}.{suffix}", text)
@@ -362,7 +429,7 @@ def test_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
 
     text = "".join(
         drawn(it, Stream("ascii", is_terminal=it.endswith("80")))
-        for it in [*SCENES][5:]
+        for it in [*SCENES][7:]
     )
 
     compare("lines-ascii.txt", text)

@@ -209,6 +209,45 @@ def failed(stage: Stage) -> None:
     stage.end("travel", error=error)
 
 
+CONTEXT = " ".join(["Rome is sunny"] * 5)
+
+
+def rag(stage: Stage) -> None:
+    """
+    Play a chain of LangChain's that looks up and asks, two branches of it at once.
+    """
+    asked, both = "How is it?", "RunnableParallel<context,question>"
+    found = [{"page_content": "", "metadata": {"source": "rome.md"}}] * 3
+    given = {"context": CONTEXT, "question": asked}
+    stage.request("b7710a")
+    stage.start("RunnableSequence", "chain", asked)
+    stage._open["chain"] = stage._open["RunnableSequence"]
+    stage.start(both, "chain", asked, "chain")
+    stage.start("RunnableSequence", "chain", asked, both)
+    stage.start("RunnablePassthrough", "chain", asked, both)
+    stage.start("R", "retriever", asked, "RunnableSequence")
+    stage.at(518e-6)
+    stage.end("R", found)
+    stage.at(635e-6)
+    stage.end("RunnablePassthrough", asked)
+    stage.at(2.161e-3)
+    stage.start("RunnableLambda", "chain", found, "RunnableSequence")
+    stage.at(2.4e-3)
+    stage.end("RunnableLambda", CONTEXT)
+    stage.end("RunnableSequence", CONTEXT)
+    stage.at(4e-3)
+    stage.end(both, given)
+    stage.start("ChatPromptTemplate", "prompt", given, "chain")
+    stage.at(4.5e-3)
+    stage.end("ChatPromptTemplate", {"messages": [user(CONTEXT)]})
+    stage.model("It is sunny.", "chain", 90, 14, 0.000022, until=0.8525)
+    stage.at(0.856868)
+    stage.start("StrOutputParser", "parser", "It is sunny.", "chain")
+    stage.at(0.857)
+    stage.end("StrOutputParser", "It is sunny.")
+    stage.end("chain", "It is sunny.")
+
+
 def many(stage: Stage) -> None:
     """
     Play a request of many runs, of which two models run and a tool has failed.
@@ -253,7 +292,7 @@ NEWEST = "so the second figure must be of the metropolitan area, not of the city
 
 
 @pytest.mark.parametrize("columns", [80, 140])
-@pytest.mark.parametrize("play", [finished, failed])
+@pytest.mark.parametrize("play", [finished, failed, rag])
 def test_what_is_left(
     screen: Any, stage: Stage, play: Callable[[Stage], None], columns: int
 ) -> None:
