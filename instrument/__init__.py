@@ -40,8 +40,6 @@ __all__ = [
 ]
 
 
-_HOMES = ("exceptions", "handlers", "propagation", "testing")
-
 if not TYPE_CHECKING:  # or a type checker would take any name for one of ours
 
     def __getattr__(name: str) -> object:
@@ -56,39 +54,11 @@ if not TYPE_CHECKING:  # or a type checker would take any name for one of ours
                 return version("instrument-callbacks")
             except PackageNotFoundError:  # on the path, not installed
                 return "0+unknown"
-        message = f"module {__name__!r} has no attribute {name!r}{_cure(name)}"
-        if _is_imported():
-            raise ImportError(message)
-        raise AttributeError(message, name=name, obj=None)  # Python guesses of an obj
+        import sys
 
+        from instrument._audience.slips import no_name
 
-def _cure(name: str) -> str:
-    """
-    Tell where to find what is not here.
-    """
-    from difflib import get_close_matches
-    from importlib import import_module
-
-    if name in (*_HOMES, "auto"):
-        return f" until it is imported: import {__name__}.{name}"
-    if name.startswith("_"):
-        return ""
-    for home in _HOMES:
-        module = f"{__name__}.{home}"
-        if name in import_module(module).__all__:
-            return f". Here it is: from {module} import {name}"
-    near = get_close_matches(name, __all__, n=1)
-    return f". Did you mean {near[0]!r}?" if near else ""
-
-
-def _is_imported() -> bool:
-    """
-    Tell whether ``from instrument import name`` asks for an attribute.
-
-    Of an `AttributeError` it would tell nothing but that there is no such name.
-    """
-    import sys
-    from opcode import opmap
-
-    asks = sys._getframe(2)
-    return asks.f_code.co_code[asks.f_lasti] == opmap["IMPORT_FROM"]
+        if name in ("auto", "exceptions", "handlers", "propagation", "testing"):
+            message = f"{name!r} until it is imported: import {__name__}.{name}"
+            raise AttributeError(f"module {__name__!r} has no attribute {message}")
+        raise no_name(__name__, name, sys._getframe(1))

@@ -300,8 +300,9 @@ def complain(
         if logger is None:
             print(text, file=sys.stderr)  # noqa: T201 - the one place that is left
         else:
-            if frames is not None:
-                logger = logger.patch(partial(place, _source_of(frames)))
+            source = _caller() if frames is None else _source_of(frames)
+            if source is not None:
+                logger = logger.patch(partial(place, source))
             logger.opt(depth=2).error("{}", text)
     except BaseException as failure:  # a log sink that fails must not hurt a call
         if is_callers(failure):
@@ -391,9 +392,22 @@ def _frames_of_others(exc: BaseException) -> "TracebackType | None":
 
 
 def _source_of(frames: "TracebackType") -> Source:
-    frame = frames.tb_frame
+    return _place_of(frames.tb_frame, frames.tb_lineno)
+
+
+def _place_of(frame: "FrameType", line: int) -> Source:
     code = frame.f_code
-    return Source(_module_of(frame), code.co_name, frames.tb_lineno, code.co_filename)
+    return Source(_module_of(frame), code.co_name, line, code.co_filename)
+
+
+def _caller() -> Source | None:
+    """
+    Give the nearest line that is not ours; None where Python itself has called us.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _module_of(frame).startswith("instrument."):
+        frame = frame.f_back
+    return None if frame is None else _place_of(frame, frame.f_lineno)
 
 
 def _written(

@@ -4,9 +4,15 @@ What is said of a wrong handler, or of a name that is nearly that of an event.
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib import import_module
+from opcode import opmap
 
 from instrument import _report
 from instrument._text import safe_repr
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
 
 _OFTEN_MEANT = {
     "on_agent_end": "on_chain_end",
@@ -30,6 +36,40 @@ OPTIONS = (
 
 _CLOSE = 0.85
 """How near a method's name is to an event's to be taken for a slip."""
+
+
+_HOMES = ("", ".handlers", ".testing", ".propagation", ".exceptions")
+_ALIKE = 0.75
+"""How near a name that ends as most do is to another to be taken for a slip."""
+
+
+def no_name(module: str, name: str, asks: "FrameType") -> Exception:
+    """
+    Give what to raise where one of our modules has no *name*, with the cure.
+
+    Args:
+        asks: Who wants it: ``from module import name`` would tell nothing of an
+            `AttributeError` but that there is no such name.
+    """
+    message = f"module {module!r} has no attribute {name!r}{_where(module, name)}"
+    if asks.f_code.co_code[asks.f_lasti] == opmap["IMPORT_FROM"]:
+        return ImportError(message)
+    return AttributeError(message, name=name, obj=None)  # Python guesses of an obj
+
+
+def _where(module: str, name: str) -> str:
+    """
+    Tell where to find what is not in *module*.
+    """
+    if name.startswith("_"):
+        return ""
+    for home in _HOMES:
+        other = f"instrument{home}"
+        if name in import_module(other).__all__:
+            return f". Here it is: from {other} import {name}"
+    names = import_module(module).__all__
+    near = get_close_matches(name, names, n=1, cutoff=_ALIKE)
+    return f". Did you mean {near[0]!r}?" if near else f". It has {', '.join(names)}"
 
 
 def report(cls: type, methods: "Iterable[str]", events: "Iterable[str]") -> None:

@@ -284,7 +284,10 @@ def queue(
         lane.wait_from_thread(done)
     if done.done():
         return done.exception()
-    exc = RuntimeError("an async handler cannot stop sync code on a loop's thread")
+    exc = RuntimeError(
+        "an async handler cannot stop sync code on a loop's thread: make its method"
+        " sync, or what it is to stop async"
+    )
     _report.failed(listener.handler, f"{event} (raise_error)", exc, run=run)
     return None
 

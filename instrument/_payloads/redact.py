@@ -88,6 +88,8 @@ def as_redactor(given: object) -> "Redactor":
         "callbacks(redact=...) takes a function (value, path) -> value or a list of"
         f" names to mask, not {safe_repr(given)}."
     )
+    if isinstance(given, str):
+        message += f" Of one name: redact=[{safe_repr(given)}]."
     raise TypeError(message)
 
 

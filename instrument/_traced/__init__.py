@@ -93,7 +93,7 @@ class Traced:
         ) -> Block: ...
 
     def __call__(  # type: ignore[misc]  # a name is given by its place, or by keyword
-        self, target: "Any" = None, /, **keywords: "Any"
+        self, target: "Any" = None, /, *more: "Any", **keywords: "Any"
     ) -> "Any":
         """
         Decorate, or make a decorator and context manager.
@@ -117,6 +117,12 @@ class Traced:
         Raises:
             TypeError: For a wrong argument; names it and the cure.
         """
+        if more:
+            message = (
+                "traced takes one thing by its place, a function or a name; the rest by"
+                f" keyword: traced('search', kind='tool'), not {safe_repr(more[0])}."
+            )
+            raise TypeError(message)
         if issubclass(type(target), str):
             target = str.__str__(target)  # of an enum its value
         elif callable(target) or isinstance(

@@ -70,8 +70,11 @@ if not TYPE_CHECKING:  # or a type checker would take any name for one of ours
             from importlib import import_module
 
             return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
+        import sys
+
+        from instrument._audience.slips import no_name
+
+        raise no_name(__name__, name, sys._getframe(1))
 
 
 def __dir__() -> list[str]:

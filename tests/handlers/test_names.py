@@ -22,3 +22,20 @@ def test_unknown_name() -> None:
     """
     with pytest.raises(AttributeError, match="has no attribute 'Missing'"):
         instrument.handlers.Missing  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "name, cure",
+    [
+        ("Recorder", r"Here it is: from instrument\.testing import Recorder$"),
+        ("callbacks", r"Here it is: from instrument import callbacks$"),
+        ("StdOutHandler", r"Did you mean 'StdOutCallbackHandler'\?$"),
+        ("ConsoleHandler", r"It has BudgetHandler, .*StdOutCallbackHandler, .*$"),
+    ],
+)
+def test_import_of_what_is_not_here(name: str, cure: str) -> None:
+    """
+    An import that guesses wrong is told where it is, what is meant, or what there is.
+    """
+    with pytest.raises(ImportError, match=cure):
+        exec(f"from instrument.handlers import {name}")

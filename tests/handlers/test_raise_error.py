@@ -212,6 +212,7 @@ async def test_async_handler_cannot_stop_sync_code_on_a_loop(
     said = [line for line in reports if "cannot stop sync code" in line]
     assert len(said) == 1
     assert "AsyncStopper" in said[0]
+    assert "make its method sync, or what it is to stop async" in said[0]
 
 
 @pytest.mark.rule(13, "sync")

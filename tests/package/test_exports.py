@@ -160,7 +160,7 @@ def test_version_where_nothing_is_installed(monkeypatch: pytest.MonkeyPatch) -> 
         ("Recorder", "from instrument.testing import Recorder"),
         ("ContextThreadPoolExecutor", "from instrument.propagation import Context"),
         ("trace", "Did you mean 'traced'?"),
-        ("zzz", "no attribute 'zzz'$"),
+        ("zzz", "no attribute 'zzz'. It has AsyncCallbackHandler, Base.*, wrap$"),
         ("_zzz", "no attribute '_zzz'$"),
     ],
 )

@@ -2,8 +2,10 @@
 Reports of handlers that fail say of which run and request it is, wherever they work.
 """
 
+from _thread import start_new_thread
 from collections.abc import Callable, Iterator
 from functools import partial
+from queue import Queue
 from typing import Any
 
 import anyio
@@ -11,6 +13,7 @@ import pytest
 from loguru import logger
 
 from instrument import callbacks, current_run, traced
+from instrument._report import complain
 from instrument.handlers import background, filtered
 
 HANDLER = "on_tool_start"
@@ -182,3 +185,28 @@ def test_block_around_requests(told: list[Any]) -> None:
 
     (line,) = lines_of(told)
     assert line == "Failing failed at flush: OSError: full; the call goes on without it"
+
+
+def test_source_of_what_was_not_raised(told: list[Any]) -> None:
+    """
+    A report of no exception is from the application's line that has led to it.
+    """
+    with callbacks(print), traced("answer") as run:
+        run.record_usage(prompt_tokens=3)
+
+    (record,) = told
+    assert record["name"] == __name__
+    assert record["function"] == "test_source_of_what_was_not_raised"
+
+
+def test_source_of_what_nobody_led_to() -> None:
+    """
+    Where Python itself has called, as at exit, it is from here.
+    """
+    heard: Queue[str] = Queue()
+    sink = logger.add(lambda text: heard.put(str(text)), format="{name} {message}")
+
+    start_new_thread(complain, ("told by no one", None))
+
+    assert heard.get(timeout=10).endswith(" told by no one\n")
+    logger.remove(sink)

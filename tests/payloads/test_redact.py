@@ -268,8 +268,12 @@ def test_redact_that_is_none(redact: Any) -> None:
     """
     What is neither a function nor a list of names is refused, with the cure.
     """
-    with pytest.raises(TypeError, match=r"function \(value, path\) -> value or a list"):
+    with pytest.raises(
+        TypeError, match=r"function \(value, path\) -> value or a list"
+    ) as refused:
         callbacks(Recorder(), redact=redact)
+
+    assert str(refused.value).endswith("redact=['password'].") == (redact == "password")
 
 
 def test_retry_state(everything: Any) -> None:

@@ -489,6 +489,14 @@ def test_wrong_targets() -> None:
         anything(property(lambda self: None))
 
 
+def test_kind_by_its_place() -> None:
+    """
+    A second argument by its place is refused, and how it is written told.
+    """
+    with pytest.raises(TypeError, match=r"traced\('search', kind='tool'\), not 'llm'"):
+        traced("answer", "llm")  # type: ignore[call-overload]
+
+
 def test_inputs_of_a_decorator() -> None:
     """
     A value given as ``inputs=`` to a decorator is refused; it belongs to a block.
