@@ -194,7 +194,7 @@ class OTLPHandler(RunHandler):
             told.happens(name, data)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__.lstrip('_')} to {self._sender.target.shown}>"
+        return f"<OTLPHandler to {self._sender.target.shown}>"
 
     def __deepcopy__(self, memo: object) -> "Self":
         return self

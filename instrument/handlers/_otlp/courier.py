@@ -54,6 +54,20 @@ class Courier:
         self._settled = Condition()
         self._failed = 0
 
+    def take(self, body: bytes, count: int) -> int:
+        """
+        Keep a batch of *count* spans, to be sent.
+
+        Returns:
+            How many older ones had to go for it.
+
+        Raises:
+            OSError: If it could not be kept.
+        """
+        lost = self._spool.add(body, count)
+        self.wake()
+        return lost
+
     def wake(self) -> None:
         """
         Have it look into the spool.
@@ -102,11 +116,13 @@ class Courier:
                 if not self._pause(self._failed, None):
                     return
                 continue
-            if not self._woken.wait(_IDLE_S):
-                with self._lock:
-                    if not self._woken.is_set():
-                        self._thread = None
-                        return
+            if not self._woken.wait(_IDLE_S) and self._has_ended():
+                return
+
+    def _has_ended(self) -> bool:
+        with self._lock:  # who wakes it now starts another
+            self._thread = self._thread if self._woken.is_set() else None
+            return self._thread is None
 
     def _send_one(self) -> bool:
         """

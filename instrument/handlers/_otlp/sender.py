@@ -75,14 +75,13 @@ class Sender:
         self._metrics_post = Post(target.metrics()) if has_metrics else None
         self._lock = fork_lock()
         self._courier: Courier | None = None
-        self._spool: Spool | None = None
         self._renew()
         if spool is not None:
-            self._spool = Spool(spool, target.key)
+            kept = Spool(spool, target.key)
             self._courier = Courier(
-                self._spool, self._attempt, self._lose, self._pause, _be_quiet
+                kept, self._attempt, self._lose, self._pause, _be_quiet
             )
-            if not self._spool.is_empty(of_all=True):
+            if not kept.is_empty(of_all=True):
                 self._courier.wake()
         self._at_exit = _AtExit(self)
         flush_at_exit(self._at_exit)
@@ -106,6 +105,7 @@ class Sender:
             size = told.size
         with self._lock:
             self._held += size
+            self._waiting += 1
         self._items.put(told)
         if self._thread is None:
             self._start()
@@ -139,9 +139,10 @@ class Sender:
         for sender in [*_all]:
             sender._hurry.set()
         is_done = self.drain(_exit_left_s(), is_leaving=True)
-        left = self._waiting() if not is_done else 0
-        if left:
-            self._complain(f"lost {left} spans that were not sent in time at exit")
+        if not is_done and self._waiting:
+            self._complain(
+                f"lost {self._waiting} spans that were not sent in time at exit"
+            )
 
     def _drain_queue(self, until: float) -> bool:
         is_at_work = self._thread is not None
@@ -168,7 +169,7 @@ class Sender:
         self._thread: Thread | None = None
         self._hurry, self._stopping = Event(), Event()
         self._until = None
-        self._held = self._draining = self._in_hand = 0
+        self._held = self._draining = self._waiting = 0
         self._metrics = None if self._metrics_post is None else Metrics()
         self._metrics_due = monotonic() + _METRICS_S
         if self._courier is not None:
@@ -212,7 +213,7 @@ class Sender:
             self._send_metrics()
             return False
         if type(first) is not Event and not self._draining:
-            self._hurry.wait(_DELAY_S if self._spool is None else _SPOOLED_S)
+            self._hurry.wait(_DELAY_S if self._courier is None else _SPOOLED_S)
             self._hurry.clear()
         batch, done = self._gathered(first)
         try:
@@ -220,10 +221,10 @@ class Sender:
                 self._send(batch)
             self._send_metrics(is_due=done is not None)
         finally:
-            self._in_hand = 0
+            with self._lock:
+                self._waiting -= len(batch)
+                self._draining -= done is not None
             if done is not None:
-                with self._lock:
-                    self._draining -= 1
                 done.set()
         return True
 
@@ -237,7 +238,6 @@ class Sender:
             while type(item) is not Event:
                 batch.append(item)  # type: ignore[arg-type]
                 chars += item.size  # type: ignore[union-attr]
-                self._in_hand = len(batch)
                 if len(batch) >= BATCH or chars > _BATCH_CHARS:
                     break
                 item = self._items.get_nowait()
@@ -257,27 +257,25 @@ class Sender:
                 _report.failed_apart(self, "write", exc)
         body = wire.request(self._resource, _version(), encoded)
         count = len(encoded)
-        if self._spool is not None and self._courier is not None:
+        if self._courier is not None:
             try:
-                lost = self._spool.add(body, count)
+                lost = self._courier.take(body, count)
             except OSError as exc:
                 _report.failed_apart(self, "spool", exc)
             else:
                 if lost:
                     self._lose(lost, "the spool is full")
-                self._courier.wake()
                 return
         self._deliver(body, count)
 
     def _deliver(self, body: bytes, count: int) -> None:
-        for tried in range(1, _TRIES + 1):
-            refusal = self._attempt(body, count)
-            if refusal is None:
-                return
+        tried = 1
+        while (refusal := self._attempt(body, count)) is not None:
             is_last = tried == _TRIES or not refusal.is_passing
             if is_last or not self._pause(tried, refusal.after_s):
-                break
-        self._lose(count, str(refusal))
+                self._lose(count, str(refusal))
+                return
+            tried += 1
 
     def _attempt(self, body: bytes, count: int) -> Refusal | None:
         left = self.target.timeout_s
@@ -298,7 +296,7 @@ class Sender:
     def _trouble(self, refusal: Refusal) -> str:
         if self.failures > 1:
             return f"could not send {self.failures:,} times, last as {refusal}"
-        kept = "they wait in the spool" if self._spool else "`dropped` counts them"
+        kept = "they wait in the spool" if self._courier else "`dropped` counts them"
         return (
             f"cannot send: {refusal}. The calls go on; of spans that are not taken,"
             f" {kept}"
@@ -335,9 +333,6 @@ class Sender:
 
     def _has_metrics(self) -> bool:
         return self._metrics is not None and self._metrics.is_news
-
-    def _waiting(self) -> int:
-        return self._items.qsize() - self._draining + self._in_hand
 
     def _lose(self, count: int, why: str) -> None:
         with self._lock:

@@ -6,6 +6,7 @@ Values of headers are secrets: nothing here shows one.
 
 import os
 import re
+from base64 import b64encode
 from urllib.parse import unquote, urlsplit
 
 from instrument._text import safe_repr, type_of
@@ -20,6 +21,8 @@ TRACES, METRICS = "/v1/traces", "/v1/metrics"
 DEFAULT = "http://localhost:4318"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_LONG = 8
+_SCHEMES = ("basic", "bearer", "token")
 _FROM_MS = 1_000
 """From here on a timeout is the specification's, in milliseconds; below, in seconds as
 OpenTelemetry's own exporter for Python takes it."""
@@ -38,8 +41,9 @@ class Target:
     def __init__(
         self, endpoint: object, headers: object = None, timeout_s: object = 10.0
     ) -> None:
-        self.url = checked_endpoint(endpoint)
-        self.headers = checked_headers(headers)
+        url, user = _parted(checked_endpoint(endpoint))
+        self.url = url
+        self.headers = user | checked_headers(headers)
         self.timeout_s = checked_seconds("OTLPHandler(timeout_s=...)", timeout_s)
         self.shown = _shown(self.url)
 
@@ -72,9 +76,17 @@ class Target:
         """
         Give *text*, which a receiver may have written, without the values of headers.
         """
-        for value in self.headers.values():
-            if value:
-                text = text.replace(value, "[redacted]")
+        known = {
+            piece
+            for value in self.headers.values()
+            for piece in (value, *value.split())
+            if piece and piece.lower() not in _SCHEMES
+        }
+        for piece in sorted(known, key=len, reverse=True):
+            found = re.escape(piece)
+            if len(piece) < _LONG:  # it may stand in other words by chance
+                found = rf"(?<!\w){found}(?!\w)"
+            text = re.sub(found, "[redacted]", text)
         return text
 
 
@@ -104,6 +116,18 @@ def checked_endpoint(endpoint: object) -> str:
     if parts.path in ("", "/"):
         parts = parts._replace(path=TRACES)
     return parts._replace(fragment="").geturl()
+
+
+def _parted(url: str) -> "tuple[str, dict[str, str]]":
+    """
+    Part a URL from the user and password in it, which are sent as a header.
+    """
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, {}
+    basic = b64encode(unquote(user).encode()).decode()
+    return parts._replace(netloc=host).geturl(), {"authorization": f"Basic {basic}"}
 
 
 def checked_headers(headers: object) -> "dict[str, str]":

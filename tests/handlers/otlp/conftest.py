@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,6 +25,10 @@ def receiver() -> "Iterator[Receiver]":
     made: Receiver = import_module("otlp_receiver").Receiver()
     yield made
     made.close()
+    sender: Any = import_module("instrument.handlers._otlp.sender")
+    for each in [*sender._all]:  # none goes on to try in the next test
+        each._until = 0.0
+        each._stopping.set()
 
 
 @pytest.fixture(autouse=True)

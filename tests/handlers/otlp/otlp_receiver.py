@@ -7,6 +7,7 @@ import gzip
 import json
 import threading
 from collections.abc import Callable
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -29,8 +30,10 @@ def taken(request: Any) -> None:
 
 def answered(request: Any, code: int, body: bytes = b"", **headers: str) -> None:
     """
-    Answer with a code, a body, and headers.
+    Answer with a code, a body, and headers; with 200 it has taken what was sent.
     """
+    if code == 200:
+        request.take()
     request.send_response(code)
     for name, value in headers.items():
         request.send_header(name.replace("_", "-"), value)
@@ -46,7 +49,7 @@ class Receiver:
     Attributes:
         answer: What it does with each request whose body was read.
         requests: Path and headers of all, in order.
-        spans: What was sent in those that it has answered with 200.
+        spans: What was sent in those that it has taken.
     """
 
     def __init__(self) -> None:
@@ -62,7 +65,8 @@ class Receiver:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        serve = partial(self._server.serve_forever, 0.01)
+        threading.Thread(target=serve, daemon=True).start()
 
     def close(self) -> None:
         """
@@ -83,26 +87,20 @@ class Receiver:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
+            take: Callable[[], None]
+            released = receiver.released
+
             def log_message(self, *args: object) -> None: ...
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                code = [0]
-                send = self.send_response
-
-                def noting(status: int, message: str | None = None) -> None:
-                    code[0] = status
-                    send(status, message)
-
-                self.send_response = noting  # type: ignore[assignment]
                 headers = {name.lower(): it for name, it in self.headers.items()}
                 with receiver._changed:
                     receiver.requests.append((self.path, headers))
                     receiver.bodies.append(body)
                     receiver._changed.notify_all()
+                self.take = partial(receiver._take, self.path, headers, body)
                 receiver.answer(self)
-                if code[0] == 200:
-                    receiver._take(self.path, headers, body)
 
         return Handler
 

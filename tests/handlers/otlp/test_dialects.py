@@ -154,6 +154,15 @@ def complete(prompt: str) -> Any:
     current_run().record_usage(cost_usd=0.5, cache_write_tokens=4)
 
 
+@traced.chat_model
+def breaks(messages: list[str]) -> Any:
+    """
+    Fail in the midst of an answer.
+    """
+    yield "Par"
+    raise ConnectionError("reset")
+
+
 @traced(kind="reranker")
 def rank(items: list[str]) -> list[str]:
     """
@@ -183,6 +192,8 @@ def agent(question: str) -> str:
     chat(ASKED)
     next(pieces := complete("Is it?"))
     pieces.close()
+    with pytest.raises(ConnectionError):
+        list(breaks(["Hello"]))
     rank(["a", "b"])
     run_errand()
     return "Paris"
@@ -262,7 +273,7 @@ def test_no_payload(dialect: str) -> None:
     spans = [shown(told, dialect) for told in told_of_all(0)]
 
     text = json.dumps(spans)
-    words = ("capital", "Paris", "Rome", "search?", "Be short", "Yes", "on the way")
+    words = ("capital", "Paris", "Rome", "search?", "Be short", "Yes", "Hello", "way")
     assert [word for word in words if word in text] == []
     for word in ("gpt-4o-2024-08-06", "1000", "0.2", "LookupError", "s1", "t1"):
         assert word in text
@@ -393,6 +404,21 @@ def test_most_events() -> None:
 
     assert len(told[0].events) == 128
     assert told[0].lost_events == 2
+
+
+def test_nothing_beside() -> None:
+    """
+    Where there is neither metadata nor tags, none are told.
+    """
+    kept = Kept()
+    with callbacks(kept):
+        rank(["a"])
+
+    (told,) = kept.told.values()
+    assert set(attributes_of(told, "gen_ai")) == {
+        "instrument.kind",
+        "instrument.run_id",
+    }
 
 
 def test_unheard_parent() -> None:
