@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from instrument._callables.body import Body
 
 
-def steps(
-    inner: "Generator[Any, Any, Any]", body: "Body", *, is_begun: bool
-) -> "Generator[Any, Any, Any]":
+def steps(inner: "Any", body: "Body", *, is_begun: bool) -> "Generator[Any, Any, Any]":
     """
     Be *inner*, with `send`, `throw`, `close` and return value.
 
@@ -29,7 +27,7 @@ def steps(
         is_begun: True where *inner* has been stepped: it waits, as *inner* does, to be
             stepped on, after a first step that gives None.
     """
-    resume, send, value = inner.send, inner.send, None
+    resume, value = inner.send, None
     if is_begun:
         try:
             value = yield
@@ -37,7 +35,7 @@ def steps(
             resume, value = inner.throw, less_one(exc)
     outside = get_state()
     try:
-        _start(inner, body)
+        inner, resume, send = _start(inner, body, resume)
         frame, tell = body.frame, body.tell()
         while True:
             try:
@@ -68,9 +66,11 @@ def steps(
         raise
 
 
-def _start(inner: "Generator[Any, Any, Any]", body: "Body") -> None:
+def _start(
+    inner: "Generator[Any, Any, Any]", body: "Body", resume: "Any"
+) -> "tuple[Any, Any, Any]":
     """
-    Enter the body's state.
+    Enter the body's state; give what is stepped, how first, and how then.
     """
     body.is_stepped = True
     body.enter()
@@ -80,6 +80,11 @@ def _start(inner: "Generator[Any, Any, Any]", body: "Body") -> None:
         inner.close()
         raise
     body.opened()
+    if body.frame._around is None:
+        return inner, resume, inner.send
+    stepped = Stepped(inner, body.frame._around)
+    is_sent = resume == inner.send
+    return stepped, stepped.send if is_sent else stepped.throw, stepped.send
 
 
 def _returned(body: "Body", outside: object, thrown: object, value: "Any") -> "Any":
