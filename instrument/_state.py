@@ -43,6 +43,7 @@ class Frame:
         _owner: The ``callbacks`` or ``traced`` object that opened it.
         _entered_from: From where that was entered.
         _stands_on: The run that it is a view of: it goes with that.
+        _around: What a handler puts around its body, entered and left at each step.
         _is_gone: True once it was left from another Context than its own: it is
             skipped by whoever finds it on top.
     """
@@ -55,6 +56,7 @@ class Frame:
     _is_gone = False
     _is_run = False
     _stands_on: "Frame | None" = None
+    _around: "Any" = None
 
     if TYPE_CHECKING:
         run: Any

@@ -2,6 +2,7 @@
 What goes with a driven body: when it starts, yields, returns or fails.
 """
 
+from functools import partial
 from types import CoroutineType
 
 from instrument._state import Frame, get_state, set_state
@@ -9,7 +10,7 @@ from instrument._text import traceback_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Generator
     from typing import Any
 
 
@@ -131,6 +132,33 @@ class Body:
         self.state = get_state()
         set_state(outside)
         self.frame._outer = None
+
+
+class Stepped:
+    """
+    A generator with something around each of its steps.
+
+    Args:
+        around: Is entered and left.
+    """
+
+    __slots__ = ("close", "send", "throw")
+
+    def __init__(self, inner: "Generator[Any, Any, Any]", around: "Any") -> None:
+        self.send = partial(_step, around, inner.send)
+        self.throw = partial(_step, around, inner.throw)
+        self.close = partial(_step, around, inner.close)
+
+
+def _step(around: "Any", act: "Callable[..., Any]", *given: object) -> "Any":
+    try:
+        around.enter()
+        return act(*given)
+    except BaseException as exc:
+        less_one(exc)
+        raise
+    finally:
+        around.leave()
 
 
 def less_one(exc: BaseException) -> BaseException:

@@ -8,7 +8,7 @@ application's variables, the task and the thread are as if nothing were there.
 
 from contextlib import suppress
 
-from instrument._callables.body import less_one
+from instrument._callables.body import Stepped, less_one
 from instrument._state import get_state, set_state
 
 TYPE_CHECKING = False
@@ -37,6 +37,9 @@ def steps(inner: "Any", body: "Body", *, is_begun: bool) -> "Generator[Any, Any,
     try:
         inner, resume, send = _start(inner, body, resume)
         frame, tell = body.frame, body.tell()
+        if frame._around is not None:
+            inner = Stepped(inner, frame._around)  # type: ignore[assignment]
+            resume, send = inner.send if resume == send else inner.throw, inner.send
         while True:
             try:
                 item = resume(value)

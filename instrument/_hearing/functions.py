@@ -147,9 +147,11 @@ class GeneratorCall(HeardCall):
     def __init__(self, run: "Run", keywords: "Keywords") -> None:
         self._stream = Stream(run, keywords, starts=True)
         self._stream.is_stepped = self._is_inside = True
-        self._outside = self._stream.enter()
+        outside = self._stream.enter()
         let(self._stream.start)
+        self._stream.leave(outside)
         self._stream.opened()
+        self._outside = self._stream.enter()
         self._tell = self._stream.tell()
 
     def suspended(self, item: object) -> None:

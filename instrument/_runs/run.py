@@ -347,6 +347,13 @@ class Run(Frame):
         return self._entry[-1] if type(self._entry) is tuple else None
 
     @property
+    def _is_in_hand(self) -> bool:
+        """
+        Whether it is current in its body; one that a framework tells of is not.
+        """
+        return self._entry is None or type(self._entry) is tuple
+
+    @property
     def _entered_from(self) -> "tuple[Any, ...]":  # type: ignore[override]
         return self._entry[1:-1]  # type: ignore[no-any-return]
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from instrument.handlers._filtered import filtered
     from instrument.handlers._monitor import MonitorHandler
     from instrument.handlers._otlp import OTLPHandler
+    from instrument.handlers._opentelemetry import OpenTelemetryHandler
     from instrument.handlers._request_logger import RequestLogger
     from instrument.handlers._stdout import StdOutCallbackHandler
     from instrument.handlers._streaming import StreamingStdOutCallbackHandler
@@ -29,6 +30,7 @@ __all__ = [
     "FileCallbackHandler",
     "MonitorHandler",
     "OTLPHandler",
+    "OpenTelemetryHandler",
     "RequestLogger",
     "StdOutCallbackHandler",
     "StreamingStdOutCallbackHandler",
@@ -47,6 +49,7 @@ _HOMES = {
     "FileCallbackHandler": "_file",
     "MonitorHandler": "_monitor",
     "OTLPHandler": "_otlp",
+    "OpenTelemetryHandler": "_opentelemetry",
     "RequestLogger": "_request_logger",
     "StdOutCallbackHandler": "_stdout",
     "StreamingStdOutCallbackHandler": "_streaming",

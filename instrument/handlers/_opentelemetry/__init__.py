@@ -1,0 +1,189 @@
+"""
+`OpenTelemetryHandler`: every run a span of the application's own provider.
+"""
+
+from weakref import WeakKeyDictionary
+
+from instrument._text import safe_repr
+from instrument.handlers._shared.checks import checked_choice, checked_size
+from instrument.handlers._shared.spans.dialects import (
+    DIALECTS,
+    attributes_of,
+    events_of,
+    is_client,
+    name_of,
+)
+from instrument.handlers._shared.spans.happening import Happening
+from instrument.handlers._shared.spans.told import LIMIT, Told
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span, TracerProvider
+
+    from instrument._runs.run import Run
+    from instrument.handlers._opentelemetry.current import Current, Place
+
+SCOPE = "instrument"
+"""The name of what our spans come from."""
+
+
+class OpenTelemetryHandler(Happening):
+    """
+    Make every run a span of the application's own provider of OpenTelemetry.
+
+    A run's span is current while its body runs: spans of HTTP clients and databases nest
+    below it, and it nests below the server's. Runs that a framework tells of, and streams
+    of providers between their steps, have parents and are not current. The provider is
+    never set or changed, and its sampler, processors and exporters do what they do.
+
+    Args:
+        tracer_provider: Whose spans they are; None for the process's own, also one that
+            is set later.
+        dialect: In whose words: ``gen_ai`` (OpenTelemetry's conventions 1.41),
+            ``openinference`` (Phoenix), or ``both``.
+        payload: How many characters a field of what went in and came out has at most;
+            True for 32,000; False for none of it.
+
+    Raises:
+        ImportError: If opentelemetry-api is not installed.
+        TypeError, ValueError: For what cannot be; names the value and the cure.
+    """
+
+    _around = True
+
+    def __init__(
+        self,
+        tracer_provider: "TracerProvider | None" = None,
+        *,
+        dialect: str = "both",
+        payload: bool | int = True,
+    ) -> None:
+        try:
+            from opentelemetry import trace
+        except ImportError:
+            message = (
+                "OpenTelemetryHandler needs opentelemetry-api: pip install"
+                " 'instrument-callbacks[otel]'"
+            )
+            raise ImportError(message) from None
+        is_none = not isinstance(tracer_provider, (trace.TracerProvider, type(None)))
+        if is_none:
+            message = (
+                "OpenTelemetryHandler(tracer_provider=...) is a TracerProvider, or None"
+                f" for the process's own, not {safe_repr(tracer_provider)}."
+            )
+            raise TypeError(message)
+        self._dialect = checked_choice(
+            "OpenTelemetryHandler(dialect=...)", dialect, *DIALECTS
+        )
+        self._limit = _checked_payload(payload)
+        self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
+        self._spans: WeakKeyDictionary[Run, _Known] = WeakKeyDictionary()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __deepcopy__(self, memo: object) -> "Self":
+        return self
+
+    def run_started(self, run: "Run") -> None:
+        from opentelemetry.context import get_current
+        from opentelemetry.trace import SpanKind
+
+        from instrument.handlers._opentelemetry.current import Current
+
+        above = run._parent
+        known = None if above is None else self._spans.get(above)
+        told = Told(run, self._limit, None if known is None else above)
+        here = get_current() if run._around is None else run._around.outside
+        span = self._tracer.start_span(
+            name_of(told, self._dialect),
+            _parent_context(run, known, here),
+            SpanKind.CLIENT if is_client(told) else SpanKind.INTERNAL,
+            attributes_of(told, self._dialect),
+            start_time=told.started_ns,
+        )
+        self._spans[run] = made = _Known(span, told)
+        if run._around is None and run._is_in_hand:
+            run._around = around = Current(span, here)
+            made.around, made.place = around, around.place
+            around.enter()
+
+    def run_ended(self, run: "Run") -> None:
+        known = self._spans.get(run)
+        if known is None or known.told is None:
+            return
+        told, known.told = known.told, None  # it stays known: others may begin below it
+        if known.around is not None:
+            known.around.end()
+            known.around = None
+        told.ends(run)
+        try:
+            if known.span.is_recording():
+                _write(known.span, told, self._dialect)
+        finally:
+            known.span.end(told.ended_ns)
+
+    def happens(self, run: "Run", name: str, data: "dict[Any, Any]") -> None:
+        known = self._spans.get(run)
+        if known is not None and known.told is not None:
+            known.told.happens(name, data)
+
+
+class _Known:
+    """
+    What is known of a run that was told.
+    """
+
+    __slots__ = ("around", "place", "span", "told")
+
+    def __init__(self, span: "Span", told: Told) -> None:
+        self.span = span
+        self.told: Told | None = told
+        self.around: Current | None = None
+        self.place: Place | None = None
+
+
+def _parent_context(run: "Run", known: _Known | None, here: "Context") -> "Context":
+    """
+    Give the context in which the span of *run* is to start.
+
+    Args:
+        known: The run above it.
+        here: The context of now: where it lies in the body of the run above, there may
+            be a span of the application's in between.
+    """
+    from opentelemetry.trace import get_current_span, set_span_in_context
+
+    from instrument.handlers._opentelemetry.current import lies_in, remote
+
+    if known is not None:
+        is_within = known.place is not None and lies_in(here, known.place)
+        return here if is_within else set_span_in_context(known.span, here)
+    came = run._audience.incoming
+    if came is None or get_current_span(here).get_span_context().is_valid:
+        return here
+    return remote(came, here)
+
+
+def _write(span: "Span", told: Told, dialect: str) -> None:
+    from opentelemetry.trace import StatusCode
+
+    name = name_of(told, dialect)
+    span.update_name(name)
+    span.set_attributes(attributes_of(told, dialect))
+    for event, time_ns, attributes in events_of(told):
+        span.add_event(event, attributes, time_ns)
+    if told.failure is not None:
+        span.set_status(StatusCode.ERROR, told.failure.message)
+    elif told.status == "ok":
+        span.set_status(StatusCode.OK)
+
+
+def _checked_payload(payload: object) -> int:
+    if isinstance(payload, bool):
+        return LIMIT if payload else 0
+    return checked_size("OpenTelemetryHandler(payload=...)", payload)
