@@ -38,7 +38,7 @@ def steps(inner: "Any", body: "Body", *, is_begun: bool) -> "Generator[Any, Any,
         inner, resume, send = _start(inner, body, resume)
         frame, tell = body.frame, body.tell()
         if frame._around is not None:
-            inner = Stepped(inner, frame._around)  # type: ignore[assignment]
+            inner = Stepped(inner, frame._around)
             resume, send = inner.send if resume == send else inner.throw, inner.send
         while True:
             try:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from instrument.handlers._file import FileCallbackHandler
     from instrument.handlers._filtered import filtered
     from instrument.handlers._monitor import MonitorHandler
-    from instrument.handlers._otlp import OTLPHandler
     from instrument.handlers._opentelemetry import OpenTelemetryHandler
+    from instrument.handlers._otlp import OTLPHandler
     from instrument.handlers._request_logger import RequestLogger
     from instrument.handlers._stdout import StdOutCallbackHandler
     from instrument.handlers._streaming import StreamingStdOutCallbackHandler
