@@ -37,9 +37,6 @@ def steps(inner: "Any", body: "Body", *, is_begun: bool) -> "Generator[Any, Any,
     try:
         inner, resume, send = _start(inner, body, resume)
         frame, tell = body.frame, body.tell()
-        if frame._around is not None:
-            inner = Stepped(inner, frame._around)
-            resume, send = inner.send if resume == send else inner.throw, inner.send
         while True:
             try:
                 item = resume(value)
