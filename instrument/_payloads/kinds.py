@@ -79,7 +79,9 @@ class Kind:
         """
         Give the start event's ``data``.
         """
-        return {"inputs": run.inputs}
+        if run._call is not None:
+            run._take()
+        return {"inputs": run._inputs}
 
     if TYPE_CHECKING:  # asked of models only; of all others it is the outputs
 
@@ -91,7 +93,7 @@ class Kind:
         """
         Give what the end event's ``data`` says of the outputs.
         """
-        return {"outputs": run.outputs}
+        return {"outputs": run._outputs}
 
     def failed(self, run: "Run") -> "dict[str, Any]":
         """

@@ -7,7 +7,7 @@ from contextlib import suppress
 from gc import get_referents
 from types import BuiltinFunctionType, MemberDescriptorType
 
-from instrument._delivery.dispatch import Delivery, keywords
+from instrument._delivery.dispatch import Delivery, keywords, record_of
 from instrument._delivery.loops import cancellations
 from instrument._payloads.answers import LLMResult
 from instrument._payloads.redact import said_by
@@ -40,6 +40,7 @@ _dict_of: "Callable[[BaseException], dict[str, Any]]" = BaseException.__dict__[
 _set_args: "Any" = BaseException.__dict__["args"].__set__
 _KEPT = "__instrument_kept__"
 _FRAMES, _FRAMES_OF_ONE, _KEYWORDS = 10_000, 50, 50
+_NO_USAGE = Run._usage
 _TRACES = 64
 """How many traces one exception object remembers; some are raised for ever."""
 
@@ -70,7 +71,7 @@ def returning(run: Run, outputs: object) -> Delivery | None:  # type: ignore[ret
     is_made = kind.is_model and not (kind.is_whole and run._audience.shows_all)
     value = guarded(run, kind.ended) if is_made else run._outputs
     if receivers.native:
-        return _ending(run, receivers, value)
+        return _recorded(run, receivers, value)
     count, result = 0, UNTOLD
     try:
         for method in receivers.methods:
@@ -89,6 +90,30 @@ def returning(run: Run, outputs: object) -> Delivery | None:  # type: ignore[ret
     except BaseException as exc:
         run._rest = count  # a plain store: there may be no room for a call
         return unbroken(run, _ending(run, receivers, value).broken(count, result, exc))
+
+
+def _recorded(run: Run, receivers: "Receivers", value: "Any") -> Delivery | None:  # type: ignore[return]
+    """
+    Tell what *run* returned where somebody takes records.
+    """
+    kwargs = keywords(run) if receivers.typed else {}
+    count, result, record = 0, UNTOLD, None
+    try:
+        for method, _, _, is_native in receivers.entries:
+            if is_native:
+                if record is None:
+                    record = record_of(run, run._kind.end, _end_data(run))
+                result = method(record, run=run)
+            else:
+                result = method(value, **kwargs)
+            if result is not None:
+                rest = _ending(run, receivers, value).with_record(record)
+                return rest.after(count + 1, result)
+            count, result = count + 1, UNTOLD
+    except BaseException as exc:
+        run._rest = count  # a plain store: there may be no room for a call
+        rest = _ending(run, receivers, value).with_record(record)
+        return unbroken(run, rest.broken(count, result, exc))
 
 
 def unbroken(run: Run, rest: Delivery) -> Delivery:
@@ -238,11 +263,17 @@ def _departures() -> "tuple[type[BaseException], ...]":
 
 
 def _end_data(run: Run) -> "dict[str, Any]":
-    return {
-        **run._kind.end_data(run),
-        **_measures(run),
-        "time_to_first_token_s": run.time_to_first_token_s,
-    }
+    # plain looks, of which no call's cost is a quarter of the record
+    data = run._kind.end_data(run)
+    is_known = run._answer is not None or run._usage is not _NO_USAGE
+    data["usage"] = run.usage.to_dict() if is_known else {}
+    data["status"] = run.status
+    data["duration_s"] = (run._ended_ns - run._started_ns) / 1e9  # type: ignore[operator]
+    first = run._first_token_ns
+    data["time_to_first_token_s"] = (
+        None if first is None else (first - run._started_ns) / 1e9
+    )
+    return data
 
 
 def _error_data(run: Run) -> "dict[str, Any]":

@@ -6,7 +6,8 @@ where no handler is async.
 """
 
 from instrument import _report
-from instrument._delivery.dispatch import Delivery
+from instrument._delivery.dispatch import Delivery, keywords, record_of
+from instrument._payloads.kinds import Kind
 from instrument._report import UNTOLD
 from instrument._runs.ending import afail, fail, owed
 from instrument._runs.outcome import rest_of_start, unbroken
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from instrument._runs.ending import Pending
 
 _OF_RUNS = Run.__init__.__globals__
+_OF_RECORDS = record_of.__globals__
+_OF_KINDS = Kind.__init__.__globals__
 """Those of what reads a run for a handler, before that is called."""
 
 
@@ -165,6 +168,8 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ign
         except BaseException as exc:  # as `guarded`, which is a call more
             _report.unread(kind.started, "reading a payload", exc)
             args = {"name": run.name}, None
+    if receivers.native:
+        return _recording(run, receivers, args, own)
     kwargs = {  # as `keywords`, which is a call more
         "run_id": run.id,
         "parent_run_id": run.parent_id,
@@ -174,8 +179,6 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ign
         "run": run,
         **(own or {}),
     }
-    if receivers.native:
-        return Delivery(run, kind.start, receivers, args, kind.start_data, kwargs)
     count, result = 0, UNTOLD
     try:
         for method in receivers.methods:
@@ -191,4 +194,39 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ign
             if below is None or below.tb_frame.f_globals is _OF_RUNS:
                 run._rest = count
         rest = rest_of_start(run, 0, args, kwargs)
+        return unbroken(run, rest.broken(count, result, exc))
+
+
+def _recording(  # type: ignore[return]
+    run: Run,
+    receivers: "Receivers",
+    args: "tuple[Any, ...]",
+    own: "dict[str, Any] | None",
+) -> Delivery | None:
+    """
+    Do the same where somebody takes records; who does not gets *args*, and *own*.
+    """
+    kind = run._kind
+    kwargs = keywords(run, own) if receivers.typed else {}
+    count, result, record = 0, UNTOLD, None
+    try:
+        for method, _, _, is_native in receivers.entries:
+            if is_native:
+                if record is None:
+                    record = record_of(run, kind.start, kind.start_data(run))
+                result = method(record, run=run)
+            else:
+                result = method(*args, **kwargs)
+            if result is not None:
+                rest = rest_of_start(run, 0, args, kwargs).with_record(record)
+                return rest.after(count + 1, result)
+            count, result = count + 1, UNTOLD
+    except BaseException as exc:
+        run._rest = count + 1
+        if type(exc) is RecursionError:
+            below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
+            where = None if below is None else below.tb_frame.f_globals
+            if where is None or where is _OF_RECORDS or where is _OF_KINDS:
+                run._rest = count
+        rest = rest_of_start(run, 0, args, kwargs).with_record(record)
         return unbroken(run, rest.broken(count, result, exc))

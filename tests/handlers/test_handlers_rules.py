@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from instrument import AsyncCallbackHandler, BaseCallbackHandler, callbacks, traced
+from instrument import (
+    AsyncCallbackHandler,
+    BaseCallbackHandler,
+    Event,
+    callbacks,
+    traced,
+)
 from instrument.testing import Recorder
 
 Called = Callable[..., Awaitable[Any]]
@@ -227,3 +233,46 @@ async def test_raise_error_at_error(
 
     assert isinstance(caught.value.__context__, KeyError)
     assert names(recorder) == ["on_chain_start", "on_chain_error"]
+
+
+class Takes:
+    """
+    Takes records, and answers or fails as it is told.
+    """
+
+    def __init__(self, then: str) -> None:
+        self.then = then
+        self.records: list[Event] = []
+
+    def on_event(self, event: Event) -> object:
+        self.records.append(event)
+        if self.then == "fails":
+            raise ValueError(event.event)
+        return self.served() if self.then == "is async" else None
+
+    async def served(self) -> None: ...
+
+
+@pytest.mark.rule
+@pytest.mark.parametrize("then", ["answers", "fails", "is async"])
+def test_one_record_for_all(then: str, reports: list[str]) -> None:
+    """
+    All who take records get the same one of each event, whatever one of them does with
+    it; those beside them who take arguments hear in their turn.
+    """
+    handlers = Takes("answers"), Takes(then), Takes("answers")
+    order: list[str] = []
+
+    def ended(outputs: int, name: str) -> None:
+        order.append(f"{name} {outputs} {len(handlers[1].records)}")
+
+    with callbacks(handlers[0], on_chain_end=ended), callbacks(*handlers[1:]):
+        for number in range(2):
+            traced("work")(lambda number=number: number)()
+
+    first, *others = [handler.records for handler in handlers]
+    assert [event.seq for event in first] == [1, 2, 1, 2]
+    for records in others:
+        assert all(a is b for a, b in zip(first, records, strict=True))
+    assert order == ["work 0 1", "work 1 3"]
+    assert len(reports) == (2 if then == "fails" else 0)
