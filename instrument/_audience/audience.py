@@ -68,28 +68,40 @@ class Audience:
         self.epoch = epoch
         self._receivers: dict[object, Receivers] = {}
         self.voices_of: dict[str, Voices] = {}
-        cut = [i for i, layer in enumerate(layers) if not layer.options.inherit]
-        below = layers[cut[-1] :] if cut else layers
+        below, is_drawn = layers, False
+        tags: dict[str, None] = {}
+        redactors: dict[Any, None] = {}
+        self.capture = self.plumbing = True
+        self.is_described = False
+        # one look at each: a request pays for this at its first call
+        for index, layer in enumerate(layers):
+            options = layer.options
+            if not options.inherit:
+                below = layers[index:]
+            if options.sample < 1:
+                is_drawn = True
+            if options.tags:
+                tags.update(dict.fromkeys(options.tags))
+            if options.redactors:
+                redactors.update(dict.fromkeys(options.redactors))
+            if options.metadata:
+                self.is_described = True
+            self.capture = self.capture and options.capture
+            self.plumbing = self.plumbing and options.plumbing
         self.layers = frozenset(below)
         self.incoming = incoming_of(layers) if ARRIVED else None
-        drawn, self.undecided = sampled(below, self.incoming)
-        self.listeners = tuple(_each_once(drawn, own))
+        drawn, self.undecided = below, False
+        if is_drawn:
+            drawn, self.undecided = sampled(below, self.incoming)
+        self.listeners = _each_once(drawn, own)
         self.waits = [layer for _, layer in self.listeners if layer.rank != "block"]
-        options = [layer.options for layer in layers]
-        self.tags = tuple(dict.fromkeys(tag for o in options for tag in o.tags))
-        self.redactors = tuple(dict.fromkeys(r for o in options for r in o.redactors))
-        self.capture = all(o.capture for o in options)
-        self.plumbing = all(o.plumbing for o in options)
+        self.tags, self.redactors = tuple(tags), tuple(redactors)
+        self.is_tagged = bool(tags)
         self.shows_all = self.capture and not self.redactors
         self.wants_tokens = _want_tokens(self.listeners)
         self.metadata: dict[str, Any] = {}
-        self.is_tagged = bool(self.tags)
-        for constructors in (True, False):
-            for layer in layers:
-                metadata = layer.options.metadata
-                if metadata and (layer.rank == "constructor") is constructors:
-                    self.metadata.update(metadata)
-        self.is_described = bool(self.metadata)
+        if self.is_described:
+            self.metadata = _described(layers)
 
     def joined(self, layer: "Layer") -> "Audience":
         """
@@ -165,9 +177,22 @@ class Audience:
         return made
 
 
+def _described(layers: "list[Layer]") -> "dict[str, Any]":
+    """
+    Give what constructors gave, and over it what blocks and calls gave.
+    """
+    given: dict[str, Any] = {}
+    for constructors in (True, False):
+        for layer in layers:
+            metadata = layer.options.metadata
+            if metadata and (layer.rank == "constructor") is constructors:
+                given.update(metadata)
+    return given
+
+
 def _each_once(
     layers: "list[Layer]", own: "tuple[Layer, ...]"
-) -> "list[tuple[Listener, Layer]]":
+) -> "tuple[tuple[Listener, Layer], ...]":
     """
     Give each handler once, where it was first given.
     """
@@ -180,7 +205,7 @@ def _each_once(
             # a block around the request says more than process-wide does
             if known is None or (known[1].rank, layer.rank) == ("process", "block"):
                 found[listener.key] = listener, layer
-    return list(found.values())
+    return tuple(found.values())
 
 
 class Voices:
