@@ -15,7 +15,7 @@ from instrument._text import safe_repr
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from instrument._audience.listener import Listener
@@ -43,7 +43,7 @@ class Options:
     def __init__(
         self,
         listeners: "tuple[Listener, ...]" = (),
-        tags: tuple[str, ...] = (),
+        tags: "Sequence[str]" = (),
         metadata: "Mapping[str, Any] | None" = None,
         *,
         inherit: bool = True,

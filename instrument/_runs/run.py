@@ -23,7 +23,7 @@ from instrument._text import type_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from typing import Any
     from uuid import UUID
 
@@ -69,7 +69,7 @@ class Run(Frame):
     _outputs: "Any" = None
     _rest: "Any" = None  # of its start or end, which the full stack broke off
     _is_told = False  # by the body itself, what comes out
-    _added: "tuple[str, ...]" = ()
+    _added: "Sequence[str]" = ()
     _extra: "tuple[Layer, ...]" = ()
     _metadata: "dict[str, Any] | None" = None
     _inner: "Answer | None" = None
@@ -148,7 +148,7 @@ class Run(Frame):
         Its own tags and those it inherits, outer first.
         """
         tags = self._audience.tags
-        return tuple(dict.fromkeys(tags + self._added)) if self._added else tags
+        return tuple(dict.fromkeys((*tags, *self._added))) if self._added else tags
 
     @property
     def metadata(self) -> "dict[str, Any]":
@@ -254,19 +254,22 @@ class Run(Frame):
         """
         Add tags to this run and to those it starts later.
         """
-        added = tuple([as_text(tag) for tag in tags])
-        self._added += added
+        added = [as_text(tag) for tag in tags]
+        if type(self._added) is list:
+            self._added += added
+        else:
+            self._added = [*self._added, *added]
         self._tagged = True
-        self._add(Options(tags=added))
+        self._add(added, {})
 
     def add_metadata(self, **metadata: object) -> None:
         """
         Add metadata to this run and to those it starts later.
         """
-        self._add(Options(metadata=metadata))
+        self._add([], metadata)
         redactors = self._audience.redactors
         shown = redacted(metadata, redactors, ("metadata",)) if redactors else metadata
-        self._metadata = {**self.metadata, **(shown if is_dict(shown) else {})}
+        self.metadata.update(shown if is_dict(shown) else {})
         self._described = True
 
     def record_usage(self, **counts: "int | float | None") -> None:
@@ -394,10 +397,20 @@ class Run(Frame):
 
     _take = take_inputs
 
-    def _add(self, options: Options) -> None:
+    def _add(self, tags: "list[str]", metadata: "dict[str, Any]") -> None:
+        """
+        Add them to what runs below begin with: in one layer, however often it is done.
+        """
+        extra, plan = self._extra, self._plan
+        if extra and plan.layer is extra[-1]:
+            options, extra, plan = plan.layer.options, extra[:-1], plan.outer  # type: ignore[assignment]
+            options.tags += tags  # type: ignore[operator]
+            options.metadata.update(metadata)  # type: ignore[union-attr]
+        else:
+            options = Options(tags=tags, metadata=metadata)
         layer = Layer(options, "call")
-        self._extra += (layer,)
-        self._plan = Plan(self._plan, layer)
+        self._extra = (*extra, layer)
+        self._plan = Plan(plan, layer)
 
     def _cleared(
         self, value: "Any", name: str, audience: "Audience | None" = None

@@ -407,3 +407,25 @@ def test_block_that_nobody_hears_is_inert() -> None:
 
     assert not run
     assert run.outputs is None
+
+
+def test_what_is_added_is_one_layer() -> None:
+    """
+    However often a run is told more tags and metadata, what is below looks at one layer:
+    16,000 steps of an agent that each tell where it stands take no longer than their number.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder, tags=["a"]), traced("agent") as run:
+        for step in range(50):
+            run.add_tags(f"step {step}")
+            run.add_metadata(step=step)
+            with callbacks(metadata={"block": step}):
+                traced("below")(lambda: run.add_metadata(late=step))()  # noqa: B023
+
+    below = recorder.find("below")
+    assert {len(it._audience.layers) for it in below} == {3}
+    assert below[-1].tags == run.tags == ("a", *[f"step {it}" for it in range(50)])
+    assert below[-1].metadata == {"block": 49, "step": 49, "late": 48}
+    assert below[0].metadata == {"block": 0, "step": 0}
+    assert run.metadata == {"step": 49, "late": 49}
