@@ -200,6 +200,12 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
     def __reduce__(self) -> "Any":
         return callbacks, ()  # handlers stay in their process
 
+    def __copy__(self) -> "Self":
+        return self  # it may be entered many times
+
+    def __deepcopy__(self, memo: "dict[int, Any]") -> "Self":
+        return self
+
     def __enter__(self, depth: int = 2) -> Scope:
         """
         Open a block. In a handler, and where all is disabled, it hears nothing.

@@ -103,3 +103,25 @@ def test_copy_of_local() -> None:
         traced("x", callbacks=given["callbacks"])(lambda: None)()
 
     assert handler.heard == 2
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_copied_callbacks_hear(copied: Any) -> None:
+    """
+    ``callbacks(...)`` in something that is copied stays what it is, with its handlers.
+    """
+    heard: list[str] = []
+
+    class Foreign:
+        def __init__(self) -> None:
+            self.lock = threading.Lock()
+
+        def on_chain_start(self, *args: object, name: str, **kwargs: object) -> None:
+            heard.append(name)
+
+    config = {"listen": callbacks(Foreign(), tags=["a"])}
+
+    with copied(config)["listen"]:
+        traced("x")(lambda: None)()
+
+    assert heard == ["x"]
