@@ -198,6 +198,10 @@ def owe(run: Run, exc: BaseException) -> None:
         return
     owed[run] = exc
     state = get_state()
+    for _ in range(len(owed)):  # those above had no room to go back
+        if state is run or type(state) is not Run:
+            break
+        state = state._outer
     if state is run:
         set_state(run._outer)
     run._outer = None

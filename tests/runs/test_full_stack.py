@@ -15,13 +15,10 @@ from instrument._runs.ending import owed
 from instrument._runs.opening import frameworks
 from instrument._state import get_state
 
-pytestmark = pytest.mark.skipif(
-    sys.gettrace() is not None and sys.version_info < (3, 12),
-    reason="a tracer takes room of its own there, in the midst of a line",
-)
-
 ROOM = 280
 LEVELS = range(14)
+IS_TRACED = sys.gettrace() is not None and sys.version_info < (3, 12)
+"""A tracer takes room of its own there, in the midst of a line."""
 
 
 @pytest.fixture(autouse=True)
@@ -283,7 +280,7 @@ def test_each_start_has_one_end(way: str) -> None:
         copy_context().run(heard, handlers, levels, WAYS[way])
         for handler in handlers[::2]:
             assert sorted(handler.ids("start")) == sorted(handler.ids("end"))
-            assert handler.is_in_order()
+            assert handler.is_in_order() or (IS_TRACED and way.startswith("caught"))
 
 
 @pytest.mark.rule(7, "sync")
