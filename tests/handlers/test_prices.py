@@ -2,6 +2,7 @@
 `Prices`: told, from a table, or from genai-prices; never guessed.
 """
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -230,8 +231,8 @@ print(found, file=sys.stderr)
 )
 def test_genai_prices_are_imported_late(made: str) -> None:
     """
-    The package is imported, which takes a while, where the first call of a model ends
-    that it may know; no sooner.
+    The package is imported, which takes a while, beside the first call of a model that
+    it may know; no sooner.
     """
     pytest.importorskip("genai_prices")
     pytest.importorskip("rich")
@@ -242,6 +243,48 @@ def test_genai_prices_are_imported_late(made: str) -> None:
     )
 
     assert done.stderr.splitlines()[-1] == "[False, False, False, True]"
+
+
+_BESIDE = """
+import os, sys, threading
+from instrument import callbacks, current_run, traced
+from instrument.handlers import StdOutCallbackHandler
+
+def refuse(self):
+    raise RuntimeError("can't start new thread")
+
+if "no thread" in sys.argv:
+    threading.Thread.start = refuse
+with callbacks(StdOutCallbackHandler(sys.stderr)):
+    options = {"model": "gpt-4o-mini", "provider": "openai"}
+    with traced("m", kind="chat_model", **options) as run:
+        print("instrument prices" in [it.name for it in threading.enumerate()])
+        sys.stdout.flush()
+        child = os.fork() if "fork" in sys.argv else None
+        run.record_usage(input_tokens=40, output_tokens=12)
+    if child == 0:
+        os._exit(7)
+if child:
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+@pytest.mark.parametrize("way", ["plain", "fork", "no thread"])
+def test_genai_prices_are_imported_beside_the_call(way: str) -> None:
+    """
+    That is done in a thread while the call runs, if there is one to be had; its end
+    waits for the rest of it, and so does a fork.
+    """
+    pytest.importorskip("genai_prices")
+    command = [sys.executable, "-W", "ignore", "-c", _BESIDE, way]
+
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert done.stdout == f"{way != 'no thread'}\n"
+    assert done.stderr.count("40 in, 12 out, $0.000013\n") == 1 + (way == "fork")
 
 
 def test_genai_prices_that_cannot_be_had_now(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 What a model call cost: told by its provider, or from a table of prices. Never guessed.
 """
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from math import isfinite
 from weakref import WeakKeyDictionary
 
@@ -12,6 +14,7 @@ from instrument._text import safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from threading import Thread
     from typing import Any, TypeAlias
 
     from instrument._runs.run import Run
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 _KINDS = ("input", "output", "cache_read", "cache_write")
 _UNASKED: "Any" = object()
+_LONGEST_S = 30.0
 _MOST_NAMES = 1_000
 _LONGEST_NAME = 200
 # LangChain's and LiteLLM's names of providers that genai-prices calls otherwise
@@ -67,6 +71,8 @@ class Prices:
         model = run.model
         if self.table and isinstance(model, str) and model in self.table:
             self._asked[run] = model
+        elif _is_name(model) and _is_name(run.provider):
+            _Import.begin()
 
     def knows(self, run: "Run") -> bool:
         """
@@ -119,10 +125,12 @@ class Prices:
         """
         Give what calculates a cost, or None.
 
-        Imported here, when the first call of a model with a provider has ended: that
-        takes up to a second, and most who make a handler never need it.
+        Imported when the first call of a model with a provider starts, in a thread:
+        that takes up to a second, most who make a handler never need it, and the call
+        takes as long. What is left of it is waited for here.
         """
         if self._package is _UNASKED:
+            _Import.settle()
             try:
                 from genai_prices import calc_price
             except ImportError:
@@ -151,6 +159,57 @@ class Prices:
             pass_on(exc)
             return None  # unknown, or numbers that cannot be: no price in either case
         return float(found.total_price) if found.provider.id == provider else None
+
+
+class _Import:
+    """
+    Imports genai-prices beside the first call of a model, once in a process.
+    """
+
+    thread: "Thread | None" = None
+    has_begun = False
+
+    @classmethod
+    def begin(cls) -> None:
+        """
+        Begin, unless it has begun; where no thread is to be had, who needs it imports it.
+        """
+        if cls.has_begun:
+            return
+        cls.has_begun = True
+        from threading import Thread
+
+        with suppress(RuntimeError, OSError, MemoryError):
+            thread = Thread(target=_imported, name="instrument prices", daemon=True)
+            thread.start()
+            cls.thread = thread
+
+    @classmethod
+    def settle(cls) -> None:
+        """
+        Wait until it is done; also before a fork, as a child would find it half done.
+        """
+        thread = cls.thread
+        if thread is not None:
+            with suppress(RuntimeError):  # this is that thread: it has collected a run
+                thread.join(_LONGEST_S)
+            cls.thread = None
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(before=_Import.settle)
+
+
+def _imported() -> None:
+    """
+    Import it, and have it read its table, which it does at the first look.
+    """
+    with suppress(Exception):  # who needs it meets it again
+        from genai_prices import Usage as Counts
+        from genai_prices import calc_price
+
+        counts = Counts(input_tokens=0, output_tokens=0)
+        calc_price(counts, model_ref="gpt-4o-mini", provider_id="openai")
 
 
 _shared: "list[Prices]" = []

@@ -43,6 +43,8 @@ class Teller:
             pieces = went_in(run._kind.start_data(run), self._marks)
             given = self._marks.cropped(pieces, self._payload)
         is_model = run.kind in MODELS
+        if is_model:
+            self._prices.asked(run)
         return Started(
             self._marks.name(run.kind),
             self._marks.name(shown_name(run)),
