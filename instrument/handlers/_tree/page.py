@@ -45,7 +45,7 @@ _TOOK = "position:absolute;left:0;width:7ch;text-align:right;text-indent:0"
 _ROW = "padding-left:2ch;text-indent:-2ch"
 _TOP = f"{_ROW};cursor:pointer;list-style-position:outside"
 _BELOW = "margin-left:.5ch;padding-left:3ch;border-left:1px solid rgba(128,128,128,.4)"
-_NOTHING = "nothing heard yet"
+_NOTHING = '<div style="opacity:.7">nothing heard yet</div>'
 _DEEPEST = 16
 """Levels that are indented; what is below stands as far to the right."""
 
@@ -55,7 +55,7 @@ def page(trees: "list[Tree]") -> str:
     Write trees as one piece of HTML.
     """
     parts = "".join(part for tree in trees for part in _tree(tree))
-    return f'<div style="{_BOX}">{parts or _NOTHING}</div>'
+    return f'<div style="{_BOX}">{parts}</div>' if parts else _NOTHING
 
 
 def page_of(runs: "list[Run]") -> str:
