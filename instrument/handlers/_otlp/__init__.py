@@ -166,8 +166,9 @@ class OTLPHandler(RunHandler):
         told = self._told.get(run)
         if told is not None:
             self._told[run] = None  # it stays known: others may begin below it
-            told.ends(run)
-            self._sender.put(told)
+            if self._sender.has_place():
+                told.ends(run)
+                self._sender.put(told)
 
     def on_custom_event(self, name: str, data: "Any", **kwargs: "Any") -> None:
         self._happens(

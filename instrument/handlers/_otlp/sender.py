@@ -87,16 +87,23 @@ class Sender:
         flush_at_exit(self._at_exit)
         _all.add(self)
 
+    def has_place(self) -> bool:
+        """
+        Tell whether there is place for one more; where there is none, count it as lost.
+        """
+        if self._items.qsize() < self._maxsize:
+            return True
+        self._lose(1, f"{self._maxsize:,} spans wait already")
+        return False
+
     def put(self, told: "Told") -> None:
         """
-        Queue the span of a run that has ended; drop it where there is no place.
+        Queue the span of a run that has ended.
 
-        What happened within it goes first, then what went in and came out.
+        When there is little place left, what happened within it goes first, then what
+        went in and came out.
         """
         waiting = self._items.qsize()
-        if waiting >= self._maxsize:
-            self._lose(1, f"{self._maxsize:,} spans wait already")
-            return
         if waiting > self._maxsize // 2:
             told.without_events()
         size = told.size

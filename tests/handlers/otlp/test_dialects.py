@@ -398,7 +398,7 @@ def test_most_events() -> None:
         "http://127.0.0.1:1"
     )
     told: list[Told] = []
-    handler._sender = type("Taker", (), {"put": staticmethod(told.append)})
+    handler._sender.put = told.append
     with callbacks(handler):
         talks()
 

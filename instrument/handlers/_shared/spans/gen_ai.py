@@ -96,7 +96,7 @@ class Reading:
     def __init__(self, told: "Told") -> None:
         self.told = told
         self.asked, self.answered = told.asked, told.answered
-        self.metadata = told.metadata
+        self.metadata, self.usage = told.metadata, told.usage
         params = self.asked.get("params")
         self.params = params if type(params) is dict else {}
 
@@ -187,7 +187,7 @@ def _param(*names: str, of: type[int | float] = float) -> "Callable[[Any], Any]"
 
 
 def _usage(name: str) -> "Callable[[Any], Any]":
-    return lambda read: read.told.usage.get(name)
+    return lambda read: read.usage.get(name)
 
 
 def _payload(side: str, name: str) -> "Callable[[Any], Any]":

@@ -215,12 +215,11 @@ def _plain(value: object) -> str | None:
 
 
 def _count(name: str) -> "Callable[[Reading], Any]":
-    return lambda read: read.told.usage.get(name)
+    return lambda read: read.usage.get(name)
 
 
 def _total(read: Reading) -> "Any":
-    usage = read.told.usage
-    counts = [usage.get("input_tokens"), usage.get("output_tokens")]
+    counts = [read.usage.get("input_tokens"), read.usage.get("output_tokens")]
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
 

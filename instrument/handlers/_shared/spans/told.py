@@ -73,7 +73,12 @@ class Told:
     __slots__ = (
         "_answered",
         "_asked",
+        "_came",
+        "_id",
         "_metadata",
+        "_parent_id",
+        "_root_id",
+        "_usage",
         "description",
         "ended_ns",
         "events",
@@ -85,35 +90,33 @@ class Told:
         "lost_events",
         "model",
         "name",
-        "parent_hex",
         "provider",
         "request_model",
-        "run_id",
-        "span_hex",
         "started_ns",
         "status",
         "tags",
-        "trace_hex",
         "unheard_parent",
-        "usage",
     )
 
     def __init__(self, run: "Run", limit: int, parent: "Run | None") -> None:
         self.limit = limit
         self.kind, self.name = run.kind, run.name
-        self.run_id = str(run.id)
-        self.trace_hex = run.trace_hex
-        self.span_hex = _ids.span_hex_of(run.id)
-        self.parent_hex: str | None = None
+        root = run._root_run()
+        self._id, self._root_id = run.id, root.id
+        self._came = root._audience.incoming
+        self._parent_id = None if parent is None else parent.id
         self.is_remote = False
         self.unheard_parent: str | None = None
-        self._stands_below(run, parent)
+        if parent is None and run.parent_id is not None:
+            self.unheard_parent = str(run.parent_id)
+        elif parent is None:
+            self.is_remote = self._came is not None and self._came.span_hex is not None
         self.started_ns = run.started_at
         self.ended_ns: int | None = None
         self.status = "running"
         self.failure: Failure | None = None
         self.tags: list[str] = []
-        self.usage: dict[str, int | float] = {}
+        self._usage = run._usage
         self.first_token_s: float | None = None
         self.events: list[tuple[str, int, str]] = []
         self.lost_events = 0
@@ -132,7 +135,7 @@ class Told:
         self.status = run.status
         self.name, self.tags = run.name, list(run.tags)
         self.model, self.provider = run.model, run.provider
-        self.usage = run.usage.to_dict()
+        self._usage = run.usage
         self.first_token_s = run.time_to_first_token_s
         self.description = run._description
         if exc is not None and run.status == "error":
@@ -151,6 +154,31 @@ class Told:
             return
         text = _captured(data if self.limit else {}, self.limit)
         self.events.append((name, _ids.wall_ns(), text))
+
+    # what is asked for in another thread is made there
+
+    @property
+    def run_id(self) -> str:
+        return str(self._id)
+
+    @property
+    def span_hex(self) -> str:
+        return _ids.span_hex_of(self._id)
+
+    @property
+    def trace_hex(self) -> str:
+        came = None if self._came is None else self._came.trace_hex
+        return came or _ids.trace_hex_of(self._root_id)
+
+    @property
+    def parent_hex(self) -> str | None:
+        if self._parent_id is not None:
+            return _ids.span_hex_of(self._parent_id)
+        return self._came.span_hex if self.is_remote and self._came else None
+
+    @property
+    def usage(self) -> "dict[str, int | float]":
+        return self._usage.to_dict()
 
     @property
     def size(self) -> int:
@@ -188,16 +216,6 @@ class Told:
             for told in (self.asked, self.answered)
         )
         self.without_events()
-
-    def _stands_below(self, run: "Run", parent: "Run | None") -> None:
-        if parent is not None:
-            self.parent_hex = _ids.span_hex_of(parent.id)
-        elif run.parent_id is not None:
-            self.unheard_parent = str(run.parent_id)
-        else:
-            came = run._audience.incoming
-            self.parent_hex = None if came is None else came.span_hex
-            self.is_remote = self.parent_hex is not None
 
 
 def within(value: "Any", limit: int) -> str:
