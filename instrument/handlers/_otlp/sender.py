@@ -117,7 +117,7 @@ class Sender:
         if self._thread is None:
             self._start()
         if waiting == BATCH:
-            self._hurry.set()
+            self._hurry.put(None)
 
     def drain(self, timeout_s: float, *, is_leaving: bool = False) -> bool:
         """
@@ -144,7 +144,7 @@ class Sender:
         Send what can be at exit, and say what was lost.
         """
         for sender in [*_all]:
-            sender._hurry.set()
+            sender._hurry.put(None)
         is_done = self.drain(_exit_left_s(), is_leaving=True)
         if not is_done and self._waiting:
             self._complain(
@@ -159,7 +159,7 @@ class Sender:
         with self._lock:
             self._draining += 1
         self._items.put(done)
-        self._hurry.set()
+        self._hurry.put(None)
         if self._thread is None:
             self._start()
         if self._thread is None:  # at exit, from Python 3.12 on, none can be started
@@ -174,7 +174,8 @@ class Sender:
         self.sent = self.dropped = self.failures = 0
         self._items: SimpleQueue[Told | Event] = SimpleQueue()
         self._thread: Thread | None = None
-        self._hurry, self._stopping = Event(), Event()
+        self._hurry: SimpleQueue[None] = SimpleQueue()  # an Event is not re-entrant
+        self._stopping = Event()
         self._until = None
         self._held = self._draining = self._waiting = 0
         self._metrics = None if self._metrics_post is None else Metrics()
@@ -220,8 +221,11 @@ class Sender:
             self._send_metrics()
             return False
         if type(first) is not Event and not self._draining:
-            self._hurry.wait(_DELAY_S if self._courier is None else _SPOOLED_S)
-            self._hurry.clear()
+            with suppress(Empty):
+                delay_s = _DELAY_S if self._courier is None else _SPOOLED_S
+                self._hurry.get(timeout=delay_s)
+                while True:
+                    self._hurry.get_nowait()
         batch, done = self._gathered(first)
         try:
             if batch:

@@ -4,6 +4,7 @@ does anything to a call.
 """
 
 import asyncio
+import gc
 import os
 import socket
 import struct
@@ -475,7 +476,7 @@ def test_hung_receiver(receiver: "Receiver", reports: list[str]) -> None:
 
     with callbacks(handler):
         alone()
-    handler._sender._hurry.set()
+    handler._sender._hurry.put(None)
     receiver.wait_for(lambda: bool(receiver.requests))
     with callbacks(handler):
         for _ in range(100):
@@ -507,7 +508,7 @@ def test_tight_queue(receiver: "Receiver", monkeypatch: pytest.MonkeyPatch) -> N
 
     with callbacks(handler):
         talks("x")
-    handler._sender._hurry.set()
+    handler._sender._hurry.put(None)
     receiver.wait_for(lambda: bool(receiver.requests))
     with callbacks(handler):
         for number in range(80):
@@ -539,7 +540,7 @@ def test_nobody_listens(reports: list[str]) -> None:
         handler._sender._complain = lambda what: (complain(what), failed.set())  # type: ignore[method-assign, assignment, func-returns-value]
         with callbacks(handler):
             request()
-        handler._sender._hurry.set()
+        handler._sender._hurry.put(None)
         assert failed.wait(20)
 
     assert handler.failures == 1
@@ -629,6 +630,34 @@ def test_whole_batches(receiver: "Receiver") -> None:
 
     assert handler.sent == 1_500
     assert 3 <= len(receiver.requests) <= 6
+
+
+def test_collected_meanwhile(receiver: "Receiver") -> None:
+    """
+    Generators that are collected while a span is queued end, and theirs is queued too.
+    """
+
+    @traced
+    def pieces() -> Any:
+        yield 1
+        yield 2
+
+    handler = OTLPHandler(receiver.url, payload=False)
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(1, 1, 1)
+        with callbacks(handler):
+            for _ in range(600):
+                left: list[Any] = [pieces()]
+                next(left[0])
+                left.append(left)
+    finally:
+        gc.set_threshold(*before)
+    del left
+    gc.collect()
+    assert handler.drain(20)
+
+    assert (handler.sent, handler.dropped) == (600, 0)
 
 
 def test_wrapped(receiver: "Receiver") -> None:
