@@ -12,6 +12,7 @@ from importlib import import_module
 from instrument._hearing.imports import forget, when_imported
 from instrument._hearing.sys_monitoring import LOCK, TOO_OLD, Impossible, is_possible
 from instrument._hearing.targets import ADAPTERS, Target
+from instrument._hearing.targets import installed as _installed
 from instrument._runs.merging import Nested
 from instrument._state import DISABLED
 
@@ -26,7 +27,6 @@ _on = False
 _has_said_why_not = False
 _awaited: "dict[str, Callable[[Any], None]]" = {}
 """What is told of the import of a module, by its name."""
-_installed: "dict[str, Any]" = {}
 _failed: "dict[str, str]" = {}
 _warned: "set[str]" = set()
 _targets: "dict[str, Target]" = {}

@@ -42,8 +42,12 @@ ADAPTERS = {
     "mcp": "instrument.integrations.mcp",
     "litellm": "instrument.integrations.litellm",
     "instructor": "instrument.integrations.instructor",
+    "opentelemetry.sdk.trace": "instrument.integrations.opentelemetry",
 }
 """The module whose import tells that a package is in use: the adapter that hears it."""
+
+installed: "dict[str, Any]" = {}
+"""The adapters that are at work, by their modules."""
 
 
 class Target:

@@ -34,6 +34,10 @@ endings: "list[Callable[[Run, BaseException], None]]" = []
 """What ends the open runs below one, when that ends and they were not told to."""
 
 
+lookouts: "list[Callable[[], object]]" = []
+"""What is called when a block opens; empty unless something is looked for."""
+
+
 class Recipe:
     """
     A name, a kind, and what goes with them.

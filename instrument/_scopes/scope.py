@@ -26,7 +26,7 @@ from instrument._delivery import flush as _serve
 from instrument._delivery.loops import Forks, cancellations, running_loop
 from instrument._payloads.redact import as_redactor
 from instrument._runs.ending import owed, settle
-from instrument._runs.opening import framework_run
+from instrument._runs.opening import framework_run, lookouts
 from instrument._scopes.decorator import Scoped
 from instrument._scopes.entries import entered_from, forget, leaving, note
 from instrument._state import (
@@ -220,6 +220,8 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             return Scope(self, MUTED)
         if state.__class__ is not list and state._is_gone:
             state = live_state()
+        if lookouts:
+            _look_out()
         scope = Scope(self, state)
         if self.sample != 1:
             scope.number = _number_of_request(scope)
@@ -307,6 +309,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         self._is_used = True
         if DISABLED:
             return self
+        _look_out()
         fresh = Layer(self, "process")
         fresh.loop, fresh.forks = running_loop(), Forks.count
         # no lock, and whole at every line: other threads do the same, or undo it
@@ -420,6 +423,14 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             if listener.flushes:
                 return True
         return False
+
+
+def _look_out() -> None:
+    """
+    Call what looks for something whenever a block opens.
+    """
+    for look in [*lookouts]:
+        look()
 
 
 def _take_out(layer: Layer) -> None:

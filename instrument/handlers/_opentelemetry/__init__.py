@@ -80,6 +80,7 @@ class OpenTelemetryHandler(Happening):
             "OpenTelemetryHandler(dialect=...)", dialect, *DIALECTS
         )
         self._limit = _checked_payload(payload)
+        self._provider = tracer_provider
         self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
         self._spans: WeakKeyDictionary[Run, _Known] = WeakKeyDictionary()
 
@@ -95,6 +96,10 @@ class OpenTelemetryHandler(Happening):
 
         from instrument.handlers._opentelemetry.current import Current
 
+        emitted = self._emitted(run)
+        if emitted is not None:
+            self._spans[run] = _Known(emitted, None)
+            return
         above = run._parent
         known = None if above is None else self._spans.get(above)
         told = Told(run, self._limit, None if known is None else above)
@@ -127,6 +132,18 @@ class OpenTelemetryHandler(Happening):
         finally:
             known.span.end(told.ended_ns)
 
+    def _emitted(self, run: "Run") -> "Span | None":
+        """
+        Give the span that *run* was heard from, where that is one of this provider.
+        """
+        from opentelemetry import trace
+
+        entry = run._entry
+        if not hasattr(entry, "provider"):
+            return None
+        own = self._provider or getattr(trace, "_TRACER_PROVIDER", None)
+        return entry.span() if entry.provider() is own else None
+
     def happens(self, run: "Run", name: str, data: "dict[Any, Any]") -> None:
         known = self._spans.get(run)
         if known is not None and known.told is not None:
@@ -140,9 +157,9 @@ class _Known:
 
     __slots__ = ("around", "place", "span", "told")
 
-    def __init__(self, span: "Span", told: Told) -> None:
+    def __init__(self, span: "Span", told: Told | None) -> None:
         self.span = span
-        self.told: Told | None = told
+        self.told = told
         self.around: Current | None = None
         self.place: Place | None = None
 
