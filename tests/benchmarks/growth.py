@@ -1,6 +1,6 @@
 """
 What must not grow: the memory of a run, of a long scope, and the price of the next
-run, level, task or handler when there are ten times as many.
+run, level, task, handler or entry when there are ten times as many.
 """
 
 import asyncio
@@ -14,18 +14,19 @@ import psutil
 
 from instrument import callbacks, traced
 from tests.benchmarks import floor
-from tests.benchmarks.measure import Ratio, cpu_us, in_turn
+from tests.benchmarks.measure import Figures, Pair, Row, Side, alone
 
 OPEN_RUN_BYTES = 1_000
 MANY_RUNS = 1_000_000
+KEPT_BYTES = 1.0
+"""The most that a run may leave in its scope: a megabyte in a million."""
 
-LINEAR_BAR = 2.0
-"""Ten times as many: linear gives 1, caches and the collector add some; square is 10."""
+LINEAR_BAR = 1.2
+"""Ten times as many: linear gives 1, square 10."""
 
-_SLICES = 5
 _OPEN = 1_000
 _WARM_UP = 20_000
-_CALLS = 200
+_CALLS = 20
 
 
 @traced
@@ -43,12 +44,12 @@ async def wait(gate: asyncio.Event) -> None:
     await gate.wait()
 
 
-def open_run() -> Ratio:
+def open_run() -> Figures:
     """
     Weigh all that entering a block with ``traced("open")`` leaves, while it is open.
 
     In a process that has made other runs before, of another shape: see
-    `ratios.heard_function_in_run`.
+    `rows.heard_function_in_run`.
     """
     with callbacks(floor.Handler()):
         _call(_WARM_UP)
@@ -62,51 +63,76 @@ def open_run() -> Ratio:
             block.__enter__()
         after, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    return Ratio([((after - before) / _OPEN, OPEN_RUN_BYTES)], 1, "B")
+    return Figures([((after - before) / _OPEN, 0)])
 
 
-def many_runs() -> Ratio:
+def many_runs() -> Figures:
     """
-    Hold what the process has grown by against one byte a run.
+    Tell what the process has grown by, per run.
     """
     with callbacks(floor.Handler()):
         _call(_WARM_UP)
         before = _resident_bytes()
         _call(MANY_RUNS)
         grown = _resident_bytes() - before
-    return Ratio([(max(0, grown) / MANY_RUNS, 1)], 1, "B")
+    return Figures([(max(0, grown) / MANY_RUNS, 0)])
 
 
-def runs() -> Ratio:
+@contextmanager
+def runs() -> Iterator[Pair]:
     with callbacks(floor.Handler()):
-        return _grown(_call, 10_000)
+        yield _grown(_call, 400)
 
 
-def depth() -> Ratio:
+@contextmanager
+def depth() -> Iterator[Pair]:
     with callbacks(floor.Handler()), deep_stack(10_000):
-        return _grown(descend, 100)
+        yield _grown(descend, 100)
 
 
-def tasks() -> Ratio:
+@contextmanager
+def tasks() -> Iterator[Pair]:
     with callbacks(floor.Handler()):
-        return _grown(lambda number: asyncio.run(_at_once(number)), 1_000)
+        yield _grown(lambda number: asyncio.run(_at_once(number)), 200)
 
 
-def handlers() -> Ratio:
+@contextmanager
+def handlers() -> Iterator[Pair]:
     def hear(number: int) -> None:
         with callbacks(*[floor.Handler() for _ in range(number)]):
             _call(_CALLS)
 
-    return _grown(hear, 10, each=_CALLS)
+    yield _grown(hear, 20)
 
 
-GROWTH: dict[str, Callable[[], Ratio]] = {
-    "an open run without payload, of 1 kB": open_run,
-    "1,000,000 runs in one scope: kept a run, of 1 byte": many_runs,
-    "a run: 100,000 against 10,000": runs,
-    "a level: 1,000 deep against 100": depth,
-    "a task: 10,000 at once against 1,000": tasks,
-    "a handler of a run: 100 against 10": handlers,
+@contextmanager
+def entries() -> Iterator[Pair]:
+    """
+    Enter one object so often, each inside the last, and leave it as often.
+    """
+
+    def enter(number: int) -> None:
+        block = callbacks(floor.HANDLER)
+        with ExitStack() as entered:
+            for _ in range(number):
+                entered.enter_context(block)
+            nothing()
+
+    yield _grown(enter, 100)
+
+
+GROWTH: dict[str, Row] = {
+    "an open run without payload": Row(
+        OPEN_RUN_BYTES, "B", judge=alone, measure=open_run
+    ),
+    "1,000,000 runs in one scope, kept of each": Row(
+        KEPT_BYTES, "B", judge=alone, measure=many_runs
+    ),
+    "a run: 4,000 against 400": Row(LINEAR_BAR, pair=runs),
+    "a level: 1,000 deep against 100": Row(LINEAR_BAR, pair=depth),
+    "a task: 2,000 at once against 200": Row(LINEAR_BAR, pair=tasks),
+    "a handler of a run: 200 against 20": Row(LINEAR_BAR, pair=handlers),
+    "an entry of one object: 1,000 at once against 100": Row(LINEAR_BAR, pair=entries),
 }
 
 
@@ -123,19 +149,13 @@ def deep_stack(levels: int) -> Iterator[None]:
         sys.setrecursionlimit(before)
 
 
-def _grown(work: Callable[[int], object], number: int, *, each: int = 1) -> Ratio:
+def _grown(work: Callable[[int], object], number: int) -> Pair:
     """
-    Compare the time of one unit among ten times *number* with that among *number*.
-
-    Args:
-        each: How often *work* does it for each of them.
+    Set what the next costs near ten times *number* against what it does near *number*.
     """
-    work(number)
-    return in_turn(
-        lambda: cpu_us(lambda: work(10 * number), 10 * number * each),
-        lambda: cpu_us(lambda: work(number), number * each),
-        bar=LINEAR_BAR,
-        slices=_SLICES,
+    return Pair(
+        Side(work, few=5 * number, many=10 * number, is_one=True),
+        Side(work, few=number // 2, many=number, is_one=True),
     )
 
 

@@ -1,5 +1,5 @@
 """
-Count the instructions of what `ratios` measures: the same on any machine, to one in a
+Count the instructions of the pairs in `rows`: the same on any machine, to one in a
 hundred.
 
 Callgrind runs a process of its own that does everything twice, a few times and more
@@ -19,63 +19,75 @@ from tempfile import TemporaryDirectory
 if not __package__:  # run as a script
     sys.path.append(str(Path(__file__).parents[2]))
 
-_WARM_UP = 1_000
-_FEW, _MANY = 500, 1_500
+from tests.benchmarks.measure import Figures, Pair
+
 _SUMMARY = re.compile(r"^summary: (\d+)", re.MULTILINE)
+_PARTS = 3
+"""Of each side: what is before, a few times, and many."""
 
 
-def counted(names: list[str]) -> dict[str, tuple[float, float]]:
+def is_possible() -> bool:
     """
-    Count one unit of each of `ratios.PAIRS` that is named.
+    Tell whether valgrind is installed.
+    """
+    return shutil.which("valgrind") is not None
+
+
+def counted(names: list[str]) -> dict[str, Figures]:
+    """
+    Count one unit of each of `ROWS` that is named and is a pair.
 
     Returns:
         What ours and the floor take, by name; nothing where valgrind is not installed.
     """
-    valgrind = shutil.which("valgrind")
-    if valgrind is None or not names:
+    if not names or not is_possible():
         return {}
 
     with TemporaryDirectory() as folder:
-        tool = ["--tool=callgrind", "--dump-before=getppid", "--quiet"]
+        tool = ["valgrind", "--tool=callgrind", "--dump-before=getppid", "--quiet"]
         out = f"--callgrind-out-file={folder}/out"
-        subprocess.run(
-            [valgrind, *tool, out, sys.executable, __file__, *names],
+        done = subprocess.run(
+            [*tool, out, sys.executable, __file__, *names],
             env={**os.environ, "PYTHONHASHSEED": "0"},
             capture_output=True,
-            check=True,
+            text=True,
+            check=False,
         )
-        parts = [_instructions(Path(folder, f"out.{n}")) for n in _numbers(names)]
-    each = [(parts[at + 2] - parts[at + 1]) / (_MANY - _FEW) for at in _starts(parts)]
-    return dict(zip(names, zip(each[::2], each[1::2], strict=True), strict=True))
+        assert done.returncode == 0, done.stderr
+        numbers = range(1, 2 * _PARTS * len(names) + 1)
+        parts = [_instructions(Path(folder, f"out.{number}")) for number in numbers]
+    units = [int(more) for more in done.stdout.split()]
+    each = [
+        (parts[_PARTS * at + 2] - parts[_PARTS * at + 1]) / more
+        for at, more in enumerate(units)
+    ]
+    pairs = zip(each[::2], each[1::2], strict=True)
+    return {name: Figures([pair]) for name, pair in zip(names, pairs, strict=True)}
 
 
 def main(*names: str) -> None:
     """
-    Do what is counted.
+    Do what is counted; print by how many units many are more than few.
     """
-    from tests.benchmarks.ratios import PAIRS
+    from tests.benchmarks.rows import ROWS
 
-    gc.collect()
-    gc.freeze()
     for name in names:
-        with PAIRS[name]() as pair:
-            for work in (pair.ours, pair.floor):
-                work(_WARM_UP)
-                for number in (_FEW, _MANY):
-                    os.getppid()
-                    work(number)
-                os.getppid()
+        make = ROWS[name].pair
+        assert make is not None, name
+        with make() as pair:
+            _do(pair)
 
 
-def _numbers(names: list[str]) -> range:
-    """
-    Number the parts: for each of the two, what is before, a few times, and many.
-    """
-    return range(1, 6 * len(names) + 1)
-
-
-def _starts(parts: list[int]) -> range:
-    return range(0, len(parts), 3)
+def _do(pair: Pair) -> None:
+    for side in (pair.ours, pair.floor):
+        side.work(side.many)
+        gc.collect()
+        gc.freeze()
+        for number in (side.few, side.many):
+            os.getppid()
+            side.work(number)
+        os.getppid()
+        print(side.many - side.few)
 
 
 def _instructions(file: Path) -> int:

@@ -1,51 +1,29 @@
 """
-What hearing LangChain adds to one of its calls, in microseconds of CPU time.
+What hearing LangChain adds to one of its calls.
 
-``python -m tests.benchmarks.langchain_cost`` prints a row per case. Both sides of a row
-are timed in turn, in short slices, and the median of the differences of neighbours
-counts: the machine's mood moves both. It wants langchain-core.
+It wants langchain-core: `ratios` leaves its rows out where that is not installed.
 """
 
-import asyncio
-from collections.abc import Callable
-from statistics import median
-from time import process_time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
-from langchain_core.callbacks import BaseCallbackHandler as LangChainHandler
-from langchain_core.language_models import FakeListChatModel
-from langchain_core.runnables import RunnableLambda
-
 from instrument import BaseCallbackHandler, callbacks
-from instrument.integrations import langchain
+from tests.benchmarks.measure import Pair, Row, Side, Work, more
 
-ROUNDS = 20
-CALLS = 200
-
-Call = Callable[[Any, Any], None]
+Invoke = Callable[[Any], object]
+"""Calls LangChain once, with that config."""
 
 
-class Theirs(LangChainHandler):
+class Ours(BaseCallbackHandler):
     """
     Hears, and does nothing.
     """
 
     def on_chain_start(self, *args: Any, **kwargs: Any) -> None: ...
 
-    def on_chain_end(self, *args: Any, **kwargs: Any) -> None: ...
-
-    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None: ...
-
-    def on_llm_end(self, *args: Any, **kwargs: Any) -> None: ...
-
-
-class Ours(BaseCallbackHandler):
-    """
-    The same, of ours.
-    """
-
-    on_chain_start = on_chain_end = Theirs.on_chain_start
-    on_chat_model_start = on_llm_end = Theirs.on_chain_start
+    on_chain_end = on_chat_model_start = on_llm_end = on_chain_start
 
 
 def same(text: str) -> str:
@@ -55,127 +33,116 @@ def same(text: str) -> str:
     return text
 
 
-async def same_later(text: str) -> str:
+def chain() -> Invoke:
     """
-    Be one of async code.
+    Make a chain of one step.
     """
-    return text
+    from langchain_core.runnables import RunnableLambda
+
+    return partial(RunnableLambda(same).invoke, "x")
 
 
-def called(runnable: Any, config: Any) -> None:
+def chat_model() -> Invoke:
     """
-    Invoke it.
+    Make a chat model that knows its answer.
     """
-    for _ in range(CALLS):
-        runnable.invoke("x", config)
+    from langchain_core.language_models import FakeListChatModel
+
+    return partial(FakeListChatModel(responses=["a"]).invoke, "x")
 
 
-def awaited(runnable: Any, config: Any) -> None:
+@contextmanager
+def unheard(make: Callable[[], Invoke]) -> Iterator[Pair]:
     """
-    The same in async code.
+    Set it heard by nobody against LangChain by itself.
     """
-
-    async def repeat() -> None:
-        for _ in range(CALLS):
-            await runnable.ainvoke("x", config)
-
-    asyncio.run(repeat())
+    invoke = make()
+    yield _pair(_installed(invoke), _by_itself(invoke))
 
 
-def timed(call: Call, runnable: Any, config: Any) -> float:
+@contextmanager
+def heard(make: Callable[[], Invoke]) -> Iterator[Pair]:
     """
-    Give the CPU time of one call.
+    Set a handler in a block against one of LangChain's in its own config.
     """
-    started = process_time()
-    call(runnable, config)
-    return (process_time() - started) / CALLS * 1e6
+    invoke = make()
+    yield _pair(_in_block(invoke), _by_itself(invoke, callbacks=[_theirs()]))
 
 
-def bare(call: Call, runnable: Any) -> float:
+@contextmanager
+def heard_in_config(make: Callable[[], Invoke]) -> Iterator[Pair]:
     """
-    Time LangChain by itself.
+    Set a handler of ours in LangChain's own config against one of LangChain's there.
     """
-    langchain.uninstall()
-    return timed(call, runnable, None)
+    invoke = make()
+    ours = _installed(invoke, callbacks=[Ours()])
+    yield _pair(ours, _by_itself(invoke, callbacks=[_theirs()]))
 
 
-def idle(call: Call, runnable: Any) -> float:
-    """
-    Time it heard by nobody.
-    """
-    langchain.install()
-    return timed(call, runnable, None)
+Set = Callable[[Callable[[], Invoke]], AbstractContextManager[Pair]]
 
 
-def with_theirs(call: Call, runnable: Any) -> float:
-    """
-    Time it with a handler in LangChain's own config, without us.
-    """
-    langchain.uninstall()
-    return timed(call, runnable, {"callbacks": [Theirs()]})
+def _row(bar: float | None, compare: Set, make: Callable[[], Invoke]) -> Row:
+    return Row(bar, "instr.", more, partial(compare, make), needs="langchain_core")
 
 
-def with_ours(call: Call, runnable: Any) -> float:
-    """
-    Time it with a handler of ours in a block.
-    """
-    langchain.install()
-    with callbacks(Ours()):
-        return timed(call, runnable, None)
-
-
-def theirs_in_block(call: Call, runnable: Any) -> float:
-    """
-    Time it with a handler of LangChain in a block.
-    """
-    langchain.install()
-    with callbacks(Theirs()):
-        return timed(call, runnable, None)
-
-
-def ours_in_config(call: Call, runnable: Any) -> float:
-    """
-    Time it with a handler of ours in LangChain's own config.
-    """
-    langchain.install()
-    return timed(call, runnable, {"callbacks": [Ours()]})
-
-
-Side = Callable[[Call, Any], float]
-ROWS: dict[str, tuple[Side, Side, float]] = {
-    "nobody listens": (idle, bare, 5),
-    "ours in a block, to theirs in config": (with_ours, with_theirs, 10),
-    "theirs in a block, to theirs in config": (theirs_in_block, with_theirs, 10),
-    "ours in config, to theirs in config": (ours_in_config, with_theirs, 10),
-}
-"""What is compared with what, and the most that it may add."""
-
-CASES: dict[str, tuple[Call, Any]] = {
-    "RunnableLambda.invoke": (called, RunnableLambda(same)),
-    "RunnableLambda.ainvoke": (awaited, RunnableLambda(same_later)),
-    "chat model.invoke": (called, FakeListChatModel(responses=["a"])),
+LANGCHAIN: dict[str, Row] = {
+    "added to a LangChain chain, nobody listens": _row(None, unheard, chain),
+    "added to a LangChain chain over LangChain's own handler": _row(
+        15_000, heard, chain
+    ),
+    "added to a LangChain chain, ours in LangChain's config": _row(
+        None, heard_in_config, chain
+    ),
+    "added to a LangChain chat model, nobody listens": _row(None, unheard, chat_model),
+    "added to a LangChain chat model over LangChain's own handler": _row(
+        30_000, heard, chat_model
+    ),
 }
 
 
-def added(row: str, case: str) -> tuple[float, float]:
-    """
-    Measure one row of one case: what LangChain takes, and what is added.
-    """
-    ours, theirs, _ = ROWS[row]
-    pairs = [(ours(*CASES[case]), theirs(*CASES[case])) for _ in range(ROUNDS)]
-    return median(b for _, b in pairs), median(a - b for a, b in pairs)
+def _pair(ours: Work, floor: Work) -> Pair:
+    return Pair(Side(ours, few=20, many=80), Side(floor, few=20, many=80))
 
 
-def main() -> None:
-    """
-    Print the table.
-    """
-    print(f"{'case':24}{'row':42}{'LangChain':>10}{'added':>8}{'bar':>6}")
-    for case in CASES:
-        for row, (_, _, bar) in ROWS.items():
-            taken, more = added(row, case)
-            print(f"{case:24}{row:42}{taken:10.1f}{more:8.1f}{bar:6.0f}")
+def _by_itself(invoke: Invoke, **config: Any) -> Work:
+    from instrument.integrations import langchain
+
+    def work(number: int) -> None:
+        langchain.uninstall()
+        for _ in range(number):
+            invoke(config)
+
+    return work
 
 
-if __name__ == "__main__":
-    main()
+def _installed(invoke: Invoke, **config: Any) -> Work:
+    from instrument.integrations import langchain
+
+    def work(number: int) -> None:
+        langchain.install()
+        for _ in range(number):
+            invoke(config)
+
+    return work
+
+
+def _in_block(invoke: Invoke) -> Work:
+    work = _installed(invoke)
+
+    def in_block(number: int) -> None:
+        with callbacks(Ours()):
+            work(number)
+
+    return in_block
+
+
+def _theirs() -> object:
+    from langchain_core.callbacks import BaseCallbackHandler as LangChainHandler
+
+    class Theirs(LangChainHandler):
+        def on_chain_start(self, *args: Any, **kwargs: Any) -> None: ...
+
+        on_chain_end = on_chat_model_start = on_llm_end = on_chain_start
+
+    return Theirs()

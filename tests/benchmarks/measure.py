@@ -9,6 +9,7 @@ slices, tried too, moves five times as much where the clock of the processor doe
 import asyncio
 import timeit
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -23,21 +24,38 @@ Slice = Callable[[], float]
 Work = Callable[[int], object]
 """Does its work so many times."""
 
+Judge = Callable[[float, float], float]
+"""Makes of what ours costs, and what it is held against, the figure that has a bar."""
+
+
+def times(ours: float, floor: float) -> float:
+    """
+    Tell how many times the floor ours costs.
+    """
+    return ours / floor
+
+
+def more(ours: float, floor: float) -> float:
+    """
+    Tell what ours adds.
+    """
+    return ours - floor
+
+
+def alone(ours: float, _floor: float) -> float:
+    """
+    Take ours as it is.
+    """
+    return ours
+
 
 @dataclass(frozen=True, slots=True)
-class Ratio:
+class Figures:
     """
-    One measured row.
-
-    Args:
-        pairs: What the library cost and what it is held against, pair by pair.
-        bar: The most that the ratio of the two may be.
-        unit: What both are counted in.
+    What was measured: what ours cost and what it is held against, pair by pair.
     """
 
     pairs: Sequence[tuple[float, float]]
-    bar: float
-    unit: str = "us"
 
     @property
     def ours(self) -> float:
@@ -47,60 +65,101 @@ class Ratio:
     def floor(self) -> float:
         return median(floor for _, floor in self.pairs)
 
-    @property
-    def value(self) -> float:
+    def judged(self, judge: Judge) -> float:
         """
-        How many times the floor.
+        Give the figure that has a bar.
         """
-        return median(ours / floor for ours, floor in self.pairs)
+        return median(judge(ours, floor) for ours, floor in self.pairs)
 
-    @property
-    def is_ok(self) -> bool:
-        """
-        Whether the bar is held.
-        """
-        return self.value <= self.bar
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """
+    One of the two ways to do a thing.
+
+    Args:
+        work: Does it.
+        few: How often, at least, to tell the price of one from that of beginning.
+        many: How often at most.
+        is_one: The price depends on how many there are: it is timed at `many`.
+    """
+
+    work: Work
+    few: int = 200
+    many: int = 600
+    is_one: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
     """
     Two ways to do one thing: the library's, and the least that does it.
-
-    Args:
-        ours: The library's.
-        floor: What it is held against.
-        bar: How many times the floor it may cost.
     """
 
-    ours: Work
-    floor: Work
-    bar: float
+    ours: Side
+    floor: Side
 
-    def cpu(self) -> Ratio:
+    def cpu(self) -> Figures:
         """
         Compare their CPU time.
         """
-        return in_turn(_slice(self.ours), _slice(self.floor), bar=self.bar)
+        return in_turn(_slice(self.ours), _slice(self.floor))
 
 
-def in_turn(ours: Slice, floor: Slice, *, bar: float, slices: int = SLICES) -> Ratio:
+def in_turn(ours: Slice, floor: Slice, *, slices: int = SLICES) -> Figures:
     """
     Take slices of both alternately.
     """
-    return Ratio([(ours(), floor()) for _ in range(slices)], bar)
+    return Figures([(ours(), floor()) for _ in range(slices)])
 
 
-def statement(code: str, **names: object) -> Work:
+@dataclass(frozen=True, slots=True)
+class Row:
     """
-    Make a work of *code*.
+    One thing whose cost has a bar; it is counted as a `pair`, or measured.
+
+    Args:
+        bar: The most that it may be, in *unit*; None where there is none.
+        judge: What is made of the two figures.
+        needs: The module without which it cannot be measured.
+        since: The first Python on which it can be.
     """
-    return timeit.Timer(code, globals=names).timeit
+
+    bar: float | None
+    unit: str = "x"
+    judge: Judge = times
+    pair: Callable[[], AbstractContextManager[Pair]] | None = None
+    measure: Callable[[], Figures] | None = None
+    needs: str = ""
+    since: tuple[int, int] = (3, 11)
+
+    def shown(self, value: float) -> str:
+        """
+        Write *value* in the unit of the bar.
+        """
+        return f"{value:,.{self._digits}f} {self.unit}"
+
+    def is_met(self, value: float) -> bool:
+        """
+        Tell whether the bar is held, by what is shown.
+        """
+        return self.bar is None or round(value, self._digits) <= self.bar
+
+    @property
+    def _digits(self) -> int:
+        return {"x": 2, "ms": 1}.get(self.unit, 0)
 
 
-def awaited(function: Callable[..., Awaitable[object]], *, whole: bool = False) -> Work:
+def statement(code: str, **names: object) -> Side:
     """
-    Make a work of ``await function(1, 2)``, on an asyncio loop.
+    Make a side of *code*.
+    """
+    return Side(timeit.Timer(code, globals=names).timeit)
+
+
+def awaited(function: Callable[..., Awaitable[object]], *, whole: bool = False) -> Side:
+    """
+    Make a side of ``await function(1, 2)``, on an asyncio loop.
 
     Args:
         whole: One ``await function(number)`` does it all.
@@ -113,7 +172,7 @@ def awaited(function: Callable[..., Awaitable[object]], *, whole: bool = False) 
         for _ in range(number):
             await function(1, 2)
 
-    return lambda number: asyncio.run(repeat(number))
+    return Side(lambda number: asyncio.run(repeat(number)))
 
 
 def cpu_us(work: Callable[[], object], units: int) -> float:
@@ -125,12 +184,21 @@ def cpu_us(work: Callable[[], object], units: int) -> float:
     return (process_time() - started) / units * 1e6
 
 
-def _slice(work: Work) -> Slice:
+def _slice(side: Side) -> Slice:
     """
-    Repeat *work* until a slice is long enough to be measured.
+    Repeat the work until a slice is long enough to be measured.
     """
+    work, number = side.work, side.many if side.is_one else _number(side.work)
+
+    def one() -> float:
+        work(1)  # what the other side switched has the interpreter look anew
+        return cpu_us(partial(work, number), number)
+
+    return one
+
+
+def _number(work: Work) -> int:
     number = 1
     while (taken_s := cpu_us(partial(work, number), 1) / 1e6) <= _SLICE_S / 10:
         number *= 4
-    number = max(1, int(_SLICE_S / taken_s * number))
-    return partial(cpu_us, partial(work, number), number)
+    return max(1, int(_SLICE_S / taken_s * number))

@@ -1,29 +1,19 @@
 """
 What hearing OpenAI's SDK adds to a call, against a transport in memory.
 
-Run it in the environment ``providers``: ``python -m tests.benchmarks.provider_cost``.
-CPU time, medians of interleaved rounds in one process.
+It wants the SDK, and Python 3.12: `ratios` leaves its rows out elsewhere.
 """
 
-import gc
 import json
-import statistics
-import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import Any
 
-import httpx2
-import openai
+from instrument import BaseCallbackHandler, callbacks
+from tests.benchmarks.measure import Pair, Row, Side, Work, more
 
-from instrument import BaseCallbackHandler, auto, callbacks
-
-ROUNDS = 41
-CALLS = 25
-CHUNKS = 200
-UNHEARD_US, HEARD_US, CHUNK_US = 3.0, 25.0, 5.0
-
-MESSAGES: list[openai.types.chat.ChatCompletionUserMessageParam] = [
-    {"role": "user", "content": "hi"}
-]
+_MESSAGES: Any = [{"role": "user", "content": "hi"}]
 _CHUNK = {
     "id": "c",
     "object": "chat.completion.chunk",
@@ -45,7 +35,6 @@ _WHOLE = {
     ],
     "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
 }
-STREAM = f"data: {json.dumps(_CHUNK)}\n\n".encode() * CHUNKS + b"data: [DONE]\n\n"
 
 
 class NoOp(BaseCallbackHandler):
@@ -58,89 +47,84 @@ class NoOp(BaseCallbackHandler):
     def on_llm_end(self, *args: object, **kwargs: object) -> None: ...
 
 
-def answer(request: httpx2.Request) -> httpx2.Response:
+def call(*, is_heard: bool) -> AbstractContextManager[Pair]:
     """
-    Answer a request from memory.
+    Set one call against the same without us.
     """
-    if json.loads(request.content).get("stream"):
-        kind = {"content-type": "text/event-stream"}
-        return httpx2.Response(200, content=STREAM, headers=kind)
-    return httpx2.Response(200, json=_WHOLE)
+    create = _client().chat.completions.create
+
+    def work(number: int) -> None:
+        for _ in range(number):
+            create(model="m", messages=_MESSAGES)
+
+    return _against_none(work, is_heard=is_heard)
 
 
-def measured(act: Callable[[], object], times: int) -> float:
+def chunk() -> AbstractContextManager[Pair]:
     """
-    Give the CPU time of one *act*, in microseconds.
+    The same for a chunk of a stream to one handler.
     """
-    act()  # what was switched on or off has the interpreter look at each function anew
-    started = time.process_time_ns()
-    for _ in range(times):
-        act()
-    return (time.process_time_ns() - started) / times / 1e3
+    create = _client().chat.completions.create
 
-
-def states() -> Iterator[tuple[str, Callable[[Callable[[], object], int], float]]]:
-    """
-    Give the ways in which a call may be heard, or not.
-    """
-
-    def off(act: Callable[[], object], times: int) -> float:
-        auto.uninstall()
-        return measured(act, times)
-
-    def unheard(act: Callable[[], object], times: int) -> float:
-        auto.install()
-        return measured(act, times)
-
-    def heard(act: Callable[[], object], times: int) -> float:
-        auto.install()
-        with callbacks(NoOp()):
-            return measured(act, times)
-
-    yield from (("off", off), ("unheard", unheard), ("heard", heard))
-
-
-def medians(act: Callable[[], object], times: int) -> dict[str, float]:
-    """
-    Give the median of each way, in microseconds an act.
-    """
-    taken: dict[str, list[float]] = {name: [] for name, _ in states()}
-    for _ in range(ROUNDS):
-        for name, way in states():
-            taken[name].append(way(act, times))
-    return {name: statistics.median(values) for name, values in taken.items()}
-
-
-def main() -> None:
-    """
-    Print the table.
-    """
-    transport = httpx2.MockTransport(answer)
-    client = openai.OpenAI(
-        api_key="k", http_client=httpx2.Client(transport=transport), max_retries=0
-    )
-    create = client.chat.completions.create
-
-    def whole() -> None:
-        create(model="m", messages=MESSAGES)
-
-    def stream() -> None:
-        for _ in create(model="m", messages=MESSAGES, stream=True):
+    def work(chunks: int) -> None:
+        for _ in create(model=str(chunks), messages=_MESSAGES, stream=True):
             pass
 
-    measured(whole, CALLS)
-    gc.freeze()
-    calls, streams = medians(whole, CALLS), medians(stream, 2)
-    rows = (
-        ("a call, unheard", calls["unheard"] - calls["off"], UNHEARD_US),
-        ("a call, heard", calls["heard"] - calls["off"], HEARD_US),
-        ("a chunk, unheard", (streams["unheard"] - streams["off"]) / CHUNKS, CHUNK_US),
-        ("a chunk, heard", (streams["heard"] - streams["off"]) / CHUNKS, CHUNK_US),
-    )
-    print(f"a call by itself: {calls['off']:.0f} us")
-    for name, added_us, most_us in rows:
-        print(f"{name:18} adds {added_us:6.2f} us, at most {most_us:4.1f}")
+    return _against_none(work, is_heard=True)
 
 
-if __name__ == "__main__":
-    main()
+def _row(bar: float | None, make: Callable[[], AbstractContextManager[Pair]]) -> Row:
+    return Row(bar, "instr.", more, make, needs="openai", since=(3, 12))
+
+
+PROVIDER: dict[str, Row] = {
+    "added to a call of OpenAI's SDK, nobody listens": _row(
+        4_000, partial(call, is_heard=False)
+    ),
+    "added to a call of OpenAI's SDK, one handler": _row(
+        100_000, partial(call, is_heard=True)
+    ),
+    "added to a chunk of OpenAI's stream, one handler": _row(None, chunk),
+}
+
+
+@contextmanager
+def _against_none(work: Work, *, is_heard: bool) -> Iterator[Pair]:
+    """
+    Set *work*, heard or not, against the same without us.
+    """
+    from instrument import auto  # installs itself
+
+    def ours(number: int) -> None:
+        auto.install()
+        if not is_heard:
+            work(number)
+            return
+        with callbacks(NoOp()):
+            work(number)
+
+    def off(number: int) -> None:
+        auto.uninstall()
+        work(number)
+
+    try:
+        yield Pair(Side(ours, few=10, many=30), Side(off, few=10, many=30))
+    finally:
+        auto.uninstall()
+
+
+def _client() -> Any:
+    import httpx2
+    import openai
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked = json.loads(request.content)
+        if not asked.get("stream"):
+            return httpx2.Response(200, json=_WHOLE)
+        chunk = f"data: {json.dumps(_CHUNK)}\n\n".encode()
+        kind = {"content-type": "text/event-stream"}
+        body = chunk * int(asked["model"]) + b"data: [DONE]\n\n"
+        return httpx2.Response(200, content=body, headers=kind)
+
+    client = httpx2.Client(transport=httpx2.MockTransport(answer))
+    return openai.OpenAI(api_key="k", http_client=client, max_retries=0)

@@ -1,310 +1,203 @@
 """
-What the library costs, as multiples of a floor written by hand: the limits it keeps.
+What the library costs, and what it may: the limits it keeps, as a Markdown table.
 
-``python tests/benchmarks/ratios.py [WORD]`` prints them as a Markdown table, all or
-those with WORD in their name: CPU time, for which it wants a quiet machine for about a
-minute, and instructions, where valgrind is installed.
+``python tests/benchmarks/ratios.py [WORD]`` prints all rows, or those with WORD in
+their name: instructions, which are judged, where valgrind is installed; and CPU time
+beside them, for which it wants a quiet machine for some minutes.
+
+``--with PYTHON``, which may be given many times, has other interpreters add what this
+one cannot measure, an SDK that is not installed, and a column of their own version.
+``--write`` puts the table into the guide.
 """
 
+import argparse
+import json
+import os
 import platform
-import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 if not __package__:  # run as a script
     sys.path.append(str(Path(__file__).parents[2]))
 
-from instrument import Handler, callbacks, traced
-from tests.benchmarks import floor, instructions
-from tests.benchmarks.growth import GROWTH
-from tests.benchmarks.measure import Pair, Ratio, Work, awaited, statement
+from tests.benchmarks import guide, instructions
+from tests.benchmarks.measure import Figures, Row
+from tests.benchmarks.rows import ROWS
 
-IDLE_BAR = 1.5
-HEARD_BAR = 3.0
-TOKEN_BAR = 6.5
-SCOPE_BAR = 8.0
-IMPORT_BAR = 30 / 13
-"""30 ms, on a machine whose bare interpreter starts and ends within 13 ms of CPU."""
-
-_WARM_UP = 1_000
-_IMPORTS = 15
+PART = "ratios"
 
 
-def add(x: int, y: int) -> int:
-    return x + y
-
-
-async def aadd(x: int, y: int) -> int:
-    return x + y
-
-
-class Empty:
-    @floor.empty
-    def add(self, x: int, y: int) -> int:
-        return x + y
-
-
-class Heard:
-    @floor.heard
-    def add(self, x: int, y: int) -> int:
-        return x + y
-
-
-class Ours:
-    @traced
-    def add(self, x: int, y: int) -> int:
-        return x + y
-
-
-@traced
-class OursWhole:
-    @traced
-    def add(self, x: int, y: int) -> int:
-        return x + y
-
-
-class Native:
+@dataclass
+class Measured:
     """
-    Hears every event as a record, and does nothing.
+    What was measured on one version of Python, by the names of rows.
+
+    Args:
+        judged: Instructions of those that are counted; else what has the bar.
+        cpu: Microseconds of CPU time beside the instructions.
     """
 
-    def on_event(self, event: object, **kwargs: object) -> None: ...
+    version: str
+    judged: dict[str, Figures] = field(default_factory=dict)
+    cpu: dict[str, Figures] = field(default_factory=dict)
+
+    @property
+    def column(self) -> str:
+        return self.version.rpartition(".")[0]
+
+    def add(self, other: "Measured") -> None:
+        """
+        Take what *other* has and this has not.
+        """
+        self.judged = {**other.judged, **self.judged}
+        self.cpu = {**other.cpu, **self.cpu}
 
 
-@traced.llm
-def stream(tokens: int) -> Iterator[str]:
-    for _ in range(tokens):
-        yield "word"
-
-
-@traced.llm
-async def astream(tokens: int) -> Any:
-    for _ in range(tokens):
-        yield "word"
-
-
-@contextmanager
-def idle_function() -> Iterator[Pair]:
-    yield _idle(traced(add))
-
-
-@contextmanager
-def idle_function_after_install() -> Iterator[Pair]:
-    with callbacks(floor.Handler()).install():
-        traced(add)(1, 2)
-    yield _idle(traced(add))
-
-
-@contextmanager
-def idle_function_after_callbacks() -> Iterator[Pair]:
-    function: Any = traced(add)
-    function(1, 2, callbacks=[floor.Handler()])
-    yield _idle(function)
-
-
-@contextmanager
-def idle_method() -> Iterator[Pair]:
-    yield Pair(_method(Ours()), _method(Empty()), IDLE_BAR)
-
-
-@contextmanager
-def idle_method_of_traced_class() -> Iterator[Pair]:
-    yield Pair(_method(OursWhole()), _method(Empty()), IDLE_BAR)
-
-
-@contextmanager
-def heard_function() -> Iterator[Pair]:
-    with listening():
-        yield Pair(_call(traced(add)), _call(floor.heard(add)), HEARD_BAR)
-
-
-@contextmanager
-def heard_function_in_run() -> Iterator[Pair]:
+def can_measure(row: Row) -> bool:
     """
-    Call it inside a run, in a process that has made root runs first.
-
-    CPython lays objects of a class out after the first few dozen; later ones with other
-    attributes get a dict each (where that happened: a tenth slower, 270 B more).
+    Tell whether *row* can be measured by this interpreter.
     """
-    function = traced(add)
-    with listening():
-        for _ in range(_WARM_UP):
-            function(1, 2)
-        with traced("outer"):
-            yield Pair(_call(function), _call(floor.heard(add)), HEARD_BAR)
+    is_there = not row.needs or find_spec(row.needs) is not None
+    return is_there and sys.version_info[:2] >= row.since
 
 
-@contextmanager
-def heard_method() -> Iterator[Pair]:
-    with listening():
-        yield Pair(_method(Ours()), _method(Heard()), HEARD_BAR)
+def measured(names: list[str], *, with_cpu: bool = True) -> Measured:
+    """
+    Measure those of the named rows that this interpreter can.
+    """
+    rows = {name: ROWS[name] for name in names if can_measure(ROWS[name])}
+    pairs = {name: row.pair for name, row in rows.items() if row.pair is not None}
+    found = Measured(platform.python_version(), instructions.counted(list(pairs)))
+    for name, make in pairs.items() if with_cpu else ():
+        with make() as pair:
+            found.cpu[name] = pair.cpu()
+    for name, row in rows.items():
+        if row.measure is not None:
+            found.judged[name] = row.measure()
+    return found
 
 
-@contextmanager
-def heard_coroutine() -> Iterator[Pair]:
-    with listening():
-        yield Pair(awaited(traced(aadd)), awaited(floor.aheard(aadd)), HEARD_BAR)
+def measured_by(python: str, names: list[str], *, with_cpu: bool) -> Measured:
+    """
+    Have another interpreter measure.
+    """
+    command = [python, __file__, "--json", json.dumps([names, with_cpu])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    version, *parts = json.loads(done.stdout)
+    judged, cpu = ({name: Figures(x) for name, x in part.items()} for part in parts)
+    return Measured(version, judged, cpu)
 
 
-@contextmanager
-def heard_records() -> Iterator[Pair]:
-    with listening(Native()):
-        yield Pair(_call(traced(add)), _call(floor.heard(add)), HEARD_BAR)
+def everywhere(names: list[str], pythons: list[str]) -> list[Measured]:
+    """
+    Measure here and by *pythons*, each row once on each version.
+    """
+    found = [measured(names)]
+    for python in pythons:
+        version = subprocess.run(
+            [python, "-c", "import platform; print(platform.python_version())"],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        same = next((each for each in found if each.version == version), None)
+        if same is None:
+            found.append(same := Measured(version))
+        missing = [name for name in names if name not in same.judged]
+        same.add(measured_by(python, missing, with_cpu=same is found[0]))
+    return found
 
 
-@contextmanager
-def token() -> Iterator[Pair]:
-    def consume(tokens: int) -> None:
-        for _ in stream(tokens):
-            pass
-
-    with listening():
-        yield Pair(consume, _token(), TOKEN_BAR)
-
-
-@contextmanager
-def async_token() -> Iterator[Pair]:
-    async def consume(tokens: int) -> None:
-        async for _ in astream(tokens):
-            pass
-
-    with listening():
-        yield Pair(awaited(consume, whole=True), _token(), TOKEN_BAR)
+def table(names: list[str], found: list[Measured]) -> list[str]:
+    """
+    Write the lines of the table.
+    """
+    columns = " | ".join(each.column for each in found)
+    head = f"| what | bar | {columns} | instructions | floor | CPU us | floor |"
+    rule = f"|---|--:|{'--:|' * len(found)}--:|--:|--:|--:|"
+    return [head, rule, *(_line(name, found) for name in names)]
 
 
-@contextmanager
-def scope() -> Iterator[Pair]:
-    yield Pair(
-        statement("with make(h): pass", make=callbacks, h=floor.Handler()),
-        statement("with make(): pass", make=floor.Scope),
-        SCOPE_BAR,
+def _line(name: str, found: list[Measured]) -> str:
+    row = ROWS[name]
+    bar = "" if row.bar is None else row.shown(row.bar)
+    cells = [_cell(row, each.judged.get(name)) for each in found]
+    first = next((each for each in found if name in each.judged), found[0])
+    counted = first.judged.get(name) if row.pair else None
+    timed = first.cpu.get(name) if row.pair else None
+    if not row.pair and row.unit == "x":
+        timed = first.judged.get(name)
+    figures = [*_figures(counted, 0), *_figures(timed, 2)]
+    return f"| {' | '.join([name, bar, *cells, *figures])} |"
+
+
+def _cell(row: Row, figures: Figures | None) -> str:
+    if figures is None:
+        return "-"
+    value = figures.judged(row.judge)
+    if row.bar is None:
+        return row.shown(value)
+    shown = row.shown(value)
+    return f"{shown}, met" if row.is_met(value) else f"**{shown}, missed**"
+
+
+def _figures(figures: Figures | None, digits: int) -> list[str]:
+    if figures is None:
+        return ["", ""]
+    return [f"{figures.ours:,.{digits}f}", f"{figures.floor:,.{digits}f}"]
+
+
+def heading(found: list[Measured]) -> str:
+    """
+    Say when and where it was measured.
+    """
+    versions = ", ".join(each.version for each in found)
+    bars = [
+        ROWS[name].is_met(figures.judged(ROWS[name].judge))
+        for each in found
+        for name, figures in each.judged.items()
+        if ROWS[name].bar is not None
+    ]
+    return (
+        f"Measured on {datetime.now(UTC):%Y-%m-%d}: Python {versions}, {os.cpu_count()}"
+        f" cores, {platform.machine()}. {sum(bars)} of {len(bars)} bars are met."
     )
 
 
-@contextmanager
-def scope_with_a_call() -> Iterator[Pair]:
-    yield Pair(
-        statement(
-            "with make(h): f(1, 2)", make=callbacks, h=floor.Handler(), f=traced(add)
-        ),
-        statement("with make(): f(1, 2)", make=floor.Scope, f=floor.heard(add)),
-        SCOPE_BAR,
-    )
-
-
-PAIRS: dict[str, Callable[[], AbstractContextManager[Pair]]] = {
-    "idle function": idle_function,
-    "idle function, a handler was installed before": idle_function_after_install,
-    "idle function, called with `callbacks=` before": idle_function_after_callbacks,
-    "idle method": idle_method,
-    "idle method of a `@traced` class": idle_method_of_traced_class,
-    "function, one handler": heard_function,
-    "function in a run, one handler": heard_function_in_run,
-    "method, one handler": heard_method,
-    "async function, one handler": heard_coroutine,
-    "function, one handler of `on_event`": heard_records,
-    "one token of a generator to one handler": token,
-    "one token of an async generator to one handler": async_token,
-    "make, enter and leave `with callbacks(h)`": scope,
-    "the same with one call inside": scope_with_a_call,
-}
-
-
-def importing(module: str) -> Ratio:
+def main() -> None:
     """
-    Compare the CPU that importing *module* adds with that of the bare interpreter.
+    Print the table, or write it.
     """
-    _child_cpu_ms(f"import {module}")  # writes the bytecode
-    pairs = []
-    for _ in range(_IMPORTS):
-        bare_ms = _child_cpu_ms("pass")
-        pairs.append((_child_cpu_ms(f"import {module}") - bare_ms, bare_ms))
-    return Ratio(pairs, IMPORT_BAR, "ms")
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("word", nargs="?", default="", help="only rows that have it")
+    parser.add_argument("--with", dest="pythons", action="append", default=[])
+    parser.add_argument("--write", action="store_true", help="put it into the guide")
+    parser.add_argument("--json", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.json is not None:
+        names, with_cpu = json.loads(asked.json)
+        _tell_parent(measured(names, with_cpu=with_cpu))
+        return
+    if asked.write and (asked.word or not instructions.is_possible()):
+        parser.error("the guide wants all rows, and valgrind")
+
+    names = [name for name in ROWS if asked.word in name]
+    found = everywhere(names, asked.pythons)
+    text = "\n".join([heading(found), "", *table(names, found)])
+    print(text)
+    if asked.write:
+        guide.write(PART, text)
 
 
-RATIOS: dict[str, Callable[[], Ratio]] = {
-    **{what: lambda make=make: _cpu(make) for what, make in PAIRS.items()},  # type: ignore[misc]
-    "`import instrument`, of the bare interpreter": lambda: importing("instrument"),
-    "`import instrument.auto`, of the bare interpreter": lambda: importing(
-        "instrument.auto"
-    ),
-    **GROWTH,
-}
-
-
-@contextmanager
-def listening(handler: Handler = floor.HANDLER) -> Iterator[None]:
-    """
-    Open a scope with a handler that does nothing for ours, and a run for the floor.
-    """
-    before = floor.CURRENT.set(floor.mint())
-    try:
-        with callbacks(handler):
-            yield
-    finally:
-        floor.CURRENT.reset(before)
-
-
-def main(word: str = "") -> None:
-    """
-    Print the rows whose name has *word* in it.
-    """
-    chosen = [what for what in RATIOS if word in what]
-    counted = instructions.counted([what for what in chosen if what in PAIRS])
-    print(f"Python {platform.python_version()}, {platform.machine()}\n")
-    print("| what | ours | floor | ratio | bar | | instructions | floor | ratio |")
-    print("|---|--:|--:|--:|--:|---|--:|--:|--:|")
-    for what in chosen:
-        print(_line(what, RATIOS[what](), counted.get(what)), flush=True)
-
-
-def _line(what: str, row: Ratio, counted: tuple[float, float] | None) -> str:
-    verdict = "ok" if row.is_ok else "**over**"
-    line = (
-        f"| {what} | {row.ours:,.3f} {row.unit} | {row.floor:,.3f} {row.unit}"
-        f" | {row.value:.2f} | {row.bar:.2g} | {verdict} |"
-    )
-    if counted is None:
-        return f"{line} | | |"
-    ours, least = counted
-    return f"{line} {ours:,.0f} | {least:,.0f} | {ours / least:.2f} |"
-
-
-def _cpu(make: Callable[[], AbstractContextManager[Pair]]) -> Ratio:
-    with make() as pair:
-        return pair.cpu()
-
-
-def _idle(function: Callable[[int, int], int]) -> Pair:
-    return Pair(_call(function), _call(floor.empty(add)), IDLE_BAR)
-
-
-def _call(function: Callable[[int, int], int]) -> Work:
-    return statement("it(1, 2)", it=function)
-
-
-def _method(it: object) -> Work:
-    """
-    Call `add` of *it*; looking it up counts too.
-    """
-    return statement("it.add(1, 2)", it=it)
-
-
-def _token() -> Work:
-    return statement("token(a, a, 'word')", token=floor.token, a=floor.mint())
-
-
-def _child_cpu_ms(code: str) -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-I", "-c", code], check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    user_s = after.ru_utime - before.ru_utime
-    return (user_s + after.ru_stime - before.ru_stime) * 1e3
+def _tell_parent(found: Measured) -> None:
+    judged = {name: list(figures.pairs) for name, figures in found.judged.items()}
+    cpu = {name: list(figures.pairs) for name, figures in found.cpu.items()}
+    print(json.dumps([found.version, judged, cpu]))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main()

@@ -304,18 +304,6 @@ def test_names_of_handlers() -> None:
     assert [name for name in handlers.__all__ if name not in rows] == []
 
 
-def test_speed_table() -> None:
-    """
-    What is over its bar is listed below the table.
-    """
-    text = guide("speed")
-    rows = re.findall(r"^\| (.+?) \|.*\| (ok|\*\*over\*\*) \|$", text, re.MULTILINE)
-    listed = re.findall(r"^- (.+): [\d.]+ times the floor", text, re.MULTILINE)
-
-    assert len(rows) >= 12
-    assert listed == [what for what, verdict in rows if verdict != "ok"]
-
-
 def test_docstring_code(eval_example: EvalExample) -> None:
     """
     Code in docstrings runs; there is none in doctest's form, which nothing here runs.
