@@ -367,6 +367,7 @@ SCENES: dict[str, tuple[Callable[[Stage], None], tuple[int, ...]]] = {
     "one request, 80": (one_request, ()),
     "one request, piped": (one_request, ()),
     "an error, piped": (failing, (1, 2)),
+    "values, 80": (values, (3, 4)),
 }
 """Each with the lines that the design leaves out."""
 
