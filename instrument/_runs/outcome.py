@@ -17,7 +17,6 @@ from instrument._runs.run import Run
 from instrument._text import (
     args_of,
     bases_of,
-    is_callers,
     names_in,
     traceback_of,
     type_of,
@@ -173,11 +172,7 @@ def let_go(run: Run, *, is_held: bool = False) -> None:
         return
     kept = dict.get(_dict_of(exc), _KEPT)
     if kept is None and (is_held or _holds_runs(exc, run)):
-        try:
-            kept = _alike(exc)
-        except Exception as failure:  # one that cannot be made is kept as it is
-            if is_callers(failure):
-                raise
+        kept = guarded(exc, _alike)
     if kept is not None:
         run.error = kept
 
