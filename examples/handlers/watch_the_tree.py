@@ -45,4 +45,4 @@ with predictable(), callbacks(TreeHandler()):  # predictable: each step takes 1 
 #>  1.0 ms  ├─ ✗ tool look_at_map  country='Peru'
 #>          │    LookupError: no map of Peru
 #>  4.0 ms  └─ ✓ chat_model model  fake-1, 21 in, 1 out  → 'Lima'
-#>          4 runs, 1 failed, 1 model call, 21 in, 1 out  id f49d9c
+#>          4 runs, 1 failed, 1 model call, 21 in, 1 out  id 999a96

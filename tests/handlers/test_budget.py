@@ -168,7 +168,9 @@ def test_max_tokens_in_mid_stream() -> None:
     assert (exc.limit, exc.value, exc.maximum) == ("max_tokens", 6, 5)
     assert got == ["a"] * 5
     assert heard.runs[0].status == "error"
-    assert heard.runs[0].error is exc
+    kept = heard.runs[0].error
+    assert isinstance(kept, BudgetExceeded)
+    assert (kept.limit, kept.value, str(kept)) == ("max_tokens", 6, str(exc))
     assert heard.runs[0].outputs == "aaaaaa"
     assert [e.value for e in errors] == [6, 6]
 

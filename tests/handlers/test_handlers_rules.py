@@ -189,7 +189,7 @@ async def test_raise_error_at_start(
     assert bodies == []
     assert names(recorder) == ["on_chain_start", "on_chain_error"]
     assert recorder.runs[0].status == "error"
-    assert recorder.runs[0].error is stopper.failure
+    assert repr(recorder.runs[0].error) == repr(stopper.failure)
 
 
 @pytest.mark.parametrize("handler", [Failing, AsyncFailing])
