@@ -81,7 +81,7 @@ class Side:
         work: Does it.
         few: How often, at least, to tell the price of one from that of beginning.
         many: How often at most.
-        is_one: The price depends on how many there are: it is timed at `many`.
+        is_one: It is timed at `many`, for the price depends on how many there are.
     """
 
     work: Work

@@ -181,7 +181,8 @@ def _times(theirs: float, ours: float) -> str:
 
 
 def _run(*command: str) -> str:
-    env = {key: it for key, it in os.environ.items() if not key.startswith("PYTHON")}
+    ours = ("PYTHON", "PIP_CONSTRAINT")  # what constrains our environments, not theirs
+    env = {key: it for key, it in os.environ.items() if not key.startswith(ours)}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}{done.stderr}"
     return done.stdout

@@ -70,7 +70,7 @@ def chunk() -> AbstractContextManager[Pair]:
         for _ in create(model=str(chunks), messages=_MESSAGES, stream=True):
             pass
 
-    return _against_none(work, is_heard=True)
+    return _against_none(work, is_heard=True, many=60)
 
 
 def _row(bar: float | None, make: Callable[[], AbstractContextManager[Pair]]) -> Row:
@@ -89,9 +89,11 @@ PROVIDER: dict[str, Row] = {
 
 
 @contextmanager
-def _against_none(work: Work, *, is_heard: bool) -> Iterator[Pair]:
+def _against_none(work: Work, *, is_heard: bool, many: int = 30) -> Iterator[Pair]:
     """
     Set *work*, heard or not, against the same without us.
+
+    So many are timed, not what fits a slice: the first has the interpreter look anew.
     """
     from instrument import auto  # installs itself
 
@@ -108,7 +110,10 @@ def _against_none(work: Work, *, is_heard: bool) -> Iterator[Pair]:
         work(number)
 
     try:
-        yield Pair(Side(ours, few=10, many=30), Side(off, few=10, many=30))
+        yield Pair(
+            Side(ours, few=10, many=many, is_one=True),
+            Side(off, few=10, many=many, is_one=True),
+        )
     finally:
         auto.uninstall()
 

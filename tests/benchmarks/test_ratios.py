@@ -10,7 +10,7 @@ import re
 import pytest
 
 from tests.benchmarks import guide, instructions
-from tests.benchmarks.measure import Figures, Row, more
+from tests.benchmarks.measure import Figures, more
 from tests.benchmarks.ratios import PART, Measured, can_measure, table
 from tests.benchmarks.rows import ROWS
 
@@ -72,10 +72,21 @@ def figure(cell: str) -> float:
     return float(found[0].replace(",", ""))
 
 
+@pytest.fixture(scope="module")
+def counted(request: pytest.FixtureRequest) -> dict[str, Figures]:
+    """
+    Count what is asked for in one process: under callgrind each takes seconds to start.
+    """
+    tests = (it for it in request.session.items if isinstance(it, pytest.Function))
+    rows = (it for it in tests if it.originalname == "test_row")
+    asked = [str(it.callspec.params["name"]) for it in rows]
+    return instructions.counted([name for name in asked if ROWS[name].pair])
+
+
 @pytest.mark.benchmark
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("name", HELD)
-def test_row(name: str) -> None:
+def test_row(name: str, counted: dict[str, Figures]) -> None:
     """
     What meets its bar in the guide stays within it, what misses it gets no dearer.
     """
@@ -86,15 +97,7 @@ def test_row(name: str) -> None:
         pytest.skip("valgrind is not installed")
     most = figure(cell) if row.bar is None or cell.startswith("**") else row.bar
 
-    found = instructions.counted([name])[name] if row.pair else measured(row)
+    found = row.measure() if row.measure is not None else counted[name]
 
     noise = NOISE * found.floor if row.judge is more else 0
     assert found.judged(row.judge) <= most * MARGIN + noise
-
-
-def measured(row: Row) -> Figures:
-    """
-    Measure what is not counted.
-    """
-    assert row.measure is not None
-    return row.measure()
