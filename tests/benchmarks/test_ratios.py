@@ -17,7 +17,7 @@ from tests.benchmarks.rows import ROWS
 MARGIN = 1.05
 """A count moves by one in a hundred."""
 
-NOISE = 0.0003
+NOISE = 0.003
 """Of a call of others, of five million instructions: what we add to it moves by this."""
 
 HEAD, *TOLD = guide.rows(PART)
