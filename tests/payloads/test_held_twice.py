@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from instrument import BaseCallbackHandler, callbacks, traced
+from instrument import BaseCallbackHandler, _text, callbacks, traced
 from instrument._payloads.jsonable import encoded, repr_of, text_of
 from instrument._text import is_short, safe_repr, safe_str
 from instrument.handlers import (
@@ -301,3 +301,26 @@ def test_long_json_is_cut_before_it_is_worked_on() -> None:
 
     told = recorder.events[0].data["inputs"]["given"]
     assert told == f"{text[:1_000_000]}… [{len(text) - 1_000_000} more characters]"
+
+
+def test_most_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What is known of classes is forgotten when there are too many.
+    """
+    monkeypatch.setattr(_text, "_MOST_TYPES", 2)
+
+    made = [type("Kind", (list,), {})([1]) for _ in range(5)]
+
+    assert all(map(is_short, made))
+    assert len(_text._written) <= 3
+
+
+def test_many_long_ones() -> None:
+    """
+    After a few that are too long to be asked, the others are told by their fields too.
+    """
+    long = [types.SimpleNamespace(b=LONG[:3_000]) for _ in range(30)]
+
+    told = text_of([*long, types.SimpleNamespace(a=1)], 1_000_000)
+
+    assert told.endswith("SimpleNamespace(a=1)]")
