@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         Attributes:
             _open: Its open scopes or runs, by their ids.
             _places: The same by where they were entered, in order; None until one is
-                left from another Context than its own, which few ever are.
+                left from elsewhere than where it was entered, which few ever are.
         """
 
         _open: dict[int, Any]
@@ -94,14 +94,14 @@ def leaving(owner: "Owner") -> "Any":
     """
     caller = _caller()
     left = id(caller), caller.f_code
-    innermost = None
-    for frame in chain(get_state()):
-        if frame._owner is owner:
-            if frame._entered_from == left:
-                return frame
-            if innermost is None:
-                innermost = frame
-    return _entered_at(owner, left) or innermost
+    here = (frame for frame in chain(get_state()) if frame._owner is owner)
+    innermost = next(here, None)
+    if innermost is not None and innermost._entered_from == left:
+        return innermost
+    known = _entered_at(owner, left)
+    if known is None:  # as from a function that enters and leaves for others
+        return innermost
+    return next((frame for frame in here if frame._entered_from == left), known)
 
 
 def _caller() -> "FrameType":

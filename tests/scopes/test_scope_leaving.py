@@ -21,7 +21,7 @@ import pytest
 
 from instrument import callbacks, current_run, emit, traced
 from instrument._scopes import scope as scopes
-from instrument._state import get_state
+from instrument._state import chain, get_state
 from instrument.testing import Recorder
 
 Called = Callable[..., Awaitable[Any]]
@@ -588,6 +588,33 @@ def test_shared_object_is_left_elsewhere(
     assert len(block._open) == 0
     assert block._places is None
     assert Looked.looks <= count + 1
+
+
+@pytest.mark.parametrize("make", [callbacks, traced])
+def test_entered_by_another_for_us(make: Any) -> None:
+    """
+    What an `ExitStack` has entered many times, each within the last, it leaves without
+    a look at all that is open each time.
+    """
+    block = traced("shared") if make is traced else callbacks(Recorder())
+    stepped = 0
+
+    def count(frame: Any, event: str, _: object) -> None:
+        nonlocal stepped
+        stepped += event == "call" and frame.f_code is chain.__code__
+
+    with callbacks(Recorder()):
+        stack = ExitStack()
+        for _ in range(200):
+            stack.enter_context(block)
+        before = sys.getprofile()
+        sys.setprofile(count)
+        stack.close()
+        sys.setprofile(before)
+
+    assert len(block._open) == 0
+    assert block._places is None
+    assert stepped < 5 * 200
 
 
 def test_entered_where_no_place_is(monkeypatch: pytest.MonkeyPatch) -> None:
