@@ -2,7 +2,7 @@
 `OTLPHandler`: every run a span, sent to a receiver of OpenTelemetry's protocol.
 """
 
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 from instrument._delivery import loops as _loops
 from instrument._payloads.messages import get
@@ -28,9 +28,12 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
     from typing import Any, Self
+    from uuid import UUID
 
     from instrument._runs.run import Run
 
+_MOST_OPEN = 100_000
+"""How many runs are known whose end is not told: in a wrapper, ends may be lost."""
 _SILENT = (
     "agent",
     "chain",
@@ -106,7 +109,8 @@ class OTLPHandler(RunHandler):
             maxsize=checked_size("OTLPHandler(maxsize=...)", maxsize),
         )
         _checked_flag("wait", wait)
-        self._told: WeakKeyDictionary[Run, Told | None] = WeakKeyDictionary()
+        self._open: dict[UUID, Told] = {}  # one may be collected before its end is told
+        self._ended: WeakSet[Run] = WeakSet()
 
     @classmethod
     def from_env(cls, **options: "Any") -> "Self":
@@ -159,13 +163,17 @@ class OTLPHandler(RunHandler):
 
     def run_started(self, run: "Run") -> None:
         above = run._parent
-        parent = above if above is not None and above in self._told else None
-        self._told[run] = Told(run, self._limit, parent)
+        if above is not None and above.id not in self._open:
+            above = above if above in self._ended else None
+        self._open[run.id] = Told(run, self._limit, above)
+        if len(self._open) > _MOST_OPEN:
+            self._open.pop(next(iter(self._open)), None)
+            self._sender.lose(1, f"{_MOST_OPEN:,} runs are open already")
 
     def run_ended(self, run: "Run") -> None:
-        told = self._told.get(run)
+        told = self._open.pop(run.id, None)
         if told is not None:
-            self._told[run] = None  # it stays known: others may begin below it
+            self._ended.add(run)  # others may begin below it
             if self._sender.has_place():
                 told.ends(run)
                 self._sender.put(told)
@@ -190,7 +198,7 @@ class OTLPHandler(RunHandler):
         self._happens(kwargs["run"], "agent_finish", {"finish": finish})
 
     def _happens(self, run: "Run", name: str, data: "dict[Any, Any]") -> None:
-        told = self._told.get(run)
+        told = self._open.get(run.id)
         if told is not None:
             told.happens(name, data)
 

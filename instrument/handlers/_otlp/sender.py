@@ -79,7 +79,7 @@ class Sender:
         if spool is not None:
             kept = Spool(spool, target.key)
             self._courier = Courier(
-                kept, self._attempt, self._lose, self._pause, _be_quiet
+                kept, self._attempt, self.lose, self._pause, _be_quiet
             )
             if not kept.is_empty(of_all=True):
                 self._courier.wake()
@@ -93,7 +93,7 @@ class Sender:
         """
         if self._items.qsize() < self._maxsize:
             return True
-        self._lose(1, f"{self._maxsize:,} spans wait already")
+        self.lose(1, f"{self._maxsize:,} spans wait already")
         return False
 
     def put(self, told: "Told") -> None:
@@ -264,7 +264,7 @@ class Sender:
                 if self._metrics is not None:
                     self._metrics.add(told)
             except Exception as exc:
-                self._lose(1, "one could not be written")
+                self.lose(1, "one could not be written")
                 _report.failed_apart(self, "write", exc)
         body = wire.request(self._resource, _version(), encoded)
         count = len(encoded)
@@ -275,7 +275,7 @@ class Sender:
                 _report.failed_apart(self, "spool", exc)
             else:
                 if lost:
-                    self._lose(lost, "the spool is full")
+                    self.lose(lost, "the spool is full")
                 return
         self._deliver(body, count)
 
@@ -284,7 +284,7 @@ class Sender:
         while (refusal := self._attempt(body, count)) is not None:
             is_last = tried == _TRIES or not refusal.is_passing
             if is_last or not self._pause(tried, refusal.after_s):
-                self._lose(count, str(refusal))
+                self.lose(count, str(refusal))
                 return
             tried += 1
 
@@ -301,7 +301,7 @@ class Sender:
             return refusal
         self.sent += max(count - refused, 0)
         if refused:
-            self._lose(min(refused, count), f"the receiver refused them: {why}")
+            self.lose(min(refused, count), f"the receiver refused them: {why}")
         return None
 
     def _trouble(self, refusal: Refusal) -> str:
@@ -345,7 +345,10 @@ class Sender:
     def _has_metrics(self) -> bool:
         return self._metrics is not None and self._metrics.is_news
 
-    def _lose(self, count: int, why: str) -> None:
+    def lose(self, count: int, why: str) -> None:
+        """
+        Count spans that will never be sent.
+        """
         with self._lock:
             is_first = self.dropped == 0
             self.dropped += count

@@ -660,6 +660,25 @@ def test_collected_meanwhile(receiver: "Receiver") -> None:
     assert (handler.sent, handler.dropped) == (600, 0)
 
 
+def test_ends_that_are_lost(
+    receiver: "Receiver", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Of runs whose end is never told, as a wrapper drops it, so many are known and the
+    others counted.
+    """
+    monkeypatch.setattr(import_module("instrument.handlers._otlp"), "_MOST_OPEN", 10)
+    handler = OTLPHandler(receiver.url)
+    started: Any = handler.run_started
+
+    with callbacks(on_chain_start=lambda *_, run, **__: started(run)):
+        for _ in range(15):
+            alone()
+
+    assert len(handler._open) == 10
+    assert handler.dropped == 5
+
+
 def test_wrapped(receiver: "Receiver") -> None:
     """
     In background and filtered it works as others do.
