@@ -6,6 +6,7 @@ Not run by default: ``-m slow`` does, where one of them is installed.
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -126,12 +127,13 @@ def served(command: list[str], port: int, path: str, **environment: str) -> Any:
     Have a backend run, and give its address.
     """
     url = f"http://127.0.0.1:{port}"
-    with subprocess.Popen(command, env={**os.environ, **environment}) as process:
+    given = {**os.environ, **environment}
+    with subprocess.Popen(command, env=given, start_new_session=True) as process:
         try:
             assert until(lambda: asked(f"{url}{path}") is not None, 600)
             yield url
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
 
 
 def skip_without(distribution: str) -> None:
@@ -236,7 +238,11 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
     command += ["--default-artifact-root", str(folder)]
     path = "/api/2.0/mlflow/experiments/get?experiment_id=0"
-    with served(command, port, path, MLFLOW_DISABLE_TELEMETRY="true") as url:
+    environment = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    with served(command, port, path, **environment) as url:
         yield url
 
 
@@ -269,6 +275,7 @@ def test_mlflow(mlflow: str, dialect: str) -> None:
     usage = trace.info.token_usage
     assert usage["input_tokens"] == 1000
     assert usage["output_tokens"] == 200
+    assert trace.info.cost["total_cost"] == pytest.approx(COST_USD)
     if dialect == "gen_ai":
         return
     types = {name: span.span_type for name, span in by_name.items()}

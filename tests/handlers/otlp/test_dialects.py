@@ -322,6 +322,23 @@ def test_payload_as_it_was() -> None:
     assert attributes["output.value"] == '["before","later"]'
 
 
+def test_inputs_that_are_told_anew() -> None:
+    """
+    What a body sets as its inputs is told in place of its arguments.
+    """
+
+    @traced
+    def renames(question: str) -> None:
+        current_run().inputs = {"asked": question.upper()}
+
+    kept = Kept()
+    with callbacks(kept):
+        renames("why")
+
+    (told,) = kept.told.values()
+    assert attributes_of(told, "openinference")["input.value"] == "WHY"
+
+
 @pytest.mark.parametrize(
     "value",
     [

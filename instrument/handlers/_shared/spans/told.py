@@ -78,6 +78,7 @@ class Told:
         "_metadata",
         "_parent_id",
         "_root_id",
+        "_seen",
         "_usage",
         "description",
         "ended_ns",
@@ -121,6 +122,7 @@ class Told:
         self.events: list[tuple[str, int, str]] = []
         self.lost_events = 0
         self._asked = _captured(_asked_of(run, limit), limit)
+        self._seen = id(run._inputs)  # itself it may hold what keeps the run alive
         self._answered = self._metadata = "{}"
         self.request_model = self.model = run.model
         self.provider = run.provider
@@ -138,6 +140,8 @@ class Told:
         self._usage = run.usage
         self.first_token_s = run.time_to_first_token_s
         self.description = run._description
+        if self._seen != id(run._inputs):  # told anew, as of a stream of LangChain's
+            self._asked = _captured(_asked_of(run, self.limit), self.limit)
         if exc is not None and run.status == "error":
             self.failure = Failure(run, exc)
         if exc is None or run.outputs is not None or run._answer is not None:
