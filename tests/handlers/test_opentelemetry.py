@@ -384,6 +384,29 @@ def test_collected_elsewhere(app: App) -> None:
     assert [span.name for span in app.spans] == ["stream", "stream"]
 
 
+def test_collected_with_its_run(app: App) -> None:
+    """
+    So does one that is collected together with its run, of whose inputs it is part.
+    """
+
+    @traced("stream")
+    def stream(holder: list[Any]) -> Iterator[int]:
+        yield from (1, 2)
+
+    def left() -> None:
+        holder: list[Any] = []
+        made = stream(holder)
+        next(made)
+        holder.append(made)
+
+    with callbacks(app.handler):
+        left()
+        gc.collect()
+
+    (span,) = app.spans
+    assert dict(span.attributes or {})["instrument.status"] == "abandoned"
+
+
 def test_threads(app: App) -> None:
     """
     In a thread to which only our scope was carried, a run has its parent all the same,
@@ -813,7 +836,8 @@ def test_leaves_nothing_behind(app: App) -> None:
                 pass
         list(traced("stream")(lambda: (yield 1))())
 
-    assert len(app.handler._spans) == 0
+    assert not app.handler._open
+    assert len(app.handler._ended) == 0
 
 
 def test_processes_own_provider() -> None:

@@ -228,6 +228,12 @@ CHAT = "gen_ai.input.messages"
             ],
             None,
         ),
+        (
+            "chat m",
+            {CHAT: said("tool", {"type": "tool_call_response", "result": 7})},
+            [{"role": "tool", "content": 7, "tool_call_id": None}],
+            None,
+        ),
         ("chat m", {CHAT: "no json"}, [], None),
         ("chat m", {CHAT: "[broken"}, [], None),
         (
@@ -263,7 +269,7 @@ CHAT = "gen_ai.input.messages"
         ),
         ("invoke_workflow", {}, {}, None),
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_what_went_in_and_came_out(
     tracer: Any,

@@ -19,6 +19,7 @@ from instrument.handlers._shared.spans.told import LIMIT, Told
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Self
+    from uuid import UUID
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, TracerProvider
@@ -82,7 +83,10 @@ class OpenTelemetryHandler(Happening):
         self._limit = _checked_payload(payload)
         self._provider = tracer_provider
         self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
-        self._spans: WeakKeyDictionary[Run, _Known] = WeakKeyDictionary()
+        self._open: dict[
+            UUID, _Known
+        ] = {}  # one may be collected before its end is told
+        self._ended: WeakKeyDictionary[Run, _Known] = WeakKeyDictionary()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -98,10 +102,12 @@ class OpenTelemetryHandler(Happening):
 
         emitted = self._emitted(run)
         if emitted is not None:
-            self._spans[run] = _Known(emitted, None)
+            self._open[run.id] = _Known(emitted, None)
             return
         above = run._parent
-        known = None if above is None else self._spans.get(above)
+        known = None
+        if above is not None:
+            known = self._open.get(above.id) or self._ended.get(above)
         told = Told(run, self._limit, None if known is None else above)
         here = get_current() if run._around is None else run._around.outside
         span = self._tracer.start_span(
@@ -111,17 +117,20 @@ class OpenTelemetryHandler(Happening):
             attributes_of(told, self._dialect),
             start_time=told.started_ns,
         )
-        self._spans[run] = made = _Known(span, told)
+        self._open[run.id] = made = _Known(span, told)
         if run._around is None and run._is_in_hand:
             run._around = around = Current(span, here)
             made.around, made.place = around, around.place
             around.enter()
 
     def run_ended(self, run: "Run") -> None:
-        known = self._spans.get(run)
-        if known is None or known.told is None:
+        known = self._open.pop(run.id, None)
+        if known is None:
             return
-        told, known.told = known.told, None  # it stays known: others may begin below it
+        self._ended[run] = known  # others may begin below it
+        told, known.told = known.told, None
+        if told is None:
+            return
         if known.around is not None:
             known.around.end()
             known.around = None
@@ -145,7 +154,7 @@ class OpenTelemetryHandler(Happening):
         return entry.span() if entry.provider() is own else None
 
     def happens(self, run: "Run", name: str, data: "dict[Any, Any]") -> None:
-        known = self._spans.get(run)
+        known = self._open.get(run.id)
         if known is not None and known.told is not None:
             known.told.happens(name, data)
 
