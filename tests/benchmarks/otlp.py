@@ -1,6 +1,7 @@
 """
 What `OTLPHandler` costs a call, beside a span of OpenTelemetry's SDK with its exporter to
-the same receiver; and what a call costs whose receiver hangs.
+the same receiver, and `OpenTelemetryHandler` with that SDK; and what a call costs whose
+receiver hangs.
 
 ``python tests/benchmarks/otlp.py`` prints a Markdown table. The SDK's rows need
 ``opentelemetry-sdk`` and ``opentelemetry-exporter-otlp-proto-http``.
@@ -20,7 +21,7 @@ if not __package__:  # run as a script
     sys.path.append(str(Path(__file__).parents[2]))
 
 from instrument import callbacks, current_run, traced
-from instrument.handlers import OTLPHandler
+from instrument.handlers import OpenTelemetryHandler, OTLPHandler
 from instrument.handlers._shared.run_handler import RunHandler
 
 _RECEIVER = """
@@ -188,6 +189,10 @@ def main() -> None:
         if span is not None:
             call, provider = span
             row("a span of OpenTelemetry's SDK, batched", call)
+            for options in ({}, {"payload": False}, {"dialect": "gen_ai"}):
+                given = options
+                with callbacks(OpenTelemetryHandler(provider, **given)):
+                    row(f"`OpenTelemetryHandler({options or ''})`, the same", model)
             provider.shutdown()
     hung, willing, nothing = p99_hung_us()
     print(f"\np99 of a call, us: receiver hung {hung:.0f}, one that takes all", end=" ")

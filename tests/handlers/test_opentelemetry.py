@@ -648,6 +648,46 @@ def test_not_sampled() -> None:
     assert app.spans == ()
 
 
+@pytest.mark.parametrize("dialect", ["both", "gen_ai", "openinference"])
+def test_what_samplers_see(dialect: str) -> None:
+    """
+    A sampler of the application's is told what a span is: its kind, model and name.
+    """
+    seen: list[Any] = []
+
+    class Sees(Sampler):  # type: ignore[misc]
+        def should_sample(self, *args: Any, **kwargs: Any) -> Any:
+            seen.append(dict(args[4]))
+            return ALWAYS_OFF.should_sample(*args, **kwargs)
+
+        def get_description(self) -> str:
+            return "sees"
+
+    app = App(sampler=Sees())
+    handler = OpenTelemetryHandler(app.provider, dialect=dialect)
+
+    @traced.chat_model(model="big-1", provider="bedrock")
+    def ask(question: str) -> str:
+        return question
+
+    @traced.tool
+    def look(query: str) -> str:
+        return query
+
+    with callbacks(handler):
+        ask("secret")
+        look("secret")
+
+    model, tool = seen
+    gen_ai, openinference = dialect != "openinference", dialect != "gen_ai"
+    assert "secret" not in str(seen)
+    assert (model.get("gen_ai.request.model") == "big-1") is gen_ai
+    assert (model.get("gen_ai.provider.name") == "aws.bedrock") is gen_ai
+    assert (tool.get("gen_ai.tool.name") == "look") is gen_ai
+    assert (tool.get("openinference.span.kind") == "TOOL") is openinference
+    assert tool["instrument.kind"] == "tool"
+
+
 def test_processor_that_fails(app: App, reports: list[str]) -> None:
     """
     A processor of the application's that raises is reported, and breaks no call.

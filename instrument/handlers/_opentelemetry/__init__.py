@@ -10,6 +10,7 @@ from instrument.handlers._shared.spans.dialects import (
     DIALECTS,
     attributes_of,
     events_of,
+    identity_of,
     is_client,
     name_of,
 )
@@ -114,7 +115,7 @@ class OpenTelemetryHandler(Happening):
             name_of(told, self._dialect),
             _parent_context(run, known, here),
             SpanKind.CLIENT if is_client(told) else SpanKind.INTERNAL,
-            attributes_of(told, self._dialect),
+            identity_of(told, self._dialect),
             start_time=told.started_ns,
         )
         self._open[run.id] = made = _Known(span, told)

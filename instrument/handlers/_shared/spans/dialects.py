@@ -44,6 +44,25 @@ def attributes_of(told: "Told", dialect: str) -> "dict[str, Any]":
     return made | {"instrument.kind": told.kind, "instrument.run_id": told.run_id}
 
 
+def identity_of(told: "Told", dialect: str) -> "dict[str, Any]":
+    """
+    Give the attributes that tell what a span is, of a run that starts: what samplers go
+    by.
+    """
+    made: dict[str, Any] = {}
+    if dialect != "gen_ai":
+        made["openinference.span.kind"] = openinference.KINDS.get(told.kind, "CHAIN")
+    if dialect != "openinference":
+        provider = told.provider
+        made["gen_ai.operation.name"] = gen_ai.OPERATIONS.get(told.kind)
+        made["gen_ai.provider.name"] = gen_ai.PROVIDERS.get(provider or "", provider)
+        made["gen_ai.request.model"] = told.request_model
+        if told.kind in ("agent", "tool"):
+            made[f"gen_ai.{told.kind}.name"] = told.name
+    made |= {"instrument.kind": told.kind, "instrument.run_id": told.run_id}
+    return {name: value for name, value in made.items() if value is not None}
+
+
 def name_of(told: "Told", dialect: str) -> str:
     """
     Give the name of a span.

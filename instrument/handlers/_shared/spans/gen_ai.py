@@ -28,7 +28,7 @@ OPERATIONS = {
 }
 CLIENTS = ("chat_model", "embedding", "llm", "retriever")
 """The kinds that ask somebody else."""
-_PROVIDERS = {
+PROVIDERS = {
     "amazon_bedrock": "aws.bedrock",
     "aws": "aws.bedrock",
     "azure": "azure.ai.openai",
@@ -213,7 +213,7 @@ def _finishes(read: Reading) -> list[str] | None:
 
 def _provider(read: Reading) -> str | None:
     provider = read.told.provider
-    return None if provider is None else _PROVIDERS.get(provider, provider)
+    return None if provider is None else PROVIDERS.get(provider, provider)
 
 
 def _stream(read: Reading) -> bool | None:
