@@ -259,7 +259,8 @@ def _departures() -> "tuple[type[BaseException], ...]":
 
 def _end_data(run: Run) -> "dict[str, Any]":
     # plain looks, of which no call's cost is a quarter of the record
-    data = run._kind.end_data(run)
+    kind = run._kind
+    data = {"outputs": run._outputs} if kind.is_plain else kind.end_data(run)
     is_known = run._answer is not None or run._usage is not _NO_USAGE
     data["usage"] = run.usage.to_dict() if is_known else {}
     data["status"] = run.status

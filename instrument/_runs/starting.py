@@ -11,6 +11,7 @@ from instrument._payloads.kinds import Kind
 from instrument._report import UNTOLD
 from instrument._runs.ending import afail, fail, owed
 from instrument._runs.outcome import rest_of_start, unbroken
+from instrument._runs.results import guarded
 from instrument._runs.run import Run
 from instrument._state import MUTED, set_state
 
@@ -124,7 +125,9 @@ def starting(run: Run) -> Delivery | None:  # type: ignore[return]
     receivers = run._voices.start
     if not receivers.entries:
         return None
-    if receivers.native or not run._kind.is_plain:
+    if receivers.native:
+        return _recording(run, receivers)
+    if not run._kind.is_plain:
         return _starting(run, receivers)
     if run._call is not None:
         run._take()
@@ -157,19 +160,15 @@ def starting(run: Run) -> Delivery | None:  # type: ignore[return]
 
 def _starting(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ignore[return]
     """
-    Do the same where a kind has arguments of its own, or somebody takes records.
+    Do the same where a kind has arguments of its own.
     """
     kind = run._kind
-    args: tuple[Any, ...] = ()
-    own = None
-    if receivers.typed:
-        try:
-            args, own = kind.started(run)
-        except BaseException as exc:  # as `guarded`, which is a call more
-            _report.unread(kind.started, "reading a payload", exc)
-            args = {"name": run.name}, None
-    if receivers.native:
-        return _recording(run, receivers, args, own)
+    args: tuple[Any, ...]
+    try:
+        args, own = kind.started(run)
+    except BaseException as exc:  # as `guarded`, which is a call more
+        _report.unread(kind.started, "reading a payload", exc)
+        args, own = ({"name": run.name}, None), None
     kwargs = {  # as `keywords`, which is a call more
         "run_id": run.id,
         "parent_run_id": run.parent_id,
@@ -197,17 +196,17 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ign
         return unbroken(run, rest.broken(count, result, exc))
 
 
-def _recording(  # type: ignore[return]
-    run: Run,
-    receivers: "Receivers",
-    args: "tuple[Any, ...]",
-    own: "dict[str, Any] | None",
-) -> Delivery | None:
+def _recording(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ignore[return]
     """
-    Do the same where somebody takes records; who does not gets *args*, and *own*.
+    Do the same where somebody takes records; others beside them get arguments.
     """
     kind = run._kind
-    kwargs = keywords(run, own) if receivers.typed else {}
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    if receivers.typed:
+        nothing = ({"name": run.name}, None), None
+        args, own = guarded(run, kind.started) or nothing
+        kwargs = keywords(run, own)
     count, result, record = 0, UNTOLD, None
     try:
         for method, _, _, is_native in receivers.entries:
