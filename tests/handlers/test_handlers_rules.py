@@ -276,3 +276,28 @@ def test_one_record_for_all(then: str, reports: list[str]) -> None:
         assert all(a is b for a, b in zip(first, records, strict=True))
     assert order == ["work 0 1", "work 1 3"]
     assert len(reports) == (2 if then == "fails" else 0)
+
+
+class Endless:
+    """
+    Takes records, and never comes to an end.
+    """
+
+    def on_event(self, event: Event) -> object:
+        return self.on_event(event)
+
+
+@pytest.mark.rule
+def test_handler_of_records_that_is_endless(reports: list[str]) -> None:
+    """
+    A handler of records that fills the stack by itself is reported; the call and the
+    others know nothing of it.
+    """
+    recorder = Recorder()
+
+    with callbacks(Endless(), recorder):
+        results = [traced("work")(lambda: 1)() for _ in range(2)]
+
+    assert results == [1, 1]
+    assert recorder.tree() == "chain work: ok\nchain work: ok"
+    assert any("Endless" in report for report in reports)
