@@ -876,6 +876,8 @@ def test_leaves_nothing_behind(app: App) -> None:
                 pass
         list(traced("stream")(lambda: (yield 1))())
 
+    for _ in range(6):  # before Python 3.12 some keep the Context that they met
+        gc.collect()
     assert not app.handler._open
     assert len(app.handler._ended) == 0
 
