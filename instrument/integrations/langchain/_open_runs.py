@@ -51,6 +51,9 @@ left_out: "dict[UUID, tuple[UUID | None, Callable[[], Run | None], bool]]" = {}
 _TELLING = ("on_", "ahandle_event")
 """How those functions of its managers are named that may be a task of their own."""
 
+_STEPPING = ("get_next_chunk", "anext_impl")
+"""Its functions that give one piece of a stream, each in a task of its own."""
+
 _asks: "ContextVar[ref[Any] | None]" = ContextVar("asks", default=None)
 _outermost: "WeakKeyDictionary[Task[Any], dict[Run, bool]]" = WeakKeyDictionary()
 """By task, which open runs were the outermost there, and may go on after it."""
@@ -281,7 +284,10 @@ def _may_go_on() -> bool:
         elif outermost is not None:
             break
         frame = frame.f_back
-    if outermost is None or outermost.f_code.co_name.startswith(_TELLING):
+    if outermost is None:
+        return True
+    name = outermost.f_code.co_name
+    if name.startswith(_TELLING) or name in _STEPPING:
         return True
     return any(
         it and it.f_code.co_flags & CO_ASYNC_GENERATOR for it in (outermost, frame)

@@ -15,7 +15,11 @@ pytest.importorskip("langchain_core")
 from langchain_core.callbacks import AsyncCallbackHandler, AsyncCallbackManager
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.language_models.fake import FakeStreamingListLLM
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import (
+    RunnableLambda,
+    RunnableParallel,
+    RunnablePassthrough,
+)
 
 from instrument import AsyncCallbackHandler as OurAsyncHandler
 from instrument import BaseCallbackHandler, callbacks, traced
@@ -219,6 +223,12 @@ STREAMS: dict[str, Callable[[], Any]] = {
         "q", {"callbacks": [Slow()]}
     ),
     "graph": lambda: graph().astream({"text": "q"}, stream_mode=["values", "updates"]),
+    "in parallel": lambda: RunnableParallel(
+        a=FakeListChatModel(responses=["abc"]), b=FakeListChatModel(responses=["abc"])
+    ).astream("q"),
+    "assigned": lambda: RunnablePassthrough.assign(
+        a=RunnableLambda(str) | FakeListChatModel(responses=["abc"])
+    ).astream({"q": "q"}),
     "by hand": by_hand,
     "bridge": to_the_bridge,
 }
@@ -230,7 +240,7 @@ async def test_stream_of_which_each_step_has_a_task(
 ) -> None:
     """
     A stream goes on after the task of its first step, as any whose steps are awaited
-    with a time-out do.
+    with a time-out do, and those that LangChain reads side by side.
     """
     recorder = Recorder()
 
