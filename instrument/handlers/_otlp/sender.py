@@ -221,11 +221,7 @@ class Sender:
             self._send_metrics()
             return False
         if type(first) is not Event and not self._draining:
-            with suppress(Empty):
-                delay_s = _DELAY_S if self._courier is None else _SPOOLED_S
-                self._hurry.get(timeout=delay_s)
-                while True:
-                    self._hurry.get_nowait()
+            self._wait_for_more()
         batch, done = self._gathered(first)
         try:
             if batch:
@@ -238,6 +234,17 @@ class Sender:
             if done is not None:
                 done.set()
         return True
+
+    def _wait_for_more(self) -> None:
+        """
+        Wait until there is a whole batch, or for a while.
+        """
+        delay_s = _DELAY_S if self._courier is None else _SPOOLED_S
+        with suppress(Empty):
+            if self._items.qsize() < BATCH:
+                self._hurry.get(timeout=delay_s)
+            while True:
+                self._hurry.get_nowait()
 
     def _gathered(self, first: "Told | Event") -> "tuple[list[Told], Event | None]":
         """

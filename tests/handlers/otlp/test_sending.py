@@ -632,6 +632,32 @@ def test_whole_batches(receiver: "Receiver") -> None:
     assert 3 <= len(receiver.requests) <= 6
 
 
+def test_no_wait_for_a_whole_batch(
+    receiver: "Receiver", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where more than a batch waits already, it is sent without waiting for more.
+    """
+
+    def late(each: Any) -> None:
+        receiver.released.wait(20)
+        TOOLS.taken(each)
+
+    monkeypatch.setattr(SENDER, "_DELAY_S", 600.0)
+    receiver.answer = first(late)
+    handler = OTLPHandler(receiver.url, payload=False)
+
+    with callbacks(handler):
+        for _ in range(514):  # a batch and more
+            alone()
+        receiver.wait_for(lambda: bool(receiver.requests))
+        for _ in range(1_100):
+            alone()
+    receiver.released.set()
+
+    receiver.wait_for(lambda: len(receiver.spans) >= 1_536)
+
+
 def test_collected_meanwhile(receiver: "Receiver") -> None:
     """
     Generators that are collected while a span is queued end, and theirs is queued too.
