@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from instrument._audience.plan import Layer
     from instrument._payloads.kinds import Kind
 
+    Methods = tuple[Callable[..., object], ...]
+
 CHANNELS = ("text", "reasoning", "tool_call")
 """What a piece of an answer is."""
 _PIECE = "on_llm_new_token"
@@ -32,6 +34,8 @@ class Audience:
         layers: What it was settled from, without what ``inherit=False`` cut off.
         listeners: Each with its layer, in the order in which they hear.
         incoming: What has come in from another process, or None.
+        is_quick: True where somebody hears, as it is, whatever is told: nothing is
+            redacted, nothing is to be drawn.
         undecided: True while samples of some layer have not been drawn.
         metadata: What constructors gave, outer to inner, and over it what blocks and
             calls gave.
@@ -48,6 +52,7 @@ class Audience:
         "epoch",
         "incoming",
         "is_described",
+        "is_quick",
         "is_tagged",
         "layers",
         "listeners",
@@ -98,6 +103,7 @@ class Audience:
         self.tags, self.redactors = tuple(tags), tuple(redactors)
         self.is_tagged = bool(tags)
         self.shows_all = self.capture and not self.redactors
+        self.is_quick = _is_quick(self)
         self.wants_tokens = _want_tokens(self.listeners)
         self.metadata: dict[str, Any] = {}
         if self.is_described:
@@ -122,6 +128,7 @@ class Audience:
         more = [(it, layer) for it in layer.options.listeners if it.key not in known]
         made.listeners = (*self.listeners, *more)
         made.waits = self.waits + [layer] * len(more)
+        made.is_quick = _is_quick(made)
         made.wants_tokens = self.wants_tokens or _want_tokens(more)
         return made
 
@@ -173,7 +180,7 @@ class Audience:
         """
         Find what serves the events of one kind of run; kept in `voices_of`.
         """
-        made = self.voices_of[kind.start] = Voices(self, kind)
+        made = self.voices_of[kind.start] = Voices.of(self, kind)
         return made
 
 
@@ -188,6 +195,10 @@ def _described(layers: "list[Layer]") -> "dict[str, Any]":
             if metadata and (layer.rank == "constructor") is constructors:
                 given.update(metadata)
     return given
+
+
+def _is_quick(made: Audience) -> bool:
+    return bool(made.listeners and made.shows_all and not made.undecided)
 
 
 def _each_once(
@@ -211,13 +222,30 @@ def _each_once(
 class Voices:
     """
     What serves the start and end of one kind of run; few ever tell an error.
+
+    Attributes:
+        quick: The methods of both; None where somebody takes whole events, or where
+            there is more to look at when a run ends.
+        in_full: The same, so that this is looked at; None where it is.
     """
 
-    __slots__ = ("end", "start")
+    __slots__ = ("end", "in_full", "quick", "start")
 
-    def __init__(self, audience: "Audience", kind: "Kind") -> None:
-        self.start = audience.receivers(kind.start)
-        self.end = audience.receivers(kind.end)
+    def __init__(self, start: "Receivers", end: "Receivers") -> None:
+        self.start, self.end = start, end
+        self.in_full: Voices | None = None
+        self.quick: tuple[Methods, Methods] | None = None
+
+    @classmethod
+    def of(cls, audience: "Audience", kind: "Kind") -> "Voices":
+        receivers = audience.receivers(kind.start), audience.receivers(kind.end)
+        full = cls(*receivers)
+        start, end = receivers
+        if start.native or end.native:
+            return full
+        made = cls(*receivers)
+        made.in_full, made.quick = full, (start.methods, end.methods)
+        return made
 
 
 class Receivers:

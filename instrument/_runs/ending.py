@@ -58,7 +58,7 @@ def finish(run: Run, outputs: object) -> None:
         if (
             (state is run or outer is None)
             and (parent is None or parent._ended_ns is None)
-            and not run._open_children
+            and not (run._open_children or owed)
             and run._below is None
         ):
             run._ended_ns = _ids.clock_ns()  # `_close`, where nothing is out of order
@@ -79,7 +79,7 @@ def finish(run: Run, outputs: object) -> None:
             set_state(state)
             _fail(run, exc)
         else:
-            _complete(run, rest, after, exc)
+            complete(run, rest, after, exc)
             if run in owed:
                 return  # no handler's want of room is the call's
         raise
@@ -145,11 +145,11 @@ def _fail_here(run: Run, exc: BaseException) -> None:
             run._ended_ns, run._outer = None, outer
             set_state(state)
         else:
-            _complete(run, rest, after, interrupt)
+            complete(run, rest, after, interrupt)
         raise
 
 
-def _complete(
+def complete(
     run: Run, rest: "Delivery | None", after: object, exc: BaseException
 ) -> None:
     """
@@ -205,8 +205,6 @@ def owe(run: Run, exc: BaseException) -> None:
     if state is run:
         set_state(run._outer)
     run._outer = None
-    if run._parent is not None:
-        run._parent._open_children += 1  # so that it looks for what is owed
     if _settled not in frameworks:
         frameworks.append(_settled)
 
@@ -216,8 +214,7 @@ def _must_wait(run: Run, exc: object = None) -> bool:
     Tell whether the end of *run*, by *exc*, is told later: there is no room for it, or
     was none for what is below.
     """
-    is_full = type(exc) is RecursionError or (run._open_children and owed)
-    return bool(is_full) and not has_room()
+    return bool(type(exc) is RecursionError or owed) and not has_room()
 
 
 def _postpone(run: Run) -> None:
@@ -302,6 +299,8 @@ def mend(run: Run, before: object, exc: BaseException) -> None:
     """
     try:
         fail(run, exc)
+        if run._rest is not None and run not in owed:
+            _tell_rest(run)
     except RecursionError as full:
         owe(run, full)
     finally:
@@ -317,7 +316,8 @@ def _is_left_over(state: "Any", run: Run, exc: BaseException) -> bool:
     if state is MUTED:  # a coroutine is closed from anywhere, also by a handler
         return not issubclass(type(exc), GeneratorExit)
     has_ended = state.__class__ is Run and state._ended_ns is not None
-    return has_ended or any(link is run for link in chain(state))
+    # plain looks first: there may be no room for more
+    return state is run or has_ended or any(link is run for link in chain(state))
 
 
 def afinish(run: Run, outputs: object) -> "Pending | None":
@@ -386,7 +386,7 @@ def _aend(
             set_state(after)
             return None
         if status in ("ok", "error"):
-            return _end_later(run, rest, waiting, after)
+            return end_later(run, rest, waiting, after)
         while waiting is not None:
             waiting = rest.put_off(waiting)
         if status == "cancelled":
@@ -398,7 +398,7 @@ def _aend(
             set_state(state)
             _fail(run, exc)
         else:
-            _complete(run, rest, after, exc)
+            complete(run, rest, after, exc)
             if run in owed:
                 return None
         raise
@@ -407,7 +407,7 @@ def _aend(
     return None
 
 
-async def _end_later(run: Run, rest: "Delivery", waiting: "Any", after: object) -> None:
+async def end_later(run: Run, rest: "Delivery", waiting: "Any", after: object) -> None:
     try:
         await rest.later(waiting)
     finally:
@@ -443,8 +443,8 @@ def _close(run: Run, status: str, exc: object = None) -> "Any":
         left: Any = exc if is_raised else GeneratorExit()
         for end_below in endings:
             end_below(run, left)
-        if owed and run not in owed:
-            settle(run)
+    if owed and run not in owed:
+        settle(run)
     run._ended_ns = _ids.clock_ns()
     run.status = status
     if run._below is not None:

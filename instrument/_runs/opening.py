@@ -5,7 +5,7 @@ How a run comes about: who hears it, and whose child it is; and which one is in 
 from instrument._audience.plan import EPOCH, NOBODY, Plan, View, linked, mark
 from instrument._payloads.kinds import kind_of
 from instrument._runs.results import as_text
-from instrument._runs.run import Run
+from instrument._runs.run import Run, begun
 from instrument._state import MUTED, Frame, get_state, live_state
 
 TYPE_CHECKING = False
@@ -133,7 +133,7 @@ def open_run(
         audience = plan.settle()
     if not audience.listeners:
         return None
-    run = Run(recipe, ambient, plan, audience, state, id)
+    run = begun(Run(), recipe, ambient, plan, audience, state, id)
     run._call = call
     if layers or audience.undecided:
         _refine(run, layers)
@@ -148,6 +148,7 @@ def _below(parent: Run, plan: Plan) -> Plan:
     if known is None or known[0] is not plan or known[1] is not parent._extra:
         made = linked(plan, parent._extra)
         known = parent._below = plan, parent._extra, made
+        parent._voices = parent._voices.in_full or parent._voices
     return known[2]
 
 
@@ -222,14 +223,15 @@ def _settle_layout() -> None:
     """
     Show the interpreter which attributes runs have, in one order, before the first.
 
-    It shares a class's layout, 30 names at most, as its first objects grow; a run with
+    It shares a class's layout, 29 names at most, as its first objects grow; a run with
     others, or in another order, costs 300 bytes and a tenth of the time more.
     """
-    first = Run(Recipe("first", "chain"), None, NOBODY, NOBODY.settle(), None)
+    nothing = Recipe("first", "chain")
+    first = begun(Run(), nothing, None, NOBODY, NOBODY.settle(), None)
     first.depth = 0
     first._call = first._inputs = first._outputs = first._metadata = None
     first._entry = first._params = first._answer = None
-    first.status, first.model, first.provider, first._added = "ok", None, None, ()
+    first.status, first._rest, first.model, first.provider = "ok", None, None, None
 
 
 _settle_layout()
@@ -242,7 +244,7 @@ class InertRun(Run):
 
     def __init__(self) -> None:
         nothing = Recipe("none", "chain")
-        super().__init__(nothing, None, NOBODY, NOBODY.settle(), None)
+        begun(self, nothing, None, NOBODY, NOBODY.settle(), None)
         self._ended_ns = self._started_ns
         self.__dict__["_is_sealed"] = True
 
@@ -301,7 +303,8 @@ def emit(name: str, data: object = None) -> None:
         run.emit(name, data)  # of a framework, which was given handlers of its own
         return
     if not run:
-        run = Run(Recipe(as_text(name), "custom"), None, plan, audience, state)
+        recipe = Recipe(as_text(name), "custom")
+        run = begun(Run(), recipe, None, plan, audience, state)
         if audience.undecided:
             audience = Plan(plan, mark(run.trace_hex)).settle()
     run.emit(name, data, audience)

@@ -184,6 +184,14 @@ def take_inputs(run: "Run") -> None:
     elif binding.is_own and run.kind == "chat_model" and "messages" in inputs:
         run._inputs, run._params = inputs.pop("messages"), inputs
         return
+    take_bound(run, inputs)
+
+
+def take_bound(run: "Run", inputs: "dict[str, Any]") -> None:
+    """
+    Take the arguments by name, of which nothing is to be hidden.
+    """
+    kind = run._kind
     inputs = all_contained(inputs)
     if not kind.is_plain:
         if kind.is_model:

@@ -12,7 +12,7 @@ from instrument._report import UNTOLD
 from instrument._runs.ending import afail, fail, owed
 from instrument._runs.outcome import rest_of_start, unbroken
 from instrument._runs.results import guarded
-from instrument._runs.run import Run
+from instrument._runs.run import Run, begun
 from instrument._state import MUTED, set_state
 
 TYPE_CHECKING = False
@@ -22,30 +22,41 @@ if TYPE_CHECKING:
     from instrument._audience.audience import Receivers
     from instrument._runs.ending import Pending
 
-_OF_RUNS = Run.__init__.__globals__
+    Told = tuple[object, BaseException | None]
+
+_OF_RUNS = begun.__globals__
 _OF_RECORDS = record_of.__globals__
 _OF_KINDS = Kind.__init__.__globals__
 """Those of what reads a run for a handler, before that is called."""
 
 
-def start(run: Run, after: "Any" = None, rest: "Any" = UNTOLD) -> None:
+def start(
+    run: Run, after: "Any" = None, rest: "Any" = UNTOLD, told: "Told | None" = None
+) -> None:
     """
     Tell that *run* starts, and make it current.
 
     Args:
         after: The state to go back to instead, of a run that will not be current.
         rest: Never given; so that nothing stands before the ``try``.
+        told: Where the call has begun to tell it itself, and counts in ``run._rest``
+            whom it has called: what the last of them answered, and what was raised.
 
     Raises:
         Exception: What a handler with ``raise_error`` raised; the run has ended then.
     """
     try:
         set_state(MUTED)
-        rest = starting(run)
+        if told is None:
+            rest = starting(run)
+        else:
+            rest = _left(run, *told)
+            run._rest = None
         if rest is not None:
             rest.now()
         set_state(run if after is None else after)
     except BaseException as exc:
+        told = None
         set_state(run if after is None else after)
         if rest is UNTOLD and not run._rest:  # `discard`, where no call has room
             run._ended_ns, run.status, run._call = run._started_ns, "abandoned", None
@@ -61,18 +72,25 @@ def start(run: Run, after: "Any" = None, rest: "Any" = UNTOLD) -> None:
         raise
 
 
-def astart(run: Run, rest: "Any" = UNTOLD) -> "Pending | None":  # type: ignore[return]
+def astart(  # type: ignore[return]
+    run: Run, rest: "Any" = UNTOLD, told: "Told | None" = None
+) -> "Pending | None":
     """
     The same in async code.
     """
     try:
         set_state(MUTED)
-        rest = starting(run)
+        if told is None:
+            rest = starting(run)
+        else:
+            rest = _left(run, *told)
+            run._rest = None
         waiting = None if rest is None else rest.step()
         if rest is not None and (waiting is not None or rest.error is not None):
             return _start_later(run, rest, waiting)
         set_state(run)
     except BaseException as exc:
+        told = None
         set_state(run)
         if rest is UNTOLD and not run._rest:
             run._ended_ns, run.status, run._call = run._started_ns, "abandoned", None
@@ -114,6 +132,20 @@ def _stopped(run: Run, rest: "Any", exc: BaseException) -> None:
     if rest is not UNTOLD:
         run._rest = rest
     fail(run, exc)
+
+
+def _left(run: Run, answer: object, exc: BaseException | None) -> Delivery:
+    """
+    Give what is left to tell of a start.
+    """
+    if exc is None:
+        return rest_of_start(run).after(run._rest, answer)
+    index = max(run._rest - 1, 0)
+    if type(exc) is RecursionError:  # plain looks: there may be no room for a call
+        below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
+        if below is None or below.tb_frame.f_globals is _OF_RUNS:
+            run._rest = index
+    return rest_of_start(run).broken(index, answer, exc)
 
 
 def starting(run: Run) -> Delivery | None:  # type: ignore[return]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Binding = Callable[..., dict[str, Any]]
 
 _TAKES_KEYWORDS = 0x08  # inspect.CO_VARKEYWORDS
-_KNOWN_TYPES = 256
+KNOWN_TYPES = 256
 _BOUND = object()
 HOLDS = ("__func__", "fget", "func")
 """Where class methods, properties and cached properties keep their function."""
@@ -34,7 +34,14 @@ class Binder:
     The parameters of one function.
     """
 
-    __slots__ = ("_function", "_has_secrets", "_is_method", "by_type", "is_in_class")
+    __slots__ = (
+        "_fitting",
+        "_function",
+        "_has_secrets",
+        "_is_method",
+        "by_type",
+        "is_in_class",
+    )
 
     def __init__(self, function: "Any") -> None:
         self._function = function
@@ -43,6 +50,22 @@ class Binder:
         self.by_type: dict[object, Binding] = {}
         self._is_method: dict[type, bool] = {}
         self._has_secrets = False
+        self._fitting: Binding | None = None
+
+    def fits(self, args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> bool:
+        """
+        Tell whether the function can be called so; what it wraps does not count, as it
+        may itself give that what is not given here.
+        """
+        try:
+            if self._fitting is None:
+                self._fitting = self._own()
+            self._fitting(*args, **kwargs)
+        except TypeError:
+            return False
+        except Exception as exc:  # what it needs cannot be imported
+            pass_on(exc)
+        return True
 
     def bind(
         self,
@@ -89,6 +112,9 @@ class Binder:
         named = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         return bool(code.co_flags & _TAKES_KEYWORDS) or name in named
 
+    def has_secrets(self) -> bool:
+        return bool(_secrets(self._function, self._parameters()))
+
     def is_method_of(self, owner: object, wrapper: object) -> bool:
         """
         Tell whether *owner* is the ``self`` or ``cls`` of this function; known by type.
@@ -98,7 +124,7 @@ class Binder:
             return _defines(cls, wrapper)
         known = self._is_method.get(cls)
         if known is None:
-            if len(self._is_method) >= _KNOWN_TYPES:
+            if len(self._is_method) >= KNOWN_TYPES:
                 self._is_method.clear()
             known = self._is_method[cls] = _defines(cls, wrapper)
         return known
@@ -120,6 +146,17 @@ class Binder:
         except (TypeError, ValueError):  # some builtins have none
             return []
 
+    def _own(self) -> "Binding":
+        from inspect import signature
+
+        if hasattr(self._function, "__signature__"):
+            return _unnamed  # which may say what it likes
+        try:
+            own = signature(self._function, follow_wrapped=False).parameters
+        except (TypeError, ValueError):
+            return _unnamed
+        return _compiled(list(own.values()), frozenset(), skip=0)
+
     def _prepared(self, key: object, wrapper: object) -> "Binding":
         """
         Compile the binding for methods of one type, for bound calls or for all others.
@@ -136,7 +173,7 @@ class Binder:
             secret = _secrets(self._function, parameters)
             self._has_secrets = bool(secret)
             binding = _compiled(parameters, secret, skip=skip)
-        if len(self.by_type) >= _KNOWN_TYPES:
+        if len(self.by_type) >= KNOWN_TYPES:
             self.by_type.clear()
         self.by_type[key] = binding
         return binding

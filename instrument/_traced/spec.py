@@ -6,15 +6,23 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from weakref import ref
 
 from instrument import _report, _state
-from instrument._audience.plan import Layer
+from instrument._audience.plan import EPOCH, NOBODY, Layer
 from instrument._callables.coroutines import follow, is_followed
 from instrument._callables.decorate import decorated, is_coroutine_function
 from instrument._runs.ending import afail, afinish, discard, fail, finish, mend
-from instrument._runs.opening import FunctionRecipe, open_run
+from instrument._runs.opening import (
+    FunctionRecipe,
+    framework_run,
+    frameworks,
+    open_run,
+)
 from instrument._runs.results import named
+from instrument._runs.run import Run, begun
 from instrument._runs.starting import astart, start
+from instrument._scopes.scope import Scope
 from instrument._state import MUTED, get_state, muted, set_state
-from instrument._traced.arguments import Binder
+from instrument._traced.arguments import KNOWN_TYPES, Binder
+from instrument._traced.flat import flat
 from instrument._traced.keywords import Keywords, constructed, handlers, layers_of
 from instrument._traced.stream import Stream
 
@@ -22,8 +30,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
-
-    from instrument._runs.run import Run
 
 CALLBACKS = "callbacks"
 
@@ -43,17 +49,19 @@ class Spec:
     __slots__ = (
         "__weakref__",
         "_binder",
-        "_records",
-        "_takes_callbacks",
         "_wrapper",
         "alert",
         "function",
+        "is_quick",
         "keyed",
         "keywords",
         "layers",
         "name",
+        "owners",
         "quick",
         "recipe",
+        "records",
+        "takes_callbacks",
     )
 
     is_own = False
@@ -66,8 +74,8 @@ class Spec:
         self.function: Any = None
         self._wrapper: Callable[[], Any] = type(None)  # which gives None
         self._binder = Binder(target)
-        self._takes_callbacks = not self._binder.has_name(CALLBACKS)
-        self._records = keywords.inputs is not False
+        self.takes_callbacks = not self._binder.has_name(CALLBACKS)
+        self.records = keywords.inputs is not False
         self.recipe = FunctionRecipe(
             self.name,
             keywords.kind or "chain",
@@ -75,11 +83,13 @@ class Spec:
             keywords.outputs,
         )
         self.recipe.source = target
-        if not self._records:
+        if not self.records:
             nothing = {"_inputs": self.recipe._kind.inputs_of({})}
             self.recipe.facts = {**(self.recipe.facts or {}), **nothing}
         self.keyed = self._binder.is_in_class
         self.quick = self._binder.by_type if keywords.inputs is None else {}
+        self.owners: dict[int, object] = {}
+        self.is_quick: bool | None = False if self.layers else None
 
     def wrap(self, target: "Any") -> "Any":
         """
@@ -113,17 +123,18 @@ class Spec:
         return Spec(target, self.keywords).wrap(target)
 
     def plain(self, function: "Any") -> "Callable[..., Any]":
-        alert, recipe, records = self.alert, self.recipe, self._records
-        is_plain = not self.layers
+        return flat(self, function) or self._plain(function)
+
+    def coroutine(self, function: "Any") -> "Callable[..., Any]":
+        return flat(self, function) or self._coroutine(function)
+
+    def _plain(self, function: "Any") -> "Callable[..., Any]":
+        alert = self.alert
 
         def traced(*args: "Any", **kwargs: "Any") -> "Any":
             if not ((state := _state.get_state()) or alert or CALLBACKS in kwargs):
                 return function(*args, **kwargs)
-            if is_plain and not alert and CALLBACKS not in kwargs:
-                call = (self, args, kwargs, None) if records else None
-                run = open_run(recipe, (), call)
-            else:
-                run = self.open(args, kwargs)
+            run = self.open(args, kwargs)
             if run is None:
                 return function(*args, **kwargs)
             try:
@@ -150,7 +161,7 @@ class Spec:
 
         return traced
 
-    def coroutine(
+    def _coroutine(
         self, function: "Any", instance: object = None
     ) -> "Callable[..., Any]":
         alert = self.alert
@@ -192,7 +203,7 @@ class Spec:
     ) -> "Any":
         run = None
         if get_state() or self.alert or CALLBACKS in kwargs:
-            run = self.open(args, kwargs, instance)
+            run = self.open(args, kwargs, instance, fits=True)
         inner = wrapped(*args, **kwargs)
         if run is None or not is_followed(inner):
             return inner
@@ -203,7 +214,7 @@ class Spec:
         self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
     ) -> "Any":
         if is_coroutine_function(wrapped):
-            return self.coroutine(wrapped, instance)(*args, **kwargs)
+            return self._coroutine(wrapped, instance)(*args, **kwargs)
         run, state = None, get_state()
         if state or self.alert or CALLBACKS in kwargs:
             run = self.open(args, kwargs, instance)
@@ -226,10 +237,16 @@ class Spec:
         return result
 
     def open(
-        self, args: "tuple[Any, ...]", kwargs: "dict[str, Any]", instance: object = None
+        self,
+        args: "tuple[Any, ...]",
+        kwargs: "dict[str, Any]",
+        instance: object = None,
+        *,
+        fits: bool = False,
     ) -> "Run | None":
         """
-        Make the run of one call, or None where nobody listens.
+        Make the run of one call; None where nobody listens, or it does not fit: Python
+        will say so.
 
         A ``callbacks=`` that the function does not take itself is taken out of
         *kwargs*.
@@ -237,7 +254,9 @@ class Spec:
         layers = self.layers
         if self.alert or CALLBACKS in kwargs:
             layers = self._layers_of_call(args, kwargs, instance)
-        call = (self, args, kwargs, instance) if self._records else None
+        if not fits and instance is None and not self._binder.fits(args, kwargs):
+            return None
+        call = (self, args, kwargs, instance) if self.records else None
         return open_run(self.recipe, layers, call)
 
     def bound(
@@ -256,6 +275,56 @@ class Spec:
                 _report.unread(choose, f"inputs= of {self.name}", exc)
                 return {}
         return named(made, "inputs")
+
+    def opened(self, state: "Any") -> "Run | None":
+        """
+        Make the run of a call where nothing is out of the ordinary; else None, and
+        `open` tells.
+        """
+        cls = type(state)
+        if cls is Run:
+            parent, plan = state, state._plan
+        elif cls is Scope:
+            parent, plan = state.run, state._mended or state
+            if parent is not None and parent._extra:
+                return None
+        elif cls is list:
+            parent, plan = None, NOBODY
+        else:
+            return None
+        audience = plan.audience
+        if audience.epoch != EPOCH.now:
+            audience = plan.settle()
+        if (
+            not audience.is_quick
+            or not (self.is_quick or self.looks_quick())
+            or (parent is not None and parent._ended_ns is not None)
+            or (frameworks and framework_run() is not None)
+        ):
+            return None
+        return begun(Run(), self.recipe, parent, plan, audience, state)
+
+    def looks_quick(self) -> bool:
+        """
+        Tell whether its calls are told as they are: nothing is added to who hears them,
+        and no argument is a secret.
+        """
+        if self.is_quick is None:
+            self.is_quick = not self._binder.has_secrets()
+        return self.is_quick
+
+    def owns(self, owner: object) -> bool:
+        """
+        Tell whether *owner* is the ``self`` or ``cls`` of this function.
+        """
+        if not self._binder.is_method_of(owner, self.wrapper):
+            return False
+        cls = type(owner)
+        if not issubclass(cls, type):
+            if len(self.owners) >= KNOWN_TYPES:
+                self.owners.clear()
+            self.owners[id(cls)] = cls
+        return True
 
     def streamed(self, run: "Run", result: "Any") -> "Any":
         """
@@ -285,7 +354,7 @@ class Spec:
             and (instance is not None or self._binder.is_method_of(owner, self.wrapper))
         ):
             layers += layers_of(owner)
-        if self._takes_callbacks and CALLBACKS in kwargs:
+        if self.takes_callbacks and CALLBACKS in kwargs:
             options = constructed(handlers(kwargs.pop(CALLBACKS)), None, None)
             if options and get_state() is not MUTED:
                 layers += (Layer(options, "call"),)

@@ -38,8 +38,14 @@ pytestmark = [
 ]
 
 OURS = str(Path(instrument.__file__).parent) + os.sep
+WRITTEN = "<instrument>"
+"""How the files are called of code that is ours, and is written at run time."""
 NOP = opmap["NOP"]
 """What stands for a ``try:``: no signal is looked for there."""
+
+
+def is_ours(code: CodeType) -> bool:
+    return code.co_filename.startswith((OURS, WRITTEN))
 
 
 class Timeout(Exception):  # noqa: N818 - as those of job queues are called
@@ -388,7 +394,7 @@ class At:
         """
         if frame.f_code.co_code[frame.f_lasti] == NOP:
             return False
-        place = f"{frame.f_code.co_filename[len(OURS) :]}:{frame.f_lineno}"
+        place = f"{frame.f_code.co_filename.removeprefix(OURS)}:{frame.f_lineno}"
         self.seen.append(place)
         if self.place or self._line not in (place, len(self.seen) - 1):
             self._entered = None
@@ -412,7 +418,7 @@ class AtTraced(At):
     """
 
     def __call__(self, frame: FrameType, event: str, _: object) -> Any:
-        if not frame.f_code.co_filename.startswith(OURS):
+        if not is_ours(frame.f_code):
             return None
         if event == "call":
             self._entered = frame
@@ -436,7 +442,7 @@ class AtMonitored(At):
     """
 
     def __call__(self, code: CodeType, line: int) -> Any:
-        if not code.co_filename.startswith(OURS):
+        if not is_ours(code):
             return MONITORING.DISABLE
         # signals come to the main thread alone
         if get_ident() == self._thread and self.comes(sys._getframe(1)):
@@ -444,7 +450,7 @@ class AtMonitored(At):
         return None
 
     def _start(self, code: CodeType, _: object) -> Any:
-        if not code.co_filename.startswith(OURS):
+        if not is_ours(code):
             return MONITORING.DISABLE
         self._entered = sys._getframe(1)
         return None
@@ -468,7 +474,7 @@ Interrupt = AtTraced if MONITORING is None else AtMonitored
 
 
 def ours_above(frame: "FrameType | None") -> "Iterator[FrameType]":
-    while frame is not None and frame.f_code.co_filename.startswith(OURS):
+    while frame is not None and is_ours(frame.f_code):
         yield frame
         frame = frame.f_back
 

@@ -153,6 +153,7 @@ def remember(run: "Run", own: "tuple[Layer, ...]", loop: "Loop | None") -> "Run 
         _end_with_task(run)
     if parent is not None:
         parent._open_children += 1
+        parent._voices = parent._voices.in_full or parent._voices
         if parent._extra and not own:
             run._extra, run._below = parent._extra, parent._below
         elif own:
