@@ -105,9 +105,7 @@ class Audience:
         self.shows_all = self.capture and not self.redactors
         self.is_quick = _is_quick(self)
         self.wants_tokens = _want_tokens(self.listeners)
-        self.metadata: dict[str, Any] = {}
-        if self.is_described:
-            self.metadata = _described(layers)
+        self.metadata = _described(layers) if self.is_described else {}
 
     def joined(self, layer: "Layer") -> "Audience":
         """

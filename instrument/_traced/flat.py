@@ -123,6 +123,8 @@ else:
     try:
         {begin}
         _ours.set_state(_ours.MUTED)
+        if _methods[0] and _run._call is not None:
+            _run._take()
 {told}
     except BaseException as _exc:
         if _run._rest is None or _run in _ours.owed:

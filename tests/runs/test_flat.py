@@ -233,6 +233,39 @@ def test_what_the_body_sets_wins() -> None:
     assert told == ["set"]
 
 
+@pytest.mark.anyio
+async def test_inputs_that_are_chosen() -> None:
+    """
+    What ``inputs=`` gives is what a handler is given, of functions and of methods, which
+    another object than theirs may call.
+    """
+
+    class Owner:
+        @traced(inputs=lambda _, x: {"own": x})
+        def chosen(self, x: int) -> None: ...
+
+        @traced
+        def bound(self, x: int) -> None: ...
+
+    @traced(inputs=lambda x: {"x": x})
+    def plain(x: int) -> None: ...
+
+    @traced(inputs=lambda x: {"x": x})
+    async def awaited(x: int) -> None: ...
+
+    told: list[object] = []
+    with callbacks(on_chain_start=lambda inputs: told.append(inputs)):
+        for _ in range(2):
+            plain(1)
+            await awaited(2)
+            Owner().chosen(3)
+            Owner.bound("other", 4)  # type: ignore[arg-type]
+
+    assert told[:3] == [{"x": 1}, {"x": 2}, {"own": 3}]
+    assert told[3] == {"self": "other", "x": 4}
+    assert told[4:] == told[:4]
+
+
 def test_switched_off() -> None:
     """
     With ``INSTRUMENT_FLAT=0`` functions are wrapped as those that cannot be written.
