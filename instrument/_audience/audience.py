@@ -239,7 +239,7 @@ class Voices:
         receivers = audience.receivers(kind.start), audience.receivers(kind.end)
         full = cls(*receivers)
         start, end = receivers
-        if start.native or end.native:
+        if start.native or end.native or not audience.is_quick:
             return full
         made = cls(*receivers)
         made.in_full, made.quick = full, (start.methods, end.methods)

@@ -266,6 +266,43 @@ async def test_inputs_that_are_chosen() -> None:
     assert told[4:] == told[:4]
 
 
+@pytest.mark.parametrize(
+    ("shown", "options"),
+    [("[redacted]", {"redact": lambda _, path: "[redacted]"}), (None, {"capture": False})],
+)
+@pytest.mark.anyio
+async def test_what_is_not_to_be_seen(shown: object, options: Any) -> None:
+    """
+    What a block masks or does not capture no handler is given, at either end.
+    """
+
+    class Odd:
+        def __repr__(self) -> str:
+            return "secret"
+
+    @traced
+    def plain(x: object) -> object:
+        return x
+
+    @traced
+    async def awaited(x: object) -> object:
+        return x
+
+    told: list[object] = []
+    hear = {
+        "on_chain_start": lambda inputs: told.append(inputs),
+        "on_chain_end": told.append,
+    }
+    with callbacks(**hear, **options):  # type: ignore[arg-type]
+        for value in ("secret", Odd(), 3, ["secret"]):
+            plain(value)
+            await awaited(value)
+
+    assert len(told) == 16
+    assert "secret" not in str(told)
+    assert told[1] == shown
+
+
 def test_switched_off() -> None:
     """
     With ``INSTRUMENT_FLAT=0`` functions are wrapped as those that cannot be written.
