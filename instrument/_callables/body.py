@@ -10,7 +10,7 @@ from instrument._text import traceback_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Callable
     from typing import Any
 
 
@@ -57,10 +57,11 @@ class Body:
         """
         return _nobody
 
-    def aitem(self, value: object) -> "Awaitable[None] | None":
+    def atell(self) -> "Callable[[Any], Awaitable[None] | None]":
         """
-        Take an item of an async generator.
+        The same of an async generator: gives what is to be awaited, or None.
         """
+        return _nobody
 
     def returned(self, value: object) -> None:
         """
@@ -136,7 +137,7 @@ class Body:
 
 class Stepped:
     """
-    A generator with something around each of its steps.
+    A generator, or a step of an async one, with something around each resume.
 
     Args:
         around: Is entered and left.
@@ -144,10 +145,31 @@ class Stepped:
 
     __slots__ = ("close", "send", "throw")
 
-    def __init__(self, inner: "Generator[Any, Any, Any]", around: "Any") -> None:
+    def __init__(self, inner: "Any", around: "Any") -> None:
         self.send = partial(_step, around, inner.send)
         self.throw = partial(_step, around, inner.throw)
         self.close = partial(_step, around, inner.close)
+
+
+class AsyncStepped:
+    """
+    An async generator with something around each resume of its steps.
+    """
+
+    __slots__ = ("_around", "_inner")
+
+    def __init__(self, inner: "AsyncGenerator[Any, Any]", around: "Any") -> None:
+        self._inner = inner
+        self._around = around
+
+    def asend(self, value: object) -> Stepped:
+        return Stepped(self._inner.asend(value), self._around)
+
+    def athrow(self, exc: BaseException) -> Stepped:
+        return Stepped(self._inner.athrow(exc), self._around)
+
+    def aclose(self) -> Stepped:
+        return Stepped(self._inner.aclose(), self._around)
 
 
 def _step(around: "Any", act: "Callable[..., Any]", *given: object) -> "Any":

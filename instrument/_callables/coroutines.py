@@ -8,7 +8,7 @@ is suspended in the middle of one.
 import sys
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, coroutine
 
-from instrument._callables.body import drop_second, less_one
+from instrument._callables.body import AsyncStepped, Stepped, less_one
 from instrument._callables.generators import steps
 from instrument._state import get_state, set_state
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument._callables.body import Body
+
+_UNASKED = object()
 
 
 def is_followed(result: object) -> bool:
@@ -60,46 +62,52 @@ async def asteps(
 ) -> "AsyncGenerator[Any, Any]":
     """
     Be *inner*, with `asend`, `athrow` and `aclose`.
+
+    A step that waits for nothing is taken right here: most chunks have come already.
     """
+    outside: Any = None  # the consumer's state, while it is not that of now
     thrown: BaseException | None = None
     try:
-        await _start(inner, body)
-        step: Awaitable[Any] = _unregistered(inner)
+        inner, step = await _start(inner, body)
+        frame, tell = body.frame, body.atell()
         while True:
+            frame._outer = outside = get_state()
+            set_state(body.state)
             try:
-                item = await _resumed(step.__await__(), body)
-            except StopAsyncIteration:
-                if issubclass(type(thrown), GeneratorExit):  # closed, and content
-                    await _afinal(body, body.afailed, thrown)
+                try:
+                    signal = step.send(None)
+                except StopIteration as stop:
+                    item = stop.value
                 else:
-                    await _afinal(body, body.areturned, None)
-                return
+                    body.leave(outside)
+                    outside = None
+                    item = await _resumed(step, body, signal)
+                    frame._outer = outside = get_state()
+                    set_state(body.state)
+                body.state, step, thrown = get_state(), None, None
+                if (pending := tell(item)) is not None:
+                    await pending
             except BaseException as exc:
-                drop_second(exc)
-                await _afinal(body, body.afailed, exc)
+                if await _afinished(inner, body, step, outside, thrown, exc):
+                    return
                 raise
+            set_state(outside)
+            frame._outer = outside = None
             try:
-                await _aitem(body, item)
-            except BaseException as exc:
-                await _resumed(inner.aclose().__await__(), body)
-                await _afinal(body, body.afailed, exc)
-                raise
-            try:
-                value = yield item
+                step = inner.asend((yield item))
             except BaseException as exc:
                 step, thrown = inner.athrow(less_one(exc)), exc
-            else:
-                step, thrown = inner.asend(value), None
     except BaseException as exc:
-        if not body.is_done():  # an interrupt came in the way of its end
-            body.abandon(exc)
-            await inner.aclose()
+        await _amend(inner, body, outside, exc)
         # or the traceback would keep the run, and the run the traceback
-        body = thrown = step = value = item = None  # type: ignore[assignment]
+        body = frame = tell = outside = thrown = step = item = pending = None  # type: ignore[assignment]
         raise
 
 
-async def _start(inner: "AsyncGenerator[Any, Any]", body: "Body") -> None:
+async def _start(inner: "AsyncGenerator[Any, Any]", body: "Body") -> "tuple[Any, Any]":
+    """
+    Take the first step; give what is stepped, and how it begins.
+    """
     body.is_stepped = True
     outside = get_state()
     try:
@@ -117,6 +125,55 @@ async def _start(inner: "AsyncGenerator[Any, Any]", body: "Body") -> None:
         set_state(outside)  # once more: an interrupt comes anywhere
         raise
     body.opened()
+    step = _unregistered(inner)
+    around = body.frame._around
+    if around is None:
+        return inner, step
+    return AsyncStepped(inner, around), Stepped(step, around)
+
+
+async def _afinished(
+    inner: "AsyncGenerator[Any, Any]",
+    body: "Body",
+    step: object,
+    outside: object,
+    thrown: BaseException | None,
+    exc: BaseException,
+) -> bool:
+    """
+    Tell the end; True where the body has returned.
+
+    Args:
+        step: The one that *exc* ended; None where it came while the item was told.
+        outside: The consumer's state; None while it is the state of now.
+        thrown: What was thrown into that step.
+    """
+    if outside is not None:
+        set_state(outside)
+    if step is None:
+        await _resumed(inner.aclose(), body)
+    elif type(exc) is StopAsyncIteration:
+        if issubclass(type(thrown), GeneratorExit):  # closed, and content
+            await _afinal(body, body.afailed, thrown)
+        else:
+            await _afinal(body, body.areturned, None)
+        return True
+    await _afinal(body, body.afailed, exc)
+    return False
+
+
+async def _amend(
+    inner: "AsyncGenerator[Any, Any]", body: "Body", outside: object, exc: BaseException
+) -> None:
+    """
+    End what an interrupt has kept from it; else all has been done.
+    """
+    if outside is not None:
+        set_state(outside)
+        body.frame._outer = None
+    if not body.is_done():
+        body.abandon(exc)
+        await inner.aclose()
 
 
 async def followed(inner: "Coroutine[Any, Any, Any]", body: "Body") -> "Any":
@@ -126,78 +183,73 @@ async def followed(inner: "Coroutine[Any, Any, Any]", body: "Body") -> "Any":
     try:
         body.is_stepped = True
         try:
-            result = await _resumed(inner, body)
+            around = body.frame._around
+            step = inner if around is None else Stepped(inner, around)
+            result = await _resumed(step, body)
         except BaseException as exc:
-            drop_second(exc)
             await _afinal(body, body.afailed, exc)
             raise
         await _afinal(body, body.areturned, result)
     except BaseException as exc:
         if not body.is_done():  # an interrupt came in the way of its end
             body.abandon(exc)
-        body = None  # type: ignore[assignment]
+        body = step = around = None  # type: ignore[assignment]
         raise
     return result
 
 
 @coroutine
-def _resumed(inner: "Any", body: "Body") -> "Generator[Any, Any, Any]":
+def _resumed(
+    inner: "Any", body: "Body", signal: object = _UNASKED
+) -> "Generator[Any, Any, Any]":
     """
-    Await *inner*, in the body's state at each resume.
+    Await *inner*, in the body's state at each resume; its own frame is not shown.
+
+    Args:
+        signal: What it waits for, if it has been asked.
     """
-    resume: Callable[[Any], Any] = inner.send
-    value: Any = None
-    outside: Any = None
+    resume, value = inner.send, None
     try:
         while True:
-            outside = get_state()
+            if signal is _UNASKED:
+                signal = _in_state(body, resume, value)
+            asked, signal = signal, _UNASKED
             try:
-                body.enter()
-                signal = resume(value)
-            except StopIteration as stop:
-                body.leave(outside)
-                return stop.value
-            except BaseException:
-                body.leave(outside)
-                raise
-            body.leave(outside)
-            outside = None
-            try:
-                value = yield signal
+                value = yield asked
             except GeneratorExit as exc:
-                outside = get_state()
                 try:  # close() of an async generator's step tells its body nothing
-                    body.enter()
-                    inner.throw(exc)
+                    _in_state(body, inner.throw, exc)
                 except (StopIteration, StopAsyncIteration):
                     raise exc from None
-                finally:
-                    body.leave(outside)
                 raise RuntimeError("the body ignored GeneratorExit") from None
             except BaseException as exc:
                 resume, value = inner.throw, exc
             else:
                 resume = inner.send
-    except BaseException:
-        if outside is not None:  # an interrupt may have come on the way back to it
-            set_state(outside)
+    except StopIteration as stop:
+        return stop.value
+    except BaseException as exc:
+        less_one(exc)
         # the traceback keeps this frame, and the run the traceback
-        body = inner = outside = value = resume = None  # type: ignore[assignment]
+        body = inner = value = resume = None  # type: ignore[assignment]
         raise
 
 
-async def _aitem(body: "Body", item: object) -> None:
+def _in_state(body: "Body", resume: "Callable[[Any], Any]", value: "Any") -> "Any":
+    """
+    Resume in the body's state; its own frame is not shown.
+    """
     outside = get_state()
     try:
         try:
             body.enter()
-            pending = body.aitem(item)
-            if pending is not None:
-                await pending
+            return resume(value)
         finally:
             body.leave(outside)
-    except BaseException:
+    except BaseException as exc:
         set_state(outside)  # once more: an interrupt comes anywhere
+        less_one(exc)
+        body = outside = value = resume = None  # type: ignore[assignment]
         raise
 
 

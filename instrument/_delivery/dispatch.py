@@ -145,15 +145,6 @@ class Delivery:
             return not is_heard(exc, answer)
         return self._event.endswith(("_end", "_error")) and not has_room()
 
-    def go_on(self, count: int, answer: object, exc: BaseException | None) -> None:
-        """
-        Finish behind the first *count*: as `after`, or as `broken` where there is *exc*.
-        """
-        if exc is None:
-            self.after(count, answer).now()
-        else:
-            self.broken(count, answer, exc).now()
-
     def step(self) -> "Waiting | None":
         """
         Go on until a handler answers with an awaitable, or to the end.

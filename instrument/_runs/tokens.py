@@ -104,8 +104,40 @@ def tell_after(
     Go on with a piece of text behind the first *count* handlers, who have heard it; the
     last of them returned *answer*, or at the next one, of whom that is, came *exc*.
     """
-    receivers = run._audience.pieces("text")
-    _made(run, receivers, text, chunk, "text").go_on(count, answer, exc)
+    _behind(run, count, answer, text, chunk, exc).now()
+
+
+def atell_after(
+    run: "Run",
+    count: int,
+    answer: object,
+    text: str,
+    chunk: object,
+    exc: BaseException | None = None,
+) -> "Coroutine[Any, Any, None] | None":
+    """
+    The same in async code, where what it returns is to be awaited; it leaves any state.
+    """
+    rest = _behind(run, count, answer, text, chunk, exc)
+    waiting = rest.step()
+    if waiting is not None:
+        return rest.later(waiting)
+    rest.now()
+    return None
+
+
+def _behind(
+    run: "Run",
+    count: int,
+    answer: object,
+    text: str,
+    chunk: object,
+    exc: BaseException | None,
+) -> Delivery:
+    made = _made(run, run._audience.pieces("text"), text, chunk, "text")
+    if exc is None:
+        return made.after(count, answer)
+    return made.broken(count, answer, exc)
 
 
 def _delivery(

@@ -13,18 +13,20 @@ from instrument._report import UNTOLD
 from instrument._runs.ending import afail, afinish, discard, fail, finish, owed
 from instrument._runs.results import guarded, outputs_of
 from instrument._runs.starting import astart, start
-from instrument._runs.tokens import atell, tell, tell_after
+from instrument._runs.tokens import atell, atell_after, tell, tell_after
 from instrument._state import MUTED, leave, set_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Sequence
     from typing import Any
 
-    from instrument._audience.audience import Receivers
     from instrument._payloads.answers.answer import Token
     from instrument._runs.run import Run
     from instrument._traced.keywords import Keywords
+
+    Act = Callable[..., Any]
+    Teller = Generator[Any, Any, None]
 
 MOST_ITEMS = 1_000
 """How many items of a generator are kept as its outputs."""
@@ -86,7 +88,6 @@ class Stream(Body):
         stream_opened(self)
         if self._run._around is not None:
             self._run._around.leave()
-            self.__class__ = StreamAround
 
     def is_done(self) -> bool:
         return self._run._ended_ns is not None or self._run in owed
@@ -107,48 +108,79 @@ class Stream(Body):
             flush_given(self._run)
 
     def tell(self) -> "Callable[[Any], object]":
+        return self._way(self._each, tell_after)
+
+    def atell(self) -> "Callable[[Any], Awaitable[None] | None]":
+        return self._way(self._aeach, atell_after)
+
+    def _way(self, each: "Act", after: "Act") -> "Act":
+        """
+        Give what a chunk is told to.
+
+        Args:
+            each: Tells the pieces of a chunk.
+            after: Tells a piece to those behind a handler that answered, or failed.
+        """
         if not self._is_model:
             return self._keep if self._keeps else super().tell()
         audience = self._run._audience
         receivers = audience.pieces("text")
-        if self._read is None and audience.shows_all and not receivers.native:
-            return self._teller(receivers)
-        return self._token
-
-    def _token(self, chunk: object) -> None:
-        self._each(self._tokens_of(chunk), chunk)
+        if self._read is not None or not audience.shows_all or receivers.native:
+            return lambda chunk: each(self._tokens_of(chunk), chunk)
+        chain: Any = None
+        for method in reversed(receivers.methods):
+            chain = (method, chain)  # to go along it takes no iterator
+        teller = self._teller(chain, each, after)
+        next(teller)
+        return teller.send
 
     def _each(self, tokens: "Sequence[Token]", chunk: object) -> None:
         for text, channel in tokens:
             tell(self._run, text, chunk, channel)
 
-    def _teller(self, receivers: "Receivers") -> "Callable[[Any], None]":
-        """
-        Make the shortest way from a chunk to handlers that take tokens.
+    def _aeach(
+        self, tokens: "Sequence[Token]", chunk: object
+    ) -> "Awaitable[None] | None":
+        if len(tokens) == 1:
+            return atell(self._run, tokens[0][0], chunk, tokens[0][1])
+        return self._atokens(tokens, chunk) if tokens else None
 
-        `Run.token` would cost 2 us a token, this 0.4.
-        """
-        run, tokens_of, keep = self._run, self._tokens_of, self._items.append
-        methods, run_id, parent_id = receivers.methods, run.id, run.parent_id
+    async def _atokens(self, tokens: "Sequence[Token]", chunk: object) -> None:
+        for text, channel in tokens:
+            pending = atell(self._run, text, chunk, channel)
+            if pending is not None:
+                await pending
 
-        def tell(chunk: "Any") -> None:
+    def _teller(self, chain: "Any", each: "Act", after: "Act") -> "Teller":
+        """
+        Be the shortest way from a chunk to handlers that take tokens.
+
+        Each step takes a chunk, and gives what is to be awaited or None. As a function
+        it would cost 200 instructions more, for its frame and what it closes over.
+        """
+        run, items, run_id = self._run, self._items, self._run.id
+        parent_id, untold, is_first = run.parent_id, UNTOLD, True
+        set_now, muted, pending = set_state, MUTED, None
+        while True:
+            chunk = yield pending
+            pending = None
             if run._ended_ns is not None:
-                return
+                continue
             if type(chunk) is str and chunk:
                 text = chunk
-                keep(text)
+                items.append(text)
             else:
-                tokens = tokens_of(chunk)
-                if len(tokens) != 1 or tokens[0][1] != "text":  # none, or rarely others
-                    self._each(tokens, chunk)
-                    return
-                text = tokens[0][0]
-            if run._first_token_ns is None:
-                self._note_first()
-            set_state(MUTED)
-            count, result = 0, UNTOLD
+                text, pending = self._sole(chunk, each)
+                if text is None:
+                    continue
+            if is_first:
+                is_first = self._note_first()
+            if chain is None:
+                continue
+            set_now(muted)
+            count, result, (method, rest) = 0, untold, chain
             try:
-                for method in methods:
+                while True:
                     result = method(
                         text,
                         chunk=chunk,
@@ -157,35 +189,29 @@ class Stream(Body):
                         tags=list(run.tags) if run._tagged else [],
                         run=run,
                     )
-                    if result is not None:
+                    if result is not None or rest is None:
                         break
-                    count, result = count + 1, UNTOLD
+                    count, result, (method, rest) = count + 1, untold, rest
             except BaseException as exc:
-                tell_after(run, count, result, text, chunk, exc)
-                return
-            if result is not UNTOLD:
-                tell_after(run, count + 1, result, text, chunk)
+                pending = after(run, count, result, text, chunk, exc)
+            else:
+                if result is not None:
+                    pending = after(run, count + 1, result, text, chunk)
 
-        return tell
+    def _sole(self, chunk: object, each: "Act") -> "tuple[Any, Any]":
+        """
+        Give the text of a chunk that is no more than that; else tell what it is, and
+        give what is to be awaited.
+        """
+        tokens = self._tokens_of(chunk)
+        if len(tokens) != 1 or tokens[0][1] != "text":  # none, or rarely others
+            return None, each(tokens, chunk)
+        return tokens[0][0], None
 
-    def _note_first(self) -> None:
-        self._run._first_token_ns = _ids.clock_ns()
-
-    def aitem(self, value: object) -> "Awaitable[None] | None":
-        if self._is_model:
-            tokens = self._tokens_of(value)
-            if len(tokens) == 1:
-                return atell(self._run, tokens[0][0], value, tokens[0][1])
-            return self._atokens(tokens, value) if tokens else None
-        if self._keeps:
-            self._keep(value)
-        return None
-
-    async def _atokens(self, tokens: "Sequence[Token]", chunk: object) -> None:
-        for text, channel in tokens:
-            pending = atell(self._run, text, chunk, channel)
-            if pending is not None:
-                await pending
+    def _note_first(self) -> bool:
+        if self._run._first_token_ns is None:
+            self._run._first_token_ns = _ids.clock_ns()
+        return False
 
     def returned(self, value: object) -> None:
         stream_closed(self)
@@ -278,24 +304,3 @@ class Stream(Body):
             return answer.text
         more = self._count - len(self._items)
         return [*self._items, f"… {more} more items"] if more else self._items
-
-
-class StreamAround(Stream):
-    """
-    One with something around each step of its body.
-    """
-
-    __slots__ = ()
-
-    def opened(self) -> None:
-        """
-        Know that the body goes on: it has been opened.
-        """
-
-    def enter(self) -> "Any":
-        self._run._around.enter()
-        return super().enter()
-
-    def leave(self, outside: object) -> None:
-        super().leave(outside)
-        self._run._around.leave()
