@@ -12,7 +12,6 @@ from instrument._payloads.answers import (
     Answer,
     Generation,
     LLMResult,
-    Unread,
     UnreadResult,
     answer_of,
 )
@@ -203,8 +202,8 @@ class Llm(Kind):
         Give the end event's argument.
         """
         outputs = run._outputs
-        if run._answer.__class__ is Unread:  # of a pydantic model
-            if "generations" in fields_of(outputs):
+        if run._answer.__class__ is tuple:  # of text or a pydantic model
+            if type(outputs) is not str and "generations" in fields_of(outputs):
                 return outputs
             return UnreadResult(_result, run)
         if run._audience.shows_all and has(outputs, "generations"):
@@ -244,6 +243,8 @@ class ChatModel(Llm):
 
     def inputs_of(self, arguments: "dict[str, Any]") -> "Any":
         given = next(iter(arguments.values()), ())
+        if type(given) is list and len(given) > 1:  # as most are
+            return [it.copy() if type(it) is dict else it for it in given]
         for _ in range(_WRAPS):  # a list that holds itself could be unwrapped for ever
             inside = items(given)
             if len(inside) != 1 or not issubclass(type(inside[0]), list):

@@ -62,8 +62,11 @@ def fields_of(value: object) -> "dict[str, Any]":
     """
     Give the instance dictionary of *value*; an empty one where it has none.
     """
-    read = _places_of(type(value))[1]
+    kind = type(value)
+    read = (_places.get(id(kind)) or _places_of(kind))[1]
     fields: Any = None if read is None else read(value)
+    if type(fields) is dict:
+        return fields
     return fields if issubclass(type(fields), dict) else {}  # a class has another
 
 
@@ -107,7 +110,8 @@ def extra_of(value: object) -> "dict[str, Any] | None":
     """
     Give what a pydantic model holds that is no field of it.
     """
-    read = _places_of(type(value))[2]
+    kind = type(value)
+    read = (_places.get(id(kind)) or _places_of(kind))[2]
     extra = _held(value, read) if read else get(value, "__pydantic_extra__")
     return extra if type(extra) is dict else None
 
@@ -248,9 +252,6 @@ def _held(value: object, read: "Reads") -> "Any":
 
 
 def _places_of(kind: type) -> "tuple[type, Reads | None, Reads | None]":
-    known = _places.get(id(kind))
-    if known is not None:
-        return known
     holds = (GetSetDescriptorType, MemberDescriptorType)
     found: list[Any] = [names_in(base).get("__dict__") for base in bases_of(kind)]
     read = next((it.__get__ for it in found if type(it) in holds), None)

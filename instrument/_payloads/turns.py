@@ -75,10 +75,12 @@ def turns_of(given: object, system: object = None) -> "list[Turn]":
     """
     Write a conversation: text, one message, or a list of them, under a system prompt.
     """
-    said = _content(system)
+    said = None if system is None else _content(system)
     is_said = said is not None and not (type(said) is str and not said)
     turns = [{"role": "system", "content": said}] if is_said else []
-    for message in items(given) if is_listed(given) else [given]:
+    if type(given) is not list:
+        given = items(given) if is_listed(given) else [given]
+    for message in given:
         if type(message) is dict and len(message) == _PLAIN:
             role, content = get(message, "role"), get(message, "content")
             if type(role) is type(content) is str:  # as most are

@@ -7,7 +7,7 @@ from itertools import islice
 from operator import methodcaller
 
 from instrument import _report
-from instrument._payloads.answers import Answer, Unread, answer_of
+from instrument._payloads.answers import Answer, answer_of
 from instrument._payloads.messages import is_dict, is_pydantic
 from instrument._payloads.redact import redacted
 from instrument._state import muted
@@ -67,24 +67,28 @@ def read_answer(run: "Run", outputs: object) -> None:
     """
     Read a model's answer: what was collected of its stream, or its whole result.
 
-    A pydantic model is read when that is asked for, as to read it takes most of what a
-    call costs; other results are changed more often.
+    Text and pydantic models are read when that is asked for, as to read them takes most
+    of what a call costs; other results are changed more often.
     """
     kind = run._kind
     answer = None if run._answer is None else run._read_answer()
     if answer is None:
         as_it_is = run._audience.shows_all and run._recipe.outputs is None
         is_asked_for_later = run._inner is None and not run._voices.end.native
-        if as_it_is and is_asked_for_later and (kind.is_whole or is_pydantic(outputs)):
-            run._answer = Unread(_read, kind, outputs)
+        lasts = kind.is_whole or type(outputs) is str or is_pydantic(outputs)
+        if as_it_is and is_asked_for_later and lasts:
+            run._answer = kind, outputs
             return
-        answer = _read(kind, outputs)
+        answer = read(kind, outputs)
     if run._inner is not None:
         answer.complete(run._inner)
     run._answered(answer)
 
 
-def _read(kind: "Kind", outputs: object) -> Answer:
+def read(kind: "Kind", outputs: object) -> Answer:
+    """
+    Read a model's whole result; an empty answer where that fails.
+    """
     return guarded(outputs, kind.answer_of) or Answer()
 
 
@@ -192,9 +196,9 @@ def take_bound(run: "Run", inputs: "dict[str, Any]") -> None:
     Take the arguments by name, of which nothing is to be hidden.
     """
     kind = run._kind
-    inputs = all_contained(inputs)
-    if not kind.is_plain:
-        if kind.is_model:
-            run._params = dict(islice(inputs.items(), 1, None))
-        inputs = guarded(inputs, kind.inputs_of)
-    run._inputs = inputs
+    if kind.is_model:  # which makes a list of its own of the first
+        more = dict(islice(inputs.items(), 1, None)) if len(inputs) > 1 else {}
+        run._params = all_contained(more) if more else more
+    else:
+        inputs = all_contained(inputs)
+    run._inputs = inputs if kind.is_plain else guarded(inputs, kind.inputs_of)

@@ -7,7 +7,6 @@ from itertools import count
 from instrument import _ids, _report
 from instrument._audience.plan import Layer, Options, Plan, View
 from instrument._delivery.dispatch import Delivery, keywords
-from instrument._payloads.answers import Unread
 from instrument._payloads.event import Usage
 from instrument._payloads.kinds import failure_of
 from instrument._payloads.messages import get, is_dict
@@ -15,6 +14,7 @@ from instrument._payloads.redact import redacted, said_by
 from instrument._runs.results import (
     as_text,
     contained,
+    read,
     take_inputs,
 )
 from instrument._runs.tokens import atell, tell
@@ -93,7 +93,7 @@ class Run(Frame):
     _model: str | None = None
     _description: str | None = None  # a tool's
     _usage = Usage()
-    _answer: "Answer | Unread | None" = None
+    _answer: "Answer | tuple[Kind, object] | None" = None  # read, or what is to be
 
     if TYPE_CHECKING:
 
@@ -359,11 +359,11 @@ class Run(Frame):
         self._model = answer.model or self._model
 
     def _read_answer(self) -> "Answer | None":
-        answer = self._answer
-        if isinstance(answer, Unread):
-            answer = answer.read()
+        answer: Any = self._answer
+        if answer.__class__ is tuple:
+            answer = read(*answer)
             self._answered(answer)
-        return answer
+        return answer  # type: ignore[no-any-return]
 
     def _take_partial(self) -> None:
         """

@@ -13,7 +13,6 @@ from instrument._payloads.answers.answer import (
     Answer,
     Generation,
     LLMResult,
-    Unread,
     UnreadResult,
 )
 from instrument._payloads.answers.usage import usage_of
@@ -32,7 +31,6 @@ __all__ = [
     "Answer",
     "Generation",
     "LLMResult",
-    "Unread",
     "UnreadResult",
     "answer_of",
     "only_text",

@@ -80,10 +80,9 @@ class UnreadResult(LLMResult):
     def __init__(self, read: "Callable[[Any], LLMResult]", of: object) -> None:
         self._read = read
         self._of = of
-        self.run = None
 
     def read(self) -> None:
-        read = self._read(self._of)
+        self.run, read = None, self._read(self._of)
         self.generations, self.llm_output = read.generations, read.llm_output
 
     def __getattr__(self, name: str) -> "Any":
@@ -420,24 +419,3 @@ class Answer:
 _LAST = (1_000_000,)
 """Where calls begin that are told apart from all others."""
 _NONE: "dict[Place, list[str]]" = {}
-
-
-class Unread:
-    """
-    Stands for an answer that nobody has asked for yet.
-    """
-
-    __slots__ = ("_kind", "_read", "_result")
-
-    def __init__(
-        self, read: "Callable[[Any, Any], Answer]", kind: "Any", result: object
-    ) -> None:
-        self._read = read
-        self._kind = kind
-        self._result = result
-
-    def read(self) -> Answer:
-        """
-        Read it.
-        """
-        return self._read(self._kind, self._result)
