@@ -151,7 +151,7 @@ class GeneratorCall(HeardCall):
         let(self._stream.start)
         self._stream.leave(outside)
         self._stream.opened()
-        self._outside = self._stream.enter()
+        self.resumed()
         self._tell = self._stream.tell()
 
     def suspended(self, item: object) -> None:
@@ -163,8 +163,12 @@ class GeneratorCall(HeardCall):
                 set_state(state)
         self._stream.leave(self._outside)
         self._is_inside = False
+        if self._stream.frame._around is not None:
+            self._stream.frame._around.leave()
 
     def resumed(self) -> None:
+        if self._stream.frame._around is not None:
+            self._stream.frame._around.enter()
         self._outside = self._stream.enter()
         self._is_inside = True
 
