@@ -53,7 +53,8 @@ class Body:
 
     def tell(self) -> "Callable[[Any], object]":
         """
-        Give what each item of a sync generator is told to. It may leave any state.
+        Give what each item of a sync generator is told to. It may leave any state, and
+        is of no use after it has raised.
         """
         return _nobody
 

@@ -170,6 +170,7 @@ class Own:
 
     _stream: Stream | None = None
     _tell: "Callable[[Any], object]"
+    _atell: "Any" = None
 
     def __init__(self, run: "Run") -> None:
         self.run = run
@@ -205,8 +206,12 @@ class Own:
         Take a piece of a stream.
         """
         state = get_state()
+        stream: Any = self._stream
         try:
             self._tell(chunk)
+        except BaseException:
+            self._tell = stream.tell()  # it has ended; the stream may go on
+            raise
         finally:
             set_state(state)
 
@@ -233,8 +238,17 @@ class Own:
         """
         The twin of `item`.
         """
+        state = get_state()
         stream: Any = self._stream
-        await _done(stream.aitem(chunk))
+        try:
+            if self._atell is None:
+                self._atell = stream.atell()
+            await _done(self._atell(chunk))
+        except BaseException:
+            self._atell = None  # it has ended; the stream may go on
+            raise
+        finally:
+            set_state(state)
 
     async def areturned(self, value: object) -> None:
         """

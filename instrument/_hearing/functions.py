@@ -159,6 +159,9 @@ class GeneratorCall(HeardCall):
             state = get_state()
             try:
                 let(self._tell, item)
+            except BaseException:
+                self._tell = self._stream.tell()  # it has ended; the stream may go on
+                raise
             finally:
                 set_state(state)
         self._stream.leave(self._outside)

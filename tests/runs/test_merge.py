@@ -510,3 +510,37 @@ def test_piece_after_the_end() -> None:
         heard.item(chunk("late"))
 
     assert tokens == ["a"]
+
+
+@pytest.mark.rule(13, "sync", "async")
+async def test_stream_goes_on_after_a_token_that_was_refused(mode: str) -> None:
+    """
+    A stream that is read on, after a handler has stopped it at a piece, is told on.
+    """
+    heard: list[str] = []
+
+    class Stops:
+        raise_error = True
+
+        def on_llm_new_token(self, token: str, **_: Any) -> None:
+            heard.append(token)
+            if token == "a":
+                raise LookupError
+
+    async def take(stream: Own, text: str) -> None:
+        if mode == "sync":
+            stream.item(chunk(text))
+        else:
+            await stream.aitem(chunk(text))
+
+    with callbacks(Stops()):
+        stream = begin(request())
+        assert isinstance(stream, Own)
+        stream.go_on(in_pieces=True)
+        with pytest.raises(LookupError):
+            await take(stream, "a")
+        await take(stream, "b")
+        stream.returned(None)
+
+    assert heard == ["a", "b"]
+    assert stream.run.outputs == "ab"
