@@ -4,6 +4,7 @@ What hearing OpenAI's SDK adds to a call, against a transport in memory.
 It wants the SDK, and Python 3.12: `ratios` leaves its rows out elsewhere.
 """
 
+import gc
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -56,6 +57,7 @@ def call(*, is_heard: bool) -> AbstractContextManager[Pair]:
     def work(number: int) -> None:
         for _ in range(number):
             create(model="m", messages=_MESSAGES)
+            gc.collect(0)  # its own, no more
 
     return _against_none(work, is_heard=is_heard)
 
@@ -70,7 +72,7 @@ def chunk() -> AbstractContextManager[Pair]:
         for _ in create(model=str(chunks), messages=_MESSAGES, stream=True):
             pass
 
-    return _against_none(work, is_heard=True, many=60)
+    return _against_none(work, is_heard=True)
 
 
 def _row(bar: float | None, make: Callable[[], AbstractContextManager[Pair]]) -> Row:
@@ -89,11 +91,13 @@ PROVIDER: dict[str, Row] = {
 
 
 @contextmanager
-def _against_none(work: Work, *, is_heard: bool, many: int = 30) -> Iterator[Pair]:
+def _against_none(work: Work, *, is_heard: bool, many: int = 60) -> Iterator[Pair]:
     """
     Set *work*, heard or not, against the same without us.
 
     So many are timed, not what fits a slice: the first has the interpreter look anew.
+    Garbage is collected where *work* says so: else it falls to one call in some, which
+    moves the price of one by thousands of instructions.
     """
     from instrument import auto  # installs itself
 
@@ -109,12 +113,17 @@ def _against_none(work: Work, *, is_heard: bool, many: int = 30) -> Iterator[Pai
         auto.uninstall()
         work(number)
 
+    gc.collect()
+    gc.freeze()
+    gc.disable()
     try:
         yield Pair(
             Side(ours, few=10, many=many, is_one=True),
             Side(off, few=10, many=many, is_one=True),
         )
     finally:
+        gc.enable()
+        gc.unfreeze()
         auto.uninstall()
 
 

@@ -1,5 +1,6 @@
 """
-Answers that are pydantic models: read in fewer steps, and when they are asked for.
+Answers that are text or pydantic models: read in fewer steps, and when they are asked
+for.
 """
 
 from collections.abc import Iterator
@@ -180,6 +181,20 @@ def test_read_when_asked_for(ended: Ended) -> None:
 
     assert ended.run.usage.to_dict() == {"input_tokens": 3, "output_tokens": 2}
     assert ended.run.model == "m-2026"
+
+
+def test_text_that_nobody_asks_for(ended: Ended) -> None:
+    """
+    An answer of text is read when a handler asks for it, and is there all the same.
+    """
+    for text in ("hello", "again"):
+        ask(text)
+
+        with pytest.raises(AttributeError):
+            object.__getattribute__(ended.response, "generations")
+        assert ended.response.run is None
+        assert ended.response.generations[0][0].text == text
+        assert not ended.run.usage
 
 
 @pytest.mark.parametrize("name", ["usage", "model"])

@@ -127,17 +127,15 @@ class PostCall(HeardCall):
             keep(response, self._call, in_pieces=in_pieces)
         elif self._is_stream and response is not None:
             keep(response, self._call)
-        elif raw is None and "extensions" not in fields:
-            # no HTTP response; to ask a pydantic model's class for that costs 2 us
+        elif raw is None and not ("extensions" in fields and is_response(value)):
+            # not to ask each class of pydantic's for what it lacks saves 2 us
             let(self._call.returned, value)
         else:
             let(self._end, value if raw is None else raw)
 
-    def _end(self, value: "Any") -> None:
-        if not is_response(value):
-            self._call.returned(value)
-        elif not end_read(self._call, value):
-            self._call.returned(body_of(value))
+    def _end(self, http: "Any") -> None:
+        if not end_read(self._call, http):
+            self._call.returned(body_of(http))
 
     def raised(self, exc: BaseException) -> None:
         let(self._call.raised, exc)
