@@ -6,6 +6,8 @@ A handler that answers with a coroutine is awaited in place in async code, and q
 in sync code; the loop goes on behind it either way.
 """
 
+from types import CoroutineType
+
 from instrument import _ids, _report
 from instrument._audience.listener import EVENTS
 from instrument._delivery.loops import cancellations, close_unserved
@@ -181,6 +183,13 @@ class Delivery:
         if self.error is not None:
             self.stop()
 
+    def held(self, waiting: "Waiting | None") -> "Delivery":
+        """
+        Have who goes on begin with *waiting*, should `later` find no room to begin.
+        """
+        self._answer = waiting
+        return self
+
     def told(self) -> None:
         """
         Have all hear who have not yet, without raising what they raised.
@@ -207,6 +216,7 @@ class Delivery:
         """
         result, listener, layer = waiting
         exc: BaseException | None
+        self._index -= 1
         try:
             from instrument._delivery import (
                 lanes as _lanes,
@@ -216,8 +226,11 @@ class Delivery:
             exc = _lanes.queue(result, listener, layer, self._event, show, self._run)
         except Exception as failure:
             close_unserved(result)
+            if type(failure) is RecursionError:
+                raise  # who has not heard is called once more
             _report.failed(listener.handler, self._event, failure, run=self._run)
             exc = failure
+        self._index += 1
         self._stop_by(listener, exc)
         del exc  # its traceback may hold this frame
         return self.step()
@@ -230,9 +243,13 @@ class Delivery:
             Exception: `error`.
             CancelledError: If the task is cancelled meanwhile; the others hear all
                 the same.
+            RecursionError: Where the stack is full; who has not heard is called once
+                more, when there is room.
         """
+        self._answer = None
         while waiting is not None:
             result, listener, layer = waiting
+            self._index -= 1
             try:
                 show = self._run._audience.shows()
                 # no variable holds what was raised: its frames lead back to this one
@@ -243,12 +260,23 @@ class Delivery:
                     ),
                 )
             except BaseException as left:
+                if type(left) is RecursionError:  # plain looks: no call may have room
+                    code = result.cr_code if type(result) is CoroutineType else None
+                    below = left.__traceback__
+                    while below is not None and below.tb_frame.f_code is not code:
+                        below = below.tb_next
+                    if below is None or not self._event.endswith("_start"):
+                        close_unserved(result)
+                        raise
+                    del below
+                self._index += 1
                 self.told()
                 if isinstance(left, (GeneratorExit, *cancellations())):
                     # its traceback tells nothing, and has frames that hold the run
                     left.with_traceback(None)
                 del self, result  # nor may this frame
                 raise
+            self._index += 1
             waiting = self.step()
         if self.error is not None:
             self.stop()

@@ -10,12 +10,13 @@ from collections import deque
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from concurrent.futures import wait as futures_wait
+from contextlib import suppress
 from typing import Any
 
 from instrument import _report
 from instrument._delivery import loops as _loops
 from instrument._forks import fork_lock
-from instrument._report import is_of_call
+from instrument._report import has_room, is_of_call
 from instrument._state import MUTED, set_state
 
 TYPE_CHECKING = False
@@ -275,7 +276,15 @@ def queue(
     Returns:
         What the handler raised, already reported, if it was waited for.
     """
-    lane, done = put(awaitable, listener, layer, event, show, run)
+    lane: Lane | None
+    try:
+        lane, done = put(awaitable, listener, layer, event, show, run)
+    except RuntimeError as exc:
+        if not _loops.is_too_late(exc) or _loops.running_loop() is not None:
+            raise
+        lane = None
+    if lane is None:
+        return _served_here(awaitable, listener, event, show, run)
     if not listener.raises:
         return None
     if _loops.background.is_loop(lane.loop) and not _loops.background.is_here():
@@ -284,11 +293,40 @@ def queue(
         lane.wait_from_thread(done)
     if done.done():
         return done.exception()
-    exc = RuntimeError(
+    unheard = RuntimeError(
         "an async handler cannot stop sync code on a loop's thread: make its method"
         " sync, or what it is to stop async"
     )
-    _report.failed(listener.handler, f"{event} (raise_error)", exc, run=run)
+    _report.failed(listener.handler, f"{event} (raise_error)", unheard, run=run)
+    return None
+
+
+def _served_here(
+    awaitable: "Awaitable[Any]",
+    listener: "Listener",
+    event: str,
+    show: "Show",
+    run: "Run | None",
+) -> BaseException | None:
+    """
+    Serve an async handler in this thread, where no other can be started any more.
+
+    Returns:
+        What the handler raised, already reported.
+    """
+    import asyncio
+
+    async def served() -> None:
+        await awaitable
+
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(served())
+    except BaseException as exc:
+        _report.failed(listener.handler, event, exc, show=show, run=run)
+        return exc
+    finally:
+        loop.close()
     return None
 
 
@@ -310,18 +348,23 @@ async def in_place(
     home = layer.loop if _loops.is_usable(layer.loop, layer.forks) else running
     if running is not None and home is not running:
         lane, done = put(awaitable, listener, layer, event, show, run)
-        await lane.served(done)
+        with suppress(RecursionError):  # it is served there, and not waited for
+            await lane.served(done)
         return done.exception(0) if done.done() else None
     queued = (layer.lanes or {}).get(listener.key)
     if queued is not None:
         try:
             await queued.settled()
+        except RecursionError:
+            raise  # whoever delivers it does so when there is room
         except BaseException:
             put(awaitable, listener, layer, event, show, run)
             raise
     try:
         await awaitable
     except BaseException as exc:
+        if type(exc) is RecursionError and not has_room():
+            raise
         _report.failed(listener.handler, event, exc, show=show, run=run)
         return exc
     return None

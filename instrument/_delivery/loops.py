@@ -138,6 +138,13 @@ class Background:
         return loop
 
 
+def is_too_late(exc: BaseException) -> bool:
+    """
+    Tell whether *exc* says that the interpreter, which exits, starts no more threads.
+    """
+    return type(exc) is RuntimeError and str(exc).endswith("at interpreter shutdown")
+
+
 def shield() -> "Any":
     """
     Give a scope in which awaits are not cancelled from outside, for at most 30 s.

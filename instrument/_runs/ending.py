@@ -101,6 +101,8 @@ def fail(run: Run, exc: BaseException, before: object = None) -> None:
         Exception: What a handler with ``raise_error`` raised.
     """
     if run._ended_ns is not None or run in owed:
+        if run._rest is not None:
+            owe(run, exc)  # there was no room even to begin with the rest
         return
     if before is not None and run._rest is None and get_state() is before:
         discard(run)
@@ -252,15 +254,13 @@ def _settled() -> Run | None:
 
 
 def _is_below(run: Run, above: Run) -> bool:
-    link = run._parent
-    while link is not None and link is not above:
-        link = link._parent
+    while (link := run._parent) is not None and link is not above:
+        run = link
     return link is not None
 
 
 def _settle(run: Run) -> None:
-    exc = owed.get(run)
-    if exc is None:
+    if (exc := owed.get(run)) is None:
         return  # it is being told
     owed[run] = None  # in its place: others stand behind it
     try:
@@ -386,6 +386,7 @@ def _aend(
             set_state(after)
             return None
         if status in ("ok", "error"):
+            run._rest = rest.held(waiting)
             return end_later(run, rest, waiting, after)
         while waiting is not None:
             waiting = rest.put_off(waiting)
@@ -402,29 +403,27 @@ def _aend(
             if run in owed:
                 return None
         raise
-    if rest.error is not None:
-        rest.stop()
-    return None
+    return None if rest.error is None else rest.stop()
 
 
 async def end_later(run: Run, rest: "Delivery", waiting: "Any", after: object) -> None:
     try:
         await rest.later(waiting)
-    finally:
-        set_state(after)
+        run._rest = None
         let_go(run)
+        set_state(after)
+    except BaseException as exc:
+        complete(run, rest, after, exc)
+        if run not in owed:
+            raise
 
 
 async def _settle_later(run: Run, rest: "Delivery", after: object) -> None:
     from instrument._delivery import lanes as _lanes
 
-    try:
-        with shield():
+    try:  # cancelled once more, what is queued is served all the same
+        with suppress(*cancellations()), shield():
             await _lanes.settle([layer for _, layer in run._audience.listeners])
-    except (
-        cancellations()
-    ):  # cancelled once more; what is queued is served all the same
-        pass
     finally:
         set_state(after)
     if rest.error is not None:

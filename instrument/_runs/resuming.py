@@ -63,6 +63,7 @@ def ago_on_ending(  # type: ignore[return]
         run._rest = None
         waiting = rest.step()
         if waiting is not None or rest.error is not None:
+            run._rest = rest.held(waiting)
             return end_later(run, rest, waiting, after)
         set_state(after)
     except BaseException as failure:

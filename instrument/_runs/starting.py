@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Told = tuple[object, BaseException | None]
 
+CO_COROUTINE = 0x80  # as `inspect` has it, which imports much
+
 _OF_RUNS = begun.__globals__
 _OF_RECORDS = record_of.__globals__
 _OF_KINDS = Kind.__init__.__globals__
@@ -87,6 +89,7 @@ def astart(  # type: ignore[return]
             run._rest = None
         waiting = None if rest is None else rest.step()
         if rest is not None and (waiting is not None or rest.error is not None):
+            run._rest = rest.held(waiting)
             return _start_later(run, rest, waiting)
         set_state(run)
     except BaseException as exc:
@@ -109,6 +112,7 @@ def astart(  # type: ignore[return]
 async def _start_later(run: Run, rest: "Delivery", waiting: "Any") -> None:
     try:
         await rest.later(waiting)
+        run._rest = None
         set_state(run)
     except BaseException as exc:
         set_state(run)
@@ -143,7 +147,12 @@ def _left(run: Run, answer: object, exc: BaseException | None) -> Delivery:
     index = max(run._rest - 1, 0)
     if type(exc) is RecursionError:  # plain looks: there may be no room for a call
         below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
-        if below is None or below.tb_frame.f_globals is _OF_RUNS:
+        where = None if below is None else below.tb_frame
+        if (
+            where is None
+            or where.f_globals is _OF_RUNS
+            or where.f_code.co_flags & CO_COROUTINE
+        ):
             run._rest = index
     return rest_of_start(run).broken(index, answer, exc)
 
@@ -185,7 +194,12 @@ def starting(run: Run) -> Delivery | None:  # type: ignore[return]
         run._rest = count + 1
         if type(exc) is RecursionError:  # plain looks: there may be no room for a call
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
-            if below is None or below.tb_frame.f_globals is _OF_RUNS:
+            where = None if below is None else below.tb_frame
+            if (
+                where is None
+                or where.f_globals is _OF_RUNS
+                or where.f_code.co_flags & CO_COROUTINE  # which is made, not begun
+            ):
                 run._rest = count
         return unbroken(run, rest_of_start(run).broken(count, result, exc))
 
@@ -224,7 +238,12 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ign
         run._rest = count + 1
         if type(exc) is RecursionError:  # plain looks: there may be no room for a call
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
-            if below is None or below.tb_frame.f_globals is _OF_RUNS:
+            where = None if below is None else below.tb_frame
+            if (
+                where is None
+                or where.f_globals is _OF_RUNS
+                or where.f_code.co_flags & CO_COROUTINE  # which is made, not begun
+            ):
                 run._rest = count
         rest = rest_of_start(run, 0, args, kwargs)
         return unbroken(run, rest.broken(count, result, exc))
@@ -294,8 +313,13 @@ def _recording(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ig
         run._rest = count + 1
         if type(exc) is RecursionError:
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
-            where = None if below is None else below.tb_frame.f_globals
-            if where is None or where is _OF_RECORDS or where is _OF_KINDS:
+            where = None if below is None else below.tb_frame
+            if (
+                where is None
+                or where.f_globals is _OF_RECORDS
+                or where.f_globals is _OF_KINDS
+                or where.f_code.co_flags & CO_COROUTINE
+            ):
                 run._rest = count
         rest = rest_of_start(run, 0, args, kwargs).with_record(record)
         return unbroken(run, rest.broken(count, result, exc))

@@ -49,6 +49,35 @@ def test_flush_at_exit(handler: str, use: str) -> None:
     assert out.split() == ["on_chain_start", "on_chain_end", "flush"]
 
 
+@pytest.mark.parametrize("then", ["", "1 / 0"])
+@pytest.mark.parametrize("raises", [False, True])
+@pytest.mark.rule(14, "sync")
+def test_first_heard_at_exit(then: str, *, raises: bool) -> None:
+    """
+    An async handler that hears its first call as the interpreter exits is served, also
+    where no thread can be started any more (3.12).
+    """
+    code = f"""
+import atexit
+class Late:
+    raise_error = {raises}
+    async def on_event(self, event, run):
+        print(event.event)
+        {then}
+def late():
+    with callbacks(Late()):
+        traced(work)()
+atexit.register(late)
+"""
+    done = process(code)
+
+    told = done.stdout.split()
+    assert told[0] == "on_chain_start"
+    assert told[1] == ("on_chain_error" if then and raises else "on_chain_end")
+    assert ("division by zero" in done.stderr) == bool(then)
+    assert "thread" not in done.stderr
+
+
 @pytest.mark.parametrize("installed", ["outside", "inside"])
 @pytest.mark.rule(14, "sync")
 def test_exit_behind_a_loop(installed: str) -> None:

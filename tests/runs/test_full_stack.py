@@ -2,6 +2,7 @@
 At Python's recursion limit: every start has its end, also where no call has room.
 """
 
+import asyncio
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -86,6 +87,33 @@ class Late(Flat):
         self.note("end", told)
 
 
+class Awaited(Told):
+    """
+    Is async; starts take no room, ends do.
+    """
+
+    async def on_chain_start(self, *_: object, **told: Any) -> None:
+        self.log.append(("start", told["run_id"], told["parent_run_id"]))
+
+    async def on_chain_end(self, *_: object, **told: Any) -> None:
+        self.note("end", told)
+
+    async def on_chain_error(self, *_: object, **told: Any) -> None:
+        self.note("end", told)
+
+
+class AwaitedRecords(Awaited):
+    """
+    The same by records of the starts.
+    """
+
+    on_chain_start = None  # type: ignore[assignment]
+
+    async def on_event(self, event: Any, run: Any) -> None:
+        if event.event == "on_chain_start":
+            self.log.append(("start", run.id, run.parent_id))
+
+
 def endless() -> None:
     endless()
 
@@ -133,6 +161,24 @@ def returned_generator() -> Iterator[int]:
 
 def untraced_generator() -> Iterator[int]:
     yield from returned_generator()
+
+
+@traced("x")
+def generator_expression() -> Iterator[int]:
+    return (item for _ in (0,) for item in generator_expression())
+
+
+@traced("x")
+def returned_by_another() -> Iterator[int]:
+    @traced("x")
+    def another() -> Iterator[int]:
+        return untraced_by_another()
+
+    return another()
+
+
+def untraced_by_another() -> Iterator[int]:
+    yield from returned_by_another()
 
 
 @traced("x")
@@ -213,6 +259,36 @@ async def drained() -> None:
         pass
 
 
+async def async_leaves() -> None:
+    await async_leaf()
+    await async_leaves()
+
+
+@traced("x", kind="tool")
+async def tool_coroutine() -> None:
+    await coroutine_and_tool()
+
+
+@traced("x")
+async def coroutine_and_tool() -> None:
+    await tool_coroutine()
+
+
+@traced("x")
+async def async_leaf() -> None:
+    pass
+
+
+ASYNC_WAYS: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+    "coroutine": coroutine,
+    "async block": async_block,
+    "returned coroutine": returned_coroutine,
+    "caught": catching_coroutine,
+    "changed": changing_coroutine,
+    "leaves": async_leaves,
+    "two kinds": coroutine_and_tool,
+}
+
 WAYS: dict[str, Callable[[], object]] = {
     "function": function,
     "coroutine": lambda: coroutine().send(None),
@@ -221,6 +297,8 @@ WAYS: dict[str, Callable[[], object]] = {
     "block": block,
     "async block": lambda: async_block().send(None),
     "returned generator": lambda: list(returned_generator()),
+    "generator expression": lambda: list(generator_expression()),
+    "returned by another": lambda: list(returned_by_another()),
     "returned coroutine": lambda: returned_coroutine().send(None),
     "scoped": scoped,
     "caught": catching,
@@ -281,6 +359,51 @@ def test_each_start_has_one_end(way: str) -> None:
         for handler in handlers[::2]:
             assert sorted(handler.ids("start")) == sorted(handler.ids("end"))
             assert handler.is_in_order() or (IS_TRACED and way.startswith("caught"))
+
+
+async def awaited(levels: int, way: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    if levels:
+        await awaited(levels - 1, way)
+    else:
+        await way()
+
+
+async def aheard(
+    handlers: list[Any], levels: int, way: Callable[[], Coroutine[Any, Any, object]]
+) -> None:
+    limit = sys.getrecursionlimit()
+    async with callbacks(*handlers):
+        before = get_state()
+        sys.setrecursionlimit(depth() + ROOM)
+        try:
+            await awaited(levels, way)
+        except (RecursionError, ValueError) as exc:
+            exc.with_traceback(None)
+        finally:
+            sys.setrecursionlimit(limit)
+        assert get_state() is before
+    assert not owed
+    assert not frameworks
+
+
+@pytest.mark.rule(7, "async")
+@pytest.mark.parametrize("way", ASYNC_WAYS)
+@pytest.mark.parametrize("made", [Awaited, AwaitedRecords])
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+def test_each_start_has_one_end_for_async_handlers(
+    way: str, made: type[Awaited]
+) -> None:
+    """
+    Async handlers too hear one end for each start: what there is no room to await is
+    queued when there is.
+    """
+    for levels in LEVELS:
+        handlers = [Flat(), made(), made(6), Flat()]
+        asyncio.run(aheard(handlers, levels, ASYNC_WAYS[way]))
+        for handler in handlers:
+            ends = handler.ids("end")
+            assert set(handler.ids("start")) <= set(ends)
+            assert len(ends) == len(set(ends))
 
 
 @pytest.mark.rule(7, "sync")
