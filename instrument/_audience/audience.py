@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from instrument._audience.plan import Layer
     from instrument._payloads.kinds import Kind
 
-    Methods = tuple[Callable[..., object], ...]
+    Method = Callable[..., object]
+    Methods = tuple[Method, ...]
 
 CHANNELS = ("text", "reasoning", "tool_call")
 """What a piece of an answer is."""
@@ -41,13 +42,14 @@ class Audience:
             calls gave.
         plumbing: True where runs are heard that a framework makes of its own steps.
         shows_all: True where no payload is redacted or dropped.
-        wants_tokens: True where a handler has models stream that were not asked to.
         waits: The layers that no block is left for: their async handlers are waited
             for by the outermost run.
     """
 
     __slots__ = (
+        "_natives",
         "_receivers",
+        "_wants_tokens",
         "capture",
         "epoch",
         "incoming",
@@ -64,13 +66,14 @@ class Audience:
         "undecided",
         "voices_of",
         "waits",
-        "wants_tokens",
     )
 
     def __init__(
         self, layers: "list[Layer]", own: "tuple[Layer, ...]", epoch: int = -1
     ) -> None:
         self.epoch = epoch
+        self._natives: dict[Listener, Method] | None = None
+        self._wants_tokens: bool | None = None
         self._receivers: dict[object, Receivers] = {}
         self.voices_of: dict[str, Voices] = {}
         below, is_drawn = layers, False
@@ -93,26 +96,25 @@ class Audience:
                 self.is_described = True
             self.capture = self.capture and options.capture
             self.plumbing = self.plumbing and options.plumbing
-        self.layers = frozenset(below)
+        self.layers = tuple(below)
         self.incoming = incoming_of(layers) if ARRIVED else None
         drawn, self.undecided = below, False
         if is_drawn:
             drawn, self.undecided = sampled(below, self.incoming)
-        self.listeners = _each_once(drawn, own)
-        self.waits = [layer for _, layer in self.listeners if layer.rank != "block"]
+        self.listeners = _each_once(drawn, own, {})
+        self.waits = _waited_for(self.listeners)
         self.tags, self.redactors = tuple(tags), tuple(redactors)
         self.is_tagged = bool(tags)
         self.shows_all = self.capture and not self.redactors
         self.is_quick = _is_quick(self)
-        self.wants_tokens = _want_tokens(self.listeners)
         self.metadata = _described(layers) if self.is_described else {}
 
     def joined(self, layer: "Layer") -> "Audience":
         """
         Give the same with one layer more, of handlers and nothing else.
         """
-        # a handler in LangChain's own config is a layer a call: to look at all layers
-        # anew takes 4.5 us, this 2
+        # most blocks are such layers, and handlers in LangChain's own config, one a
+        # call: to look at all layers anew takes twice as much
         made = Audience.__new__(Audience)
         made.epoch, made.undecided = self.epoch, self.undecided
         made.tags, made.is_tagged = self.tags, self.is_tagged
@@ -120,15 +122,30 @@ class Audience:
         made.redactors, made.capture = self.redactors, self.capture
         made.shows_all, made.plumbing = self.shows_all, self.plumbing
         made.incoming = self.incoming
+        made._natives = made._wants_tokens = None
         made._receivers, made.voices_of = {}, {}
-        made.layers = self.layers | {layer}
-        known = {listener.key for listener, _ in self.listeners}
-        more = [(it, layer) for it in layer.options.listeners if it.key not in known]
-        made.listeners = (*self.listeners, *more)
-        made.waits = self.waits + [layer] * len(more)
+        made.layers = (*self.layers, layer)
+        given = layer.options.listeners
+        if len(given) == 1 and not self.listeners:
+            made.listeners = ((given[0], layer),)
+        else:
+            found = {entry[0].key: entry for entry in self.listeners}
+            made.listeners = _each_once((layer,), (layer,), found)
+        made.waits = self.waits
+        if self.waits or layer.rank != "block":
+            made.waits = _waited_for(made.listeners)
         made.is_quick = _is_quick(made)
-        made.wants_tokens = self.wants_tokens or _want_tokens(more)
         return made
+
+    @property
+    def wants_tokens(self) -> bool:
+        """
+        Whether a handler has models stream that were not asked to.
+        """
+        if self._wants_tokens is None:
+            asked = (it.attribute("wants_tokens") for it, _ in self.listeners)
+            self._wants_tokens = any(answer is True for answer in asked)
+        return self._wants_tokens
 
     def shows(self) -> "Callable[[str], object] | None":
         """
@@ -152,8 +169,11 @@ class Audience:
         """
         known = self._receivers.get(event)
         if known is None:
-            find = partial(serving, event=event)
-            known = self._receivers[event] = Receivers(self.listeners, find)
+            natives = self._natives
+            if natives is None:
+                natives = self._look()
+            known = Receivers(self.listeners, natives, serving, event)
+            self._receivers[event] = known
         return known
 
     def pieces(self, channel: str | None, *, is_more: bool = False) -> "Receivers":
@@ -169,16 +189,29 @@ class Audience:
         key = (channel, True) if is_more else channel
         known = self._receivers.get(key)
         if known is None:
-            find = partial(_piece, channel=channel, is_more=is_more)
-            made = Receivers(self.listeners, find, tells=channel is not None)
-            known = self._receivers[key] = made
+            natives = {} if channel is None else self._natives or self._look()
+            find = partial(_piece, is_more=is_more)
+            known = Receivers(self.listeners, natives, find, channel)
+            self._receivers[key] = known
         return known
+
+    def _look(self) -> "dict[Listener, Method]":
+        """
+        Find what takes events whole: looked for once, as it takes them all.
+        """
+        natives = {}
+        for listener, _ in self.listeners:
+            method = serving(listener, "on_event")
+            if method is not None:
+                natives[listener] = method
+        self._natives = natives
+        return natives
 
     def voices(self, kind: "Kind") -> "Voices":
         """
         Find what serves the events of one kind of run; kept in `voices_of`.
         """
-        made = self.voices_of[kind.start] = Voices.of(self, kind)
+        made = self.voices_of[kind.start] = Voices(self, kind)
         return made
 
 
@@ -199,13 +232,18 @@ def _is_quick(made: Audience) -> bool:
     return bool(made.listeners and made.shows_all and not made.undecided)
 
 
+def _waited_for(listeners: "tuple[tuple[Listener, Layer], ...]") -> "list[Layer]":
+    return [layer for _, layer in listeners if layer.rank != "block"]
+
+
 def _each_once(
-    layers: "list[Layer]", own: "tuple[Layer, ...]"
+    layers: "Iterable[Layer]",
+    own: "tuple[Layer, ...]",
+    found: "dict[object, tuple[Listener, Layer]]",
 ) -> "tuple[tuple[Listener, Layer], ...]":
     """
-    Give each handler once, where it was first given.
+    Give each handler once, where it was first given: those *found* by their keys before.
     """
-    found: dict[object, tuple[Listener, Layer]] = {}
     for layer in layers:
         for listener in layer.options.listeners:
             if listener.local and layer not in own:
@@ -224,25 +262,26 @@ class Voices:
     Attributes:
         quick: The methods of both; None where somebody takes whole events, or where
             there is more to look at when a run ends.
-        in_full: The same, so that this is looked at; None where it is.
     """
 
-    __slots__ = ("end", "in_full", "quick", "start")
+    __slots__ = ("end", "quick", "start")
 
-    def __init__(self, start: "Receivers", end: "Receivers") -> None:
-        self.start, self.end = start, end
-        self.in_full: Voices | None = None
+    def __init__(self, audience: "Audience", kind: "Kind") -> None:
+        self.start = start = audience.receivers(kind.start)
+        self.end = end = audience.receivers(kind.end)
         self.quick: tuple[Methods, Methods] | None = None
+        if audience.is_quick and not start.native:
+            self.quick = start.methods, end.methods
 
-    @classmethod
-    def of(cls, audience: "Audience", kind: "Kind") -> "Voices":
-        receivers = audience.receivers(kind.start), audience.receivers(kind.end)
-        full = cls(*receivers)
-        start, end = receivers
-        if start.native or end.native or not audience.is_quick:
-            return full
-        made = cls(*receivers)
-        made.in_full, made.quick = full, (start.methods, end.methods)
+    @property
+    def in_full(self) -> "Voices | None":
+        """
+        The same, so that there is more looked at; None where there is.
+        """
+        if self.quick is None:
+            return None
+        made = Voices.__new__(Voices)
+        made.start, made.end, made.quick = self.start, self.end, None
         return made
 
 
@@ -256,30 +295,38 @@ class Receivers:
     def __init__(
         self,
         listeners: "tuple[tuple[Listener, Layer], ...]",
-        find: "Callable[[Listener], Callable[..., object] | None]",
-        *,
-        tells: bool = True,
+        natives: "dict[Listener, Method]",
+        find: "Callable[[Listener, Any], Method | None]",
+        what: str | None,
     ) -> None:
-        entries: list[tuple[Callable[..., object], Listener, Layer, bool]] = []
-        self.typed = self.native = False
+        entries: list[tuple[Method, Listener, Layer, bool]] = []
+        methods: list[Method] = []  # a comprehension costs as much as all the rest
         for listener, layer in listeners:
-            method = find(listener)
+            method = find(listener, what)
             if method is not None:
                 entries.append((method, listener, layer, False))
-                self.typed = True
-            method = _method(listener, "on_event") if tells else None
-            if method is not None:
-                entries.append((method, listener, layer, True))
-                self.native = True
+                methods.append(method)
+            if natives and listener in natives:
+                entries.append((natives[listener], listener, layer, True))
+                methods.append(natives[listener])
+        self.native = bool(natives)
+        self.typed = len(entries) > len(natives)
         self.entries = tuple(entries)
-        self.methods = tuple([entry[0] for entry in entries])
+        self.methods = tuple(methods)
 
 
-def serving(listener: "Listener", event: str) -> "Callable[..., object] | None":
+def serving(listener: "Listener", event: str) -> "Method | None":
     """
-    Find what serves *event*.
+    Find what serves *event*; a handler whose attributes raise is deaf to it.
     """
-    return _method(listener, event) or _fallback(listener, event)
+    try:
+        method = listener.method(event)
+    except BaseException as exc:
+        _report.unread(listener.handler, event, exc, tells=True)
+        method = None
+    if method is None and event == "on_chat_model_start":
+        return _as_text(listener)
+    return method
 
 
 def _piece(
@@ -288,7 +335,7 @@ def _piece(
     """
     Find what serves a piece: text is for all, and a channel is told where it is asked for.
     """
-    method = _method(listener, _PIECE)
+    method = serving(listener, _PIECE)
     if method is None or (listener.hears_chunks and is_more):
         return None
     if listener.hears_chunks:
@@ -298,28 +345,13 @@ def _piece(
     return method if channel == "text" else None
 
 
-def _want_tokens(listeners: "Iterable[tuple[Listener, Layer]]") -> bool:
-    return any(it.attribute("wants_tokens") is True for it, _ in listeners)
-
-
-def _method(listener: "Listener", event: str) -> "Callable[..., object] | None":
-    """
-    Look a method up; a handler whose attributes raise is deaf to that event.
-    """
-    try:
-        return listener.method(event)
-    except BaseException as exc:
-        _report.unread(listener.handler, event, exc, tells=True)
-        return None
-
-
-def _fallback(listener: "Listener", event: str) -> "Callable[..., object] | None":
+def _as_text(listener: "Listener") -> "Callable[..., object] | None":
     """
     Serve a chat model's start, as text, to a handler that knows only text models.
     """
-    if event != "on_chat_model_start" or not _wants_chat(listener):
+    if not _wants_chat(listener):
         return None
-    method = _method(listener, "on_llm_start")
+    method = serving(listener, "on_llm_start")
     if method is None:
         return None
 

@@ -78,12 +78,10 @@ class Listener:
 
     __slots__ = ("__weakref__", "event", "handler", "key", "local")
 
-    def __init__(
-        self, handler: "Any", event: str | None = None, *, local: bool = False
-    ) -> None:
+    def __init__(self, handler: "Any", event: str | None = None) -> None:
         self.handler = handler
         self.event = event
-        self.local = local
+        self.local = False
         is_plain = event is None and type(handler) not in _BOUND
         self.key = id(handler) if is_plain else _key(handler, event)
         if unguarded:  # whoever hears is one of these
@@ -111,14 +109,18 @@ class Listener:
         """
         Whether leaving its block has something to call; known by its type.
         """
-        cls = type(self.handler)
-        known = _flushing.get(cls)
+        known = _flushing.get(type(self.handler))
         if known is None:
-            names = ("flush", "aflush")
-            known = any(self.attribute(name) is not None for name in names)
-            if cls in _kinds:  # what it is does not depend on the instance
-                _flushing[cls] = known
+            known = self._has_flush()
         return known and self.event is None
+
+    def _has_flush(self) -> bool:
+        names = ("flush", "aflush")
+        has_any = any(self.attribute(name) is not None for name in names)
+        cls = type(self.handler)
+        if cls in _kinds:  # what it is does not depend on the instance
+            _flushing[cls] = has_any
+        return has_any
 
     def flusher(
         self, name: str, layer: "Layer | None" = None
@@ -174,24 +176,28 @@ class Listener:
         Give what serves *event*, made to take what is passed, or None.
         """
         positional, flags = EVENTS[event]
+        handler = self.handler
         if self.event is not None:
             if self.event != event:
                 return None
-            return adapted(self.handler, event, positional, whole=False)
-        method = getattr(self.handler, event, None)
+            return adapted(handler, event, positional, whole=False)
+        method = getattr(handler, event, None)
         if method is None:
-            is_plain = event == "on_event" and _kind(self.handler) == "callable"
-            return _event_only(self.handler) if is_plain else None
-        function = getattr(method, "__func__", None)
-        if getattr(function, "__module__", None) in _BASES:  # does nothing, or refuses
-            return None
-        for flag in flags:
-            if getattr(self.handler, flag, None) is True:
+            if event != "on_event" or _kinds.get(type(handler)) == "methods":
                 return None
-        key = type(self.handler), event
-        if function is not None and _whole.get(key) is function:
+            is_plain = _kind(handler) == "callable"
+            return _event_only(handler) if is_plain else None
+        function = getattr(method, "__func__", None)
+        key = type(handler), event
+        is_known = function is not None and _whole.get(key) is function
+        if not is_known and getattr(function, "__module__", None) in _BASES:
+            return None  # it does nothing, or refuses
+        for flag in flags:
+            if getattr(handler, flag, None) is True:
+                return None
+        if is_known:  # and takes all as it is
             return method  # type: ignore[no-any-return]
-        if is_langchain(self.handler):
+        if is_langchain(handler):
             return _for_langchain(event, method)
         made = adapted(method, event, positional, whole=True)
         if made is method:
@@ -230,6 +236,21 @@ def as_listener(handler: object, event: str | None = None) -> Listener:
 
         raise TypeError(no_handler(handler, EVENTS))
     return Listener(handler)
+
+
+def has_flush(listeners: "tuple[Listener, ...]") -> bool:
+    """
+    Tell whether leaving the block of *listeners* has something to call.
+    """
+    for listener in listeners:
+        is_known = (
+            listener.__class__ is Listener
+        )  # asked without a call: at each leaving
+        if is_known and _flushing.get(type(listener.handler)) is False:
+            continue
+        if listener.flushes:
+            return True
+    return False
 
 
 def local(handler: object) -> Listener:

@@ -9,6 +9,7 @@ changed: a layer was closed from elsewhere, or process-wide handlers came or wen
 from itertools import count
 
 from instrument._audience.audience import Audience
+from instrument._audience.sampling import ARRIVED
 from instrument._state import PROCESS, Frame
 from instrument._text import safe_repr
 
@@ -63,6 +64,18 @@ class Options:
 
     def __bool__(self) -> bool:
         return bool(self.listeners or self.tags or self.metadata)
+
+    def is_plain(self) -> bool:
+        """
+        Tell whether it gives handlers, that hear all, and nothing else.
+        """
+        return (
+            self.inherit
+            and self.capture
+            and self.plumbing
+            and self.sample == 1.0
+            and not (self.tags or self.metadata or self.redactors)
+        )
 
 
 class Layer:
@@ -165,11 +178,38 @@ class Plan:
         Give who hears now; cheap where nothing has changed since the last time.
         """
         audience = self.audience
-        if audience.epoch != EPOCH.now:
-            epoch = EPOCH.now
-            audience = Audience(self._in_order(), self.own, epoch)
+        epoch = EPOCH.now
+        if audience.epoch != epoch:
+            audience = self._joined(epoch) or Audience(
+                self._in_order(), self.own, epoch
+            )
             self.audience = audience
         return audience
+
+    def _joined(self, epoch: int) -> "Audience | None":
+        """
+        Give who hears where that is known but for the handlers of a block, which gives
+        nothing else; else None.
+        """
+        layer, outer = self.layer, self.outer
+        if (
+            layer is None
+            or outer is None
+            or layer.rank != "block"
+            or layer.closed
+            or outer.own
+            or ARRIVED
+            or not layer.options.is_plain()
+        ):
+            return None
+        known = outer.audience
+        if known.epoch != epoch:
+            if outer is not NOBODY:  # blocks in blocks would take a stack as deep
+                return None
+            known = outer.settle()
+        made = known.joined(layer)
+        made.epoch = epoch  # whatever has changed since then has changed it too
+        return made
 
     def unsettle(self) -> None:
         """
@@ -200,8 +240,9 @@ class Plan:
         layers = []
         link: Plan | None = self
         while link is not None:
-            if link.layer is not None and not link.layer.closed:
-                layers.append(link.layer)
+            layer = link.layer
+            if layer is not None and not layer.closed:
+                layers.append(layer)
             link = link.outer
         return [*PROCESS, *reversed(layers)]
 

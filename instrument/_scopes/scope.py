@@ -10,10 +10,11 @@ from contextlib import suppress
 from copy import copy
 
 from instrument import _ids, _report
-from instrument._audience.listener import as_listener
+from instrument._audience.listener import as_listener, has_flush
 from instrument._audience.plan import (
     EPOCH,
     NOBODY,
+    UNSETTLED,
     Layer,
     Options,
     Plan,
@@ -73,15 +74,17 @@ class Scope(Frame, Layer, Plan):
 
     rank = "block"
     run: "Run | None"
-    _original: "Scope | None" = None
     _token: "Token[Any] | None" = None
 
     def __init__(self, owner: "callbacks", state: "Any") -> None:
         self.options = owner
         self._owner = owner
         self._outer = state
+        # asked for at each leaving: of an object that takes a tenth of what a class would
         self._is_gone = False
         self._mended: Plan | None = None
+        self._original: Scope | None = None
+        self.lanes: dict[object, Any] | None = None
         if isinstance(state, Frame):
             self.run = state if state._is_run else state.run  # type: ignore[assignment]
             self.outer = state._plan
@@ -176,7 +179,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         if not (inherit is capture is plumbing is True):
             check_flags(inherit=inherit, capture=capture, plumbing=plumbing)
         self.inherit = inherit
-        if sample.__class__ is not float or sample != 1:
+        if type(sample) is not float or sample != 1.0:
             sample = checked_sample(sample)
         self.sample = sample
         self.redactors = () if redact is None else (as_redactor(redact),)
@@ -191,7 +194,11 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         """
         Warn of handlers that nobody has given anything to hear.
         """
-        if not getattr(self, "_is_used", True):
+        try:
+            is_used = self._is_used
+        except AttributeError:  # it could not be made
+            return
+        if not is_used:
             _report.forgotten(self, "entered, installed or called")
 
     def __repr__(self) -> str:
@@ -218,12 +225,12 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         if (_installed and id(self) in _installed) or state is MUTED or DISABLED:
             self._mute += 1
             return Scope(self, MUTED)
-        if state.__class__ is not list and state._is_gone:
+        if type(state) is not list and state._is_gone:
             state = live_state()
         if lookouts:
             _look_out()
         scope = Scope(self, state)
-        if self.sample != 1:
+        if self.sample != 1.0:
             scope.number = _number_of_request(scope)
         try:
             scope._entered_from = entered_from(depth)
@@ -251,7 +258,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         except BaseException:  # an interrupt: it is left all the same
             self._leave_after_all(left)
             raise
-        if scope is not None and (scope.lanes or self._has_flush()):
+        if scope is not None and (scope.lanes or has_flush(self.listeners)):
             _serve.flush(scope)
 
     async def __aenter__(self) -> Scope:
@@ -282,7 +289,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         except BaseException:  # an interrupt: it is left all the same
             self._leave_after_all(left)
             raise
-        if scope is None or not (scope.lanes or self._has_flush()):
+        if scope is None or not (scope.lanes or has_flush(self.listeners)):
             return
         if issubclass(type(exc), GeneratorExit):  # a coroutine being closed cannot wait
             _serve.flush(scope)
@@ -377,15 +384,16 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         if len(self._open) > 1:
             frame: Any = leaving(self)
         else:
-            frame = state if getattr(state, "_owner", None) is self else find(self)
+            is_top = type(state) is Scope and state._owner is self
+            frame = state if is_top else find(self)
         if frame is None:
             return self._leave_from_elsewhere()
         left.append(frame)
-        scope = frame.layer
+        scope = frame._original or frame
         self._open.pop(id(scope), None)
         if self._places is not None:
             forget(self, scope)
-        scope.unsettle()
+        scope.audience = UNSETTLED
         try:
             STATE.reset(scope._token)
         except (LookupError, RuntimeError, TypeError, ValueError):
@@ -417,12 +425,6 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         self._open.pop(id(scope), None)
         if self._places is not None:
             forget(self, scope)
-
-    def _has_flush(self) -> bool:
-        for listener in self.listeners:  # noqa: SIM110 - any() costs thrice as much
-            if listener.flushes:
-                return True
-        return False
 
 
 def _look_out() -> None:

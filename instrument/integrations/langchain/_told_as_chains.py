@@ -34,7 +34,7 @@ def tell_as_chain(run: "Run") -> None:
     if not any(is_langchain(listener.handler) for listener, _ in heard.listeners):
         return
     run._audience = made = copy(heard)
-    made._receivers, made.voices_of = {}, {}
+    made._natives, made._receivers, made.voices_of = None, {}, {}
     made.listeners = tuple(
         [(_as_told(listener), layer) for listener, layer in heard.listeners]
     )
@@ -44,7 +44,9 @@ def tell_as_chain(run: "Run") -> None:
 def _as_told(listener: Listener) -> Listener:
     if not is_langchain(listener.handler):
         return listener
-    return _OfLangChain(listener.handler, listener.event, local=listener.local)
+    made = _OfLangChain(listener.handler, listener.event)
+    made.local = listener.local
+    return made
 
 
 class _OfLangChain(Listener):
