@@ -2,7 +2,7 @@
 The one ContextVar: what is in hand here, a run or a scope, and so who listens.
 
 Its value is a `Frame`: a `Run` (its body is running), a `Scope` (a block is open), or
-one of two falsy values, so that an idle call is one look: `PROCESS`, the list of
+one of two falsy values, so that an idle call is one look: `PROCESS`, a dict of the
 process-wide layers, empty until ``callbacks(...).install()``; and `MUTED`, while a
 handler is being served.
 """
@@ -75,7 +75,7 @@ class Frame:
 DISABLED = os.environ.get("INSTRUMENT_DISABLED", "") not in ("", "0")
 """The kill switch, read once: no handler is ever given a place."""
 
-PROCESS: "list[Layer]" = []
+PROCESS: "dict[Layer, None]" = {}
 MUTED = Muted()
 STATE: "ContextVar[Any]" = ContextVar("instrument", default=PROCESS)
 

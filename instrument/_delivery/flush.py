@@ -105,7 +105,7 @@ def _shown(layer: "Layer", state: "Any", text: str) -> object:
     Show the text of a report of *layer*, left to *state*, as it may be seen there.
     """
     frames = [it for it in (state, layer) if isinstance(it, Frame)]
-    layers = [each for it in frames for each in it._plan._in_order()] or PROCESS
+    layers = [each for it in frames for each in it._plan._in_order()] or [*PROCESS]
     show = Audience([*layers, layer], ()).shows()
     return text if show is None else show(text)
 

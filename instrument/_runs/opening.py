@@ -106,7 +106,7 @@ def open_run(
         The run, or None where nobody listens.
     """
     state = get_state()
-    if state.__class__ is list:
+    if state.__class__ is dict:
         plan, ambient = NOBODY, None
     elif state is MUTED:
         return None
@@ -123,7 +123,7 @@ def open_run(
     for ask in frameworks:  # as `framework_run`, which is a call more
         parent = parent or ask()
     if parent is not None:
-        plan = parent._plan if state.__class__ is list else plan
+        plan = parent._plan if state.__class__ is dict else plan
         ambient = nearer(open_parent(parent), ambient)
     if ambient is not None and ambient._extra and ambient is not state:
         plan = _below(ambient, plan)

@@ -6,7 +6,6 @@ entered it, it is taken out of that Context, and copies made inside hear on. Lef
 elsewhere, it is closed in all of them.
 """
 
-from contextlib import suppress
 from copy import copy
 
 from instrument import _ids, _report
@@ -225,7 +224,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         if (_installed and id(self) in _installed) or state is MUTED or DISABLED:
             self._mute += 1
             return Scope(self, MUTED)
-        if type(state) is not list and state._is_gone:
+        if type(state) is not dict and state._is_gone:
             state = live_state()
         if lookouts:
             _look_out()
@@ -322,8 +321,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         # no lock, and whole at every line: other threads do the same, or undo it
         layer = _installed.setdefault(id(self), fresh)
         try:
-            if layer not in PROCESS:
-                PROCESS.append(layer)
+            PROCESS.setdefault(layer)
         finally:
             if _installed.get(id(self)) is not layer:
                 _take_out(layer)
@@ -437,11 +435,9 @@ def _look_out() -> None:
 
 def _take_out(layer: Layer) -> None:
     """
-    Have *layer* hear no more; two threads that came at once may have put it in twice.
+    Have *layer* hear no more.
     """
-    while layer in PROCESS:
-        with suppress(ValueError):  # another thread was first
-            PROCESS.remove(layer)
+    PROCESS.pop(layer, None)
     EPOCH.end()
 
 

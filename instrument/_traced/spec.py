@@ -288,7 +288,7 @@ class Spec:
             parent, plan = state.run, state._mended or state
             if parent is not None and parent._extra:
                 return None
-        elif cls is list:
+        elif cls is dict:
             parent, plan = None, NOBODY
         else:
             return None

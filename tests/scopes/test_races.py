@@ -122,7 +122,7 @@ def test_install_between_any_two_lines(before: bool, act: str, meanwhile: str) -
         if act == meanwhile == "install":
             heard.append(heard_by(recorder))
         shared.uninstall()
-        assert PROCESS == []
+        assert not PROCESS
         assert not heard_by(recorder)
 
     assert number > 3
@@ -163,7 +163,7 @@ def test_uninstalled_while_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     shared.install()
 
-    assert PROCESS == []
+    assert not PROCESS
     assert not heard_by(recorder)
 
 
@@ -187,7 +187,7 @@ def test_uninstalled_by_two(monkeypatch: pytest.MonkeyPatch) -> None:
 
     shared.uninstall()
 
-    assert PROCESS == []
+    assert not PROCESS
     assert recorder.flushes == 1
 
 
@@ -217,7 +217,7 @@ def test_install_by_many_at_once() -> None:
             thread.join()
 
     assert errors == []
-    assert PROCESS == []
+    assert not PROCESS
     assert not heard_by(recorder)
 
 

@@ -20,8 +20,9 @@ import anyio
 import pytest
 
 from instrument import callbacks, current_run, emit, traced
+from instrument._audience.plan import Layer
 from instrument._scopes import scope as scopes
-from instrument._state import chain, get_state
+from instrument._state import PROCESS, chain, get_state
 from instrument.testing import Recorder
 
 Called = Callable[..., Awaitable[Any]]
@@ -689,3 +690,26 @@ def test_coroutine_closed_inside() -> None:
     running.close()
 
     assert handler.flushed == 1
+
+
+def test_many_installed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    To install an object, or to undo that, looks at none of the others.
+    """
+    looks: list[object] = []
+
+    def is_same(layer: Layer, other: object) -> bool:
+        looks.append(layer)
+        return layer is other
+
+    monkeypatch.setattr(Layer, "__hash__", object.__hash__)
+    monkeypatch.setattr(Layer, "__eq__", is_same)
+    scopes = [callbacks(Recorder()) for _ in range(50)]
+
+    for scope in scopes:
+        scope.install()
+    for scope in reversed(scopes):
+        scope.uninstall()
+
+    assert not looks
+    assert not PROCESS

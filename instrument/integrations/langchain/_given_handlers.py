@@ -80,8 +80,7 @@ def hear_outside(run: "Run") -> None:
     """
     with _lock:
         outside.add(run)  # not its id: to hash a UUID is a call of a function
-        if _LOOK not in PROCESS:
-            PROCESS.append(_LOOK)
+        PROCESS.setdefault(_LOOK)
 
 
 def ended(run: "Run") -> None:
@@ -92,8 +91,8 @@ def ended(run: "Run") -> None:
         return
     with _lock:
         outside.discard(run)
-        if not outside and _LOOK in PROCESS:
-            PROCESS.remove(_LOOK)
+        if not outside:
+            PROCESS.pop(_LOOK, None)
 
 
 def accept() -> None:

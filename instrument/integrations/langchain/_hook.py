@@ -121,7 +121,7 @@ class LateHook:
         state = get_state()
         if state is MUTED:
             heard = UNSETTLED
-        elif state.__class__ is list:
+        elif state.__class__ is dict:
             heard = NOBODY.settle()
         elif state._is_gone:
             live_state()

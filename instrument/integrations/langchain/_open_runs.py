@@ -160,7 +160,7 @@ def remember(run: "Run", own: "tuple[Layer, ...]", loop: "Loop | None") -> "Run 
             run._extra = own + parent._extra
     elif own:
         run._extra = own
-    if run._outer.__class__ is list:
+    if run._outer.__class__ is dict:
         hear_outside(run)
     run._outer = None  # it will not be current: LangChain ends it in another Context
     oldest = _oldest(open_runs) if len(open_runs) > _MOST else None
