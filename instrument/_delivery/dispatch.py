@@ -216,7 +216,6 @@ class Delivery:
         """
         result, listener, layer = waiting
         exc: BaseException | None
-        self._index -= 1
         try:
             from instrument._delivery import (
                 lanes as _lanes,
@@ -225,12 +224,13 @@ class Delivery:
             show = self._run._audience.shows()
             exc = _lanes.queue(result, listener, layer, self._event, show, self._run)
         except Exception as failure:
-            close_unserved(result)
             if type(failure) is RecursionError:
-                raise  # who has not heard is called once more
+                self._index -= 1  # who has not heard is called once more
+                close_unserved(result)
+                raise
+            close_unserved(result)
             _report.failed(listener.handler, self._event, failure, run=self._run)
             exc = failure
-        self._index += 1
         self._stop_by(listener, exc)
         del exc  # its traceback may hold this frame
         return self.step()
@@ -249,7 +249,6 @@ class Delivery:
         self._answer = None
         while waiting is not None:
             result, listener, layer = waiting
-            self._index -= 1
             try:
                 show = self._run._audience.shows()
                 # no variable holds what was raised: its frames lead back to this one
@@ -266,17 +265,16 @@ class Delivery:
                     while below is not None and below.tb_frame.f_code is not code:
                         below = below.tb_next
                     if below is None or not self._event.endswith("_start"):
+                        self._index -= 1
                         close_unserved(result)
                         raise
                     del below
-                self._index += 1
                 self.told()
                 if isinstance(left, (GeneratorExit, *cancellations())):
                     # its traceback tells nothing, and has frames that hold the run
                     left.with_traceback(None)
                 del self, result  # nor may this frame
                 raise
-            self._index += 1
             waiting = self.step()
         if self.error is not None:
             self.stop()
