@@ -254,7 +254,11 @@ async def test_inputs_that_are_chosen() -> None:
     async def awaited(x: int) -> None: ...
 
     told: list[object] = []
-    with callbacks(on_chain_start=lambda inputs: told.append(inputs)):
+
+    def hear(inputs: object) -> None:
+        told.append(inputs)
+
+    with callbacks(on_chain_start=hear):
         for _ in range(2):
             plain(1)
             await awaited(2)
@@ -267,8 +271,11 @@ async def test_inputs_that_are_chosen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shown", "options"),
-    [("[redacted]", {"redact": lambda _, path: "[redacted]"}), (None, {"capture": False})],
+    "shown, options",
+    [
+        ("[redacted]", {"redact": lambda _, path: "[redacted]"}),
+        (None, {"capture": False}),
+    ],
 )
 @pytest.mark.anyio
 async def test_what_is_not_to_be_seen(shown: object, options: Any) -> None:
@@ -289,11 +296,11 @@ async def test_what_is_not_to_be_seen(shown: object, options: Any) -> None:
         return x
 
     told: list[object] = []
-    hear = {
-        "on_chain_start": lambda inputs: told.append(inputs),
-        "on_chain_end": told.append,
-    }
-    with callbacks(**hear, **options):  # type: ignore[arg-type]
+
+    def hear(inputs: object) -> None:
+        told.append(inputs)
+
+    with callbacks(on_chain_start=hear, on_chain_end=told.append, **options):
         for value in ("secret", Odd(), 3, ["secret"]):
             plain(value)
             await awaited(value)
