@@ -88,6 +88,7 @@ class Stream(Body):
         stream_opened(self)
         if self._run._around is not None:
             self._run._around.leave()
+            self.__class__ = StreamAround
 
     def is_done(self) -> bool:
         return self._run._ended_ns is not None or self._run in owed
@@ -304,3 +305,24 @@ class Stream(Body):
             return answer.text
         more = self._count - len(self._items)
         return [*self._items, f"… {more} more items"] if more else self._items
+
+
+class StreamAround(Stream):
+    """
+    One with something around each step of its body.
+    """
+
+    __slots__ = ()
+
+    def opened(self) -> None:
+        """
+        Know that the body goes on: it has been opened.
+        """
+
+    def enter(self) -> "Any":
+        self._run._around.enter()
+        return super().enter()
+
+    def leave(self, outside: object) -> None:
+        super().leave(outside)
+        self._run._around.leave()
