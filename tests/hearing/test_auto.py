@@ -377,7 +377,10 @@ def test_import_of_auto_imports_no_framework() -> None:
     ``import instrument.auto`` imports no framework, no adapter, no asyncio and nothing
     of anybody's else.
     """
-    code = "import sys, instrument.auto; print(*sys.modules)"
+    code = (
+        "import sys; before = {*sys.modules}; import instrument.auto;"
+        " print(*{*sys.modules} - before)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

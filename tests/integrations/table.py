@@ -137,10 +137,20 @@ def table() -> list[list[str]]:
     rows = {}
     with import_module("provider").Provider() as provider:
         for sdk in sdks.SDKS:
-            if sdk.calls and find_spec(sdk.module.partition(".")[0]):
+            if sdk.calls and is_there(sdk.module):
                 with sdks.closing(sdk.make(provider.url)) as client:
                     rows[sdk.distribution] = row(sdk, client, provider)
     return [rows[name] for name in sorted(rows)]
+
+
+def is_there(module: str) -> bool:
+    """
+    Tell whether a module can be imported; others may fill the namespace that it is in.
+    """
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def row(sdk: Any, client: Any, provider: Any) -> list[str]:
