@@ -161,6 +161,8 @@ def _refine(run: Run, layers: "tuple[Layer, ...]") -> None:
         run._plan = linked(Plan(run._plan, mark(run.trace_hex)), layers)
         run._audience = audience = run._plan.settle()
         run._voices = audience.voices(run._kind)
+    if layers:  # there is more to do at its end: they are flushed then
+        run._voices = run._voices.in_full or run._voices
     for layer in layers:
         for listener in layer.options.listeners:
             if listener.local:

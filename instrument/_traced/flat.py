@@ -251,7 +251,8 @@ def flat(spec: "Spec", function: "FunctionType") -> "Callable[..., Any] | None":
     count = code.co_argcount + code.co_kwonlyargcount
     names = code.co_varnames[: count + sum(map(bool, stars))]
     says_other = not {"__wrapped__", "__signature__"}.isdisjoint(vars(function))
-    if not IS_ON or says_other or not _USED.isdisjoint(names):
+    chooses = spec.records and spec.keywords.inputs is not None  # from a call as it is
+    if not IS_ON or says_other or chooses or not _USED.isdisjoint(names):
         return None
     shape = Shape(
         is_async=bool(code.co_flags & _COROUTINE),
@@ -261,7 +262,7 @@ def flat(spec: "Spec", function: "FunctionType") -> "Callable[..., Any] | None":
         double_star=bool(stars[1]),
         takes_callbacks=spec.takes_callbacks,
         is_method=spec.keyed and code.co_argcount > 0,
-        inputs=_inputs_of(spec),
+        records=spec.records,
         is_plain=spec.recipe._kind.is_plain and spec.keywords.outputs is None,
     )
     written, space = _named(shape, names, code.co_posonlyargcount)
@@ -278,15 +279,9 @@ def flat(spec: "Spec", function: "FunctionType") -> "Callable[..., Any] | None":
     return made
 
 
-def _inputs_of(spec: "Spec") -> str:
-    if not spec.records:
-        return "none"
-    return "bound" if spec.keywords.inputs is None else "chosen"
-
-
 Shape = namedtuple(  # noqa: PYI024 - typing is not imported
     "Shape",
-    "is_async positional keyword star double_star takes_callbacks is_method inputs is_plain",
+    "is_async positional keyword star double_star takes_callbacks is_method records is_plain",
 )
 """
 What two functions share that are written alike, but for the names of the parameters.
@@ -433,10 +428,8 @@ class _Writer:
         """
         shape = self._shape
         later = f"_run._call = _spec, {self._call()}, None"
-        if shape.inputs == "none":
+        if not shape.records:
             return ["pass"]
-        if shape.inputs == "chosen":
-            return [later]
         condition = "if not _run._voices.start.entries"
         if shape.is_method:
             own = self._positional[0]

@@ -19,7 +19,7 @@ from instrument import (
     traced,
 )
 from instrument._runs.ending import afail, afinish
-from instrument.handlers import TokenStream
+from instrument.handlers import TokenStream, tail
 from instrument.testing import Recorder
 
 pytestmark = pytest.mark.anyio
@@ -509,6 +509,36 @@ def test_who_is_not_flushed() -> None:
 
     assert "flush" not in constructors.log
     assert own.log == WHOLE
+
+
+async def test_flush_of_a_call_inside_another() -> None:
+    """
+    Handlers of a call inside another run are flushed when that call ends, and a
+    request that `tail` keeps is told then.
+    """
+    log: list[str] = []
+
+    class Typed:
+        def on_chain_end(self, *_: object, **__: object) -> None:
+            log.append("end")
+
+        def flush(self) -> None:
+            log.append("flush")
+
+    called: Any = traced(work)
+    acalled: Any = traced(awork)
+
+    @traced
+    async def outer() -> None:
+        called(callbacks=[Typed()])
+        await acalled(callbacks=[Typed()])
+        called(callbacks=[tail(Typed(), keep=["slow>0s"])])
+        log.append("outer")
+
+    with callbacks(BaseCallbackHandler()):
+        await outer()
+
+    assert log == ["end", "flush"] * 3 + ["outer"]
 
 
 def test_token_stream_of_a_call() -> None:

@@ -270,6 +270,29 @@ async def test_inputs_that_are_chosen() -> None:
     assert told[4:] == told[:4]
 
 
+@pytest.mark.anyio
+async def test_inputs_that_are_chosen_of_a_call_as_it_is() -> None:
+    """
+    A function for ``inputs=`` gets what the call passes, by position or name as it
+    does, and no defaults.
+    """
+    told: list[object] = []
+
+    def chosen(*args: object, **kwargs: object) -> dict[str, object]:
+        return {"args": args, "kwargs": kwargs}
+
+    def hear(inputs: object) -> None:
+        told.append(inputs)
+
+    with callbacks(on_chain_start=hear):
+        for _ in range(2):
+            traced(inputs=chosen)(add)(1)
+            await traced(inputs=chosen)(aadd)(x=1)
+
+    assert told[:2] == [{"args": (1,), "kwargs": {}}, {"args": (), "kwargs": {"x": 1}}]
+    assert told[2:] == told[:2]
+
+
 @pytest.mark.parametrize(
     "shown, options",
     [
