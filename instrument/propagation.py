@@ -325,11 +325,10 @@ def _described_here() -> "tuple[dict[str, Any], tuple[str, ...]]":
     """
     Give the metadata and the tags of the run in hand, else of the blocks around.
     """
-    run = current_run()
-    if run:
-        return run.metadata, run.tags
-    state = get_state()
+    run, state = current_run(), get_state()
     audience = (state._plan if isinstance(state, Frame) else NOBODY).settle()
+    if run:
+        return run._metadata_for(audience), run.tags
     metadata = audience.metadata
     if audience.redactors:
         metadata = redacted(metadata, audience.redactors, ("metadata",))

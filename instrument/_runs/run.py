@@ -6,7 +6,7 @@ from itertools import count
 
 from instrument import _ids, _report
 from instrument._audience.plan import Layer, Options, Plan, View
-from instrument._delivery.dispatch import Delivery, keywords
+from instrument._delivery.dispatch import Delivery, keywords, record_of
 from instrument._payloads.event import Usage
 from instrument._payloads.kinds import failure_of
 from instrument._payloads.messages import get, is_dict
@@ -406,6 +406,17 @@ class Run(Frame):
             value = redacted(value, audience.redactors, (name,))
         return contained(value)
 
+    def _metadata_for(self, audience: "Audience") -> "dict[str, Any]":
+        """
+        Give its metadata as *audience* may see it: a block inside it may mask more.
+        """
+        shown: Any = self.metadata.copy()
+        known = self._audience.redactors
+        more = tuple([it for it in audience.redactors if it not in known])
+        if more:
+            shown = redacted(shown, more, ("metadata",))
+        return shown if is_dict(shown) else {}
+
     def _tell(
         self,
         event: str,
@@ -420,7 +431,14 @@ class Run(Frame):
         kwargs = keywords(self)
         if event == "on_custom_event":  # its own first argument is called name
             del kwargs["name"]
-        mutely(Delivery(self, event, receivers, args, lambda _: data, kwargs).now)
+        delivery = Delivery(self, event, receivers, args, lambda _: data, kwargs)
+        if self._described and audience not in (None, self._audience):
+            kwargs["metadata"] = self._metadata_for(audience)
+            if receivers.native:
+                record = record_of(self, event, data)
+                record.metadata = kwargs["metadata"].copy()
+                delivery.with_record(record)
+        mutely(delivery.now)
 
 
 def begun(

@@ -133,6 +133,31 @@ def test_redactor_of_an_inner_block(everything: Any) -> None:
 
 
 @pytest.mark.rule(16, "sync")
+def test_metadata_in_an_inner_block(everything: Any) -> None:
+    """
+    What a block inside a run masks is masked in the run's metadata that is told with
+    what is emitted there; where its redactor fails, none is told.
+    """
+    typed: list[object] = []
+
+    def hear(metadata: object) -> None:
+        typed.append(metadata)
+
+    told = callbacks(on_custom_event=hear, metadata={"password": KEY, "team": "search"})
+    with told, traced("run") as run:
+        with callbacks(everything, redact=["password"]):
+            emit("login")
+        with callbacks(redact=lambda value, path: 1 / 0):
+            emit("login")
+        emit("login")
+
+    shown = {"password": "[redacted]", "team": "search"}
+    assert typed == [shown, {}, {"password": KEY, "team": "search"}]
+    assert everything.events[0].metadata == shown
+    assert run.metadata["password"] == KEY
+
+
+@pytest.mark.rule(16, "sync")
 def test_redactors_add_up() -> None:
     """
     Redactors of all blocks around a run are applied, outer ones first, once each.

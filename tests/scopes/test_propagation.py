@@ -462,9 +462,14 @@ def test_baggage_is_bounded() -> None:
 
 def test_baggage_is_redacted() -> None:
     """
-    What a redactor masks goes along masked, inside a run and outside.
+    What a redactor masks goes along masked, inside a run and outside, also where a block
+    inside the run masks it.
     """
-    block = callbacks(Recorder(), metadata={"password": "enigma"}, redact=["password"])
+    metadata = {"password": "enigma"}
+    outer = callbacks(Recorder(), metadata=metadata)
+    with outer, traced("run"), callbacks(redact=["password"]):
+        inner = inject({}, metadata=["password"])
+    block = callbacks(Recorder(), metadata=metadata, redact=["password"])
     with block:
         headers = inject({}, metadata=["password"])
         with traced("run"):
@@ -473,7 +478,7 @@ def test_baggage_is_redacted() -> None:
     with nothing, callbacks(Recorder()):
         assert inject({}, metadata=["a"]) == {}
 
-    assert "enigma" not in headers["baggage"] + again["baggage"]
+    assert "enigma" not in headers["baggage"] + again["baggage"] + inner["baggage"]
 
 
 def test_mcp_meta() -> None:
