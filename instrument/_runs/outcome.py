@@ -38,6 +38,7 @@ _dict_of: "Callable[[BaseException], dict[str, Any]]" = BaseException.__dict__[
 ].__get__
 _set_args: "Any" = BaseException.__dict__["args"].__set__
 _KEPT = "__instrument_kept__"
+_NOTES = "__notes__"
 _FRAMES, _FRAMES_OF_ONE, _KEYWORDS = 10_000, 50, 50
 _NO_USAGE = Run._usage
 _TRACES = 64
@@ -171,7 +172,7 @@ def let_go(run: Run, *, is_held: bool = False) -> None:
     if exc is None:
         return
     kept = dict.get(_dict_of(exc), _KEPT)
-    if kept is None and (is_held or _holds_runs(exc, run)):
+    if (is_held or _holds_runs(exc, run)) if kept is None else not _says(kept, exc):
         kept = guarded(exc, _alike)
     if kept is not None:
         run.error = kept
@@ -194,6 +195,15 @@ def _holds_runs(exc: BaseException, run: Run) -> bool:
     return False
 
 
+def _says(kept: BaseException, exc: BaseException) -> bool:
+    """
+    Tell whether *kept* still says what *exc* does: a level may have changed its text.
+    """
+    notes = dict.get(_dict_of(kept), _NOTES)
+    is_noted = notes is dict.get(_dict_of(exc), _NOTES)
+    return is_noted and args_of(kept) is args_of(exc)
+
+
 def _alike(exc: BaseException) -> BaseException:
     """
     Make an exception of the same class, with the same attributes and no frames; no code
@@ -211,6 +221,7 @@ def _alike(exc: BaseException) -> BaseException:
                     place.__set__(made, value)
     _set_args(made, args_of(exc))
     dict.update(_dict_of(made), _dict_of(exc))
+    dict.pop(_dict_of(made), _KEPT, None)  # one that says something else
     dict.__setitem__(_dict_of(exc), _KEPT, made)
     return made
 

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from instrument import callbacks, traced
+from instrument import callbacks, current_run, traced
 from instrument.testing import Recorder
 
 Called = Callable[..., Awaitable[Any]]
@@ -127,6 +127,51 @@ def test_origin_in_two_traces() -> None:
     ends = [event for event in recorder.events if event.event == "on_chain_error"]
     origins = [(event.name, event.data["origin"]) for event in ends]
     assert origins == [("inner", True)] * 2 + [("outer", False)] * 2
+
+
+def test_error_that_is_changed_on_its_way() -> None:
+    """
+    A run's error says what the exception did when the run ended, also where it is
+    given another text or a note on its way.
+    """
+    recorder = Recorder()
+    error = ValueError("first")
+
+    @traced
+    def inner() -> None:
+        run = current_run()
+        raise error from LookupError(run.kind)
+
+    @traced
+    def noted() -> None:
+        run = current_run()
+        try:
+            inner()
+        except ValueError as exc:
+            exc.add_note(f"note of {run.kind}")
+            raise
+
+    @traced
+    def worded() -> None:
+        run = current_run()
+        try:
+            noted()
+        except ValueError as exc:
+            exc.args = (f"second of {run.kind}",)
+            raise
+
+    with callbacks(recorder), pytest.raises(ValueError, match="second"):
+        worded()
+
+    told = {run.name: run.error for run in recorder.runs}
+    said = {name: (str(it), getattr(it, "__notes__", [])) for name, it in told.items()}
+    note = ["note of chain"]
+    assert said == {
+        "inner": ("first", []),
+        "noted": ("first", note),
+        "worded": ("second of chain", note),
+    }
+    assert error not in told.values()
 
 
 @pytest.mark.rule(8, *every_mode)
