@@ -681,6 +681,7 @@ def test_collected_meanwhile(receiver: "Receiver") -> None:
         gc.set_threshold(*before)
     del left
     gc.collect()
+    receiver.wait_for(lambda: len(receiver.spans) >= 600)  # some: in the sender's thread
     assert handler.drain(20)
 
     assert (handler.sent, handler.dropped) == (600, 0)
