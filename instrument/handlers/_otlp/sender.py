@@ -41,6 +41,7 @@ _BATCH_CHARS = 2_000_000
 _HELD_CHARS = 64_000_000
 """Beyond so many that wait, spans are told without payloads."""
 _DELAY_S = 1.0
+_jitter = random.Random().uniform  # noqa: S311 - the application's own draws stay the same
 _SPOOLED_S = 0.1
 """How long a batch is gathered: what is in one is lost with the process."""
 _IDLE_S = 5.0
@@ -324,7 +325,7 @@ class Sender:
         """
         Wait before one more attempt, and tell whether there is time for it.
         """
-        wait_s = 2.0 ** min(tried - 1, 6) * random.uniform(0.8, 1.2)  # noqa: S311
+        wait_s = 2.0 ** min(tried - 1, 6) * _jitter(0.8, 1.2)
         wait_s = min(wait_s if after_s is None else after_s, _LONGEST_S)
         if self._until is None:
             self._stopping.wait(wait_s)

@@ -6,6 +6,7 @@ does anything to a call.
 import asyncio
 import gc
 import os
+import random
 import socket
 import struct
 import subprocess
@@ -303,12 +304,14 @@ def test_tried_again(receiver: "Receiver", reports: list[str], code: int) -> Non
     """
     receiver.answer = first(failing(code, retry_after="0"))
     handler = OTLPHandler(receiver.url, service=f"{code}")
+    drawn = random.getstate()
 
     with callbacks(handler):
         request()
     assert handler.drain(20)
 
     assert (handler.sent, handler.dropped, handler.failures) == (2, 0, 1)
+    assert random.getstate() == drawn  # the application's own
     assert len(receiver.spans) == 2
     assert len(reports) == 1
     assert f"cannot send: it answered {code}" in reports[0]
@@ -681,7 +684,9 @@ def test_collected_meanwhile(receiver: "Receiver") -> None:
         gc.set_threshold(*before)
     del left
     gc.collect()
-    receiver.wait_for(lambda: len(receiver.spans) >= 600)  # some: in the sender's thread
+    receiver.wait_for(
+        lambda: len(receiver.spans) >= 600
+    )  # some: in the sender's thread
     assert handler.drain(20)
 
     assert (handler.sent, handler.dropped) == (600, 0)
