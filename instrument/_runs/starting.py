@@ -5,6 +5,8 @@ How a run starts: what that tells, and who then has it in hand.
 where no handler is async.
 """
 
+from types import CoroutineType
+
 from instrument import _report
 from instrument._delivery.dispatch import Delivery, keywords, record_of
 from instrument._payloads.kinds import Kind
@@ -22,11 +24,11 @@ if TYPE_CHECKING:
     from instrument._audience.audience import Receivers
     from instrument._runs.ending import Pending
 
-    Told = tuple[object, BaseException | None]
+    Told = tuple[int, object, BaseException | None]
 
 CO_COROUTINE = 0x80  # as `inspect` has it, which imports much
 
-_OF_RUNS = begun.__globals__
+OF_RUNS = begun.__globals__
 _OF_RECORDS = record_of.__globals__
 _OF_KINDS = Kind.__init__.__globals__
 """Those of what reads a run for a handler, before that is called."""
@@ -42,7 +44,8 @@ def start(
         after: The state to go back to instead, of a run that will not be current.
         rest: Never given; so that nothing stands before the ``try``.
         told: Where the call has begun to tell it itself, and counts in ``run._rest``
-            whom it has called: what the last of them answered, and what was raised.
+            who has heard: how many it has called, what the last of them answered, and
+            what was raised.
 
     Raises:
         Exception: What a handler with ``raise_error`` raised; the run has ended then.
@@ -58,6 +61,8 @@ def start(
             rest.now()
         set_state(run if after is None else after)
     except BaseException as exc:
+        if told is not None and rest is UNTOLD and type(told[1]) is CoroutineType:
+            run._rest = told[0] - 1  # which goes unawaited: it is asked once more
         told = None
         set_state(run if after is None else after)
         if rest is UNTOLD and not run._rest:  # `discard`, where no call has room
@@ -93,6 +98,8 @@ def astart(  # type: ignore[return]
             return _start_later(run, rest, waiting)
         set_state(run)
     except BaseException as exc:
+        if told is not None and rest is UNTOLD and type(told[1]) is CoroutineType:
+            run._rest = told[0] - 1  # which goes unawaited: it is asked once more
         told = None
         set_state(run)
         if rest is UNTOLD and not run._rest:
@@ -138,23 +145,13 @@ def _stopped(run: Run, rest: "Any", exc: BaseException) -> None:
     fail(run, exc)
 
 
-def _left(run: Run, answer: object, exc: BaseException | None) -> Delivery:
+def _left(run: Run, count: int, answer: object, exc: BaseException | None) -> Delivery:
     """
     Give what is left to tell of a start.
     """
     if exc is None:
-        return rest_of_start(run).after(run._rest, answer)
-    index = max(run._rest - 1, 0)
-    if type(exc) is RecursionError:  # plain looks: there may be no room for a call
-        below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
-        where = None if below is None else below.tb_frame
-        if (
-            where is None
-            or where.f_globals is _OF_RUNS
-            or where.f_code.co_flags & CO_COROUTINE
-        ):
-            run._rest = index
-    return rest_of_start(run).broken(index, answer, exc)
+        return rest_of_start(run).after(count, answer)
+    return rest_of_start(run).broken(max(count - 1, 0), answer, exc)
 
 
 def starting(run: Run) -> Delivery | None:  # type: ignore[return]
@@ -191,13 +188,13 @@ def starting(run: Run) -> Delivery | None:  # type: ignore[return]
                 return rest_of_start(run).after(count + 1, result)
             count, result = count + 1, UNTOLD
     except BaseException as exc:
-        run._rest = count + 1
-        if type(exc) is RecursionError:  # plain looks: there may be no room for a call
+        run._rest = count + (type(result) is not CoroutineType)
+        if result is UNTOLD and type(exc) is RecursionError:  # a call may have no room
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
             where = None if below is None else below.tb_frame
             if (
                 where is None
-                or where.f_globals is _OF_RUNS
+                or where.f_globals is OF_RUNS
                 or where.f_code.co_flags & CO_COROUTINE  # which is made, not begun
             ):
                 run._rest = count
@@ -235,13 +232,13 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ign
                 return rest.after(count + 1, result)
             count, result = count + 1, UNTOLD
     except BaseException as exc:
-        run._rest = count + 1
-        if type(exc) is RecursionError:  # plain looks: there may be no room for a call
+        run._rest = count + (type(result) is not CoroutineType)
+        if result is UNTOLD and type(exc) is RecursionError:  # a call may have no room
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
             where = None if below is None else below.tb_frame
             if (
                 where is None
-                or where.f_globals is _OF_RUNS
+                or where.f_globals is OF_RUNS
                 or where.f_code.co_flags & CO_COROUTINE  # which is made, not begun
             ):
                 run._rest = count
@@ -276,10 +273,15 @@ def _asking(  # type: ignore[return]
                 return rest.after(count + 1, result)
             count, result = count + 1, UNTOLD
     except BaseException as exc:
-        run._rest = count + 1
-        if type(exc) is RecursionError:  # plain looks: there may be no room for a call
+        run._rest = count + (type(result) is not CoroutineType)
+        if result is UNTOLD and type(exc) is RecursionError:  # a call may have no room
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
-            if below is None or below.tb_frame.f_globals is _OF_RUNS:
+            where = None if below is None else below.tb_frame
+            if (
+                where is None
+                or where.f_globals is OF_RUNS
+                or where.f_code.co_flags & CO_COROUTINE  # which is made, not begun
+            ):
                 run._rest = count
         rest = rest_of_start(run, 0, args, keywords(run, own))
         return unbroken(run, rest.broken(count, result, exc))
@@ -310,15 +312,15 @@ def _recording(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ig
                 return rest.after(count + 1, result)
             count, result = count + 1, UNTOLD
     except BaseException as exc:
-        run._rest = count + 1
-        if type(exc) is RecursionError:
+        run._rest = count + (type(result) is not CoroutineType)
+        if result is UNTOLD and type(exc) is RecursionError:
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
             where = None if below is None else below.tb_frame
             if (
                 where is None
                 or where.f_globals is _OF_RECORDS
                 or where.f_globals is _OF_KINDS
-                or where.f_code.co_flags & CO_COROUTINE
+                or where.f_code.co_flags & CO_COROUTINE  # which is made, not begun
             ):
                 run._rest = count
         rest = rest_of_start(run, 0, args, kwargs).with_record(record)

@@ -38,14 +38,16 @@ from instrument._runs.ending import (
 )
 from instrument._runs.results import CONTAINERS, contained, take_bound
 from instrument._runs.resuming import ago_on_ending, go_on_ending
-from instrument._runs.starting import astart, start
+from instrument._runs.starting import CO_COROUTINE, OF_RUNS, astart, start
 from instrument._state import MUTED, get_state, set_state
 
 __all__ = [  # what is written asks this module for the rest: a module can be pickled
     "APART",
     "CONTAINERS",
+    "CO_COROUTINE",
     "FOLLOWED",
     "MUTED",
+    "OF_RUNS",
     "UNTOLD",
     "contained",
     "flat",
@@ -70,7 +72,7 @@ APART = CONTAINERS | FOLLOWED
 IS_ON = os.environ.get("INSTRUMENT_FLAT", "1") != "0"
 """Switched off by tests: then all functions are wrapped as those that cannot be so."""
 
-_COROUTINE, _STAR, _DOUBLE_STAR = 0x80, 0x04, 0x08  # inspect.CO_*
+_STAR, _DOUBLE_STAR = 0x04, 0x08  # inspect.CO_*
 _CALLBACKS = "callbacks"
 _MOST_SHAPES = 1_000
 
@@ -129,6 +131,16 @@ else:
     except BaseException as _exc:
         if _run._rest is None or _run in _ours.owed:
             raise
+        if _count and (
+            _type(_answer) is _coroutine
+            or _answer is _ours.UNTOLD and _type(_exc) is _RecursionError
+            and (
+                _exc.__traceback__.tb_next is None
+                or _exc.__traceback__.tb_next.tb_frame.f_globals is _ours.OF_RUNS
+                or _exc.__traceback__.tb_next.tb_frame.f_code.co_flags & _ours.CO_COROUTINE
+            )
+        ):
+            _run._rest = _count - 1
         {start_broken}
 """
 
@@ -207,8 +219,8 @@ _SYNC_WORDS = {
     "await_": "",
     "begin": "_run._rest = 0",
     "start": "_start(_run)",
-    "start_rest": "_start(_run, told=(_answer, None))",
-    "start_broken": "_start(_run, told=(_answer, _exc))",
+    "start_rest": "_start(_run, told=(_count, _answer, None))",
+    "start_broken": "_start(_run, told=(_count, _answer, _exc))",
     "followed": """
     if _id(_kind) in _ours.FOLLOWED:
         return _spec.streamed(_run, _result)""",
@@ -221,8 +233,8 @@ _ASYNC_WORDS = {
     "await_": "await ",
     "begin": "_run._rest, _is_begun = 0, True",
     "start": "_pending, _is_begun = _astart(_run), True",
-    "start_rest": "_pending = _astart(_run, told=(_answer, None))",
-    "start_broken": "_pending = _astart(_run, told=(_answer, _exc))",
+    "start_rest": "_pending = _astart(_run, told=(_count, _answer, None))",
+    "start_broken": "_pending = _astart(_run, told=(_count, _answer, _exc))",
     "followed": "",
     "finish": "_pending = _afinish(_run, _result)",
     "end_rest": "_pending = _ago_on_ending(_run, _after, _answer)",
@@ -238,7 +250,7 @@ _TEXTS = (
     *_SYNC_WORDS.values(),
     *_ASYNC_WORDS.values(),
 )
-_USED = frozenset(re.findall(r"\b_[a-z]\w*", " ".join(_TEXTS)))
+_USED = frozenset(re.findall(r"\b_[a-zA-Z]\w*", " ".join(_TEXTS)))
 """Names that no parameter may have."""
 
 
@@ -255,7 +267,7 @@ def flat(spec: "Spec", function: "FunctionType") -> "Callable[..., Any] | None":
     if not IS_ON or says_other or chooses or not _USED.isdisjoint(names):
         return None
     shape = Shape(
-        is_async=bool(code.co_flags & _COROUTINE),
+        is_async=bool(code.co_flags & CO_COROUTINE),
         positional=code.co_argcount,
         keyword=code.co_kwonlyargcount,
         star=bool(stars[0]),
@@ -321,8 +333,7 @@ def _compiled(shape: Shape) -> "tuple[CodeType, dict[str, Any]]":
         "__name__": __name__,
         "_ours": sys.modules[__name__],
         "_ids": _ids,
-        **{f"_{it.__name__}": it for it in (type, id, str, int, list, dict)},
-        **{f"_{it.__name__}": it for it in _CALLED},
+        **{f"_{it.__name__}": it for it in (*_NAMED, *_CALLED)},
     }
     source = _Writer(shape, _placeholders(shape), 0).source()
     exec(compile(source, "<instrument>", "exec"), space)  # noqa: S102 - it is ours
@@ -466,6 +477,7 @@ def _indented(text: str, levels: int) -> str:
     return "".join([f"{'    ' * levels}{line}" for line in lines]).rstrip()
 
 
+_NAMED = (type, id, str, int, list, dict, CoroutineType, RecursionError)
 _CALLED = (
     start,
     finish,
