@@ -405,6 +405,8 @@ def test_each_start_has_one_end_for_async_handlers(
     Async handlers too hear one end for each start, inner before outer, and no end of
     what they heard no start of: what there is no room to await is queued when there is.
     """
+    if IS_TRACED and way == "returned coroutine":
+        pytest.skip("a tracer takes the room in which an end is queued")
     for levels in LEVELS:
         handlers = [Flat(), made(), made(6), Flat()]
         asyncio.run(aheard(handlers, levels, ASYNC_WAYS[way]))
@@ -423,6 +425,8 @@ def test_each_start_has_one_end_for_async_handlers_without_a_loop(
     """
     So do async handlers where no loop runs: the background loop serves them.
     """
+    if IS_TRACED and way == "returned coroutine":
+        pytest.skip("a tracer takes the room in which an end is queued")
     for levels in LEVELS:
         handlers = [Flat(), made(), made(6), Flat()]
         copy_context().run(heard, handlers, levels, WAYS[way])
