@@ -308,7 +308,7 @@ async def test_traced_below() -> None:
 
     assert names(ours) == ["chain step", "tool find"] * 2
     assert all(run.depth == 1 for run in ours.recorder.runs[1::2])
-    assert get_state() == []
+    assert not get_state()
 
 
 async def test_emit_below() -> None:
