@@ -166,12 +166,8 @@ class GeneratorCall(HeardCall):
                 set_state(state)
         self._stream.leave(self._outside)
         self._is_inside = False
-        if self._stream.frame._around is not None:
-            self._stream.frame._around.leave()
 
     def resumed(self) -> None:
-        if self._stream.frame._around is not None:
-            self._stream.frame._around.enter()
         self._outside = self._stream.enter()
         self._is_inside = True
 

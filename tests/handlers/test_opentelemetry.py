@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from instrument import auto, bind, callbacks, current_run, emit, traced
+from instrument import auto, bind, callbacks, current_run, emit, traced, wrap
 from instrument._delivery import flush as _serve
 from instrument.handlers import OpenTelemetryHandler, background, filtered, tail
 from instrument.propagation import attach, extract
@@ -815,6 +815,34 @@ def test_watched_generator(
         auto.uninstall()
 
     assert app.tree() == {"watched": "consumer", "consumer": None}
+
+
+def test_stream_of_a_wrapped_client(app: App) -> None:
+    """
+    Where a wrapped SDK streams by a generator, what that does at each step is in the
+    model's span, and its consumer in its own; the HTTP body says where it is read.
+    """
+    httpx: Any = pytest.importorskip("httpx")
+    ollama: Any = pytest.importorskip("ollama")
+    read = []
+
+    class Body(httpx.SyncByteStream):  # type: ignore[misc]
+        def __iter__(self) -> Iterator[bytes]:
+            for is_last in (False, False, True):
+                read.append(current())
+                piece = {"message": {"role": "assistant", "content": "a"}}
+                yield json.dumps({**piece, "done": is_last}).encode() + b"\n"
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Body()))
+    client = wrap(ollama.Client(transport=transport))
+    messages = [{"role": "user", "content": "hi"}]
+
+    with callbacks(app.handler), app.span("consumer"):
+        for _ in client.chat(model="m", messages=messages, stream=True):
+            assert current() == "consumer"
+
+    (model,) = [name for name, above in app.tree().items() if above == "consumer"]
+    assert read == [model] * 3
 
 
 def test_needs_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,14 +142,14 @@ def test_killed(receiver: "Receiver", tmp_path: Path, sign: signal.Signals) -> N
 
 def test_killed_in_the_middle(receiver: "Receiver", tmp_path: Path) -> None:
     """
-    A process that is killed while it works leaves no torn file, and each span that it
-    had kept arrives, once.
+    A process that is killed while it works loses at most what it was gathering: no file
+    is torn, and each span that was kept arrives.
     """
     receiver.answer = unwilling
     code = WORKER + "\n    print('done', flush=True); sys.stdin.read()"
-    program = command(code, receiver.url, tmp_path, "0", "20000")
+    program = command(code, receiver.url, tmp_path, "0", "4000")  # none is dropped
     with subprocess.Popen(program, stdin=-1, stdout=-1, text=True) as process:
-        receiver.wait_for(lambda: len(receiver.requests) > 1)
+        receiver.wait_for(lambda: len(receiver.requests) > 0)
         process.kill()
         process.wait(20)
     kept = sum(int(path.stem.rpartition("-")[2]) for path in files(tmp_path))
@@ -159,8 +159,7 @@ def test_killed_in_the_middle(receiver: "Receiver", tmp_path: Path) -> None:
     handler = OTLPHandler(receiver.url, spool=tmp_path)
     receiver.wait_for(lambda: len(receiver.spans) >= kept)
 
-    arrived = numbers(receiver)
-    assert len(arrived) == len({*arrived}) == kept
+    assert numbers(receiver) == list(range(kept))
     assert handler.dropped == 0
 
 
