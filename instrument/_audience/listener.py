@@ -243,10 +243,8 @@ def has_flush(listeners: "tuple[Listener, ...]") -> bool:
     Tell whether leaving the block of *listeners* has something to call.
     """
     for listener in listeners:
-        is_known = (
-            listener.__class__ is Listener
-        )  # asked without a call: at each leaving
-        if is_known and _flushing.get(type(listener.handler)) is False:
+        plain = listener.__class__ is Listener  # of which it is known without a call
+        if plain and _flushing.get(type(listener.handler)) is False:
             continue
         if listener.flushes:
             return True

@@ -6,6 +6,7 @@ a draw has come in from another process, nobody draws again.
 """
 
 from instrument import _ids
+from instrument._text import safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,20 +54,22 @@ def incoming_of(layers: "list[Layer]") -> Incoming | None:
     return None
 
 
-def checked_sample(sample: object) -> float:
+def checked_sample(sample: object, what: str = "callbacks") -> float:
     """
-    Give *sample* as a float.
+    Give the *sample* that *what* was given as a float.
 
     Raises:
         TypeError: If it is no number.
         ValueError: If it is not from 0 to 1.
     """
     if isinstance(sample, bool) or not isinstance(sample, (int, float)):
-        message = f"callbacks(sample=...) is a number from 0 to 1, not {sample!r}."
+        message = (
+            f"{what}(sample=...) is a number from 0 to 1, not {safe_repr(sample)}."
+        )
         raise TypeError(message)
     if not 0 <= sample <= 1:
         message = (
-            f"callbacks(sample=...) is a share from 0 to 1, not {sample!r};"
+            f"{what}(sample=...) is a share from 0 to 1, not {sample!r};"
             " one request in ten is sample=0.1."
         )
         raise ValueError(message)

@@ -5,7 +5,7 @@
 from weakref import WeakKeyDictionary
 
 from instrument._text import safe_repr
-from instrument.handlers._shared.checks import checked_choice, checked_size
+from instrument.handlers._shared.checks import checked_choice
 from instrument.handlers._shared.spans.dialects import (
     DIALECTS,
     attributes_of,
@@ -15,7 +15,7 @@ from instrument.handlers._shared.spans.dialects import (
     name_of,
 )
 from instrument.handlers._shared.spans.happening import Happening
-from instrument.handlers._shared.spans.told import LIMIT, Told
+from instrument.handlers._shared.spans.told import Told, checked_limit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,12 +81,11 @@ class OpenTelemetryHandler(Happening):
         self._dialect = checked_choice(
             "OpenTelemetryHandler(dialect=...)", dialect, *DIALECTS
         )
-        self._limit = _checked_payload(payload)
+        self._limit = checked_limit("OpenTelemetryHandler(payload=...)", payload)
         self._provider = tracer_provider
         self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
-        self._open: dict[
-            UUID, _Known
-        ] = {}  # one may be collected before its end is told
+        # by their ids: a run may be collected before its end is told
+        self._open: dict[UUID, _Known] = {}
         self._ended: WeakKeyDictionary[Run, _Known] = WeakKeyDictionary()
 
     def __repr__(self) -> str:
@@ -208,9 +207,3 @@ def _write(span: "Span", told: Told, dialect: str) -> None:
         span.set_status(StatusCode.ERROR, told.failure.message)
     elif told.status == "ok":
         span.set_status(StatusCode.OK)
-
-
-def _checked_payload(payload: object) -> int:
-    if isinstance(payload, bool):
-        return LIMIT if payload else 0
-    return checked_size("OpenTelemetryHandler(payload=...)", payload)

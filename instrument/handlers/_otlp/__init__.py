@@ -5,7 +5,6 @@
 from weakref import WeakSet
 
 from instrument._delivery import loops as _loops
-from instrument._payloads.messages import get
 from instrument._text import safe_repr
 from instrument.handlers._otlp.sender import Sender, sender_for
 from instrument.handlers._otlp.target import (
@@ -19,9 +18,9 @@ from instrument.handlers._shared.checks import (
     checked_seconds,
     checked_size,
 )
-from instrument.handlers._shared.run_handler import RunHandler
 from instrument.handlers._shared.spans.dialects import DIALECTS
-from instrument.handlers._shared.spans.told import LIMIT, Told
+from instrument.handlers._shared.spans.happening import Happening
+from instrument.handlers._shared.spans.told import Told, checked_limit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ _SILENT = (
 )
 
 
-class OTLPHandler(RunHandler):
+class OTLPHandler(Happening):
     """
     Send every run as a span to a receiver of OTLP over HTTP: Phoenix, MLflow, Langfuse,
     a collector, Jaeger, Honeycomb.
@@ -99,7 +98,7 @@ class OTLPHandler(RunHandler):
         wait: bool = False,
     ) -> None:
         target = Target(endpoint, headers, timeout_s)
-        self._limit = _checked_payload(payload)
+        self._limit = checked_limit("OTLPHandler(payload=...)", payload)
         self._sender: Sender = sender_for(
             target,
             checked_resource(resource, service),
@@ -178,26 +177,7 @@ class OTLPHandler(RunHandler):
                 told.ends(run)
                 self._sender.put(told)
 
-    def on_custom_event(self, name: str, data: "Any", **kwargs: "Any") -> None:
-        self._happens(
-            kwargs["run"], name, data if type(data) is dict else {"data": data}
-        )
-
-    def on_text(self, text: str, **kwargs: "Any") -> None:
-        self._happens(kwargs["run"], "text", {"text": text})
-
-    def on_retry(self, retry_state: "Any", **kwargs: "Any") -> None:
-        attempt = get(retry_state, "attempt_number")
-        attempt = retry_state if attempt is None else attempt
-        self._happens(kwargs["run"], "retry", {"attempt": attempt})
-
-    def on_agent_action(self, action: "Any", **kwargs: "Any") -> None:
-        self._happens(kwargs["run"], "agent_action", {"action": action})
-
-    def on_agent_finish(self, finish: "Any", **kwargs: "Any") -> None:
-        self._happens(kwargs["run"], "agent_finish", {"finish": finish})
-
-    def _happens(self, run: "Run", name: str, data: "dict[Any, Any]") -> None:
+    def happens(self, run: "Run", name: str, data: "dict[Any, Any]") -> None:
         told = self._open.get(run.id)
         if told is not None:
             told.happens(name, data)
@@ -232,18 +212,6 @@ class _Waiting(OTLPHandler):
 
 
 _LATE = f"what waits was not sent in {_loops.WAIT_S:.0f} s"
-
-
-def _checked_payload(payload: object) -> int:
-    if isinstance(payload, bool):
-        return LIMIT if payload else 0
-    if not isinstance(payload, int):
-        message = (
-            "OTLPHandler(payload=...) is True, False or a number of characters, not"
-            f" {safe_repr(payload)}."
-        )
-        raise TypeError(message)
-    return checked_size("OTLPHandler(payload=...)", payload)
 
 
 def _checked_flag(name: str, value: object) -> bool:

@@ -6,6 +6,7 @@ from weakref import WeakKeyDictionary
 
 from instrument import _report
 from instrument._audience.audience import serving
+from instrument._audience.sampling import checked_sample
 from instrument._delivery.loops import close_unserved
 from instrument._forks import fork_lock
 from instrument._payloads.answers import LLMResult
@@ -13,7 +14,7 @@ from instrument.handlers._shared.checks import checked_size
 from instrument.handlers._shared.prices import Prices
 from instrument.handlers._shared.wrapper import Wrapped
 from instrument.handlers._tail.requests import Call, Request
-from instrument.handlers._tail.rules import checked_rules, checked_share
+from instrument.handlers._tail.rules import checked_rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -319,7 +320,7 @@ def tail(
         ValueError: For a rule that cannot be read, or a share outside 0 to 1.
     """
     rules = checked_rules(keep)
-    share = checked_share(sample)
+    share = checked_sample(sample, "tail")
     most = checked_size("tail(max_events=...)", max_events)
     is_priced = prices is not None or rules.cost_usd is not None
     return Tail(handler, rules, share, most, Prices(prices) if is_priced else None)

@@ -86,23 +86,3 @@ def _limit(rule: str) -> tuple[str, float]:
         raise ValueError(message)
     slow, unit, cost = found.groups()
     return ("cost", float(cost)) if cost else ("slow", float(slow) * _SECONDS[unit])
-
-
-def checked_share(sample: object) -> float:
-    """
-    Give *sample* as a float.
-
-    Raises:
-        TypeError: If it is no number.
-        ValueError: If it is not from 0 to 1.
-    """
-    if isinstance(sample, bool) or not isinstance(sample, (int, float)):
-        message = f"tail(sample=...) is a number from 0 to 1, not {safe_repr(sample)}."
-        raise TypeError(message)
-    if not 0 <= sample <= 1:
-        message = (
-            f"tail(sample=...) is a share from 0 to 1, not {sample!r}; one request in"
-            " twenty is sample=0.05."
-        )
-        raise ValueError(message)
-    return float(sample)

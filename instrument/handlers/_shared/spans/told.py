@@ -10,7 +10,8 @@ import json
 from instrument import _ids, _report
 from instrument._payloads.jsonable import encoded, jsonable
 from instrument._payloads.redact import said_by
-from instrument._text import cut, type_of
+from instrument._text import cut, safe_repr, type_of
+from instrument.handlers._shared.checks import checked_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -282,3 +283,22 @@ def _json(value: "Any") -> str:
 
 def _cut(text: str, limit: int) -> str:
     return cut(text, max(limit - len("… [1,000,000 more characters]"), 0))
+
+
+def checked_limit(what: str, payload: object) -> int:
+    """
+    Give how many characters of a field are told: 0 for none of it.
+
+    Raises:
+        TypeError: If *payload* is neither a bool nor an int.
+        ValueError: If it is less than 1.
+    """
+    if isinstance(payload, bool):
+        return LIMIT if payload else 0
+    if not isinstance(payload, int):
+        message = (
+            f"{what} is True, False or a number of characters, not"
+            f" {safe_repr(payload)}."
+        )
+        raise TypeError(message)
+    return checked_size(what, payload)
