@@ -177,7 +177,8 @@ def code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def repository_files() -> list[Path]:
     """
-    List what is tracked, or would be, relative to the checkout; skip without one.
+    List what is tracked, or would be, relative to the checkout, but for environments
+    that somebody made in it; skip without one.
     """
     git = shutil.which("git")
     if git is None or not (CHECKOUT / ".git").exists():
@@ -185,8 +186,13 @@ def repository_files() -> list[Path]:
 
     command = [git, "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, check=True)
-    names = done.stdout.decode().rstrip("\0").split("\0")
-    return [Path(name) for name in names if (CHECKOUT / name).is_file()]
+    paths = [Path(name) for name in done.stdout.decode().rstrip("\0").split("\0")]
+    environments = {path.parent for path in paths if path.name == "pyvenv.cfg"}
+    return [
+        path
+        for path in paths
+        if (CHECKOUT / path).is_file() and environments.isdisjoint(path.parents)
+    ]
 
 
 def text_of(path: Path) -> str:
