@@ -115,7 +115,7 @@ def attach(carrier: "Mapping[str, Any]") -> callbacks:
     Args:
         carrier: What `carrier` or `extract` gave.
     """
-    return _Attached(_incoming(carrier), *_described(carrier))
+    return _Attached(incoming_in(carrier), *_described(carrier))
 
 
 def inject(
@@ -216,7 +216,7 @@ class _Attached(callbacks):
         return scope
 
 
-def _incoming(carrier: "Mapping[str, Any]") -> Incoming | None:
+def incoming_in(carrier: "Mapping[str, Any]") -> Incoming | None:
     """
     Read what came in, which may be anything.
     """

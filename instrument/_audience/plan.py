@@ -91,6 +91,8 @@ class Layer:
         forks: How often this process had been forked off then.
         number: What a block drew when it was entered; its sample is compared with it.
         incoming: What has come from another process, of a block that goes on with it.
+        is_deserted: Whether the client has gone whose request it is: what is cancelled
+            there now was abandoned.
         lanes: The queues of its async handlers, while they hold anything.
         requests: What `tail` keeps of the request, by its key, until it has ended.
     """
@@ -104,6 +106,7 @@ class Layer:
     number: float | None = None
     trace_hex: str | None = None
     incoming: "Incoming | None" = None
+    is_deserted = False
 
     def __init__(self, options: Options, rank: str = "constructor") -> None:
         self.options = options

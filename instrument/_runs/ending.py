@@ -136,7 +136,7 @@ def _fail_here(run: Run, exc: BaseException) -> None:
             _tell_rest(run)  # of its start
         if state is not run and _leaves_others(exc):
             _recover(run, exc)
-        after = _close(run, status_of(exc), exc)
+        after = _close(run, status_of(run, exc), exc)
         rest = failing(run, exc)
         if rest is not None:
             rest.now()
@@ -345,7 +345,7 @@ def afail(run: Run, exc: BaseException) -> "Pending | None":
     if run._rest is not None:
         _tell_rest(run)  # of its start
     end = _aend_given if run._layers else _aend
-    return end(run, status_of(exc), failing, exc)
+    return end(run, status_of(run, exc), failing, exc)
 
 
 def _aend_given(

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 ALREADY_SET = object()
 """Stands for the outputs that a block has set itself."""
 
+LEFT = "__instrument_left__"
+"""The mark on what a server raised as the client had gone."""
 _ORIGIN = "__instrument_origin__"
 _dict_of: "Callable[[BaseException], dict[str, Any]]" = BaseException.__dict__[
     "__dict__"
@@ -249,23 +251,40 @@ def _is_origin(exc: BaseException, run: Run) -> bool:
     return True
 
 
-def status_of(exc: BaseException) -> str:
+def status_of(run: Run, exc: BaseException) -> str:
     """
-    Give the status that a run ends with by *exc*.
+    Give the status that *run* ends with by *exc*.
     """
     kind = type(exc)  # what an exception says that it is may be anything
     if issubclass(kind, (GeneratorExit, *_departures())):
         return "abandoned"
-    return "cancelled" if issubclass(kind, cancellations()) else "error"
+    if issubclass(kind, cancellations()):
+        return "abandoned" if _is_deserted(run) else "cancelled"
+    return "abandoned" if dict.get(_dict_of(exc), LEFT) else "error"
 
 
-def _departures() -> "tuple[type[BaseException], ...]":
+def _is_deserted(run: Run) -> bool:
     """
-    Give the exception types by which LangGraph leaves a node that has not failed: it
-    waits for a human, or hands over to another graph.
+    Tell whether the client has gone for whom it worked.
     """
-    module = sys.modules.get("langgraph.errors")
-    return () if module is None else (module.GraphBubbleUp,)
+    return any(layer.is_deserted for layer in run._audience.layers)
+
+
+def _departures() -> "list[type[BaseException]]":
+    """
+    Give the exception types by which is left what has not failed: LangGraph's of a node
+    that waits for a human, or hands over to another graph, and Starlette's where a
+    client has gone.
+    """
+    known = ((sys.modules.get(module), name) for module, name in _DEPARTURES)
+    return [getattr(module, name) for module, name in known if hasattr(module, name)]
+
+
+_DEPARTURES = (
+    ("langgraph.errors", "GraphBubbleUp"),
+    ("starlette.requests", "ClientDisconnect"),
+    ("starlette.websockets", "WebSocketDisconnect"),
+)
 
 
 def _end_data(run: Run) -> "dict[str, Any]":

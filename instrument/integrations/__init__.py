@@ -19,4 +19,6 @@ or when a client of it is wrapped; its import imports nothing of that package. I
 * ``missing()``, if it can: name what is heard and the package no longer has; and
   ``is_deaf()``: tell whether it has none of that;
 * ``WRAPS``, if ``wrap()`` takes its clients: how, by the names of their classes.
+
+`asgi` and `wsgi` hear nothing by themselves: they have a middleware that is put in by hand.
 """
