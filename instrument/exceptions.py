@@ -4,6 +4,7 @@ The errors of this library that a caller may want to catch.
     InstrumentError
      +-- BudgetExceeded
      +-- EventFormatError (also a ValueError)
+     +-- StoreError
 
 Wrong arguments raise ``TypeError`` and ``ValueError`` as everywhere in Python.
 """
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from instrument import Run
 
-__all__ = ["BudgetExceeded", "EventFormatError", "InstrumentError"]
+__all__ = ["BudgetExceeded", "EventFormatError", "InstrumentError", "StoreError"]
 
 
 class InstrumentError(Exception):
@@ -56,4 +57,10 @@ class BudgetExceeded(InstrumentError):  # noqa: N818 - it is no mistake of anybo
 class EventFormatError(InstrumentError, ValueError):
     """
     Raised by ``Event.from_json`` for text that is no event of a known version.
+    """
+
+
+class StoreError(InstrumentError):
+    """
+    Raised for a file that cannot be read as a store; says which, and what to do.
     """

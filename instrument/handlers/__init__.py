@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from instrument.handlers._otlp import OTLPHandler
     from instrument.handlers._request_logger import RequestLogger
     from instrument.handlers._stdout import StdOutCallbackHandler
+    from instrument.handlers._store import StoreHandler
     from instrument.handlers._streaming import StreamingStdOutCallbackHandler
     from instrument.handlers._tail import tail
     from instrument.handlers._token_stream import TokenStream
@@ -33,6 +34,7 @@ __all__ = [
     "OpenTelemetryHandler",
     "RequestLogger",
     "StdOutCallbackHandler",
+    "StoreHandler",
     "StreamingStdOutCallbackHandler",
     "TokenStream",
     "TreeHandler",
@@ -52,6 +54,7 @@ _HOMES = {
     "OpenTelemetryHandler": "_opentelemetry",
     "RequestLogger": "_request_logger",
     "StdOutCallbackHandler": "_stdout",
+    "StoreHandler": "_store",
     "StreamingStdOutCallbackHandler": "_streaming",
     "TokenStream": "_token_stream",
     "TreeHandler": "_tree",

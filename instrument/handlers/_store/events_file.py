@@ -1,0 +1,128 @@
+"""
+A file of events, as `FileCallbackHandler` writes it, as a store: to look at it likewise.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from threading import Event as Signal
+from threading import Thread
+
+from instrument import _report
+from instrument._payloads.event import Event
+from instrument.exceptions import EventFormatError, StoreError
+from instrument.handlers._shared.worker import be_quiet
+from instrument.handlers._store import processes
+from instrument.handlers._store.ledger import Ledger
+from instrument.handlers._store.tables import writing
+from instrument.handlers._store.told import Told
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+_AT_ONCE = 5_000
+_LOOK_S = 0.1
+_never = Signal()
+
+
+def store_of(path: "str | os.PathLike[str]", *, follow: bool = False) -> Path:
+    """
+    Read a file of events into a store in a temporary folder, which goes with the process.
+
+    Lines of several processes may stand between each other. A line that is none, and the
+    half one at the end, are passed over.
+
+    Args:
+        follow: Whether a thread goes on reading what is added later. What runs shows as
+            running then, else as lost.
+
+    Raises:
+        StoreError: If there is no such file, or no event in it.
+    """
+    source = Path(path)
+    try:
+        file = source.open("rb")
+    except OSError as exc:
+        message = f"the events file {str(source)!r} cannot be read: {exc}"
+        raise StoreError(message) from exc
+    folder = Path(tempfile.mkdtemp(prefix="instrument-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    store = folder / f"{source.stem}.db"
+    following = _Following(file, store, is_live=follow)
+    has_content = following.read()
+    if not following.count and has_content:
+        following.close()
+        message = f"{str(source)!r} holds no events, nor is it a store."
+        raise StoreError(message)
+    if not follow:
+        following.close()
+        return store
+    Thread(target=following.go_on, name="instrument events", daemon=True).start()
+    return store
+
+
+class _Following:
+    """
+    Reads a file as far as it goes, and on.
+
+    Attributes:
+        count: How many events were read.
+    """
+
+    def __init__(self, file: "BinaryIO", store: Path, *, is_live: bool) -> None:
+        self._file, self._half = file, b""
+        connection = writing(store)
+        process = None if is_live else processes.enter_unknown(connection)
+        self._ledger = Ledger(connection, process)
+        self.count = 0
+
+    def read(self) -> bool:
+        """
+        Read what is there, and tell whether that was anything.
+        """
+        has_read = False
+        batch: list[Told] = []
+        for line in self._file:
+            has_read = True
+            if not line.endswith(b"\n"):
+                self._half += line
+                break
+            told = _told(self._half + line)
+            self._half = b""
+            if told is not None:
+                batch.append(told)
+            if len(batch) == _AT_ONCE:
+                self._write(batch)
+                batch = []
+        if batch:
+            self._write(batch)
+        return has_read
+
+    def go_on(self) -> None:
+        """
+        Read what is added, for as long as the process is there.
+        """
+        be_quiet()
+        while not _never.wait(_LOOK_S):
+            try:
+                self.read()
+            except Exception as exc:  # nobody is above to hear of it
+                _report.failed_apart(self, "read", exc)
+
+    def close(self) -> None:
+        self._file.close()
+        self._ledger.close()
+
+    def _write(self, batch: "list[Told]") -> None:
+        self._ledger.write(batch)
+        self.count += len(batch)
+
+
+def _told(line: bytes) -> Told | None:
+    try:
+        return Told(Event.from_json(line))
+    except EventFormatError:
+        return None

@@ -1,0 +1,228 @@
+"""
+`Writer`: writes what all handlers of a process are told into one store.
+"""
+
+import os
+import sqlite3
+from _thread import get_ident
+from time import monotonic
+from weakref import WeakValueDictionary
+
+from instrument import _report
+from instrument._forks import fork_lock
+from instrument.exceptions import StoreError
+from instrument.handlers._shared.worker import Worker
+from instrument.handlers._store.ledger import Ledger
+from instrument.handlers._store.processes import HEARTBEAT_S
+from instrument.handlers._store.pruning import Bounds, prune
+from instrument.handlers._store.tables import writing
+from instrument.handlers._store.told import Told
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from instrument._payloads.event import Event
+    from instrument._runs.run import Run
+
+_MOST_WAITING = 100_000
+_HELD_CHARS = 64_000_000
+"""Beyond so many that wait, events are told without what they carry."""
+_BATCH = 10_000
+_BATCH_CHARS = 8_000_000
+_TRY_AGAIN_S = 1.0
+_PRUNED_S = 30.0
+_left_by_fork: "list[Any]" = []
+"""The parent's connections: to close one in the child would take its locks away."""
+
+
+class Writer(Worker):
+    """
+    What waits for one store in this process.
+
+    Attributes:
+        lost: How many events will never be written.
+    """
+
+    _thread_name = "instrument store"
+    _verb = "write"
+    _batch = 512
+    _delay_s = 0.03
+
+    def __init__(self, path: "Path") -> None:
+        self.path = path
+        self.bounds = Bounds()
+        self._ledger: Ledger | None = None
+        self.is_shared = False
+        super().__init__()
+
+    def tell(self, event: "Event", run: "Run | None") -> None:
+        """
+        Take an event, to be written.
+        """
+        if self.is_shared and self._has_heard(event):
+            return
+        if self._waiting >= _MOST_WAITING:
+            self.lose(1, f"{_MOST_WAITING:,} events wait already")
+            return
+        told = Told(event, run)
+        size = told.size
+        if self._held + size > _HELD_CHARS:
+            self._complain_once(
+                "held", "leaves out what events carry: too much waits to be written"
+            )
+            told.without_payload()
+            size = told.size
+        self._queue(told, size)
+
+    def lose(self, count: int, why: str) -> None:
+        """
+        Count events that will never be written.
+        """
+        with self._lock:
+            self.lost += count
+        self._complain_once("lost", f"loses events, `lost` counts them: {why}")
+
+    def _renew(self) -> None:
+        super()._renew()
+        if self._ledger is not None:
+            _left_by_fork.append(self._ledger)
+        self._ledger = None
+        self.lost = 0
+        self._said: set[str] = set()
+        self._last: dict[int, tuple[object, int]] = {}
+        self._beat = self._pruned = 0.0
+        self._is_failing = False
+
+    def _has_heard(self, event: "Event") -> bool:
+        """
+        Tell whether another handler with this store has just told of it.
+        """
+        mark = event.run_id, event.seq
+        thread = get_ident()
+        if self._last.get(thread) == mark:
+            return True
+        if len(self._last) > 1_000:  # noqa: PLR2004 - threads come and go
+            self._last.clear()
+        self._last[thread] = mark
+        return False
+
+    def _size_of(self, item: Told) -> int:
+        return item.size
+
+    def _is_full(self, count: int, size: int) -> bool:
+        return count >= _BATCH or size > _BATCH_CHARS
+
+    def _serve_batch(self, batch: "list[Told]", *, is_due: bool) -> None:
+        while batch:
+            try:
+                ledger = self._opened()
+                ledger.write(batch)
+            except (sqlite3.Error, OSError, StoreError) as exc:
+                self._fails(exc)
+                if not self._may_try_again():
+                    self.lose(len(batch), "the process ends")
+                    return
+            else:
+                self._is_failing = False
+                if ledger.skipped:
+                    self.lose(ledger.skipped, "they could not be read")
+                break
+        self._keeps_house()
+
+    def _opened(self) -> Ledger:
+        if self._ledger is not None and not self._is_there():
+            self._close()
+        if self._ledger is None:
+            self._ledger = Ledger(writing(self.path))
+            self._ledger.mark_lost()
+        return self._ledger
+
+    def _is_there(self) -> bool:
+        """
+        Tell whether the file is still the one that was opened.
+        """
+        try:
+            found = os.stat(self.path)  # noqa: PTH116
+        except OSError:
+            return False
+        return self._ledger is not None and self._ledger.is_in(found)
+
+    def _close(self) -> None:
+        ledger, self._ledger = self._ledger, None
+        if ledger is not None:
+            ledger.close()
+
+    def _fails(self, exc: Exception) -> None:
+        self._close()
+        if not self._is_failing:
+            self._is_failing = True
+            self._complain_once(
+                "fails",
+                f"cannot write: {exc}. The calls go on; it is tried again, and `lost`"
+                " counts what finds no place meanwhile",
+            )
+
+    def _may_try_again(self) -> bool:
+        """
+        Wait before one more attempt, and tell whether there is time for it.
+        """
+        if self._until is None:
+            self._stopping.wait(_TRY_AGAIN_S)
+        return self._until is None or monotonic() < self._until - _TRY_AGAIN_S
+
+    def _keeps_house(self) -> None:
+        """
+        Say that this process lives, and delete what is too old or too much.
+        """
+        ledger, now = self._ledger, monotonic()
+        if ledger is None:
+            return
+        try:
+            if now > self._beat:
+                self._beat = now + HEARTBEAT_S
+                ledger.beat()
+            if self.bounds and now > self._pruned:
+                self._pruned = now + _PRUNED_S
+                prune(ledger.connection, self.bounds)
+        except sqlite3.Error as exc:
+            self._fails(exc)
+
+    def _idles(self) -> None:
+        self._keeps_house()
+        if self._ledger is not None and not self._ledger.has_open_runs:
+            self._close()
+
+    def _has_more(self) -> bool:
+        return self._ledger is not None and self._ledger.has_open_runs
+
+    def _lost_at_exit(self, count: int) -> None:
+        self._complain(f"lost {count} events that were not written in time at exit")
+
+    def _complain_once(self, what: str, said: str) -> None:
+        with self._lock:
+            is_first = what not in self._said
+            self._said.add(what)
+        if is_first:
+            self._complain(said)
+
+    def _complain(self, what: str) -> None:
+        _report.complain(f"StoreHandler of {str(self.path)!r} {what}", None)
+
+
+_writers: "WeakValueDictionary[str, Writer]" = WeakValueDictionary()
+_shared_lock = fork_lock()
+
+
+def writer_for(path: "Path") -> Writer:
+    """
+    Give the writer of all handlers of this process that have the same store.
+    """
+    with _shared_lock:
+        known = _writers.get(str(path))
+        if known is None:
+            known = _writers[str(path)] = Writer(path)
+        else:
+            known.is_shared = True
+        return known
