@@ -1,7 +1,8 @@
 """
-The command line: ``python -m instrument COMMAND``.
+The command line: ``python -m instrument COMMAND``, and how it tells what is wrong.
 
-Whatever a command needs is imported when it runs, so that ``--help`` is quick.
+A command is a module of `_cli`; what it needs is imported when it runs, so that
+``--help`` is quick.
 """
 
 import argparse
@@ -10,8 +11,8 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from functools import partial
-from typing import NoReturn
+from importlib import import_module
+from typing import Any, NoReturn
 
 import instrument
 from instrument._text import printable
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str]) -> None:
-    parser = _parser()
+    parser = _parser(words)
     try:
         _check_command(parser, words)
         arguments = parser.parse_args(words)
@@ -117,7 +118,10 @@ class _Version(argparse.Action):
         raise SystemExit(0)
 
 
-def _parser() -> _Parser:
+def _parser(words: Sequence[str]) -> _Parser:
+    """
+    Make the parser of the command in *words*; with none of its own all are told.
+    """
     parser = _Parser(
         prog="python -m instrument",
         description="Listen to what an LLM application does, one request at a time.",
@@ -128,34 +132,25 @@ def _parser() -> _Parser:
     )
     parser.set_defaults(run=_ask_for_command)
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
-
-    demo = commands.add_parser(
-        "demo",
-        help="answer a question offline and show every run",
-        description="Answer a question from the docstrings of Python's standard "
-        "library, offline, with a toy model, and show every run as it happens.",
-        allow_abbrev=False,
-    )
-    demo.add_argument("question", nargs="*", help="about Python's standard library")
-    demo.add_argument(
-        "--events",
-        metavar="FILE",
-        help="append the native events to FILE, one JSON object a line",
-    )
-    demo.add_argument(
-        "--lines", action="store_true", help="show the runs as lines, not as a tree"
-    )
-    demo.set_defaults(run=_run_demo)
-
-    status = commands.add_parser(
-        "status",
-        help="show which frameworks are heard, and how",
-        description="Import each framework that is installed, and show what "
-        "instrument.auto hears of it, or why nothing.",
-        allow_abbrev=False,
-    )
-    status.set_defaults(run=_run_status)
+    for name in words[:1] if words and words[0] in COMMANDS else COMMANDS:
+        module = _module(name)
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.DESCRIPTION,
+            allow_abbrev=False,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
     return parser
+
+
+def _module(name: str) -> Any:
+    """
+    Give the module of a command: ``HELP``, ``DESCRIPTION``, ``add_arguments`` and
+    ``run``; it imports what it needs when it runs.
+    """
+    return import_module(f"instrument._cli.{name}")
 
 
 def _check_command(parser: _Parser, words: Sequence[str]) -> None:
@@ -166,35 +161,6 @@ def _check_command(parser: _Parser, words: Sequence[str]) -> None:
 
 def _ask_for_command(parser: _Parser, _: argparse.Namespace) -> NoReturn:
     parser.error(f"which command? {', '.join(COMMANDS)} (see {parser.prog} --help)")
-
-
-def _run_demo(parser: _Parser, arguments: argparse.Namespace) -> None:
-    from instrument import _demo
-
-    question = " ".join(arguments.question).strip()
-    if arguments.question and not question:
-        parser.error("the question is empty: ask something, or leave it out")
-
-    show = partial(_demo.show, question or _demo.QUESTION, lines=arguments.lines)
-    try:
-        if arguments.events is None:
-            show()
-            return
-        with _demo.EventsFile(arguments.events) as file:
-            show(file)
-    except IsADirectoryError:
-        parser.error(f"cannot write events to {arguments.events!r}: it is a folder")
-    except OSError as exc:
-        if arguments.events is None or exc.filename != arguments.events:
-            raise
-        parser.error(f"cannot write events to {arguments.events!r}: {exc.strerror}")
-    print(f"Events: {printable(arguments.events)}")
-
-
-def _run_status(parser: _Parser, _: argparse.Namespace) -> None:
-    from instrument._cli import status
-
-    status.show()
 
 
 def _say_error(message: str) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 import instrument
 from instrument import Event, _demo, auto, cli
-from instrument._cli import status
+from instrument._cli import frameworks
 from instrument._demo import library
 from instrument._hearing import sys_monitoring
 from instrument.handlers._shared.style import Marks, plain
@@ -217,7 +217,7 @@ def test_status_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr(sys_monitoring, "MONITORING", object())
 
-    told = list(status.lines([*FOUND[1:3], FOUND[4]], Marks("latin-1"), 44))
+    told = list(frameworks.lines([*FOUND[1:3], FOUND[4]], Marks("latin-1"), 44))
 
     assert "".join(map(plain, told[:1])).endswith("by hooks and sys.monitoring")
     assert [plain(line).rstrip() for line in told[1:]] == [
@@ -244,12 +244,12 @@ def test_status_where_nothing_is_installed() -> None:
     """
     Where nothing is installed that line alone is said; where all is, that is not.
     """
-    assert [plain(it) for it in status.lines(FOUND[2:3], Marks(), 80)][1:] == [
+    assert [plain(it) for it in frameworks.lines(FOUND[2:3], Marks(), 80)][1:] == [
         "",
         "",
         "not installed: mcp",
     ]
-    assert len(list(status.lines(FOUND[:1], Marks(), 90))) == 3
+    assert len(list(frameworks.lines(FOUND[:1], Marks(), 90))) == 3
 
 
 def test_status_as_process(shell: Shell) -> None:
