@@ -1,0 +1,45 @@
+"""
+The page that shows what is in a store: a plain ASGI application, and a server for it.
+
+It reads the store and nothing else. Whoever may see the page sees prompts and answers:
+`access` says who that is.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from instrument.viewer.access import Mounted
+from instrument.viewer.app import Viewer
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from instrument.handlers import StoreHandler
+    from instrument.handlers._store.reader import Reader
+
+__all__ = ["viewer"]
+
+
+def viewer(
+    store: "str | os.PathLike[str] | StoreHandler | Reader",
+    *,
+    allow: "Callable[[Any], Any] | None" = None,
+) -> Viewer:
+    """
+    Make the page of *store*, to be mounted in an application.
+
+    ``app.mount("/traces", viewer("traces.db", allow=may_see))`` in Starlette and
+    FastAPI; any server of ASGI on asyncio takes it as it is.
+
+    Args:
+        store: A file's path, which need not be there yet; or what writes or reads it.
+        allow: Called with the ASGI scope of each request, awaited where it is async:
+            whether that client may see the page. None: clients on this machine may,
+            unless they come through a proxy.
+
+    Raises:
+        TypeError: *allow* is no function.
+    """
+    path: Any = getattr(store, "path", store)
+    return Viewer(Path(path).absolute(), Mounted(allow))

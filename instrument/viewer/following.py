@@ -1,0 +1,283 @@
+"""
+A store that is read, and followed while somebody watches it.
+
+All reads happen in a few threads of its own: an event loop never waits for a disk. The
+file may go, come back, be another one, or not be there yet, and whoever asks or watches
+is told.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from instrument.exceptions import InstrumentError
+from instrument.viewer.replies import RefusedError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from instrument.handlers._store.reader import Reader
+
+_T = TypeVar("_T")
+_THREADS = 4
+_BUSY_S = 0.05
+_IDLE_S = 0.2
+_UNREADABLE = (InstrumentError, sqlite3.Error, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """
+    What was seen of the store when it was last looked at.
+
+    Attributes:
+        cursor: The newest event.
+        edition: How many files there were before this one.
+        error: Why it cannot be read; nothing where it can.
+    """
+
+    cursor: int
+    edition: int
+    error: str = ""
+
+
+class FollowedStore:
+    """
+    Reads the file at a path, whichever that is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.is_closed = False
+        self._lock = threading.RLock()
+        self._reader: Reader | None = None
+        self._file: tuple[int, int] | None = None
+        self._edition = 0
+        self._pool: ThreadPoolExecutor | None = None
+        self._watchers: list[Watcher] = []
+        self._thread: threading.Thread | None = None
+        self._look_now = threading.Event()
+
+    async def call(self, work: Callable[[], _T]) -> _T:
+        """
+        Call *work* in a thread.
+        """
+        with self._lock:
+            if self.is_closed:
+                raise RefusedError(503, "the page has ended")
+            pool = self._started_pool()
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+    async def read(self, ask: "Callable[[Reader], _T]") -> _T:
+        """
+        Call *ask* with a reader, in a thread.
+
+        Raises:
+            RefusedError: The file cannot be read.
+        """
+        try:
+            return await self.call(lambda: ask(self._opened()))
+        except (LookupError, ValueError):  # what was asked for, not the file
+            raise
+        except _UNREADABLE as exc:
+            raise RefusedError(503, self._said(exc)) from exc
+
+    def watch(self) -> "Watcher":
+        """
+        Give a watcher, who is told what changes once it is entered.
+        """
+        return Watcher(self)
+
+    def __del__(self) -> None:
+        self._let_go()
+
+    def close(self) -> None:
+        """
+        Let go of the file and of all threads, and tell all watchers that it is over.
+        """
+        with self._lock:
+            self.is_closed = True
+            for watcher in self._watchers:
+                watcher.wake()
+            pool, self._pool = self._pool, None
+            self._let_go()
+        self._look_now.set()
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _started_pool(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_THREADS, "instrument-viewer")
+        return self._pool
+
+    def _opened(self) -> Any:
+        """
+        Give a reader of the file that is at the path now.
+        """
+        with self._lock:
+            try:
+                status = self.path.stat()
+            except FileNotFoundError:
+                if self._edition == 0 and self._reader is None:
+                    return _NotYet(self.path)
+                self._let_go()
+                raise
+            file = (status.st_dev, status.st_ino)
+            if self._reader is None or file != self._file:
+                self._let_go()
+                from instrument.handlers._store.reader import Reader
+
+                self._reader, self._file = Reader(self.path), file
+            return self._reader
+
+    def _let_go(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+            self._edition += 1
+
+    def _said(self, exc: BaseException) -> str:
+        if isinstance(exc, FileNotFoundError):
+            return f"{self.path}: no such file"
+        said = getattr(exc, "strerror", None) or str(exc)
+        return said if str(self.path) in said else f"{self.path}: {said}"
+
+    def _join(self, watcher: "Watcher") -> None:
+        with self._lock:
+            self._watchers.append(watcher)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._follow, name="instrument-viewer-poll", daemon=True
+                )
+                self._thread.start()
+        self._look_now.set()
+
+    def _leave(self, watcher: "Watcher") -> None:
+        with self._lock:
+            self._watchers = [it for it in self._watchers if it is not watcher]
+        self._look_now.set()
+
+    def _follow(self) -> None:
+        seen = None
+        while True:
+            with self._lock:
+                watchers = [*self._watchers]
+                if not watchers or self.is_closed:
+                    self._thread = None
+                    return
+                pool = self._started_pool()
+            try:  # there, as its threads stay: a thread that reads has a connection
+                seen = pool.submit(self._look, seen).result()
+            except (CancelledError, RuntimeError):  # it is closed
+                continue
+            for watcher in watchers:
+                watcher.tell(seen)
+            is_busy = any(watcher.is_busy for watcher in watchers)
+            self._look_now.wait(_BUSY_S if is_busy else _IDLE_S)
+            self._look_now.clear()
+
+    def _look(self, last: Seen | None) -> Seen:
+        try:
+            cursor = self._opened().cursor()
+        except _UNREADABLE as exc:
+            before = last.cursor if last else 0
+            return Seen(before, self._edition, self._said(exc))
+        if last is not None and cursor < last.cursor and last.edition == self._edition:
+            with self._lock:  # written over in place
+                self._let_go()
+        return Seen(cursor, self._edition)
+
+
+class Watcher:
+    """
+    Somebody who waits for what changes, on an event loop.
+
+    Attributes:
+        is_busy: Whether something runs, so that looking often is worth it.
+    """
+
+    def __init__(self, store: FollowedStore) -> None:
+        self.is_busy = False
+        self._store = store
+        self._seen: Seen | None = None
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._told = asyncio.Event()
+        self._store._join(self)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: "TracebackType | None",
+    ) -> None:
+        self._store._leave(self)
+
+    def tell(self, seen: Seen) -> None:
+        """
+        Tell what was seen, from any thread.
+        """
+        if seen != self._seen:
+            self._seen = seen
+            self.wake()
+
+    def wake(self) -> None:
+        """
+        Have who waits look; whose loop has ended waits no more.
+        """
+        try:
+            self._loop.call_soon_threadsafe(self._told.set)
+        except RuntimeError:
+            self._store._leave(self)
+
+    async def next(self, patience_s: float) -> Seen | None:
+        """
+        Wait for what is new, at most so long, and give what was seen last, if anything.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self._told.wait()
+        self._told.clear()
+        return self._seen
+
+
+class _NotYet:
+    """
+    Reads as an empty store: the program that writes it has not begun.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._about: dict[str, Any] = {"path": str(path), "bytes": 0}
+        self._about |= dict.fromkeys(("requests", "runs", "events"), 0)
+
+    def about(self) -> dict[str, Any]:
+        return self._about
+
+    def cursor(self) -> int:
+        return 0
+
+    def requests(self, *_: object, **__: object) -> list[dict[str, Any]]:
+        return []
+
+    names = requests
+
+    def summary(self, _: str) -> dict[str, Any]:
+        zeros = ("requests", "errors", "running", "total")
+        empty: dict[str, Any] = {"histogram": [], "by_kind": {}, "by_status": {}}
+        return dict.fromkeys(zeros, 0) | empty
+
+    def changed(self, *_: object, **__: object) -> tuple[list[dict[str, Any]], int]:
+        return [], 0
+
+    def find(self, word: str) -> str:
+        raise LookupError(f"no request {word!r}: nothing is recorded yet")
+
+    run = find
