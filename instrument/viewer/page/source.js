@@ -1,0 +1,177 @@
+/**
+ * Where the page reads from: a server, or the data that stands in an exported file. Both answer
+ * the same questions; views never know which of them they ask.
+ */
+
+/** What the server, or the file, has answered instead of data: what is wrong, and the cure. */
+export class SourceError extends Error {
+  constructor(message, { cure, status } = {}) {
+    super(message);
+    this.cure = cure;
+    this.status = status;
+  }
+}
+
+const RETRY_SERVER_MS = 3000;
+
+const asked = (values) => {
+  const pairs = Object.entries(values).filter(([, value]) => value != null && value !== "");
+  return pairs.length ? `?${new URLSearchParams(pairs)}` : "";
+};
+
+/**
+ * The server that served the page. `onstate(state, detail)` hears "opening", "live", "gone" (the
+ * store cannot be read any more) and "ended" (the server does not answer).
+ */
+export class Server {
+  constructor() {
+    this.single = false;
+    this.state = "opening";
+    this.onstate = () => {};
+    this.readAt = Date.now();
+    this.retry = 0;
+  }
+
+  become(state, detail = {}) {
+    if (state === "live") this.readAt = Date.now();
+    if (state === this.state && state !== "gone") return;
+    this.state = state;
+    this.onstate(state, detail);
+  }
+
+  ended() {
+    this.become("ended");
+    clearTimeout(this.retry);
+    this.retry = setTimeout(() => this.about().catch(() => {}), RETRY_SERVER_MS);
+  }
+
+  async get(path, values = {}) {
+    let response;
+    try {
+      response = await fetch(`api/${path}${asked(values)}`);
+    } catch {
+      this.ended();
+      throw new SourceError("The server does not answer");
+    }
+    const body = await response.json().catch(() => ({}));
+    if (response.ok) {
+      this.become("live");
+      return body;
+    }
+    const error = new SourceError(body.error ?? `The server answered ${response.status}`, {
+      cure: body.cure,
+      status: response.status,
+    });
+    if (response.status >= 500) this.become("gone", { error: error.message });
+    throw error;
+  }
+
+  about() {
+    return this.get("about");
+  }
+
+  /** One page of the list, newest first; `before` and `after` are keys of rows. */
+  requests(q, { before, after, limit } = {}) {
+    return this.get("requests", { q, before, after, limit });
+  }
+
+  summary(q) {
+    return this.get("summary", { q });
+  }
+
+  async names(q) {
+    const answer = await this.get("names", { q });
+    return Array.isArray(answer) ? answer : answer.names;
+  }
+
+  request(id) {
+    return this.get(`request/${encodeURIComponent(id)}`);
+  }
+
+  run(id) {
+    return this.get(`run/${encodeURIComponent(id)}`);
+  }
+
+  /** Hear of changed rows: `on.requests({requests, cursor})`. Returns what has a `close()`. */
+  watchList(q, cursor, on) {
+    return this.watch("live", { q, after: cursor }, on);
+  }
+
+  /** Hear one request: `on.runs`, `on.token`, `on.end`; tokens only of `run`, where given. */
+  watchRequest(id, cursor, on, { run } = {}) {
+    return this.watch(`live/${encodeURIComponent(id)}`, { after: cursor, run }, on);
+  }
+
+  watch(path, values, on) {
+    const stream = new EventSource(`api/${path}${asked(values)}`);
+    const hear = (name, then) =>
+      stream.addEventListener(name, (event) => then(event.data ? JSON.parse(event.data) : {}));
+    for (const name of ["requests", "runs", "token"]) if (on[name]) hear(name, on[name]);
+    hear("end", (data) => {
+      stream.close();
+      on.end?.(data);
+    });
+    hear("gone", (data) => this.become("gone", data));
+    hear("back", () => this.become("live"));
+    stream.addEventListener("open", () => this.state === "ended" && this.become("live"));
+    stream.addEventListener("error", () => this.ended()); // the browser connects again by itself
+    return { close: () => stream.close() };
+  }
+}
+
+async function unpacked(text) {
+  const compressed = Uint8Array.from(atob(text.trim()), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([compressed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).json();
+}
+
+const nothing = { close() {} };
+
+/**
+ * The one request of an exported file. Its data is gzip as base64 of
+ * `{"request": SUMMARY, "runs": [RUN, ...], "about"?: {...}}`.
+ */
+export class Packed {
+  constructor(text) {
+    this.single = true;
+    this.state = "live";
+    this.onstate = () => {};
+    this.data = unpacked(text);
+  }
+
+  async about() {
+    return (await this.data).about ?? {};
+  }
+
+  async requests() {
+    return { requests: [(await this.data).request], cursor: 0 };
+  }
+
+  async summary() {
+    const { request } = await this.data;
+    return { requests: 1, total: 1, errors: request.status === "error" ? 1 : 0, running: 0 };
+  }
+
+  async names() {
+    return [];
+  }
+
+  async request() {
+    const { request, runs } = await this.data;
+    return { request, runs, cursor: 0 };
+  }
+
+  async run(id) {
+    const found = (await this.data).runs.find((run) => run.run_id === id);
+    if (!found) throw new SourceError("No such run in this file", { status: 404 });
+    return found;
+  }
+
+  watchList() {
+    return nothing;
+  }
+
+  watchRequest() {
+    return nothing;
+  }
+}
