@@ -38,7 +38,8 @@ function setProperties(element, properties) {
 
 /**
  * Make an element: `h("div.rowx.cols", {role: "row", onclick: open}, "text", child, [more])`.
- * `style` takes an object (set through CSSOM, which a nonce CSP allows); null and false are left out.
+ * `style` takes an object (set through CSSOM, as a CSP with a nonce allows); null and false are
+ * left out.
  */
 export function h(tag, properties, ...kids) {
   const [name, ...classes] = tag.split(".");
@@ -62,10 +63,13 @@ const OUTLINES = {
   chain: "M3 3h10v10H3z",
   chat_model: "M2 3h12v8H7.5L4.5 13.5V11H2z",
   llm: "M3.5 3.5h9M8 3.5v9",
-  tool: "M10.7 2.2a3.5 3.5 0 0 0-4.2 4.5L2.2 11l2.8 2.8 4.3-4.3a3.5 3.5 0 0 0 4.5-4.2l-2.2 2.2-2.3-.8-.8-2.3z",
+  tool:
+    "M10.7 2.2a3.5 3.5 0 0 0-4.2 4.5L2.2 11l2.8 2.8 4.3-4.3" +
+    "a3.5 3.5 0 0 0 4.5-4.2l-2.2 2.2-2.3-.8-.8-2.3z",
   retriever: "M7 2.5a4.5 4.5 0 1 0 0 9a4.5 4.5 0 0 0 0-9zM10.3 10.3L14 14",
   embedding:
-    "M3.5 3.5h.01M8 3.5h.01M12.5 3.5h.01M3.5 8h.01M8 8h.01M12.5 8h.01M3.5 12.5h.01M8 12.5h.01M12.5 12.5h.01",
+    "M3.5 3.5h.01M8 3.5h.01M12.5 3.5h.01M3.5 8h.01M8 8h.01M12.5 8h.01" +
+    "M3.5 12.5h.01M8 12.5h.01M12.5 12.5h.01",
   other: "M8 3a5 5 0 1 0 0 10a5 5 0 0 0 0-10z",
   // statuses
   ok: "M3.5 8.5l3 3 6-7",

@@ -62,6 +62,7 @@ class Page {
     this.source = source;
     this.hash = location.hash || "#/";
     this.about = {};
+    this.memory = {}; // what a view wants to find again: the filter, the selected row, the picks
     this.shown = null;
     this.crumbs = h("nav.crumb", { "aria-label": "Where you are" });
     this.actions = h("span.actions", {});
@@ -83,7 +84,8 @@ class Page {
         onclick: () => setTheme(isDark() ? "light" : "dark"),
       }, icon("moon")),
       h("button.btn.square", {
-        title: "Keys and legend (?)", "aria-label": "Keys and legend", onclick: () => showHelp(this.app),
+        title: "Keys and legend (?)", "aria-label": "Keys and legend",
+        onclick: () => showHelp(this.app),
       }, "?"));
   }
 
@@ -104,13 +106,14 @@ class Page {
   }
 
   changed(state, detail) {
+    const again = state === "live" && this.banner;
     this.drawStore();
     this.banner?.close();
     this.banner = null;
     if (state === "gone") this.banner = goneBanner(this.source, this.about.path, detail.error);
     if (state === "ended") this.banner = endedBanner(this.about.path);
     fill(this.notice, this.banner?.element);
-    if (state === "live") this.shown?.refresh?.();
+    if (again) this.shown?.refresh?.();
   }
 
   /** Go to a hash, as a link does. */
@@ -154,7 +157,7 @@ class Page {
       source: this.source,
       app: this.app,
       route,
-      about: this.about,
+      memory: this.memory,
       go: (hash) => this.go(hash),
       note: (hash) => this.note(hash),
       bar: (crumbs, actions) => this.setBar(crumbs, actions),
@@ -166,7 +169,9 @@ class Page {
     if (document.querySelector("dialog[open]")) return;
     const { target, key } = event;
     if (target.matches("input, textarea, select")) {
-      if (key === "Escape" || key === "Enter") target.blur();
+      if (key !== "Escape" && key !== "Enter") return;
+      event.preventDefault(); // a search field would empty itself on Escape
+      target.blur();
       return;
     }
     if (key === "Enter" && target.matches("button, a:not(.rowx), summary")) return;
