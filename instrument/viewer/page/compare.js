@@ -3,10 +3,11 @@
  * runs of that name. A difference over a tenth is bold, never red or green: slower is no error.
  */
 
-import { STATUS_WORDS, fill, h, icon, isPhone, kindIcon, statusIcon, statusWord } from "./dom.js";
-import { fact } from "./dom.js";
 import {
-  UNKNOWN, clock, count, duration, durationEl, moment, money, signed, tokens,
+  STATUS_WORDS, fact, fill, h, icon, isPhone, kindIcon, statusIcon, statusWord,
+} from "./dom.js";
+import {
+  UNKNOWN, clock, count, durationEl, moment, money, signed, tokens,
 } from "./format.js";
 import { sideOf, wordDiff } from "./diff.js";
 import { listHash } from "./filters.js";
@@ -86,23 +87,26 @@ export function alignedRuns(aTops, bTops, depth = 0, above = "") {
 
 // ── writing ──────────────────────────────────────────────────────────────────────────────────
 
+const isSame = (from, to) => Math.abs(to - from) < 1e-9;
+const weight = (from, to) =>
+  Math.abs(to - from) > BOLD_SHARE * Math.max(from, to) ? "strong" : "dim";
+
 function difference(from, to, write) {
   if (from == null || to == null) return h("span.dim", {}, UNKNOWN);
-  const by = to - from;
-  if (Math.abs(by) < 1e-9) return h("span.dim", {}, "same");
-  const bold = Math.abs(by) > BOLD_SHARE * Math.max(from, to);
-  return h("span", { class: bold ? "strong" : "dim" }, signed(by, write));
+  if (isSame(from, to)) return h("span.dim", {}, "same");
+  return h("span", { class: weight(from, to) }, signed(to - from, write));
 }
 
+/** The same for durations, whose units stand in a column of their own. */
 function durationDifference(from, to) {
-  if (from == null || to == null || Math.abs(to - from) < 1e-9) {
-    return difference(from, to, duration);
+  const known = from != null && to != null;
+  if (known && !isSame(from, to)) {
+    const figure = durationEl(Math.abs(to - from));
+    figure.prepend(to < from ? "−" : "+");
+    figure.classList.add(weight(from, to));
+    return figure;
   }
-  const bold = Math.abs(to - from) > BOLD_SHARE * Math.max(from, to);
-  const figure = durationEl(Math.abs(to - from));
-  figure.prepend(to < from ? "−" : "+");
-  figure.classList.add(bold ? "strong" : "dim");
-  return figure;
+  return h("span.dim", {}, known ? "same" : UNKNOWN, h("span.unit", {}));
 }
 
 /** What a run has said or given, as text, and whether it is code. */

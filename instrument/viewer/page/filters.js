@@ -57,8 +57,8 @@ export class FilterBar {
     this.kinds = h("div.seg.kinds", { role: "group", "aria-label": "Kind" });
     this.views = h("div.seg.views", { role: "group", "aria-label": "View" });
     this.wrong = h("div.wrong-line", { role: "status", hidden: true });
-    const bar = h("div.filters", { role: "search" }, this.field, this.statuses, this.kinds,
-      h("span.grow"), this.views);
+    const buttons = h("div.segs", {}, this.statuses, this.kinds, h("span.grow"), this.views);
+    const bar = h("div.filters", { role: "search" }, this.field, buttons);
     this.element = h("div.filter-area", {}, bar, this.wrong);
     this.draw();
   }

@@ -10,8 +10,8 @@ const figure = (classes, write, key) => ({ classes: `num ${classes}`, key, write
 const NAME_COLUMNS = [
   { label: "Name", classes: "c-name", key: "name" },
   { label: "Model", classes: "c-model", key: "model" },
-  { label: "Runs", ...figure("", count, "runs") },
-  { label: "Failed", ...figure("", count, "errors") },
+  { label: "Runs", ...figure("c-runs", count, "runs") },
+  { label: "Failed", ...figure("c-failed", count, "errors") },
   { label: "Median", ...figure("c-p", durationEl, "p50_ms") },
   { label: "p95", ...figure("c-p", durationEl, "p95_ms") },
   { label: "First token", ...figure("c-first", durationEl, "first_token_p50_ms"),
@@ -105,7 +105,7 @@ class NameTable {
       h("button.sort", {
         type: "button", title: title ?? `Sort by ${label.toLowerCase()}`,
         onclick: () => this.sort(key, on && !this.turned),
-      }, label, on ? icon("up", falling ? "turned" : "") : null));
+      }, on ? icon("up", falling ? "turned" : "") : null, label));
   }
 
   row(row, index) {

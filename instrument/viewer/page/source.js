@@ -33,7 +33,7 @@ export class Server {
   }
 
   become(state, detail = {}) {
-    if (state === "live") this.readAt = Date.now();
+    if (state === "live" || this.state === "live") this.readAt = Date.now();
     if (state === this.state && state !== "gone") return;
     this.state = state;
     this.onstate(state, detail);
@@ -55,7 +55,8 @@ export class Server {
     }
     const body = await response.json().catch(() => ({}));
     if (response.ok) {
-      this.become("live");
+      const opening = this.state === "opening" && path === "about"; // rows are still to come
+      if (!opening) this.become("live");
       return body;
     }
     const error = new SourceError(body.error ?? `The server answered ${response.status}`, {

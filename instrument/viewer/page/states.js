@@ -95,19 +95,20 @@ export function goneBanner(source, path, error) {
     left = RETRY_STORE_S;
     source.about().catch(() => {});
   };
-  const count1 = () => {
+  const countDown = () => {
     if (left <= 0) tryNow();
     words.textContent = `Next try in ${left} s`;
     left--;
   };
-  count1();
-  const timer = setInterval(count1, 1000);
+  countDown();
+  const timer = setInterval(countDown, 1000);
   const what = String(error ?? "").includes(path) ? "" : path;
   const element = h("div.banner", { role: "alert" }, icon("plug"),
     h("span.says", {}, h("span.strong", {}, "The store cannot be read any more. "),
       h("span.mid", {}, what ? [h("code", {}, what), ": "] : null, error ?? "it does not answer",
         `. What you see was read until ${clock(source.readAt)} UTC.`)),
-    words, h("button.btn.line", { type: "button", onclick: tryNow }, "Try now"));
+    h("span.acts", {}, words,
+      h("button.btn.line", { type: "button", onclick: tryNow }, "Try now")));
   return { element, close: () => clearInterval(timer) };
 }
 
@@ -118,6 +119,7 @@ export function endedBanner(path) {
     h("span.says", {}, h("code.strong", {}, "python -m instrument view"),
       h("span.strong", {}, " has ended. "),
       h("span.mid", {}, "What you see stays. Start it again: "), h("code", {}, again)),
-    h("button.btn.line", { type: "button", onclick: () => copyText(again) }, "Copy"));
+    h("span.acts", {},
+      h("button.btn.line", { type: "button", onclick: () => copyText(again) }, "Copy")));
   return { element, close() {} };
 }

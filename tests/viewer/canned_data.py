@@ -1,29 +1,14 @@
 """
-A server of canned answers for the page: sixty requests of a made-up support agent, and states
-that a real store is hard to bring into. Run it to look at the page: ``python canned.py``.
+Sixty requests of a made-up support agent, and what a store would answer about them.
 """
 
 import json
-import queue
 import random
 import re
-import secrets
-import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from threading import Event, Thread
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
-PAGE = Path(__file__).parents[2] / "instrument" / "viewer" / "page"
-POLICY = (
-    "default-src 'none'; script-src 'nonce-{0}'; style-src 'nonce-{0}'; img-src data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+
 NOW_MS = 1_795_874_551_000  # 2026-11-28 14:02:31 UTC
-STORE = "/home/ada/.local/share/instrument/traces.db"
 Row = dict[str, Any]
 
 ORDER = "Where is my order A-1042? And could you send me the invoice again?"
@@ -41,7 +26,9 @@ your order A-1042 (Gravel 54, blue) is with DHL and should reach you on Tuesday 
 from then on you have 30 days to send it back.
 
 Your invoice R-2026-8841 is attached. Is there anything else I can do for you?"""
-HOSTILE = "<img src=x onerror=alert(1)> \u202emoc.kcitron \x1b[31mred\x1b[0m \ud83d hello 🚲"
+HOSTILE = (
+    "<img src=x onerror=alert(1)> \u202emoc.kcitron \x1b[31mred\x1b[0m \ud83d hello 🚲"
+)
 SORTS: list[tuple[str, str, list[str], str | None, float, float | None]] = [
     (
         "answer",
@@ -69,7 +56,11 @@ SORTS: list[tuple[str, str, list[str], str | None, float, float | None]] = [
     (
         "classify",
         "chat_model",
-        ["“the brakes squeal since yesterday”", "“invoice missing”", "“wann kommt mein Rad?”"],
+        [
+            "“the brakes squeal since yesterday”",
+            "“invoice missing”",
+            "“wann kommt mein Rad?”",
+        ],
         "gpt-5-nano",
         480,
         0.00009,
@@ -77,7 +68,11 @@ SORTS: list[tuple[str, str, list[str], str | None, float, float | None]] = [
     (
         "search_catalogue",
         "retriever",
-        ["gravel bike under 2000 EUR, size 54", "dynamo light 80 lux", "tubeless 700x40"],
+        [
+            "gravel bike under 2000 EUR, size 54",
+            "dynamo light 80 lux",
+            "tubeless 700x40",
+        ],
         "text-embedding-3-small",
         190,
         0.000001,
@@ -162,11 +157,20 @@ def summary_row(i: int, ago: float, chance: random.Random) -> Row:
         tags=["web"] if name == "answer" else [],
     )
     if i == 3:
-        row |= {"said": ORDER, "input_tokens": 12490, "output_tokens": 1102, "errors": 1}
+        row |= {
+            "said": ORDER,
+            "input_tokens": 12490,
+            "output_tokens": 1102,
+            "errors": 1,
+        }
         row |= {"cost_usd": 0.0144, "duration_ms": 9310.0}
     if i == 14:
         row |= {"name": "ingest_handbook", "said": "handbook/: 40 files", "runs": 9961}
-        row |= {"input_tokens": 2_384_000, "model": "gpt-5-mini", "duration_ms": 18_300.0}
+        row |= {
+            "input_tokens": 2_384_000,
+            "model": "gpt-5-mini",
+            "duration_ms": 18_300.0,
+        }
     return row
 
 
@@ -178,7 +182,9 @@ def support(request: Row, *, fine: bool) -> list[Row]:
     late = 0 if fine else 2100
     runs: list[Row] = []
 
-    def add(parent: str | None, name: str, kind: str, at: float, to: float, **more: Any) -> str:
+    def add(
+        parent: str | None, name: str, kind: str, at: float, to: float, **more: Any
+    ) -> str:
         run_id = f"{request['run_id']}-{name}" if parent else request["run_id"]
         runs.append(
             known(
@@ -200,15 +206,45 @@ def support(request: Row, *, fine: bool) -> list[Row]:
         return run_id
 
     answer = OTHER_ANSWER if fine else ANSWER
-    root = add(None, "answer", "agent", 0, 7210 + late, inputs={"question": ORDER}, outputs=answer)
+    root = add(
+        None,
+        "answer",
+        "agent",
+        0,
+        7210 + late,
+        inputs={"question": ORDER},
+        outputs=answer,
+    )
     plan = add(root, "plan", "chain", 12, 1640, outputs={"tools": 4})
     used = {"input_tokens": 1284, "output_tokens": 402, "cost_usd": 0.00113}
-    add(plan, "choose_tools", "chat_model", 24, 1622, model="gpt-5-mini", text="", **used)
-    gather = add(root, "gather", "chain", 1655, 2620 + late, outputs={"failed": not fine})
+    add(
+        plan,
+        "choose_tools",
+        "chat_model",
+        24,
+        1622,
+        model="gpt-5-mini",
+        text="",
+        **used,
+    )
+    gather = add(
+        root, "gather", "chain", 1655, 2620 + late, outputs={"failed": not fine}
+    )
     order = {"order_id": "A-1042", "status": "shipped", "carrier": "DHL"}
     add(gather, "find_order", "tool", 1660, 2071, outputs=order)
-    search = add(gather, "search_policies", "retriever", 1661, 1998, documents=[{"id": "returns"}])
-    embedded = {"model": "text-embedding-3-small", "input_tokens": 6, "cost_usd": 1.2e-7}
+    search = add(
+        gather,
+        "search_policies",
+        "retriever",
+        1661,
+        1998,
+        documents=[{"id": "returns"}],
+    )
+    embedded = {
+        "model": "text-embedding-3-small",
+        "input_tokens": 6,
+        "cost_usd": 1.2e-7,
+    }
     add(search, "embed_query", "embedding", 1664, 1790, **embedded)
     if fine:
         invoice = {"invoice": "R-2026-8841", "bytes": 48213}
@@ -217,18 +253,47 @@ def support(request: Row, *, fine: bool) -> list[Row]:
         kind, message = ERRORS[0]
         error = {"type": kind, "message": message, "origin": True}
         failed: Row = {"error_type": kind, "error_message": message, "origin": True}
-        add(gather, "fetch_invoice", "tool", 1662, 4712, status="error", error=error, **failed)
+        add(
+            gather,
+            "fetch_invoice",
+            "tool",
+            1662,
+            4712,
+            status="error",
+            error=error,
+            **failed,
+        )
     add(gather, "shipping_eta", "tool", 1663, 1841, outputs={"eta": "2026-12-01"})
     start = 2640 + late
-    compose = add(root, "compose", "chain", start, start + 4540, outputs={"answer": "…"})
+    compose = add(
+        root, "compose", "chain", start, start + 4540, outputs={"answer": "…"}
+    )
     used = {"input_tokens": 9412, "output_tokens": 174 if fine else 212}
     used["cost_usd"] = 0.0214 if fine else 0.01184
-    add(compose, "draft", "chat_model", start + 72, start + 3120, model=model, text=answer, **used)
+    add(
+        compose,
+        "draft",
+        "chat_model",
+        start + 72,
+        start + 3120,
+        model=model,
+        text=answer,
+        **used,
+    )
     if not fine:
         used = {"input_tokens": 1788, "output_tokens": 488, "cost_usd": 0.00142}
         note = "Customer asks for delivery date and invoice of A-1042."
         end = start + 4520
-        add(compose, "note", "chat_model", start + 76, end, model="gpt-5-mini", text=note, **used)
+        add(
+            compose,
+            "note",
+            "chat_model",
+            start + 76,
+            end,
+            model="gpt-5-mini",
+            text=note,
+            **used,
+        )
     return runs
 
 
@@ -272,7 +337,9 @@ def quantile(values: list[float], share: float) -> float | None:
     Give the value below which *share* of the values lie.
     """
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
+    return (
+        ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
+    )
 
 
 def sums(rows: list[Row], total: int) -> Row:
@@ -284,7 +351,9 @@ def sums(rows: list[Row], total: int) -> Row:
     costs = [row["cost_usd"] for row in rows if "cost_usd" in row]
     oldest, newest = min(starts, default=0), max(starts, default=0)
     step = (newest - oldest + 1) / 48
-    buckets = [{"start_ms": oldest + i * step, "requests": 0, "errors": 0} for i in range(48)]
+    buckets = [
+        {"start_ms": oldest + i * step, "requests": 0, "errors": 0} for i in range(48)
+    ]
     for row in rows:
         bucket = buckets[int((row["started_ms"] - oldest) / step)]
         bucket["requests"] += 1
@@ -338,195 +407,3 @@ def by_name(rows: list[Row]) -> list[Row]:
             )
         )
     return table
-
-
-class Canned(ThreadingHTTPServer):
-    """
-    The server; a test changes ``rows``, says ``gone`` or holds answers back with ``hold``.
-    """
-
-    daemon_threads = True
-
-    def __init__(self, rows: list[Row] | None = None, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), Answer)
-        self.rows = sixty() if rows is None else rows
-        self.about = {"path": STORE, "bytes": 1_200_000_000, "requests": 41203, "runs": 500_000}
-        self.gone = ""
-        self.held = Event()
-        self.held.set()
-        self.streams: list[queue.Queue[tuple[str, Row] | None]] = []
-        self.asked: list[str] = []
-        Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        """
-        Where the page is.
-        """
-        return f"http://127.0.0.1:{self.server_port}/"
-
-    def push(self, event: str, data: Row) -> None:
-        """
-        Tell every open page something.
-        """
-        for stream in self.streams:
-            stream.put((event, data))
-
-    def come(self, *rows: Row) -> None:
-        """
-        Let requests begin or change: they are in the store, and every open page hears them.
-        """
-        keys = {row["key"] for row in rows}
-        self.rows = [*rows, *(row for row in self.rows if row["key"] not in keys)]
-        self.rows.sort(key=lambda row: -int(row["key"]))
-        self.push("requests", {"requests": list(rows), "cursor": 1})
-
-    def end(self) -> None:
-        """
-        Stop answering, as a server that was ended.
-        """
-        self.held.set()
-        for stream in self.streams:
-            stream.put(None)
-        self.shutdown()
-        self.server_close()
-
-
-class Answer(BaseHTTPRequestHandler):
-    """
-    One question of the page.
-    """
-
-    server: Canned
-
-    def log_message(self, *args: object) -> None:
-        """
-        Say nothing of requests that were answered.
-        """
-
-    def do_GET(self) -> None:
-        """
-        Answer with a file of the page, JSON, or a stream of events.
-        """
-        path, query = urlsplit(self.path).path.lstrip("/"), parse_qs(urlsplit(self.path).query)
-        asked = {key: values[0] for key, values in query.items()}
-        try:
-            if path.startswith("api/live"):
-                self.stream()
-            elif path.startswith("api/"):
-                self.server.asked.append(self.path)
-                self.api(unquote(path[4:]), asked)
-            else:
-                self.file(path)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-
-    def file(self, path: str) -> None:
-        """
-        Send a file of the page; one that is not there yet is an empty view.
-        """
-        nonce = secrets.token_urlsafe(8)
-        name = path.removeprefix("page/") or "index.html"
-        found = PAGE / name
-        if found.name == "request.js" and not found.exists():
-            text = "export const requestView = () => ({element: document.createElement('p')})"
-        elif found.exists():
-            text = found.read_text("utf-8").replace("{{nonce}}", nonce)
-        else:
-            return self.reply(404, b"", "text/plain")
-        headers = {"content-security-policy": POLICY.format(nonce)}
-        return self.reply(200, text.encode(), TYPES[found.suffix], headers)
-
-    def reply(self, status: int, body: bytes, kind: str, headers: dict[str, str] | None = None) -> None:
-        """
-        Send an answer.
-        """
-        self.send_response(status)
-        self.send_header("content-type", f"{kind}; charset=utf-8")
-        self.send_header("content-length", str(len(body)))
-        self.send_header("cache-control", "no-store")
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def api(self, path: str, asked: dict[str, str]) -> None:
-        """
-        Send JSON, once answers are not held back.
-        """
-        if path != "about":
-            self.server.held.wait(20)
-        status, body = 200, {}
-        if self.server.gone:
-            status, body = 503, {"error": self.server.gone}
-        else:
-            try:
-                body = self.answer(path, asked)
-            except ValueError as exc:
-                status = 400
-                body = {"error": f"{exc} is no word of a filter.", "cure": "There is user:ada."}
-            except LookupError:
-                status, body = 404, {"error": f"No request begins with {path.split('/')[-1]!r}."}
-        self.reply(status, json.dumps(body).encode(), "application/json")
-
-    def answer(self, path: str, asked: dict[str, str]) -> Row:
-        """
-        Give what one path answers.
-        """
-        rows = self.server.rows
-        what, _, which = path.partition("/")
-        q = asked.get("q", "")
-        match what:
-            case "about":
-                return self.server.about
-            case "requests":
-                before = int(asked.get("before", 1 << 60))
-                page = [row for row in fitting(rows, q) if row["key"] < before]
-                return {"requests": page[: int(asked.get("limit", 200))], "cursor": 1}
-            case "summary":
-                return sums(fitting(rows, q), len(rows))
-            case "names":
-                return {"names": by_name(fitting(rows, q))}
-            case "request":
-                found = next((row for row in rows if row["trace_id"] == which), None)
-                if found is None:
-                    raise LookupError(which)
-                runs = support(found, fine=found["status"] == "ok" and found["errors"] == 0)
-                return {"request": found, "runs": runs, "cursor": 1}
-            case _:
-                runs = [
-                    run
-                    for row in rows
-                    for run in support(row, fine=row["status"] == "ok" and row["errors"] == 0)
-                ]
-                return next(run for run in runs if run["run_id"] == which)
-
-    def stream(self) -> None:
-        """
-        Send events until the page goes away.
-        """
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.send_header("cache-control", "no-store")
-        self.end_headers()
-        self.wfile.write(b": here\n\n")
-        events: queue.Queue[tuple[str, Row] | None] = queue.Queue()
-        self.server.streams.append(events)
-        for event, data in self.heard(events):
-            self.wfile.write(f"event: {event}\nid: 1\ndata: {json.dumps(data)}\n\n".encode())
-            self.wfile.flush()
-        self.close_connection = True
-
-    def heard(self, events: queue.Queue[tuple[str, Row] | None]) -> Iterator[tuple[str, Row]]:
-        """
-        Yield events until there is no more.
-        """
-        while (event := events.get()) is not None:
-            yield event
-
-
-if __name__ == "__main__":
-    canned = Canned(port=8799)
-    print(canned.url)
-    while True:
-        time.sleep(3600)
