@@ -115,7 +115,7 @@ async def _ask(url: str, ask: Any, count: int) -> list[int]:
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
         asked = (ask(session, url) for _ in range(count))
-        return await asyncio.gather(*asked)
+        return list(await asyncio.gather(*asked))
 
 
 async def _until(is_so: Any) -> None:
