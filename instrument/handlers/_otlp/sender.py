@@ -1,56 +1,44 @@
 """
-`Sender`: a bounded queue of runs that have ended, and the thread that sends their spans.
+`Sender`: sends the spans of runs that have ended to one receiver.
 
 One sender serves all handlers with the same receiver, so that a handler made for each
-request costs no thread each. Its thread ends when nothing has come for a while.
+request costs no thread each.
 """
 
 import random
-import sys
-from contextlib import suppress
-from queue import Empty, SimpleQueue
-from threading import Event, Thread
 from time import monotonic, sleep
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from instrument import _report
-from instrument._audience.listener import Listener
-from instrument._delivery.flush import flush_at_exit
-from instrument._forks import fork_lock, in_child
-from instrument._state import MUTED, set_state
+from instrument._forks import fork_lock
 from instrument.handlers._otlp import spans, wire
 from instrument.handlers._otlp.courier import Courier
 from instrument.handlers._otlp.metrics import Metrics
 from instrument.handlers._otlp.post import Post, Refusal
 from instrument.handlers._otlp.spool import Spool
+from instrument.handlers._shared.worker import Worker, be_quiet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
-    from instrument._audience.plan import Layer
     from instrument.handlers._otlp.target import Target
     from instrument.handlers._shared.spans.told import Told
 
-EXIT_WAIT_S = 5.0
-"""How long all senders together may take at the interpreter's exit."""
 BATCH = 512
 """How many spans one request has at most."""
 _BATCH_CHARS = 2_000_000
 _HELD_CHARS = 64_000_000
 """Beyond so many that wait, spans are told without payloads."""
-_DELAY_S = 1.0
 _jitter = random.Random().uniform  # noqa: S311 - the application's own draws stay the same
 _SPOOLED_S = 0.1
 """How long a batch is gathered: what is in one is lost with the process."""
-_IDLE_S = 5.0
 _METRICS_S = 60.0
 _TRIES = 6
 _LONGEST_S = 60.0
 
 
-class Sender:
+class Sender(Worker):
     """
     What waits for one receiver in this process.
 
@@ -59,6 +47,10 @@ class Sender:
         dropped: How many never will be.
         failures: How many attempts to send were not taken.
     """
+
+    _thread_name = "instrument OTLP"
+    _verb = "send"
+    _batch = BATCH
 
     def __init__(
         self,
@@ -74,19 +66,16 @@ class Sender:
         self._resource, self._dialect, self._maxsize = resource, dialect, maxsize
         self._post = Post(target)
         self._metrics_post = Post(target.metrics()) if has_metrics else None
-        self._lock = fork_lock()
         self._courier: Courier | None = None
-        self._renew()
+        super().__init__()
         if spool is not None:
             kept = Spool(spool, target.key)
             self._courier = Courier(
-                kept, self._attempt, self.lose, self._pause, _be_quiet
+                kept, self._attempt, self.lose, self._pause, be_quiet
             )
+            self._delay_s = _SPOOLED_S
             if not kept.is_empty(of_all=True):
                 self._courier.wake()
-        self._at_exit = _AtExit(self)
-        flush_at_exit(self._at_exit)
-        _all.add(self)
 
     def has_place(self) -> bool:
         """
@@ -111,12 +100,7 @@ class Sender:
         if self._held + size > _HELD_CHARS:
             told.without_payload()
             size = told.size
-        with self._lock:
-            self._held += size
-            self._waiting += 1
-        self._items.put(told)
-        if self._thread is None:
-            self._start()
+        self._queue(told, size)
         if waiting == BATCH:
             self._hurry.put(None)
 
@@ -131,138 +115,39 @@ class Sender:
             Whether that was in time.
         """
         until = monotonic() + timeout_s
-        if is_leaving:
-            self._until: float | None = until
-            self._stopping.set()
-        if not self._drain_queue(until):
+        if not super().drain(timeout_s, is_leaving=is_leaving):
             return False
         if self._courier is None:
             return True
         return self._courier.settle(until, is_leaving=is_leaving)
 
-    def leave(self) -> None:
-        """
-        Send what can be at exit, and say what was lost.
-        """
-        for sender in [*_all]:
-            sender._hurry.put(None)
-        is_done = self.drain(_exit_left_s(), is_leaving=True)
-        if not is_done and self._waiting:
-            self._complain(
-                f"lost {self._waiting} spans that were not sent in time at exit"
-            )
-
-    def _drain_queue(self, until: float) -> bool:
-        is_at_work = self._thread is not None
-        if not is_at_work and not self._items.qsize() and not self._has_metrics():
-            return True
-        done = Event()
-        with self._lock:
-            self._draining += 1
-        self._items.put(done)
-        self._hurry.put(None)
-        if self._thread is None:
-            self._start()
-        if self._thread is None:  # at exit, from Python 3.12 on, none can be started
-            while self._items.qsize() and monotonic() < until:
-                self._serve()
-        return done.wait(max(until - monotonic(), 0.0))
-
     def _renew(self) -> None:
         """
         Begin anew: in a forked child, what waits is the parent's to send.
         """
+        super()._renew()
         self.sent = self.dropped = self.failures = 0
-        self._items: SimpleQueue[Told | Event] = SimpleQueue()
-        self._thread: Thread | None = None
-        self._hurry: SimpleQueue[None] = SimpleQueue()  # an Event is not re-entrant
-        self._stopping = Event()
-        self._until = None
-        self._held = self._draining = self._waiting = 0
         self._metrics = None if self._metrics_post is None else Metrics()
         self._metrics_due = monotonic() + _METRICS_S
         if self._courier is not None:
             self._courier.renew()
 
-    def _start(self) -> None:
-        with self._lock:
-            if self._thread is not None:
-                return
-            thread = Thread(target=self._work, name="instrument OTLP", daemon=True)
-            self._thread = thread
-        try:
-            thread.start()
-        except RuntimeError:  # none is to be had now, or at exit: later, then
-            self._thread = None
+    def _serve_batch(self, batch: "list[Told]", *, is_due: bool) -> None:
+        if batch:
+            self._send(batch)
+        self._send_metrics(is_due=is_due)
 
-    def _work(self) -> None:
-        _be_quiet()
-        while True:
-            try:
-                if not self._serve() and self._has_ended():
-                    return
-            except Exception as exc:  # nobody is above to hear of it
-                _report.failed_apart(self, "send", exc)
+    def _size_of(self, item: "Told") -> int:
+        return item.size
 
-    def _has_ended(self) -> bool:
-        with self._lock:
-            at_work, self._thread = self._thread, None  # who puts now starts another
-            if not (self._items.qsize() or self._has_metrics()):
-                return True
-            self._thread = at_work
-            return False
+    def _is_full(self, count: int, size: int) -> bool:
+        return count >= BATCH or size > _BATCH_CHARS
 
-    def _serve(self) -> bool:
-        """
-        Send one batch, if anything comes, and tell whether that was so.
-        """
-        try:
-            first = self._items.get(timeout=_IDLE_S)
-        except Empty:
-            self._send_metrics()
-            return False
-        if type(first) is not Event and not self._draining:
-            self._wait_for_more()
-        batch, done = self._gathered(first)
-        try:
-            if batch:
-                self._send(batch)
-            self._send_metrics(is_due=done is not None)
-        finally:
-            with self._lock:
-                self._waiting -= len(batch)
-                self._draining -= done is not None
-            if done is not None:
-                done.set()
-        return True
+    def _idles(self) -> None:
+        self._send_metrics()
 
-    def _wait_for_more(self) -> None:
-        """
-        Wait until there is a whole batch, or for a while.
-        """
-        delay_s = _DELAY_S if self._courier is None else _SPOOLED_S
-        with suppress(Empty):
-            if self._items.qsize() < BATCH:
-                self._hurry.get(timeout=delay_s)
-            while True:
-                self._hurry.get_nowait()
-
-    def _gathered(self, first: "Told | Event") -> "tuple[list[Told], Event | None]":
-        """
-        Take what waits, up to where somebody waits for it.
-        """
-        batch: list[Told] = []
-        item, chars = first, 0
-        with suppress(Empty):
-            while type(item) is not Event:
-                batch.append(item)  # type: ignore[arg-type]
-                chars += item.size  # type: ignore[union-attr]
-                if len(batch) >= BATCH or chars > _BATCH_CHARS:
-                    break
-                item = self._items.get_nowait()
-        with self._lock:
-            self._held -= chars
-        return batch, item if type(item) is Event else None
+    def _lost_at_exit(self, count: int) -> None:
+        self._complain(f"lost {count} spans that were not sent in time at exit")
 
     def _send(self, batch: "list[Told]") -> None:
         encoded = []
@@ -350,7 +235,7 @@ class Sender:
             if self.failures == 1:
                 self._complain(f"cannot send metrics: {refusal}")
 
-    def _has_metrics(self) -> bool:
+    def _has_more(self) -> bool:
         return self._metrics is not None and self._metrics.is_news
 
     def lose(self, count: int, why: str) -> None:
@@ -367,20 +252,6 @@ class Sender:
         _report.complain(f"OTLPHandler to {self.target.shown} {what}", None)
 
 
-class _AtExit(Listener):
-    """
-    What is flushed when the interpreter goes, behind all that it ends.
-    """
-
-    __slots__ = ()
-
-    def flusher(
-        self, name: str, layer: "Layer | None" = None
-    ) -> "Callable[[], Any] | None":
-        return self.handler.leave if name == "flush" else None
-
-
-_all: "WeakSet[Sender]" = WeakSet()
 _senders: "WeakValueDictionary[Any, Sender]" = WeakValueDictionary()
 _shared_lock = fork_lock()
 
@@ -406,32 +277,6 @@ def sender_for(
             options = {"has_metrics": has_metrics, "spool": spool, "maxsize": maxsize}
             known = _senders[key] = Sender(target, resource, dialect, **options)
         return known
-
-
-@in_child
-def _begin_anew() -> None:
-    for sender in [*_all]:
-        sender._renew()
-
-
-def _be_quiet() -> None:
-    """
-    Make this thread one of which nobody hears, nor OpenTelemetry's instrumentations.
-    """
-    set_state(MUTED)
-    context: Any = sys.modules.get("opentelemetry.context")
-    if context is not None:
-        for name in ("suppress_instrumentation", "suppress_http_instrumentation"):
-            context.attach(context.set_value(name, True))
-
-
-_kept: "list[Any]" = []
-
-
-def _exit_left_s() -> float:
-    if not _kept:
-        _kept.append(monotonic() + EXIT_WAIT_S)
-    return max(float(_kept[0]) - monotonic(), 0.0)
 
 
 def _version() -> str:

@@ -3,6 +3,7 @@ The rows of runs and requests, as events change them.
 """
 
 import json
+from operator import attrgetter
 
 from instrument.handlers._store.facts import (
     answered_in,
@@ -51,8 +52,6 @@ class RunRow:
         in_trace: The row of its request.
     """
 
-    __slots__ = (*RUNS, "asked_model", "described", "in_trace")
-
     if TYPE_CHECKING:  # its columns
         first_token_ms: Any
         marks: Any
@@ -63,8 +62,6 @@ class RunRow:
         def __setattr__(self, name: str, value: Any) -> None: ...
 
     def __init__(self, told: "Told", key: int, trace: "TraceRow", process: int) -> None:
-        for name in RUNS:
-            setattr(self, name, None)
         self.id, self.trace, self.process = key, trace.id, process
         self.in_trace = trace
         self.run_id = str(told.run_id)
@@ -89,7 +86,7 @@ class RunRow:
         return made
 
     def values(self) -> "tuple[Any, ...]":
-        return tuple([getattr(self, name) for name in RUNS])
+        return _values_of_run(self)  # type: ignore[no-any-return]
 
     def is_described(self, described: str) -> None:
         """
@@ -162,17 +159,6 @@ class TraceRow:
     One request's row: what its root says, and the sums, of which only what is new is held.
     """
 
-    __slots__ = (
-        *TRACES,
-        "_models",
-        "_names",
-        "_texts",
-        "news",
-        "open_runs",
-        "uuid",
-        "version",
-    )
-
     if TYPE_CHECKING:  # its columns
         error_type: Any
         first_token_ms: Any
@@ -183,12 +169,10 @@ class TraceRow:
         def __setattr__(self, name: str, value: Any) -> None: ...
 
     def __init__(self, told: "Told", key: int, trace_hex: str) -> None:
-        for name in TRACES:
-            setattr(self, name, None)
         self.id, self.trace_id, self.trace_hex = key, str(told.trace_id), trace_hex
         self.status, self.started_ns = "running", told.started_ns
         self.names, self.models = "[]", "[]"
-        self.open_runs = self.version = 0
+        self.open_runs = self.version = self.changed = 0
         self.uuid = told.trace_id
         self._texts: set[int] = set()
         self._begin()
@@ -301,6 +285,13 @@ class TraceRow:
 
 def _nothing_new() -> "dict[str, Any]":
     return dict.fromkeys(SUMS[:-3], 0) | dict.fromkeys(SUMS[-3:])
+
+
+for _row, _columns in ((RunRow, RUNS), (TraceRow, TRACES)):
+    for _name_of_column in _columns:  # to set all for each would take as long again
+        if not hasattr(_row, _name_of_column):
+            setattr(_row, _name_of_column, None)
+_values_of_run: "Any" = attrgetter(*RUNS)
 
 
 def short(text: str) -> str:

@@ -5,7 +5,7 @@
 import os
 import sqlite3
 from _thread import get_ident
-from time import monotonic
+from time import monotonic, sleep
 from weakref import WeakValueDictionary
 
 from instrument import _report
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from instrument._runs.run import Run
 
 _MOST_WAITING = 100_000
+_MANY_WAITING = 4_000
+"""Beyond so many, which take a tenth of a second to write, telling waits a step each."""
+_STEP_S = 0.001
 _HELD_CHARS = 64_000_000
 """Beyond so many that wait, events are told without what they carry."""
 _BATCH = 10_000
@@ -68,6 +71,8 @@ class Writer(Worker):
             return
         told = Told(event, run)
         size = told.size
+        if self._waiting > _MANY_WAITING and not self._is_failing:
+            sleep(_STEP_S)  # who writes comes to it when those who tell do not
         if self._held + size > _HELD_CHARS:
             self._complain_once(
                 "held", "leaves out what events carry: too much waits to be written"

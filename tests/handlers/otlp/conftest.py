@@ -25,8 +25,8 @@ def receiver() -> "Iterator[Receiver]":
     made: Receiver = import_module("otlp_receiver").Receiver()
     yield made
     made.close()
-    sender: Any = import_module("instrument.handlers._otlp.sender")
-    for each in [*sender._all]:  # none goes on to try, or to report, in the next test
+    worker: Any = import_module("instrument.handlers._shared.worker")
+    for each in [*worker._all]:  # none goes on to try, or to report, in the next test
         each._complain = lambda _: None
         each._until = 0.0
         each._stopping.set()

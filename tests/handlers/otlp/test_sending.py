@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 TOOLS: Any = pytest.importorskip("otlp_receiver")
 SENDER: Any = import_module("instrument.handlers._otlp.sender")
+WORKER: Any = import_module("instrument.handlers._shared.worker")
 
 
 @traced.tool
@@ -602,7 +603,7 @@ def test_idle_thread_ends(
     """
     A thread that nothing comes to ends.
     """
-    monkeypatch.setattr(SENDER, "_IDLE_S", 0.01)
+    monkeypatch.setattr(WORKER, "_IDLE_S", 0.01)
     handler = OTLPHandler(receiver.url)
     with callbacks(handler):
         alone()
@@ -646,7 +647,7 @@ def test_no_wait_for_a_whole_batch(
         receiver.released.wait(20)
         TOOLS.taken(each)
 
-    monkeypatch.setattr(SENDER, "_DELAY_S", 600.0)
+    monkeypatch.setattr(SENDER.Sender, "_delay_s", 600.0)
     receiver.answer = first(late)
     handler = OTLPHandler(receiver.url, payload=False)
 
@@ -853,8 +854,8 @@ def test_metrics_wait(receiver: "Receiver", monkeypatch: pytest.MonkeyPatch) -> 
     def model(prompt: str) -> str:
         return prompt
 
-    monkeypatch.setattr(SENDER, "_IDLE_S", 0.01)
-    monkeypatch.setattr(SENDER, "_DELAY_S", 0.01)
+    monkeypatch.setattr(WORKER, "_IDLE_S", 0.01)
+    monkeypatch.setattr(SENDER.Sender, "_delay_s", 0.01)
     handler = OTLPHandler(receiver.url, metrics=True)
     sender = handler._sender
     looked, is_ended = threading.Event(), sender._has_ended
@@ -934,8 +935,8 @@ def test_hung_at_exit(receiver: "Receiver") -> None:
     """
     receiver.answer = hang
     code = (
-        "import instrument.handlers._otlp.sender as sender\n"
-        "sender.EXIT_WAIT_S = 0.2\n"
+        "import instrument.handlers._shared.worker as worker\n"
+        "worker.EXIT_WAIT_S = 0.2\n"
         "with callbacks(handler): alone()\n"
     )
 
@@ -952,8 +953,8 @@ def test_dead_at_exit() -> None:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         code = (
-            "import instrument.handlers._otlp.sender as sender\n"
-            "sender.EXIT_WAIT_S = 1.5\n"
+            "import instrument.handlers._shared.worker as worker\n"
+            "worker.EXIT_WAIT_S = 1.5\n"
             "with callbacks(handler): alone()\n"
         )
         done = run(code, url)
@@ -1015,7 +1016,7 @@ def test_no_thread_is_to_be_had(
         start(thread)
 
     handler = OTLPHandler(receiver.url)
-    monkeypatch.setattr(SENDER.Thread, "start", cannot)
+    monkeypatch.setattr(WORKER.Thread, "start", cannot)
     with callbacks(handler):
         alone()
     assert handler.sent == 0
