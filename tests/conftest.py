@@ -4,11 +4,13 @@ a rule runs in each mode that its marker names.
 """
 
 import ast
+import asyncio
 import gc
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -139,6 +141,41 @@ def _kept() -> dict[str, int]:
         for name, value in vars(sys.modules[module]).items()
         if isinstance(value, (dict, list, set)) and not name.startswith("__")
     }
+
+
+@pytest.fixture
+def serve_asgi() -> Callable[[Any], AbstractAsyncContextManager[int]]:
+    """
+    Serve an ASGI application by uvicorn on a free port of loopback, which is given.
+    """
+    uvicorn = pytest.importorskip("uvicorn")
+
+    class Server(uvicorn.Server):  # type: ignore[misc, name-defined]
+        """
+        Tells when it listens.
+        """
+
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            self.listens.set()
+
+    @asynccontextmanager
+    async def serve(app: object) -> AsyncIterator[int]:
+        options = {"host": "127.0.0.1", "port": 0, "lifespan": "off"}
+        options |= {"ws": "websockets-sansio", "log_level": "critical"}
+        server = Server(uvicorn.Config(app, **options))
+        server.listens = asyncio.Event()
+        serving = asyncio.create_task(server.serve())
+        listening = asyncio.create_task(server.listens.wait())
+        await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
+        assert listening.done(), await serving
+        try:
+            yield server.servers[0].sockets[0].getsockname()[1]
+        finally:
+            server.should_exit = True
+            await serving
+
+    return serve
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

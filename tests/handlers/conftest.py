@@ -1,9 +1,8 @@
 """
-What tests of handlers share: a terminal, real but for the glass, a forest in which runs
-are numbers, and a web server.
+What tests of handlers share: a terminal, real but for the glass, and a forest in which
+runs are numbers.
 """
 
-import asyncio
 import fcntl
 import gc
 import os
@@ -14,8 +13,7 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, TextIO
 from uuid import UUID
@@ -275,38 +273,3 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
     made = Screen()
     yield made
     made.close()
-
-
-@pytest.fixture
-def serve_asgi() -> Callable[[Any], AbstractAsyncContextManager[int]]:
-    """
-    Serve an ASGI application by uvicorn on a free port of loopback, which is given.
-    """
-    uvicorn = pytest.importorskip("uvicorn")
-
-    class Server(uvicorn.Server):  # type: ignore[misc, name-defined]
-        """
-        Tells when it listens.
-        """
-
-        async def startup(self, sockets: Any = None) -> None:
-            await super().startup(sockets)
-            self.listens.set()
-
-    @asynccontextmanager
-    async def serve(app: object) -> AsyncIterator[int]:
-        options = {"host": "127.0.0.1", "port": 0, "lifespan": "off"}
-        options |= {"ws": "websockets-sansio", "log_level": "critical"}
-        server = Server(uvicorn.Config(app, **options))
-        server.listens = asyncio.Event()
-        serving = asyncio.create_task(server.serve())
-        listening = asyncio.create_task(server.listens.wait())
-        await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
-        assert listening.done(), await serving
-        try:
-            yield server.servers[0].sockets[0].getsockname()[1]
-        finally:
-            server.should_exit = True
-            await serving
-
-    return serve

@@ -1,10 +1,11 @@
 """
-What tests of the page share: applications served, sockets that say what they like; Chromium,
+What tests of the page share: a store, applications served, and clients of them; Chromium,
 the page on canned answers, and that every error which the page reports fails its test.
 """
 
 import asyncio
 import contextlib
+import json
 import shutil
 import socket
 import sys
@@ -16,6 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from instrument import callbacks, traced
+from instrument.handlers import StoreHandler
+from instrument.handlers._store.reader import Reader
+from instrument.viewer import viewer
 from instrument.viewer.server import serve
 
 if TYPE_CHECKING:
@@ -25,6 +30,144 @@ sys.path.append(str(Path(__file__).parent))  # tests/ is no package
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 Serving = Callable[[Any], AbstractAsyncContextManager[int]]
+
+
+@traced.tool
+def weather(city: str) -> str:
+    """
+    Be a run.
+    """
+    return f"sunny in {city}"
+
+
+@traced.chat_model(model="fake-1")
+def model(messages: list[dict[str, str]], *tokens: str) -> Iterator[str]:
+    """
+    Answer in these tokens.
+    """
+    yield from tokens
+
+
+class Store:
+    """
+    A store, what writes to it and what reads it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.handler = StoreHandler(path)
+
+    def ask(self, city: str = "Rome") -> dict[str, Any]:
+        """
+        Record one request, and give it.
+        """
+        with callbacks(self.handler):
+            weather(city)
+        return self.requests()[0]
+
+    def stream(self, *tokens: str) -> Iterator[str]:
+        """
+        Give a model's answer, which runs until its last token is taken.
+        """
+        with callbacks(self.handler):
+            return model([{"role": "user", "content": "How is Rome?"}], *tokens)
+
+    def requests(self) -> list[dict[str, Any]]:
+        """
+        Give all requests, the newest first.
+        """
+        assert self.handler.drain(10)
+        with contextlib.closing(Reader(self.path)) as reader:
+            return reader.requests()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """
+    Give a store in a file of its own.
+    """
+    return Store(tmp_path / "traces.db")
+
+
+@pytest.fixture
+def page(store: Store) -> Iterator[Any]:
+    """
+    Give the page of the store, as it is mounted.
+    """
+    app = viewer(store.path)
+    yield app
+    app.close()
+
+
+class Frames:
+    """
+    What a stream of server-sent events tells.
+    """
+
+    def __init__(self, response: Any) -> None:
+        self.response = response
+        self._lines = response.aiter_lines()
+        self.id: str | None = None
+
+    async def next(self) -> tuple[str, dict[str, Any]]:
+        """
+        Give the next event and its data; of a comment the text.
+        """
+        event, data = "", {}
+        async for line in self._lines:
+            name, _, value = line.partition(": ")
+            if name == "event":
+                event = value
+            elif name == "id":
+                self.id = value
+            elif name == "data":
+                data = json.loads(value)
+            elif not line and event:
+                return event, data
+            elif not name and line:
+                return "", {"comment": value}
+        return "closed", {}
+
+    async def until(self, event: str) -> dict[str, Any]:
+        """
+        Give the data of the next event that is called so.
+        """
+        while (found := await self.next())[0] != event:
+            assert found[0] != "closed"
+        return found[1]
+
+
+@pytest.fixture
+def watch() -> Callable[..., AbstractAsyncContextManager[Frames]]:
+    """
+    Open a stream of server-sent events at a URL.
+    """
+    httpx = pytest.importorskip("httpx")
+
+    @asynccontextmanager
+    async def watching(url: str, **headers: str) -> AsyncIterator[Frames]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with (
+            httpx.AsyncClient(timeout=30) as client,
+            client.stream("GET", url, headers=named) as response,
+        ):
+            yield Frames(response)
+
+    return watching
+
+
+@pytest.fixture
+def get() -> Callable[..., Any]:
+    """
+    Get what is at a URL.
+    """
+    httpx = pytest.importorskip("httpx")
+
+    async def got(url: str, **options: Any) -> Any:
+        async with httpx.AsyncClient(timeout=30) as client:
+            return await client.get(url, **options)
+
+    return got
 
 
 @pytest.fixture
