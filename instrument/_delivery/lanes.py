@@ -75,12 +75,18 @@ class Lane:
         """
         done: Future[None] = Future()
         self._items.append((awaitable, event, show, run, done))
-        if self.loop is not None:
-            try:
-                self.loop.call_soon_threadsafe(self._kick)
-            except RuntimeError:  # closed just now: whoever comes next moves the lane
-                self.loop = None
+        self._wake()
         return done
+
+    def _wake(self) -> None:
+        if self.loop is None:
+            return
+        try:
+            self.loop.call_soon_threadsafe(self._kick)
+        except RecursionError:
+            pass  # what is queued is served with what comes next, or at the block's end
+        except RuntimeError:  # closed just now: whoever comes next moves the lane
+            self.loop = None
 
     async def drain(self) -> None:
         """
@@ -162,13 +168,13 @@ class Lane:
         Take over what *other*, whose loop is gone, has not served.
         """
         while other._items:
-            awaitable, event, show, run, done = other._items.popleft()
-            if other.forks != _loops.Forks.count:  # the parent process serves it
-                _loops.close_unserved(awaitable)
-                _finish(done, None)
+            item = other._items.popleft()
+            if other.forks == _loops.Forks.count:
+                self._items.append(item)
                 continue
-            moved = self.put(awaitable, event, show, run)
-            moved.add_done_callback(lambda _, done=done: _finish(done, None))  # type: ignore[misc]
+            _loops.close_unserved(item[0])  # the parent process serves it
+            _finish(item[-1], None)
+        self._wake()
 
     def _kick(self) -> None:
         if self._task is None and self._items and self.loop is not None:

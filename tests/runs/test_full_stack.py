@@ -312,12 +312,6 @@ WAYS: dict[str, Callable[[], object]] = {
 }
 
 
-WITHOUT_A_LOOP = [
-    it for it in WAYS if it not in ("block", "leaves", "returned by another")
-]
-"""Those of which async handlers, served by another thread, hear each start."""
-
-
 def depth() -> int:
     frame: Any = sys._getframe()
     count = 0
@@ -416,7 +410,7 @@ def test_each_start_has_one_end_for_async_handlers(
 
 
 @pytest.mark.rule(7, "sync")
-@pytest.mark.parametrize("way", WITHOUT_A_LOOP)
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("made", [Awaited, AwaitedRecords])
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 def test_each_start_has_one_end_for_async_handlers_without_a_loop(
