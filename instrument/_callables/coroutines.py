@@ -6,6 +6,7 @@ is suspended in the middle of one.
 """
 
 import sys
+from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, coroutine
 
 from instrument._callables.body import AsyncStepped, Stepped, less_one
@@ -21,11 +22,9 @@ if TYPE_CHECKING:
         Coroutine,
         Generator,
     )
-    from typing import Any
+    from typing import Any, NoReturn
 
     from instrument._callables.body import Body
-
-_UNASKED = object()
 
 
 def is_followed(result: object) -> bool:
@@ -63,28 +62,27 @@ async def asteps(
     """
     Be *inner*, with `asend`, `athrow` and `aclose`.
 
-    A step that waits for nothing is taken right here: most chunks have come already.
+    Each step is taken right here, with no frame of ours between: where there was room
+    to begin one, there is to resume it.
     """
     outside: Any = None  # the consumer's state, while it is not that of now
     thrown: BaseException | None = None
     try:
         inner, step = await _start(inner, body)
-        frame, tell = body.frame, body.atell()
+        frame, tell, resume, value = body.frame, body.atell(), step.send, None
         while True:
             frame._outer = outside = get_state()
             set_state(body.state)
             try:
                 try:
-                    signal = step.send(None)
+                    signal = resume(value)
                 except StopIteration as stop:
                     item = stop.value
                 else:
-                    body.leave(outside)
-                    outside = None
-                    item = await _resumed(step, body, signal)
-                    frame._outer = outside = get_state()
-                    set_state(body.state)
-                body.state, step, thrown = get_state(), None, None
+                    resume, value = await _answer(step, signal, body, outside)
+                    continue
+                body.state = get_state()
+                step = thrown = resume = value = None
                 if (pending := tell(item)) is not None:
                     await pending
             except BaseException as exc:
@@ -97,10 +95,12 @@ async def asteps(
                 step = inner.asend((yield item))
             except BaseException as exc:
                 step, thrown = inner.athrow(less_one(exc)), exc
+            resume, value = step.send, None
     except BaseException as exc:
         await _amend(inner, body, outside, exc)
         # or the traceback would keep the run, and the run the traceback
         body = frame = tell = outside = thrown = step = item = pending = None  # type: ignore[assignment]
+        resume = value = None
         raise
 
 
@@ -199,29 +199,48 @@ async def followed(inner: "Coroutine[Any, Any, Any]", body: "Body") -> "Any":
 
 
 @coroutine
-def _resumed(
-    inner: "Any", body: "Body", signal: object = _UNASKED
+def _answer(
+    step: "Any", signal: object, body: "Body", outside: object
 ) -> "Generator[Any, Any, Any]":
     """
-    Await *inner*, in the body's state at each resume; its own frame is not shown.
+    Wait for *signal* in the consumer's state; give what of *step* is called then, and
+    with what.
+    """
+    body.state = get_state()
+    set_state(outside)
+    body.frame._outer = None
+    try:
+        return step.send, (yield signal)
+    except GeneratorExit as exc:
+        return partial(_closed, step), less_one(exc)
+    except BaseException as exc:
+        return step.throw, less_one(exc)
 
-    Args:
-        signal: What it waits for, if it has been asked.
+
+def _closed(step: "Any", exc: BaseException) -> "NoReturn":
+    """
+    Throw into the step of an async generator what close() would tell its body nothing of.
+    """
+    try:
+        step.throw(exc)
+    except (StopIteration, StopAsyncIteration):
+        raise exc from None
+    raise RuntimeError("the body ignored GeneratorExit") from None
+
+
+@coroutine
+def _resumed(inner: "Any", body: "Body") -> "Generator[Any, Any, Any]":
+    """
+    Await *inner*, in the body's state at each resume; its own frame is not shown.
     """
     resume, value = inner.send, None
     try:
         while True:
-            if signal is _UNASKED:
-                signal = _in_state(body, resume, value)
-            asked, signal = signal, _UNASKED
+            asked = _in_state(body, resume, value)
             try:
                 value = yield asked
             except GeneratorExit as exc:
-                try:  # close() of an async generator's step tells its body nothing
-                    _in_state(body, inner.throw, exc)
-                except (StopIteration, StopAsyncIteration):
-                    raise exc from None
-                raise RuntimeError("the body ignored GeneratorExit") from None
+                _in_state(body, partial(_closed, inner), exc)
             except BaseException as exc:
                 resume, value = inner.throw, exc
             else:

@@ -283,6 +283,7 @@ async def async_leaf() -> None:
 
 ASYNC_WAYS: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
     "coroutine": coroutine,
+    "async generator": drained,
     "async block": async_block,
     "returned coroutine": returned_coroutine,
     "caught": catching_coroutine,
