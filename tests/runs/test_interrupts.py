@@ -44,8 +44,31 @@ NOP = opmap["NOP"]
 """What stands for a ``try:``: no signal is looked for there."""
 
 
-def is_ours(code: CodeType) -> bool:
+LOAD_CONST, SWAP = opmap["LOAD_CONST"], opmap["SWAP"]
+RAISED_IN_WITH = bytes([opmap["PUSH_EXC_INFO"], opmap["WITH_EXCEPT_START"]])
+
+
+def is_ours(code: object) -> bool:
+    """
+    Tell whether it is code of ours; what is raised in a call of this from
+    `sys.monitoring`, as by a time limit of pytest, has that give anything.
+    """
+    if type(code) is not CodeType:
+        return False
     return code.co_filename.startswith((OURS, WRITTEN))
+
+
+def leaves_a_with(code: CodeType, at: int) -> bool:
+    """
+    Tell whether what comes there is that a ``with`` is left, by ``__exit__(None, None,
+    None)`` or with what was raised: no signal is looked for before that is called.
+    """
+    ops, args = code.co_code[at::2], code.co_code[at + 1 :: 2]
+    if ops.startswith(RAISED_IN_WITH):
+        return True
+    first = int(ops[0] == SWAP)  # below what is returned
+    given = zip(ops[first : first + 3], args[first : first + 3], strict=True)
+    return all(op == LOAD_CONST and code.co_consts[arg] is None for op, arg in given)
 
 
 class Timeout(Exception):  # noqa: N818 - as those of job queues are called
@@ -392,9 +415,10 @@ class At:
         """
         Tell whether the interrupt comes at this line of ours, and note where that is.
         """
-        if frame.f_code.co_code[frame.f_lasti] == NOP:
+        code, at = frame.f_code, frame.f_lasti
+        if code.co_code[at] == NOP or leaves_a_with(code, at):
             return False
-        place = f"{frame.f_code.co_filename.removeprefix(OURS)}:{frame.f_lineno}"
+        place = f"{code.co_filename.removeprefix(OURS)}:{frame.f_lineno}"
         self.seen.append(place)
         if self.place or self._line not in (place, len(self.seen) - 1):
             self._entered = None
