@@ -110,8 +110,11 @@ def fail(run: Run, exc: BaseException, before: object = None) -> None:
     try:
         _fail(run, exc)
     except BaseException as interrupt:
-        if run._ended_ns is None:  # nobody has been told yet
-            _fail(run, interrupt)
+        try:
+            if run._ended_ns is None:  # nobody has been told yet
+                _fail(run, interrupt)
+        except RecursionError as full:
+            owed[run] = full  # not even for a call
         if run not in owed:
             raise
     finally:
@@ -432,10 +435,8 @@ async def _settle_later(run: Run, rest: "Delivery", after: object) -> None:
 
 def _close(run: Run, status: str, exc: object = None) -> "Any":
     """
-    Mark *run* as ended, and mute; what it left open below it ends with it.
-
-    Returns:
-        The state to go back to.
+    Mark *run* as ended, and mute; what it left open below it ends with it. Give the
+    state to go back to.
     """
     if run._open_children:
         is_raised = issubclass(type(exc), BaseException)

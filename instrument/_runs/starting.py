@@ -61,6 +61,8 @@ def start(
             rest.now()
         set_state(run if after is None else after)
     except BaseException as exc:
+        if told is not None and rest is UNTOLD and type(told[1]) is CoroutineType:
+            run._rest = told[0] - 1  # which goes unawaited: it is asked once more
         told = None
         set_state(run if after is None else after)
         if rest is UNTOLD and not run._rest:  # `discard`, where no call has room

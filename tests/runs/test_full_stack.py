@@ -18,10 +18,6 @@ from instrument._state import get_state
 
 ROOM = 280
 LEVELS = range(14)
-IS_TRACED = sys.gettrace() is not None and sys.version_info < (3, 12)
-"""A tracer takes room of its own there, in the midst of a line."""
-IN_ANY_ORDER = ("caught", "returned", "generator expression")
-"""Ways whose innermost run may end last then: a traceback keeps what has not begun."""
 
 
 @pytest.fixture(autouse=True)
@@ -361,7 +357,7 @@ def test_each_start_has_one_end(way: str) -> None:
         copy_context().run(heard, handlers, levels, WAYS[way])
         for handler in handlers[::2]:
             assert sorted(handler.ids("start")) == sorted(handler.ids("end"))
-            assert handler.is_in_order() or (IS_TRACED and way.startswith(IN_ANY_ORDER))
+            assert handler.is_in_order()
 
 
 async def awaited(levels: int, way: Callable[[], Coroutine[Any, Any, object]]) -> None:
@@ -400,14 +396,12 @@ def test_each_start_has_one_end_for_async_handlers(
     Async handlers too hear one end for each start, inner before outer, and no end of
     what they heard no start of: what there is no room to await is queued when there is.
     """
-    if IS_TRACED and way == "returned coroutine":
-        pytest.skip("a tracer takes the room in which an end is queued")
     for levels in LEVELS:
         handlers = [Flat(), made(), made(6), Flat()]
         asyncio.run(aheard(handlers, levels, ASYNC_WAYS[way]))
         for handler in handlers:
             assert sorted(handler.ids("start")) == sorted(handler.ids("end"))
-            assert handler.is_in_order() or (IS_TRACED and way.startswith(IN_ANY_ORDER))
+            assert handler.is_in_order()
 
 
 @pytest.mark.rule(7, "sync")
@@ -420,14 +414,12 @@ def test_each_start_has_one_end_for_async_handlers_without_a_loop(
     """
     So do async handlers where no loop runs: the background loop serves them.
     """
-    if IS_TRACED and way == "returned coroutine":
-        pytest.skip("a tracer takes the room in which an end is queued")
     for levels in LEVELS:
         handlers = [Flat(), made(), made(6), Flat()]
         copy_context().run(heard, handlers, levels, WAYS[way])
         for handler in handlers:
             assert sorted(handler.ids("start")) == sorted(handler.ids("end"))
-            assert handler.is_in_order() or (IS_TRACED and way.startswith(IN_ANY_ORDER))
+            assert handler.is_in_order()
 
 
 @pytest.mark.rule(7, "sync")
