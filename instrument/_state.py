@@ -51,9 +51,10 @@ class Frame:
     _outer: "Any"
     _plan: "Plan"
     _layers: "tuple[Layer, ...]" = ()
-    _owner: object = None
-    _entered_from: "tuple[Any, ...]" = ()
-    _is_gone = False
+    # without a default: see `Run`
+    _owner: object
+    _entered_from: "tuple[Any, ...]"
+    _is_gone: bool
     _is_run = False
     _stands_on: "Frame | None" = None
     _around: "Any" = None

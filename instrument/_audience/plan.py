@@ -99,9 +99,9 @@ class Layer:
 
     rank = "constructor"
     closed = False
-    loop: "AbstractEventLoop | None" = None
+    loop: "AbstractEventLoop | None"
     forks = 0
-    lanes: "dict[object, Any] | None" = None
+    lanes: "dict[object, Any] | None"
     requests: "dict[object, Any] | None" = None
     number: float | None = None
     trace_hex: str | None = None
@@ -111,6 +111,7 @@ class Layer:
     def __init__(self, options: Options, rank: str = "constructor") -> None:
         self.options = options
         self.rank = rank
+        self.loop = self.lanes = None
 
 
 class FrameworkLayer(Layer):
@@ -121,6 +122,7 @@ class FrameworkLayer(Layer):
     def __init__(self, listeners: "tuple[Listener, ...]") -> None:
         self.options = Options(listeners)
         self.rank = "framework"
+        self.loop = self.lanes = None
 
 
 def mark(trace_hex: str) -> Layer:
@@ -172,6 +174,7 @@ class Plan:
         layer: "Layer | None",
         own: "tuple[Layer, ...]" = (),
     ) -> None:
+        self.audience = UNSETTLED
         self.outer = outer
         self.layer = layer
         self.own = own
@@ -260,6 +263,8 @@ class View(Frame, Plan):
     """
 
     layer = None
+    _owner = None
+    _entered_from = ()
     _is_gone = False
     _mended: "Plan | None" = None
 
@@ -272,6 +277,7 @@ class View(Frame, Plan):
         stands_on: "Frame | None" = None,
     ) -> None:
         self.outer = plan
+        self.audience = UNSETTLED
         self.run = run
         self._outer = outer
         self._stands_on = stands_on
@@ -357,7 +363,7 @@ def check_flags(**flags: object) -> None:
 
 _NOTHING = Options()
 
-UNSETTLED = Plan.audience = Audience([], ())
+UNSETTLED = Audience([], ())
 """What stands for who hears while that has not been looked for; it never holds."""
 
 NOBODY = Plan(None, None)

@@ -230,10 +230,8 @@ def _settle_layout() -> None:
     """
     nothing = Recipe("first", "chain")
     first = begun(Run(), nothing, None, NOBODY, NOBODY.settle(), None)
-    first.depth = 0
-    first._call = first._inputs = first._outputs = first._metadata = None
-    first._entry = first._params = first._answer = None
-    first.status, first._rest, first.model, first.provider = "ok", None, None, None
+    first._metadata = first._entry = first._params = first._answer = None
+    first.model = first.provider = None
 
 
 _settle_layout()

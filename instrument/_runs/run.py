@@ -53,10 +53,12 @@ class Run(Frame):
     """
 
     _is_run = True
+    _owner = None
+    _entered_from = ()
     id: "UUID"
     parent_id: "UUID | None"
-    depth = 0
-    status = "running"
+    depth: int
+    status: str
     error: BaseException | None = None
     error_origin = False
     provider: str | None = None
@@ -64,6 +66,8 @@ class Run(Frame):
     name: str
     started_at: int
 
+    # What each run sets has no default here: from Python 3.12 on, to set what the class
+    # has as well takes 400 instructions, and else 40.
     _kind: "Kind"
     _audience: "Audience"
     _voices: "Voices"
@@ -74,12 +78,13 @@ class Run(Frame):
     _ended_ns: int | None
     _parent: "Run | None"
     _root: "Run | None"
+    _call: "tuple[Binding, tuple[Any, ...], dict[str, Any], object] | None"
+    _inputs: "Any"
+    _outputs: "Any"
+    _rest: "Any"  # of its start or end, which the full stack broke off
+
     _seq: "Callable[[], int] | None" = None
-    _call: "tuple[Binding, tuple[Any, ...], dict[str, Any], object] | None" = None
-    _inputs: "Any" = None
     _params: "dict[str, Any] | None" = None
-    _outputs: "Any" = None
-    _rest: "Any" = None  # of its start or end, which the full stack broke off
     _is_told = False  # by the body itself, what comes out
     _added: "Sequence[str]" = ()
     _extra: "tuple[Layer, ...]" = ()
@@ -468,10 +473,12 @@ def begun(
     run._tagged = audience.is_tagged
     run._described = audience.is_described
     run._is_gone = False
-    run._ended_ns = None
+    run.status = "running"
+    run._ended_ns = run._rest = run._call = run._inputs = run._outputs = None
     run._parent = parent
     if parent is None:
         run.parent_id = run._root = None
+        run.depth = 0
     else:
         run._root = parent._root or parent
         run.parent_id = parent.id

@@ -73,7 +73,7 @@ class Scope(Frame, Layer, Plan):
 
     rank = "block"
     run: "Run | None"
-    _token: "Token[Any] | None" = None
+    _token: "Token[Any] | None"
 
     def __init__(self, owner: "callbacks", state: "Any") -> None:
         self.options = owner
@@ -83,7 +83,9 @@ class Scope(Frame, Layer, Plan):
         self._is_gone = False
         self._mended: Plan | None = None
         self._original: Scope | None = None
-        self.lanes: dict[object, Any] | None = None
+        self._token = self.lanes = None
+        self._entered_from = ()
+        self.audience = UNSETTLED
         if isinstance(state, Frame):
             self.run = state if state._is_run else state.run  # type: ignore[assignment]
             self.outer = state._plan
