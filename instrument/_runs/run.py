@@ -466,8 +466,6 @@ def begun(
     run._voices = audience.voices_of.get(kind.start) or audience.voices(kind)
     run._outer = outer
     run._recipe = recipe
-    if recipe.facts:
-        run.__dict__.update(recipe.facts)
     # what is read on the way of every run is an attribute of its own: that is
     # looked up four times as quickly as a default of the class
     run._tagged = audience.is_tagged
@@ -475,6 +473,8 @@ def begun(
     run._is_gone = False
     run.status = "running"
     run._ended_ns = run._rest = run._call = run._inputs = run._outputs = None
+    if recipe.facts:
+        run.__dict__.update(recipe.facts)
     run._parent = parent
     if parent is None:
         run.parent_id = run._root = None
