@@ -10,9 +10,15 @@ from asyncio import _get_running_loop
 
 from langchain_core.callbacks.base import BaseCallbackHandler
 
+from instrument import _ids
 from instrument._audience import seen_by_langchain as _seen
-from instrument._runs.ending import afail, afinish, fail, finish
+from instrument._payloads.answers import Answer
+from instrument._report import UNTOLD
+from instrument._runs.ending import afail, afinish, fail, finish, owed
+from instrument._runs.results import CONTAINERS
+from instrument._runs.resuming import go_on_ending
 from instrument._runs.tokens import atell, atell_all, tell, tell_all
+from instrument._state import MUTED, get_state, set_state
 from instrument.integrations.langchain import _open_runs
 from instrument.integrations.langchain._bridge_methods import (
     DONE,
@@ -22,6 +28,7 @@ from instrument.integrations.langchain._bridge_methods import (
     waits,
 )
 from instrument.integrations.langchain._given_handlers import (
+    been_asked,
     found_behind,
     has_been_asked,
     pass_over,
@@ -39,6 +46,7 @@ if TYPE_CHECKING:
     from typing import Any
     from uuid import UUID
 
+    from instrument._runs.run import Run
     from instrument.integrations.langchain._bridge_methods import Act
 
 
@@ -66,10 +74,13 @@ def on_llm_new_token(
     """
     Tell the pieces of a chunk; of one without any, LangChain's own handlers alone.
     """
-    run = _open_runs.open_runs.get(run_id)
+    run = _open_runs.open_runs.get(run_id.int)
     if run is None:
         return None
-    pieces = said(_open_runs.entry_of(run).answer, token, chunk)
+    entry = _open_runs.entry_of(run)
+    if entry.answer is None:
+        entry.answer = Answer()
+    pieces = said(entry.answer, token, chunk)
     if len(pieces) > 1:
         return tell_all, atell_all, run, pieces, chunk
     text, channel = pieces[0] if pieces else ("", None)
@@ -93,11 +104,11 @@ class EndMethod(Method):
     ) -> "Any":
         if outputs is ABSENT:
             _, outputs = by_name(told)
-        if has_been_asked():
+        if been_asked and has_been_asked():
             pass_over()
         is_stream = "inputs" in told  # which are known when it has been read
         try:
-            run = _open_runs.take(run_id)
+            run = _open_runs.take(run_id.int)
             if run is None:
                 return DONE
             if is_stream:
@@ -109,8 +120,55 @@ class EndMethod(Method):
         if is_stream:
             finish_stream(run, outputs)
         else:
-            finish(run, outputs)
+            end(run, outputs)
         return DONE
+
+
+def end(run: "Run", outputs: "Any") -> None:
+    """
+    Do what `finish` does; where nothing is out of the ordinary, in one function.
+    """
+    kind, parent, methods = run._kind, run._parent, run._voices.quick
+    if (
+        methods is None
+        or owed
+        or run._ended_ns is not None
+        or id(type(outputs)) in CONTAINERS
+        or (kind.is_model and not (kind.is_whole and run._answer is run._inner is None))
+        or (run._audience.waits if parent is None else parent._ended_ns is not None)
+    ):
+        finish(run, outputs)
+        return
+    state, count, answer = get_state(), 0, UNTOLD
+    try:
+        if kind.is_model:
+            run._answer = kind, outputs
+        run._outputs, run.status = outputs, "ok"
+        run._ended_ns, run._rest = _ids.clock_ns(), 0
+        set_state(MUTED)
+        for method in methods[1]:
+            run._rest = count = count + 1
+            answer = UNTOLD
+            answer = method(
+                outputs,
+                run_id=run.id,
+                parent_run_id=run.parent_id,
+                tags=list(run.tags) if run._tagged else [],
+                metadata=dict(run._metadata or run.metadata) if run._described else {},
+                name=run.name,
+                run=run,
+            )
+            if answer is not None:
+                go_on_ending(run, state, answer)
+                break
+        else:
+            set_state(state)
+            run._rest = None
+    except BaseException as exc:
+        if run._rest is None or run in owed:
+            fail(run, exc)
+            raise
+        go_on_ending(run, state, answer, exc)
 
 
 def on_error(
@@ -119,7 +177,7 @@ def on_error(
     """
     End a run of any kind with what was raised in it.
     """
-    run = _open_runs.take(run_id)
+    run = _open_runs.take(run_id.int)
     if run is None:
         return None
     if issubclass(type(error), GeneratorExit) and run._open_children:
@@ -134,7 +192,7 @@ def on_text(text: str, *, run_id: "UUID", **told: "Any") -> "Act | None":
     """
     Tell what a chain says.
     """
-    run = _open_runs.open_runs.get(run_id)
+    run = _open_runs.open_runs.get(run_id.int)
     return None if run is None else (run.text, None, text)
 
 
@@ -142,7 +200,7 @@ def on_retry(retry_state: object, *, run_id: "UUID", **told: "Any") -> "Act | No
     """
     Tell that a model tries again.
     """
-    run = _open_runs.open_runs.get(run_id)
+    run = _open_runs.open_runs.get(run_id.int)
     return None if run is None else (run.retry, None, retry_state)
 
 

@@ -30,6 +30,9 @@ _asked: "ContextVar[tuple[object, ...]]" = ContextVar("asked", default=())
 has_been_asked = _asked.get
 """Give the handlers that LangChain has asked since the last event here."""
 
+been_asked: "list[bool]" = []
+"""Empty until LangChain asks any; most programs give it none of ours."""
+
 behind: "dict[int, ref[object]]" = {}
 """Our handlers that were met behind the bridge: it has told of a start before them."""
 
@@ -110,6 +113,8 @@ def refuse() -> None:
 
 
 def _note(handler: object) -> None:
+    if not been_asked:
+        been_asked.append(True)
     asked = _asked.get()
     for each in asked:
         if each is handler:

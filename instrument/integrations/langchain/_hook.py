@@ -20,6 +20,7 @@ from instrument._state import MUTED, get_state, live_state
 from instrument.integrations.langchain._bridge import BRIDGE, Inline
 from instrument.integrations.langchain._given_handlers import (
     accept,
+    been_asked,
     behind,
     forget_asked,
     has_been_asked,
@@ -88,7 +89,7 @@ class BridgeHook:
         Give the handler to add, or None: asked before each run, so what was noted of
         the last one, and never taken, is forgotten.
         """
-        if has_been_asked():
+        if been_asked and has_been_asked():
             forget_asked()
         if get_state() or open_runs:
             if (loop := _get_running_loop()) is not None:

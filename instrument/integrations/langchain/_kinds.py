@@ -153,7 +153,7 @@ class _Model(_Original):
         metadata: "FrameworkLayer | None",
     ) -> None:
         entry = run._entry
-        entry.original, entry.answer = (serialized, keywords), Answer()
+        entry.original, entry.answer = (serialized, keywords), None
         inputs = run._inputs
         if self.is_chat:  # it tells one conversation at a time
             inputs = inputs[0] if inputs else []
@@ -250,7 +250,7 @@ class _ModelToldAsChain(ToldAsChain):
         metadata: "FrameworkLayer | None",
     ) -> None:
         super().note(run, serialized, keywords, metadata)
-        run._entry.answer = Answer()
+        run._entry.answer = None
         run._inputs = self.said(run._inputs)
         _name(run, metadata)
 
@@ -308,6 +308,7 @@ _CHAIN = _Original()
 
 _MADE_BY = "ls_integration"
 """Where LangChain notes what made a graph."""
+_AGENTS = "langchain_create_agent"
 
 _NAMES = 1_000
 """Names may come from outside, and without end."""
@@ -335,7 +336,8 @@ def recipe(
         run_type: Of which type it says that a chain is.
         metadata: What it tells of the run besides.
     """
-    if metadata and _MADE_BY in metadata and _is_an_agent(name, metadata):
+    by = metadata.get(_MADE_BY) if metadata else None
+    if type(by) is str and by == _AGENTS and _is_an_agent(name, metadata):  # type: ignore[arg-type]
         run_type = run_type or "agent"
     own = None
     if serialized.__class__ is dict:
@@ -363,8 +365,6 @@ def _is_an_agent(name: str | None, metadata: "dict[str, Any]") -> bool:
 
     LangChain hands the metadata of an agent down to all that it calls.
     """
-    if string(metadata[_MADE_BY]) != "langchain_create_agent":
-        return False
     if "langgraph_step" not in metadata:
         return True
     return name is not None and name == string(metadata.get("lc_agent_name"))

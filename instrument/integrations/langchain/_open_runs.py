@@ -41,12 +41,14 @@ _MANAGER = "run_manager"
 _DEEPEST = 40
 """How many frames there are at most between LangChain's model and its SDK's call."""
 
-open_runs: "dict[UUID, Run]" = {}
-_ended: "dict[UUID, tuple[UUID | None, Callable[[], Run | None]]]" = {}
+open_runs: "dict[int, Run]" = {}
+"""By the numbers of their ids: to hash a UUID, or to compare it, calls a function."""
+
+_ended: "dict[int, tuple[UUID | None, Callable[[], Run | None]]]" = {}
 """Whose child an ended run was: a task that it left behind goes on under that."""
 _NOWHERE: "tuple[UUID | None, Callable[[], Run | None]]" = None, lambda: None
 
-left_out: "dict[UUID, tuple[UUID | None, Callable[[], Run | None], bool]]" = {}
+left_out: "dict[int, tuple[UUID | None, Callable[[], Run | None], bool]]" = {}
 """Whose children those are that are below plumbing: as above, and if that is tagged."""
 _TELLING = ("on_", "ahandle_event")
 """How those functions of its managers are named that may be a task of their own."""
@@ -75,7 +77,7 @@ class Entry:
         original: What it told of the object and by keyword, for its own handlers.
         inputs: What it told as a chain's, of a run that is none.
         input_str: A tool's input, as it writes it.
-        answer: What a model has said so far.
+        answer: What a model has said so far, if it has said anything.
     """
 
     task: object
@@ -83,7 +85,7 @@ class Entry:
     original: "tuple[Any, dict[str, Any]]"
     inputs: "Any"
     input_str: str
-    answer: Answer
+    answer: Answer | None
 
     __slots__ = ("answer", "beside", "input_str", "inputs", "original", "task")
 
@@ -122,10 +124,11 @@ def find(id: "UUID | None") -> "Run | None":
     Find the run that LangChain knows by *id*, or what an ended one was called from.
     """
     while id is not None:
-        run = open_runs.get(id)
+        number = id.int
+        run = open_runs.get(number)
         if run is not None:
             return run
-        id, parent, *_ = left_out.get(id) or _ended.get(id, _NOWHERE)
+        id, parent, *_ = left_out.get(number) or _ended.get(number, _NOWHERE)
         run = parent()
         if run is not None:
             return run
@@ -144,10 +147,11 @@ def remember(run: "Run", own: "tuple[Layer, ...]", loop: "Loop | None") -> "Run 
     Returns:
         None where there is one of that id, which the bridge was told of before.
     """
-    if open_runs.setdefault(run.id, run) is not run:
+    if open_runs.setdefault(run.id.int, run) is not run:
         return None
-    run._entry.task = get_ident() if loop is None else task_here(loop)
-    run._entry.beside = None
+    entry = run._entry
+    entry.task = get_ident() if loop is None else task_here(loop)
+    entry.beside = None
     parent = run._parent
     if loop is not None and _is_outermost(run):
         _end_with_task(run)
@@ -174,7 +178,7 @@ def told_of(id: "UUID") -> "Run | None":
     """
     Give the open run *id*, or what stands for one that is left out.
     """
-    return find(id) if id in left_out else open_runs.get(id)
+    return find(id) if id.int in left_out else open_runs.get(id.int)
 
 
 def leave_out(run: "Run", *, is_tagged: bool) -> None:
@@ -183,43 +187,43 @@ def leave_out(run: "Run", *, is_tagged: bool) -> None:
     """
     above = run._parent
     if above is None:
-        left_out[run.id] = None, _NOWHERE[1], is_tagged
+        left_out[run.id.int] = None, _NOWHERE[1], is_tagged
     else:
-        left_out[run.id] = above.id, ref(above), is_tagged
+        left_out[run.id.int] = above.id, ref(above), is_tagged
     oldest = _oldest(left_out) if len(left_out) > _MOST else None
     if oldest is not None:
         left_out.pop(oldest, None)
 
 
 def _has_ended(
-    id: "UUID", parent_id: "UUID", parent: "Callable[[], Run | None]"
+    number: int, parent_id: "UUID", parent: "Callable[[], Run | None]"
 ) -> None:
     """
-    Have its parent be found as *id*.
+    Have its parent be found as the id of that *number*.
     """
-    _ended[id] = parent_id, parent
+    _ended[number] = parent_id, parent
     oldest = _oldest(_ended) if len(_ended) > _MOST_ENDED else None
     if oldest is not None:
         _ended.pop(oldest, None)
 
 
-def take(id: "UUID") -> "Run | None":
+def take(number: int) -> "Run | None":
     """
-    Forget a run that ends now; its parent stands for it.
+    Forget a run that ends now, by the number of its id; its parent stands for it.
     """
-    run = open_runs.pop(id, None)
+    run = open_runs.pop(number, None)
     if run is None:
-        above = left_out.get(id)
+        above = left_out.get(number)
         if above is not None:
             if above[0] is not None:
-                _has_ended(id, above[0], above[1])
-            left_out.pop(id, None)
+                _has_ended(number, above[0], above[1])
+            left_out.pop(number, None)
         return None
     if outside:
         ended(run)
     if run._parent is not None:
         run._parent._open_children -= 1
-        _has_ended(id, run._parent.id, ref(run._parent))
+        _has_ended(number, run._parent.id, ref(run._parent))
     if run._entry.beside is not None:
         run._entry.beside.pop(run, None)
     return run
@@ -258,7 +262,7 @@ def _end_all(task: "Task[Any]") -> None:
     """
     is_cancelled = task.cancelled()
     for run, may_go_on in list(_outermost.pop(task).items()):
-        if (may_go_on and not is_cancelled) or take(run.id) is None:
+        if (may_go_on and not is_cancelled) or take(run.id.int) is None:
             continue
         exc = CancelledError() if is_cancelled else GeneratorExit()
         try:
@@ -303,7 +307,7 @@ def forget() -> None:
     left_out.clear()
 
 
-def _oldest(kept: "dict[UUID, Any]") -> "UUID | None":
+def _oldest(kept: "dict[int, Any]") -> "int | None":
     try:
         return next(iter(kept))
     except (RuntimeError, StopIteration):  # another thread was here
@@ -346,7 +350,7 @@ def take_partial(run: "Run", response: "Any") -> None:
     Keep what a model had said until it failed; LangChain may lack the last token.
     """
     told = Answer() if response is None else answer_of(response)
-    heard = entry_of(run).answer
+    heard = entry_of(run).answer or Answer()
     is_more = len(told.text) > len(heard.text)
     run._answer = told if is_more else heard
     run._take_outputs(run._answer.text or None)
@@ -371,8 +375,8 @@ def open_below(run: "Run", *, left: bool) -> "list[Run]":
         if _is_below(it[1], run) and (not left or _is_left(it[1], here))
     ]
     below.sort(key=lambda it: -it[1].depth)
-    for id, _ in below:
-        take(id)
+    for number, _ in below:
+        take(number)
     return [each for _, each in below]
 
 
@@ -447,7 +451,8 @@ def model_in_hand() -> "Run | None":
     for _ in range(_DEEPEST):
         if _MANAGER in frame.f_code.co_varnames:
             manager: Any = frame.f_locals.get(_MANAGER)
-            run = open_runs.get(getattr(manager, "run_id", None))  # type: ignore[arg-type]
+            id = getattr(manager, "run_id", None)
+            run = None if id is None else open_runs.get(id.int)
             if run is not None and run._kind.is_model:
                 return run
         frame = frame.f_back

@@ -88,7 +88,7 @@ def _is_a_prebuilt_node(run: "Run", parent_id: "UUID | None") -> bool:
 
     Nothing of its node of tools says so: it is known by that of the model before it.
     """
-    graph = open_runs.get(parent_id, run)  # type: ignore[arg-type]
+    graph = run if parent_id is None else open_runs.get(parent_id.int, run)
     if run.name == "tools":
         return graph in _prebuilt
     if run.name not in _PREBUILT_NODES or not _is_made_by(_PREBUILT):
@@ -103,10 +103,12 @@ def _is_handed_down(parent_id: "UUID | None", tags: "list[str]") -> bool:
 
     The steps of a sequence that is left out are left out with it.
     """
-    parent = open_runs.get(parent_id)  # type: ignore[arg-type]
+    if parent_id is None:
+        return False
+    parent = open_runs.get(parent_id.int)
     if parent is not None:
         return HIDDEN in parent.tags
-    above = left_out.get(parent_id)  # type: ignore[arg-type]
+    above = left_out.get(parent_id.int)
     return above is not None and above[-1] and not _has_tag(tags, "seq:step:")
 
 

@@ -25,7 +25,11 @@ from instrument.integrations.langchain._bridge_methods import (
     to_wait_for,
     waits,
 )
-from instrument.integrations.langchain._given_handlers import given_here, has_been_asked
+from instrument.integrations.langchain._given_handlers import (
+    been_asked,
+    given_here,
+    has_been_asked,
+)
 from instrument.integrations.langchain._kinds import ToldAsChain, recipe, shown
 from instrument.integrations.langchain._plumbing import skip
 from instrument.integrations.langchain._told_as_chains import tell_as_chain
@@ -80,8 +84,8 @@ class StartMethod(Method):
     ) -> "Any":
         if inputs is ABSENT:
             serialized, inputs = by_name(keywords, serialized)
-        handlers = given_here() if has_been_asked() else ()
-        if run_id is None or (handlers and run_id in _open_runs.open_runs):
+        handlers = given_here() if been_asked and has_been_asked() else ()
+        if run_id is None or (handlers and run_id.int in _open_runs.open_runs):
             return begun(joined(run_id, handlers))
         try:
             parent = None if parent_run_id is None else _open_runs.find(parent_run_id)
@@ -100,10 +104,17 @@ class StartMethod(Method):
                 kind.note(run, serialized, keywords, metadata)  # type: ignore[attr-defined]
             elif id(type(inputs)) in CONTAINERS or not run._audience.shows_all:
                 run._inputs = shown(run, inputs, "inputs")
-            run = _open_runs.remember(run, own, _get_running_loop())
+            loop = _get_running_loop()
+            run = _open_runs.remember(run, own, loop)
         except BaseException as exc:  # ours, or of a payload's own code
             return self.unread(exc)
-        return begun(run)
+        if run is None or loop is not None:
+            return begun(run)
+        try:  # as `begun`, which is two calls more
+            start(run, get_state())
+        except BaseException as exc:
+            raise _stop(run, exc)  # noqa: B904 - mostly itself
+        return DONE
 
 
 def by_name(told: "dict[str, Any]", serialized: "Any" = None) -> "tuple[Any, Any]":
@@ -155,7 +166,7 @@ def joined(id: "UUID | None", handlers: "tuple[Listener, ...]") -> "Run | None":
         The run, to be begun for them; None where they hear it already, or where none
         is told of.
     """
-    run = _open_runs.open_runs.get(id)  # type: ignore[arg-type]
+    run = None if id is None else _open_runs.open_runs.get(id.int)
     if run is None:
         return None
     known = {listener.key for listener, _ in run._audience.listeners}
@@ -214,7 +225,7 @@ def _stop(run: "Run", exc: BaseException) -> BaseException:
     """
     Forget *run*, and give what to raise: LangChain takes one type for a missing method.
     """
-    _open_runs.take(run.id)
+    _open_runs.take(run.id.int)
     if not isinstance(exc, NotImplementedError):
         return exc
     stopped = RuntimeError(f"a handler raised {exc!r}")
