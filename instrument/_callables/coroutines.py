@@ -222,10 +222,15 @@ def _closed(step: "Any", exc: BaseException) -> "NoReturn":
     Throw into the step of an async generator what close() would tell its body nothing of.
     """
     try:
-        step.throw(exc)
-    except (StopIteration, StopAsyncIteration):
-        raise exc from None
-    raise RuntimeError("the body ignored GeneratorExit") from None
+        try:
+            step.throw(exc)
+        except (StopIteration, StopAsyncIteration):
+            raise exc from None
+        raise RuntimeError("the body ignored GeneratorExit") from None  # noqa: TRY301
+    except BaseException as raised:
+        less_one(raised)  # nor may this frame hold what is raised
+        step = exc = None  # type: ignore[assignment]
+        raise
 
 
 @coroutine

@@ -93,8 +93,9 @@ class Lane:
         Serve what is queued, in order, in this task.
         """
         cancelled = _loops.cancellations()
-        while self._items:
-            awaitable, event, show, run, done = self._items.popleft()
+        while (item := self._next()) is not None:
+            awaitable, event, show, run, done = item
+            item = None
             exc: BaseException | None = None
             try:
                 if awaitable is not None:
@@ -111,14 +112,22 @@ class Lane:
                 _finish(done, exc)
                 del done, exc, run  # its traceback holds this frame
 
+    def _next(self) -> "Item | None":
+        try:
+            return self._items.popleft()
+        except IndexError:  # nothing is left, or another thread was faster
+            return None
+
     async def settled(self) -> None:
         """
         Wait until what is queued now has been served.
         """
-        if self.loop is None or _loops.running_loop() is None:
-            await self.drain()
-        else:
+        if self.loop is not None and _loops.running_loop() is not None:
             await self.served(self.put(None, "flush"))
+        elif _loops.background.is_loop(self.loop) and not _loops.in_trio():
+            self.wait()  # a coroutine driven by hand: this thread serves nobody
+        else:
+            await self.drain()
 
     async def served(self, done: "Future[None]") -> None:
         """

@@ -182,10 +182,13 @@ def let_go(run: Run, *, is_held: bool = False) -> None:
 
 def _holds_runs(exc: BaseException, run: Run) -> bool:
     """
-    Tell whether a frame of a traceback, or a small dict there (keywords), holds a run.
+    Tell whether *exc* itself holds a run, as `BudgetExceeded` does, or a frame of its
+    traceback, or a small dict there (keywords).
 
     Of one that came through a run below, the frames above that are looked at.
     """
+    if any(type(it) is Run for it in dict.values(_dict_of(exc))):
+        return True
     traceback = traceback_of(exc)
     left = _FRAMES if run.error_origin else _FRAMES_OF_ONE
     while traceback is not None and left:
@@ -208,8 +211,8 @@ def _says(kept: BaseException, exc: BaseException) -> bool:
 
 def _alike(exc: BaseException) -> BaseException:
     """
-    Make an exception of the same class, with the same attributes and no frames; no code
-    of its own runs.
+    Make an exception of the same class, with the same attributes but runs, and no frames;
+    no code of its own runs.
     """
     bases = bases_of(type(exc))
     news = [names_in(base).get("__new__") for base in bases]
@@ -222,7 +225,8 @@ def _alike(exc: BaseException) -> BaseException:
                 with suppress(AttributeError, TypeError):  # it is read only
                     place.__set__(made, value)
     _set_args(made, args_of(exc))
-    dict.update(_dict_of(made), _dict_of(exc))
+    for name, value in dict.items(_dict_of(exc)):
+        dict.__setitem__(_dict_of(made), name, None if type(value) is Run else value)
     dict.pop(_dict_of(made), _KEPT, None)  # one that says something else
     dict.__setitem__(_dict_of(exc), _KEPT, made)
     return made

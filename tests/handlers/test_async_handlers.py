@@ -333,3 +333,31 @@ def test_block_of_sync_code_around_a_loop() -> None:
         ["on_chain_start", "on_chain_end", "on_chain_start"],
     ]
     assert heard.threads == {threading.get_ident()}
+
+
+def test_coroutine_driven_by_hand() -> None:
+    """
+    Where no loop runs, what sync code queued is served by the background loop before a
+    coroutine that is driven by hand has its next event awaited in this thread.
+    """
+    log: list[str] = []
+    outer_is_heard, inner_is_heard = threading.Event(), threading.Event()
+
+    class Slow(AsyncCallbackHandler):
+        async def on_chain_start(self, *_: object, **told: Any) -> None:
+            if told["name"] == "outer":
+                outer_is_heard.set()
+                inner_is_heard.wait(0.2)
+            inner_is_heard.set()
+            log.append(told["name"])
+
+    @traced("inner")
+    async def inner() -> None:
+        pass
+
+    with callbacks(Slow()), traced("outer"):
+        outer_is_heard.wait(10)
+        with pytest.raises(StopIteration):
+            inner().send(None)
+
+    assert log == ["outer", "inner"]
