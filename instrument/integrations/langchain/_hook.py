@@ -132,14 +132,14 @@ class LateHook:
             heard = plan.audience
             if heard.epoch != EPOCH.now:
                 heard = plan.settle()
-        is_late = bool(behind)
+        late, tokens = None, TOKENS
+        if behind:
+            late, tokens = LATE, LATE_TOKENS
         for listener, _ in heard.listeners:
             # as `Listener.raises`, which is a call more for each
             if getattr(listener.handler, "raise_error", None) is True:
-                is_late = True
-        if is_late:
-            return LATE_TOKENS if heard.wants_tokens else LATE
-        return TOKENS if heard.wants_tokens else None
+                late, tokens = LATE, LATE_TOKENS
+        return tokens if heard.wants_tokens else late
 
 
 def _is_given(asks: "FrameType") -> bool:

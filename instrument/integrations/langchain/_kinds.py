@@ -313,7 +313,7 @@ _AGENTS = "langchain_create_agent"
 _NAMES = 1_000
 """Names may come from outside, and without end."""
 
-_known: "dict[tuple[str, str, bool, str | None, bool], Recipe]" = {}
+_known: "dict[tuple[str, str | None, str | None, bool, str | None], Recipe]" = {}
 """What has been made, of that many."""
 
 
@@ -342,12 +342,14 @@ def recipe(
     own = None
     if serialized.__class__ is dict:
         own = serialized.get("name") or _last(serialized.get("id"))
-    named = str(name or own or run_type or kind)
-    is_named = bool(name and own) and name != own
+        if type(own) is not str:
+            own = str(own) if own else None
     is_bare = serialized is None and not more
-    key = kind, named, is_bare, run_type, is_named
+    key = kind, name, own, is_bare, run_type
     made = _known.get(key)
     if made is None:
+        named = str(name or own or run_type or kind)
+        is_named = bool(name and own) and name != own
         chain = _payload.CHAIN if is_bare else _CHAIN
         kinds = _KINDS if run_type is None else _TOLD_AS_CHAINS
         as_kind = kinds.get(run_type or kind, chain)
