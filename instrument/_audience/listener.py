@@ -64,6 +64,7 @@ _LANGCHAIN_OBJECTS = "instrument.integrations.langchain._objects"
 _BASES = (_LANGCHAIN, "instrument._audience.handler")
 _BOUND = frozenset((MethodType, BuiltinMethodType))
 _KNOWN_TYPES = 512
+_new = object.__new__
 _kinds: "dict[type, str]" = {}
 _flushing: "dict[type, bool]" = {}
 _foreign: "dict[type, bool]" = {}
@@ -218,8 +219,12 @@ def as_listener(handler: object, event: str | None = None) -> Listener:
     Raises:
         TypeError: If it can hear nothing; names the value and the cure.
     """
-    if type(handler) in _kinds and event is None:  # most blocks: met before
-        return Listener(handler)
+    cls = type(handler)
+    if cls in _kinds and event is None and cls not in _BOUND and not unguarded:
+        # most blocks: met before. By its class's call it takes 1,000 instructions more
+        made = _new(Listener)
+        made.handler, made.event, made.local, made.key = handler, None, False, id(handler)
+        return made
     if issubclass(type(handler), Listener):
         return handler  # type: ignore[return-value]
     if event is not None:

@@ -7,6 +7,7 @@ elsewhere, it is closed in all of them.
 """
 
 from copy import copy
+from sys import modules
 
 from instrument import _ids, _report
 from instrument._audience.listener import as_listener, has_flush
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     F = TypeVar("F", bound=Callable[..., Any])
 
 
+_new = object.__new__
 _installed: "dict[int, Layer]" = {}
 """The layer of each object that is installed, by the id of that, which it holds."""
 
@@ -74,27 +76,8 @@ class Scope(Frame, Layer, Plan):
     rank = "block"
     run: "Run | None"
     _token: "Token[Any] | None"
-
-    def __init__(self, owner: "callbacks", state: "Any") -> None:
-        self.options = owner
-        self._owner = owner
-        self._outer = state
-        # asked for at each leaving: of an object that takes a tenth of what a class would
-        self._is_gone = False
-        self._mended: Plan | None = None
-        self._original: Scope | None = None
-        self._token = self.lanes = None
-        self._entered_from = ()
-        self.audience = UNSETTLED
-        if isinstance(state, Frame):
-            self.run = state if state._is_run else state.run  # type: ignore[assignment]
-            self.outer = state._plan
-        else:
-            self.run = None
-            self.outer = NOBODY
-        self.loop = running_loop()
-        if Forks.count:
-            self.forks = Forks.count
+    _mended: "Plan | None"
+    _original: "Scope | None"
 
     def __repr__(self) -> str:
         return f"<Scope of {', '.join(_names(self.options)) or 'no handler'}>"
@@ -117,6 +100,29 @@ class Scope(Frame, Layer, Plan):
         made._outer = outer
         made._mended = self._plan.without(layers)
         return made
+
+
+def _opened(owner: "callbacks", state: "Any") -> Scope:
+    """
+    Make the scope of a block that *owner* opens in that state.
+    """
+    scope = _new(Scope)  # that its class calls an `__init__` takes 700 instructions more
+    scope.options = scope._owner = owner
+    scope._outer = state
+    scope._is_gone = False
+    scope._mended = scope._original = scope._token = scope.lanes = None
+    scope._entered_from = ()
+    scope.audience = UNSETTLED
+    if state.__class__ is dict or state is MUTED:
+        scope.run, scope.outer = None, NOBODY
+    else:
+        scope.run = state if state._is_run else state.run
+        scope.outer = state._plan
+    events = modules.get("asyncio.events")  # as `running_loop`, which is a call more
+    scope.loop = None if events is None else events._get_running_loop()
+    if Forks.count:
+        scope.forks = Forks.count
+    return scope
 
 
 class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(handler)
@@ -225,12 +231,12 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         state = get_state()
         if (_installed and id(self) in _installed) or state is MUTED or DISABLED:
             self._mute += 1
-            return Scope(self, MUTED)
+            return _opened(self, MUTED)
         if type(state) is not dict and state._is_gone:
             state = live_state()
         if lookouts:
             _look_out()
-        scope = Scope(self, state)
+        scope = _opened(self, state)
         if self.sample != 1.0:
             scope.number = _number_of_request(scope)
         try:
