@@ -460,10 +460,11 @@ def begun(
     instructions more.
     """
     run.name = recipe.name
-    run._kind = kind = recipe._kind
+    run._kind = recipe._kind
     run._plan = plan
     run._audience = audience
-    run._voices = audience.voices_of.get(kind.start) or audience.voices(kind)
+    voices = audience.voices_of.get(recipe.start) or audience.voices(recipe._kind)
+    run._voices = voices
     run._outer = outer
     run._recipe = recipe
     # what is read on the way of every run is an attribute of its own: that is

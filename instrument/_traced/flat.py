@@ -145,7 +145,7 @@ else:
 """
 
 _END = """\
-if _result is not None and {may_be_apart} in _ours.APART:{followed}
+if {may_be_apart} in _ours.APART:{followed}
     _run._voices = _run._voices.in_full or _run._voices
 _parent = _run._parent
 _methods = _run._voices.quick
@@ -392,7 +392,7 @@ class _Writer:
             told = _told(1, "_result", words["end_rest"], "_after")
             end = _END.format(**words, told=told, may_be_apart=may_be_apart)
         elif not shape.is_async:
-            asked = f"if _result is not None and {may_be_apart} in _ours.FOLLOWED:"
+            asked = f"if {may_be_apart} in _ours.FOLLOWED:"
             end = f"{asked}\n    return _spec.streamed(_run, _result)\n{end}"
         body = (_ASYNC if shape.is_async else _SYNC).format(
             arguments=self._arguments(),
@@ -455,7 +455,7 @@ class _Writer:
         lines += [f"    _run._inputs = {{{items}}}"]
         for it in told:
             lines += [
-                f"    if {it} is not None and {_may_be(it)} in _ours.CONTAINERS:",
+                f"    if {_may_be(it)} in _ours.CONTAINERS:",
                 f"        _run._inputs[{it!r}] = _ours.contained({it})",
             ]
         return lines
@@ -469,7 +469,8 @@ def _may_be(name: str) -> str:
     """
     Write what asks for the id of a type; of those that are met most it is known.
     """
-    return f"(_kind := _type({name})) is not _str and _kind is not _int and _id(_kind)"
+    known = f"(_kind := _type({name})) is not _str and _kind is not _int"
+    return f"{known} and {name} is not None and _id(_kind)"
 
 
 def _indented(text: str, levels: int) -> str:
