@@ -74,6 +74,14 @@ class Prices:
         elif _is_name(model) and _is_name(run.provider):
             _Import.begin()
 
+    @property
+    def is_ready(self) -> bool:
+        """
+        Whether nobody who asks for a cost now waits for the package to be imported.
+        """
+        thread = _Import.thread
+        return thread is None or not thread.is_alive()
+
     def knows(self, run: "Run") -> bool:
         """
         Tell whether there is a price for the model of *run*.

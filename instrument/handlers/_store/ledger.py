@@ -57,6 +57,7 @@ class Ledger:
         self._runs: dict[UUID, RunRow] = {}
         self._traces: dict[UUID, TraceRow] = {}
         self._is_careful = False
+        self._unpriced: list[tuple[int, int, _Priced]] = []
         self.skipped = 0
         (_, _, path) = connection.execute("PRAGMA database_list").fetchone()
         found = os.stat(path)  # noqa: PTH116
@@ -64,8 +65,11 @@ class Ledger:
         self._begin()
 
     @property
-    def has_open_runs(self) -> bool:
-        return bool(self._runs)
+    def has_open_work(self) -> bool:
+        """
+        Whether runs are open, or a cost is to be looked up.
+        """
+        return bool(self._runs or self._unpriced)
 
     def is_in(self, found: os.stat_result) -> bool:
         """
@@ -120,6 +124,7 @@ class Ledger:
         self._dirty_traces: dict[int, TraceRow] = {}
         self._piece: tuple[RunRow, Told] | None = None
         self._pieces: list[str] = []
+        self._late: list[tuple[int, int, _Priced]] = []
 
     def _write(self, batch: "Sequence[Told]") -> None:
         execute = self.connection.execute
@@ -139,6 +144,7 @@ class Ledger:
             self._put_traces()
             execute("COMMIT")
             self._forget()
+            self._unpriced += self._late
         except BaseException:
             self._runs.clear()  # they are ahead of the tables: read anew
             self._traces.clear()
@@ -284,6 +290,8 @@ class Ledger:
         run.described = told.described
         run.is_described(told.described)
         self._can_be_found(trace, run.starts(data))
+        if run.is_counted:
+            self._prices.asked(run)  # type: ignore[arg-type]
         trace.hears_of(run)
         trace.goes_on(run)
 
@@ -301,9 +309,39 @@ class Ledger:
         self._runs.pop(told.run_id, None)
 
     def _is_priced(self, run: RunRow, data: "dict[str, Any]") -> None:
-        cost_usd = self._prices.cost_usd(_Priced(run, data))  # type: ignore[arg-type]
-        run.cost_usd = cost_usd
-        run.is_priced = int(cost_usd is not None)
+        """
+        Look its cost up; later, where the table of prices is still being read.
+        """
+        asked = _Priced(run, data)
+        if self._prices.is_ready or asked.usage.cost_usd is not None:
+            run.cost_usd = self._prices.cost_usd(asked)  # type: ignore[arg-type]
+            run.is_priced = int(run.cost_usd is not None)
+        else:
+            self._late.append((run.id, run.trace, asked))
+
+    def price_late(self) -> None:
+        """
+        Write the cost of those runs that ended before it could be looked up.
+        """
+        if not (self._unpriced and self._prices.is_ready):
+            return
+        unpriced, self._unpriced = self._unpriced, []
+        execute = self.connection.execute
+        execute("BEGIN IMMEDIATE")
+        for run, trace, asked in unpriced:
+            cost_usd = self._prices.cost_usd(asked)  # type: ignore[arg-type]
+            is_priced = int(cost_usd is not None)
+            execute(
+                "UPDATE runs SET cost_usd = ?, is_priced = ? WHERE id = ?",
+                (cost_usd, is_priced, run),
+            )
+            column = "cost_usd" if is_priced else "unpriced"
+            execute(
+                f"UPDATE traces SET {column} = coalesce({column}, 0) + ?"  # noqa: S608
+                " WHERE id = ?",
+                (cost_usd if is_priced else 1, trace),
+            )
+        execute("COMMIT")
 
     def _take_piece(self, run: RunRow, told: "Told") -> None:
         """

@@ -3,7 +3,7 @@ Keep a store within its bounds: the oldest requests that have ended go first, wh
 """
 
 import sqlite3
-from time import time_ns
+from time import monotonic, time_ns
 
 from instrument.handlers._store.tables import has_texts
 
@@ -40,24 +40,36 @@ class Bounds:
         return self.keep_days is not None or self.keep_bytes is not None
 
 
-def prune(connection: sqlite3.Connection, bounds: Bounds) -> int:
+def prune(connection: sqlite3.Connection, bounds: Bounds, until: float) -> bool:
     """
-    Delete what is too old, and then what is too much; give how many requests that were.
+    Delete what is too old, and then what is too much.
+
+    Args:
+        until: When to leave the rest for another time.
+
+    Returns:
+        Whether nothing is left to delete.
     """
-    deleted = 0
+    while _is_over(connection, bounds):
+        if monotonic() > until:
+            return False
+    return True
+
+
+def _is_over(connection: sqlite3.Connection, bounds: Bounds) -> bool:
+    """
+    Delete some requests if the store is beyond its bounds, and tell whether that was so.
+    """
+    count = 0
     if bounds.keep_days is not None:
         before = time_ns() - round(bounds.keep_days * _DAY_NS)
-        while count := _delete(connection, "started_ns < ?", before):
-            deleted += count
-    if bounds.keep_bytes is not None:
-        while _bytes(connection) > bounds.keep_bytes:
-            count = _delete(connection, "id > ?", 0)
-            deleted += count
-            if not count:
-                break
-    if deleted:
+        count = _delete(connection, "started_ns < ?", before)
+    most = bounds.keep_bytes
+    if not count and most is not None and _bytes(connection) > most:
+        count = _delete(connection, "id > ?", 0)
+    if count:
         connection.execute("PRAGMA incremental_vacuum").fetchall()
-    return deleted
+    return bool(count)
 
 
 def _delete(connection: sqlite3.Connection, where: str, value: int) -> int:

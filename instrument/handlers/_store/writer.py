@@ -5,6 +5,7 @@
 import os
 import sqlite3
 from _thread import get_ident
+from threading import Lock
 from time import monotonic, sleep
 from weakref import WeakValueDictionary
 
@@ -35,7 +36,8 @@ _HELD_CHARS = 64_000_000
 _BATCH = 10_000
 _BATCH_CHARS = 8_000_000
 _TRY_AGAIN_S = 1.0
-_PRUNED_S = 30.0
+_PRUNED_S, _PRUNING_S = 30.0, 0.5
+_FORK_S = 5.0
 _left_by_fork: "list[Any]" = []
 """The parent's connections: to close one in the child would take its locks away."""
 
@@ -46,6 +48,7 @@ class Writer(Worker):
 
     Attributes:
         lost: How many events will never be written.
+        in_sqlite: Held by who is: SQLite's own locks do not survive a fork.
     """
 
     _thread_name = "instrument store"
@@ -58,6 +61,7 @@ class Writer(Worker):
         self.bounds = Bounds()
         self._ledger: Ledger | None = None
         self.is_shared = False
+        self.in_sqlite = Lock()
         super().__init__()
 
     def tell(self, event: "Event", run: "Run | None") -> None:
@@ -119,26 +123,38 @@ class Writer(Worker):
     def _is_full(self, count: int, size: int) -> bool:
         return count >= _BATCH or size > _BATCH_CHARS
 
+    def leave(self) -> None:
+        super().leave()
+        if not self._waiting:
+            self._close()
+
+    def __del__(self) -> None:
+        self._close()
+
     def _serve_batch(self, batch: "list[Told]", *, is_due: bool) -> None:
-        while batch:
-            try:
+        while batch and not self._has_written(batch):
+            if not self._may_try_again():
+                self.lose(len(batch), "the process ends")
+                return
+        self._keeps_house()
+
+    def _has_written(self, batch: "list[Told]") -> bool:
+        try:
+            with self.in_sqlite:
                 ledger = self._opened()
                 ledger.write(batch)
-            except (sqlite3.Error, OSError, StoreError) as exc:
-                self._fails(exc)
-                if not self._may_try_again():
-                    self.lose(len(batch), "the process ends")
-                    return
-            else:
-                self._is_failing = False
-                if ledger.skipped:
-                    self.lose(ledger.skipped, "they could not be read")
-                break
-        self._keeps_house()
+        except (sqlite3.Error, OSError, StoreError) as exc:
+            self._fails(exc)
+            return False
+        self._is_failing = False
+        if ledger.skipped:
+            self.lose(ledger.skipped, "they could not be read")
+        return True
 
     def _opened(self) -> Ledger:
         if self._ledger is not None and not self._is_there():
-            self._close()
+            self._ledger.close()
+            self._ledger = None
         if self._ledger is None:
             self._ledger = Ledger(writing(self.path))
             self._ledger.mark_lost()
@@ -155,9 +171,10 @@ class Writer(Worker):
         return self._ledger is not None and self._ledger.is_in(found)
 
     def _close(self) -> None:
-        ledger, self._ledger = self._ledger, None
-        if ledger is not None:
-            ledger.close()
+        with self.in_sqlite:
+            ledger, self._ledger = self._ledger, None
+            if ledger is not None:
+                ledger.close()
 
     def _fails(self, exc: Exception) -> None:
         self._close()
@@ -185,22 +202,24 @@ class Writer(Worker):
         if ledger is None:
             return
         try:
-            if now > self._beat:
-                self._beat = now + HEARTBEAT_S
-                ledger.beat()
-            if self.bounds and now > self._pruned:
-                self._pruned = now + _PRUNED_S
-                prune(ledger.connection, self.bounds)
+            with self.in_sqlite:
+                ledger.price_late()
+                if now > self._beat:
+                    self._beat = now + HEARTBEAT_S
+                    ledger.beat()
+                if self.bounds and now > self._pruned:
+                    is_done = prune(ledger.connection, self.bounds, now + _PRUNING_S)
+                    self._pruned = now + (_PRUNED_S if is_done else _PRUNING_S)
         except sqlite3.Error as exc:
             self._fails(exc)
 
     def _idles(self) -> None:
         self._keeps_house()
-        if self._ledger is not None and not self._ledger.has_open_runs:
+        if not self._has_more():
             self._close()
 
     def _has_more(self) -> bool:
-        return self._ledger is not None and self._ledger.has_open_runs
+        return self._ledger is not None and self._ledger.has_open_work
 
     def _lost_at_exit(self, count: int) -> None:
         self._complain(f"lost {count} events that were not written in time at exit")
@@ -231,3 +250,23 @@ def writer_for(path: "Path") -> Writer:
         else:
             known.is_shared = True
         return known
+
+
+_waiting_for_fork: "list[Writer]" = []
+
+
+def _before_fork() -> None:
+    for writer in [*_writers.values()]:
+        if writer.in_sqlite.acquire(timeout=_FORK_S):
+            _waiting_for_fork.append(writer)
+
+
+def _after_fork() -> None:
+    while _waiting_for_fork:
+        _waiting_for_fork.pop().in_sqlite.release()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
+    )
