@@ -135,7 +135,7 @@ class Reader:
             if asked.upper() == "LAST" and newest:
                 return str(newest[0][0])
             found = _found(connection, asked.lower())
-        if len(found) == 1:
+        if len({row[1] for row in found}) == 1:  # of one trace, the first
             return str(found[0][0])
         raise LookupError(_not_one(word, found, newest, self.path))
 
@@ -411,7 +411,8 @@ def _found(connection: sqlite3.Connection, word: str) -> "list[tuple[str, str, s
     )
     for where in wheres:
         found = connection.execute(
-            f"SELECT DISTINCT {columns} {where} LIMIT {_LISTED + 1}", bounds
+            f"SELECT DISTINCT {columns} {where} ORDER BY +traces.id LIMIT ?",
+            (*bounds, _LISTED + 1),
         ).fetchall()
         if found:
             return found

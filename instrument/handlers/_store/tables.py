@@ -188,9 +188,11 @@ def check_version(
             know.
     """
     try:
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (count,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        application, version, count = connection.execute(
+            "SELECT application_id, user_version, tables FROM"  # at one state of it
+            " (SELECT count(*) AS tables FROM sqlite_master),"
+            " pragma_application_id, pragma_user_version"
+        ).fetchone()
     except sqlite3.DatabaseError as exc:
         if not isinstance(exc, sqlite3.OperationalError):
             raise StoreError(_no_store(path)) from None
