@@ -16,7 +16,13 @@ from instrument.handlers._store.place import checked_path
 from instrument.handlers._store.processes import Gone
 from instrument.handlers._store.records import Records, whole_run
 from instrument.handlers._store.shapes import SKELETON, SUMMARY, skeleton, summary
-from instrument.handlers._store.tables import check_version, has_texts, payload
+from instrument.handlers._store.tables import (
+    check_version,
+    has_texts,
+    is_older,
+    payload,
+    writing,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -247,6 +253,10 @@ class Reader:
             told = {"path": str(self.path), "bytes": size, "requests": requests}
             return told | {"runs": runs, "events": events}
 
+    def __del__(self) -> None:
+        if hasattr(self, "_lock"):
+            self.close()
+
     def close(self) -> None:
         """
         Close it; what is asked then raises.
@@ -338,7 +348,7 @@ class Reader:
 
 def reading(path: Path) -> sqlite3.Connection:
     """
-    Open a store to read.
+    Open a store to read; one of an older version is made one of this first.
 
     Raises:
         StoreError: If it cannot be.
@@ -351,8 +361,9 @@ def reading(path: Path) -> sqlite3.Connection:
         check_same_thread=False,
     )
     try:
-        check_version(made, path)
-    except sqlite3.Error as exc:
+        if is_older(check_version(made, path)):
+            writing(path).close()
+    except (sqlite3.Error, OSError) as exc:
         made.close()
         message = f"the store {str(path)!r} cannot be read: {exc}"
         raise StoreError(message) from exc

@@ -206,6 +206,13 @@ def check_version(
     return int(version)
 
 
+def is_older(version: int) -> bool:
+    """
+    Tell whether a store of that version is to be made one of this.
+    """
+    return version < VERSION
+
+
 def payload(data: "str | bytes | None") -> str | None:
     """
     Give the JSON of an event's ``data``, which is compressed where it is long.

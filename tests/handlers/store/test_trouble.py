@@ -1,0 +1,399 @@
+"""
+What a store does where nothing can be written, or what is there is no store.
+"""
+
+import json
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instrument import Event, callbacks, traced
+from instrument.exceptions import StoreError
+from instrument.handlers import StoreHandler
+from instrument.handlers._store import tables
+from instrument.handlers._store.reader import Reader
+
+WRITER: Any = import_module("instrument.handlers._store.writer")
+
+
+@traced.tool
+def echo(value: Any) -> Any:
+    """
+    Give back what it is given.
+    """
+    return value
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Try again at once.
+    """
+    monkeypatch.setattr(WRITER, "_TRY_AGAIN_S", 0.01)
+
+
+def until(holds: Callable[[], Any]) -> Any:
+    """
+    Look again and again, until that holds.
+    """
+    end = time.monotonic() + 20
+    while not (found := holds()):
+        assert time.monotonic() < end
+    return found
+
+
+def test_nothing_can_be_written(tmp_path: Path, reports: list[str]) -> None:
+    """
+    Where there can be no file, that is reported once, and the calls go on; what waited is
+    written when there can be one.
+    """
+    (tmp_path / "folder").touch()
+    handler = StoreHandler(tmp_path / "folder" / "traces.db")
+    with callbacks(handler):
+        assert echo(1) == 1
+        until(lambda: reports)
+        assert echo(2) == 2
+    assert not handler.drain(0.1)
+
+    (tmp_path / "folder").unlink()
+
+    assert handler.drain(20)
+    assert handler.lost == 0
+    assert len(reports) == 1
+    assert "cannot write" in reports[0]
+    assert "Traceback" not in reports[0]
+    reader = Reader(handler.path)
+    assert reader.about()["events"] == 4
+    reader.close()
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    """
+    Where there is no room, a program ends as it would, says so once, and at exit what was
+    lost.
+    """
+    pytest.importorskip("resource")
+    code = """
+import resource, sys
+from instrument import callbacks, traced
+from instrument.handlers import StoreHandler
+from instrument.handlers._store import writer
+writer._TRY_AGAIN_S = 0.01
+handler = StoreHandler(sys.argv[1])
+
+@traced.tool
+def echo(value):
+    return value
+
+with callbacks(handler): echo(1)
+assert handler.drain(20)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+for number in range(2_000):
+    with callbacks(handler): echo(str(number) * 100)
+print("done")
+from instrument.handlers._shared import worker
+worker.EXIT_WAIT_S = 0.5
+"""
+    path = tmp_path / "traces.db"
+    command = [sys.executable, "-W", "error", "-c", code, str(path)]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    assert done.stderr.count("cannot write") == 1
+    assert done.stderr.count("events that were not written in time at exit") == 1
+    reader = Reader(path)
+    assert reader.summary()["requests"] >= 1
+    reader.close()
+
+
+def test_file_that_is_deleted(store: Any) -> None:
+    """
+    A file that is deleted while it is written to is made anew.
+    """
+    store.ask()
+    store.close()
+    for path in store.path.parent.iterdir():
+        path.unlink()
+
+    with callbacks(store.handler):
+        echo("again")
+
+    assert store.handler.drain(20)
+    reader = Reader(store.path)
+    assert [it["said"] for it in reader.requests()] == ["again"]
+    reader.close()
+
+
+def test_end_of_a_run_whose_start_is_gone(store: Any) -> None:
+    """
+    Of a run whose start is not in the file there is what its end tells.
+    """
+
+    @traced
+    def works(value: str) -> str:
+        assert store.handler.drain(20)
+        for path in store.path.parent.iterdir():
+            path.unlink()
+        return value
+
+    with callbacks(store.handler):
+        works("x")
+
+    request = store.newest
+    assert (request["name"], request["status"]) == ("works", "ok")
+    assert request["answered"] == "x"
+
+
+def test_too_many_wait(
+    store: Any, reports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What finds no place is counted, and that reported once; a call is not kept.
+    """
+    monkeypatch.setattr(WRITER, "_MOST_WAITING", 4)
+    with store.handler._writer.in_sqlite, callbacks(store.handler):
+        for number in range(5):
+            assert echo(number) == number
+
+    assert store.handler.drain(20)
+    assert store.handler.lost >= 4
+    assert sum("loses events" in it for it in reports) == 1
+
+
+def test_too_much_waits(
+    store: Any, reports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where too much waits, what events carry is left out; what ran, and how, is kept.
+    """
+    monkeypatch.setattr(WRITER, "_HELD_CHARS", 1_000)
+    with callbacks(store.handler):
+        echo("x" * 2_000)
+
+    told = store.reader.run(store.newest["run_id"])
+    assert (told["name"], told["status"]) == ("echo", "ok")
+    assert "inputs" not in told
+    assert "x" * 100 not in str(told)
+    assert told["events"][0]["data"]["left_out"] > 2_000
+    assert sum("leaves out" in it for it in reports) == 1
+
+
+def test_many_wait(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Who tells more than can be written is slowed down, and nothing is lost.
+    """
+    waited: list[float] = []
+    monkeypatch.setattr(WRITER, "_MANY_WAITING", 0)
+    monkeypatch.setattr(WRITER, "sleep", waited.append)
+    with callbacks(store.handler):
+        echo(1)
+
+    assert store.handler.drain(20)
+    assert waited
+    assert max(waited) <= 0.001
+
+
+def test_record_that_cannot_be_read(store: Any, reports: list[str]) -> None:
+    """
+    A record that cannot be is passed over, and counted; those beside it are written.
+    """
+    with callbacks(store.handler):
+        echo(1)
+    record = store.reader.events(store.newest["trace_id"])[1][1]
+    record["data"]["usage"] = "none"
+
+    store.handler.on_event(Event.from_json(json.dumps(record)))
+    with callbacks(store.handler):
+        echo(2)
+
+    assert store.handler.drain(20)
+    assert store.handler.lost == 1
+    assert store.reader.requests()[0]["said"] == "2"
+    assert any("AttributeError" in it for it in reports)
+
+
+@pytest.mark.parametrize(
+    "content", [b"no database", b"x" * 5_000, b"SQLite format 3\0"]
+)
+def test_file_that_is_no_store(tmp_path: Path, content: bytes) -> None:
+    """
+    A file that is no store is refused with what makes one, and left as it is.
+    """
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+
+    for make in (StoreHandler, Reader):
+        with pytest.raises(StoreError, match=r"notes.txt' is no store"):
+            make(path)
+
+    assert path.read_bytes() == content
+
+
+def test_database_of_others(tmp_path: Path, reports: list[str]) -> None:
+    """
+    A database of another program is refused, and left as it is.
+    """
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    content = path.read_bytes()
+
+    handler = StoreHandler(path)  # its head could be that of a store in the making
+    with callbacks(handler):
+        echo(1)
+    until(lambda: reports)
+
+    assert "is no store" in reports[0]
+    with pytest.raises(StoreError, match="is no store"):
+        Reader(path)
+    assert path.read_bytes() == content
+    handler._writer._until = 0.0
+    handler._writer._stopping.set()
+    assert handler.drain(20)
+    assert handler.lost == 2
+
+
+def test_newer_store(store: Any) -> None:
+    """
+    A store of a newer version is refused, with what to do.
+    """
+    store.ask()
+    store.close()
+    store.handler._writer._close()
+    with sqlite3.connect(store.path) as connection:
+        connection.execute(f"PRAGMA user_version = {tables.VERSION + 1}")
+    connection.close()
+
+    for make in (StoreHandler, Reader):
+        with pytest.raises(StoreError, match=r"has version 2, .* newer one"):
+            make(store.path)
+
+
+def test_older_store(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A store of an older version is made one of this by who opens it first, and what was in
+    it is there.
+    """
+    store.ask()
+    store.close()
+    store.handler._writer._close()
+    change = ("ALTER TABLE traces ADD COLUMN note TEXT",)
+    monkeypatch.setattr(tables, "VERSION", 2)
+    monkeypatch.setitem(tables._MIGRATIONS, 1, change)
+
+    reader = Reader(store.path)
+    assert len(reader.requests()) == 1
+    reader.close()
+    with callbacks(store.handler):
+        echo(2)
+    assert store.handler.drain(20)
+
+    reader = Reader(store.path)
+    assert len(reader.requests()) == 2
+    reader.close()
+    store.handler._writer._close()
+    with sqlite3.connect(store.path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("SELECT note FROM traces").fetchone() == (None,)
+    connection.close()
+
+
+def test_no_store_yet(tmp_path: Path) -> None:
+    """
+    Who reads what is not there is told how it comes to be.
+    """
+    with pytest.raises(StoreError, match=r"no store '.*none.db' yet.*instrument run"):
+        Reader(tmp_path / "none.db")
+
+
+def test_reader_that_is_closed(store: Any) -> None:
+    """
+    A reader that is closed says so.
+    """
+    store.ask()
+    store.reader.close()
+
+    with pytest.raises(StoreError, match="is closed"):
+        store.reader.requests()
+
+
+def test_store_that_goes(store: Any) -> None:
+    """
+    A store that cannot be read any more is an error that names it.
+    """
+    store.ask()
+    assert store.reader
+    store.handler._writer._close()
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("DROP TABLE traces")
+    connection.close()
+
+    with pytest.raises(
+        StoreError, match=r"'.*traces.db' cannot be read: no such table"
+    ):
+        store.reader.requests()
+
+
+def test_what_is_not_there(store: Any) -> None:
+    """
+    A request or a run that is not there is a ``LookupError``.
+    """
+    store.ask()
+
+    for ask in (store.reader.request, store.reader.skeleton, store.reader.events):
+        with pytest.raises(LookupError, match="no request '00'"):
+            ask("00")
+    with pytest.raises(LookupError, match="no run '00'"):
+        store.reader.run("00")
+
+
+def test_empty_store(store: Any) -> None:
+    """
+    A store with nothing in it answers all the same.
+    """
+    store.handler._writer._opened()
+
+    assert store.reader.requests() == store.reader.names() == []
+    assert store.reader.summary() == {
+        "requests": 0,
+        "total": 0,
+        "errors": 0,
+        "running": 0,
+        "histogram": [],
+        "by_kind": {},
+        "by_status": {},
+    }
+    assert store.reader.cursor() == 0
+    with pytest.raises(LookupError, match="Nothing is in it yet"):
+        store.reader.find("LAST")
+
+
+def test_without_index_of_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where SQLite is built without FTS5, words are looked for all the same, also in what
+    is compressed.
+    """
+    monkeypatch.setattr(tables, "_TEXTS", "CREATE VIRTUAL TABLE texts USING fts99 (x)")
+    handler = StoreHandler(tmp_path / "traces.db")
+    with callbacks(handler):
+        echo("plain words")
+        echo("x" * 10_000 + " packed words")
+    assert handler.drain(20)
+
+    reader = Reader(handler.path)
+
+    assert len(reader.requests("words")) == 2
+    assert len(reader.requests("packed")) == 1
+    assert reader.requests("-words") == []
+    reader.close()
