@@ -13,7 +13,7 @@ from instrument._text import printable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from instrument.viewer.app import Viewer
 
@@ -194,9 +194,12 @@ async def _serving(app: "Viewer", listener: socket.socket) -> None:
         from instrument.viewer.server import serve
 
         await serve(app, [listener])
-        return
+    else:
+        await _served_by(uvicorn, app, listener)
 
-    class Server(uvicorn.Server):
+
+async def _served_by(uvicorn: "Any", app: "Viewer", listener: socket.socket) -> None:
+    class Server(uvicorn.Server):  # type: ignore[misc]
         async def shutdown(self, sockets: "list[socket.socket] | None" = None) -> None:
             app.close()  # it waits for open streams
             await super().shutdown(sockets)

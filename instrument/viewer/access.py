@@ -133,11 +133,9 @@ class Alone:
         return bool(self._names) and (host in self._names or is_address(host))
 
     def _takes(self, token: str) -> bool:
-        for one in self._once:
-            if _same(token, one):
-                self._once.remove(one)
-                return True
-        return _same(token, self.token)
+        used = {one for one in self._once if _same(token, one)}
+        self._once -= used
+        return bool(used) or _same(token, self.token)
 
     def _pass_of(self, scope: Scope) -> str:
         pairs = header_of(scope, b"cookie").split(";")

@@ -11,12 +11,13 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from instrument.exceptions import InstrumentError
+from instrument.exceptions import StoreError
 from instrument.viewer.replies import RefusedError
 
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ _T = TypeVar("_T")
 _THREADS = 4
 _BUSY_S = 0.05
 _IDLE_S = 0.2
-_UNREADABLE = (InstrumentError, sqlite3.Error, OSError)
+_ENDED = "the page has ended"
+_MAKING_S = 5
+"""How long a file that has just appeared may be no store yet."""
+
+_UNREADABLE = (StoreError, sqlite3.Error, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,8 @@ class FollowedStore:
         self._lock = threading.RLock()
         self._reader: Reader | None = None
         self._file: tuple[int, int] | None = None
-        self._edition = 0
+        self.edition = 0
+        self._absent_at = float("-inf")
         self._pool: ThreadPoolExecutor | None = None
         self._watchers: list[Watcher] = []
         self._thread: threading.Thread | None = None
@@ -70,7 +76,7 @@ class FollowedStore:
         """
         with self._lock:
             if self.is_closed:
-                raise RefusedError(503, "the page has ended")
+                raise RefusedError(503, _ENDED)
             pool = self._started_pool()
         return await asyncio.get_running_loop().run_in_executor(pool, work)
 
@@ -109,7 +115,7 @@ class FollowedStore:
             self._let_go()
         self._look_now.set()
         if pool is not None:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False)
 
     def _started_pool(self) -> ThreadPoolExecutor:
         if self._pool is None:
@@ -121,10 +127,13 @@ class FollowedStore:
         Give a reader of the file that is at the path now.
         """
         with self._lock:
+            if self.is_closed:
+                raise StoreError(_ENDED)
             try:
                 status = self.path.stat()
             except FileNotFoundError:
-                if self._edition == 0 and self._reader is None:
+                if self.edition == 0 and self._reader is None:
+                    self._absent_at = monotonic()
                     return _NotYet(self.path)
                 self._let_go()
                 raise
@@ -133,14 +142,19 @@ class FollowedStore:
                 self._let_go()
                 from instrument.handlers._store.reader import Reader
 
-                self._reader, self._file = Reader(self.path), file
+                try:
+                    self._reader, self._file = Reader(self.path), file
+                except StoreError:
+                    if monotonic() - self._absent_at > _MAKING_S:
+                        raise
+                    return _NotYet(self.path)
             return self._reader
 
     def _let_go(self) -> None:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-            self._edition += 1
+            self.edition += 1
 
     def _said(self, exc: BaseException) -> str:
         if isinstance(exc, FileNotFoundError):
@@ -171,11 +185,9 @@ class FollowedStore:
                 if not watchers or self.is_closed:
                     self._thread = None
                     return
-                pool = self._started_pool()
-            try:  # there, as its threads stay: a thread that reads has a connection
-                seen = pool.submit(self._look, seen).result()
-            except (CancelledError, RuntimeError):  # it is closed
-                continue
+                # there, as its threads stay: each that reads has a connection
+                looking = self._started_pool().submit(self._look, seen)
+            seen = looking.result()
             for watcher in watchers:
                 watcher.tell(seen)
             is_busy = any(watcher.is_busy for watcher in watchers)
@@ -187,11 +199,11 @@ class FollowedStore:
             cursor = self._opened().cursor()
         except _UNREADABLE as exc:
             before = last.cursor if last else 0
-            return Seen(before, self._edition, self._said(exc))
-        if last is not None and cursor < last.cursor and last.edition == self._edition:
+            return Seen(before, self.edition, self._said(exc))
+        if last is not None and cursor < last.cursor and last.edition == self.edition:
             with self._lock:  # written over in place
                 self._let_go()
-        return Seen(cursor, self._edition)
+        return Seen(cursor, self.edition)
 
 
 class Watcher:
@@ -205,7 +217,7 @@ class Watcher:
     def __init__(self, store: FollowedStore) -> None:
         self.is_busy = False
         self._store = store
-        self._seen: Seen | None = None
+        self._seen = Seen(0, store.edition)
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -238,9 +250,9 @@ class Watcher:
         except RuntimeError:
             self._store._leave(self)
 
-    async def next(self, patience_s: float) -> Seen | None:
+    async def next(self, patience_s: float) -> Seen:
         """
-        Wait for what is new, at most so long, and give what was seen last, if anything.
+        Wait for what is new, at most so long, and give what was seen last.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience_s):
@@ -273,9 +285,6 @@ class _NotYet:
         zeros = ("requests", "errors", "running", "total")
         empty: dict[str, Any] = {"histogram": [], "by_kind": {}, "by_status": {}}
         return dict.fromkeys(zeros, 0) | empty
-
-    def changed(self, *_: object, **__: object) -> tuple[list[dict[str, Any]], int]:
-        return [], 0
 
     def find(self, word: str) -> str:
         raise LookupError(f"no request {word!r}: nothing is recorded yet")

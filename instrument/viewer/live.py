@@ -6,6 +6,7 @@ comes back with it misses nothing and hears no token twice.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from functools import partial
@@ -34,7 +35,7 @@ def frame(event: str, data: dict[str, Any], cursor: int | None = None) -> bytes:
     return b"event: %s\n%sdata: %s\n\n" % (event.encode(), last, encoded(data))
 
 
-class Live:
+class Live(ABC):
     """
     One client's stream.
     """
@@ -84,9 +85,7 @@ class Live:
                     said = monotonic()
                 await asyncio.sleep(self.pace_s)
 
-    async def _told(self, seen: Seen | None, watcher: Watcher) -> AsyncIterator[bytes]:
-        if seen is None:
-            return
+    async def _told(self, seen: Seen, watcher: Watcher) -> AsyncIterator[bytes]:
         if seen.error:
             if not self._error:
                 yield frame("gone", {"error": seen.error})
@@ -131,11 +130,11 @@ class Live:
         self._checked = monotonic()
         return True
 
-    def _is_busy(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def _is_busy(self) -> bool: ...
 
-    def _changes(self, seen: Seen) -> AsyncIterator[bytes]:
-        raise NotImplementedError
+    @abstractmethod
+    def _changes(self, seen: Seen) -> AsyncIterator[bytes]: ...
 
 
 class LiveList(Live):

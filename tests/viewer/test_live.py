@@ -16,7 +16,8 @@ import pytest
 
 from instrument import callbacks, traced
 from instrument.handlers import StoreHandler
-from instrument.viewer import live, viewer
+from instrument.handlers._store import reader
+from instrument.viewer import following, live, viewer
 
 pytestmark = pytest.mark.anyio
 
@@ -277,6 +278,7 @@ _KILLED = """
 import sys
 from instrument import callbacks, traced
 from instrument.handlers import StoreHandler
+from instrument.handlers._store import reader
 handler = StoreHandler(sys.argv[1])
 with callbacks(handler), traced("root"), traced("work"):
     assert handler.drain(10)
@@ -380,6 +382,88 @@ async def test_another_store_in_its_place(
     assert [event for event, _ in told] == ["gone", "back"]
     assert [event for event, _ in of_request] == ["gone", "end", "closed"]
     assert "no request" in of_request[1][1]["error"]
+
+
+async def test_store_that_is_restored(
+    store: Any, page: Any, serve: Any, watch: Any, tmp_path: Path
+) -> None:
+    """
+    A store that was put back to what it once was is read anew.
+    """
+    store.ask()
+    with contextlib.closing(sqlite3.connect(tmp_path / "backup.db")) as backup:
+        with contextlib.closing(sqlite3.connect(store.path)) as connection:
+            connection.backup(backup)
+        store.ask()
+
+        async with serve(page) as url, watch(f"{url}?after=0") as frames:
+            await frames.until("requests")
+            with contextlib.closing(sqlite3.connect(store.path)) as connection:
+                backup.backup(connection)
+            told = [await frames.next() for _ in range(2)]
+
+    assert [event for event, _ in told] == ["gone", "back"]
+
+
+async def test_store_that_is_locked(
+    store: Any, serve: Any, watch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    While another program keeps the store for itself it is gone, and then back.
+    """
+    monkeypatch.setattr(reader, "_BUSY_S", 0)
+    store.ask()
+    path = store.path.with_name("copy.db")
+    with contextlib.closing(sqlite3.connect(store.path)) as connection:
+        connection.execute(f"VACUUM INTO '{path}'")
+    page = viewer(path)
+
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        async with serve(page) as url, watch(f"{url}?after=0") as frames:
+            gone = await frames.next()
+            connection.rollback()
+            back = await frames.next()
+    page.close()
+
+    assert (gone[0], back[0]) == ("gone", "back")
+    assert "locked" in gone[1]["error"]
+
+
+async def test_file_that_goes_while_it_is_read(store: Any, page: Any) -> None:
+    """
+    A file that goes between a look and the read is told to be gone, once.
+    """
+    store.ask()
+    stream = live.LiveList(page._store, "", 0)
+    await stream.open()
+    store.path.rename(store.path.with_name("away.db"))
+    watcher = page._store.watch()
+    frames = []
+
+    for cursor in (99, 100):
+        seen = following.Seen(cursor, 0)
+        frames += [frame async for frame in stream._told(seen, watcher)]
+
+    assert len(frames) == 1
+    assert frames[0].startswith(b"event: gone\n")
+
+
+def test_loop_that_is_closed(store: Any, page: Any) -> None:
+    """
+    Who waited on a loop that was closed is forgotten, and the store not followed for
+    nobody.
+    """
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(page._store.watch().__aenter__())
+    loop.close()
+    polling = page._store._thread
+
+    store.ask()
+    polling.join(10)
+
+    assert not polling.is_alive()
+    assert page._store._watchers == []
 
 
 async def test_cursor_of_another_store(

@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from instrument import callbacks, traced
 from instrument.handlers._store.reader import Reader
-from instrument.viewer import viewer
+from instrument.viewer import following, viewer
 
 pytestmark = pytest.mark.anyio
 
@@ -317,6 +318,60 @@ async def test_store_that_is_not_there_yet(
     assert names == {"names": []}
     assert missing.status_code == 404
     assert not (tmp_path / "traces.db").exists()
+
+
+async def test_store_that_is_being_made(
+    tmp_path: Path, serve_small: Any, get: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A file that has just appeared may be no store yet; one that stays none is an error.
+    """
+    path = tmp_path / "traces.db"
+    page = viewer(path)
+
+    async with serve_small(page) as port:
+        url = f"http://127.0.0.1:{port}/api/requests"
+        await get(url)
+        path.touch()
+        making = await get(url)
+        monkeypatch.setattr(following, "_MAKING_S", 0)
+        other = await get(url)
+    page.close()
+
+    assert (making.status_code, other.status_code) == (200, 503)
+
+
+async def test_path_without_a_slash(page: Any) -> None:
+    """
+    Where the application does not add the slash on which relative paths are based, the
+    page does.
+    """
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/in/my traces"}
+    scope |= {"root_path": "/in/my traces", "client": ("127.0.0.1", 1)}  # type: ignore[dict-item]
+    headers = [(b"host", b"localhost")]
+    await page(scope | {"headers": headers}, asyncio.Event().wait, send)
+
+    assert sent[0]["status"] == 307
+    assert (b"location", b"my%20traces/") in sent[0]["headers"]
+
+
+async def test_version_where_nothing_is_installed(
+    page: Any, serve_small: Any, get: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    On the path but not installed, the page says that its version is not known.
+    """
+    async with serve_small(page) as port:
+        await get(f"http://127.0.0.1:{port}/api/about")
+        monkeypatch.setattr(sys, "path", [])
+        reply = await get(f"http://127.0.0.1:{port}/api/about")
+
+    assert reply.json()["server"] == "instrument 0+unknown"
 
 
 async def test_store_that_is_gone(

@@ -252,6 +252,29 @@ async def test_client_that_does_not_read(
         await ended.wait()
 
 
+async def test_client_that_leaves(serve_small: Any, connect: Any) -> None:
+    """
+    For a client that leaves in the middle of an answer no more of it is made.
+    """
+    ended = asyncio.Event()
+
+    async def large(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        try:
+            while True:
+                body = {"body": bytes(1_000_000), "more_body": True}
+                await send({"type": "http.response.body", **body})
+        finally:
+            ended.set()
+
+    async with serve_small(large) as port, connect(port) as client:
+        client.get("/")
+        await client.head()
+        client.writer.transport.abort()
+
+        await ended.wait()
+
+
 async def test_slow_client_gets_all(serve_small: Any, connect: Any) -> None:
     """
     A large answer waits for the one who reads it, and arrives whole.
