@@ -7,7 +7,6 @@ import random
 import re
 from typing import Any
 
-
 NOW_MS = 1_795_874_551_000  # 2026-11-28 14:02:31 UTC
 Row = dict[str, Any]
 

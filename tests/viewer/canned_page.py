@@ -46,6 +46,7 @@ class Canned(ThreadingHTTPServer):
             "runs": 500_000,
         }
         self.gone = ""
+        self.listening = Event()
         self.held = Event()
         self.held.set()
         self.streams: list[queue.Queue[tuple[str, Row] | None]] = []
@@ -63,6 +64,7 @@ class Canned(ThreadingHTTPServer):
         """
         Tell every open page something.
         """
+        self.listening.wait(10)
         for stream in self.streams:
             stream.put((event, data))
 
@@ -189,7 +191,7 @@ class Answer(BaseHTTPRequestHandler):
                 page = [row for row in DATA.fitting(rows, q) if row["key"] < before]
                 return {"requests": page[: int(asked.get("limit", 200))], "cursor": 1}
             case "summary":
-                return DATA.sums(DATA.fitting(rows, q), len(rows))
+                return {**DATA.sums(DATA.fitting(rows, q), len(rows))}
             case "names":
                 return {"names": DATA.by_name(DATA.fitting(rows, q))}
             case "request":
@@ -208,7 +210,8 @@ class Answer(BaseHTTPRequestHandler):
                         row, fine=row["status"] == "ok" and row["errors"] == 0
                     )
                 ]
-                return next(run for run in runs if run["run_id"] == which)
+                found = next(run for run in runs if run["run_id"] == which)
+                return {**found}
 
     def stream(self) -> None:
         """
@@ -221,6 +224,7 @@ class Answer(BaseHTTPRequestHandler):
         self.wfile.write(b": here\n\n")
         events: queue.Queue[tuple[str, Row] | None] = queue.Queue()
         self.server.streams.append(events)
+        self.server.listening.set()
         for event, data in self.heard(events):
             self.wfile.write(
                 f"event: {event}\nid: 1\ndata: {json.dumps(data)}\n\n".encode()

@@ -1,19 +1,17 @@
 """
-What tests of the page share: a store, applications served, and clients of them; Chromium,
-the page on canned answers, and that every error which the page reports fails its test.
+What tests of the page share: a store, applications served, and clients of them.
 """
 
 import asyncio
 import contextlib
 import json
-import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -23,11 +21,9 @@ from instrument.handlers._store.reader import Reader
 from instrument.viewer import viewer
 from instrument.viewer.server import serve
 
-if TYPE_CHECKING:
-    from tests.viewer.canned_page import Canned
-
 sys.path.append(str(Path(__file__).parent))  # tests/ is no package
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+_opened: Any = import_module("opened_page")
+browser, canned, show = _opened.browser, _opened.canned, _opened.show
 
 Serving = Callable[[Any], AbstractAsyncContextManager[int]]
 
@@ -249,102 +245,3 @@ def connect() -> Callable[[int], AbstractAsyncContextManager[Client]]:
                 await client.writer.wait_closed()
 
     return connected
-
-
-class Opened:
-    """
-    One open page: the browser's page, the server behind it, and the errors that were reported.
-    """
-
-    def __init__(self, page: Any, server: "Canned") -> None:
-        self.page = page
-        self.server = server
-        self.errors: list[str] = []
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", self._heard)
-        page.clock.set_fixed_time(server.now_ms / 1000)
-
-    def _heard(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
-            self.errors.append(message.text)
-
-    def texts(self, selector: str) -> list[str]:
-        """
-        Give the texts of all elements that a selector finds.
-        """
-        found: list[str] = self.page.locator(selector).all_inner_texts()
-        return [" ".join(text.split()) for text in found]
-
-    def press(self, *keys: str) -> None:
-        """
-        Press keys, one after the other.
-        """
-        for key in keys:
-            self.page.keyboard.press(key)
-
-    def wait(self, condition: str) -> None:
-        """
-        Wait until a JavaScript expression is true.
-        """
-        self.page.wait_for_function(condition)
-
-    @property
-    def hash(self) -> str:
-        """
-        What stands after ``#`` in the address.
-        """
-        return str(self.page.evaluate("location.hash"))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """
-    Run Chromium for the tests of one file.
-
-    Playwright keeps a loop running in its thread, so it ends before other files need one.
-    """
-    sync_api = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed"
-    )
-    executable = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if executable is None:
-        pytest.skip("Chromium is not installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=executable, args=["--no-sandbox"]
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def canned() -> "Iterator[Canned]":
-    """
-    Serve the page with the answers of sixty requests.
-    """
-    server: Canned = import_module("canned_page").Canned()
-    yield server
-    server.end()
-
-
-@pytest.fixture
-def show(browser: Any, canned: "Canned") -> Iterator[Callable[..., Opened]]:
-    """
-    Open the page at a hash; keywords are the browser context's. No error may be left over.
-    """
-    opened: list[Opened] = []
-
-    def show(hash: str = "#/", **context: Any) -> Opened:
-        made = browser.new_context(
-            **{"viewport": {"width": 1440, "height": 900}, **context}
-        )
-        made.set_default_timeout(10_000)
-        one = Opened(made.new_page(), canned)
-        opened.append(one)
-        one.page.goto(canned.url + hash)
-        return one
-
-    yield show
-    for one in opened:
-        one.page.context.close()
-    assert [error for one in opened for error in one.errors] == []

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 NARROW = "\u202f"
+UNKNOWN = "\u2013"
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def module(page: Any) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     "ms,written",
     [
-        (None, "–"),
+        (None, UNKNOWN),
         (0, "0 ms"),
         (0.287, "287 µs"),
         (0.9996, "1.00 ms"),
@@ -67,19 +68,19 @@ def test_duration(module: Callable[..., Any], ms: float | None, written: str) ->
 @pytest.mark.parametrize(
     "function,given,written",
     [
-        ("tokens", None, "–"),
+        ("tokens", None, UNKNOWN),
         ("tokens", 0, "0"),
         ("tokens", 9412, "9,412"),
         ("tokens", 12_490, "12.5k"),
         ("tokens", 999_700, "1.00M"),
         ("tokens", 2_384_000, "2.38M"),
-        ("money", None, "–"),
+        ("money", None, UNKNOWN),
         ("money", 0, "$0"),
         ("money", 0.00000012, "<$0.0001"),
         ("money", 0.0144, "$0.0144"),
         ("money", 0.99997, "$1.00"),
         ("money", 1234.5, "$1,234.50"),
-        ("bytes", None, "–"),
+        ("bytes", None, UNKNOWN),
         ("bytes", 412, "412 B"),
         ("bytes", 4380, "4.38 kB"),
         ("bytes", 999_800, "1.00 MB"),

@@ -89,7 +89,9 @@ class RequestList {
     this.strip = h("section.strip", { "aria-label": "What is shown, summed up" });
     this.body = h("div.page", {});
     this.tray = h("div.tray-area", {});
-    this.element = h("section.page", { "aria-label": "Requests" }, this.body, this.tray);
+    this.element = h("section.page", { "aria-label": "Requests" },
+      this.filter.element, this.body, this.tray);
+    this.filter.element.hidden = true; // until it is known that there is something to filter
     ctx.bar([h("span.strong", {}, "Requests")]);
     this.keys = this.makeKeys();
     this.drawTray();
@@ -101,7 +103,6 @@ class RequestList {
   async load() {
     const turn = ++this.turn;
     const { q } = this.filter;
-    this.watch?.close();
     const waits = setTimeout(() => turn === this.turn && this.showOpening(), OPENING_MS);
     try {
       const reads = [this.source.requests(q, { limit: PAGE_ROWS }), this.source.summary(q)];
@@ -123,12 +124,12 @@ class RequestList {
   }
 
   fail(error) {
-    if (this.opened && error.status === 400) this.filter.setError(error);
-    else if (!this.opened) {
-      if (error.status === 400) fill(this.body, this.filter.element);
-      else fill(this.body, errorState(error));
+    if (error.status === 400) {
+      this.filter.element.hidden = false;
       this.filter.setError(error);
     }
+    if (this.opened) return;
+    fill(this.body, error.status === 400 ? null : errorState(error));
   }
 
   show(page, summary) {
@@ -142,6 +143,7 @@ class RequestList {
     this.summary = summary;
     this.layout();
     this.drawCounts();
+    this.watch?.close();
     this.watch = this.source.watchList(this.filter.q, page.cursor, {
       requests: (data) => this.changed(data.requests),
     });
@@ -241,14 +243,14 @@ class RequestList {
     const total = this.summary.total ?? this.summary.requests;
     this.rows?.close();
     this.rows = null;
+    this.filter.element.hidden = !total && !q;
     if (!total && !q) return fill(this.body, emptyState(this.source));
     if (!this.items.length) {
-      const all = () => this.filter.set("");
-      return fill(this.body, this.filter.element, noMatchState(total, q, all));
+      return fill(this.body, noMatchState(total, q, () => this.filter.set("")));
     }
     drawStrip(this.strip, this.summary);
     this.makeGrid();
-    fill(this.body, this.filter.element, this.strip, this.grid);
+    fill(this.body, this.strip, this.grid);
     this.rows = new Rows(this.scroll, () => (isPhone() ? 64 : 34), (row, i) => this.row(row, i));
     this.setRows();
     const at = this.index();
