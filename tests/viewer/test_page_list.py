@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.viewer.conftest import Opened
+    from tests.viewer.opened_page import Opened
 
     Show = Callable[..., Opened]
 

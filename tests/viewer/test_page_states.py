@@ -10,7 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.viewer.canned_page import Canned
-    from tests.viewer.conftest import Opened
+    from tests.viewer.opened_page import Opened
 
     Show = Callable[..., Opened]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tests.viewer.canned_page import Canned
-    from tests.viewer.conftest import Opened
+    from tests.viewer.opened_page import Opened
 
     Show = Callable[..., Opened]
 
