@@ -3,10 +3,12 @@ A server of canned answers for the page, and of states that a real store is hard
 into. Run it to look at the page: ``python canned_page.py``.
 """
 
+import gzip
 import json
 import queue
 import secrets
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
@@ -28,9 +30,20 @@ STORE = "/home/ada/.local/share/instrument/traces.db"
 Row = dict[str, Any]
 
 
+def runs_of(row: Row) -> list[Row]:
+    """
+    Give the runs of a request: those of one in which nothing failed, or in which a tool did.
+    """
+    runs: list[Row] = DATA.support(
+        row, fine=row["status"] == "ok" and row["errors"] == 0
+    )
+    return runs
+
+
 class Canned(ThreadingHTTPServer):
     """
-    The server; a test changes ``rows``, says ``gone`` or holds answers back with ``hold``.
+    The server; a test changes ``rows``, says what is ``gone``, clears ``held`` to hold answers
+    back, or puts data into the page itself with ``pack``.
     """
 
     daemon_threads = True
@@ -46,6 +59,7 @@ class Canned(ThreadingHTTPServer):
             "runs": 500_000,
         }
         self.gone = ""
+        self.packed = ""
         self.listening = Event()
         self.held = Event()
         self.held.set()
@@ -59,6 +73,15 @@ class Canned(ThreadingHTTPServer):
         Where the page is.
         """
         return f"http://127.0.0.1:{self.server_port}/"
+
+    def pack(self, *rows: Row) -> None:
+        """
+        Have the page show some requests from its own data, as an exported file does.
+        """
+        pairs = [{"request": row, "runs": runs_of(row)} for row in rows]
+        data = pairs[0] if len(pairs) == 1 else {"requests": pairs}
+        text = b64encode(gzip.compress(json.dumps(data).encode())).decode()
+        self.packed = f'<script type="text/plain" id="packed">{text}</script>'
 
     def push(self, event: str, data: Row) -> None:
         """
@@ -131,6 +154,7 @@ class Answer(BaseHTTPRequestHandler):
             text = "export const requestView = () => ({element: document.createElement('p')})"
         elif found.exists():
             text = found.read_text("utf-8").replace("{{nonce}}", nonce)
+            text = text.replace("<noscript>", self.server.packed + "<noscript>", 1)
         else:
             return self.reply(404, b"", "text/plain")
         headers = {"content-security-policy": POLICY.format(nonce)}
@@ -203,13 +227,7 @@ class Answer(BaseHTTPRequestHandler):
                 )
                 return {"request": found, "runs": runs, "cursor": 1}
             case _:
-                runs = [
-                    run
-                    for row in rows
-                    for run in DATA.support(
-                        row, fine=row["status"] == "ok" and row["errors"] == 0
-                    )
-                ]
+                runs = [run for row in rows for run in runs_of(row)]
                 found = next(run for run in runs if run["run_id"] == which)
                 return {**found}
 

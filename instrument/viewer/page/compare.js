@@ -186,7 +186,7 @@ class Comparison {
       role: "treegrid", tabindex: "0", "aria-label": "Runs of both requests",
       "aria-rowcount": this.items.length,
     }, this.headRow(), this.scroll);
-    this.element = h("section.page.cmp.tree", {},
+    this.element = h("section.page.cmp", {},
       h("div.heads", {}, headOf("a", this.a), headOf("b", this.b)), this.grid, this.two);
     this.rows = new Rows(this.scroll, () => (isPhone() ? 44 : 28), (item, i) => this.row(item, i));
     this.rows.set(this.items);

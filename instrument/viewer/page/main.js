@@ -5,7 +5,8 @@
 
 import { fill, h, icon } from "./dom.js";
 import { bytes, count } from "./format.js";
-import { Packed, Server } from "./source.js";
+import { Packed } from "./packed.js";
+import { Server } from "./source.js";
 import { listView } from "./list.js";
 import { namesView } from "./names.js";
 import { requestView } from "./request.js";
@@ -78,7 +79,7 @@ class Page {
     return h("header.top", {},
       h("a.mark", { href: home, "aria-label": "instrument: all requests" },
         icon("mark"), h("span.w-md", {}, "instrument")),
-      this.crumbs, h("span.grow"), this.actions, this.source.single ? null : this.store,
+      this.crumbs, h("span.grow"), this.actions, this.source.live ? this.store : null,
       h("button.btn.square", {
         title: "Light or dark", "aria-label": "Light or dark",
         onclick: () => setTheme(isDark() ? "light" : "dark"),
@@ -207,11 +208,11 @@ class Page {
 }
 
 /** Start the page in `#app`, on the file's own data where it has some. */
-export function start() {
+export async function start() {
   const theme = storedTheme();
   if (theme) document.documentElement.dataset.theme = theme;
   const packed = document.querySelector("#packed");
-  const source = packed ? new Packed(packed.textContent) : new Server();
+  const source = packed ? await Packed.open(packed.textContent) : new Server();
   return new Page(document.querySelector("#app"), source).start();
 }
 

@@ -1,9 +1,9 @@
 /**
- * Where the page reads from: a server, or the data that stands in an exported file. Both answer
- * the same questions; views never know which of them they ask.
+ * Where the page reads from: the server that served it. `Packed` (packed.js) answers the same
+ * questions from an exported file; views never know which of the two they ask.
  */
 
-/** What the server, or the file, has answered instead of data: what is wrong, and the cure. */
+/** What was answered instead of data: what is wrong, and the cure. */
 export class SourceError extends Error {
   constructor(message, { cure, status } = {}) {
     super(message);
@@ -25,7 +25,8 @@ const asked = (values) => {
  */
 export class Server {
   constructor() {
-    this.single = false;
+    this.single = false; // whether there is one request only, and so no list
+    this.live = true;
     this.state = "opening";
     this.onstate = () => {};
     this.readAt = Date.now();
@@ -117,62 +118,5 @@ export class Server {
     stream.addEventListener("open", () => this.state === "ended" && this.become("live"));
     stream.addEventListener("error", () => this.ended()); // the browser connects again by itself
     return { close: () => stream.close() };
-  }
-}
-
-async function unpacked(text) {
-  const compressed = Uint8Array.from(atob(text.trim()), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([compressed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Response(stream).json();
-}
-
-const nothing = { close() {} };
-
-/**
- * The one request of an exported file. Its data is gzip as base64 of
- * `{"request": SUMMARY, "runs": [RUN, ...], "about"?: {...}}`.
- */
-export class Packed {
-  constructor(text) {
-    this.single = true;
-    this.state = "live";
-    this.onstate = () => {};
-    this.data = unpacked(text);
-  }
-
-  async about() {
-    return (await this.data).about ?? {};
-  }
-
-  async requests() {
-    return { requests: [(await this.data).request], cursor: 0 };
-  }
-
-  async summary() {
-    const { request } = await this.data;
-    return { requests: 1, total: 1, errors: request.status === "error" ? 1 : 0, running: 0 };
-  }
-
-  async names() {
-    return [];
-  }
-
-  async request() {
-    const { request, runs } = await this.data;
-    return { request, runs, cursor: 0 };
-  }
-
-  async run(id) {
-    const found = (await this.data).runs.find((run) => run.run_id === id);
-    if (!found) throw new SourceError("No such run in this file", { status: 404 });
-    return found;
-  }
-
-  watchList() {
-    return nothing;
-  }
-
-  watchRequest() {
-    return nothing;
   }
 }
