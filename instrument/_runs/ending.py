@@ -101,7 +101,7 @@ def fail(run: Run, exc: BaseException, before: object = None) -> None:
         Exception: What a handler with ``raise_error`` raised.
     """
     if run._ended_ns is not None or run in owed:
-        if run._rest is not None:
+        if run._rest is not None and type(exc) is RecursionError:
             owe(run, exc)  # there was no room even to begin with the rest
         return
     if before is not None and run._rest is None and get_state() is before:
