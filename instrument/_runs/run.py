@@ -386,15 +386,15 @@ class Run(Frame):
     def _add(self, tags: "list[str]", metadata: "dict[str, Any]") -> None:
         """
         Add them to what runs below begin with: in one layer, however often it is done.
+
+        It is a new one, as those that have begun go on with the one before.
         """
         extra, plan = self._extra, self._plan
         if extra and plan.layer is extra[-1]:
-            options, extra, plan = plan.layer.options, extra[:-1], plan.outer  # type: ignore[assignment]
-            options.tags += tags  # type: ignore[operator]
-            options.metadata.update(metadata)  # type: ignore[union-attr]
-        else:
-            options = Options(tags=tags, metadata=metadata)
-        layer = Layer(options, "call")
+            held: Any = plan.layer.options
+            tags, metadata = [*held.tags, *tags], {**held.metadata, **metadata}
+            extra, plan = extra[:-1], plan.outer  # type: ignore[assignment]
+        layer = Layer(Options(tags=tags, metadata=metadata), "call")
         self._extra = (*extra, layer)
         self._plan = Plan(plan, layer)
 

@@ -3,7 +3,9 @@ At Python's recursion limit: every start has its end, also where no call has roo
 """
 
 import asyncio
+import gc
 import sys
+import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextvars import copy_context
@@ -27,6 +29,17 @@ def nothing_ignored_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     in Python, as the test runner's, would have no room either, and fail the test.
     """
     monkeypatch.setattr(sys, "unraisablehook", deque(maxlen=0).append)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def collected() -> Iterator[None]:
+    """
+    Collect what was left in mid-step here, not in a later test.
+    """
+    yield
+    with warnings.catch_warnings(action="ignore"):
+        for _ in range(6):
+            gc.collect()
 
 
 class Told:

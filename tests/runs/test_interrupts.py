@@ -651,3 +651,15 @@ def test_interrupt_at_each_line_once(
     found = interrupted_at(first_lines()[act, ears], act, ears, kind)
 
     assert vars(found) == vars(Found())
+
+
+def test_interrupt_at_what_was_written() -> None:
+    """
+    What an interrupt in a function that was written out keeps from who hears its end is
+    told at once, also where no block and no run is above it.
+    """
+    lines = [it for it in lines_of(bound, Ears) if it.startswith(WRITTEN)]
+
+    found = interrupted_at(dict.fromkeys(lines), bound, Ears, Timeout)
+
+    assert vars(found) == vars(Found())

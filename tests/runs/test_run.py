@@ -429,3 +429,27 @@ def test_what_is_added_is_one_layer() -> None:
     assert below[-1].metadata == {"block": 49, "step": 49, "late": 48}
     assert below[0].metadata == {"block": 0, "step": 0}
     assert run.metadata == {"step": 49, "late": 49}
+
+
+def test_what_has_begun_sees_nothing_that_is_added_later() -> None:
+    """
+    What a run is told more is on children that begin later, and not on the children of
+    one that has begun before, whatever is opened or installed meanwhile.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder), traced("run") as run:
+        run.add_tags("first")
+        run.add_metadata(first=1)
+        with traced("child"):
+            run.add_tags("late")
+            run.add_metadata(late=1)
+            callbacks(Recorder()).install().uninstall()
+            with traced("grandchild"):
+                pass
+        with traced("later"):
+            pass
+
+    (grandchild,), (later,) = recorder.find("grandchild"), recorder.find("later")
+    assert (grandchild.tags, grandchild.metadata) == (("first",), {"first": 1})
+    assert (later.tags, later.metadata) == (("first", "late"), {"first": 1, "late": 1})
