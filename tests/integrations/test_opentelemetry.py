@@ -877,3 +877,61 @@ with Provider() as fake, callbacks(recorder):
 print(run.kind, run.status, run.inputs, run.usage.input_tokens is not None)
 """
     assert ran(code) == ("chat_model ok [{'role': 'user', 'content': 'hi'}] True")
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        (f"llm.output_messages.{'9' * 5_000}.message.role", "user"),
+        ("gen_ai.response.time_to_first_chunk", float("inf")),
+        ("gen_ai.response.time_to_first_chunk", float("nan")),
+        ("llm.output_messages.0.message.tool_calls.0.tool_call.id", b"\xff"),
+        ("llm.output_messages.0.message.tool_calls.0.tool_call.arguments", b"\xff"),
+        ("gen_ai.output.messages", "[" * 100_000),
+    ],
+)
+def test_what_no_attribute_should_say(
+    tracer: Any, recorder: Recorder, reports: list[str], key: str, value: Any
+) -> None:
+    """
+    Whatever an attribute says, the run of its span ends, and that is no failure.
+    """
+    with callbacks(recorder):
+        tracer.start_span("chat big", attributes={key: value}).end()
+
+    assert [run.status for run in recorder.runs] == ["ok"]
+    assert reports == []
+
+
+def test_span_that_cannot_be_read(
+    tracer: Any,
+    recorder: Recorder,
+    reports: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    Where the end of a span cannot be read the run ends without outputs, and that is said.
+    """
+    words = "instrument.integrations.opentelemetry._words.Words"
+    monkeypatch.setattr(f"{words}.outputs", None)
+
+    with callbacks(recorder):
+        tracer.start_span("chat big").end()
+
+    assert [run.status for run in recorder.runs] == ["ok"]
+    assert "the end of a span" in str(reports)
+
+
+def test_many_answers_of_tools(tracer: Any, recorder: Recorder) -> None:
+    """
+    Of the parts of a message the first 1,000 are read, and each is looked at once.
+    """
+    parts = [
+        {"type": "tool_call_response", "id": n, "response": n} for n in range(30_000)
+    ]
+
+    with callbacks(recorder):
+        asked = {"gen_ai.input.messages": said("user", *parts)}
+        tracer.start_span("chat big", attributes=asked).end()
+
+    assert len(recorder.runs[0].inputs) == 1_000

@@ -8,6 +8,7 @@ What is sent to another address, or with other headers, lies in a folder of its 
 
 import os
 import re
+import stat
 from contextlib import suppress
 from hashlib import blake2b
 from importlib import import_module
@@ -28,6 +29,10 @@ fcntl: "Any" = import_module("fcntl") if os.name == "posix" else None
 MOST_BYTES = 100_000_000
 """How much a folder holds; beyond that the oldest goes."""
 _NAME = re.compile(r"\d{20}-(\d+)-\d+-(\d+)\.otlp")
+_AS_IT_IS = sum(
+    getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK")
+)
+"""Others may write to the folder: through no link, and waiting at no pipe."""
 _TORN_S = 60.0
 """How old the beginning of a file is that its writer, killed, will not finish."""
 
@@ -52,13 +57,25 @@ class Claim:
             file.seek(0)
             return file.read()
 
+    @property
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
     def remove(self) -> None:
         """
         Forget it: it was sent, or never will be.
+
+        Raises:
+            OSError: If it cannot be removed; it is empty then, so that none sends it again.
         """
-        with suppress(FileNotFoundError):
-            self._path.unlink()
-        self.let_go()
+        try:
+            with suppress(FileNotFoundError):
+                self._path.unlink()
+        except OSError:
+            os.truncate(self._descriptor, 0)
+            raise
+        finally:
+            self.let_go()
 
     def let_go(self) -> None:
         """
@@ -123,8 +140,12 @@ class Spool:
         """
         for path, _, count in self._batches():
             claim = _claimed(path, count)
-            if claim is not None:
+            if claim is None:
+                continue
+            if 0 < claim.size <= MOST_BYTES:
                 return claim
+            with suppress(OSError):  # none of ours, or one that could not be removed
+                claim.remove()
         return None
 
     def is_empty(self, *, of_all: bool = False) -> bool:
@@ -147,7 +168,10 @@ class Spool:
         path = self._folder / name
         torn = self._folder / f".{name}.{os.getpid()}.torn"
         try:
-            descriptor = os.open(torn, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with suppress(FileNotFoundError):  # a process of the same number was killed
+                torn.unlink()
+            how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _AS_IT_IS
+            descriptor = os.open(torn, how, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(body)
             return torn.replace(path)
@@ -184,14 +208,15 @@ class Spool:
 
 def _claimed(path: Path, count: int) -> Claim | None:
     try:
-        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+        descriptor = os.open(path, os.O_RDWR | _AS_IT_IS)
     except OSError:  # sent meanwhile
         return None
     claim = Claim(path, descriptor, count)
     try:
         if fcntl is not None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(descriptor), path.stat()):
+        found = os.fstat(descriptor)
+        if stat.S_ISREG(found.st_mode) and os.path.samestat(found, path.stat()):
             return claim
     except OSError:  # somebody has it, or has just sent it
         pass

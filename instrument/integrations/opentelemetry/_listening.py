@@ -129,6 +129,8 @@ class Listening(SpanProcessor):  # type: ignore[misc]
             _end(entry, span)
         except Exception as exc:
             _report.failed(self, "the end of a span", exc)
+            if not entry.is_part:
+                finish(entry.run, None)  # without what cannot be read, if not yet
 
 
 def switch_on() -> None:

@@ -57,11 +57,14 @@ _COUNTS = {
     "cost_usd": ("operation.cost", "llm.cost.total"),
 }
 _PARAM = re.compile(r"gen_ai\.request\.(?!model$)([\w.]+)")
-_MESSAGE = re.compile(r"(\d+)\.message\.(.+)")
-_CALL = re.compile(r"tool_calls\.(\d+)\.tool_call\.(?:function\.)?(id|name|arguments)")
+_MESSAGE = re.compile(r"(\d{1,9})\.message\.(.+)")
+_CALL = re.compile(
+    r"tool_calls\.(\d{1,9})\.tool_call\.(?:function\.)?(id|name|arguments)"
+)
 _CONTENT = re.compile(r"contents\.(\d+)\.message_content\.text")
 _MOST = 1_000
 """How many messages, or parts of one, are read."""
+_LONGEST_S = 1e6
 
 
 def kind_of(name: str, attributes: "Mapping[str, Any]") -> str | None:
@@ -132,7 +135,8 @@ class Words:
             "gen_ai.response.time_to_first_chunk",
             "gen_ai.client.operation.time_to_first_chunk",
         )
-        return float(seconds) if type(seconds) in (int, float) else None
+        is_number = type(seconds) in (int, float)
+        return float(seconds) if is_number and 0 <= seconds <= _LONGEST_S else None
 
     @property
     def usage(self) -> Usage:
@@ -303,7 +307,8 @@ def _with_calls(message: "dict[str, Any]") -> "dict[str, Any]":
 
 def _call(told: "Mapping[str, Any]") -> "dict[str, Any]":
     arguments = told.get("arguments")
-    written = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    is_text = isinstance(arguments, str)
+    written = arguments if is_text else json.dumps(arguments, default=str)
     function = {"name": told.get("name"), "arguments": written}
     return {"id": told.get("id"), "type": "function", "function": function}
 
@@ -318,18 +323,19 @@ def _messages(told: "Any") -> "list[dict[str, Any]]":
             continue
         parts = message.get("parts")
         listed = (
-            [it for it in parts if isinstance(it, dict)]
+            [it for it in parts[:_MOST] if isinstance(it, dict)]
             if isinstance(parts, list)
             else []
         )
         answers = [it for it in listed if it.get("type") == "tool_call_response"]
+        others = [it for it in listed if it.get("type") != "tool_call_response"]
         for part in answers:
             content = part.get("response", part.get("result"))
             made.append(
                 {"role": "tool", "content": content, "tool_call_id": part.get("id")}
             )
-        if len(answers) < len(listed) or not listed:
-            made.append(_message(message, [it for it in listed if it not in answers]))
+        if others or not answers:
+            made.append(_message(message, others))
     return made
 
 

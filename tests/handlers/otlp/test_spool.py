@@ -371,6 +371,64 @@ def test_sent_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     claim_of_what_is_gone.remove()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs links and pipes")
+def test_what_others_put_there(tmp_path: Path) -> None:
+    """
+    A link is not followed, neither to be sent nor to be written through; a pipe is not
+    waited for, and what is larger than a whole folder may be goes unread.
+    """
+    spool = SPOOL.Spool(tmp_path, "key")
+    folder, apart = spool._folder, tmp_path / "apart"
+    apart.write_bytes(b"not to be sent")
+    begun = folder / f".tried.{os.getpid()}.torn"
+    link, pipe, huge, empty = (
+        folder / f"{number:020d}-1-1-1.otlp" for number in range(4)
+    )
+    link.symlink_to(apart)
+    begun.symlink_to(apart)
+    os.mkfifo(pipe)
+    huge.touch()
+    os.truncate(huge, SPOOL.MOST_BYTES + 1)
+    empty.touch()
+
+    again = SPOOL.Spool(tmp_path, "key", most_bytes=SPOOL.MOST_BYTES * 2)
+    again.add(b"one", 1)
+    claim = again.oldest()
+
+    assert claim.read() == b"one"
+    claim.remove()
+    assert apart.read_bytes() == b"not to be sent"
+    assert [it.exists() for it in (link, pipe, huge, empty)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_sent_and_not_to_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What was sent, and stays as its folder cannot be written to any more, is not sent again.
+    """
+    spool = SPOOL.Spool(tmp_path, "key")
+    spool.add(b"one", 1)
+    claim = spool.oldest()
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refused)
+        with pytest.raises(PermissionError):
+            claim.remove()
+        assert spool.oldest() is None
+
+    assert spool.oldest() is None
+    assert files(tmp_path) == []
+
+
 def test_torn_files_go(tmp_path: Path) -> None:
     """
     What a killed writer had begun is removed when it is old, and never sent.
