@@ -223,7 +223,12 @@ def as_listener(handler: object, event: str | None = None) -> Listener:
     if cls in _kinds and event is None and cls not in _BOUND and not unguarded:
         # most blocks: met before. By its class's call it takes 1,000 instructions more
         made = _new(Listener)
-        made.handler, made.event, made.local, made.key = handler, None, False, id(handler)
+        made.handler, made.event, made.local, made.key = (
+            handler,
+            None,
+            False,
+            id(handler),
+        )
         return made
     if issubclass(type(handler), Listener):
         return handler  # type: ignore[return-value]

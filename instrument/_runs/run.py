@@ -53,8 +53,6 @@ class Run(Frame):
     """
 
     _is_run = True
-    _owner = None
-    _entered_from = ()
     id: "UUID"
     parent_id: "UUID | None"
     depth: int

@@ -106,7 +106,7 @@ def _opened(owner: "callbacks", state: "Any") -> Scope:
     """
     Make the scope of a block that *owner* opens in that state.
     """
-    scope = _new(Scope)  # that its class calls an `__init__` takes 700 instructions more
+    scope = _new(Scope)  # an `__init__` takes 700 instructions more
     scope.options = scope._owner = owner
     scope._outer = state
     scope._is_gone = False

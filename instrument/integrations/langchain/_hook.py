@@ -132,7 +132,8 @@ class LateHook:
             heard = plan.audience
             if heard.epoch != EPOCH.now:
                 heard = plan.settle()
-        late, tokens = None, TOKENS
+        late: Any = None
+        tokens: Any = TOKENS
         if behind:
             late, tokens = LATE, LATE_TOKENS
         for listener, _ in heard.listeners:

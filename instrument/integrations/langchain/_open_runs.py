@@ -307,10 +307,10 @@ def forget() -> None:
     left_out.clear()
 
 
-def _oldest(kept: "dict[int, Any]") -> "int | None":
+def _oldest(kept: "dict[int, Any]") -> int | None:
     try:
-        return next(iter(kept))
-    except (RuntimeError, StopIteration):  # another thread was here
+        return next(iter(kept), None)
+    except RuntimeError:  # another thread was here
         return None
 
 
