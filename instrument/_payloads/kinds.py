@@ -40,10 +40,24 @@ _INPUT_STR = 10_000
 _WRAPS = 8
 
 
+_SAID = (
+    "start",
+    "end",
+    "error",
+    "is_plain",
+    "is_model",
+    "is_chat",
+    "yields_tokens",
+    "is_whole",
+)
+
+
 class Kind:
     """
     What runs of one kind tell; this is a chain's, an agent's, and any unknown kind's.
     """
+
+    _said: "dict[str, Any]"
 
     start = "on_chain_start"
     end = "on_chain_end"
@@ -54,11 +68,21 @@ class Kind:
     yields_tokens = False  # of itself, whatever is called in it
     is_whole = False  # a model's result has the shape of the end event's argument
 
+    def __init_subclass__(cls) -> None:
+        """
+        Keep what the class says of its events apart, for its objects to have as theirs.
+
+        It is asked for on the way of every run. The interpreter finds what is the
+        object's alone in 20 instructions, and what its class has as well in 250.
+        """
+        cls._said = {name: vars(cls)[name] for name in _SAID if name in vars(cls)}
+        for name in cls._said:
+            delattr(cls, name)
+
     def __init__(self) -> None:
-        # asked for on the way of every run: what is the object's own is found in 7 ns,
-        # what is its class's in 15
-        for name in ("start", "end", "is_plain", "is_model", "is_chat", "is_whole"):
-            setattr(self, name, getattr(self, name))
+        for cls in reversed(type(self).__mro__):
+            for name, value in vars(cls).get("_said", {}).items():
+                setattr(self, name, value)
 
     def inputs_of(self, arguments: "dict[str, Any]") -> "Any":
         """
@@ -99,6 +123,9 @@ class Kind:
         Give the error event's own keywords.
         """
         return {}
+
+
+Kind.__init_subclass__.__func__(Kind)  # type: ignore[attr-defined]
 
 
 class Tool(Kind):
