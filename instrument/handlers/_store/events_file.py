@@ -52,24 +52,21 @@ def store_of(path: "str | os.PathLike[str]", *, follow: bool = False) -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     store = folder / f"{source.stem}.db"
     following = _Following(file, store, is_live=follow)
-    has_content = following.read()
-    if not following.count and has_content:
+    try:
+        following.begin()
+    except BaseException:
         following.close()
-        message = f"{str(source)!r} holds no events, nor is it a store."
-        raise StoreError(message)
-    if not follow:
+        raise
+    if follow:
+        Thread(target=following.go_on, name="instrument events", daemon=True).start()
+    else:
         following.close()
-        return store
-    Thread(target=following.go_on, name="instrument events", daemon=True).start()
     return store
 
 
 class _Following:
     """
     Reads a file as far as it goes, and on.
-
-    Attributes:
-        count: How many events were read.
     """
 
     def __init__(self, file: "BinaryIO", store: Path, *, is_live: bool) -> None:
@@ -77,7 +74,18 @@ class _Following:
         connection = writing(store)
         process = None if is_live else processes.enter_unknown(connection)
         self._ledger = Ledger(connection, process)
-        self.count = 0
+        self._count = 0
+
+    def begin(self) -> None:
+        """
+        Read what is there.
+
+        Raises:
+            StoreError: If that is no event.
+        """
+        if self.read() and not self._count:
+            message = f"{self._file.name!r} holds no events, nor is it a store."
+            raise StoreError(message)
 
     def read(self) -> bool:
         """
@@ -118,7 +126,7 @@ class _Following:
 
     def _write(self, batch: "list[Told]") -> None:
         self._ledger.write(batch)
-        self.count += len(batch)
+        self._count += len(batch)
 
 
 def _told(line: bytes) -> Told | None:

@@ -13,10 +13,10 @@ from time import time_ns
 
 from instrument import _ids, _report
 from instrument._payloads.event import TOKEN
-from instrument.handlers._shared.prices import shared_prices
 from instrument.handlers._store import processes
 from instrument.handlers._store.facts import plain
-from instrument.handlers._store.rows import LARGEST, SUMS, RunRow, TraceRow
+from instrument.handlers._store.pricing import Pricing
+from instrument.handlers._store.rows import SUMS, RunRow, TraceRow
 from instrument.handlers._store.tables import EVENTS, RUNS, TRACES, has_texts
 
 TYPE_CHECKING = False
@@ -53,11 +53,11 @@ class Ledger:
         self.connection = connection
         self.process = processes.enter(connection) if process is None else process
         self._has_texts = has_texts(connection)
-        self._prices = shared_prices()
+        self.pricing = Pricing()
         self._runs: dict[UUID, RunRow] = {}
         self._traces: dict[UUID, TraceRow] = {}
         self._is_careful = False
-        self._unpriced: list[tuple[int, int, _Priced]] = []
+        self._repeated: dict[UUID, int] = {}
         self.skipped = 0
         (_, _, path) = connection.execute("PRAGMA database_list").fetchone()
         found = os.stat(path)  # noqa: PTH116
@@ -69,7 +69,7 @@ class Ledger:
         """
         Whether runs are open, or a cost is to be looked up.
         """
-        return bool(self._runs or self._unpriced)
+        return bool(self._runs or self.pricing)
 
     def is_in(self, found: os.stat_result) -> bool:
         """
@@ -120,11 +120,11 @@ class Ledger:
     def _begin(self) -> None:
         self._events: list[tuple[Any, ...]] = []
         self._texts: list[tuple[int, str]] = []
-        self._dirty_runs: dict[int, RunRow] = {}
+        self._dirty_runs: dict[UUID, RunRow] = {}
         self._dirty_traces: dict[int, TraceRow] = {}
         self._piece: tuple[RunRow, Told] | None = None
         self._pieces: list[str] = []
-        self._late: list[tuple[int, int, _Priced]] = []
+        self.pricing.begins()
 
     def _write(self, batch: "Sequence[Told]") -> None:
         execute = self.connection.execute
@@ -144,7 +144,7 @@ class Ledger:
             self._put_traces()
             execute("COMMIT")
             self._forget()
-            self._unpriced += self._late
+            self.pricing.is_written()
         except BaseException:
             self._runs.clear()  # they are ahead of the tables: read anew
             self._traces.clear()
@@ -247,7 +247,9 @@ class Ledger:
         run = self._runs.get(told.run_id)
         if run is None:
             run = self._found(told, trace, is_start=is_start)
-        self._dirty_runs[run.id] = run
+        if told.run_id in self._repeated and self._has_been_told(told):
+            return
+        self._dirty_runs[told.run_id] = run
         self._dirty_traces[trace.id] = trace
         if told.event == TOKEN and not told.data:
             self._take_piece(run, told)
@@ -270,19 +272,45 @@ class Ledger:
         Give the row of a run that is not at hand: it starts, or was told of before.
         """
         if not is_start or self._is_careful:
-            found = self.connection.execute(
-                f"SELECT {', '.join(RUNS)} FROM runs WHERE run_id = ?",  # noqa: S608
-                (str(told.run_id),),
-            ).fetchone()
-            if found is not None:
-                run = RunRow.read(found, trace)
+            run = self._dirty_runs.get(told.run_id) or self._read_run(told, trace)
+            if run is not None:
                 _keep(self._runs, told.run_id, run)
+                if is_start:
+                    self._repeated[told.run_id] = self._last_seq(run)
                 return run
         self._run_key += 1
         run = RunRow(told, self._run_key, trace, self.process)
         trace.starts(run)
         _keep(self._runs, told.run_id, run)
         return run
+
+    def _read_run(self, told: "Told", trace: TraceRow) -> RunRow | None:
+        found = self.connection.execute(
+            f"SELECT {', '.join(RUNS)} FROM runs WHERE run_id = ?",  # noqa: S608
+            (str(told.run_id),),
+        ).fetchone()
+        return None if found is None else RunRow.read(found, trace)
+
+    def _last_seq(self, run: RunRow) -> int:
+        """
+        Give the number of the last event that was told of a run.
+        """
+        (last,) = self.connection.execute(
+            "SELECT max(seq) FROM events WHERE run = ?", (run.id,)
+        ).fetchone()
+        told = [row[4] for row in self._events if row[1] == run.id]
+        return int(max([last or 0, *told]))
+
+    def _has_been_told(self, told: "Told") -> bool:
+        """
+        Tell whether an event of a run that is told of again is there already.
+        """
+        is_known = told.seq <= self._repeated[told.run_id]
+        if is_known:
+            self._runs.pop(told.run_id, None)
+        else:
+            del self._repeated[told.run_id]
+        return is_known
 
     def _starts(
         self, run: RunRow, trace: TraceRow, told: "Told", data: "dict[str, Any]"
@@ -291,7 +319,7 @@ class Ledger:
         run.is_described(told.described)
         self._can_be_found(trace, run.starts(data))
         if run.is_counted:
-            self._prices.asked(run)  # type: ignore[arg-type]
+            self.pricing.starts(run)
         trace.hears_of(run)
         trace.goes_on(run)
 
@@ -304,44 +332,9 @@ class Ledger:
         failed = told.event.endswith("_error")
         self._can_be_found(trace, run.ends(data, failed=failed))
         if run.is_counted:
-            self._is_priced(run, data)
+            self.pricing.ends(run, data)
         trace.ends(run)
         self._runs.pop(told.run_id, None)
-
-    def _is_priced(self, run: RunRow, data: "dict[str, Any]") -> None:
-        """
-        Look its cost up; later, where the table of prices is still being read.
-        """
-        asked = _Priced(run, data)
-        if self._prices.is_ready or asked.usage.cost_usd is not None:
-            run.cost_usd = self._prices.cost_usd(asked)  # type: ignore[arg-type]
-            run.is_priced = int(run.cost_usd is not None)
-        else:
-            self._late.append((run.id, run.trace, asked))
-
-    def price_late(self) -> None:
-        """
-        Write the cost of those runs that ended before it could be looked up.
-        """
-        if not (self._unpriced and self._prices.is_ready):
-            return
-        unpriced, self._unpriced = self._unpriced, []
-        execute = self.connection.execute
-        execute("BEGIN IMMEDIATE")
-        for run, trace, asked in unpriced:
-            cost_usd = self._prices.cost_usd(asked)  # type: ignore[arg-type]
-            is_priced = int(cost_usd is not None)
-            execute(
-                "UPDATE runs SET cost_usd = ?, is_priced = ? WHERE id = ?",
-                (cost_usd, is_priced, run),
-            )
-            column = "cost_usd" if is_priced else "unpriced"
-            execute(
-                f"UPDATE traces SET {column} = coalesce({column}, 0) + ?"  # noqa: S608
-                " WHERE id = ?",
-                (cost_usd if is_priced else 1, trace),
-            )
-        execute("COMMIT")
 
     def _take_piece(self, run: RunRow, told: "Told") -> None:
         """
@@ -383,8 +376,8 @@ class Ledger:
                 self._event_key,
                 run.id,
                 plain(told.event),
-                min(told.time_ns, LARGEST),
-                min(told.seq, LARGEST),
+                told.time_ns,
+                told.seq,
                 _compressed(data),
                 described,
             )
@@ -444,30 +437,6 @@ class Ledger:
 _REPLACED = "ON CONFLICT (id) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}" for name in RUNS if name != "id"
 )
-
-
-class _Priced:
-    """
-    What `Prices` asks of a run that has ended.
-    """
-
-    __slots__ = (
-        "kind",
-        "model",
-        "provider",
-        "status",
-        "time_to_first_token_s",
-        "usage",
-    )
-
-    def __init__(self, run: RunRow, data: "dict[str, Any]") -> None:
-        from instrument._payloads.event import Usage
-
-        told = data.get("usage") or {}
-        known = {name: told[name] for name in Usage.__slots__ if name in told}
-        self.usage = Usage(**known)
-        self.kind, self.model, self.provider = run.kind, run.model, run.provider
-        self.status, self.time_to_first_token_s = run.status, run.first_token_ms
 
 
 def _with_stack(told: "Told", data: "dict[str, Any]") -> str:

@@ -10,6 +10,7 @@ from instrument.handlers._store.tables import has_texts
 _DAY_NS = 86_400 * 10**9
 _AT_ONCE = 200
 """How many requests one transaction deletes, so that no writer waits long."""
+_MERGE = "INSERT INTO texts (texts, rank) VALUES ('merge', -500)"
 _ENDED = (
     "status != 'running' AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.trace ="
     " traces.id AND runs.status = 'running')"
@@ -68,7 +69,7 @@ def _is_over(connection: sqlite3.Connection, bounds: Bounds) -> bool:
     if not count and most is not None and _bytes(connection) > most:
         count = _delete(connection, "id > ?", 0)
     if count:
-        connection.execute("PRAGMA incremental_vacuum").fetchall()
+        connection.executescript("PRAGMA incremental_vacuum")  # `execute` frees a page
     return bool(count)
 
 
@@ -90,6 +91,7 @@ def _delete(connection: sqlite3.Connection, where: str, value: int) -> int:
         if has_texts(connection):
             events = f"SELECT id FROM events WHERE run IN ({runs})"  # noqa: S608
             connection.execute(f"DELETE FROM texts WHERE rowid IN ({events})", keys)  # noqa: S608
+            connection.execute(_MERGE)  # else the index only grows
         connection.execute(f"DELETE FROM events WHERE run IN ({runs})", keys)  # noqa: S608
         connection.execute(f"DELETE FROM runs WHERE trace IN ({marks})", keys)  # noqa: S608
         connection.execute(f"DELETE FROM traces WHERE id IN ({marks})", keys)  # noqa: S608

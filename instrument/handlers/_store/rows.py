@@ -14,6 +14,7 @@ from instrument.handlers._store.facts import (
     plain,
 )
 from instrument.handlers._store.tables import RUNS, TRACES
+from instrument.handlers._store.told import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ _USAGE = {
     "reasoning_tokens": "reasoning_tokens",
     "cost_usd": "cost_usd",
 }
-LARGEST = 2**63 - 1
-"""The largest whole number that SQLite has."""
 SUMS = (
     *("runs", "errors", "retries", "model_calls", "unpriced"),
     *("input_tokens", "output_tokens", "cost_usd"),
@@ -306,7 +305,7 @@ def _name(value: object) -> str | None:
 
 
 def _number(value: "Any") -> "Any":
-    return min(value, LARGEST) if type(value) in (int, float) else None
+    return bounded(value) if type(value) in (int, float) else None
 
 
 def _ms(seconds: "Any") -> float | None:

@@ -54,7 +54,7 @@ class Told:
 
     def __init__(self, event: "Event", run: "Run | None" = None) -> None:
         self.event = name = event.event
-        self.seq, self.time_ns = event.seq, event.time_ns
+        self.seq, self.time_ns = bounded(event.seq), bounded(event.time_ns)
         self.run_id, self.trace_id = event.run_id, event.trace_id
         self.parent_run_id: UUID | None = event.parent_run_id
         self.kind, self.name = event.kind, event.name
@@ -62,7 +62,7 @@ class Told:
         self.length = None
         self.came_hex: str | None = None
         self.stack: str | None = None
-        self.started_ns = event.time_ns
+        self.started_ns = self.time_ns
         if run is not None:
             came = run._root_run()._audience.incoming
             self.came_hex = None if came is None else came.trace_hex
@@ -105,6 +105,17 @@ _UNPAID = (
     *("finish_reason", "response_id", "vectors", "type", "origin", "attempt"),
 )
 _OF_TOKENS = frozenset(("token", "channel", "length"))
+
+
+LARGEST = 2**63 - 1
+"""The largest whole number that SQLite has."""
+
+
+def bounded(number: int) -> int:
+    """
+    Give a number as SQLite has it.
+    """
+    return number if -LARGEST <= number <= LARGEST else LARGEST
 
 
 def event_data(event: "Event") -> str:

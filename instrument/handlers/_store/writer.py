@@ -146,6 +146,10 @@ class Writer(Worker):
         except (sqlite3.Error, OSError, StoreError) as exc:
             self._fails(exc)
             return False
+        except Exception as exc:  # ours: it would come again
+            _report.failed_apart(self, self._verb, exc)
+            self.lose(len(batch), "they could not be written")
+            return True
         self._is_failing = False
         if ledger.skipped:
             self.lose(ledger.skipped, "they could not be read")
@@ -203,7 +207,7 @@ class Writer(Worker):
             return
         try:
             with self.in_sqlite:
-                ledger.price_late()
+                ledger.pricing.write_late(ledger.connection)
                 if now > self._beat:
                     self._beat = now + HEARTBEAT_S
                     ledger.beat()

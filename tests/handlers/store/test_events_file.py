@@ -1,0 +1,153 @@
+"""
+A file of events is looked at as a store is.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instrument import callbacks, traced
+from instrument.exceptions import StoreError
+from instrument.handlers import FileCallbackHandler
+from instrument.handlers._store.events_file import store_of
+from instrument.handlers._store.reader import Reader
+from instrument.testing import Recorder
+
+
+@traced.llm
+def model(prompt: str) -> Any:
+    """
+    Answer in two tokens.
+    """
+    yield "a "
+    yield "b"
+
+
+@traced
+def answer(question: str) -> str:
+    """
+    Ask the model.
+    """
+    return "".join(model(question))
+
+
+def until(holds: Callable[[], Any]) -> Any:
+    """
+    Look again and again, until that holds.
+    """
+    end = time.monotonic() + 20
+    while not (found := holds()):
+        assert time.monotonic() < end
+    return found
+
+
+def test_file_of_events(tmp_path: Path) -> None:
+    """
+    What was written to a file of events is read as from a store; lines that are none, and
+    half a last one, are passed over.
+    """
+    path = tmp_path / "events.jsonl"
+    recorder = Recorder()
+    with callbacks(FileCallbackHandler(path), recorder, tags=["x"]):
+        answer("How?")
+        path.write_bytes(path.read_bytes() + b'not json\n{"v":9}\n')
+        answer("And?")
+    content = path.read_bytes()
+    path.write_bytes(content + content[:50])
+
+    reader = Reader(store_of(path))
+
+    assert [it["said"] for it in reader.requests()] == ["And?", "How?"]
+    assert {it["status"] for it in reader.requests()} == {"ok"}
+    assert reader.about()["events"] == 2 * 5
+    assert reader.run(reader.requests()[0]["run_id"])["tags"] == ["x"]
+    reader.close()
+
+
+def test_what_runs_in_a_file_of_events(tmp_path: Path) -> None:
+    """
+    What has not ended in a file is lost; where it is followed, it runs, and what is added
+    is read.
+    """
+    path = tmp_path / "events.jsonl"
+    with callbacks(FileCallbackHandler(path)):
+        answer("How?")
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]) + lines[-1][:20])
+
+    whole, followed = Reader(store_of(path)), Reader(store_of(path, follow=True))
+    assert [it["status"] for it in whole.requests()] == ["lost"]
+    assert [it["status"] for it in followed.requests()] == ["running"]
+    with path.open("ab") as file:
+        file.write(lines[-1][20:])
+
+    until(lambda: followed.requests("status:ok"))
+    whole.close()
+    followed.close()
+
+
+def test_file_read_again(tmp_path: Path) -> None:
+    """
+    A run that is told of again, as in a file that was copied behind itself, is one run.
+    """
+    path = tmp_path / "events.jsonl"
+    with callbacks(FileCallbackHandler(path)):
+        answer("How?")
+    path.write_bytes(path.read_bytes() * 2)
+
+    reader = Reader(store_of(path))
+
+    assert reader.about()["runs"] == 2
+    reader.close()
+
+
+@pytest.mark.parametrize("content", [None, b"no events\n", b"{}\n"])
+def test_file_without_events(tmp_path: Path, content: bytes | None) -> None:
+    """
+    A file that holds no events, or is not there, is refused.
+    """
+    path = tmp_path / "events.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(StoreError, match=r"events.jsonl' (cannot be read|holds no)"):
+        store_of(path)
+
+
+def test_empty_file(tmp_path: Path) -> None:
+    """
+    An empty file is one in which nothing is yet.
+    """
+    path = tmp_path / "events.jsonl"
+    path.touch()
+
+    reader = Reader(store_of(path))
+
+    assert reader.requests() == []
+    reader.close()
+
+
+def test_hostile_records(tmp_path: Path) -> None:
+    """
+    Numbers that no database has, and fields of the wrong types, spoil nothing.
+    """
+    path = tmp_path / "events.jsonl"
+    with callbacks(FileCallbackHandler(path)):
+        answer("How?")
+    first, *rest = [json.loads(it) for it in path.read_text().splitlines()]
+    first |= {"seq": 2**70, "time_ns": 2**70, "tags": [1, None], "of_later": [1]}
+    first["metadata"] = {"user_id": ["x"]}
+    rest[-1] |= {"tags": first["tags"], "metadata": first["metadata"]}
+    rest[-1]["data"] |= {"duration_s": "long", "status": 5, "usage": None}
+    path.write_text("\n".join(map(json.dumps, [first, *rest])) + "\n")
+
+    reader = Reader(store_of(path))
+
+    request = reader.requests()[0]
+    assert (request["status"], request["user"]) == ("5", "['x']")
+    assert reader.events(request["trace_id"])[0][1]["of_later"] == [1]
+    reader.close()
