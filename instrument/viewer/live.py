@@ -80,7 +80,8 @@ class Live(ABC):
                 async for one in self._told(seen, watcher):
                     yield one
                     said = monotonic()
-                if monotonic() - said >= _SILENCE_S:
+                is_silent = monotonic() - said >= _SILENCE_S
+                if is_silent:
                     yield b": still here\n\n"
                     said = monotonic()
                 await asyncio.sleep(self.pace_s)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from instrument import callbacks, traced
+from instrument.exceptions import StoreError
 from instrument.handlers._store.reader import Reader
 from instrument.viewer import following, viewer
 
@@ -352,7 +353,7 @@ async def test_path_without_a_slash(page: Any) -> None:
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": "/in/my traces"}
-    scope |= {"root_path": "/in/my traces", "client": ("127.0.0.1", 1)}  # type: ignore[dict-item]
+    scope |= {"root_path": "/in/my traces", "client": ("127.0.0.1", 1)}
     headers = [(b"host", b"localhost")]
     await page(scope | {"headers": headers}, asyncio.Event().wait, send)
 
@@ -432,6 +433,8 @@ async def test_page_that_has_ended(
         reply = await get(f"http://127.0.0.1:{port}/api/about")
 
     assert (reply.status_code, reply.json()["error"]) == (503, "the page has ended")
+    with pytest.raises(StoreError, match="the page has ended"):
+        page._store._opened()  # in a thread that had begun before
 
 
 async def test_given_a_handler(store: Any, serve_small: Any, get: Any) -> None:
