@@ -289,8 +289,13 @@ def test_nothing_has_failed(show: "Show") -> None:
     one = show("#/?q=status%3Arunning")
     one.page.locator(ROWS).first.wait_for()
     one.press("e")
-
     assert one.texts(".toast") == ["Nothing here has failed"]
+
+    one.server.rows = [row(20_000 - i) for i in range(1000)]
+    one.press("Escape")
+    one.wait(FILTERED.format("1,000"))
+    one.press("e")
+    assert one.texts(".toast") == ["None of the newest 200 has failed"]
 
 
 def test_escape_is_one_step_back(show: "Show") -> None:

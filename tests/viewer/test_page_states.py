@@ -129,6 +129,8 @@ def test_server_ended(show: "Show", canned: "Canned") -> None:
     )
     assert "ended" in one.page.locator(DOT).inner_text()
     assert one.page.locator(ROWS).count() > 10
+    beat = "getComputedStyle(document.querySelector('.beat')).animationName"
+    assert one.page.evaluate(beat) == "none"
     one.errors.clear()  # refused connections, which Chromium reports
 
 

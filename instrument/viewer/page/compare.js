@@ -22,8 +22,6 @@ const BAR_KINDS = {
   retriever: "c-retriever", embedding: "c-retriever",
 };
 
-// ── matching ─────────────────────────────────────────────────────────────────────────────────
-
 /** Runs with their children, the tops, and sums of tokens and cost below each. */
 function gathered({ request, runs }) {
   const nodes = new Map(runs.map((run) => [run.run_id, { run, kids: [] }]));
@@ -84,8 +82,6 @@ export function alignedRuns(aTops, bTops, depth = 0, above = "") {
     return [row, ...alignedRuns(...below, depth + 1, row.path)];
   });
 }
-
-// ── writing ──────────────────────────────────────────────────────────────────────────────────
 
 const isSame = (from, to) => Math.abs(to - from) < 1e-9;
 const weight = (from, to) =>
@@ -165,7 +161,7 @@ const COMPARE_HEADS = [
   ["", "Run, matched by its path of names"],
   ["num", "A"],
   ["num", "B"],
-  ["num", "B − A: time"],
+  ["num", "B − A", ": time"],
   ["num c-x", "tokens"],
   ["num c-x", "cost"],
   ["c-x", "A above, B below, each from its own start"],
@@ -205,8 +201,9 @@ class Comparison {
   }
 
   headRow() {
-    return h("div.head.cols", { role: "row" }, COMPARE_HEADS.map(([classes, label]) =>
-      h("div", { class: classes, role: "columnheader", title: label }, label)));
+    return h("div.head.cols", { role: "row" }, COMPARE_HEADS.map(([classes, label, more]) =>
+      h("div", { class: classes, role: "columnheader", title: label },
+        label, more && h("span.w-md", {}, more))));
   }
 
   row(item, index) {

@@ -5,7 +5,7 @@
 
 import { fill, h, icon, isPhone, kindIcon, statusIcon, toast } from "./dom.js";
 import {
-  UNKNOWN, ago, counted, duration, durationEl, moment, money, percentile, tokens,
+  UNKNOWN, ago, count, counted, duration, durationEl, moment, money, percentile, tokens,
 } from "./format.js";
 import { FilterBar, SLOW, filterWords } from "./filters.js";
 import { Rows } from "./rows.js";
@@ -98,8 +98,6 @@ class RequestList {
     this.load();
   }
 
-  // ── reading ────────────────────────────────────────────────────────────────────────────────
-
   async load() {
     const turn = ++this.turn;
     const { q } = this.filter;
@@ -180,8 +178,6 @@ class RequestList {
     }
   }
 
-  // ── what happens meanwhile ─────────────────────────────────────────────────────────────────
-
   fits(row) {
     const word = filterWords(this.filter.q).find((one) => one.startsWith("status:"));
     return !word || word.slice("status:".length) === row.status;
@@ -224,6 +220,7 @@ class RequestList {
   }
 
   tick() {
+    if (this.source.state !== "live") return; // then nothing is known of what runs
     this.ticks = (this.ticks ?? 0) + 1;
     this.rows?.each((element, row) => {
       if (row.status === "running") {
@@ -235,8 +232,6 @@ class RequestList {
       if (when.textContent !== said) when.textContent = said;
     });
   }
-
-  // ── drawing ────────────────────────────────────────────────────────────────────────────────
 
   layout() {
     const { q } = this.filter;
@@ -337,8 +332,6 @@ class RequestList {
       }, icon("x"))));
   }
 
-  // ── keys ───────────────────────────────────────────────────────────────────────────────────
-
   index() {
     return this.items.findIndex((row) => row.key === this.memory.at);
   }
@@ -367,7 +360,8 @@ class RequestList {
       const index = (((start < 0 && step < 0 ? 0 : start) + n * step) % length + length) % length;
       if (this.items[index].status === "error") return this.select(index);
     }
-    return toast("Nothing here has failed");
+    return toast(this.whole
+      ? "Nothing here has failed" : `None of the newest ${count(length)} has failed`);
   }
 
   pick(row) {

@@ -99,6 +99,7 @@ class Page {
 
   drawStore() {
     const { state } = this.source;
+    this.app.dataset.state = state;
     const { path, bytes: size, requests } = this.about;
     const file = path?.split(/[\\/]/).pop();
     this.store.title = path ? `${path}, ${bytes(size)}, ${count(requests)} requests` : "";

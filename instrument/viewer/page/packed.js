@@ -51,7 +51,8 @@ function isWord(row, word) {
   }
   if (!TEXT_VALUES[key]) {
     const keys = [...Object.keys(TEXT_VALUES), ...Object.keys(NUMBER_VALUES)].join(", ");
-    throw new SourceError(`${key}: is no word of a filter.`, { cure: `There is ${keys}.`, status: 400 });
+    const problem = `${key}: is no word of a filter.`;
+    throw new SourceError(problem, { cure: `There is ${keys}.`, status: 400 });
   }
   return has(TEXT_VALUES[key](row), value);
 }
