@@ -23,7 +23,8 @@ from instrument.viewer.server import serve
 
 sys.path.append(str(Path(__file__).parent))  # tests/ is no package
 _opened: Any = import_module("opened_page")
-browser, canned, show = _opened.browser, _opened.canned, _opened.show
+browser, canned = _opened.browser, _opened.canned
+show, show_url = _opened.show, _opened.show_url
 
 Serving = Callable[[Any], AbstractAsyncContextManager[int]]
 

@@ -22,13 +22,22 @@ class Opened:
     One open page: the browser's page, the server behind it, and the errors that were reported.
     """
 
-    def __init__(self, page: Any, server: "Canned") -> None:
+    def __init__(self, page: Any, server: "Canned | None" = None) -> None:
         self.page = page
-        self.server = server
+        self._server = server
         self.errors: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", self._heard)
-        page.clock.set_fixed_time(server.now_ms / 1000)
+        if server is not None:
+            page.clock.set_fixed_time(server.now_ms / 1000)
+
+    @property
+    def server(self) -> "Canned":
+        """
+        The server of canned answers.
+        """
+        assert self._server is not None
+        return self._server
 
     def _heard(self, message: Any) -> None:
         if message.type in ("error", "warning"):
@@ -97,23 +106,35 @@ def canned() -> "Iterator[Canned]":
 
 
 @pytest.fixture
-def show(browser: Any, canned: "Canned") -> Iterator[Callable[..., Opened]]:
+def show(show_url: Callable[..., Opened], canned: "Canned") -> Callable[..., Opened]:
     """
-    Open the page at a hash; keywords are the browser context's. No error may be left over.
+    Open the page on canned answers at a hash; keywords are the browser context's.
+    """
+
+    def show(hash: str = "#/", **context: Any) -> Opened:
+        return show_url(canned.url + hash, canned, **context)
+
+    return show
+
+
+@pytest.fixture
+def show_url(browser: Any) -> Iterator[Callable[..., Opened]]:
+    """
+    Open the page at a URL. No error that it reports may be left over.
     """
     opened: list[Opened] = []
 
-    def show(hash: str = "#/", **context: Any) -> Opened:
+    def show_url(url: str, server: "Canned | None" = None, **context: Any) -> Opened:
         made = browser.new_context(
             **{"viewport": {"width": 1440, "height": 900}, **context}
         )
         made.set_default_timeout(10_000)
-        one = Opened(made.new_page(), canned)
+        one = Opened(made.new_page(), server)
         opened.append(one)
-        one.page.goto(canned.url + hash)
+        one.page.goto(url)
         return one
 
-    yield show
+    yield show_url
     for one in opened:
         one.page.context.close()
     assert [error for one in opened for error in one.errors] == []
