@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import instrument
 from instrument._text import printable
 
-COMMANDS = ("demo", "status", "view")
+COMMANDS = ("run", "view", "status", "demo")
 _USAGE_ERROR = 2
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -54,7 +54,9 @@ def _run(words: Sequence[str]) -> None:
     parser = _parser(words)
     try:
         _check_command(parser, words)
-        arguments = parser.parse_args(words)
+        own, rest = _split(words)
+        arguments = parser.parse_args(own)
+        arguments.rest = rest
         arguments.run(parser, arguments)
     finally:
         sys.stdout.flush()
@@ -143,6 +145,15 @@ def _parser(words: Sequence[str]) -> _Parser:
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     return parser
+
+
+def _split(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """
+    Part a command's words from those of the program that it runs.
+    """
+    name = words[0] if words else ""
+    split = getattr(_module(name), "split", None) if name in COMMANDS else None
+    return (words, ()) if split is None else split(words)
 
 
 def _module(name: str) -> Any:

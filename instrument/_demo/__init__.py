@@ -11,7 +11,7 @@ from typing import TextIO, cast
 from instrument import callbacks
 from instrument._demo import pipeline
 from instrument._demo.sinks import EventsFile, Output
-from instrument._state import DISABLED
+from instrument._state import DISABLED, PROCESS
 from instrument._text import printable
 from instrument.handlers import (
     StdOutCallbackHandler,
@@ -27,7 +27,7 @@ QUESTION = "How do I wait for several tasks at once?"
 
 _PAUSE_S = 0.01  # a word: so that streaming can be seen
 _MODEL = "gpt-4o-mini"
-_NEXT = "python -m instrument status"
+_NEXT = "python -m instrument run your_program.py"
 
 
 def show(question: str, *files: EventsFile, lines: bool = False) -> None:
@@ -52,9 +52,8 @@ def show(question: str, *files: EventsFile, lines: bool = False) -> None:
 
     with callbacks(*files):
         if is_tree:  # an empty line parts it from the text
-            with callbacks(
-                TreeHandler(), text, on_llm_end=lambda: output.write("\n\n")
-            ):
+            trees = () if _has_tree() else (TreeHandler(),)
+            with callbacks(*trees, text, on_llm_end=lambda: output.write("\n\n")):
                 answer = pipeline.answer(question, pause_s=_PAUSE_S)
         else:
             with callbacks(StdOutCallbackHandler(screen), text):
@@ -67,6 +66,14 @@ def show(question: str, *files: EventsFile, lines: bool = False) -> None:
     for error in (output.error, *(file.error for file in files)):
         if error is not None:
             raise error
+
+
+def _has_tree() -> bool:
+    """
+    Tell whether the whole process is shown as a tree, as by ``run``.
+    """
+    listeners = [it for layer in PROCESS for it in layer.options.listeners]
+    return any(isinstance(it.handler, TreeHandler) for it in listeners)
 
 
 def _pause_s() -> float:

@@ -32,7 +32,7 @@ def test_demo_on_a_terminal(
     if is_tree:
         assert rows[rows.index(agent) - 1] == ""
         assert "└─ ✓ chat_model write  toy-trigrams, " in "".join(rows)
-    assert b"\x1b[1mpython -m instrument status\x1b[m" in screen.read()
+    assert b"\x1b[1mpython -m instrument run your_program.py\x1b[m" in screen.read()
 
 
 def test_demo_without_rich(screen: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,7 @@ def test_demo_ends_with_something_to_do(demo: Demo) -> None:
     assert any(
         re.search(r"< agent .* 1 model call, \d+ in, \d+ out", it) for it in lines
     )
-    assert lines[-1] == "Now yours:  python -m instrument status"
+    assert lines[-1] == "Now yours:  python -m instrument run your_program.py"
 
 
 def test_demo_with_prices(

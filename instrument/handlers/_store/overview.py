@@ -69,6 +69,34 @@ def names(
     return sorted(made, key=lambda it: it["total_ms"], reverse=True)
 
 
+def program(connection: "sqlite3.Connection", name: str) -> "dict[str, Any]":
+    """
+    Tell what the requests of one program came to, which may be several processes.
+    """
+    whose = "process IN (SELECT id FROM processes WHERE program = ?)"
+    names = [
+        "requests",
+        "errors",
+        "model_calls",
+        "input_tokens",
+        "output_tokens",
+        "cost_usd",
+    ]
+    sums = connection.execute(
+        "SELECT count(*), coalesce(sum(status = 'error'), 0),"  # noqa: S608
+        " coalesce(sum(model_calls), 0), sum(input_tokens), sum(output_tokens),"
+        f" sum(cost_usd) FROM traces WHERE {whose}",
+        (name,),
+    ).fetchone()
+    made = {it: told for it, told in zip(names, sums, strict=True) if told is not None}
+    failed = connection.execute(
+        "SELECT trace_hex FROM traces"  # noqa: S608
+        f" WHERE status = 'error' AND {whose} ORDER BY id DESC LIMIT 1",
+        (name,),
+    ).fetchone()
+    return made if failed is None else made | {"failed": failed[0]}
+
+
 def percentile(ordered: "list[float]", share: float) -> float:
     """
     Give the value below which that share lies, of values in order.

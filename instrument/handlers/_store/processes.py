@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
 
+PROGRAM = "INSTRUMENT_RUN"
+"""Names the program, to which all processes belong that ``run`` has heard for it."""
 HEARTBEAT_S = 15.0
 """How often a process with open runs says that it is."""
 _SILENT_NS = 90 * 10**9
@@ -29,10 +31,10 @@ def enter(connection: "sqlite3.Connection") -> int:
     if known is not None:
         return int(known[0])
     now, argv0 = time_ns(), (sys.argv or [""])[0]
-    row = (*who, _plain(argv0), now, now)
+    row = (*who, _plain(argv0), os.environ.get(PROGRAM), now, now)
     done = connection.execute(
-        "INSERT INTO processes (pid, host, created, argv0, started_ns, seen_ns)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO processes (pid, host, created, argv0, program, started_ns, seen_ns)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
         row,
     )
     return int(done.lastrowid or 0)

@@ -122,6 +122,14 @@ class Reader:
             asked = self._condition(connection, filter)
             return overview.names(connection, asked)
 
+    def program(self, name: str) -> "dict[str, Any]":
+        """
+        Tell of all requests of one program that ``run`` has heard how many there were,
+        what they consumed, and the id of the last that failed.
+        """
+        with self._reading() as connection:
+            return overview.program(connection, name)
+
     def find(self, word: str) -> str:
         """
         Give the trace id of one request.

@@ -44,7 +44,8 @@ _SCHEMA = (
     """
     CREATE TABLE processes (
         id INTEGER PRIMARY KEY AUTOINCREMENT, pid INTEGER NOT NULL, host TEXT NOT NULL,
-        created REAL, argv0 TEXT, started_ns INTEGER NOT NULL, seen_ns INTEGER NOT NULL
+        created REAL, argv0 TEXT, program TEXT,
+        started_ns INTEGER NOT NULL, seen_ns INTEGER NOT NULL
     )
     """,
     """
