@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import instrument
 from instrument._text import printable
 
-COMMANDS = ("run", "view", "status", "demo")
+COMMANDS = ("run", "view", "show", "export", "status", "demo")
 _USAGE_ERROR = 2
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 

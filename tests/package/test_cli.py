@@ -48,9 +48,9 @@ def shell(tmp_path: Path) -> Shell:
 @pytest.mark.parametrize(
     "words, error",
     [
-        ([], "which command? run, view, status, demo (see python -m instrument --help)"),
+        ([], "which command? run, view, show, export, status, demo (see python -m instrument --help)"),
         (["dmo"], "unknown command 'dmo': did you mean demo?"),
-        (["What is a deque?"], "unknown command 'What is a deque?': there is run, view, status, demo"),
+        (["What is a deque?"], "unknown command 'What is a deque?': there is run, view, show, export, status, demo"),
         (["stats"], "unknown command 'stats': did you mean status?"),
         (["status", "langchain"], "unexpected 'langchain': see python -m instrument status --help"),
         (["status", "--zzz"], "unknown option '--zzz': see python -m instrument status --help"),

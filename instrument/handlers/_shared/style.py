@@ -97,6 +97,20 @@ class Marks:
         room = most - len(self.ellipsis)
         return "" if room < 0 else self.ellipsis + _first(text[::-1], room)[::-1]
 
+    def passed(self, given: str, came: str, room: int) -> str:
+        """
+        Give what went in and what came out in so many cells; what went in gets two
+        fifths of them where both do not fit.
+        """
+        if not (came and given):
+            return self.cropped((came and f"{self.arrow} {came}") or given, room)
+        between = f" {self.arrow} "
+        left = room - cells(came) - len(between)
+        if cells(given) > left:
+            given = self.cropped(given, max(left, room * 2 // 5))
+        left = room - cells(given) - len(between)
+        return f"{given}{between}" + self.cropped(came, left)
+
     def name(self, text: str) -> str:
         """
         Give the name of a run, of a kind, of a model.

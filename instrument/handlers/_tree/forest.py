@@ -250,15 +250,21 @@ class Forest:
             self._fold(tree)
 
     def token(
-        self, id: "UUID", first_ns: int, last_ns: int, text: str, channel: str
+        self,
+        id: "UUID",
+        first_ns: int,
+        last_ns: int,
+        text: str,
+        channel: str,
+        pieces: int = 1,
     ) -> None:
         """
-        Count a piece of an answer, and keep the newest words.
+        Count pieces of an answer, and keep the newest words.
         """
         node = self._nodes.get(id)
         if node is not None:
             node.first_ns, node.last_ns = first_ns, last_ns
-            node.tokens += 1
+            node.tokens += pieces
             said = text if channel != node.channel else node.said + text
             node.channel, node.said = channel, said[-_SAID:]
 

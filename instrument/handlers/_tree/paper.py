@@ -94,7 +94,7 @@ class Paper:
             self._write(tree)
 
     def _write(self, tree: "Tree") -> None:
-        lines = self._rows.whole(tree, _width())
+        lines = self._rows.whole(tree, paper_width())
         if self._is_notebook:
             from IPython.display import display
 
@@ -112,6 +112,9 @@ def is_notebook(file: object) -> bool:
     return streams is not None and isinstance(file, streams.OutStream)
 
 
-def _width() -> int:
+def paper_width() -> int:
+    """
+    Tell in how many columns is written what no terminal shows.
+    """
     told = os.environ.get("COLUMNS", "")
     return int(told) if told.isdecimal() and int(told) > 0 else _WIDTH

@@ -306,17 +306,7 @@ class Page:
             said = marks.shown(" ".join(node.said.split("\n")))
             return marks.cropped_left(said, room) if is_shown else ""
         came = end.came if end is not None else ""
-        if not (came and began.given):
-            return marks.cropped(
-                (came and f"{marks.arrow} {came}") or began.given, room
-            )
-        between = f" {marks.arrow} "
-        given, left = began.given, room - cells(came) - len(between)
-        if cells(given) > left:
-            given = marks.cropped(given, max(left, room * 2 // 5))
-        return f"{given}{between}" + marks.cropped(
-            came, room - cells(given) - len(between)
-        )
+        return marks.passed(began.given, came, room)
 
     def _timed(self, line: "Line", node: "Node") -> "Line":
         """

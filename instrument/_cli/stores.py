@@ -1,0 +1,53 @@
+"""
+How a command opens a store, or a file of events, to read.
+"""
+
+from contextlib import contextmanager
+
+from instrument.exceptions import StoreError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from instrument.handlers._store.reader import Reader
+
+ENDINGS = (".jsonl", ".ndjson")
+
+
+@contextmanager
+def opened(
+    parser: "argparse.ArgumentParser", path: str | None, *, follow: bool = False
+) -> "Iterator[Reader]":
+    """
+    Give a reader of the store at *path*, or of the default one; what cannot be read is
+    told in one line.
+    """
+    from instrument.handlers._store.place import default_path
+    from instrument.handlers._store.reader import Reader
+
+    try:
+        if path is not None and path.endswith(ENDINGS):
+            from instrument.handlers._store.events_file import store_of
+
+            path = str(store_of(path, follow=follow))
+        reader = Reader(path or default_path())
+    except (StoreError, OSError) as exc:
+        parser.error(str(exc))
+    try:
+        yield reader
+    except StoreError as exc:
+        parser.error(str(exc))
+    finally:
+        reader.close()
+
+
+def found(parser: "argparse.ArgumentParser", reader: "Reader", word: str) -> str:
+    """
+    Give the id of the request that *word* names.
+    """
+    try:
+        return reader.find(word)
+    except LookupError as exc:
+        parser.error(str(exc.args[0]))

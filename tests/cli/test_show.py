@@ -1,0 +1,432 @@
+"""
+``python -m instrument show``: the stored requests, and one of them, in the terminal.
+
+The texts are those of the design, but for ids and the day.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instrument import callbacks, cli, traced
+from instrument._cli import shown as show
+from instrument._cli.stored_trees import name_of
+from instrument.handlers import StoreHandler
+
+Shown = Callable[..., str]
+
+DOWN = (
+    "the service is down: [Errno 111] Connection refused while calling"
+    " https://weather.example.com/v1/forecast?city=Rome&units=metric&days=14"
+)
+ANSWER = (
+    "It is sunny in Rome and 2.8 million people enjoy it, in parks and on balconies."
+)
+USAGE = {"input_tokens": 40, "output_tokens": 12, "cost_usd": 0.000013}
+CALLS = [
+    {"name": "weather", "arguments": {"city": "Rome"}},
+    {"name": "forecast", "arguments": {"city": "Rome", "units": "metric", "days": 14}},
+]
+
+
+def user(text: str) -> dict[str, Any]:
+    """
+    Ask something.
+    """
+    return {"inputs": {"messages": [{"role": "user", "content": text}]}}
+
+
+def tell_some(told: Any) -> None:
+    """
+    Tell a request that ended well, one that failed, one that was left and one that runs.
+    """
+    asked = "How is it in Rome, and should I go?"
+
+    def works() -> None:
+        at = {"root": 1, "parent": 1}
+        model = {"text": ANSWER, "model": "gpt-4o-mini-2024-07-18", "usage": USAGE}
+        told.run(
+            2, "chat_model", "ChatOpenAI", 2, 1202, **at,
+            given={"messages": [], "model": "gpt-4o-mini", "provider": "openai"},
+            came=model,
+        )  # fmt: skip
+
+    def fails() -> None:
+        at = {"root": 3, "parent": 3}
+        failed = {"status": "error", "type": "ValueError", "message": DOWN}
+        told.run(
+            4, "chat_model", "openai.chat", 10_001, 10_494, **at,
+            given={"messages": [], "model": "gpt-4o-mini", "provider": "openai"},
+            came={"text": "", "tool_calls": CALLS, "usage": USAGE, "model": "gpt-4o-mini"},
+        )  # fmt: skip
+        told.run(
+            5, "tool", "weather", 10_500, 11_301, **at,
+            given={"inputs": {"city": "Rome"}}, came={"output": "Rome: sunny, 24 °C"},
+        )  # fmt: skip
+        told.run(
+            6, "tool", "forecast", 10_500, 10_702, **at,
+            given={"inputs": {"city": "Rome", "units": "metric", "days": 14}},
+            came={**failed, "origin": True},
+        )  # fmt: skip
+
+    told.run(
+        1, "agent", "travel", 0, 3100,
+        given=user(asked), came={"outputs": ANSWER}, inside=works,
+    )  # fmt: skip
+    told.run(
+        3, "agent", "travel", 10_000, 11_300,
+        given=user(asked), inside=fails, tags=["v2"], metadata={"user_id": "u1"},
+        came={"status": "error", "type": "ValueError", "message": DOWN, "origin": False},
+    )  # fmt: skip
+    told.run(
+        7, "chat_model", "answer", 20_000, 22_100,
+        given={"messages": user("How is it in Rome?")["inputs"]["messages"]},
+        meanwhile=[
+            (20_052, "on_llm_new_token", {"token": "It is ", "channel": "text", "count": 30}),
+            (22_000, "on_retry", {"attempt": 2}),
+            (22_050, "on_custom_event", {"name": "cache", "data": {"hit": False}}),
+            (22_060, "on_custom_event", {"name": "cache", "data": None}),
+            (22_090, "on_llm_new_token", {"token": "sunny", "channel": "text", "count": 4}),
+        ],
+        came={"status": "abandoned", "text": "It is sunny", "usage": {"output_tokens": 34}},
+    )  # fmt: skip
+    told.run(
+        8, "agent", "research", 30_000, -1,
+        given={"inputs": {"question": "Compare the ten largest cities", "api_key": "k"}},
+    )  # fmt: skip
+
+
+def known(text: str) -> str:
+    """
+    Write ids by the order in which they come, the time of day as it is in the design.
+    """
+    ids: dict[str, str] = {}
+    pattern = r"((?:^[✓✗■>+x~]|request|show|id) )([0-9a-f]{6})\b"
+    text = re.sub(
+        pattern,
+        lambda found: found[1] + ids.setdefault(found[2], f"id{len(ids):04}"),
+        text,
+        flags=re.MULTILINE,
+    )
+    return re.sub(r"\d\d:\d\d:\d\d", "14:03:25", text)
+
+
+LIST_80 = """\
+  id      when          took       cost  request
+✓ id0000  2025-11-27   3.1 s  $0.000013  agent travel  'How is i… → 'It is sunn…
+✗ id0001  2025-11-27   1.3 s  $0.000013  agent travel  ValueError: the service …
+■ id0002  2025-11-27   2.1 s             chat_model answer  abandoned  'H… → 'I…
+■ id0003  2025-11-27                     agent research  lost  'question="Compa…
+4 of 4 requests, newest last. One of them: show id0001, or show LAST
+"""
+LIST_140 = """\
+  id      when          took  runs  out       cost  request
+✓ id0000  2025-11-27   3.1 s     2   12  $0.000013  agent travel  'How is it in Rome, and shou… → 'It is sunny in Rome and 2.8 million peop…
+✗ id0001  2025-11-27   1.3 s     4   12  $0.000013  agent travel  ValueError: the service is down: [Errno 111] Connection refused while cal…
+■ id0002  2025-11-27   2.1 s     1   34             chat_model answer  abandoned  'How is it in Rome?' → 'It is sunny'
+■ id0003  2025-11-27             1                  agent research  lost  'question="Compare the ten largest cities", api_key=[redacted]'
+4 of 4 requests, newest last. One of them: show id0001, or show LAST
+"""
+
+
+@pytest.mark.parametrize("width, screen", [(80, LIST_80), (140, LIST_140)])
+def test_list(told: Any, shown: Shown, width: int, screen: str) -> None:
+    """
+    Requests are listed newest last; from 110 columns on also with runs and tokens out.
+    """
+    tell_some(told)
+
+    assert known(shown("show", "--store", told.path, width=width)) == screen
+
+
+TREE_80 = """\
+request id0000  2025-11-27 14:03:25, user_id=u1, tags v2
+  1.3 s  ✗ agent travel  ValueError from tool forecast
+ 493 ms  ├─ ✓ chat_model gpt-4o-mini  40 in, 12 out, $0.000013  → weather(city=…
+ 801 ms  ├─ ✓ tool weather  city='Rome' → 'Rome: sunny, 24 °C'
+ 202 ms  └─ ✗ tool forecast  city='Rome', units='metric', days=14
+              ValueError: the service is down: [Errno 111] Connection refused
+              while calling
+              https://weather.example.com/v1/forecast?city=Rome&units=metric&days=14
+         4 runs, 1 failed, 1 model call, 40 in, 12 out, $0.000013  id id0000
+"""
+TREE_140 = """\
+request id0000  2025-11-27 14:03:25, user_id=u1, tags v2
+  1.3 s  ✗ agent travel  ValueError from tool forecast                                                                ━━━━━━━━━━━━━━━━━━━━━━
+ 493 ms  ├─ ✓ chat_model gpt-4o-mini  40 in, 12 out, $0.000013  → weather(city='Rome'), forecast(city='Rome', units…  ━━━━━━━━
+ 801 ms  ├─ ✓ tool weather  city='Rome' → 'Rome: sunny, 24 °C'                                                                ━━━━━━━━━━━━━━
+ 202 ms  └─ ✗ tool forecast  city='Rome', units='metric', days=14                                                             ━━━━
+              ValueError: the service is down: [Errno 111] Connection refused while calling
+              https://weather.example.com/v1/forecast?city=Rome&units=metric&days=14
+         4 runs, 1 failed, 1 model call, 40 in, 12 out, $0.000013  id id0000                                          0                1.3 s
+"""
+TREE_ASCII = """\
+request id0000  2025-11-27 14:03:25, user_id=u1, tags v2
+  1.3 s  x agent travel  ValueError from tool forecast
+ 493 ms  |- + chat_model gpt-4o-mini  40 in, 12 out, $0.000013  -> weather(city='Rome'), forecast(city='Rome', units=...
+ 801 ms  |- + tool weather  city='Rome' -> 'Rome: sunny, 24 \\xb0C'
+ 202 ms  `- x tool forecast  city='Rome', units='metric', days=14
+              ValueError: the service is down: [Errno 111] Connection refused while calling
+              https://weather.example.com/v1/forecast?city=Rome&units=metric&days=14
+         4 runs, 1 failed, 1 model call, 40 in, 12 out, $0.000013  id id0000
+"""
+
+
+@pytest.mark.parametrize(
+    "width, encoding, screen",
+    [
+        (80, "utf-8", TREE_80),
+        (140, "utf-8", TREE_140),
+        (None, "ascii", TREE_ASCII),
+    ],
+)
+def test_one(
+    told: Any, shown: Shown, width: int | None, encoding: str, screen: str
+) -> None:
+    """
+    One request is shown with when and whose it was, as the finished tree: the rows are
+    those of `TreeHandler`.
+    """
+    tell_some(told)
+    listed = shown("show", "--errors", "--store", told.path)
+    (number,) = re.findall(r"^✗ (\w+)", listed, re.MULTILINE)
+
+    text = shown("show", number, "--store", told.path, width=width, encoding=encoding)
+
+    assert known(text) == screen
+
+
+def test_other_ends(told: Any, shown: Shown) -> None:
+    """
+    A run that was left, and one whose process is gone, say so; the first with what it
+    tried, told and streamed last.
+    """
+    tell_some(told)
+    store = "--store", told.path
+    (left,) = re.findall(r"^■ (\w+).* abandoned", shown("show", *store), re.MULTILINE)
+
+    rows = known(shown("show", left, *store) + shown("show", "LAST", *store))
+
+    assert rows.splitlines()[1::2] == [
+        "  2.1 s  ■ chat_model answer  retry 2  abandoned after 34 tokens  34 out, 16 tok/s  → 'It is sunny'",
+        "   0 ns  ■ agent research  lost  question='Compare the ten largest cities', api_key=[redacted]",
+    ]
+
+
+@pytest.mark.parametrize(
+    "words, told_last",
+    [
+        (["name:travel"], "2 of 4 requests, newest last. One of them: show id0001, or show LAST"),
+        (["-status:error", "name:travel"], "1 of 4 requests, newest last. One of them: show id0000, or show LAST"),
+        (["nothing"], "none of 4 requests matches: nothing"),
+        (["xyz\udc97"], "none of 4 requests matches: xyz?"),
+        (["--errors", "travel"], "1 of 4 requests, newest last. One of them: show id0000, or show LAST"),
+    ],
+)  # fmt: skip
+def test_filter(told: Any, shown: Shown, words: list[str], told_last: str) -> None:
+    """
+    Other words list what matches; ``--errors`` what has failed.
+    """
+    tell_some(told)
+
+    text = known(shown("show", *words, "--store", told.path))
+
+    assert text.splitlines()[-1] == told_last
+
+
+@pytest.mark.parametrize(
+    "words, error",
+    [
+        (["dead0"], "no request 'dead0' in "),
+        (["zz:1"], "'zz:1' is no key to look for. There is: status:, "),
+        (["--store", "nosuch.db"], "there is no store '"),
+        (
+            ["--store", "nosuch.jsonl"],
+            "the events file 'nosuch.jsonl' cannot be read: ",
+        ),
+        (["--store", "text.jsonl"], "'text.jsonl' holds no events, nor is it a store."),
+        (["--store", "text"], "'{here}/text' is no store. "),
+    ],
+)
+def test_wrong_usage(
+    words: list[str],
+    error: str,
+    told: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """
+    What cannot be shown is told in one line with the cure.
+    """
+    monkeypatch.chdir(told.path.parent)
+    tell_some(told)
+    Path("text.jsonl").write_text("text\n")
+    Path("text").write_text("text\n")
+
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main(
+            ["show", *(["--store", "events.jsonl"] * ("--store" not in words)), *words]
+        )
+
+    assert exit_info.value.code == 2
+    told_error = capsys.readouterr().err
+    assert told_error.startswith("instrument: error: " + error.format(here=Path.cwd()))
+    assert told_error.count("\n") == 1
+
+
+def test_no_requests(told: Any, shown: Shown) -> None:
+    """
+    A store without requests says how some are kept.
+    """
+    told.path.touch()
+
+    text = shown("show", "--store", told.path)
+
+    assert re.fullmatch(
+        r"no requests in .*events\.db yet\. Keep some: python -m instrument run"
+        r" your_program\.py\n",
+        text,
+    )
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Callable[[], object]]]:
+    """
+    Give a list of what happens at each look of ``--follow``; then comes Ctrl-C.
+    """
+    waiting: list[Callable[[], object]] = []
+
+    def next_step(_: float) -> None:
+        if not waiting:
+            raise KeyboardInterrupt
+        waiting.pop(0)()
+
+    monkeypatch.setattr(show, "sleep", next_step)
+    yield waiting
+    assert waiting == []
+
+
+def steps_of(
+    handler: StoreHandler, step: Callable[..., object], *given: object
+) -> None:
+    """
+    Do something, of which what is told stands in the store then.
+    """
+    step(*given)
+    assert handler.drain()
+
+
+def test_follow(
+    tmp_path: Path, shown: Shown, steps: list[Callable[[], object]]
+) -> None:
+    """
+    ``--follow`` goes on behind the list: a request that comes is told, and again when it
+    has ended; Ctrl-C ends it.
+    """
+    path = tmp_path / "own.db"
+    handler = StoreHandler(path)
+    with callbacks(handler):
+        with traced("first", kind="tool"):
+            pass
+        handler.drain()
+        second = traced("second", kind="tool")
+        steps += [
+            partial(steps_of, handler, second.__enter__),
+            lambda: None,
+            partial(steps_of, handler, second.__exit__, None, None, None),
+        ]
+
+        text = shown("show", "--follow", "--store", path, code=130)
+
+    names = re.findall(r"^(.) \w{6}  .* tool (\w+)$", text, re.MULTILINE)
+    assert names == [("✓", "first"), (">", "second"), ("✓", "second")]
+    assert "newest last" not in text
+
+
+def test_follow_one(
+    tmp_path: Path, shown: Shown, steps: list[Callable[[], object]]
+) -> None:
+    """
+    One request is followed until it has ended; what it came to is told once.
+    """
+    pytest.importorskip("rich")
+    path = tmp_path / "own.db"
+    handler = StoreHandler(path)
+    with callbacks(handler):
+        first = traced("first", kind="tool")
+        first.__enter__()
+        handler.drain()
+        steps += [
+            lambda: None,
+            partial(steps_of, handler, first.__exit__, None, None, None),
+        ]
+
+        text = shown("show", "LAST", "--follow", "--store", path)
+
+    head, row = text.splitlines()
+    assert re.fullmatch(r"request \w{6}  [-\d]+ [:\d]+, .+", head)
+    assert row.endswith("✓ tool first")
+
+
+def test_follow_one_without_rich(
+    told: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Without rich one request cannot be followed, and that is said.
+    """
+    tell_some(told)
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+
+    with pytest.raises(SystemExit):
+        cli.main(["show", "LAST", "--follow", "--store", str(told.path)])
+
+    error = 'to follow one request needs rich: pip install "instrument-callbacks[rich]"'
+    assert capsys.readouterr().err == f"instrument: error: {error}\n"
+
+
+@pytest.mark.parametrize("lines, rows", [(None, 20), (24, 20), (3, 5)])
+def test_as_many_as_fit(
+    told: Any,
+    shown: Shown,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: int | None,
+    rows: int,
+) -> None:
+    """
+    On a terminal as many are listed as fit, else 20; the newest.
+    """
+    for number in range(1, 31):
+        word = {"given": {"inputs": {}}, "came": {"outputs": None}}
+        told.run(number, "chain", f"n{number}", number, number + 0.5, **word)
+    if lines is not None:
+        monkeypatch.setenv("LINES", str(lines))
+
+    text = shown("show", "--store", told.path, width=lines and 80)
+
+    listed = re.findall(r"chain (n\d+)", text)
+    assert listed == [f"n{number}" for number in range(31 - rows, 31)]
+
+
+@pytest.mark.parametrize(
+    "kind, name, model, provider, told_name",
+    [
+        ("tool", "Search", "m-1", None, "Search"),
+        ("chat_model", "ChatOpenAI", "m-1", None, "m-1"),
+        ("chat_model", "openai.chat", "m-1", "openai", "m-1"),
+        ("chat_model", "write", "m-1", "openai", "write"),
+        ("chat_model", "ChatOpenAI", None, None, "ChatOpenAI"),
+    ],
+)
+def test_name_of_a_model(
+    kind: str, name: str, model: str | None, provider: str | None, told_name: str
+) -> None:
+    """
+    A model is told by its own name where the run's is only a framework's class or
+    operation.
+    """
+    assert name_of(kind, name, model, provider) == told_name
