@@ -23,6 +23,8 @@ __all__ = ["Recorder", "predictable"]
 
 _YEAR_2026_NS = 1_767_225_600_000_000_000
 _STEP_NS = 1_000_000
+_MOST_FRAMED = 2_000
+"""Runs that are shown as a page in a notebook; of more, the tree is."""
 
 
 class Recorder(BaseCallbackHandler):
@@ -93,7 +95,12 @@ class Recorder(BaseCallbackHandler):
     def _repr_html_(self) -> str:
         from instrument.handlers._tree.page import page_of
 
-        return page_of(list(self.runs))
+        tree = page_of(list(self.runs))
+        if not 0 < len(self.runs) <= _MOST_FRAMED:
+            return tree
+        from instrument.viewer.notebook import framed
+
+        return framed(list(self.events), tree, self.tree())
 
     def clear(self) -> None:
         """

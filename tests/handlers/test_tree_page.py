@@ -18,6 +18,7 @@ import pytest
 
 from instrument import callbacks, current_run, traced
 from instrument.handlers import TreeHandler
+from instrument.handlers._tree.page import page_of
 from instrument.testing import Recorder
 
 
@@ -92,7 +93,7 @@ def test_recorder(heard: Recorder) -> None:
     with callbacks(heard):
         answer("cats")
 
-    seen = Outline(heard._repr_html_())
+    seen = Outline(page_of(heard.runs))
 
     rows = [re.sub(r"^[\d.]+ \w+(?=[✓✗])", "", row) for row in seen.text.splitlines()]
     assert rows[:-1] == [
@@ -115,11 +116,11 @@ def test_recorder_of_what_runs(heard: Recorder) -> None:
         with traced("open"):
             with callbacks(inherit=False), callbacks(heard), traced("inner"):
                 pass
-            text = Outline(heard._repr_html_()).text
+            text = Outline(page_of(heard.runs)).text
         traced("second")(lambda: None)()
 
     assert "> chain open" in text
-    whole = Outline(heard._repr_html_()).text
+    whole = Outline(page_of(heard.runs)).text
     assert whole.index("✓ chain open") < whole.index("✓ chain second")
 
 
@@ -143,7 +144,7 @@ def test_hostile_text(heard: Recorder) -> None:
     with callbacks(heard), traced(evil, kind=evil, inputs=[evil]):
         answer(evil)
 
-    html = heard._repr_html_()
+    html = page_of(heard.runs)
 
     assert "<script" not in html
     assert "&amp;amp;" in html
@@ -157,7 +158,7 @@ def test_secrets(heard: Recorder) -> None:
     with callbacks(heard), traced("log in", inputs={"password": "enigma"}):
         pass
 
-    assert "password=[redacted]" in Outline(heard._repr_html_()).text
+    assert "password=[redacted]" in Outline(page_of(heard.runs)).text
 
 
 def test_big_trees(heard: Recorder) -> None:
@@ -170,7 +171,7 @@ def test_big_trees(heard: Recorder) -> None:
                 if number == 2_499:
                     model("?")
 
-    html = heard._repr_html_()
+    html = page_of(heard.runs)
 
     assert html.count("<details open>") == 1
     assert "… 501 more: 501 chain, all ok" in Outline(html).text
@@ -187,7 +188,7 @@ def test_deep_trees(heard: Recorder) -> None:
         for block in reversed(blocks):
             block.__exit__(None, None, None)
 
-    html = heard._repr_html_()
+    html = page_of(heard.runs)
     assert html.count("<details") == 1_199
     assert html.count("margin-left") == 16  # there is room for the text
 
@@ -220,7 +221,7 @@ def test_in_a_browser(heard: Recorder, tmp_path: Path) -> None:
     with callbacks(heard), traced("top", kind="agent"):
         answer("x" * 1_000)
     page = tmp_path / "page.html"
-    page.write_text(f"<!doctype html><meta charset=utf-8>{heard._repr_html_()}{_LOOK}")
+    page.write_text(f"<!doctype html><meta charset=utf-8>{page_of(heard.runs)}{_LOOK}")
 
     flags = ["--headless", "--no-sandbox", f"--user-data-dir={tmp_path}", "--dump-dom"]
     command = [browser, *flags, page.as_uri()]
