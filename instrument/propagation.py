@@ -1,7 +1,7 @@
 """
-Carry a scope where contextvars do not go by themselves: into threads; and to other
-processes which trace goes on there, what was drawn for its samples, and what else the
-application lets through.
+Carry a scope where contextvars do not go by themselves: into threads and, with whatever
+pickles it, into worker processes; over HTTP, which trace goes on there, what was drawn
+for its samples, and what else the application lets through.
 
 Tasks, ``asyncio.to_thread`` and generators need none of this.
 """
@@ -9,14 +9,14 @@ Tasks, ``asyncio.to_thread`` and generators need none of this.
 import re
 from contextlib import suppress
 
-from instrument import _ids
+from instrument import _ids, _report
 from instrument._audience.plan import NOBODY
 from instrument._audience.sampling import Incoming, drawn, incoming_of
-from instrument._callables.decorate import decorated
 from instrument._payloads.messages import is_dict
 from instrument._payloads.redact import redacted
 from instrument._runs.opening import current_run, state_in_hand
-from instrument._scopes.binding import Bound, bound_iterator
+from instrument._scopes.binding import Bound, bound, bound_iterator
+from instrument._scopes.decorator import Scoped
 from instrument._scopes.scope import Scope, callbacks
 from instrument._state import Frame, get_state
 from instrument._text import safe_repr, safe_str
@@ -40,6 +40,12 @@ __all__ = [
     "inject",
 ]
 
+VERSION = 1
+"""Of carriers."""
+_OTHER_VERSION = (
+    "attach(): a carrier of version {}; this release reads version {}. The call goes on"
+    " without it: its trace begins here."
+)
 _TRACEPARENT = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})"
     r"(-.*)?"
@@ -67,13 +73,53 @@ def bind(target: "T") -> "T":
     bind(work))`` hear what happens in ``work``. Of an iterator or generator each step
     runs in the scope: for a stream that is made here and consumed elsewhere.
 
+    What is called is pickled where *target* can be, for a pool of processes: there each
+    call goes on as with `carrier` and `attach`.
+
     Raises:
         TypeError: For what can neither be called nor iterated.
     """
-    bound: Any = target
-    if callable(bound) and not isinstance(bound, type):
-        return decorated(bound, Bound(state_in_hand()), "bind")  # type: ignore[no-any-return]
-    return bound_iterator(bound)  # type: ignore[no-any-return]
+    given: Any = target
+    if callable(given) and not isinstance(given, type):
+        return bound(given, Carried(state_in_hand()))  # type: ignore[no-any-return]
+    return bound_iterator(given)  # type: ignore[no-any-return]
+
+
+class Carried(Bound):
+    """
+    How `bind` wraps a function, which pickled takes a carrier along.
+    """
+
+    def __reduce__(self) -> "Any":
+        return arrived, (self.plain(_carrier)(self._state),)
+
+
+class Arrived(Scoped):
+    """
+    The same in another process: each call is a block of what has been carried there.
+    """
+
+    is_carried = True
+
+    def __init__(self, carrier: "dict[str, Any]") -> None:
+        super().__init__(attach(carrier))
+        self._carrier = carrier
+
+    def rebuilt(self, target: "Any") -> "Any":
+        return bound(target, self)
+
+    def __reduce__(self) -> "Any":
+        return arrived, (self._carrier,)
+
+
+def arrived(carrier: "dict[str, Any]") -> "Carried | Arrived":
+    """
+    Unpickle how `bind` wraps a function: where it was bound, in the very scope.
+    """
+    from instrument._relay import homes
+
+    frame = homes.found(carrier.get("id"))
+    return Arrived(carrier) if frame is None else Carried(frame)
 
 
 def carrier() -> "dict[str, Any]":
@@ -81,9 +127,36 @@ def carrier() -> "dict[str, Any]":
     Give what is to go along to another process, for `attach` there: JSON can write it.
 
     Returns:
-        ``traceparent``, if there is a trace, as `inject` writes it, and the
-        ``tracestate`` that came in with it; ``draw``, if one was made: the number from 0
-        to 1 that samples are compared with.
+        ``v``, its version; ``traceparent``, if there is a trace, as `inject` writes it,
+        and the ``tracestate`` that came in with it; ``draw``, if one was made: the number
+        from 0 to 1 that samples are compared with; of the run in hand ``run``, and in
+        ``trace`` the root's id and how deep it is. Nothing where there is none of it.
+    """
+    return _carrier(get_state(), is_kept=False)
+
+
+def _carrier(state: object, *, is_kept: bool = True) -> "dict[str, Any]":
+    """
+    Give the carrier of here.
+
+    Args:
+        state: What stays as long as what is carried may be called back.
+        is_kept: Whether the way back to it is told, wherever it leads.
+    """
+    run = current_run()
+    made = _trace_context()
+    if run:
+        made |= {"run": str(run.id), "trace": [str(run.trace_id), run.depth]}
+    if is_kept:
+        from instrument._relay import homes
+
+        made["id"] = homes.kept(state)
+    return {"v": VERSION, **made} if made else {}
+
+
+def _trace_context() -> "dict[str, Any]":
+    """
+    Give the W3C trace context of here, and what was drawn.
     """
     layers, incoming = _layers_here()
     run = current_run()
@@ -112,10 +185,13 @@ def attach(carrier: "Mapping[str, Any]") -> callbacks:
     came, by its flag all or none that hear a share. They have the tags and the metadata
     that `extract` let in. What is not valid is passed over.
 
+    What `carrier` gave also tells the run whose children they are.
+
     Args:
-        carrier: What `carrier` or `extract` gave.
+        carrier: What `carrier` or `extract` gave. One of another version is reported,
+            and as if it were empty.
     """
-    return _Attached(incoming_in(carrier), *_described(carrier))
+    return _Attached(_checked(carrier))
 
 
 def inject(
@@ -147,7 +223,7 @@ def inject(
     """
     keys = _checked_names("inject(metadata=...)", metadata, _KEY)
     allowed = _checked_names("inject(tags=...)", tags, _TAG)
-    carried = carrier()
+    carried = _trace_context()
     for name in ("traceparent", "tracestate"):
         if name in carried:
             headers[name] = carried[name]
@@ -198,29 +274,41 @@ class _Attached(callbacks):
     A block that goes on with what has come in.
     """
 
-    __slots__ = ("_incoming",)
+    __slots__ = ("_carrier", "_incoming")
 
-    def __init__(
-        self,
-        incoming: Incoming | None,
-        metadata: "dict[str, str]",
-        tags: "list[str]",
-    ) -> None:
+    def __init__(self, carrier: "dict[str, Any]") -> None:
+        metadata, tags = _described(carrier)
         super().__init__(metadata=metadata, tags=tags)
-        self._incoming = incoming
+        self._carrier = carrier
+        self._incoming = incoming_in(carrier)
 
     def __enter__(self, depth: int = 2) -> Scope:
         scope = super().__enter__(depth + 1)
         if self._incoming is not None:
             scope.incoming, scope.number = self._incoming, self._incoming.number
+        if "run" in self._carrier:
+            from instrument._relay.above import run_above
+
+            scope.run = run_above(self._carrier, self._incoming) or scope.run
         return scope
 
 
-def incoming_in(carrier: "Mapping[str, Any]") -> Incoming | None:
+def _checked(carrier: object) -> "dict[str, Any]":
     """
-    Read what came in, which may be anything.
+    Give a carrier, which may be anything; nothing of one of another version.
     """
-    found = carrier if issubclass(type(carrier), dict) else {}
+    found: Any = carrier if issubclass(type(carrier), dict) else {}
+    version = found.get("v", VERSION)
+    if version == VERSION and version is not True:
+        return found  # type: ignore[no-any-return]
+    _report.complain(_OTHER_VERSION.format(safe_repr(version), VERSION), None)
+    return {}
+
+
+def incoming_in(found: "dict[str, Any]") -> Incoming | None:
+    """
+    Read what came in.
+    """
     given: Any = found.get("draw")
     is_drawn = type(given) in (int, float) and 0 <= given <= 1
     parsed = _parsed(_text(found.get("traceparent")))
@@ -243,11 +331,10 @@ def _parsed(traceparent: str) -> "tuple[str, str, str] | None":
     return None if version == "00" and more else (trace_hex, span_hex, flags)
 
 
-def _described(carrier: object) -> "tuple[dict[str, str], list[str]]":
+def _described(found: "dict[str, Any]") -> "tuple[dict[str, str], list[str]]":
     """
     Give the metadata and the tags that `extract` let in; nothing of another shape.
     """
-    found: Any = carrier if issubclass(type(carrier), dict) else {}
     metadata, tags = found.get("metadata"), found.get("tags")
     told = metadata if type(metadata) is dict else {}
     known = tags if type(tags) is list else []

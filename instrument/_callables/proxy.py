@@ -57,7 +57,7 @@ class Proxy(wrapt.FunctionWrapper):  # type: ignore[type-arg]
         return self._self_wrapping
 
     def __reduce_ex__(self, protocol: object) -> "Any":
-        if _is_global(self):
+        if _is_global(self) and not getattr(self._self_wrapping, "is_carried", False):
             return self.__wrapped__.__qualname__  # by reference, as functions are
         return self._self_wrapping.rebuilt, (self.__wrapped__,)
 

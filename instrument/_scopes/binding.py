@@ -2,6 +2,8 @@
 `bind`: functions and iterators that run in the scope in which they were bound.
 """
 
+from types import FunctionType, MethodType
+
 from instrument._audience.plan import NOBODY, View
 from instrument._callables.body import Body
 from instrument._callables.coroutines import follow, is_followed
@@ -41,6 +43,49 @@ def captured(state: "Any") -> View:
     return View(state._plan, state if state._is_run else state.run)  # type: ignore[arg-type]
 
 
+class BoundFunction:
+    """
+    What `bind` makes of a function: called, awaited and inspected as that; pickled as
+    that and how it is bound, which a closure cannot be.
+    """
+
+    def __init__(self, function: "Any", called: "Any", how: "Any") -> None:
+        from functools import update_wrapper
+
+        update_wrapper(self, function)
+        self._called = called
+        self._how = how
+
+    def __call__(self, /, *args: "Any", **kwargs: "Any") -> "Any":
+        return self._called(*args, **kwargs)
+
+    def __get__(self, instance: object, owner: object = None) -> "Any":
+        return self if instance is None else MethodType(self, instance)
+
+    def __getattr__(self, name: str) -> "Any":
+        return getattr(self.__dict__["__wrapped__"], name)
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
+
+    def __reduce__(self) -> "Any":
+        return self._how.rebuilt, (self.__wrapped__,)
+
+    def __copy__(self) -> "BoundFunction":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "BoundFunction":
+        return self
+
+
+def bound(target: "Any", how: "Any") -> "Any":
+    """
+    Wrap *target*, which can be called, as *how* says.
+    """
+    made = decorated(target, how, "bind")
+    return BoundFunction(target, made, how) if type(made) is FunctionType else made
+
+
 class BoundBody(Body):
     """
     An iterator that is stepped in a captured scope.
@@ -71,6 +116,8 @@ class Bound:
     How `bind` wraps a function.
     """
 
+    is_carried = True  # pickled, it is not what its name stands for
+
     def __init__(self, state: object) -> None:
         self._state = state
 
@@ -78,10 +125,7 @@ class Bound:
         """
         Bind a copy of the function to the same scope.
         """
-        return decorated(target, Bound(self._state), "bind")
-
-    def __reduce__(self) -> "Any":
-        return Bound, (None,)  # the scope stays in its process
+        return bound(target, self)
 
     def plain(self, function: "Any") -> "Callable[..., Any]":
         def bound(*args: "Any", **kwargs: "Any") -> "Any":

@@ -28,6 +28,7 @@ FLOORS = [
     {"_delivery"},
     {"_runs", "handlers"},
     {"_scopes"},
+    {"_relay"},  # below what carries a scope to where its events come from
     {"_traced", "propagation"},
     {"_hearing"},
     {"integrations"},
@@ -54,6 +55,7 @@ ENTRIES = {
     "_ids.py",
     "_payloads",
     "_pytest.py",
+    "_relay",
     "_report.py",
     "_runs",
     "_scopes",

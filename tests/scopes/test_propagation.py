@@ -87,7 +87,7 @@ def test_draw_travels(*, installed: bool) -> None:
             assert number is not None
             work()
             carried = carrier()
-        assert carried == {"draw": number}
+        assert carried == {"v": 1, "draw": number}
         assert heard(carried, 0.5, installed=installed) is bool(recorder.runs)
         assert heard(carried, number + 1e-9, installed=installed)
         assert not heard(carried, number, installed=installed)
@@ -170,7 +170,7 @@ async def test_attached_in_async_code() -> None:
     ``async with attach(...)`` is the same; a nested one counts, not the outer.
     """
     async with attach({"draw": 0.9}), attach({"draw": 0.1}):
-        assert carrier() == {"draw": 0.1}
+        assert carrier() == {"v": 1, "draw": 0.1}
         recorder = Recorder()
         with callbacks(recorder, sample=0.5):
             work()
@@ -282,7 +282,7 @@ def test_bad_draw(draw: Any) -> None:
     with attach({"draw": draw}):
         assert carrier() == {}
     with attach({"draw": draw, "traceparent": PARENT}):
-        assert carrier() == {"draw": 0.0, "traceparent": PARENT}
+        assert carrier() == {"v": 1, "draw": 0.0, "traceparent": PARENT}
 
 
 def test_carrier_that_is_none() -> None:

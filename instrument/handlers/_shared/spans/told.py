@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from instrument._audience.sampling import Incoming
     from instrument._runs.run import Run
 
 LIMIT = 32_000
@@ -107,12 +108,10 @@ class Told:
         self._id, self._root_id = run.id, root.id
         self._came = root._audience.incoming
         self._parent_id = None if parent is None else parent.id
-        self.is_remote = False
+        self.is_remote = parent is None and _is_above(self._came, run)
         self.unheard_parent: str | None = None
-        if parent is None and run.parent_id is not None:
+        if parent is None and run.parent_id is not None and not self.is_remote:
             self.unheard_parent = str(run.parent_id)
-        elif parent is None:
-            self.is_remote = self._came is not None and self._came.span_hex is not None
         self.started_ns = run.started_at
         self.ended_ns: int | None = None
         self.status = "running"
@@ -221,6 +220,16 @@ class Told:
             for told in (self.asked, self.answered)
         )
         self.without_events()
+
+
+def _is_above(came: "Incoming | None", run: "Run") -> bool:
+    """
+    Tell whether what *came* in is the span above *run*: a root's, or that of the run
+    whose child it is by a carrier.
+    """
+    if came is None or came.span_hex is None:
+        return False
+    return run.parent_id is None or _ids.span_hex_of(run.parent_id) == came.span_hex
 
 
 def within(value: "Any", limit: int) -> str:
