@@ -4,6 +4,7 @@ The errors of this library that a caller may want to catch.
     InstrumentError
      +-- BudgetExceeded
      +-- EventFormatError (also a ValueError)
+     +-- RemoteError
      +-- StoreError
 
 Wrong arguments raise ``TypeError`` and ``ValueError`` as everywhere in Python.
@@ -15,7 +16,13 @@ if TYPE_CHECKING:
 
     from instrument import Run
 
-__all__ = ["BudgetExceeded", "EventFormatError", "InstrumentError", "StoreError"]
+__all__ = [
+    "BudgetExceeded",
+    "EventFormatError",
+    "InstrumentError",
+    "RemoteError",
+    "StoreError",
+]
 
 
 class InstrumentError(Exception):
@@ -58,6 +65,26 @@ class EventFormatError(InstrumentError, ValueError):
     """
     Raised by ``Event.from_json`` for text that is no event of a known version.
     """
+
+
+class RemoteError(InstrumentError):
+    """
+    What a run in another process failed with, as handlers here are told: an exception
+    of a class that is not Python's own, or that the process was lost.
+
+    Attributes:
+        type: The name of the exception's class there; ``WorkerLost`` of a process that
+            ended, or could not be heard any more, in the middle of a run.
+        traceback: As text, where it was told.
+    """
+
+    def __init__(self, message: str, type: str, traceback: str = "") -> None:
+        super().__init__(message)
+        self.type = type
+        self.traceback = traceback
+
+    def __reduce__(self) -> "tuple[Any, ...]":
+        return RemoteError, (str(self), self.type, self.traceback)
 
 
 class StoreError(InstrumentError):

@@ -18,7 +18,7 @@ from instrument._runs.opening import current_run, state_in_hand
 from instrument._scopes.binding import Bound, bound, bound_iterator
 from instrument._scopes.decorator import Scoped
 from instrument._scopes.scope import Scope, callbacks
-from instrument._state import Frame, get_state
+from instrument._state import MUTED, Frame, get_state
 from instrument._text import safe_repr, safe_str
 
 TYPE_CHECKING = False
@@ -46,6 +46,7 @@ _OTHER_VERSION = (
     "attach(): a carrier of version {}; this release reads version {}. The call goes on"
     " without it: its trace begins here."
 )
+_FLAGS = ("capture", "plumbing")
 _TRACEPARENT = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})"
     r"(-.*)?"
@@ -130,7 +131,9 @@ def carrier() -> "dict[str, Any]":
         ``v``, its version; ``traceparent``, if there is a trace, as `inject` writes it,
         and the ``tracestate`` that came in with it; ``draw``, if one was made: the number
         from 0 to 1 that samples are compared with; of the run in hand ``run``, and in
-        ``trace`` the root's id and how deep it is. Nothing where there is none of it.
+        ``trace`` the root's id and how deep it is. Where somebody hears, ``return``: how
+        events come home to this process, with a key that no stranger may see. Nothing
+        where there is none of it.
     """
     return _carrier(get_state(), is_kept=False)
 
@@ -141,16 +144,23 @@ def _carrier(state: object, *, is_kept: bool = True) -> "dict[str, Any]":
 
     Args:
         state: What stays as long as what is carried may be called back.
-        is_kept: Whether the way back to it is told, wherever it leads.
+        is_kept: Whether to tell how this is found, also where nobody hears.
     """
-    run = current_run()
+    here, run = get_state(), current_run()
     made = _trace_context()
     if run:
         made |= {"run": str(run.id), "trace": [str(run.trace_id), run.depth]}
-    if is_kept:
+    audience = (here._plan if isinstance(here, Frame) else NOBODY).settle()
+    made |= {name: False for name in _FLAGS if not getattr(audience, name)}
+    is_heard = any(it.forwards(layer) for it, layer in audience.listeners)
+    if here is not MUTED and (is_heard or is_kept):
         from instrument._relay import homes
 
         made["id"] = homes.kept(state)
+    if here is not MUTED and is_heard:
+        from instrument._relay.arrivals import address_for
+
+        made["return"] = address_for(here)
     return {"v": VERSION, **made} if made else {}
 
 
@@ -278,19 +288,40 @@ class _Attached(callbacks):
 
     def __init__(self, carrier: "dict[str, Any]") -> None:
         metadata, tags = _described(carrier)
-        super().__init__(metadata=metadata, tags=tags)
+        flags: Any = {name: carrier.get(name) is not False for name in _FLAGS}
+        super().__init__(metadata=metadata, tags=tags, **flags)
         self._carrier = carrier
         self._incoming = incoming_in(carrier)
 
     def __enter__(self, depth: int = 2) -> Scope:
         scope = super().__enter__(depth + 1)
-        if self._incoming is not None:
-            scope.incoming, scope.number = self._incoming, self._incoming.number
-        if "run" in self._carrier:
+        if scope._token is None:  # nobody hears here
+            return scope
+        try:
+            self._arrive(scope)
+        except BaseException:
+            self.undo(scope)
+            raise
+        return scope
+
+    def _arrive(self, scope: Scope) -> None:
+        """
+        Have *scope* go on with what has come in.
+        """
+        came = self._incoming
+        if came is not None:
+            scope.incoming, scope.number = came, came.number
+        if "v" in self._carrier:
             from instrument._relay.above import run_above
 
-            scope.run = run_above(self._carrier, self._incoming) or scope.run
-        return scope
+            scope.run = run_above(self._carrier, came)
+        if "return" in self._carrier:
+            from instrument._relay import relay
+
+            reached = relay.reached(self._carrier)
+            if reached is not None:
+                number = None if came is None else came.number
+                scope.options = relay.options(reached, self, scope.outer, number)  # type: ignore[arg-type]
 
 
 def _checked(carrier: object) -> "dict[str, Any]":

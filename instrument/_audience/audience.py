@@ -2,6 +2,7 @@
 Who hears one run, each once, and what of theirs serves each event.
 """
 
+from copy import copy
 from functools import partial
 
 from instrument import _ids, _report
@@ -134,6 +135,18 @@ class Audience:
         made.waits = self.waits
         if self.waits or layer.rank != "block":
             made.waits = _waited_for(made.listeners)
+        made.is_quick = _is_quick(made)
+        return made
+
+    def forwarded(self) -> "Audience":
+        """
+        Give the same, heard by those alone who hear here what happens elsewhere.
+        """
+        made = copy(self)
+        made._natives = made._wants_tokens = None
+        made._receivers, made.voices_of = {}, {}
+        made.listeners = tuple([it for it in self.listeners if it[0].forwards(it[1])])
+        made.waits = _waited_for(made.listeners)
         made.is_quick = _is_quick(made)
         return made
 

@@ -32,12 +32,16 @@ class BaseCallbackHandler(_seen.Seen):
         raise_error: True lets an exception of this handler stop the call that it was
             told about. Otherwise it is reported once, and the call goes on.
         run_inline: Kept for LangChain, whose manager reads it.
+        remote: Where it works when a request goes on in another process: ``forward``,
+            here, and it is told what happens there; ``local``, there, as it is
+            installed there too (given by a block it works here); ``drop``, nowhere.
         ignore_llm: True silences every ``on_llm_*`` event; likewise the others.
             ``ignore_agent`` silences tools too, ``ignore_chat_model`` the starts of
             chat models.
     """
 
     raise_error: bool = False
+    remote: str = "forward"
     run_inline: bool = _seen.flag(_seen.InlineFlag)
     ignore_embedding: bool = False
     ignore_llm: bool = _seen.flag()

@@ -99,6 +99,23 @@ class Listener:
         return self.attribute("raise_error") is True
 
     @property
+    def remote(self) -> str:
+        """
+        Where it works when a request goes on in another process, as it says itself:
+        ``forward``, ``local`` or ``drop``.
+        """
+        said = None if self.event is not None else self.attribute("remote")
+        return said if type(said) is str and said in ("local", "drop") else "forward"
+
+    def forwards(self, layer: "Layer") -> bool:
+        """
+        Tell whether it hears here what happens in other processes. What is local does
+        where a block gave it, which no other process has.
+        """
+        where = self.remote
+        return where == "forward" or (where == "local" and layer.rank != "process")
+
+    @property
     def needs_its_place(self) -> bool:
         """
         Whether it must hear where and when things happen.

@@ -174,7 +174,7 @@ class Sockets:
         if not is_port or type(key) is not str or len(key) != 2 * _KEY:
             raise ValueError("no address of a socket")
         proof_key, until = bytes.fromhex(key), monotonic() + PROOF_S
-        line = SocketLine(socket.create_connection((HOST, port), PROOF_S))  # type: ignore[arg-type]
+        line = SocketLine(socket.create_connection((HOST, port), PROOF_S))
         try:
             _prove(line, proof_key, until)
         except BaseException:

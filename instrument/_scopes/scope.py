@@ -265,7 +265,11 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         except BaseException:  # an interrupt: it is left all the same
             self._leave_after_all(left)
             raise
-        if scope is not None and (scope.lanes or has_flush(self.listeners)):
+        if scope is None:
+            return
+        if scope.away is not None:
+            scope.away.wait(scope)
+        if scope.lanes or has_flush(scope.options.listeners):
             _serve.flush(scope)
 
     async def __aenter__(self) -> Scope:
@@ -296,9 +300,14 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         except BaseException:  # an interrupt: it is left all the same
             self._leave_after_all(left)
             raise
-        if scope is None or not (scope.lanes or has_flush(self.listeners)):
+        if scope is None:
             return
-        if issubclass(type(exc), GeneratorExit):  # a coroutine being closed cannot wait
+        is_closing = issubclass(type(exc), GeneratorExit)  # it cannot wait
+        if scope.away is not None and not is_closing:
+            await scope.away.await_(scope)
+        if not (scope.lanes or has_flush(scope.options.listeners)):
+            return
+        if is_closing:
             _serve.flush(scope)
         else:
             await _serve.aflush(scope, shielded=issubclass(type(exc), cancellations()))

@@ -159,6 +159,20 @@ def test_unpickled_in_the_same_process() -> None:
     assert [run.name for run in recorder.children(request)] == ["leaf"]
 
 
+def test_pickled_in_a_thread() -> None:
+    """
+    Bound once more where it was bound to, as in a thread of a request, it is heard below
+    the same run, also when that thread is done.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder), traced("request") as request:
+        pickled = Context().run(bind(lambda: pickle.dumps(bind(jobs.leaf))))
+        Context().run(pickle.loads(pickled))
+
+    assert [run.name for run in recorder.children(request)] == ["leaf"]
+
+
 def test_unpickled_outside_every_block() -> None:
     """
     Bound where no block is, it is heard by those that are installed.

@@ -48,13 +48,6 @@ def until(holds: Callable[[], object]) -> None:
         threading.Event().wait(0.001)
 
 
-def threads() -> list[str]:
-    """
-    Name the threads of relays.
-    """
-    return [it.name for it in threading.enumerate() if "relay" in it.name]
-
-
 def descriptors() -> int:
     """
     Count the open descriptors of this process.
@@ -106,8 +99,7 @@ def test_nothing_is_left() -> None:
     """
     No thread and no descriptor is left of a transport that has been stopped.
     """
-    until(lambda: not threads())
-    before, made = descriptors(), Sockets()
+    threads, before, made = {*threading.enumerate()}, descriptors(), Sockets()
     made.listen(echo)
 
     line = made.open(made.address())
@@ -116,7 +108,7 @@ def test_nothing_is_left() -> None:
     made.stop()
     line.close()
 
-    until(lambda: not threads())
+    until(lambda: not {*threading.enumerate()} - threads)
     until(lambda: descriptors() == before)
     assert made.address() != first
     made.stop()
@@ -245,6 +237,29 @@ def test_other_side_leaves(transport: Sockets) -> None:
     line.close()
     line.close()
     assert line.has_news()
+
+
+def test_slow_reader(transport: Sockets) -> None:
+    """
+    Who sends waits where the other side takes nothing, and goes on when it does.
+    """
+    release, sizes = threading.Event(), []
+
+    def slow(line: Any) -> None:
+        release.wait(5)
+        sizes.append(len(line.receive()))
+
+    transport.listen(slow)
+    line = transport.open(transport.address())
+    sender = threading.Thread(target=line.send, args=(bytes(30_000_000),))
+    sender.start()
+    sender.join(0.1)
+    assert sender.is_alive()
+    release.set()
+    sender.join(10)
+
+    until(lambda: sizes == [30_000_000])
+    line.close()
 
 
 def test_late_answer(transport: Sockets) -> None:

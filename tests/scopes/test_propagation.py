@@ -87,7 +87,7 @@ def test_draw_travels(*, installed: bool) -> None:
             assert number is not None
             work()
             carried = carrier()
-        assert carried == {"v": 1, "draw": number}
+        assert carried["draw"] == number
         assert heard(carried, 0.5, installed=installed) is bool(recorder.runs)
         assert heard(carried, number + 1e-9, installed=installed)
         assert not heard(carried, number, installed=installed)

@@ -78,6 +78,8 @@ class OTLPHandler(Happening):
         OSError: If nothing can be written to *spool*.
     """
 
+    remote = "local"  # each process sends its own
+
     def __new__(cls, *args: "Any", wait: bool = False, **kwargs: "Any") -> "Self":
         made: Any = object.__new__(_Waiting if wait and cls is OTLPHandler else cls)
         return made  # type: ignore[no-any-return]

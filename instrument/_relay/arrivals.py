@@ -1,0 +1,243 @@
+"""
+What comes home: calls in workers, each told by a thread of its own to who hears here.
+"""
+
+import json
+import threading
+from concurrent.futures import BrokenExecutor, Future
+from contextlib import suppress
+from time import monotonic
+
+from instrument import _report
+from instrument._delivery.loops import in_trio
+from instrument._forks import in_child
+from instrument._relay import errors, homes
+from instrument._relay.mirror import Mirrors
+from instrument._relay.resequencer import Resequencer
+from instrument._relay.sockets import SOCKETS
+from instrument._runs.opening import endings
+from instrument._scopes.binding import captured
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from instrument._audience.plan import Layer
+    from instrument._relay.transport import Line
+    from instrument._runs.run import Run
+
+WAIT_S, QUIET_S = 30.0, 5.0
+"""How long leaving a block waits for calls that go on, in all and while nothing comes."""
+SETTLE_S = 1.0
+"""How long the end of a run waits for what has come of its calls, and is not told yet."""
+
+_calls: "dict[int, Call]" = {}
+
+
+class Call:
+    """
+    One call in a worker, from its beginning to its end there.
+
+    Attributes:
+        run: The one that sent it.
+        done: When all has been told.
+        heard_s: When something last came.
+    """
+
+    def __init__(self, frame: "Any", pid: object, line: "Line") -> None:
+        view = captured(frame)
+        self.run = view.run
+        self.done: Future[None] = Future()
+        self.heard_s = monotonic()
+        self._mirrors = Mirrors(view)
+        self._order = Resequencer()
+        self._pid = pid
+        self._line = line
+        self._is_busy = threading.Event()
+        listeners = self._mirrors.audience.listeners
+        self.layers = view._in_order()
+        self.asks = any(it.raises for it, _ in listeners)
+        _calls[id(self)] = self
+
+    def serve(self) -> None:
+        """
+        Tell what comes until its end.
+
+        Raises:
+            OSError: If the worker is lost; its open runs have ended.
+        """
+        try:
+            _send(self._line, {"ok": True, "asks": self.asks})
+            while not self._order.is_whole:
+                frame = self._line.receive()
+                self._is_busy.set()
+                self._tell(_object(frame))
+                self._is_busy.clear()
+        except BaseException as exc:
+            self._lose(exc)
+            raise
+        finally:
+            _calls.pop(id(self), None)
+            self.done.set_result(None)
+
+    def has_news(self) -> bool:
+        """
+        Tell whether something has come that is not told yet.
+        """
+        return self._is_busy.is_set() or self._line.has_news()
+
+    def _tell(self, frame: "dict[str, Any]") -> None:
+        mirrors, order = self._mirrors, self._order
+        if "end" in frame:
+            order.end(frame["end"])
+            ready = order.give_up()
+        else:
+            ready = order.take(frame["first"], frame["events"])
+        for told in ready:
+            mirrors.tell(told)
+        if order.is_whole:
+            mirrors.end_all(GeneratorExit())
+            self._tell_losses(frame.get("dropped"))
+        stops, mirrors.stops = mirrors.stops, {}
+        told_stops = {id: errors.written(exc) for id, exc in stops.items()}
+        _send(self._line, {"stops": told_stops} if told_stops else {})
+        self.heard_s = monotonic()
+
+    def _tell_losses(self, dropped: object) -> None:
+        count = self._order.lost + (dropped if type(dropped) is int else 0)
+        if count:
+            _report.complain(_LOST.format(count, self._pid), None)
+
+    def _lose(self, exc: BaseException) -> None:
+        message = f"worker lost: process {self._pid} ended, or was cut off ({exc})"
+        self._mirrors.end_all(errors.lost(message))
+
+
+class Leaving:
+    """
+    What a block waits for when it is left: calls that it sent, and that have begun.
+    """
+
+    def wait(self, layer: "Layer") -> None:
+        """
+        Wait in sync code, as long as something comes.
+        """
+        calls = _calls_of(layer)
+        until = monotonic() + WAIT_S
+        for call in calls:
+            while not call.done.done():
+                left = min(call.heard_s + QUIET_S, until) - monotonic()
+                if left <= 0:
+                    _report.complain(_GOES_ON.format(len(_open(calls))), None)
+                    return
+                with suppress(TimeoutError):
+                    call.done.result(left)
+
+    async def await_(self, layer: "Layer") -> None:
+        """
+        Do the same in async code.
+        """
+        if not _calls_of(layer):
+            return
+        if in_trio():
+            from trio import to_thread
+
+            await to_thread.run_sync(self.wait, layer, abandon_on_cancel=True)
+        else:
+            import asyncio
+
+            await asyncio.to_thread(self.wait, layer)
+
+
+def serve(line: "Line") -> None:
+    """
+    Serve the calls of one worker, one behind the other.
+    """
+    with suppress(OSError):
+        while True:
+            try:
+                told = _object(line.receive())
+                frame = homes.found(told.get("open"))
+                if told.get("v") != 1 or frame is None:
+                    _send(line, {"gone": True})
+                else:
+                    Call(frame, told.get("pid"), line).serve()
+            except (KeyError, TypeError, ValueError) as exc:
+                _report.failed_apart(serve, "a worker's message", exc)
+                return
+
+
+def address_for(state: "Any") -> "dict[str, Any]":
+    """
+    Give where events of a worker come home to *state*; blocks around it wait for them.
+    """
+    view = captured(state)
+    for layer in view._in_order():
+        layer.away = LEAVING
+    if view.run is not None:
+        view.run._open_children += 1
+        if _settle not in endings:
+            endings.append(_settle)
+    SOCKETS.listen(serve)
+    return SOCKETS.address()
+
+
+def _settle(run: "Run", exc: BaseException) -> None:
+    """
+    Have what has come of calls of *run* be told before its end; not what will come.
+
+    Where it ends by a broken pool, whose workers are all gone, that they are has come.
+    """
+    is_broken = issubclass(type(exc), BrokenExecutor)
+    until = monotonic() + SETTLE_S
+    for call in [it for it in list(_calls.values()) if _is_of(it, run)]:
+        while (
+            not call.done.done()
+            and (is_broken or call.has_news())
+            and monotonic() < until
+        ):
+            with suppress(TimeoutError):
+                call.done.result(_LOOK_S)
+
+
+def _is_of(call: Call, run: "Run") -> bool:
+    link = call.run
+    while link is not None and link is not run:
+        link = link._parent
+    return link is not None
+
+
+def _calls_of(layer: "Layer") -> "list[Call]":
+    return [it for it in list(_calls.values()) if layer in it.layers]
+
+
+def _open(calls: "list[Call]") -> "list[Call]":
+    return [it for it in calls if not it.done.done()]
+
+
+def _send(line: "Line", told: "dict[str, Any]") -> None:
+    line.send(json.dumps(told).encode())
+
+
+def _object(frame: bytes) -> "dict[str, Any]":
+    """
+    Read a frame.
+
+    Raises:
+        ValueError: If it is no JSON object.
+    """
+    read = json.loads(frame)
+    if type(read) is not dict:
+        message = "no JSON object"
+        raise ValueError(message)
+    return read
+
+
+LEAVING = Leaving()
+_LOOK_S = 0.001
+_LOST = "{:,} events of worker process {} were lost: it told more than was taken."
+_GOES_ON = (
+    "{} calls in worker processes go on; the block that sent them is left, and waits no"
+    " longer. What they tell is heard all the same."
+)
+in_child(_calls.clear)

@@ -1,0 +1,96 @@
+"""
+Exceptions on their way between processes: as JSON, and made anew on the other side.
+
+Only Python's own classes and ours are: no other code runs to make one.
+"""
+
+import builtins
+from functools import lru_cache
+
+from instrument import exceptions
+from instrument._text import args_of, safe_str, type_of
+from instrument.exceptions import RemoteError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_PLAIN = (str, int, float, bool, type(None))
+_LONGEST = 100_000
+_MOST_ARGS = 10
+_LONGEST_NAME = 200
+WORKER_LOST = "WorkerLost"
+
+
+def written(exc: BaseException, *, is_shown: bool = True) -> "dict[str, Any]":
+    """
+    Write *exc* as JSON.
+
+    Args:
+        is_shown: Whether what it says may be seen as it is.
+    """
+    name = type_of(exc)
+    made: dict[str, Any] = {"type": name, "own": _class_of(name) is type(exc)}
+    if is_shown:
+        made["message"] = safe_str(exc)[:_LONGEST]
+        ours = getattr(exceptions, name, None) is type(exc)
+        args = exc.__reduce__()[1] if ours else args_of(exc)
+        if _are_plain(args):
+            made["args"] = list(args)
+    return made
+
+
+def remade(told: "dict[str, Any]", message: str = "", trace: str = "") -> BaseException:
+    """
+    Make an exception of what is told of it, which may be anything.
+
+    Args:
+        message: What it says, where that is not told.
+        trace: Its traceback.
+    """
+    name, given = told.get("type"), told.get("message")
+    name = name if type(name) is str else "Exception"
+    message = given if type(given) is str else message
+    args = told.get("args")
+    cls = _class_of(name) if told.get("own") is True else None
+    if cls is not None:
+        is_told = type(args) is list and _are_plain(args)
+        try:
+            return cls(*args) if is_told else cls(message)  # type: ignore[misc]
+        except Exception:  # noqa: S110 - one that is made otherwise
+            pass
+    return _named(name)(message, name, trace)
+
+
+@lru_cache(100)
+def _named(name: str) -> "type[RemoteError]":
+    """
+    Give a class of that name, by which records and reports tell it.
+    """
+    is_name = len(name) < _LONGEST_NAME and name.replace(".", "").isidentifier()
+    return type(name if is_name else "RemoteError", (RemoteError,), {})
+
+
+def lost(message: str) -> RemoteError:
+    """
+    Make what the open runs of a worker that is not heard any more end with.
+    """
+    return _named(WORKER_LOST)(message, WORKER_LOST)
+
+
+def _class_of(name: str) -> "type[BaseException] | None":
+    found = getattr(exceptions, name, None) or getattr(builtins, name, None)
+    is_class = isinstance(found, type) and issubclass(found, BaseException)
+    return found if is_class else None
+
+
+def _are_plain(args: "Any") -> bool:
+    """
+    Tell whether JSON has all of *args*, lists of such included.
+    """
+    return len(args) <= _MOST_ARGS and all(
+        type(it) in _PLAIN and len(str(it)) <= _LONGEST
+        if type(it) not in (list, tuple)
+        else all(type(each) in _PLAIN for each in it)
+        for it in args
+    )

@@ -1,0 +1,181 @@
+"""
+`Relay`: the handler of a call in a worker, which tells all to who sent the work.
+"""
+
+import json
+import os
+import weakref
+
+from instrument import _report
+from instrument._audience.listener import as_listener
+from instrument._audience.plan import Options
+from instrument._delivery.loops import Forks, in_trio
+from instrument._payloads.event import TOKEN
+from instrument._relay import errors
+from instrument._relay.outbox import WAIT_S, idle, opened
+from instrument._relay.sockets import HOST_NAME, SOCKETS
+from instrument._relay.transport import Transport
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from typing import Any
+
+    from instrument._audience.listener import Listener
+    from instrument._audience.plan import Layer, Plan
+    from instrument._payloads.event import Event
+    from instrument._relay.outbox import Outbox
+    from instrument._runs.run import Run
+
+TRANSPORTS: "dict[str, Transport]" = {"socket": SOCKETS}
+"""By what an address says of itself."""
+
+
+class Relay:
+    """
+    Tells of each event as a record, and raises what a handler there has refused.
+    """
+
+    def __init__(self, where: str, box: "Outbox", *, asks: bool) -> None:
+        self.raise_error = asks
+        self._where = where
+        self._box = box
+        self._is_left = False
+        self._close = weakref.finalize(self, box.close)
+
+    def on_event(self, event: "Event", *, run: "Run") -> None:
+        """Tell it; at a start wait for who may stop it, if anybody may."""
+        is_asked = self.raise_error and event.event.endswith("_start")
+        text = f'{{"event":{event.to_json()}{_more(event, run)}}}'
+        answered = self._box.put(text, is_token=event.event == TOKEN, is_asked=is_asked)
+        if answered is None:
+            return
+        try:
+            answered.result()
+        except OSError as exc:
+            message = f"who may stop {run.name!r} cannot be asked any more: {exc}"
+            raise errors.lost(message) from None
+        stops = self._box.stops
+        refused = stops.pop(str(run.id), None) or stops.pop("", None)
+        if refused is not None:
+            raise errors.remade(refused)
+
+    def flush(self) -> None:
+        """Wait until all has been told; what comes later is not."""
+        done = self._left()
+        if done is not None:
+            self._gone(done, is_done=self._box.waited_for(done))
+
+    async def aflush(self) -> None:
+        """Do the same in async code."""
+        done = self._left()
+        if done is None:
+            return
+        if in_trio():
+            from trio import to_thread
+
+            is_done = await to_thread.run_sync(self._box.waited_for, done)
+        else:
+            import asyncio
+
+            waited = asyncio.to_thread(self._box.waited_for, done)
+            is_done = await waited
+        self._gone(done, is_done=is_done)
+
+    def _left(self) -> "Future[dict[str, Any]] | None":
+        if self._is_left:
+            return None
+        self._is_left = True
+        return self._box.finish()
+
+    def _gone(self, done: "Future[dict[str, Any]]", *, is_done: bool) -> None:
+        """
+        Let the outbox serve the next call, if all has been told.
+        """
+        exc = done.exception() if is_done else TimeoutError(_SLOW)
+        if exc is None:
+            self._close.detach()
+            idle.put(self._where, self._box)
+            return
+        self._box.close()
+        _report.complain(_UNHEARD.format(exc), None)
+
+
+def reached(carrier: "dict[str, Any]") -> Relay | None:
+    """
+    Begin a call to where *carrier* came from; None where nobody there listens any more.
+    """
+    address: Any = carrier.get("return")
+    kind = address.get("kind") if type(address) is dict else None
+    transport = TRANSPORTS.get(kind) if type(kind) is str else None
+    if transport is None:
+        _report.failed_apart(reached, "attach", LookupError(_UNKNOWN))
+        return None
+    if address.get("host") != HOST_NAME:
+        return None  # a queue has brought it to another machine
+    told = {"v": 1, "open": carrier.get("id"), "pid": os.getpid()}
+    try:
+        where, box, answer = opened(transport, address, told)
+    except Exception as exc:
+        _report.failed(reached, "attach", exc)
+        return None
+    if answer.get("ok") is not True:
+        idle.put(where, box)
+        return None
+    return Relay(where, box, asks=answer.get("asks") is True)
+
+
+def options(
+    relay: Relay, given: Options, outer: "Plan", number: float | None
+) -> Options:
+    """
+    Give what holds in a call: who sent the work hears, and the local ones of here.
+
+    Args:
+        given: The tags and metadata that came along.
+        outer: Who would hear here.
+        number: What was drawn for the request.
+    """
+    kept = [it for it, layer in outer.settle().listeners if _hears(it, layer, number)]
+    return Options(
+        (*kept, as_listener(relay)),
+        given.tags,
+        given.metadata,
+        inherit=False,
+        capture=given.capture,
+        plumbing=given.plumbing,
+    )
+
+
+def _hears(listener: "Listener", layer: "Layer", number: float | None) -> bool:
+    """
+    Tell whether it works here: installed, or given in this process and no copy of one.
+    """
+    is_here = layer.rank == "process" or layer.forks == Forks.count
+    is_drawn = number is None or layer.number is not None
+    return (
+        listener.remote == "local"
+        and is_here
+        and (is_drawn or number < layer.options.sample)  # type: ignore[operator]
+    )
+
+
+def _more(event: "Event", run: "Run") -> str:
+    """
+    Write what a record does not hold, and its run does.
+    """
+    what: dict[str, Any] = {}
+    if event.event.endswith("_start"):
+        what = {"started_at": run.started_at, "description": run._description}
+    elif event.event.endswith(("_end", "_error")):
+        what = {"provider": run.provider, "model": run._model}
+    if event.event.endswith("_error") and run.error is not None:
+        is_shown = run._audience.shows_all
+        what["error"] = errors.written(run.error, is_shown=is_shown)
+    told = {key: value for key, value in what.items() if value is not None}
+    return f',"more":{json.dumps(told)}' if told else ""
+
+
+_SLOW = f"nothing was taken for {WAIT_S:.0f} s"
+_UNKNOWN = "a carrier whose return address this release does not know"
+_UNHEARD = "Not all of a call was told to who sent the work: {}."

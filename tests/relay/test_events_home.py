@@ -1,0 +1,645 @@
+"""
+What happens in worker processes reaches the handlers of the request that sent the work.
+"""
+
+import multiprocessing
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from contextvars import Context
+from importlib import import_module
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from instrument import (
+    AsyncCallbackHandler,
+    BaseCallbackHandler,
+    Event,
+    bind,
+    callbacks,
+    traced,
+)
+from instrument._relay import arrivals
+from instrument._state import PROCESS, get_state, set_state
+from instrument.exceptions import BudgetExceeded, RemoteError
+from instrument.handlers import BudgetHandler, UsageHandler, filtered
+from instrument.propagation import attach, carrier
+from instrument.testing import Recorder
+
+if TYPE_CHECKING:
+    from tests.relay import jobs
+else:
+    jobs = import_module("jobs")
+
+METHODS = multiprocessing.get_all_start_methods()
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
+]
+
+
+@contextmanager
+def pool_of(count: int, method: str = "fork") -> Iterator[ProcessPoolExecutor]:
+    """
+    Give a pool whose workers have imported the jobs.
+    """
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(count, mp_context=context) as pool:
+        yield pool
+
+
+_OF_TIME = ("duration_s", "time_to_first_token_s")
+
+
+def told(event: Event, names: dict[Any, str]) -> dict[str, Any]:
+    """
+    Give a record without what differs each time; runs by the order of their starts.
+    """
+    names.setdefault(event.run_id, f"run {len(names)}")
+    return {
+        **event.to_dict(),
+        "seq": None,
+        "time_ns": None,
+        "trace_id": names.get(event.trace_id),
+        "run_id": names[event.run_id],
+        "parent_run_id": names.get(event.parent_run_id),
+        "data": {k: v for k, v in event.to_dict()["data"].items() if k not in _OF_TIME},
+    }
+
+
+def told_of(recorder: Recorder) -> list[dict[str, Any]]:
+    """
+    Give all records so.
+    """
+    names: dict[Any, str] = {}
+    return [told(event, names) for event in recorder.events]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_worker_is_heard_as_if_it_were_here(method: str) -> None:
+    """
+    Whatever a worker's runs tell is told as if they were of this process: each event,
+    in order, with the same data, tags and metadata, below the run that sent the work.
+    """
+    here, home = Recorder(), Recorder()
+    with pool_of(1, method) as pool:
+        with callbacks(here, tags=["t"], metadata={"user": "ada"}), traced("request"):
+            jobs.everything()
+        with callbacks(home, tags=["t"], metadata={"user": "ada"}), traced("request"):
+            pool.submit(bind(jobs.everything)).result()
+
+    for one, other in zip(told_of(here), told_of(home), strict=True):
+        assert one == other
+    seqs = [event.seq for event in home.events]
+    assert seqs == sorted(seqs)
+    assert home.tree() == here.tree()
+
+
+@pytest.mark.timeout(120)
+def test_many_requests_at_once() -> None:
+    """
+    100 requests of 50 events each, from 4 workers at once, arrive complete and in order,
+    each at its own handlers, before its block is left.
+    """
+    recorders = [Recorder() for _ in range(100)]
+
+    def request(number: int) -> None:
+        with callbacks(recorders[number]), traced("request"):
+            pool.submit(bind(jobs.fifty_events), f"request {number}").result()
+
+    with pool_of(4) as pool:
+        pool.submit(int).result()
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(request, range(100)))
+
+    for number, recorder in enumerate(recorders):
+        assert recorder.tree() == "chain request: ok\n  chain fifty_events: ok"
+        own = [it for it in recorder.events if it.event == "on_custom_event"]
+        assert [it.data["data"] for it in own] == list(range(48))
+        assert {it.data["name"] for it in own} == {f"request {number}"}
+        assert len(recorder.events) == 52
+
+
+def test_burst_loses_nothing() -> None:
+    """
+    A burst of 5,000 pieces loses none, and is told in order.
+    """
+    tokens: list[str] = []
+    ends: list[str] = []
+
+    block = callbacks(
+        on_llm_new_token=tokens.append,
+        on_llm_end=lambda response: ends.append(response.generations[0][0].text),
+    )
+    with block, pool_of(1) as pool:
+        pool.submit(bind(jobs.drained), 5_000).result()
+
+    assert tokens == [str(number) for number in range(5_000)]
+    assert ends == ["".join(tokens)]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_live(method: str, tmp_path: Path) -> None:
+    """
+    A run is heard while it goes on, and has the times that it had there.
+    """
+    heard = threading.Event()
+    recorder = Recorder()
+    path = tmp_path / "go on"
+
+    block = callbacks(recorder, on_chain_start=lambda: heard.set())  # noqa: PLW0108
+    with block, pool_of(1, method) as pool:
+        future = pool.submit(bind(jobs.waits_for), str(path))
+        assert heard.wait(30)
+        (run,) = recorder.runs
+        assert run.status == "running"
+        before = run.duration_s
+        path.touch()
+        future.result()
+
+    assert run.status == "ok"
+    assert run.duration_s >= before
+    assert recorder.events[-1].data["duration_s"] == run.duration_s
+    assert abs(run.started_at - recorder.events[0].time_ns) < 5e9
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_worker(number: int) -> None:
+    """
+    The open runs of a worker that is killed end as errors, inner before outer, before
+    the run that waited for it does.
+    """
+    recorder = Recorder()
+
+    broken = pytest.raises(BrokenProcessPool)
+    with pool_of(1) as pool, broken, callbacks(recorder), traced("request"):
+        pool.submit(bind(jobs.killed_in_a_run), number).result()
+
+    ends = [it for it in recorder.events if it.event.endswith("_error")]
+    assert [it.name for it in ends] == ["inner", "killed", "outer", "request"]
+    assert [it.data["type"] for it in ends] == [
+        *["WorkerLost"] * 3,
+        "BrokenProcessPool",
+    ]
+    assert [it.data["origin"] for it in ends] == [True, False, False, True]
+    (error,) = {run.error for run in recorder.runs[1:]}
+    assert isinstance(error, RemoteError)
+    assert error.type == "WorkerLost"
+    assert "process" in str(error)
+    assert "last words" in [it.data.get("token") for it in recorder.events]
+
+
+def test_killed_at_once() -> None:
+    """
+    The first event is on its way before anything else happens there.
+    """
+    recorder = Recorder()
+
+    broken = pytest.raises(BrokenProcessPool)
+    with pool_of(1) as pool, broken, callbacks(recorder), traced("request"):
+        pool.submit(bind(jobs.killed_at_once)).result()
+
+    tree = recorder.tree().splitlines()
+    assert tree[1] == "  chain killed_at_once: error WorkerLost"
+
+
+def test_error_is_the_same_on_its_way() -> None:
+    """
+    An error has one origin, there: neither the runs that it comes through there nor
+    those here are another.
+    """
+    recorder = Recorder()
+
+    unlucky = pytest.raises(ValueError, match="no luck")
+    with unlucky, callbacks(recorder), traced("request"), pool_of(1) as pool:
+        pool.submit(bind(jobs.passes_on), "luck").result()
+
+    errors = [run.error for run in recorder.runs]
+    assert [type(error) for error in errors] == [ValueError] * 3
+    assert errors[1] is errors[2]
+    assert [run.error_origin for run in recorder.runs] == [False, False, True]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_hops(method: str) -> None:
+    """
+    What a worker's own pool does comes home as well, hop by hop, below the right runs.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder), traced("request"), pool_of(1, method) as pool:
+        assert pool.submit(bind(jobs.hop), method, 2).result() == "bottom"
+
+    chain = ["chain request: ok", *[f"{'  ' * at}chain hop: ok" for at in (1, 2, 3)]]
+    assert recorder.tree().splitlines() == chain
+    assert [run.depth for run in recorder.runs] == [0, 1, 2, 3]
+    assert len({run.trace_id for run in recorder.runs}) == 1
+    events = [it.event for it in recorder.events]
+    starts = ["on_chain_start"] * 4
+    assert events == [*starts, "on_custom_event", *["on_chain_end"] * 4]
+
+
+def test_budget_of_calls_holds_across_workers() -> None:
+    """
+    A budget is kept exactly: a call that it refuses does not run there, however many
+    workers call at once.
+    """
+    budget = BudgetHandler(max_calls=5)
+    usage = UsageHandler()
+
+    with callbacks(budget, usage), pool_of(3) as pool:
+        ends = list(pool.map(bind(jobs.calls), [3, 3, 3]))
+        spent = budget.spent()
+
+    flat = [end for each in ends for end in each]
+    bodies = sum(int(end.split()[0]) for end in flat if end.endswith("bodies"))
+    refused = [end for end in flat if end.startswith("BudgetExceeded")]
+    assert flat.count("ok") == bodies == 5
+    assert len(refused) == 4
+    assert all("max_calls=5" in each for each in refused)
+    assert (spent.calls, spent.tokens) == (5, 25)
+    assert usage.total.calls == 5 + 4
+
+
+def test_refusal_is_one_error() -> None:
+    """
+    What a budget refuses there is one error, also of the runs that it comes through.
+    """
+    recorder = Recorder()
+    budget = BudgetHandler(tools=["other"])
+
+    block = callbacks(recorder, budget)
+    with pytest.raises(BudgetExceeded) as raised, block, pool_of(1) as pool:
+        pool.submit(bind(jobs.work), 1).result()
+
+    (tool,), (work,) = recorder.find("tool"), recorder.find("work")
+    assert tool.error is work.error
+    assert [run.error_origin for run in (tool, work)] == [True, False]
+    assert str(raised.value) == str(tool.error)
+    assert (raised.value.limit, raised.value.value) == ("tools", "tool")
+
+
+def test_usage_adds_up() -> None:
+    """
+    What a request used in its workers is what it used.
+    """
+    usage, other = UsageHandler(), UsageHandler()
+
+    with pool_of(3) as pool, callbacks(usage), callbacks(other):
+        list(pool.map(bind(jobs.calls), [7] * 3))
+
+    for each in (usage, other):
+        total = each.total
+        assert (total.calls, total.input_tokens, total.output_tokens) == (21, 42, 63)
+        assert total.cost_usd == 21 * 0.25
+
+
+class Stops(BaseCallbackHandler):
+    """
+    Stops a call at one event.
+    """
+
+    raise_error = True
+
+    def on_llm_end(self, response: Any, **kwargs: Any) -> None:
+        raise OSError(5, "enough")
+
+
+def test_what_an_end_refuses_stops_the_next_call() -> None:
+    """
+    What a handler refuses at an end stops the worker's next call.
+    """
+    with callbacks(Stops()), pool_of(1) as pool:
+        ends = pool.submit(bind(jobs.calls), 2).result()
+
+    assert ends == ["ok", "OSError: [Errno 5] enough", "1 bodies"]
+
+
+def test_slow_handler_slows_the_worker() -> None:
+    """
+    A slow handler is waited for: all is told, in order, before the result is there.
+    """
+    tokens: list[str] = []
+
+    def slow(token: str) -> None:
+        threading.Event().wait(0.002)
+        tokens.append(token)
+
+    with pool_of(1) as pool, callbacks(on_llm_new_token=slow):
+        pool.submit(bind(jobs.drained), 200).result()
+        known = len(tokens)
+
+    assert known == len(tokens) == 200
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_async_handlers(anyio_backend: str) -> None:
+    """
+    Async handlers hear on their own loop, in order, before the block is left.
+    """
+    heard: list[tuple[str, bool]] = []
+    here = threading.get_ident()
+
+    class Handler(AsyncCallbackHandler):
+        async def on_event(self, event: Event, **kwargs: Any) -> None:
+            heard.append((event.event, threading.get_ident() == here))
+
+    with pool_of(1) as pool:
+        async with callbacks(Handler()):
+            bound = bind(jobs.fifty_events)
+            await anyio.to_thread.run_sync(lambda: pool.submit(bound, "x").result())
+
+    names = [name for name, _ in heard]
+    assert names == ["on_chain_start", *["on_custom_event"] * 48, "on_chain_end"]
+    if anyio_backend == "asyncio":
+        assert all(is_here for _, is_here in heard)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_where_handlers_work(method: str) -> None:
+    """
+    One that forwards hears here; a local one in each process where it is installed, by
+    itself or inherited; one to drop nowhere; none twice.
+    """
+    context = multiprocessing.get_context(method)
+
+    jobs_here = jobs.SAID
+    for said in jobs_here.values():
+        said.heard.clear()
+    with callbacks(*jobs_here.values()).install(), traced("request"):
+        initializer = None if method == "fork" else jobs.install_all
+        with ProcessPoolExecutor(1, context, initializer) as pool:
+            (there,) = pool.map(bind(jobs.heard_here), [1])
+    here = {remote: said.heard[1:] for remote, said in jobs_here.items()}
+
+    assert there == {"forward": [], "local": ["leaf"], "drop": []}
+    assert here == {"forward": ["leaf"], "local": [], "drop": []}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_where_a_blocks_handlers_work(method: str) -> None:
+    """
+    A block's handler hears here, a local one too: no other process has it.
+    """
+    one, other = jobs.Said("local"), jobs.Said("drop")
+
+    with callbacks(filtered(one, names="leaf"), other), pool_of(1, method) as pool:
+        (there,) = pool.map(bind(jobs.heard_here), [1])
+
+    assert one.heard == ["leaf"]
+    assert other.heard == []
+    assert there == {"forward": [], "local": [], "drop": []}
+
+
+def test_local_ones_hear_their_share() -> None:
+    """
+    A local handler that hears a share there hears the requests that its twin here does.
+    """
+    heard = []
+    for _ in range(20):
+        said = jobs.Said("local")
+        block = callbacks(said, sample=0.5)
+        with callbacks(Recorder()), traced("request"):
+            carried = carrier()
+
+        def there(carried: Any, block: Any) -> None:
+            with block.install(), attach(carried):
+                jobs.leaf()
+
+        Context().run(there, carried, block)
+        heard.append((bool(said.heard), carried["draw"] < 0.5))
+
+    assert all(is_heard is is_drawn for is_heard, is_drawn in heard)
+    assert len(set(heard)) == 2
+
+
+def test_async_code_in_a_worker() -> None:
+    """
+    Async code in a worker is heard, of `asyncio.run` there and of a bound coroutine
+    function.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder), pool_of(1) as pool:
+        pool.submit(bind(jobs.run_later)).result()
+
+    assert recorder.tree() == "chain later: ok"
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_attach_in_async_code(anyio_backend: str) -> None:
+    """
+    ``async with attach(...)`` leaves when all has been told.
+    """
+    recorder = Recorder()
+    with callbacks(recorder), traced("request"):
+        carried = carrier()
+
+        async def there() -> None:
+            async with attach(carried) as scope:
+                async with traced("later"):
+                    await anyio.lowlevel.checkpoint()
+                relay: Any = scope.options.listeners[-1].handler
+            await relay.aflush()  # there is nothing more to tell
+
+        await elsewhere(there)
+
+    assert recorder.tree() == "chain request: ok\n  chain later: ok"
+
+
+async def elsewhere(act: Any) -> None:
+    """
+    Await *act* where nothing of here is open.
+    """
+    state = get_state()
+    set_state(PROCESS)
+    try:
+        await act()
+    finally:
+        set_state(state)
+
+
+def test_block_waits_for_what_goes_on(tmp_path: Path) -> None:
+    """
+    A block is left when the calls that have begun have ended.
+    """
+    recorder, begun = Recorder(), threading.Event()
+    path = tmp_path / "go on"
+
+    with pool_of(1) as pool:
+        with callbacks(recorder, on_chain_start=lambda: begun.set()):  # noqa: PLW0108
+            pool.submit(bind(jobs.waits_for), str(path))
+            assert begun.wait(30)
+            threading.Timer(0.1, path.touch).start()
+        assert recorder.tree() == "chain waits: ok"
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_block_gives_up(
+    anyio_backend: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reports: list[str],
+) -> None:
+    """
+    It waits for no call that tells nothing for long; what that tells later is heard.
+    """
+    monkeypatch.setattr(arrivals, "QUIET_S", 0.1)
+    recorder, begun = Recorder(), threading.Event()
+    path = tmp_path / "go on"
+
+    with pool_of(1) as pool:
+        async with callbacks(recorder, on_chain_start=lambda: begun.set()):  # noqa: PLW0108
+            future = pool.submit(bind(jobs.waits_for), str(path))
+            assert begun.wait(30)
+        assert recorder.tree() == "chain waits: running"
+        path.touch()
+        future.result()
+
+    assert recorder.tree() == "chain waits: ok"
+    assert len(reports) == 1
+    assert "go on" in reports[0]
+
+
+def test_fork_in_a_threaded_parent() -> None:
+    """
+    A pool that is forked while others are served serves as well as they.
+    """
+    recorder = Recorder()
+
+    def request(_: int) -> None:
+        with pool_of(1) as pool:
+            pool.submit(bound, "x").result()
+
+    with callbacks(recorder), traced("request"):
+        bound = bind(jobs.fifty_events)
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(request, range(8)))
+
+    assert len(recorder.find("fifty_events")) == 8
+    assert len(recorder.events) == 8 * 50 + 2
+
+
+def test_fork_inside_a_call() -> None:
+    """
+    A child that a worker forks in a run is no part of its call: what it tells is not
+    heard, and it waits for nothing.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder), pool_of(1) as pool:
+        assert pool.submit(bind(jobs.forks_in_a_run)).result() == 7
+
+    assert recorder.tree() == "chain parent: ok"
+
+
+def test_connections_are_used_again() -> None:
+    """
+    A worker has one connection and one thread for all its calls, one behind the other.
+    """
+    before = {*threading.enumerate()}
+    with callbacks(Recorder()), pool_of(1) as pool:
+        bound = bind(jobs.threads_here)
+        list(pool.map(bound, range(20)))
+        there = pool.submit(bound, 1).result()
+        begun = {*threading.enumerate()} - before
+        here = [it.name for it in begun if "relay line" in it.name]
+
+    assert there == ["instrument relay outbox"]
+    assert len(here) == 1
+
+
+EXITS = """if True:
+    import multiprocessing, os, sys, threading, time
+    sys.path.insert(0, {folder!r})
+    import jobs
+    from instrument import bind, callbacks, traced
+    from instrument.testing import Recorder
+    if __name__ == "__main__":
+        heard = threading.Event()
+        with callbacks(Recorder(), on_chain_start=lambda: heard.set()):
+            context = multiprocessing.get_context({method!r})
+            bound = bind(jobs.writes)
+            pool = context.Pool(1)
+            pool.apply_async(bound, ({path!r}, "written"))
+            heard.wait(30)
+            print(multiprocessing.active_children()[0].pid, flush=True)
+            os._exit(3)
+"""
+
+
+def test_parent_exits_early(tmp_path: Path) -> None:
+    """
+    A worker whose parent is gone does its work to the end all the same.
+    """
+    path = tmp_path / "file"
+    folder = str(Path(jobs.__file__).parent)
+    code = EXITS.format(folder=folder, method="fork", path=str(path))
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 3, done.stderr
+    last = monotonic() + 20
+    while not path.exists() and monotonic() < last:
+        threading.Event().wait(0.01)
+    assert path.read_text() == "written"
+
+
+def test_nobody_is_asked_where_nobody_hears() -> None:
+    """
+    Where nobody hears, nothing listens, and a carrier holds no address.
+    """
+    code = """if True:
+        import threading
+        from instrument import bind, callbacks, traced
+        from instrument.propagation import carrier
+        import pickle
+        with callbacks(tags=["t"]), traced("request"):
+            assert "return" not in carrier()
+            pickle.dumps(bind(print))
+        assert threading.active_count() == 1
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_capture_goes_along() -> None:
+    """
+    What is not to be captured here is not captured there; nor is plumbing told.
+    """
+    local = jobs.Said("local")
+    with callbacks(Recorder(), capture=False, plumbing=False), traced("request"):
+        carried = carrier()
+
+    with callbacks(local), attach(carried) as scope:
+        audience = scope.settle()
+
+    assert (carried["capture"], carried["plumbing"]) == (False, False)
+    assert (audience.capture, audience.plumbing) == (False, False)
+
+
+def test_redaction_of_the_block() -> None:
+    """
+    What a block hides is hidden from its handlers in what comes home as well.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder, redact=["query", "found"]), pool_of(1) as pool:
+        pool.submit(bind(jobs.work), 1).result()
+    (tool,) = recorder.find("tool")
+
+    assert tool.inputs == {"query": "[redacted]"}
+    assert tool.outputs == {"found": "[redacted]"}
+    ends = [it.to_json() for it in recorder.events if it.event.startswith("on_tool")]
+    assert "query 1" not in "".join(ends)
