@@ -243,7 +243,7 @@ def test_entries() -> None:
     found = {path.name for path in PACKAGE.iterdir()} - {"__pycache__"}
 
     assert found == ENTRIES
-    assert len(ENTRIES) == 27
+    assert len(ENTRIES) == 28
 
 
 @every_module

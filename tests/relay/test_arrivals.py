@@ -322,8 +322,9 @@ def test_what_a_block_hides() -> None:
     recorder, id = Recorder(), uuid4()
     secret = {"user": "ada", "plan": "free"}
 
-    for options in ({"capture": False}, {"redact": ["user"]}):
-        with callbacks(recorder, **options):  # type: ignore[arg-type]
+    given: list[Any] = [{"capture": False}, {"redact": ["user"]}]
+    for options in given:
+        with callbacks(recorder, **options):
             there = Worker(carrier())
             there.begin()
             there.tell(record(run_id=id, metadata=secret, data={"inputs": secret}))

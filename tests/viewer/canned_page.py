@@ -26,7 +26,7 @@ POLICY = (
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-STORE = "/home/ada/.local/share/instrument/traces.db"
+STORE = "/data/instrument/traces.db"
 Row = dict[str, Any]
 
 

@@ -29,9 +29,7 @@ def test_empty_store(show: "Show", canned: "Canned") -> None:
     one = show()
     one.page.get_by_role("heading", name="Nothing recorded yet").wait_for()
     assert one.texts(".cmd pre")[0] == "python -m instrument run app.py"
-    one.page.get_by_text(
-        "Watching /home/ada/.local/share/instrument/traces.db"
-    ).wait_for()
+    one.page.get_by_text("Watching /data/instrument/traces.db").wait_for()
     assert one.page.locator(".filters").is_hidden()
 
     one.server.come(DATA.sixty()[0])
@@ -78,7 +76,7 @@ def test_store_gone(show: "Show", canned: "Canned") -> None:
     canned.push("gone", {"error": "no such file"})
     one.page.locator(".banner").wait_for()
     said = " ".join(one.texts(".banner .says"))
-    assert said.startswith("The store cannot be read any more. /home/ada/")
+    assert said.startswith("The store cannot be read any more. /data/")
     assert said.endswith("no such file. What you see was read until 14:02:31 UTC.")
     assert "Next try in" in one.page.locator(".banner").inner_text()
     assert "not reachable" in one.page.locator(DOT).inner_text()
@@ -122,7 +120,7 @@ def test_server_ended(show: "Show", canned: "Canned") -> None:
     one.page.locator(".banner").wait_for()
 
     said = " ".join(one.texts(".banner .says"))
-    path = "/home/ada/.local/share/instrument/traces.db"
+    path = "/data/instrument/traces.db"
     assert said == (
         "python -m instrument view has ended. What you see stays. "
         f"Start it again: python -m instrument view {path}"

@@ -286,9 +286,9 @@ async def test_compression(
         sent.append(message)
 
     headers = [(b"accept-encoding", accepts.encode())]
-    scope = {"type": "http", "method": "GET", "path": "/api/requests"}
-    scope |= {"client": (client, 1), "headers": headers, "query_string": b""}  # type: ignore[dict-item]
-    await page(scope, asyncio.Event().wait, send)  # type: ignore[arg-type]
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/api/requests"}
+    scope |= {"client": (client, 1), "headers": headers, "query_string": b""}
+    await page(scope, asyncio.Event().wait, send)
     page.close()
 
     start, body = sent[0], sent[1]["body"]
@@ -352,7 +352,7 @@ async def test_path_without_a_slash(page: Any) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "GET", "path": "/in/my traces"}
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/in/my traces"}
     scope |= {"root_path": "/in/my traces", "client": ("127.0.0.1", 1)}
     headers = [(b"host", b"localhost")]
     await page(scope | {"headers": headers}, asyncio.Event().wait, send)
