@@ -20,19 +20,27 @@ _OF_MODELS = ("on_llm_end", "on_llm_error")
 def told_to_page(event: "Event") -> str | None:
     """
     Write *event* as a line of JSON; None of what is not for a page.
+    """
+    fields = page_fields(event)
+    return None if fields is None else encoded(fields)
+
+
+def page_fields(event: "Event") -> "dict[str, Any] | None":
+    """
+    Give what a page is told of *event*; None of what is not for a page.
 
     What begins, ends or is the application's own has the fields of an `Event`, but for
     tags and metadata. A piece of text or reasoning has its ``run_id`` and ``data``: the
     start of that run has told the rest.
     """
-    data = _data(event)
+    data = told_of(event)
     if data is None:
         return None
     name, run_id = event.event, str(event.run_id)
     if name == TOKEN:
-        return encoded({"event": name, "run_id": run_id, "data": data})
+        return {"event": name, "run_id": run_id, "data": data}
     parent_id = event.parent_run_id
-    fields = {
+    return {
         "v": event.v,
         "event": name,
         "seq": event.seq,
@@ -44,10 +52,12 @@ def told_to_page(event: "Event") -> str | None:
         "name": event.name,
         "data": data,
     }
-    return encoded(fields)
 
 
-def _data(event: "Event") -> "dict[str, Any] | None":
+def told_of(event: "Event") -> "dict[str, Any] | None":
+    """
+    Give what a page is told of ``data``; None of what is not for a page.
+    """
     name, data = event.event, event.data
     if name == TOKEN:
         return None if data["channel"] == "tool_call" else data
