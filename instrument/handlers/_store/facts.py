@@ -14,6 +14,8 @@ _LOOKED = 4_000
 """How many are looked at for that, and can be searched for."""
 _MESSAGE = 500
 _ASKED = ("messages", "prompts", "texts", "query", "inputs")
+_QUESTIONS = ("question", "query", "prompt", "input", "message", "text", "q")
+"""By which names a request's own words mostly go, beside what else it was given."""
 _ANSWERED = ("text", "outputs", "output", "documents", "vectors")
 
 
@@ -102,6 +104,10 @@ def _said(value: "Any") -> str:
             return _message(value)
         if len(value) == 1:
             return _said(next(iter(value.values())))
+        words = (value.get(name) for name in _QUESTIONS)
+        question = next((it for it in words if type(it) is str and it), None)
+        if question is not None:
+            return _cut(question)
         return _cut(", ".join(f"{key}={_written(it)}" for key, it in value.items()))
     return "" if value is None or kind in (list, dict) else _written(value)
 
@@ -141,6 +147,11 @@ def _listed(value: "Any") -> "list[Any]":
 
 
 def _written(value: "Any") -> str:
+    """
+    Write a value; text in the quotes that it has in a terminal.
+    """
+    if type(value) is str and "'" not in value and "\\" not in value:
+        return _cut(f"'{value}'")
     return _cut(json.dumps(value, ensure_ascii=False))
 
 

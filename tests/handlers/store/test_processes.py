@@ -194,24 +194,29 @@ def test_request_of_two_processes(store: Any) -> None:
     assert {it.get("parent_run_id") for it in runs[1:]} == {runs[0]["run_id"]}
 
 
-def test_request_that_goes_on_elsewhere(store: Any) -> None:
+@pytest.mark.parametrize("way", ["carrier", "headers"])
+def test_request_that_goes_on_elsewhere(store: Any, way: str) -> None:
     """
-    What another process does of the same trace is a request of its own with the same id
-    for people; by that the first is found.
+    What another process does by a carrier is of the same request; by headers it is a
+    request of its own with the same id for people, by which the first is found.
     """
-    from instrument.propagation import attach, carrier
+    from instrument.propagation import attach, carrier, extract, inject
 
-    given = []
+    given: list[Any] = []
 
     @traced
     def asks() -> None:
-        given.append(carrier())
+        given.append(carrier() if way == "carrier" else extract(inject({})))
 
     with callbacks(store.handler):
         asks()
     with attach(given[0]), callbacks(store.handler):
         echo("far")
 
+    if way == "carrier":
+        runs, _ = store.reader.skeleton(store.newest["trace_id"])
+        assert [it["name"] for it in runs] == ["asks", "echo"]
+        return
     far, near = store.reader.requests()
     assert far["hex"] == near["hex"]
     assert store.reader.find(near["hex"]) == near["trace_id"]

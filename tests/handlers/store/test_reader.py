@@ -30,6 +30,26 @@ def test_request_in_the_list(store: Any) -> None:
     assert None not in told.values()
 
 
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        ({"question": "Why?", "limit": 3}, "Why?"),
+        ({"query": "", "text": "Why?"}, "Why?"),
+        ({"city": "Rome", "days": 2}, "city='Rome', days=2"),
+        ({"city": "it's", "days": [1]}, 'city="it\'s", days=[1]'),
+        ({"n": 2000}, "2000"),
+    ],
+)
+def test_what_was_asked(store: Any, given: dict[str, Any], said: str) -> None:
+    """
+    A row says what was asked: the question alone, beside whatever else was given.
+    """
+    with callbacks(store.handler), traced("ask", inputs=given):
+        pass
+
+    assert store.newest["said"] == said
+
+
 def test_runs_of_a_request(store: Any) -> None:
     """
     The runs of a request come in the order of their starts, each below its parent.
