@@ -13,7 +13,7 @@ from instrument._text import printable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from typing import Any, NoReturn
+    from typing import Any
 
     from instrument.viewer.app import Viewer
 
@@ -57,9 +57,6 @@ def run(parser: "argparse.ArgumentParser", arguments: "argparse.Namespace") -> N
     """
     Serve it until Ctrl-C.
     """
-    import asyncio
-    import signal
-
     from instrument.viewer.access import Alone
     from instrument.viewer.app import Viewer
 
@@ -75,18 +72,36 @@ def run(parser: "argparse.ArgumentParser", arguments: "argparse.Namespace") -> N
         print(f"http://{host}:{port}/?token={access.token}", flush=True)
         if arguments.open:
             _open(f"http://{host}:{port}/?token={access.once()}")
-        signal.signal(signal.SIGTERM, _terminated)
         try:
-            asyncio.run(_serving(app, listener))
+            _serve(app, listener)
         finally:
             app.close()
 
 
-def _terminated(number: int, _: object) -> "NoReturn":
+def _serve(app: "Viewer", listener: socket.socket) -> None:
     """
-    Leave so that what is to be done at exit is done: a temporary store is removed.
+    Serve until Ctrl-C; SIGTERM ends it likewise, so that what is to be done at exit is.
     """
-    raise SystemExit(_BY_SIGNAL + number)
+    import asyncio
+    import signal
+
+    told: list[int] = []
+
+    async def serving() -> None:
+        loop = asyncio.get_running_loop()
+        task: Any = asyncio.current_task()
+
+        def end(number: int, _: object) -> None:
+            told.append(number)
+            loop.call_soon_threadsafe(task.cancel)
+
+        signal.signal(signal.SIGTERM, end)
+        await _serving(app, listener)
+
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(serving())
+    if told:
+        raise SystemExit(_BY_SIGNAL + told[0])
 
 
 def _port(text: str) -> int:

@@ -61,8 +61,7 @@ class FollowedStore:
         self.path = path
         self.is_closed = False
         self._lock = threading.RLock()
-        self._reader: Reader | None = None
-        self._file: tuple[int, int] | None = None
+        self._open: _Open | None = None
         self.edition = 0
         self._absent_at = float("-inf")
         self._pool: ThreadPoolExecutor | None = None
@@ -88,7 +87,7 @@ class FollowedStore:
             RefusedError: The file cannot be read.
         """
         try:
-            return await self.call(lambda: ask(self._opened()))
+            return await self.call(lambda: self._asked(ask))
         except (LookupError, ValueError):  # what was asked for, not the file
             raise
         except _UNREADABLE as exc:
@@ -122,38 +121,49 @@ class FollowedStore:
             self._pool = ThreadPoolExecutor(_THREADS, "instrument-viewer")
         return self._pool
 
-    def _opened(self) -> Any:
-        """
-        Give a reader of the file that is at the path now.
-        """
+    def _asked(self, ask: "Callable[[Reader], _T]") -> _T:
         with self._lock:
-            if self.is_closed:
-                raise StoreError(_ENDED)
-            try:
-                status = self.path.stat()
-            except FileNotFoundError:
-                if self.edition == 0 and self._reader is None:
-                    self._absent_at = monotonic()
-                    return _NotYet(self.path)
-                self._let_go()
-                raise
-            file = (status.st_dev, status.st_ino)
-            if self._reader is None or file != self._file:
-                self._let_go()
-                from instrument.handlers._store.reader import Reader
+            open_ = self._opened()
+            open_.users += 1
+        try:
+            return ask(open_.reader)
+        finally:
+            with self._lock:
+                open_.users -= 1
+                open_.close_if_left()
 
-                try:
-                    self._reader, self._file = Reader(self.path), file
-                except StoreError:
-                    if monotonic() - self._absent_at > _MAKING_S:
-                        raise
-                    return _NotYet(self.path)
-            return self._reader
+    def _opened(self) -> "_Open":
+        """
+        Open the file that is at the path now, if that is not done.
+        """
+        if self.is_closed:
+            raise StoreError(_ENDED)
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            if self.edition == 0 and self._open is None:
+                self._absent_at = monotonic()
+                return _Open(_NotYet(self.path))
+            self._let_go()
+            raise
+        file = (status.st_dev, status.st_ino)
+        if self._open is None or self._open.file != file:
+            self._let_go()
+            from instrument.handlers._store.reader import Reader
+
+            try:
+                self._open = _Open(Reader(self.path), file)
+            except StoreError:
+                if monotonic() - self._absent_at > _MAKING_S:
+                    raise
+                return _Open(_NotYet(self.path))
+        return self._open
 
     def _let_go(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        if self._open is not None:
+            self._open.is_left = True
+            self._open.close_if_left()
+            self._open = None
             self.edition += 1
 
     def _said(self, exc: BaseException) -> str:
@@ -196,7 +206,7 @@ class FollowedStore:
 
     def _look(self, last: Seen | None) -> Seen:
         try:
-            cursor = self._opened().cursor()
+            cursor = self._asked(lambda reader: reader.cursor())
         except _UNREADABLE as exc:
             before = last.cursor if last else 0
             return Seen(before, self.edition, self._said(exc))
@@ -204,6 +214,26 @@ class FollowedStore:
             with self._lock:  # written over in place
                 self._let_go()
         return Seen(cursor, self.edition)
+
+
+class _Open:
+    """
+    A reader of one file, and how many threads read by it: SQLite takes it ill if what
+    another thread reads by is closed.
+    """
+
+    def __init__(self, reader: Any, file: tuple[int, int] | None = None) -> None:
+        self.reader = reader
+        self.file = file
+        self.users = 0
+        self.is_left = False
+
+    def close_if_left(self) -> None:
+        """
+        Close it where it is not the store's any more, and nobody reads by it.
+        """
+        if self.is_left and not self.users:
+            self.reader.close()
 
 
 class Watcher:

@@ -9,6 +9,7 @@ import json
 import os
 import sqlite3
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from instrument import callbacks, traced
 from instrument.exceptions import StoreError
 from instrument.handlers._store.reader import Reader
 from instrument.viewer import following, viewer
+from instrument.viewer.replies import RefusedError
 
 pytestmark = pytest.mark.anyio
 
@@ -401,6 +403,30 @@ async def test_store_that_is_gone(
     )
     assert index.status_code == 200
     assert back.json() == before.json()
+
+
+async def test_file_that_goes_while_it_is_read(store: Any, page: Any) -> None:
+    """
+    A read that has begun comes to its end, though the file has gone meanwhile.
+    """
+    store.ask()
+    has_begun, may_go_on = threading.Event(), threading.Event()
+
+    def read(reader: Reader) -> tuple[int, int]:
+        before = reader.cursor()
+        has_begun.set()
+        may_go_on.wait()
+        return before, reader.cursor()
+
+    reading = asyncio.create_task(page._store.read(read))
+    await asyncio.to_thread(has_begun.wait)
+    store.path.rename(store.path.with_name("away.db"))
+    with pytest.raises(RefusedError, match="no such file"):
+        await page._store.read(read)
+    may_go_on.set()
+    before, after = await reading
+
+    assert before == after
 
 
 async def test_file_that_is_no_store(

@@ -94,10 +94,13 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str
     return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def test_page(view: Views, environment: dict[str, str], store: Any) -> None:
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_page(
+    number: int, code: int, view: Views, environment: dict[str, str], store: Any
+) -> None:
     """
-    The link that is printed leads to the page of the file; Ctrl-C ends it quietly, also
-    while somebody watches.
+    The link that is printed leads to the page of the file; Ctrl-C or SIGTERM ends it
+    quietly, also while somebody watches.
     """
     request = store.ask()
 
@@ -105,14 +108,14 @@ def test_page(view: Views, environment: dict[str, str], store: Any) -> None:
         page, rows = shown.get(""), shown.get("api/requests")
         with shown.client.stream("GET", f"{page.url}api/live") as stream:
             first = next(stream.iter_lines())
-            ended = shown.ends(signal.SIGINT)
+            ended = shown.ends(number)
 
     assert shown.watching == f"Watching {store.path}"
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{32}", shown.link)
     assert "<script" in page.text
     assert rows.json()["requests"] == [request]
     assert first == "retry: 1000"
-    assert ended == (130, "", "")
+    assert ended == (code, "", "")
 
 
 def test_head_that_is_large(
