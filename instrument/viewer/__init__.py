@@ -5,9 +5,9 @@ It reads the store and nothing else. Whoever may see the page sees prompts and a
 `access` says who that is.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from instrument.handlers._store.place import checked_path
 from instrument.viewer.access import Mounted
 from instrument.viewer.app import Viewer
 
@@ -22,7 +22,7 @@ __all__ = ["viewer"]
 
 
 def viewer(
-    store: "str | os.PathLike[str] | StoreHandler | Reader",
+    store: "str | os.PathLike[str] | StoreHandler | Reader | None",
     *,
     allow: "Callable[[Any], Any] | None" = None,
 ) -> Viewer:
@@ -34,12 +34,13 @@ def viewer(
 
     Args:
         store: A file's path, which need not be there yet; or what writes or reads it.
+            None: the user's own store.
         allow: Called with the ASGI scope of each request, awaited where it is async:
             whether that client may see the page. None: clients on this machine may,
             unless they come through a proxy.
 
     Raises:
-        TypeError: *allow* is no function.
+        TypeError: *store* is no path, or *allow* no function.
+        StoreError: *store* is a folder.
     """
-    path: Any = getattr(store, "path", store)
-    return Viewer(Path(path).absolute(), Mounted(allow))
+    return Viewer(checked_path(getattr(store, "path", store)), Mounted(allow))

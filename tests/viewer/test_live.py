@@ -525,9 +525,25 @@ async def test_page_that_ends(store: Any, page: Any, serve: Any, watch: Any) -> 
     assert [*stream] == []
 
 
-@pytest.mark.parametrize("by_uvicorn", [False, True])
+def behind_middleware(page: Any) -> Any:
+    """
+    Mount the page in an application that wraps what it receives and sends.
+    """
+    app = pytest.importorskip("fastapi").FastAPI()
+    app.mount("/", page)
+
+    @app.middleware("http")  # type: ignore[untyped-decorator]
+    async def pass_on(request: Any, call: Any) -> Any:
+        return await call(request)
+
+    return app
+
+
+@pytest.mark.parametrize(
+    "by_uvicorn, is_wrapped", [(False, False), (True, False), (True, True)]
+)
 async def test_nothing_is_left(
-    by_uvicorn: bool, store: Any, page: Any, serve: Any, watch: Any
+    by_uvicorn: bool, is_wrapped: bool, store: Any, page: Any, serve: Any, watch: Any
 ) -> None:
     """
     When its clients have left, the page keeps no thread, descriptor or task of theirs.
@@ -546,7 +562,8 @@ async def test_nothing_is_left(
         now = names.count("instrument-viewer-poll"), process.num_fds()
         return (*now, len(asyncio.all_tasks())) > before
 
-    async with serve(page, by_uvicorn=by_uvicorn) as url:
+    app = behind_middleware(page) if is_wrapped else page
+    async with serve(app, by_uvicorn=by_uvicorn) as url:
         await asyncio.gather(*[page._store.read(in_every_thread) for _ in range(4)])
         before = 0, process.num_fds(), len(asyncio.all_tasks())
         for _ in range(3):

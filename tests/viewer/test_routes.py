@@ -478,6 +478,38 @@ async def test_given_a_handler(store: Any, serve_small: Any, get: Any) -> None:
             assert reply.json()["path"] == str(store.path)
 
 
+@pytest.mark.parametrize("given", ["~/mine.db", None])
+async def test_given_a_place(
+    given: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    serve_small: Any,
+    get: Any,
+) -> None:
+    """
+    A path is read as `StoreHandler` reads it; None is the user's own store.
+    """
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("INSTRUMENT_STORE", "~/mine.db")
+    page = viewer(given)
+
+    async with serve_small(page) as port:
+        reply = await get(f"http://127.0.0.1:{port}/api/about")
+    page.close()
+
+    assert reply.json()["path"] == str(tmp_path / "mine.db")
+
+
+def test_given_what_is_no_file(tmp_path: Path) -> None:
+    """
+    What cannot be a store is refused when the page is made.
+    """
+    with pytest.raises(StoreError, match="is a folder"):
+        viewer(tmp_path)
+    with pytest.raises(TypeError, match="not int"):
+        viewer(5)  # type: ignore[arg-type]
+
+
 async def test_web_socket_is_refused(page: Any) -> None:
     """
     There is nothing for a WebSocket.
