@@ -6,7 +6,7 @@ What it carries is written as JSON at once: it may be changed the moment after.
 
 import json
 
-from instrument._payloads.event import TOKEN
+from instrument._payloads.event import TOKEN, Usage
 from instrument._payloads.jsonable import TEXT_LIMIT, encoded
 from instrument._text import cut
 from instrument.handlers._shared.spans.told import _stack_of
@@ -122,8 +122,11 @@ def event_data(event: "Event") -> str:
     """
     Give the event's ``data`` as one line of JSON.
     """
-    fields: dict[str, Any] = event._fields()["data"]
-    return encoded(fields, event._asked())
+    data = event.data
+    usage = data.get("usage")
+    if type(usage) is Usage:
+        data = {**data, "usage": usage.to_dict()}
+    return encoded(data, event._asked())
 
 
 def stack_of(run: "Run") -> str | None:
