@@ -13,7 +13,8 @@ import { emptyState, errorState, noMatchState, openingState } from "./states.js"
 import { drawStrip } from "./strip.js";
 
 const PAGE_ROWS = 200;
-const SUMS_MS = 2000; // sums and counts follow at most that often
+const SUMS_MS = 2000; // sums and counts follow at most that often,
+const SUMS_SHARE = 10; // and take the store no more than a tenth of the time
 const TICK_MS = 100; // running figures
 const OPENING_MS = 150; // quicker than that, nothing is said
 
@@ -84,6 +85,7 @@ class RequestList {
     this.items = [];
     this.waiting = []; // what came while one read further down
     this.turn = 0;
+    this.sumsMs = SUMS_MS;
     this.opened = false;
     this.filter = new FilterBar(ctx, () => this.load());
     this.strip = h("section.strip", { "aria-label": "What is shown, summed up" });
@@ -102,11 +104,16 @@ class RequestList {
     const turn = ++this.turn;
     const { q } = this.filter;
     const waits = setTimeout(() => turn === this.turn && this.showOpening(), OPENING_MS);
+    const summary = this.source.summary(q); // of many requests it comes later than the rows
+    const old = setTimeout(() => turn === this.turn && fill(this.strip), OPENING_MS);
+    summary.then(() => this.progress?.(), () => {}).finally(() => clearTimeout(old));
     try {
-      const reads = [this.source.requests(q, { limit: PAGE_ROWS }), this.source.summary(q)];
-      for (const read of reads) read.then(() => this.progress?.(), () => {});
-      const [page, summary] = await Promise.all(reads);
-      if (turn === this.turn) this.show(page, summary);
+      const page = await this.source.requests(q, { limit: PAGE_ROWS });
+      this.progress?.();
+      const summed = page.requests.length ? null : await summary;
+      if (turn !== this.turn) return;
+      this.show(page, summed);
+      this.drawSums(await summary, turn);
     } catch (error) {
       if (turn === this.turn) this.fail(error);
     } finally {
@@ -130,7 +137,7 @@ class RequestList {
     fill(this.body, error.status === 400 ? null : errorState(error));
   }
 
-  show(page, summary) {
+  show(page, summed) {
     this.opened = true;
     this.progress = null;
     this.filter.setError(null);
@@ -138,19 +145,23 @@ class RequestList {
     this.byKey = new Map(this.items.map((row) => [row.key, row]));
     this.waiting = [];
     this.whole = page.requests.length < PAGE_ROWS;
-    this.summary = summary;
-    this.layout();
-    this.drawCounts();
+    this.layout(summed);
     this.watch?.close();
     this.watch = this.source.watchList(this.filter.q, page.cursor, {
       requests: (data) => this.changed(data.requests),
     });
   }
 
-  async drawCounts() {
+  drawSums(summary, turn) {
+    if (turn !== this.turn) return;
+    drawStrip(this.strip, summary);
+    this.grid?.setAttribute("aria-rowcount", summary.requests);
+    this.drawCounts(summary);
+  }
+
+  async drawCounts(summary) {
     try {
-      const { q } = this.filter;
-      const reads = [q ? this.source.summary("") : this.summary, this.source.summary(SLOW)];
+      const reads = [this.filter.q ? this.source.summary("") : summary, this.source.summary(SLOW)];
       const [all, slow] = await Promise.all(reads);
       this.filter.setCounts(all, slow.requests);
     } catch {
@@ -209,14 +220,12 @@ class RequestList {
   sumsLater() {
     this.sums ??= setTimeout(async () => {
       const { turn } = this;
+      const asked = performance.now();
       const summary = await this.source.summary(this.filter.q).catch(() => null);
+      this.sumsMs = Math.max(SUMS_MS, SUMS_SHARE * (performance.now() - asked));
       this.sums = null;
-      if (!summary || turn !== this.turn || this.closed) return;
-      this.summary = summary;
-      drawStrip(this.strip, summary);
-      this.grid?.setAttribute("aria-rowcount", summary.requests);
-      this.drawCounts();
-    }, SUMS_MS);
+      if (summary) this.drawSums(summary, turn);
+    }, this.sumsMs);
   }
 
   tick() {
@@ -233,17 +242,16 @@ class RequestList {
     });
   }
 
-  layout() {
+  /** Show the rows; where there are none, say of which store by its summary. */
+  layout(summed) {
     const { q } = this.filter;
-    const total = this.summary.total ?? this.summary.requests;
     this.rows?.close();
     this.rows = null;
-    this.filter.element.hidden = !total && !q;
-    if (!total && !q) return fill(this.body, emptyState(this.source));
+    this.filter.element.hidden = !this.items.length && !summed.total && !q;
+    if (this.filter.element.hidden) return fill(this.body, emptyState(this.source));
     if (!this.items.length) {
-      return fill(this.body, noMatchState(total, q, () => this.filter.set("")));
+      return fill(this.body, noMatchState(summed.total, q, () => this.filter.set("")));
     }
-    drawStrip(this.strip, this.summary);
     this.makeGrid();
     fill(this.body, this.strip, this.grid);
     this.rows = new Rows(this.scroll, () => (isPhone() ? 64 : 34), (row, i) => this.row(row, i));
@@ -262,7 +270,7 @@ class RequestList {
     });
     this.grid = h("section.list.page", {
       role: "grid", tabindex: "0", "aria-label": "Requests, newest first",
-      "aria-rowcount": this.summary.requests, "aria-colcount": COLUMNS.length,
+      "aria-rowcount": this.whole ? this.items.length : -1, "aria-colcount": COLUMNS.length,
     },
     h("div.head.cols", { role: "row" }, COLUMNS.map(([classes, label]) =>
       h("div", { class: classes, role: "columnheader", "aria-label": label || "Status" }, label))),
