@@ -47,6 +47,7 @@ class Canned(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128
     now_ms: int = DATA.NOW_MS
 
     def __init__(self, rows: list[Row] | None = None, port: int = 0) -> None:
@@ -145,14 +146,12 @@ class Answer(BaseHTTPRequestHandler):
 
     def file(self, path: str) -> None:
         """
-        Send a file of the page; one that is not there yet is an empty view.
+        Send a file of the page.
         """
         nonce = secrets.token_urlsafe(8)
         name = path.removeprefix("page/") or "index.html"
         found = PAGE / name
-        if found.name == "request.js" and not found.exists():
-            text = "export const requestView = () => ({element: document.createElement('p')})"
-        elif found.exists():
+        if found.exists():
             text = found.read_text("utf-8").replace("{{nonce}}", nonce)
             text = text.replace("<noscript>", self.server.packed + "<noscript>", 1)
         else:

@@ -106,9 +106,11 @@ def canned() -> "Iterator[Canned]":
 
 
 @pytest.fixture
-def show(show_url: Callable[..., Opened], canned: "Canned") -> Callable[..., Opened]:
+def show(canned: "Canned", show_url: Callable[..., Opened]) -> Callable[..., Opened]:
     """
     Open the page on canned answers at a hash; keywords are the browser context's.
+
+    The server is asked for first, so that it outlives the page.
     """
 
     def show(hash: str = "#/", **context: Any) -> Opened:
@@ -137,4 +139,5 @@ def show_url(browser: Any) -> Iterator[Callable[..., Opened]]:
     yield show_url
     for one in opened:
         one.page.context.close()
-    assert [error for one in opened for error in one.errors] == []
+    left = [error for one in opened for error in one.errors]
+    assert left == [], left

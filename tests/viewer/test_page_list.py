@@ -360,3 +360,16 @@ def test_filter_comes_back_from_a_request(show: "Show") -> None:
     assert one.page.locator(".search input").input_value() == "user:ada"
     selected = one.page.locator(f"{ROWS}[aria-selected=true]")
     assert selected.get_attribute("aria-rowindex") == "2"
+
+
+def test_what_was_typed_last_does_not_follow(show: "Show") -> None:
+    """
+    A request opened right after typing stays open.
+    """
+    one = show()
+    one.page.locator(ROWS).first.wait_for()
+    one.press("/", "a", "Enter", "j", "Enter")
+    one.wait("location.hash.startsWith('#/r/')")
+    one.page.wait_for_timeout(300)
+
+    assert one.hash.startswith("#/r/")

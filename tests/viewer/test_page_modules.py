@@ -15,7 +15,6 @@ PAGE = Path(instrument.__file__).parent / "viewer" / "page"
 MODULES = sorted(PAGE.glob("*.js"))
 LINES_LIMIT = 500
 COLUMNS_LIMIT = 100
-LATER = {"request.js"}
 IMPORT = re.compile(r'^import \{[\w\s,]+\} from "\./(\w+\.js)";$', re.MULTILINE)
 TOP_LEVEL = re.compile(
     r"^(?:export )?(?:async )?(?:function\*?|class|const|let) (\w+)|^(?:export )?const \{(.+)\} =",
@@ -44,7 +43,7 @@ def test_module_can_be_joined(module: Path) -> None:
 
     assert len(imported) == len(IMPORT.findall(text))
     assert not re.search(r"\bimport\(|^export (default|\{|\*)", text, re.MULTILINE)
-    assert {*IMPORT.findall(text)} <= {path.name for path in MODULES} | LATER
+    assert {*IMPORT.findall(text)} <= {path.name for path in MODULES}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.name))
@@ -82,7 +81,7 @@ def test_modules_do_not_import_in_a_circle() -> None:
     needs = {
         path.name: set(IMPORT.findall(path.read_text("utf-8"))) for path in MODULES
     }
-    placed: set[str] = set(LATER)
+    placed: set[str] = set()
     while (
         ready := {name for name, needed in needs.items() if needed <= placed} - placed
     ):

@@ -5,22 +5,16 @@ The page as people have it: the command, its link, a store that a program writes
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import instrument
 from instrument import callbacks, traced
 
 if TYPE_CHECKING:
     from tests.viewer.conftest import Store
     from tests.viewer.opened_page import Opened
 
-pytestmark = pytest.mark.skipif(
-    not (Path(instrument.__file__).parent / "viewer" / "page" / "request.js").exists(),
-    reason="the view of one request is not there yet",
-)
 ROWS = ".list .rowx"
 FIRST = "document.querySelector('.list .rowx .{}')"
 

@@ -73,6 +73,11 @@ export class FilterBar {
     this.timer = setTimeout(() => this.set(this.input.value, true), TYPED_MS);
   }
 
+  /** Forget what was typed a moment ago: the view is left. */
+  close() {
+    clearTimeout(this.timer);
+  }
+
   /** Filter by `q`; the field keeps what is being typed into it. */
   set(q, typing = false) {
     clearTimeout(this.timer);

@@ -412,6 +412,7 @@ class RequestList {
   close() {
     this.closed = true;
     this.turn++;
+    this.filter.close();
     this.watch?.close();
     this.rows?.close();
     clearInterval(this.ticker);

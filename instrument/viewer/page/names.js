@@ -154,6 +154,7 @@ class NameTable {
 
   close() {
     this.turn++;
+    this.filter.close();
     this.rows?.close();
   }
 }
