@@ -87,6 +87,7 @@ export class Detail {
       const known = runs.map((run) => run[field]).filter((n) => n != null);
       return known.length ? known.reduce((a, b) => a + b, 0) : null;
     };
+    const told = (label, known, write) => (known == null ? null : fact(label, write(known)));
     const [{ kind, name, model }] = runs;
     const back = { "aria-label": "Back to the runs", onclick: this.back };
     fill(
@@ -100,9 +101,9 @@ export class Detail {
         fact("Added up", durationEl(sum("duration_ms"))),
         fact("Median", durationEl(percentile(took, 0.5))),
         fact("p95", durationEl(percentile(took, 0.95))),
-        fact("Tokens in", tokens(sum("input_tokens"))),
-        fact("Tokens out", tokens(sum("output_tokens"))),
-        fact("Cost", money(sum("cost_usd"))),
+        told("Tokens in", sum("input_tokens"), tokens),
+        told("Tokens out", sum("output_tokens"), tokens),
+        told("Cost", sum("cost_usd"), money),
       ),
     );
     const slowest = [...runs].sort((a, b) => b.duration_ms - a.duration_ms).slice(0, SLOWEST);
@@ -194,7 +195,6 @@ export class Detail {
         kindIcon(run.kind),
         h("h2.cut", { title: run.name }, run.name),
         h("span.dim.cut", {}, run.model ?? run.kind.replace("_", " ")),
-        h("span.grow"),
         statusWord(run.status),
       ),
       tree.parentOf(run) ? this.facts() : null,
@@ -227,7 +227,7 @@ export class Detail {
         ? fact("Tokens out", tokens(run.output_tokens), sub(run.reasoning_tokens, "reasoning"))
         : null,
       spent != null || run.cost_usd != null ? fact("Cost", money(run.cost_usd)) : null,
-      told ? fact("Finish", h("span.err", {}, run.finish)) : null,
+      told ? fact("Finish", h("div.err.cut", { title: run.finish }, run.finish)) : null,
     );
   }
 
