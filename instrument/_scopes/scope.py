@@ -9,7 +9,7 @@ elsewhere, it is closed in all of them.
 from copy import copy
 from sys import modules
 
-from instrument import _ids, _report
+from instrument import _report
 from instrument._audience.listener import as_listener, has_flush
 from instrument._audience.plan import (
     EPOCH,
@@ -22,13 +22,14 @@ from instrument._audience.plan import (
     checked_metadata,
     checked_tags,
 )
-from instrument._audience.sampling import checked_sample, drawn
+from instrument._audience.sampling import checked_sample
 from instrument._delivery import flush as _serve
 from instrument._delivery.loops import Forks, cancellations, running_loop
 from instrument._payloads.redact import as_redactor
 from instrument._runs.ending import owed, settle
-from instrument._runs.opening import framework_run, lookouts
+from instrument._runs.opening import lookouts
 from instrument._scopes.decorator import Scoped
+from instrument._scopes.draw import number_of_request
 from instrument._scopes.entries import entered_from, forget, leaving, note
 from instrument._state import (
     DISABLED,
@@ -238,7 +239,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             _look_out()
         scope = _opened(self, state)
         if self.sample != 1.0:
-            scope.number = _number_of_request(scope)
+            scope.number = number_of_request(scope)
         try:
             scope._entered_from = entered_from(depth)
             self._open[id(scope)] = scope
@@ -463,30 +464,6 @@ def _close(scope: Scope) -> None:
     scope._token = None  # it holds the Context, and that this
     EPOCH.end()
     scope.unsettle()
-
-
-def _number_of_request(scope: Scope) -> float:
-    """
-    Draw for the outermost block around *scope*, once: inner ones compare with the same.
-
-    It is that which has come in from another process, or that of the trace where a run
-    is open there, else as good as random.
-    """
-    outermost = scope
-    link: Plan | None = scope
-    while link is not None:
-        if link.layer is not None and link.layer.rank == "block":
-            outermost = link.layer  # type: ignore[assignment]
-            if outermost.incoming is not None:
-                break
-        link = link.outer
-    if outermost.number is None:
-        run = outermost.run or framework_run()
-        fresh = _ids.trace_hex_of(_ids.mint(_ids.wall_ns()))
-        trace_hex = fresh if run is None else run.trace_hex
-        # of two threads that come at once, one draws
-        outermost.__dict__.setdefault("number", drawn(trace_hex))
-    return outermost.number  # type: ignore[return-value]
 
 
 def _names(options: Options) -> "list[str]":
