@@ -341,6 +341,7 @@ def test_keys_walk_the_tree(opened: "Show") -> None:
     one.press("Escape")
     assert one.page.evaluate("document.activeElement.role") == "treegrid"
     one.press("Escape")
+    one.page.wait_for_selector(".list .rowx")
     assert one.hash == "#/"
 
 
