@@ -370,6 +370,8 @@ def test_what_was_typed_last_does_not_follow(show: "Show") -> None:
     one.page.locator(ROWS).first.wait_for()
     one.press("/", "a", "Enter", "j", "Enter")
     one.wait("location.hash.startsWith('#/r/')")
-    one.page.wait_for_timeout(300)
+    one.page.evaluate(
+        "new Promise((then) => setTimeout(then, 200))"
+    )  # after the field's own
 
     assert one.hash.startswith("#/r/")
