@@ -81,7 +81,9 @@ def test_full_disk(tmp_path: Path) -> None:
     """
     pytest.importorskip("resource")
     code = """
-import resource, sys
+import atexit, resource, sys
+no_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+atexit.register(resource.setrlimit, resource.RLIMIT_FSIZE, no_limit)  # at the very end
 from instrument import callbacks, traced
 from instrument.handlers import StoreHandler
 from instrument.handlers._store import writer
@@ -94,7 +96,7 @@ def echo(value):
 
 with callbacks(handler): echo(1)
 assert handler.drain(20)
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, no_limit[1]))
 for number in range(2_000):
     with callbacks(handler): echo(str(number) * 100)
 print("done")
