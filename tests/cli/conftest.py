@@ -205,9 +205,11 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         width: int | None = None,
         encoding: str = "utf-8",
         code: int = 0,
+        no_color: str = "1",
     ) -> str:
         monkeypatch.setenv("TERM", "xterm")
-        monkeypatch.setenv("NO_COLOR", "1")
+        monkeypatch.setenv("NO_COLOR", no_color)
+        monkeypatch.delenv("FORCE_COLOR", raising=False)
         monkeypatch.delenv("COLUMNS", raising=False)
         if width is not None:
             monkeypatch.setenv("COLUMNS", str(width))

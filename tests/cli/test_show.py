@@ -121,7 +121,7 @@ LIST_80 = """\
 ✓ id0000  2025-11-27   3.1 s  $0.000013  agent travel  'How is i… → 'It is sunn…
 ✗ id0001  2025-11-27   1.3 s  $0.000013  agent travel  ValueError: the service …
 ■ id0002  2025-11-27   2.1 s             chat_model answer  abandoned  'H… → 'I…
-■ id0003  2025-11-27                     agent research  lost  'question="Compa…
+■ id0003  2025-11-27                     agent research  lost  'Compare the ten…
 4 of 4 requests, newest last. One of them: show id0001, or show LAST
 """
 LIST_140 = """\
@@ -129,7 +129,7 @@ LIST_140 = """\
 ✓ id0000  2025-11-27   3.1 s     2   12  $0.000013  agent travel  'How is it in Rome, and shou… → 'It is sunny in Rome and 2.8 million peop…
 ✗ id0001  2025-11-27   1.3 s     4   12  $0.000013  agent travel  ValueError: the service is down: [Errno 111] Connection refused while cal…
 ■ id0002  2025-11-27   2.1 s     1   34             chat_model answer  abandoned  'How is it in Rome?' → 'It is sunny'
-■ id0003  2025-11-27             1                  agent research  lost  'question="Compare the ten largest cities", api_key=[redacted]'
+■ id0003  2025-11-27             1                  agent research  lost  'Compare the ten largest cities'
 4 of 4 requests, newest last. One of them: show id0001, or show LAST
 """
 
@@ -430,3 +430,37 @@ def test_name_of_a_model(
     operation.
     """
     assert name_of(kind, name, model, provider) == told_name
+
+
+def test_colours(told: Any, shown: Shown) -> None:
+    """
+    Signs, what costs and types of errors have colours by name; heads and hints are dim.
+    """
+    tell_some(told)
+
+    text = shown("show", "--store", told.path, width=80, no_color="")
+    one = shown("show", "LAST", "--store", told.path, width=80, no_color="")
+
+    lines = re.sub(r"(?<=m)[0-9a-f]{6}(?=  )", "ID", text).splitlines()
+    assert lines[:4] == [
+        "\x1b[2m  id      when          took       cost  request\x1b[m",
+        "\x1b[32m✓ \x1b[mID  2025-11-27   3.1 s  $0.000013  \x1b[2magent \x1b[mtravel\x1b[2m  'How is i… → 'It is sunn…\x1b[m",
+        "\x1b[1;31m✗ \x1b[mID  2025-11-27   1.3 s  $0.000013  \x1b[2magent \x1b[mtravel\x1b[1;31m  ValueError\x1b[m: the service …",
+        "\x1b[33m■ \x1b[mID  2025-11-27   2.1 s             \x1b[35mchat_model \x1b[manswer\x1b[1m  abandoned\x1b[m\x1b[2m  'H… → 'I…\x1b[m",
+    ]
+    assert re.match(
+        r"\x1b\[1mrequest \w{6}\x1b\[m\x1b\[2m  2025-11-27 [\d:]+\x1b\[m\n", one
+    )
+
+
+def test_secrets(told: Any, shown: Shown) -> None:
+    """
+    What usually is secret is masked in what was said.
+    """
+    asked = {"given": {"inputs": {"city": "Rome", "api_key": "enigma"}}}
+    told.run(1, "tool", "weather", 0, 1, **asked, came={"output": "fine"})
+
+    text = shown("show", "--store", told.path)
+
+    assert "api_key=[redacted]" in text
+    assert "enigma" not in text
