@@ -21,16 +21,17 @@ CALL = {"name": "search", "arguments": {"query": "Rome", "most": 3}}
         ({}, ""),
         ({"inputs": None}, ""),
         ({"inputs": 5}, "5"),
-        ({"inputs": {"a": 1, "b": "x"}}, 'a=1, b="x"'),
+        ({"inputs": {"a": 1, "b": "x"}}, "a=1, b='x'"),
         ({"inputs": {"messages": [{"role": "user", "content": "Hi"}]}}, "Hi"),
         ({"inputs": {"role": "user", "content": "Hi"}}, "Hi"),
+        ({"inputs": {"a": 1, "question": "Why?"}}, "Why?"),
         ({"inputs": [1, 2]}, "[1, 2]"),
         ({"texts": ["only"]}, "only"),
         ({"messages": [{"role": "system", "content": "Be brief"}]}, "Be brief"),
         ({"messages": [{"role": "user", "content": [{"text": "a"}, "b"]}]}, "a b"),
         (
             {"messages": [{"role": "assistant", "content": "", "tool_calls": [CALL]}]},
-            'search(query="Rome", most=3)',
+            "search(query='Rome', most=3)",
         ),
     ],
 )
@@ -44,8 +45,8 @@ def test_what_was_asked(data: Any, text: str) -> None:
 @pytest.mark.parametrize(
     "data, text",
     [
-        ({"text": "", "tool_calls": [CALL]}, 'search(query="Rome", most=3)'),
-        ({"tool_calls": ["odd"]}, '"odd"'),
+        ({"text": "", "tool_calls": [CALL]}, "search(query='Rome', most=3)"),
+        ({"tool_calls": ["odd"]}, "'odd'"),
         ({"tool_calls": {"name": "now"}}, "now()"),
         ({"documents": ["a"]}, ""),
         ({"output": {"sum": 3}}, "3"),
