@@ -205,7 +205,8 @@ if __name__ == "__main__":
         process.start()
         process.join()
     child = "from app import ask; ask('child')"
-    subprocess.run([sys.executable, "-c", child], check=True)
+    looks = "from importlib.util import find_spec; find_spec('instrument')"
+    subprocess.run([sys.executable, "-c", f"{{looks}}; {{child}}"], check=True)
     subprocess.run([sys.executable, "-Ic", f"import sys; sys.path.append('.'); {{child}}"])
     if os.fork() == 0:
         ask("fork")
@@ -537,14 +538,31 @@ def test_options_of_python(
 
 @pytest.mark.usefixtures("become")
 @pytest.mark.parametrize("module", ["__main__", "zipfile"])
-def test_module_that_is_there(module: str) -> None:
+def test_module_that_is_there(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     """
     A module may be any that Python finds, also one that has no place.
     """
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
     with pytest.raises(Became) as became:
         cli.main(["run", "-m", module])
 
     assert became.value.args[1][-2:] == ["-m", module]
+
+
+@pytest.mark.usefixtures("become")
+def test_disabled_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Where we are disabled the program gets the environment as it is.
+    """
+    monkeypatch.setattr(run, "DISABLED", True)
+
+    with pytest.raises(Became) as became:
+        cli.main(["run", "-m", "json.tool"])
+
+    assert became.value.args[2] == dict(os.environ)
+    assert "nobody listens" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("become")

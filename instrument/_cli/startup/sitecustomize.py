@@ -35,7 +35,7 @@ def _begin() -> None:
     try:
         _import_hidden()
     finally:
-        if "INSTRUMENT_RUN_STORE" in os.environ:
+        if "INSTRUMENT_RUN_STORE" in os.environ or OURS in sys.modules:
             _hear()
         else:
             sys.meta_path.insert(0, _Waiting())
@@ -51,6 +51,8 @@ def _import_hidden() -> None:
 
 
 def _hear() -> None:
+    # a list of its own: another thread may go through the old one
+    sys.meta_path = [it for it in sys.meta_path if type(it) is not _Waiting]
     last: list[Callable[[], object]] = []
     atexit.register(lambda: [tell() for tell in last])  # behind all that comes
     try:
@@ -70,13 +72,12 @@ class _Waiting:
     ) -> ModuleSpec | None:
         if name != OURS and name not in HEARD:
             return None
-        # a list of its own: another thread may go through the old one
-        sys.meta_path = [it for it in sys.meta_path if it is not self]
-        from importlib.util import find_spec
-
         if name != OURS:
             _hear()
-        spec = find_spec(name)
+        # who only looks it up may import it later, and is asked again then
+        others = (it for it in sys.meta_path if it is not self)
+        finders = (it for it in others if hasattr(it, "find_spec"))
+        spec = next(filter(None, (it.find_spec(name, path) for it in finders)), None)
         if name == OURS and spec is not None:
             loader = spec.loader
             if type(loader) is SourceFileLoader:
