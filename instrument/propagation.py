@@ -9,16 +9,16 @@ Tasks, ``asyncio.to_thread`` and generators need none of this.
 import re
 from contextlib import suppress
 
-from instrument import _ids, _report
+from instrument import _report
 from instrument._audience.plan import NOBODY
-from instrument._audience.sampling import Incoming, drawn, incoming_of
+from instrument._audience.sampling import Incoming
 from instrument._payloads.messages import is_dict
 from instrument._payloads.redact import redacted
 from instrument._runs.opening import current_run, state_in_hand
 from instrument._scopes.binding import Bound, bound, bound_iterator
 from instrument._scopes.decorator import Scoped
 from instrument._scopes.scope import Scope, callbacks
-from instrument._state import MUTED, Frame, get_state
+from instrument._state import Frame, get_state
 from instrument._text import safe_repr, safe_str
 
 TYPE_CHECKING = False
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping
     from typing import Any, TypeVar
 
-    from instrument._audience.plan import Layer
     from instrument._scopes.executor import ContextThreadPoolExecutor
 
     T = TypeVar("T")
@@ -40,13 +39,10 @@ __all__ = [
     "inject",
 ]
 
-VERSION = 1
-"""Of carriers."""
 _OTHER_VERSION = (
     "attach(): a carrier of version {}; this release reads version {}. The call goes on"
     " without it: its trace begins here."
 )
-_FLAGS = ("capture", "plumbing")
 _TRACEPARENT = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})"
     r"(-.*)?"
@@ -92,7 +88,9 @@ class Carried(Bound):
     """
 
     def __reduce__(self) -> "Any":
-        return arrived, (self.plain(_carrier)(self._state),)
+        from instrument._relay.carriers import carrier_of
+
+        return arrived, (self.plain(carrier_of)(self._state),)
 
 
 class Arrived(Scoped):
@@ -135,55 +133,9 @@ def carrier() -> "dict[str, Any]":
         events come home to this process, with a key that no stranger may see. Nothing
         where there is none of it.
     """
-    return _carrier(get_state(), is_kept=False)
+    from instrument._relay.carriers import carrier_of
 
-
-def _carrier(state: object, *, is_kept: bool = True) -> "dict[str, Any]":
-    """
-    Give the carrier of here.
-
-    Args:
-        state: What stays as long as what is carried may be called back.
-        is_kept: Whether to tell how this is found, also where nobody hears.
-    """
-    here, run = get_state(), current_run()
-    made = _trace_context()
-    if run:
-        made |= {"run": str(run.id), "trace": [str(run.trace_id), run.depth]}
-    audience = (here._plan if isinstance(here, Frame) else NOBODY).settle()
-    made |= {name: False for name in _FLAGS if not getattr(audience, name)}
-    is_heard = any(it.forwards(layer) for it, layer in audience.listeners)
-    if here is not MUTED and (is_heard or is_kept):
-        from instrument._relay import homes
-
-        made["id"] = homes.kept(state)
-    if here is not MUTED and is_heard:
-        from instrument._relay.arrivals import address_for
-
-        made["return"] = address_for(here)
-    return {"v": VERSION, **made} if made else {}
-
-
-def _trace_context() -> "dict[str, Any]":
-    """
-    Give the W3C trace context of here, and what was drawn.
-    """
-    layers, incoming = _layers_here()
-    run = current_run()
-    came = incoming is not None and incoming.trace_hex
-    trace_hex = run.trace_hex if run else came or None
-    span_hex = _ids.span_hex_of(run.id) if run else incoming and incoming.span_hex
-    number = _number_of(layers, incoming, trace_hex)
-    made: dict[str, Any] = {}
-    if trace_hex and span_hex:
-        shares = [it.options.sample for it in layers if it.options.sample < 1]
-        flag = not shares or number is None or number < max(shares)
-        made["traceparent"] = f"00-{trace_hex}-{span_hex}-{flag:02x}"
-        if incoming is not None and incoming.tracestate and trace_hex == came:
-            made["tracestate"] = incoming.tracestate
-    if number is not None:
-        made["draw"] = number
-    return made
+    return carrier_of(get_state(), is_kept=False)
 
 
 def attach(carrier: "Mapping[str, Any]") -> callbacks:
@@ -233,7 +185,9 @@ def inject(
     """
     keys = _checked_names("inject(metadata=...)", metadata, _KEY)
     allowed = _checked_names("inject(tags=...)", tags, _TAG)
-    carried = _trace_context()
+    from instrument._relay.carriers import trace_context
+
+    carried = trace_context()
     for name in ("traceparent", "tracestate"):
         if name in carried:
             headers[name] = carried[name]
@@ -288,8 +242,12 @@ class _Attached(callbacks):
 
     def __init__(self, carrier: "dict[str, Any]") -> None:
         metadata, tags = _described(carrier)
-        flags: Any = {name: carrier.get(name) is not False for name in _FLAGS}
-        super().__init__(metadata=metadata, tags=tags, **flags)
+        capture, plumbing = (
+            carrier.get(name) is not False for name in ("capture", "plumbing")
+        )
+        super().__init__(
+            metadata=metadata, tags=tags, capture=capture, plumbing=plumbing
+        )
         self._carrier = carrier
         self._incoming = incoming_in(carrier)
 
@@ -309,25 +267,30 @@ class _Attached(callbacks):
         Have *scope* go on with what has come in.
         """
         came = self._incoming
+        outer: Any = scope.outer
         if came is not None:
             scope.incoming, scope.number = came, came.number
         if "v" in self._carrier:
-            from instrument._relay.above import run_above
+            from instrument._relay import above, exits
 
-            scope.run = run_above(self._carrier, came)
+            scope.run = above.run_above(self._carrier, came)
+            exits.drain_at_exit(outer)
         if "return" in self._carrier:
             from instrument._relay import relay
 
             reached = relay.reached(self._carrier)
             if reached is not None:
                 number = None if came is None else came.number
-                scope.options = relay.options(reached, self, scope.outer, number)  # type: ignore[arg-type]
+                pid = self._carrier["return"].get("pid")
+                scope.options = relay.options(reached, self, outer, number, pid)
 
 
 def _checked(carrier: object) -> "dict[str, Any]":
     """
     Give a carrier, which may be anything; nothing of one of another version.
     """
+    from instrument._relay.carriers import VERSION
+
     found: Any = carrier if issubclass(type(carrier), dict) else {}
     version = found.get("v", VERSION)
     if version == VERSION and version is not True:
@@ -482,27 +445,6 @@ def _text(value: object) -> str:
         value = value[: _MOST + 1].decode("latin-1")  # type: ignore[index]
     text = safe_str(value)
     return "" if len(text) > _MOST else text.strip(" \t")
-
-
-def _layers_here() -> "tuple[list[Layer], Incoming | None]":
-    state = get_state()
-    plan = state._plan if isinstance(state, Frame) else NOBODY
-    layers = plan._in_order()
-    return layers, incoming_of(layers)
-
-
-def _number_of(
-    layers: "list[Layer]", incoming: Incoming | None, trace_hex: str | None
-) -> float | None:
-    """
-    Give what was drawn for the request or trace of here; None where nothing was.
-    """
-    if incoming is not None:
-        return incoming.number
-    drawn_by_blocks = [it.number for it in layers if it.number is not None]
-    if drawn_by_blocks:
-        return drawn_by_blocks[0]
-    return None if trace_hex is None else drawn(trace_hex)
 
 
 def __getattr__(name: str) -> "Any":

@@ -94,7 +94,6 @@ class Layer:
         is_deserted: Whether the client has gone whose request it is: what is cancelled
             there now was abandoned.
         lanes: The queues of its async handlers, while they hold anything.
-        away: What its block waits for when it is left, of calls in other processes.
         requests: What `tail` keeps of the request, by its key, until it has ended.
     """
 
@@ -104,7 +103,6 @@ class Layer:
     forks = 0
     lanes: "dict[object, Any] | None"
     requests: "dict[object, Any] | None" = None
-    away: "Any" = None
     number: float | None = None
     trace_hex: str | None = None
     incoming: "Incoming | None" = None

@@ -6,9 +6,12 @@ import json
 import threading
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 
 from instrument import _report
+from instrument._audience.listener import Listener
+from instrument._audience.plan import Options
 from instrument._delivery.loops import in_trio
 from instrument._forks import in_child
 from instrument._relay import errors, homes
@@ -113,40 +116,66 @@ class Call:
         self._mirrors.end_all(errors.lost(message))
 
 
-class Leaving:
+class Leaving(Listener):
     """
-    What a block waits for when it is left: calls that it sent, and that have begun.
+    What a block that has sent calls flushes before its handlers: it waits for those that
+    have begun, and hears nothing itself.
     """
 
-    def wait(self, layer: "Layer") -> None:
-        """
-        Wait in sync code, as long as something comes.
-        """
-        calls = _calls_of(layer)
-        until = monotonic() + WAIT_S
-        for call in calls:
-            while not call.done.done():
-                left = min(call.heard_s + QUIET_S, until) - monotonic()
-                if left <= 0:
-                    _report.complain(_GOES_ON.format(len(_open(calls))), None)
-                    return
-                with suppress(TimeoutError):
-                    call.done.result(left)
+    def __init__(self) -> None:
+        super().__init__(self)
 
-    async def await_(self, layer: "Layer") -> None:
-        """
-        Do the same in async code.
-        """
-        if not _calls_of(layer):
-            return
-        if in_trio():
-            from trio import to_thread
+    @property
+    def flushes(self) -> bool:
+        return True
 
-            await to_thread.run_sync(self.wait, layer, abandon_on_cancel=True)
-        else:
-            import asyncio
+    def method(self, event: str) -> None:
+        return None
 
-            await asyncio.to_thread(self.wait, layer)
+    def flusher(self, name: str, layer: "Layer | None" = None) -> "Any":
+        wait: Any = _await_calls if name == "aflush" else _wait_for_calls
+        return partial(wait, layer)
+
+
+def _wait_for_calls(layer: "Layer") -> None:
+    """
+    Wait as long as something comes, and for what was queued meanwhile.
+    """
+    calls = [it for it in list(_calls.values()) if layer in it.layers]
+    until = monotonic() + WAIT_S
+    for call in calls:
+        while not call.done.done():
+            left = min(call.heard_s + QUIET_S, until) - monotonic()
+            if left <= 0:
+                count = len([it for it in calls if not it.done.done()])
+                _report.complain(_GOES_ON.format(count), None)
+                return
+            with suppress(TimeoutError):
+                call.done.result(left)
+    if layer.lanes:
+        from instrument._delivery import lanes as _lanes
+
+        _lanes.wait([layer])
+
+
+async def _await_calls(layer: "Layer") -> None:
+    """
+    Do the same in async code.
+    """
+    if not any(layer in it.layers for it in list(_calls.values())):
+        return
+    if in_trio():
+        from trio import to_thread
+
+        await to_thread.run_sync(_wait_for_calls, layer, abandon_on_cancel=True)
+    else:
+        import asyncio
+
+        await asyncio.to_thread(_wait_for_calls, layer)
+    if layer.lanes:
+        from instrument._delivery import lanes as _lanes
+
+        await _lanes.settle([layer])
 
 
 def serve(line: "Line") -> None:
@@ -173,7 +202,8 @@ def address_for(state: "Any") -> "dict[str, Any]":
     """
     view = captured(state)
     for layer in view._in_order():
-        layer.away = LEAVING
+        if layer.rank == "block":
+            _have_it_wait(layer)
     if view.run is not None:
         view.run._open_children += 1
         if _settle not in endings:
@@ -207,12 +237,22 @@ def _is_of(call: Call, run: "Run") -> bool:
     return link is not None
 
 
-def _calls_of(layer: "Layer") -> "list[Call]":
-    return [it for it in list(_calls.values()) if layer in it.layers]
-
-
-def _open(calls: "list[Call]") -> "list[Call]":
-    return [it for it in calls if not it.done.done()]
+def _have_it_wait(layer: "Layer") -> None:
+    """
+    Have the block of *layer* wait for its calls when it is left.
+    """
+    given = layer.options
+    if LEAVING not in given.listeners:
+        layer.options = Options(
+            (LEAVING, *given.listeners),
+            given.tags,
+            given.metadata,
+            inherit=given.inherit,
+            sample=given.sample,
+            redactors=given.redactors,
+            capture=given.capture,
+            plumbing=given.plumbing,
+        )
 
 
 def _send(line: "Line", told: "dict[str, Any]") -> None:

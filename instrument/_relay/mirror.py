@@ -7,7 +7,7 @@ from concurrent.futures import Future
 
 from instrument import _report
 from instrument._payloads.answers import Answer
-from instrument._payloads.event import TOKEN, VERSION, Event, Usage
+from instrument._payloads.event import VERSION, Event, Usage
 from instrument._payloads.kinds import KINDS, Embedding, kind_of
 from instrument._payloads.redact import redacted
 from instrument._relay import errors
@@ -16,6 +16,7 @@ from instrument._runs.opening import Recipe, _refine
 from instrument._runs.outcome import ALREADY_SET
 from instrument._runs.run import Run, begun
 from instrument._runs.starting import start
+from instrument._runs.tokens import tell
 from instrument._state import get_state
 
 TYPE_CHECKING = False
@@ -92,6 +93,7 @@ class Mirrors:
     def __init__(self, view: "View") -> None:
         self._view = view
         self._open: dict[UUID, Mirror] = {}
+        self._by_text: dict[str, Mirror] = {}  # the same
         self._errors: dict[UUID, BaseException] = {}
         self._known: tuple[Audience, Audience] | None = None
         self.stops: dict[str, BaseException] = {}
@@ -108,9 +110,12 @@ class Mirrors:
         Tell one event, which may be anything.
         """
         try:
+            if "token" in told:
+                self._tell_token(*told["token"])
+                return
             record, more = _read(told["event"]), told.get("more", {})
-            tell = _TELLS.get(record.event) or _tell_by_end(record.event)
-            tell(self, record, more)
+            told_by = _TELLS.get(record.event) or _tell_by_end(record.event)
+            told_by(self, record, more)
         except Exception as exc:
             _report.failed_apart(self, "an event of a worker", exc)
 
@@ -121,6 +126,7 @@ class Mirrors:
         for id, run in sorted(self._open.items(), key=lambda it: -it[1].depth):
             del self._open[id]
             self._stoppable("", fail, run, exc)
+        self._by_text.clear()
 
     def start(self, record: Event, more: "dict[str, Any]") -> None:
         """
@@ -133,9 +139,10 @@ class Mirrors:
         _take_inputs(run, record.data)
         run.started_at = _whole(more.get("started_at")) or record.time_ns
         run._description = _text(more.get("description"))
-        self._open[run.id] = run
-        if not self._stoppable(str(run.id), start, run, get_state()):
-            del self._open[run.id]
+        id = str(run.id)
+        self._open[run.id] = self._by_text[id] = run
+        if not self._stoppable(id, start, run, get_state()):
+            del self._open[run.id], self._by_text[id]
 
     def end(self, record: Event, more: "dict[str, Any]") -> None:
         """
@@ -162,18 +169,14 @@ class Mirrors:
         if record.parent_run_id is not None:
             self._errors[record.parent_run_id] = exc
 
-    def token(self, record: Event, more: "dict[str, Any]") -> None:
-        """
-        Tell a piece of an answer.
-        """
-        run = self._open.get(record.run_id)
+    def _tell_token(self, id: str, time_ns: int, text: str, channel: str) -> None:
+        run = self._by_text.get(id)
         if run is None:
             return
         if run._first_token_ns is None:
-            since = max(record.time_ns - run.started_at, 0)
+            since = max(time_ns - run.started_at, 0)
             run._first_token_ns = run._started_ns + since
-        data = record.data
-        self._stoppable("", run.token, data["token"], None, data["channel"])
+        self._stoppable("", tell, run, text, None, channel)
 
     def text(self, record: Event, more: "dict[str, Any]") -> None:
         """
@@ -275,6 +278,7 @@ class Mirrors:
         run = self._open.pop(record.run_id, None)
         if run is None:
             return None
+        del self._by_text[str(run.id)]
         data = record.data
         run.lasted_ns = round(data["duration_s"] * 1e9)
         first_s = data.get("time_to_first_token_s")
@@ -405,7 +409,6 @@ _EVENTS = {
 _INPUTS = ("inputs", "prompts", "messages", "query", "texts")
 _OUTPUTS = ("outputs", "output", "documents", "vectors", "text")
 _TELLS: "dict[str, Callable[[Mirrors, Event, dict[str, Any]], None]]" = {
-    TOKEN: Mirrors.token,
     "on_text": Mirrors.text,
     "on_retry": Mirrors.retry,
     "on_custom_event": Mirrors.custom,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MOST_ITEMS = 10_000
 MOST_CHARACTERS = 64_000_000
 """How much waits at most."""
-BATCH, BATCH_CHARACTERS, BATCH_S = 64, 1_000_000, 0.005
+BATCH, BATCH_CHARACTERS, BATCH_S = 64, 1_000_000, 0.002
 WAIT_S = 30.0
 """How long a worker waits for a caller that takes nothing."""
 HELLO_S = 5.0

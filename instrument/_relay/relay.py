@@ -4,7 +4,9 @@
 
 import json
 import os
+import sys
 import weakref
+from json.encoder import encode_basestring_ascii as encode
 
 from instrument import _report
 from instrument._audience.listener import as_listener
@@ -45,9 +47,12 @@ class Relay:
 
     def on_event(self, event: "Event", *, run: "Run") -> None:
         """Tell it; at a start wait for who may stop it, if anybody may."""
+        if event.event == TOKEN:
+            self._box.put(_token(event), is_token=True)
+            return
         is_asked = self.raise_error and event.event.endswith("_start")
         text = f'{{"event":{event.to_json()}{_more(event, run)}}}'
-        answered = self._box.put(text, is_token=event.event == TOKEN, is_asked=is_asked)
+        answered = self._box.put(text, is_asked=is_asked)
         if answered is None:
             return
         try:
@@ -126,25 +131,42 @@ def reached(carrier: "dict[str, Any]") -> Relay | None:
 
 
 def options(
-    relay: Relay, given: Options, outer: "Plan", number: float | None
+    relay: Relay, given: Options, outer: "Plan", number: float | None, pid: object
 ) -> Options:
     """
-    Give what holds in a call: who sent the work hears, and the local ones of here.
+    Give what holds in a call: who sent the work hears. In a process that it made, of
+    those who hear there only the local ones do: the others' like hear where that is.
 
     Args:
         given: The tags and metadata that came along.
         outer: Who would hear here.
         number: What was drawn for the request.
+        pid: Of the process that sent it.
     """
-    kept = [it for it, layer in outer.settle().listeners if _hears(it, layer, number)]
+    listeners, is_own = [as_listener(relay)], _is_of(pid)
+    if is_own:
+        heard = outer.settle().listeners
+        listeners[:0] = [it for it, layer in heard if _hears(it, layer, number)]
     return Options(
-        (*kept, as_listener(relay)),
+        tuple(listeners),
         given.tags,
         given.metadata,
-        inherit=False,
+        inherit=not is_own,
         capture=given.capture,
         plumbing=given.plumbing,
     )
+
+
+def _is_of(pid: object) -> bool:
+    """
+    Tell whether this is that process, or one that it made: forked, or a worker of its.
+    """
+    process = sys.modules.get("multiprocessing.process")
+    parent = None if process is None else process.parent_process()
+    known = [os.getpid(), None if parent is None else parent.pid]
+    if Forks.count:
+        known.append(os.getppid())
+    return type(pid) is int and pid in known
 
 
 def _hears(listener: "Listener", layer: "Layer", number: float | None) -> bool:
@@ -158,6 +180,15 @@ def _hears(listener: "Listener", layer: "Layer", number: float | None) -> bool:
         and is_here
         and (is_drawn or number < layer.options.sample)  # type: ignore[operator]
     )
+
+
+def _token(event: "Event") -> str:
+    """
+    Write a piece of an answer in short: there are many.
+    """
+    data = event.data
+    token, channel = encode(data["token"]), encode(data["channel"])
+    return f'{{"token":["{event.run_id}",{event.time_ns},{token},{channel}]}}'
 
 
 def _more(event: "Event", run: "Run") -> str:

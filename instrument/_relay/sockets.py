@@ -166,7 +166,8 @@ class Sockets:
                 self._start()
             _, port = self._listener.getsockname()  # type: ignore[union-attr]
             key = self._key.hex()
-            return {"kind": "socket", "host": HOST_NAME, "port": port, "key": key}
+            made = {"kind": "socket", "host": HOST_NAME, "pid": os.getpid()}
+            return {**made, "port": port, "key": key}
 
     def open(self, address: "dict[str, Any]") -> SocketLine:
         port, key = address.get("port"), address.get("key")

@@ -266,11 +266,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         except BaseException:  # an interrupt: it is left all the same
             self._leave_after_all(left)
             raise
-        if scope is None:
-            return
-        if scope.away is not None:
-            scope.away.wait(scope)
-        if scope.lanes or has_flush(scope.options.listeners):
+        if scope is not None and (scope.lanes or has_flush(scope.options.listeners)):
             _serve.flush(scope)
 
     async def __aenter__(self) -> Scope:
@@ -301,14 +297,9 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         except BaseException:  # an interrupt: it is left all the same
             self._leave_after_all(left)
             raise
-        if scope is None:
+        if scope is None or not (scope.lanes or has_flush(scope.options.listeners)):
             return
-        is_closing = issubclass(type(exc), GeneratorExit)  # it cannot wait
-        if scope.away is not None and not is_closing:
-            await scope.away.await_(scope)
-        if not (scope.lanes or has_flush(scope.options.listeners)):
-            return
-        if is_closing:
+        if issubclass(type(exc), GeneratorExit):  # a coroutine being closed cannot wait
             _serve.flush(scope)
         else:
             await _serve.aflush(scope, shielded=issubclass(type(exc), cancellations()))

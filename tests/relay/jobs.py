@@ -23,6 +23,7 @@ from instrument import (
     emit,
     traced,
 )
+from instrument.handlers import StoreHandler
 from instrument.testing import Recorder
 
 
@@ -366,6 +367,13 @@ def install_all() -> None:
     Install one of each; for the initializer of a pool.
     """
     callbacks(*SAID.values()).install()
+
+
+def install_store(path: Path) -> None:
+    """
+    Install a store; for the initializer of a pool.
+    """
+    callbacks(StoreHandler(path)).install()
 
 
 def heard_here(_: object) -> dict[str, list[str]]:

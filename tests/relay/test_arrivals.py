@@ -141,6 +141,8 @@ def end_of(id: UUID, **data: Any) -> dict[str, Any]:
         1,
         {},
         {"event": 1},
+        {"token": []},
+        {"token": [[], 1, "x", "text"]},
         {"event": {"v": 1}},
         {"event": {**record()["event"], "v": 2}},
         {"event": {**record()["event"], "run_id": "x"}},
@@ -229,7 +231,7 @@ def test_events_of_no_run() -> None:
         there.tell(
             end_of(uuid4()),
             record("on_chain_error", data={**error, "duration_s": 1.0}),
-            record("on_llm_new_token", data={"token": "x", "channel": "text"}),
+            {"token": [str(uuid4()), 1, "x", "text"]},
             record("on_text", data={"text": "x"}),
             record("on_retry", data={"attempt": 1}),
         )
@@ -322,8 +324,9 @@ def test_what_a_block_hides() -> None:
     recorder, id = Recorder(), uuid4()
     secret = {"user": "ada", "plan": "free"}
 
-    given: list[Any] = [{"capture": False}, {"redact": ["user"]}]
-    for options in given:
+    hidden: list[dict[str, Any]] = [{"capture": False}, {"redact": ["user"]}]
+
+    for options in hidden:
         with callbacks(recorder, **options):
             there = Worker(carrier())
             there.begin()

@@ -2,15 +2,17 @@
 What happens in worker processes reaches the handlers of the request that sent the work.
 """
 
+import json
 import multiprocessing
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from contextvars import Context
 from importlib import import_module
 from pathlib import Path
@@ -32,7 +34,7 @@ from instrument import (
 from instrument._relay import arrivals
 from instrument._state import PROCESS, get_state, set_state
 from instrument.exceptions import BudgetExceeded, RemoteError
-from instrument.handlers import BudgetHandler, UsageHandler, filtered
+from instrument.handlers import BudgetHandler, StoreHandler, UsageHandler, filtered
 from instrument.propagation import attach, carrier
 from instrument.testing import Recorder
 
@@ -401,6 +403,40 @@ def test_where_a_blocks_handlers_work(method: str) -> None:
     assert there == {"forward": [], "local": [], "drop": []}
 
 
+ELSEWHERE = """if True:
+    import json, sys
+    sys.path.insert(0, {folder!r})
+    import jobs
+    from instrument import callbacks
+    from instrument.propagation import attach
+    jobs.install_all()
+    with attach(json.loads(sys.stdin.read())):
+        jobs.leaf()
+    print([name for name in jobs.SAID if jobs.SAID[name].heard])
+"""
+
+
+def test_process_of_somebody_else() -> None:
+    """
+    In a process that was not made by who sent the work, as a queue's worker, all hear
+    that are installed there, and events come home as well.
+    """
+    recorder = Recorder()
+    code = ELSEWHERE.format(folder=str(Path(jobs.__file__).parent))
+
+    with callbacks(recorder), traced("request"):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            input=json.dumps(carrier()),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+    assert done.stdout.strip() == "['forward', 'local', 'drop']"
+    assert recorder.tree() == "chain request: ok\n  chain leaf: ok"
+
+
 def test_local_ones_hear_their_share() -> None:
     """
     A local handler that hears a share there hears the requests that its twin here does.
@@ -421,6 +457,28 @@ def test_local_ones_hear_their_share() -> None:
 
     assert all(is_heard is is_drawn for is_heard, is_drawn in heard)
     assert len(set(heard)) == 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_local_store_in_a_worker(method: str, tmp_path: Path) -> None:
+    """
+    An installed store has what each worker did, below the run that sent it, when the
+    pool is closed.
+    """
+    store = StoreHandler(tmp_path / "traces.db")
+    context = multiprocessing.get_context(method)
+    initializer: Any = None if method == "fork" else jobs.install_store
+
+    with callbacks(store).install(), traced("request") as request:
+        given: Any = (tmp_path / "traces.db",) if initializer else ()
+        with ProcessPoolExecutor(1, context, initializer, given) as pool:
+            list(pool.map(bind(jobs.heard_here), range(2)))
+    store.drain()
+
+    with closing(sqlite3.connect(tmp_path / "traces.db")) as kept:
+        rows = kept.execute("SELECT name, parent_run_id FROM runs").fetchall()
+    leaf = ("leaf", str(request.id))
+    assert sorted(rows) == sorted([leaf, leaf, ("request", None)])
 
 
 def test_async_code_in_a_worker() -> None:
@@ -482,6 +540,56 @@ def test_block_waits_for_what_goes_on(tmp_path: Path) -> None:
             assert begun.wait(30)
             threading.Timer(0.1, path.touch).start()
         assert recorder.tree() == "chain waits: ok"
+
+
+class Later(AsyncCallbackHandler):
+    """
+    Keeps what it hears, a little later.
+    """
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.heard: list[str] = []
+
+    async def on_event(self, event: Event, **kwargs: Any) -> None:
+        self.begun.set()
+        await anyio.sleep(0.01)
+        self.heard.append(event.event)
+
+
+def test_block_waits_for_async_handlers(tmp_path: Path) -> None:
+    """
+    So has an async handler heard it all when a sync block is left.
+    """
+    later, path = Later(), tmp_path / "go on"
+
+    with pool_of(1) as pool:
+        with callbacks(later):
+            pool.submit(bind(jobs.waits_for), str(path))
+            assert later.begun.wait(30)
+            threading.Timer(0.1, path.touch).start()
+        assert later.heard == ["on_chain_start", "on_chain_end"]
+
+
+async def test_async_block_waits_for_async_handlers(tmp_path: Path) -> None:
+    """
+    Likewise when an async block is left; where all has been told it waits for nothing.
+    """
+    later, path = Later(), tmp_path / "go on"
+
+    with pool_of(1) as pool:
+        async with callbacks(later):
+            future = pool.submit(bind(jobs.waits_for), str(path))
+            while not later.heard:  # noqa: ASYNC110
+                await anyio.sleep(0.001)
+            threading.Timer(0.1, path.touch).start()
+        assert later.heard == ["on_chain_start", "on_chain_end"]
+        future.result()
+        async with callbacks(later):
+            await anyio.to_thread.run_sync(pool.submit(bind(jobs.leaf)).result)
+            while arrivals._calls:  # noqa: ASYNC110
+                await anyio.sleep(0.001)
+        assert len(later.heard) == 4
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])

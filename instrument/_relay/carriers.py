@@ -1,0 +1,88 @@
+"""
+What goes along to another process: which trace and run goes on there, what was drawn for
+samples, and how events come home.
+"""
+
+from instrument import _ids
+from instrument._audience.plan import NOBODY
+from instrument._audience.sampling import drawn, incoming_of
+from instrument._relay import homes
+from instrument._runs.opening import current_run
+from instrument._state import MUTED, Frame, get_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from instrument._audience.plan import Layer
+    from instrument._audience.sampling import Incoming
+
+VERSION = 1
+_FLAGS = ("capture", "plumbing")
+
+
+def carrier_of(state: object, *, is_kept: bool = True) -> "dict[str, Any]":
+    """
+    Give the carrier of here.
+
+    Args:
+        state: What stays as long as what is carried may be called back.
+        is_kept: Whether to tell how this is found, also where nobody hears.
+    """
+    here, run = get_state(), current_run()
+    made = trace_context()
+    if run:
+        made |= {"run": str(run.id), "trace": [str(run.trace_id), run.depth]}
+    audience = (here._plan if isinstance(here, Frame) else NOBODY).settle()
+    made |= {name: False for name in _FLAGS if not getattr(audience, name)}
+    is_heard = any(it.forwards(layer) for it, layer in audience.listeners)
+    if here is not MUTED and (is_heard or is_kept):
+        made["id"] = homes.kept(state)
+    if here is not MUTED and is_heard:
+        from instrument._relay.arrivals import address_for
+
+        made["return"] = address_for(here)
+    return {"v": VERSION, **made} if made else {}
+
+
+def trace_context() -> "dict[str, Any]":
+    """
+    Give the W3C trace context of here, and what was drawn.
+    """
+    layers, incoming = _layers_here()
+    run = current_run()
+    came = incoming is not None and incoming.trace_hex
+    trace_hex = run.trace_hex if run else came or None
+    span_hex = _ids.span_hex_of(run.id) if run else incoming and incoming.span_hex
+    number = _number_of(layers, incoming, trace_hex)
+    made: dict[str, Any] = {}
+    if trace_hex and span_hex:
+        shares = [it.options.sample for it in layers if it.options.sample < 1]
+        flag = not shares or number is None or number < max(shares)
+        made["traceparent"] = f"00-{trace_hex}-{span_hex}-{flag:02x}"
+        if incoming is not None and incoming.tracestate and trace_hex == came:
+            made["tracestate"] = incoming.tracestate
+    if number is not None:
+        made["draw"] = number
+    return made
+
+
+def _layers_here() -> "tuple[list[Layer], Incoming | None]":
+    state = get_state()
+    plan = state._plan if isinstance(state, Frame) else NOBODY
+    layers = plan._in_order()
+    return layers, incoming_of(layers)
+
+
+def _number_of(
+    layers: "list[Layer]", incoming: "Incoming | None", trace_hex: str | None
+) -> float | None:
+    """
+    Give what was drawn for the request or trace of here; None where nothing was.
+    """
+    if incoming is not None:
+        return incoming.number
+    drawn_by_blocks = [it.number for it in layers if it.number is not None]
+    if drawn_by_blocks:
+        return drawn_by_blocks[0]
+    return None if trace_hex is None else drawn(trace_hex)
