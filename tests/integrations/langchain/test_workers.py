@@ -37,7 +37,7 @@ class Heard(BaseCallbackHandler):
     def on_chat_model_start(self, serialized: Any, messages: Any, **_: Any) -> None:
         self.told.append(("messages", messages))
 
-    def on_llm_new_token(self, token: str, **_: Any) -> None:
+    def on_llm_new_token(self, token: Any, **_: Any) -> None:
         self.told.append(("token", token))
 
     def on_llm_end(self, response: LLMResult, **_: Any) -> None:
