@@ -13,6 +13,7 @@ from instrument._text import safe_repr
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import Any
 
 _OFTEN_MEANT = {
     "on_agent_end": "on_chain_end",
@@ -146,3 +147,19 @@ def _nearest(name: str, events: "Iterable[str]", cutoff: float = 0.6) -> str | N
     if name in _OFTEN_MEANT:
         return _OFTEN_MEANT[name]
     return next(iter(get_close_matches(name, events, n=1, cutoff=cutoff)), None)
+
+
+def as_it_was_called(functions: "Any") -> "Any":
+    """
+    Take ``hidden=``, which is called ``plumbing`` now, out of what was given by name.
+    """
+    value = functions.pop("hidden")
+    message = f"callbacks(hidden={value!r}) is called plumbing={value!r} now."
+    _report.warn(message, DeprecationWarning)
+    return value
+
+
+LOCAL = (
+    "local() is for a handler given where a thing is made, @traced(callbacks=["
+    "local(handler)]). In a block give the handler itself: callbacks(handler)."
+)

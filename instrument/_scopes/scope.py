@@ -109,8 +109,7 @@ def _opened(owner: "callbacks", state: "Any") -> Scope:
     """
     scope = _new(Scope)  # an `__init__` takes 700 instructions more
     scope.options = scope._owner = owner
-    scope._outer = state
-    scope._is_gone = False
+    scope._outer, scope._is_gone = state, False
     scope._mended = scope._original = scope._token = scope.lanes = None
     scope._entered_from = ()
     scope.audience = UNSETTLED
@@ -176,10 +175,15 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
                 raise TypeError(_NESTED)
             listener = as_listener(handler)
             if listener.local:
-                raise TypeError(_LOCAL)
+                from instrument._audience.slips import LOCAL
+
+                raise TypeError(LOCAL)
             listeners.append(listener)
         if functions:
-            plumbing = _as_it_was_called(functions, plumbing)
+            if "hidden" in functions:
+                from instrument._audience.slips import as_it_was_called
+
+                plumbing = as_it_was_called(functions)
             listeners += [as_listener(f, name) for name, f in functions.items()]
         self.listeners = tuple(listeners)
         self.tags = checked_tags(tags) if tags else ()
@@ -461,17 +465,4 @@ def _names(options: Options) -> "list[str]":
     return [type(it.handler).__name__ for it in options.listeners]
 
 
-def _as_it_was_called(functions: "Any", plumbing: bool) -> "Any":
-    if "hidden" not in functions:
-        return plumbing
-    value = functions.pop("hidden")
-    message = f"callbacks(hidden={value!r}) is called plumbing={value!r} now."
-    _report.warn(message, DeprecationWarning)
-    return value
-
-
 _NESTED = "callbacks() takes handlers, not another callbacks(): with outer, inner: ..."
-_LOCAL = (
-    "local() is for a handler given where a thing is made, @traced(callbacks=["
-    "local(handler)]). In a block give the handler itself: callbacks(handler)."
-)
