@@ -175,15 +175,10 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
                 raise TypeError(_NESTED)
             listener = as_listener(handler)
             if listener.local:
-                from instrument._audience.slips import LOCAL
-
-                raise TypeError(LOCAL)
+                raise _is_local()
             listeners.append(listener)
         if functions:
-            if "hidden" in functions:
-                from instrument._audience.slips import as_it_was_called
-
-                plumbing = as_it_was_called(functions)
+            plumbing = _as_it_was_called(functions, plumbing)
             listeners += [as_listener(f, name) for name, f in functions.items()]
         self.listeners = tuple(listeners)
         self.tags = checked_tags(tags) if tags else ()
@@ -463,6 +458,18 @@ def _close(scope: Scope) -> None:
 
 def _names(options: Options) -> "list[str]":
     return [type(it.handler).__name__ for it in options.listeners]
+
+
+def _as_it_was_called(functions: "Any", plumbing: bool) -> "Any":
+    from instrument._audience.slips import as_it_was_called
+
+    return as_it_was_called(functions) if "hidden" in functions else plumbing
+
+
+def _is_local() -> TypeError:
+    from instrument._audience.slips import LOCAL
+
+    return TypeError(LOCAL)
 
 
 _NESTED = "callbacks() takes handlers, not another callbacks(): with outer, inner: ..."

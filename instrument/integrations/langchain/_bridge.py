@@ -128,10 +128,9 @@ def end(run: "Run", outputs: "Any") -> None:
     """
     Do what `finish` does; where nothing is out of the ordinary, in one function.
     """
-    kind, parent, methods = run._kind, run._parent, run._voices.quick
+    kind, parent, methods = run._kind, run._parent, None if owed else run._voices.quick
     if (
         methods is None
-        or owed
         or run._ended_ns is not None
         or id(type(outputs)) in CONTAINERS
         or (kind.is_model and not (kind.is_whole and run._answer is run._inner is None))
@@ -139,7 +138,7 @@ def end(run: "Run", outputs: "Any") -> None:
     ):
         finish(run, outputs)
         return
-    state, count, answer = get_state(), 0, UNTOLD
+    state, answer = get_state(), UNTOLD
     try:
         if kind.is_model:
             run._answer = kind, outputs
@@ -147,8 +146,7 @@ def end(run: "Run", outputs: "Any") -> None:
         run._ended_ns, run._rest = _ids.clock_ns(), 0
         set_state(MUTED)
         for method in methods[1]:
-            run._rest = count = count + 1
-            answer = UNTOLD
+            run._rest, answer = run._rest + 1, UNTOLD
             answer = method(
                 outputs,
                 run_id=run.id,

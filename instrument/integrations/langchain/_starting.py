@@ -36,7 +36,6 @@ from instrument.integrations.langchain._told_as_chains import tell_as_chain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
     from uuid import UUID
 
@@ -104,17 +103,10 @@ class StartMethod(Method):
                 kind.note(run, serialized, keywords, metadata)  # type: ignore[attr-defined]
             elif id(type(inputs)) in CONTAINERS or not run._audience.shows_all:
                 run._inputs = shown(run, inputs, "inputs")
-            loop = _get_running_loop()
-            run = _open_runs.remember(run, own, loop)
+            run = _open_runs.remember(run, own, _get_running_loop())
         except BaseException as exc:  # ours, or of a payload's own code
             return self.unread(exc)
-        if run is None or loop is not None:
-            return begun(run)
-        try:  # as `begun`, which is two calls more
-            start(run, get_state())
-        except BaseException as exc:
-            raise _stop(run, exc)  # noqa: B904 - mostly itself
-        return DONE
+        return begun(run)
 
 
 def by_name(told: "dict[str, Any]", serialized: "Any" = None) -> "tuple[Any, Any]":
@@ -198,20 +190,19 @@ def begun(run: "Run | None") -> "Any":
         return DONE
     if _get_running_loop() is not None and waits():
         return to_wait_for(_abegin, run)
-    _tried(start, run, get_state())
+    try:
+        start(run, get_state())
+    except BaseException as exc:
+        raise _stop(run, exc)  # noqa: B904 - mostly itself
     return DONE
 
 
 def _abegin(run: "Run") -> "Pending | None":
-    pending = _tried(astart, run)
-    return None if pending is None else _begin_later(run, pending)
-
-
-def _tried(begin: "Callable[..., Any]", run: "Run", *given: "Any") -> "Any":
     try:
-        return begin(run, *given)
+        pending = astart(run)
     except BaseException as exc:
         raise _stop(run, exc)  # noqa: B904 - mostly itself
+    return None if pending is None else _begin_later(run, pending)
 
 
 async def _begin_later(run: "Run", pending: "Pending") -> None:
