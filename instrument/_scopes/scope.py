@@ -461,9 +461,11 @@ def _names(options: Options) -> "list[str]":
 
 
 def _as_it_was_called(functions: "Any", plumbing: bool) -> "Any":
+    if "hidden" not in functions:
+        return plumbing
     from instrument._audience.slips import as_it_was_called
 
-    return as_it_was_called(functions) if "hidden" in functions else plumbing
+    return as_it_was_called(functions)
 
 
 def _is_local() -> TypeError:
