@@ -45,6 +45,20 @@ class Everything(Recorder):
         self.text += repr([event.run.inputs, event.run.outputs, event.run.params])
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """
+    Leave the store of whoever runs the tests alone: here the default one is another.
+    """
+    before = os.environ.get("INSTRUMENT_STORE")
+    os.environ["INSTRUMENT_STORE"] = str(tmp_path_factory.mktemp("own") / "traces.db")
+    yield
+    if before is None:
+        del os.environ["INSTRUMENT_STORE"]
+    else:
+        os.environ["INSTRUMENT_STORE"] = before
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """

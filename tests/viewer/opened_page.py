@@ -130,7 +130,7 @@ def show_url(browser: Any) -> Iterator[Callable[..., Opened]]:
         made = browser.new_context(
             **{"viewport": {"width": 1440, "height": 900}, **context}
         )
-        made.set_default_timeout(10_000)
+        made.set_default_timeout(30_000)  # a machine may have much else to do
         one = Opened(made.new_page(), server)
         opened.append(one)
         one.page.goto(url)

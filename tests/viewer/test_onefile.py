@@ -79,7 +79,7 @@ def opens(browser: Any) -> Iterator[Opens]:
 
     def open_file(path: Path, **options: Any) -> Any:
         context = browser.new_context(**options)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         opened.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))

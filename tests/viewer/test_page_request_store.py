@@ -73,7 +73,7 @@ def page(browser: Any) -> Iterator[Any]:
     Open a page on which no error may be left over.
     """
     page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text))
