@@ -22,6 +22,14 @@ def in_child(begin: "Callable[[], object]") -> None:
         os.register_at_fork(after_in_child=begin)
 
 
+def before_fork(act: "Callable[[], object]") -> None:
+    """
+    Have *act* called in the parent before each fork.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=act)
+
+
 def fork_lock() -> "Any":
     """
     Make a re-entrant lock that a forked child finds free.

@@ -8,10 +8,13 @@ Tasks, ``asyncio.to_thread`` and generators need none of this.
 
 import re
 from contextlib import suppress
+from weakref import WeakSet
 
 from instrument import _report
 from instrument._audience.plan import NOBODY
 from instrument._audience.sampling import Incoming
+from instrument._delivery.loops import Forks
+from instrument._forks import before_fork
 from instrument._payloads.messages import is_dict
 from instrument._payloads.redact import redacted
 from instrument._runs.opening import current_run, state_in_hand
@@ -84,13 +87,42 @@ def bind(target: "T") -> "T":
 
 class Carried(Bound):
     """
-    How `bind` wraps a function, which pickled takes a carrier along.
+    How `bind` wraps a function, which takes a carrier along: pickled, or by a fork.
     """
 
-    def __reduce__(self) -> "Any":
+    def __init__(self, state: object) -> None:
+        super().__init__(state)
+        self._forks = Forks.count
+        self._carrier: dict[str, Any] = {}
+        _carried.add(self)
+
+    def carrier(self) -> "dict[str, Any]":
         from instrument._relay.carriers import carrier_of
 
-        return arrived, (self.plain(carrier_of)(self._state),)
+        self._carrier = Bound.plain(self, carrier_of)(self._state)
+        return self._carrier
+
+    def __reduce__(self) -> "Any":
+        return arrived, (self.carrier(),)
+
+    def plain(self, function: "Any") -> "Any":
+        here = super().plain(function)
+
+        def bound(*args: "Any", **kwargs: "Any") -> "Any":
+            if self._forks == Forks.count:
+                return here(*args, **kwargs)
+            return attach(self._carrier)(function)(*args, **kwargs)
+
+        return bound
+
+    def called(
+        self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
+    ) -> "Any":
+        if self._forks == Forks.count:
+            return super().called(wrapped, instance, args, kwargs)
+        return attach(self._carrier)(wrapped)(*args, **kwargs)
+
+    deferred = called
 
 
 class Arrived(Scoped):
@@ -109,6 +141,19 @@ class Arrived(Scoped):
 
     def __reduce__(self) -> "Any":
         return arrived, (self._carrier,)
+
+
+def _before_fork() -> None:
+    """
+    Have what is bound take along how events come home: it may be what the child does.
+    """
+    for each in [it for it in list(_carried) if not it._carrier]:
+        with suppress(OSError, RuntimeError):  # nothing can listen; logs are locked now
+            each.carrier()
+
+
+_carried: "WeakSet[Carried]" = WeakSet()
+before_fork(_before_fork)
 
 
 def arrived(carrier: "dict[str, Any]") -> "Carried | Arrived":

@@ -73,6 +73,12 @@ class Job:
     def __call__(self) -> dict[str, Any]:
         return ids()
 
+    def leaf(self) -> None:
+        """
+        Make a run of that name.
+        """
+        leaf()
+
 
 def first_of(items: Iterator[Any]) -> Any:
     """

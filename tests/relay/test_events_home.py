@@ -4,6 +4,7 @@ What happens in worker processes reaches the handlers of the request that sent t
 
 import json
 import multiprocessing
+import os
 import signal
 import sqlite3
 import subprocess
@@ -14,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from contextvars import Context
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
@@ -32,6 +34,7 @@ from instrument import (
     traced,
 )
 from instrument._relay import arrivals
+from instrument._relay.sockets import SOCKETS
 from instrument._state import PROCESS, get_state, set_state
 from instrument.exceptions import BudgetExceeded, RemoteError
 from instrument.handlers import BudgetHandler, StoreHandler, UsageHandler, filtered
@@ -636,6 +639,46 @@ def test_fork_in_a_threaded_parent() -> None:
 
     assert len(recorder.find("fifty_events")) == 8
     assert len(recorder.events) == 8 * 50 + 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_process_of_its_own(method: str) -> None:
+    """
+    ``Process(target=bind(f))`` is heard, also where it is forked and nothing pickled; a
+    method and a partial too.
+    """
+    recorder = Recorder()
+    context: Any = multiprocessing.get_context(method)
+    targets = [jobs.leaf, jobs.Job().leaf, partial(jobs.fifty_events, "x")]
+
+    with callbacks(recorder), traced("request") as request:
+        for target in targets:
+            process = context.Process(target=bind(target))
+            process.start()
+            process.join()
+            assert process.exitcode == 0
+
+    names = [run.name for run in recorder.children(request)]
+    assert names == ["leaf", "leaf", "fifty_events"]
+    assert len(recorder.events) == 2 + 2 + 2 + 50
+
+
+def test_fork_that_cannot_be_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where nothing can listen a fork goes on, and what is bound is done in the child.
+    """
+
+    def refused() -> None:
+        raise OSError(24, "too many open files")
+
+    monkeypatch.setattr(SOCKETS, "address", refused)
+    with callbacks(Recorder()):
+        bound = bind(jobs.leaf)
+        child = os.fork()
+        if child == 0:
+            bound()
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_fork_inside_a_call() -> None:
