@@ -2,6 +2,7 @@
 What happens in worker processes reaches the handlers of the request that sent the work.
 """
 
+import gc
 import json
 import multiprocessing
 import os
@@ -33,7 +34,7 @@ from instrument import (
     callbacks,
     traced,
 )
-from instrument._relay import arrivals
+from instrument._relay import arrivals, homes
 from instrument._relay.sockets import SOCKETS
 from instrument._state import PROCESS, get_state, set_state
 from instrument.exceptions import BudgetExceeded, RemoteError
@@ -708,6 +709,36 @@ def test_connections_are_used_again() -> None:
 
     assert there == ["instrument relay outbox"]
     assert len(here) == 1
+
+
+def test_nothing_is_left() -> None:
+    """
+    When pools are closed no thread, descriptor, call or scope is left of them but the
+    one listener; nor is a block kept that was left.
+    """
+
+    def request() -> None:
+        with callbacks(Recorder()), traced("request"), pool_of(2) as pool:
+            list(pool.map(bind(jobs.work), range(4)))
+
+    def left() -> tuple[set[threading.Thread], int, int, int]:
+        gc.collect()
+        descriptors = len([*Path("/proc/self/fd").iterdir()])
+        known = len(homes._frames)
+        return {*threading.enumerate()}, descriptors, len(arrivals._calls), known
+
+    request()
+    last = monotonic() + 10
+    threads, descriptors, _, known = left()
+    for _ in range(3):
+        request()
+    while left() != (threads, descriptors, 0, known) and monotonic() < last:
+        now = left()
+        threads, descriptors = threads & now[0], min(descriptors, now[1])
+        known = min(known, now[3])
+
+    assert left() == (threads, descriptors, 0, known)
+    assert len([it for it in threads if it.name == "instrument relay"]) == 1
 
 
 EXITS = """if True:
