@@ -273,6 +273,25 @@ def test_child_that_imports_an_sdk(program: Any, tmp_path: Path, module: str) ->
     assert done.stdout == f"{path / '__init__.py'} True []\n"
 
 
+def test_child_that_looks_for_our_package(program: Any) -> None:
+    """
+    A child that only looks whether our package is there begins to hear when it imports it,
+    as where coverage measures it.
+    """
+    looks = "from importlib.util import find_spec; find_spec('instrument')"
+    child = (
+        f"import sys; {looks}; print('instrument' in sys.modules);"
+        " import instrument; print('instrument.auto' in sys.modules,"
+        " [it for it in sys.meta_path if '_Waiting' in repr(it)])"
+    )
+
+    done = program(
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    )
+
+    assert done.stdout == "False\nTrue []\n"
+
+
 def test_what_children_wait_for() -> None:
     """
     A child waits for the modules that ``instrument.auto`` waits for.
