@@ -7,8 +7,8 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from threading import Event as Signal
 from threading import Thread
+from time import sleep
 
 from instrument import _report
 from instrument._payloads.event import Event
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 5_000
 _LOOK_S = 0.1
-_never = Signal()
 
 
 def store_of(path: "str | os.PathLike[str]", *, follow: bool = False) -> Path:
@@ -114,7 +113,8 @@ class _Following:
         Read what is added, for as long as the process is there.
         """
         be_quiet()
-        while not _never.wait(_LOOK_S):
+        while True:
+            sleep(_LOOK_S)
             try:
                 self.read()
             except Exception as exc:  # nobody is above to hear of it

@@ -212,7 +212,9 @@ class Ledger:
             (trace.id,),
         ).fetchone()
         if found is None:  # it was deleted meanwhile
-            self._traces.pop(trace.uuid, None)
+            del self._traces[trace.uuid]
+            known = self._runs.items()
+            self._runs = {id: run for id, run in known if run.in_trace is not trace}
             return
         trace.take(found)
         trace.version = self._data_version
@@ -271,7 +273,7 @@ class Ledger:
         """
         Give the row of a run that is not at hand: it starts, or was told of before.
         """
-        if not is_start or self._is_careful:
+        if not is_start or self._is_careful or told.run_id in self._dirty_runs:
             run = self._dirty_runs.get(told.run_id) or self._read_run(told, trace)
             if run is not None:
                 _keep(self._runs, told.run_id, run)

@@ -288,8 +288,7 @@ def _nothing_new() -> "dict[str, Any]":
 
 for _row, _columns in ((RunRow, RUNS), (TraceRow, TRACES)):
     for _name_of_column in _columns:  # to set all for each would take as long again
-        if not hasattr(_row, _name_of_column):
-            setattr(_row, _name_of_column, None)
+        setattr(_row, _name_of_column, None)
 _values_of_run: "Any" = attrgetter(*RUNS)
 
 

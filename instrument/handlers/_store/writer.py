@@ -38,6 +38,7 @@ _BATCH_CHARS = 8_000_000
 _TRY_AGAIN_S = 1.0
 _PRUNED_S, _PRUNING_S = 30.0, 0.5
 _FORK_S = 5.0
+_MOST_THREADS = 1_000
 _left_by_fork: "list[Any]" = []
 """The parent's connections: to close one in the child would take its locks away."""
 
@@ -112,7 +113,7 @@ class Writer(Worker):
         thread = get_ident()
         if self._last.get(thread) == mark:
             return True
-        if len(self._last) > 1_000:  # noqa: PLR2004 - threads come and go
+        if len(self._last) >= _MOST_THREADS:  # they come and go
             self._last.clear()
         self._last[thread] = mark
         return False

@@ -3,8 +3,10 @@ A file of events is looked at as a store is.
 """
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from instrument.handlers import FileCallbackHandler
 from instrument.handlers._store.events_file import store_of
 from instrument.handlers._store.reader import Reader
 from instrument.testing import Recorder
+
+EVENTS_FILE: Any = import_module("instrument.handlers._store.events_file")
 
 
 @traced.llm
@@ -90,10 +94,15 @@ def test_what_runs_in_a_file_of_events(tmp_path: Path) -> None:
     followed.close()
 
 
-def test_file_read_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_once", [5_000, 4])
+def test_file_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
     """
-    A run that is told of again, as in a file that was copied behind itself, is one run.
+    A run that is told of again, as in a file that was copied behind itself, is one run,
+    with its events and in the sums once.
     """
+    monkeypatch.setattr(EVENTS_FILE, "_AT_ONCE", at_once)
     path = tmp_path / "events.jsonl"
     with callbacks(FileCallbackHandler(path)):
         answer("How?")
@@ -101,7 +110,51 @@ def test_file_read_again(tmp_path: Path) -> None:
 
     reader = Reader(store_of(path))
 
-    assert reader.about()["runs"] == 2
+    assert (reader.about()["runs"], reader.about()["events"]) == (2, 5)
+    assert [it["runs"] for it in reader.requests()] == [2]
+    reader.close()
+
+
+def test_file_that_goes_on_behind_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A run whose beginning is told of again, and then its end, has ended.
+    """
+    path = tmp_path / "events.jsonl"
+    with callbacks(FileCallbackHandler(path)):
+        answer("How?")
+        answer("And?")
+    lines = path.read_bytes().splitlines(keepends=True)
+    half = len(lines) // 2 + 1  # the first request, and the start of the second
+    path.write_bytes(b"".join(lines[:half] + lines))
+    monkeypatch.setattr(EVENTS_FILE, "_AT_ONCE", half)
+
+    reader = Reader(store_of(path))
+
+    assert [(it["status"], it["runs"]) for it in reader.requests()] == [("ok", 2)] * 2
+    assert reader.about()["events"] == 2 * 5
+    reader.close()
+
+
+def test_file_that_cannot_be_followed(tmp_path: Path, reports: list[str]) -> None:
+    """
+    Where what is added cannot be taken in, that is reported, and what was read is there.
+    """
+    path = tmp_path / "events.jsonl"
+    with callbacks(FileCallbackHandler(path)):
+        answer("How?")
+    store = store_of(path, follow=True)
+    with sqlite3.connect(store) as connection:
+        connection.execute("DROP TABLE events")
+    connection.close()
+
+    with callbacks(FileCallbackHandler(path)):
+        answer("And?")
+
+    until(lambda: any("no such table: events" in it for it in reports))
+    reader = Reader(store)
+    assert [it["said"] for it in reader.requests()] == ["How?"]
     reader.close()
 
 

@@ -106,6 +106,7 @@ def asked(store: Any) -> Any:
         ("beta kind:chain", "recovers"),
         ("ada", "plan"),
         ('"', "plan fails recovers"),
+        ('user:""', "plan fails recovers"),
         ("it's", ""),
         ("never AND mind", ""),
         ("(never", "recovers"),

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ import pytest
 
 from instrument import callbacks, current_run, traced
 from instrument.handlers._store import processes
+from instrument.testing import Recorder
+
+WRITER: Any = import_module("instrument.handlers._store.writer")
+WORKER: Any = import_module("instrument.handlers._shared.worker")
 
 _BEGINS = """
 import os, sys
@@ -222,6 +227,23 @@ def test_request_that_goes_on_elsewhere(store: Any, way: str) -> None:
     assert store.reader.find(near["hex"]) == near["trace_id"]
 
 
+def test_request_whose_beginning_is_elsewhere(store: Any) -> None:
+    """
+    A run whose parent is in no store that is read stands at the top.
+    """
+    from instrument.propagation import attach, carrier
+
+    with callbacks(Recorder()), traced("asks"):
+        given = carrier()
+    with attach(given), callbacks(store.handler):
+        echo("far")
+
+    (run,), _ = store.reader.skeleton(store.newest["trace_id"])
+    assert run["name"] == "echo"
+    assert "parent_run_id" not in run
+    assert "parent_run_id" not in store.reader.run(run["run_id"])
+
+
 @forks[0]
 @forks[1]
 def test_forked_child(store: Any) -> None:
@@ -275,6 +297,55 @@ thread.join()
     assert run(quiet + code, store.path) == ""
 
     assert len(store.reader.requests("child")) == 10
+
+
+@forks[0]
+@forks[1]
+def test_fork_while_somebody_writes_long(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A fork does not wait for ever for who is inside SQLite; its parent goes on writing.
+    """
+    monkeypatch.setattr(WRITER, "_FORK_S", 0.01)
+    with store.handler._writer.in_sqlite:
+        child = os.fork()
+        if child == 0:
+            os._exit(3)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+
+    with callbacks(store.handler):
+        echo("parent")
+
+    assert store.newest["said"] == "parent"
+
+
+def test_process_says_that_it_lives(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    While something runs, its process says again and again that it is there, though nothing
+    is told.
+    """
+    monkeypatch.setattr(WRITER, "HEARTBEAT_S", 0.0)
+    monkeypatch.setattr(WORKER, "_IDLE_S", 0.01)
+
+    def seen_ns() -> int:
+        with sqlite3.connect(store.path) as connection:
+            (found,) = connection.execute("SELECT seen_ns FROM processes").fetchone()
+        connection.close()
+        return int(found)
+
+    @traced
+    def running() -> None:
+        assert store.handler.drain(20)
+        before = seen_ns()
+        until(lambda: seen_ns() > before)
+
+    with callbacks(store.handler):
+        running()
+
+    assert store.newest["status"] == "ok"
 
 
 def test_process_of_another_machine(store: Any, monkeypatch: Any) -> None:

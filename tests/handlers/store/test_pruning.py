@@ -13,9 +13,11 @@ import pytest
 from instrument import callbacks, traced
 from instrument.handlers import StoreHandler
 from instrument.handlers._store.pruning import Bounds, prune
+from instrument.handlers._store.reader import Reader
 
 WRITER: Any = import_module("instrument.handlers._store.writer")
 PRUNING: Any = import_module("instrument.handlers._store.pruning")
+TABLES: Any = import_module("instrument.handlers._store.tables")
 
 
 @traced.tool
@@ -128,6 +130,29 @@ def test_deleting_takes_no_long_time(store: Any) -> None:
     assert not prune(ledger.connection, bounds, time.monotonic() - 1)
     assert prune(ledger.connection, bounds, time.monotonic() + 60)
     assert store.reader.requests() == []
+
+
+def test_deleting_without_index_of_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where SQLite is built without FTS5, old requests are deleted likewise.
+    """
+    monkeypatch.setattr(TABLES, "_TEXTS", "CREATE VIRTUAL TABLE texts USING fts99 (x)")
+    handler = StoreHandler(tmp_path / "traces.db")
+    with callbacks(handler):
+        echo("old")
+    assert handler.drain(20)
+    grow_old(handler.path, 3, "1")
+    StoreHandler(handler.path, keep_days=2)
+
+    with callbacks(handler):
+        echo("new")
+
+    assert handler.drain(20)
+    reader = Reader(handler.path)
+    assert [it["said"] for it in reader.requests()] == ["new"]
+    reader.close()
 
 
 def test_deleting_that_fails(store: Any) -> None:

@@ -4,10 +4,12 @@ What is read of a store: requests, their runs, all of one run, records.
 
 import json
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from instrument import Event, callbacks, traced
+from instrument import Event, Usage, callbacks, traced
+from instrument.handlers import filtered
 from instrument.testing import Recorder
 
 
@@ -99,6 +101,65 @@ def test_all_of_a_failed_run(store: Any) -> None:
     assert error["origin"] is True
 
 
+def test_error_that_is_passed_on(store: Any) -> None:
+    """
+    Of a run that passes an error on there is the error, without the traceback, which the
+    run has where it began.
+    """
+
+    @traced
+    def fails() -> None:
+        raise ValueError("no")
+
+    @traced
+    def passes() -> None:
+        fails()
+
+    with callbacks(store.handler), pytest.raises(ValueError, match="no"):
+        passes()
+
+    error = store.reader.run(store.newest["run_id"])["error"]
+    assert error == {"type": "ValueError", "message": "no", "origin": False}
+
+
+def test_error_of_a_run_that_is_not_heard(store: Any) -> None:
+    """
+    A request that failed by a run of which the store does not hear says by what error.
+    """
+
+    @traced.tool
+    def fails() -> None:
+        raise ValueError("no")
+
+    @traced
+    def passes() -> None:
+        fails()
+
+    with (
+        callbacks(filtered(store.handler, kinds=["chain"])),
+        pytest.raises(ValueError, match="no"),
+    ):
+        passes()
+
+    assert (store.newest["status"], store.newest["runs"]) == ("error", 1)
+    assert store.newest["error_type"] == "ValueError"
+
+
+def test_usage_as_an_object(store: Any) -> None:
+    """
+    What a model consumed is kept also where an event has it as a ``Usage``.
+    """
+    store.ask()
+    record = store.reader.events(store.newest["trace_id"])[3][1]
+    event = Event.from_json(json.dumps(record | {"run_id": str(uuid4())}))
+    event.data["usage"] = Usage(input_tokens=4)
+
+    store.handler.on_event(event)
+
+    assert event.event == "on_llm_end"
+    assert store.newest["input_tokens"] == 3 + 4
+
+
 def test_records_are_the_native_ones(store: Any) -> None:
     """
     The records of a request are those that were told, tokens of one run together.
@@ -174,6 +235,21 @@ def test_request_that_is_not_found(store: Any) -> None:
         store.reader.find("beef" if request["hex"][:4] != "beef" else "feed")
 
 
+def test_several_requests_are_found(store: Any) -> None:
+    """
+    A word that begins the ids of several requests is refused with these.
+    """
+    store.ask()
+    record = store.reader.events(store.newest["trace_id"])[0][1]
+    for last in "12":
+        ids = dict.fromkeys(("trace_id", "run_id"), f"{'abcd' * 7}000{last}")
+        store.handler.on_event(Event.from_json(json.dumps(record | ids)))
+
+    several = r"'abcdab' begins the ids of several requests: \w{8} \(answer\), \w{8} "
+    with pytest.raises(LookupError, match=several):
+        store.reader.find("abcdab")
+
+
 def test_summary(store: Any) -> None:
     """
     The summary tells how many requests match, how long they took, and when they were.
@@ -205,6 +281,22 @@ def test_names(store: Any) -> None:
     assert told["model"]["model"] == "fake-1"
     assert told["model"]["cost_usd"] == 0.5
     assert told["answer"]["p95_ms"] >= told["answer"]["p50_ms"] > 0
+
+
+def test_names_of_what_runs(store: Any) -> None:
+    """
+    Runs that have not ended are told with no duration.
+    """
+
+    @traced
+    def running() -> Any:
+        return store.reader.names()
+
+    with callbacks(store.handler):
+        (told,) = running()
+
+    assert (told["name"], told["runs"], told["total_ms"]) == ("running", 1, 0)
+    assert "p50_ms" not in told
 
 
 def test_pages_of_the_list(store: Any) -> None:

@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from instrument import Event, callbacks, traced
+from instrument import Event, callbacks, current_run, traced
 from instrument.exceptions import StoreError
 from instrument.handlers import StoreHandler
 from instrument.handlers._store import tables
 from instrument.handlers._store.reader import Reader
 
 WRITER: Any = import_module("instrument.handlers._store.writer")
+READER: Any = import_module("instrument.handlers._store.reader")
 
 
 @traced.tool
@@ -187,6 +188,14 @@ def test_too_much_waits(
     assert told["events"][0]["data"]["left_out"] > 2_000
     assert sum("leaves out" in it for it in reports) == 1
 
+    @traced.llm
+    def model(prompt: str) -> None:
+        current_run().token("y" * 2_000)
+
+    with callbacks(store.handler):
+        model("?")
+    assert store.reader.run(store.newest["run_id"])["text"] == "y" * 2_000
+
 
 def test_many_wait(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """
@@ -223,7 +232,13 @@ def test_record_that_cannot_be_read(store: Any, reports: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"no database", b"x" * 5_000, b"SQLite format 3\0"]
+    "content",
+    [
+        b"no database",
+        b"x" * 5_000,
+        b"SQLite format 3\0",
+        b"SQLite format 3\0".ljust(68, b"\0") + b"GPKG".ljust(32, b"\0"),
+    ],
 )
 def test_file_that_is_no_store(tmp_path: Path, content: bytes) -> None:
     """
@@ -309,6 +324,73 @@ def test_older_store(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     connection.close()
 
 
+def test_older_store_that_stays(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A store that cannot be made one of this version stays as it was, and that is told.
+    """
+    store.ask()
+    store.close()
+    store.handler._writer._close()
+    changes = ("ALTER TABLE traces ADD COLUMN note", "ALTER TABLE none ADD COLUMN x")
+    monkeypatch.setattr(tables, "VERSION", 2)
+    monkeypatch.setitem(tables._MIGRATIONS, 1, changes)
+
+    with pytest.raises(StoreError, match=r"cannot be read: no such table: none"):
+        Reader(store.path)
+
+    with sqlite3.connect(store.path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        with pytest.raises(sqlite3.OperationalError, match="no such column: note"):
+            connection.execute("SELECT note FROM traces")
+    connection.close()
+
+
+def test_store_that_another_holds(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A store that another program has for itself alone is an error that names it.
+    """
+    store.ask()
+    store.close()
+    store.handler._writer._close()
+    monkeypatch.setattr(READER, "_BUSY_S", 0.0)
+    connection = sqlite3.connect(store.path, isolation_level=None)
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("DELETE FROM processes")
+
+    with pytest.raises(StoreError, match=r"traces.db' cannot be read: .* locked"):
+        Reader(store.path)
+
+    connection.close()
+
+
+def test_file_that_another_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Who begins a store while another reads the file tries again for a while, and then says
+    so.
+    """
+    waited: list[float] = []
+    monkeypatch.setattr(tables, "BUSY_S", 0.02)
+    monkeypatch.setattr(tables, "sleep", waited.append)
+    monkeypatch.setattr(tables, "monotonic", lambda: len(waited) * 0.01)
+    other = sqlite3.connect(tmp_path / "traces.db", isolation_level=None)
+    other.execute("CREATE TABLE x (y)")
+    other.execute("BEGIN")
+    other.execute("SELECT * FROM x").fetchall()
+    ours = sqlite3.connect(tmp_path / "traces.db", timeout=0, isolation_level=None)
+
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        tables._begin_wal(ours)
+
+    assert waited == [0.005] * 3
+    other.execute("ROLLBACK")
+    tables._begin_wal(ours)
+    assert ours.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    ours.close()
+    other.close()
+
+
 def test_no_store_yet(tmp_path: Path) -> None:
     """
     Who reads what is not there is told how it comes to be.
@@ -343,6 +425,114 @@ def test_store_that_goes(store: Any) -> None:
         StoreError, match=r"'.*traces.db' cannot be read: no such table"
     ):
         store.reader.requests()
+
+
+def damage(path: Path, statement: str) -> None:
+    """
+    Have another program change a store.
+    """
+    with sqlite3.connect(path) as connection:
+        connection.execute(statement)
+    connection.close()
+
+
+def test_table_that_is_gone(store: Any, reports: list[str]) -> None:
+    """
+    Where a table is gone, no event is taken for one that cannot be read: all are tried
+    again, and what failed is reported once.
+    """
+    with callbacks(store.handler):
+        echo(1)
+    end = store.reader.events(store.newest["trace_id"])[1][1]
+    damage(store.path, "DROP TABLE runs")
+
+    store.handler.on_event(Event.from_json(json.dumps(end)))
+
+    until(lambda: reports)
+    assert "cannot write: no such table: runs" in reports[0]
+    assert store.handler.lost == 0
+    store.handler._writer._until = 0.0
+    store.handler._writer._stopping.set()
+    assert store.handler.drain(20)
+    assert store.handler.lost == 1
+
+
+def test_sums_that_no_store_has(store: Any, reports: list[str]) -> None:
+    """
+    Events whose sums are larger than a store can say are lost, counted and reported; what
+    comes then is written.
+    """
+
+    @traced.llm
+    def model(prompt: str) -> None:
+        current_run().record_usage(input_tokens=2**63 - 1)
+
+    with callbacks(store.handler), traced("both"):
+        model("a")
+        model("b")
+    assert store.handler.drain(20)
+    with callbacks(store.handler):
+        echo(2)
+
+    assert store.newest["said"] == "2"
+    assert store.handler.lost == 6
+    assert any("OverflowError" in it for it in reports)
+
+
+def test_heartbeat_that_fails(
+    store: Any, reports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where what is written besides events cannot be, that is reported, and events are
+    written.
+    """
+    monkeypatch.setattr(WRITER, "HEARTBEAT_S", 0.0)
+    store.ask()
+    damage(store.path, "ALTER TABLE processes RENAME COLUMN seen_ns TO gone_ns")
+
+    with callbacks(store.handler):
+        echo(2)
+
+    assert store.handler.drain(20)
+    until(lambda: reports)
+    assert "cannot write: no such column: seen_ns" in reports[0]
+    with sqlite3.connect(store.path) as connection:
+        assert connection.execute("SELECT said FROM traces").fetchall()[-1] == ("2",)
+    connection.close()
+
+
+def test_request_that_somebody_deletes(store: Any) -> None:
+    """
+    What goes on of a request that somebody has deleted meanwhile is a request again.
+    """
+
+    @traced
+    def works(value: str) -> str:
+        assert store.handler.drain(20)
+        for table in ("traces", "runs", "events"):
+            damage(store.path, f"DELETE FROM {table}")
+        return value
+
+    with callbacks(store.handler):
+        works("x")
+
+    request = store.newest
+    runs, _ = store.reader.skeleton(request["trace_id"])
+    assert (request["status"], request["answered"]) == ("ok", "x")
+    assert [(it["name"], it["status"]) for it in runs] == [("works", "ok")]
+
+
+def test_process_that_somebody_deletes(store: Any) -> None:
+    """
+    A request of a process of which nothing is told is there all the same.
+    """
+    with callbacks(store.handler):
+        echo(1)
+    assert store.handler.drain(20)
+    damage(store.path, "DELETE FROM processes")
+
+    assert store.newest["status"] == "ok"
+    assert "process" not in store.newest
 
 
 def test_what_is_not_there(store: Any) -> None:

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import stat
 import threading
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from instrument.handlers import StoreHandler
 from instrument.handlers._store.place import default_path
 from instrument.handlers._store.reader import Reader
 
+RECORDS: Any = import_module("instrument.handlers._store.records")
+ROWS: Any = import_module("instrument.handlers._store.rows")
+WRITER: Any = import_module("instrument.handlers._store.writer")
+LEDGER: Any = import_module("instrument.handlers._store.ledger")
 HOSTILE = "nul \0 lone \ud800 ansi \x1b[31m bidi \u202e html <script>'\"\\ \U0001f600"
 
 
@@ -152,6 +157,52 @@ def test_two_handlers_of_one_store(store: Any, tmp_path: Path) -> None:
     assert other.path == store.path
 
 
+def test_threads_of_two_handlers_of_one_store(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The same holds in very many threads.
+    """
+    monkeypatch.setattr(WRITER, "_MOST_THREADS", 1)
+    other = StoreHandler(store.path)
+
+    def works() -> None:
+        with callbacks(store.handler, other):
+            echo(1)
+
+    works()
+    thread = threading.Thread(target=works)
+    thread.start()
+    thread.join()
+
+    assert other.drain(20)
+    assert store.reader.about()["events"] == 4
+
+
+def test_very_many_open_runs(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Of very many open runs all that end are told of, also those that are no more at hand.
+    """
+    monkeypatch.setattr(LEDGER, "_MOST_OPEN", 1)
+
+    @traced
+    def deep(levels: int) -> int:
+        assert store.handler.drain(20)
+        return deep(levels - 1) if levels else 0
+
+    with callbacks(store.handler):
+        deep(2)
+
+    request = store.newest
+    runs, _ = store.reader.skeleton(request["trace_id"])
+    assert (request["runs"], request["status"]) == (3, "ok")
+    assert [(it["status"], it["said"]) for it in runs] == [
+        ("ok", "2"),
+        ("ok", "1"),
+        ("ok", "0"),
+    ]
+
+
 def test_deepcopy_is_the_handler(store: Any) -> None:
     """
     A deep copy of a handler is the handler, which says where its store is.
@@ -230,17 +281,21 @@ def test_folder_as_store(tmp_path: Path) -> None:
             make(tmp_path)
 
 
-def test_marks_and_retries(store: Any) -> None:
+def test_marks_and_retries(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    What a run tells meanwhile, and that it tries again, are marks of its row.
+    What a run tells meanwhile, and that it tries again, are marks of its row; of very many
+    marks and events the first are told.
     """
 
     @traced
     def work() -> None:
         current_run().retry(2)
         emit("progress", {"done": 0.5})
+        emit("progress", {"done": 0.9})
         current_run().text("half")
 
+    monkeypatch.setattr(ROWS, "_MOST_MARKS", 2)
+    monkeypatch.setattr(RECORDS, "_MOST_EVENTS", 3)
     with callbacks(store.handler):
         work()
 
@@ -249,6 +304,9 @@ def test_marks_and_retries(store: Any) -> None:
     marks = [(it["kind"], it.get("name")) for it in runs[0]["marks"]]
     assert marks == [("retry", None), ("custom", "progress")]
     assert runs[0]["retries"] == request["retries"] == 1
+    events = store.reader.run(request["run_id"])["events"]
+    assert [it.get("event") for it in events[1:3]] == ["on_retry", "on_custom_event"]
+    assert events[3:] == [{"more": 3}]
 
 
 def test_channels_are_told_apart(store: Any) -> None:
