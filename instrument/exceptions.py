@@ -5,7 +5,9 @@ The errors of this library that a caller may want to catch.
      +-- BudgetExceeded
      +-- EventFormatError (also a ValueError)
      +-- RemoteError
+     +-- RequestStopped
      +-- StoreError
+     +-- ToolRefused
 
 Wrong arguments raise ``TypeError`` and ``ValueError`` as everywhere in Python.
 """
@@ -21,7 +23,9 @@ __all__ = [
     "EventFormatError",
     "InstrumentError",
     "RemoteError",
+    "RequestStopped",
     "StoreError",
+    "ToolRefused",
 ]
 
 
@@ -87,7 +91,43 @@ class RemoteError(InstrumentError):
         return RemoteError, (str(self), self.type, self.traceback)
 
 
+class RequestStopped(InstrumentError):  # noqa: N818 - it is no mistake of anybody's
+    """
+    Raised in sync code whose page has gone, or has said that it is to stop.
+
+    Attributes:
+        run: The run that was not begun, or was writing; None after pickling.
+    """
+
+    def __init__(self, message: str, run: "Run | None" = None) -> None:
+        super().__init__(message)
+        self.run = run
+
+    def __reduce__(self) -> "tuple[Any, ...]":
+        return type(self), (str(self),)
+
+
 class StoreError(InstrumentError):
     """
     Raised for a file that cannot be read as a store; says which, and what to do.
     """
+
+
+class ToolRefused(InstrumentError):  # noqa: N818 - it is no mistake of anybody's
+    """
+    Raised by `approval` in place of a tool that the page did not let run.
+
+    Attributes:
+        reason: What the page said, or why it could not be asked.
+        run: The tool's run; None after pickling.
+    """
+
+    def __init__(
+        self, message: str, reason: str = "", run: "Run | None" = None
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.run = run
+
+    def __reduce__(self) -> "tuple[Any, ...]":
+        return type(self), (str(self), self.reason)

@@ -9,6 +9,7 @@ from instrument._audience.listener import local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from instrument.handlers._approval import approval
     from instrument.handlers._background import background
     from instrument.handlers._budget import BudgetHandler
     from instrument.handlers._file import FileCallbackHandler
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from instrument.handlers._opentelemetry import OpenTelemetryHandler
     from instrument.handlers._otlp import OTLPHandler
     from instrument.handlers._request_logger import RequestLogger
+    from instrument.handlers._sse import SSEHandler
     from instrument.handlers._stdout import StdOutCallbackHandler
     from instrument.handlers._store import StoreHandler
     from instrument.handlers._streaming import StreamingStdOutCallbackHandler
@@ -33,6 +35,7 @@ __all__ = [
     "OTLPHandler",
     "OpenTelemetryHandler",
     "RequestLogger",
+    "SSEHandler",
     "StdOutCallbackHandler",
     "StoreHandler",
     "StreamingStdOutCallbackHandler",
@@ -40,6 +43,7 @@ __all__ = [
     "TreeHandler",
     "UsageHandler",
     "WebSocketHandler",
+    "approval",
     "background",
     "filtered",
     "local",
@@ -53,6 +57,7 @@ _HOMES = {
     "OTLPHandler": "_otlp",
     "OpenTelemetryHandler": "_opentelemetry",
     "RequestLogger": "_request_logger",
+    "SSEHandler": "_sse",
     "StdOutCallbackHandler": "_stdout",
     "StoreHandler": "_store",
     "StreamingStdOutCallbackHandler": "_streaming",
@@ -60,6 +65,7 @@ _HOMES = {
     "TreeHandler": "_tree",
     "UsageHandler": "_usage",
     "WebSocketHandler": "_websocket",
+    "approval": "_approval",
     "background": "_background",
     "filtered": "_filtered",
     "tail": "_tail",

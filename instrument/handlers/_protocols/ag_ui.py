@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument.handlers._protocols.encoder import Data, Frame
+    from instrument.handlers._shared.page_handler import Question
 
 _COUNTS = {
     "input_tokens": "inputTokens",
@@ -121,6 +122,18 @@ class AGUI(Encoder):
     def emitted(self, run: Shown | None, name: str, data: object) -> "list[Frame]":
         frame: Frame = {"type": "CUSTOM", "name": name, "value": data}
         return [frame if run is None else _in_agent(run, frame)]
+
+    def asked(self, run: Shown, question: "Question") -> "list[Frame]":
+        # the fields of an interrupt, but the run goes on: it waits where it is
+        told: Data = {
+            "id": question.id,
+            "reason": "tool_call",
+            "toolCallId": run.id,
+            "message": question.reason or f"May {question.name} be called?",
+        }
+        if question.approved is not None:
+            told |= {"approved": question.approved, "message": question.note}
+        return [_in_agent(run, {"type": "CUSTOM", "name": "approval", "value": told})]
 
     def done(self, error: "tuple[str, str] | None") -> "list[Frame]":
         usage = {"usage": [*self._usage.values()]} if self._usage else {}

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument.handlers._protocols.encoder import Data, Frame
+    from instrument.handlers._shared.page_handler import Question
 
 _REASONS = ("stop", "length", "content-filter", "tool-calls")
 _REASON = {
@@ -79,7 +80,7 @@ class AISDK(Encoder):
         self, run: Shown, data: "Data", status: str, failure: "tuple[str, str]"
     ) -> "list[Frame]":
         frames = []
-        if run.kind == "tool":
+        if run.kind == "tool" and not run.is_refused:
             text = said(failure) if status == "error" else status
             frames.append(_tool("tool-output-error", run, errorText=text))
         return [*frames, *self._step_ended(run), _run(run, status, data)]
@@ -89,6 +90,16 @@ class AISDK(Encoder):
 
     def emitted(self, run: Shown | None, name: str, data: object) -> "list[Frame]":
         return [{"type": f"data-{name}", "data": data}]
+
+    def asked(self, run: Shown, question: "Question") -> "list[Frame]":
+        told = {"type": "data-approval", "id": question.id, "data": _told(question)}
+        if run.kind != "tool" or question.approved:
+            return [told]
+        if question.approved is None:
+            about = {"approvalId": question.id, "toolCallId": run.id}
+            return [{"type": "tool-approval-request", **about}, told]
+        run.is_refused = True
+        return [{"type": "tool-output-denied", "toolCallId": run.id}, told]
 
     def done(self, error: "tuple[str, str] | None") -> "list[Frame]":
         if error is None:
@@ -111,6 +122,15 @@ class AISDK(Encoder):
             _source(f"{run.id}-{number}", document)
             for number, document in enumerate(documents)
         ]
+
+
+def _told(question: "Question") -> "Data":
+    return {
+        "run_id": str(question.run_id),
+        "name": question.name,
+        "reason": question.reason if question.approved is None else question.note,
+        "approved": question.approved,
+    }
 
 
 def _part(run: Shown, channel: str) -> str:

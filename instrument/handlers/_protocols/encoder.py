@@ -3,7 +3,7 @@
 """
 
 from instrument._payloads.event import TOKEN
-from instrument._payloads.jsonable import jsonable
+from instrument._payloads.jsonable import encoded, jsonable
 from instrument.handlers._shared.page import told_of
 
 TYPE_CHECKING = False
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from instrument._payloads.event import Event
+    from instrument.handlers._shared.page_handler import Question
 
     Frame = dict[str, Any]
     Data = dict[str, Any]
@@ -32,9 +33,20 @@ class Shown:
         tool: The nearest tool that it is in.
         channel: Of which channel pieces of it are being told.
         has_text: Whether text of it was told.
+        is_refused: Whether the page did not let it run.
     """
 
-    __slots__ = ("agent", "channel", "has_text", "id", "kind", "name", "parent", "tool")
+    __slots__ = (
+        "agent",
+        "channel",
+        "has_text",
+        "id",
+        "is_refused",
+        "kind",
+        "name",
+        "parent",
+        "tool",
+    )
 
     def __init__(self, event: "Event", parent: "Shown | None") -> None:
         self.id, self.kind, self.name = str(event.run_id), event.kind, event.name
@@ -45,7 +57,7 @@ class Shown:
         if parent is not None:
             self.tool = parent if parent.kind == "tool" else parent.tool
         self.channel: str | None = None
-        self.has_text = False
+        self.has_text = self.is_refused = False
 
     @property
     def is_model(self) -> bool:
@@ -62,17 +74,53 @@ class Encoder:
     Attributes:
         headers: What a response with such a stream has.
         last: What a stream of server-sent events ends with, as a line of its own.
+        can_ask: Whether a page can be asked whether a tool may be called.
+        is_ordered: Whether what a frame is depends on those before it.
+        failure: Type and message of what the request has failed with, as far as told.
     """
 
     headers: "dict[str, str]" = {}  # noqa: RUF012 - nobody changes it
     last: str | None = None
+    can_ask = True
+    is_ordered = True
 
     def __init__(self, *, shows_all: bool) -> None:
         self.shows_all = shows_all
         self._open: dict[UUID, Shown] = {}
         self._first: Shown | None = None
         self._has_ended = False
-        self._failure: tuple[str, str] | None = None
+        self.failure: tuple[str, str] | None = None
+
+    def lines(self, event: "Event") -> list[str]:
+        """
+        Give the frames of one event, each a line of JSON.
+        """
+        return [encoded(frame) for frame in self.frames(event)]
+
+    def closing(self, error: "tuple[str, str] | None") -> str | None:
+        """
+        Give what a stream of server-sent events has at its end, behind `ended`.
+        """
+        return self.last and f"data: {self.last}"
+
+    def knows(self, run_id: "UUID") -> bool:
+        """
+        Tell whether the start of a run was told, and its end was not.
+        """
+        return run_id in self._open
+
+    def question(self, question: "Question") -> "list[Frame]":
+        """
+        Give the frames that ask the page about a run, or tell what it answered.
+        """
+        run = self._open.get(question.run_id)
+        return [] if run is None or self._has_ended else self.asked(run, question)
+
+    def asked(self, run: Shown, question: "Question") -> "list[Frame]":
+        """
+        The same of a run that the stream tells of; a protocol may have no such frames.
+        """
+        return []
 
     def frames(self, event: "Event") -> "list[Frame]":
         """
@@ -110,10 +158,12 @@ class Encoder:
         for run in reversed([*self._open.values()]):
             frames += self.left(run)
         self._open.clear()
-        return frames + self.done(error or self._failure)
+        return frames + self.done(error or self.failure)
 
     def _start(self, event: "Event", data: "Data") -> "list[Frame]":
-        parent = None if event.parent_run_id is None else event.parent_run_id
+        if event.run_id in self._open:  # the page was asked about it before
+            return []
+        parent = event.parent_run_id
         run = Shown(event, None if parent is None else self._open.get(parent))
         frames: list[Frame] = []
         if self._first is None:
@@ -149,10 +199,10 @@ class Encoder:
             status = str(data.get("status", "error"))
             failure = str(data.get("type", "")), str(data.get("message", ""))
             if run is self._first or run.parent is None:
-                self._failure = failure if status == "error" else (status, "")
+                self.failure = failure if status == "error" else (status, "")
             return frames + self.failed(run, data, status, failure)
         if run.parent is None:
-            self._failure = None
+            self.failure = None
         return frames + self.finished(run, data)
 
     def left(self, run: Shown) -> "list[Frame]":

@@ -6,7 +6,7 @@ There is one answer, and no tree: the text of the models that are in no tool.
 Source: https://platform.openai.com/docs/api-reference/chat-streaming
 """
 
-from instrument._ids import wall_ns
+from instrument import _ids
 from instrument.handlers._protocols.encoder import Encoder, Shown, said
 
 TYPE_CHECKING = False
@@ -27,11 +27,12 @@ class OpenAI(Encoder):
     """
 
     last = "[DONE]"
+    can_ask = False
 
     def __init__(self, *, shows_all: bool) -> None:
         super().__init__(shows_all=shows_all)
         self.model = "instrument"
-        self._id, self._created = "chatcmpl", wall_ns() // 1_000_000_000
+        self._id, self._created = "chatcmpl", _ids.wall_ns() // 1_000_000_000
         self._reason = "stop"
         self._usage = dict.fromkeys(_COUNTS.values(), 0)
 

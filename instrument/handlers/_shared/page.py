@@ -4,7 +4,6 @@ asked, no tool's arguments or results, and nothing that the application keeps be
 """
 
 from instrument._payloads.event import TOKEN
-from instrument._payloads.jsonable import encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,14 +14,6 @@ if TYPE_CHECKING:
 _CUSTOM = "on_custom_event"
 _ENDINGS = ("status", "usage", "finish_reason", "type", "message")
 _OF_MODELS = ("on_llm_end", "on_llm_error")
-
-
-def told_to_page(event: "Event") -> str | None:
-    """
-    Write *event* as a line of JSON; None of what is not for a page.
-    """
-    fields = page_fields(event)
-    return None if fields is None else encoded(fields)
 
 
 def page_fields(event: "Event") -> "dict[str, Any] | None":

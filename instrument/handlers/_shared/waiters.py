@@ -94,6 +94,27 @@ class TrioWaiter:
         await self._woken.wait()
 
 
+async def woken(waiter: "AsyncioWaiter | TrioWaiter", timeout_s: float) -> bool:
+    """
+    Sleep until woken, or *timeout_s* have passed; tell which.
+    """
+    if isinstance(waiter, TrioWaiter):
+        import trio
+
+        with trio.move_on_after(timeout_s) as waiting:
+            await waiter.wait()
+        return not waiting.cancelled_caught
+
+    import asyncio
+
+    try:
+        async with asyncio.timeout(timeout_s):
+            await waiter.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
 def task_waiter() -> "AsyncioWaiter | TrioWaiter":
     """
     Make a waiter for the task that runs here.

@@ -2,16 +2,16 @@
 `WebSocketHandler`: what happens, a JSON text frame each, to whoever watches a request.
 """
 
+import json
 from typing import TYPE_CHECKING, Literal
 
-from instrument._audience.handler import BaseCallbackHandler
 from instrument._text import safe_repr
 from instrument.handlers._shared.checks import (
     checked_choice,
     checked_seconds,
     checked_size,
 )
-from instrument.handlers._shared.page import told_to_page
+from instrument.handlers._shared.page_handler import PageHandler
 from instrument.handlers._websocket.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _METHODS = ("send_text", "send_str", "send")  # Starlette's `send` takes ASGI messages
 
 
-class WebSocketHandler(BaseCallbackHandler):
+class WebSocketHandler(PageHandler):
     """
     Send to a WebSocket what happens in a request, one text frame of JSON each time.
 
@@ -42,6 +42,8 @@ class WebSocketHandler(BaseCallbackHandler):
 
     Args:
         websocket: An open socket.
+        protocol: What the page reads; any but ``native`` is one request's, which its
+            frames begin and end, and has a handler of its own.
         payload: ``tokens`` is for a page: pieces of text and reasoning; starts and ends
             with name, kind, ids, status, duration, usage, finish reason and a model's
             text; type and message of errors; events of the application's own, whole.
@@ -59,21 +61,19 @@ class WebSocketHandler(BaseCallbackHandler):
         ValueError: For another choice, or a number out of range.
     """
 
-    wants_tokens = True
-
     def __init__(
         self,
         websocket: object,
         *,
+        protocol: Literal["native", "ai-sdk", "ag-ui", "openai"] = "native",
         payload: Literal["all", "tokens"] = "tokens",
         maxsize: int = 1_000,
         policy: Literal["block", "drop"] = "block",
         timeout_s: float = 30.0,
     ) -> None:
         name = "WebSocketHandler({}=...)".format
-        payload_ = checked_choice(name("payload"), payload, "tokens", "all")
+        super().__init__(protocol, payload)
         policy_ = checked_choice(name("policy"), policy, "block", "drop")
-        self._write = told_to_page if payload_ == "tokens" else _whole
         self._outbox = Outbox(
             self,
             _send_of(websocket),
@@ -97,27 +97,60 @@ class WebSocketHandler(BaseCallbackHandler):
         return self._outbox.dropped
 
     def on_event(self, event: "Event", **kwargs: "Any") -> "Awaitable[None] | None":
-        frame = None if self._outbox.closed else self._write(event)
-        if frame is None:
-            return None
+        self._meet(event)
+        outbox = self._outbox
         is_token = event.event == "on_llm_new_token"
-        return self._outbox.put(frame, is_expendable=is_token)
+        if outbox.closed or not outbox.takes(is_expendable=is_token):
+            return None
+        self._framing.tell(event)
+        return outbox.held_up()
+
+    def heard(self, text: str | bytes) -> bool:
+        """
+        Take what the page has sent: ``{"stop": true}``, or its answer to an `approval`,
+        ``{"approval_id": "...", "approved": true}``, maybe with a ``reason``.
+
+        The handler reads nothing from the socket: whoever does gives it here.
+
+        Returns:
+            Whether it was one of these, and of use.
+        """
+        try:
+            said = json.loads(text)
+        except (ValueError, TypeError, RecursionError):
+            return False
+        if not isinstance(said, dict):
+            return False
+        if said.get("stop") is True:
+            is_of_use = self._is_begun
+            if is_of_use:
+                self.stop()
+            return is_of_use
+        from instrument.handlers._approval import approval
+
+        id, is_approved = said.get("approval_id"), said.get("approved") is True
+        return approval.answer(str(id), is_approved, said.get("reason"))
 
     def flush(self) -> None:
         """
         Wait until what is queued is sent, in another thread than the socket's loop.
         """
+        self._framing.end(self._end_of_request())
         self._outbox.flush()
 
     async def aflush(self) -> None:
         """
         Wait until what is queued is sent.
         """
+        self._framing.end(self._end_of_request())
         await self._outbox.aflush()
 
+    def _put(self, line: str, event: "Event | None") -> None:
+        self._outbox.put(line)
 
-def _whole(event: "Event") -> str | None:
-    return event.to_json()
+    @property
+    def _can_ask(self) -> bool:
+        return self._encoder.can_ask and not self._outbox.closed
 
 
 def _send_of(websocket: object) -> "Callable[[str], Any]":

@@ -67,20 +67,31 @@ class Outbox:
         self.dropped = 0
         self.closed = False
 
-    def put(self, frame: str, *, is_expendable: bool) -> "Awaitable[None] | None":
+    def takes(self, *, is_expendable: bool) -> bool:
         """
-        Queue *frame*, or drop it where there is no place.
+        Tell whether there is place for one event more; if not, it is dropped.
+        """
+        self._meet_loop()
+        if self._has_place(is_expendable=is_expendable):
+            return True
+        with self._lock:
+            self.dropped += 1
+        return False
+
+    def put(self, frame: str) -> None:
+        """
+        Queue *frame*, without waiting.
+        """
+        self._put(frame)
+
+    def held_up(self) -> "Awaitable[None] | None":
+        """
+        Have what is queued sent.
 
         Returns:
             In async code, what is to be awaited until there is place again. Another
             thread waits here.
         """
-        self._meet_loop()
-        if not self._has_place(is_expendable=is_expendable):
-            with self._lock:
-                self.dropped += 1
-            return None
-        self._put(frame)
         if self._loop is None:
             return self._send_here()
         return self._held_up() if self._blocks else None

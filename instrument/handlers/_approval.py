@@ -1,0 +1,141 @@
+"""
+`approval`: a tool waits until the page has said whether it may be called.
+"""
+
+from secrets import token_urlsafe
+
+from instrument._payloads.messages import get, items
+from instrument._text import printable
+from instrument.exceptions import ToolRefused
+from instrument.handlers._shared.checks import checked_seconds
+from instrument.handlers._shared.page_handler import PageHandler, Question
+from instrument.handlers._shared.waiters import task_waiter, woken
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from instrument._runs.run import Run
+    from instrument.handlers._shared.waiters import Waiter
+
+
+class _Approval:
+    """
+    Ask the page of a request whether a tool may be called.
+
+    Await it in `on_tool_start` of an async handler with ``raise_error = True``:
+
+        class Careful(AsyncCallbackHandler):
+            raise_error = True
+
+            async def on_tool_start(self, serialized, input_str, *, run, **kwargs):
+                if run.name == "send_mail":
+                    await approval(run, reason="Send the mail?")
+
+    Every `SSEHandler` and `WebSocketHandler` that hears the run asks its page, by what
+    its protocol has for that; the application gives what the page says to `answer`,
+    `answers_in` or `WebSocketHandler.heard`. The first answer counts.
+
+    In sync code on the thread of a loop a tool cannot wait, and is reported at once:
+    make what is to wait async.
+    """
+
+    def __init__(self) -> None:
+        self._asked: dict[str, _Asked] = {}
+
+    async def __call__(
+        self, run: "Run", *, timeout_s: float = 300.0, reason: str | None = None
+    ) -> None:
+        """
+        Wait until the page of *run* lets it be called.
+
+        Args:
+            timeout_s: How long; then it is refused.
+            reason: What the page shows its user. It is told neither the tool's
+                arguments nor anything else that it was not given here.
+
+        Raises:
+            ToolRefused: If the page does not let it, does not say, or there is none.
+            RuntimeError: Where no handler could stop the tool.
+        """
+        checked_seconds("approval(timeout_s=...)", timeout_s)
+        heard = [listener for listener, _ in run._audience.listeners]
+        if not any(listener.raises for listener in heard):
+            raise RuntimeError(_IN_VAIN)
+        pages = [it.handler for it in heard if isinstance(it.handler, PageHandler)]
+        question = Question(token_urlsafe(16), run.id, run.name, reason, None, None)
+        asked = self._asked[question.id] = _Asked(task_waiter())
+        try:
+            reached = [page for page in pages if page.ask(question, run)]
+            if not reached:
+                asked.note = "no page is there to be asked"
+            elif not await woken(asked.waiter, timeout_s):
+                asked.note = f"nobody has answered in {timeout_s} s"
+        finally:
+            del self._asked[question.id]
+        answered = question._replace(approved=asked.approved, note=asked.note)
+        for page in reached:
+            page.ask(answered, run)
+        if not asked.approved:
+            raise _refused(run, asked.note)
+
+    def answer(
+        self, approval_id: str, approved: bool, reason: str | None = None
+    ) -> bool:
+        """
+        Say what the page has answered, from any thread.
+
+        Args:
+            approval_id: What it was asked with. Nobody can guess it.
+            approved: Only True lets the tool be called.
+
+        Returns:
+            Whether that was waited for, and had not been answered.
+        """
+        asked = self._asked.get(approval_id) if type(approval_id) is str else None
+        if asked is None or asked.is_answered:
+            return False
+        asked.is_answered = True
+        asked.approved = approved is True
+        asked.note = reason if type(reason) is str else None
+        asked.waiter.wake()
+        return True
+
+    def answers_in(self, messages: "Any") -> int:
+        """
+        Find answers in what a page of the AI SDK has sent: its ``messages``.
+
+        Returns:
+            How many were waited for.
+        """
+        count = 0
+        for message in items(messages):
+            for part in items(get(message, "parts")):
+                said = get(part, "approval")
+                if get(part, "state") == "approval-responded":
+                    values = (get(said, name) for name in ("id", "approved", "reason"))
+                    count += self.answer(*values)
+        return count
+
+
+class _Asked:
+    """
+    What somebody waits for.
+    """
+
+    def __init__(self, waiter: "Waiter") -> None:
+        self.waiter: Any = waiter
+        self.is_answered = self.approved = False
+        self.note: str | None = None
+
+
+def _refused(run: "Run", note: str | None) -> ToolRefused:
+    told = f": {printable(note)}" if note else ""
+    return ToolRefused(f"{run.kind} {run.name!r} was refused{told}", note or "", run)
+
+
+_IN_VAIN = (
+    "approval() is awaited in a handler whose raise_error is True: without that nothing"
+    " is stopped"
+)
+approval = _Approval()
