@@ -57,7 +57,10 @@ async def say(text: str, thought: str = "") -> AsyncIterator[str]:
     for word in text.split(" "):
         await asyncio.sleep(0)
         yield word
-    current_run().record_usage(input_tokens=10, output_tokens=2)
+    current_run().token("", channel="text")
+    current_run().record_usage(
+        input_tokens=10, output_tokens=2, reasoning_tokens=1, cost_usd=0.5
+    )
 
 
 @traced.chat_model
@@ -148,17 +151,26 @@ async def step(question: str) -> None:
 
 
 @traced.agent
+async def faulty(question: str) -> None:
+    """
+    Be an agent that fails.
+    """
+    raise LookupError(question)
+
+
+@traced.agent
 async def answer(question: str) -> str:
     """
     Do all that a stream can tell of.
     """
     await look_up(question)
+    current_run().text(question)
     await asyncio.gather(drain(say("one two")), drain(say("three four")))
     await quiet(question)
     await delegate(question)
-    for failing in (broken, step):
+    for failing, given in ((broken, question), (step, "told"), (faulty, "told")):
         try:
-            await failing("kept from no error" if failing is step else question)
+            await failing(given)
         except (ValueError, LookupError):
             continue
     emit("progress", {"done": 3})

@@ -600,6 +600,25 @@ async def test_resume_while_the_old_one_reads() -> None:
     assert await cancelled(task)
 
 
+def test_resume_in_a_thread() -> None:
+    """
+    Where threads read, the old one ends when another takes over.
+    """
+    stream = SSEHandler(protocol="native", resume_s=20)
+    with callbacks(stream):
+        list(model("a"))
+    old = iter(stream)
+    known = ids_of([next(old)])[0]
+
+    again = SSEHandler.resumed(known)
+
+    assert again is not None
+    assert len([*old]) == 0
+    stream._is_late(0)  # the timer of the old one
+    assert not stream.closed
+    assert len([*again]) == 3
+
+
 @pytest.mark.anyio
 async def test_nobody_comes_back() -> None:
     """

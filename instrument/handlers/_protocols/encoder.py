@@ -116,12 +116,6 @@ class Encoder:
         run = self._open.get(question.run_id)
         return [] if run is None or self._has_ended else self.asked(run, question)
 
-    def asked(self, run: Shown, question: "Question") -> "list[Frame]":
-        """
-        The same of a run that the stream tells of; a protocol may have no such frames.
-        """
-        return []
-
     def frames(self, event: "Event") -> "list[Frame]":
         """
         Give the frames of one event; of many there are none.
@@ -240,6 +234,8 @@ class Encoder:
         def emitted(
             self, run: Shown | None, name: str, data: object
         ) -> list[Frame]: ...
+
+        def asked(self, run: Shown, question: Question) -> list[Frame]: ...
 
         def done(self, error: tuple[str, str] | None) -> list[Frame]: ...
 

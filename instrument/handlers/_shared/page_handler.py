@@ -70,15 +70,12 @@ class PageHandler(BaseCallbackHandler):
             with suppress(RuntimeError):  # its loop is closed
                 task.get_loop().call_soon_threadsafe(task.cancel)
 
-    def _put(self, line: str, event: "Event | None") -> None:
-        raise NotImplementedError
+    if TYPE_CHECKING:  # what each has of its own
 
-    @property
-    def _can_ask(self) -> bool:
-        """
-        Whether there is a page that can be asked.
-        """
-        raise NotImplementedError
+        def _put(self, line: str, event: Event | None) -> None: ...
+
+        @property
+        def _can_ask(self) -> bool: ...
 
     def ask(self, question: Question, run: "Run") -> bool:
         """
