@@ -123,7 +123,11 @@ class Leaving(Listener):
     """
 
     def __init__(self) -> None:
-        super().__init__(self)
+        super().__init__(object())
+
+    @property
+    def remote(self) -> str:
+        return "drop"
 
     @property
     def flushes(self) -> bool:

@@ -796,6 +796,17 @@ def test_nobody_is_asked_where_nobody_hears() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_block_that_carriers_were_made_in() -> None:
+    """
+    That a block waits for calls makes nobody hear there: where no other does, no carrier
+    has an address.
+    """
+    with callbacks(jobs.Said("drop")):
+        with callbacks(Recorder()):
+            assert "return" in carrier()
+        assert "return" not in carrier()
+
+
 def test_capture_goes_along() -> None:
     """
     What is not to be captured here is not captured there; nor is plumbing told.
