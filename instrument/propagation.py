@@ -10,7 +10,6 @@ import re
 from contextlib import suppress
 from weakref import WeakSet
 
-from instrument import _report
 from instrument._audience.plan import NOBODY
 from instrument._audience.sampling import Incoming
 from instrument._delivery.loops import Forks
@@ -42,10 +41,6 @@ __all__ = [
     "inject",
 ]
 
-_OTHER_VERSION = (
-    "attach(): a carrier of version {}; this release reads version {}. The call goes on"
-    " without it: its trace begins here."
-)
 _TRACEPARENT = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})"
     r"(-.*)?"
@@ -198,7 +193,9 @@ def attach(carrier: "Mapping[str, Any]") -> callbacks:
         carrier: What `carrier` or `extract` gave. One of another version is reported,
             and as if it were empty.
     """
-    return _Attached(_checked(carrier))
+    from instrument._relay.carriers import checked
+
+    return _Attached(checked(carrier))
 
 
 def inject(
@@ -328,20 +325,6 @@ class _Attached(callbacks):
                 number = None if came is None else came.number
                 pid = self._carrier["return"].get("pid")
                 scope.options = relay.options(reached, self, outer, number, pid)
-
-
-def _checked(carrier: object) -> "dict[str, Any]":
-    """
-    Give a carrier, which may be anything; nothing of one of another version.
-    """
-    from instrument._relay.carriers import VERSION
-
-    found: Any = carrier if issubclass(type(carrier), dict) else {}
-    version = found.get("v", VERSION)
-    if version == VERSION and version is not True:
-        return found  # type: ignore[no-any-return]
-    _report.complain(_OTHER_VERSION.format(safe_repr(version), VERSION), None)
-    return {}
 
 
 def incoming_in(found: "dict[str, Any]") -> Incoming | None:

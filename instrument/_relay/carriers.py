@@ -3,12 +3,13 @@ What goes along to another process: which trace and run goes on there, what was 
 samples, and how events come home.
 """
 
-from instrument import _ids
+from instrument import _ids, _report
 from instrument._audience.plan import NOBODY
 from instrument._audience.sampling import drawn, incoming_of
 from instrument._relay import homes
 from instrument._runs.opening import current_run
 from instrument._state import MUTED, Frame, get_state
+from instrument._text import safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from instrument._audience.sampling import Incoming
 
 VERSION = 1
+_OTHER_VERSION = (
+    "attach(): a carrier of version {}; this release reads version {}. The call goes on"
+    " without it: its trace begins here."
+)
 _FLAGS = ("capture", "plumbing")
 
 
@@ -65,6 +70,18 @@ def trace_context() -> "dict[str, Any]":
     if number is not None:
         made["draw"] = number
     return made
+
+
+def checked(carrier: object) -> "dict[str, Any]":
+    """
+    Give a carrier, which may be anything; nothing of one of another version.
+    """
+    found: Any = carrier if issubclass(type(carrier), dict) else {}
+    version = found.get("v", VERSION)
+    if version == VERSION and version is not True:
+        return found  # type: ignore[no-any-return]
+    _report.complain(_OTHER_VERSION.format(safe_repr(version), VERSION), None)
+    return {}
 
 
 def _layers_here() -> "tuple[list[Layer], Incoming | None]":
