@@ -19,6 +19,7 @@ from instrument.viewer.asked import (
     is_address,
     is_local,
     is_loopback,
+    is_of_others,
     query_of,
 )
 from instrument.viewer.replies import RefusedError, Reply
@@ -61,10 +62,11 @@ class Mounted:
         Ask the application; without an answer of its own refuse all strangers.
         """
         if self._allow is None:
-            if not (is_local(scope) and is_loopback(host_of(scope))):
+            is_here = is_local(scope) and is_loopback(host_of(scope))
+            if not is_here or is_of_others(scope):
                 raise RefusedError(
                     403,
-                    "only clients on the same machine are answered",
+                    "only clients on the same machine are answered, and no other site's",
                     "say who may see it: viewer(store, allow=lambda scope: ...)",
                 )
             return None

@@ -99,6 +99,7 @@ class Viewer:
             await send_reply(reply, send)
 
     async def _reply(self, scope: Scope) -> Reply | Live:
+        query = _query(scope)
         instead = await self._access.check(scope)
         if instead is not None:
             return instead
@@ -106,7 +107,7 @@ class Viewer:
             allowed = ((b"allow", b"GET"),)
             raise RefusedError(405, "nothing is changed here: GET only", "", allowed)
         try:
-            return await self._found(scope, query_of(scope))
+            return await self._found(scope, query)
         except ValueError as exc:
             raise RefusedError(400, str(exc), getattr(exc, "cure", "")) from exc
         except LookupError as exc:
@@ -142,6 +143,13 @@ class Viewer:
     def _about(self, reader: "Reader") -> Reply:
         known = {"path": str(self._shown), "server": f"instrument {_version()}"}
         return told(reader.about() | known | {"started_ms": self._started_ms})
+
+
+def _query(scope: Scope) -> dict[str, str]:
+    try:
+        return query_of(scope)
+    except ValueError as exc:
+        raise RefusedError(400, str(exc)) from exc
 
 
 async def _opened(live: Live) -> Live:

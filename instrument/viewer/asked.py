@@ -36,6 +36,15 @@ def query_of(scope: Scope) -> dict[str, str]:
     return dict(fields)
 
 
+def is_of_others(scope: Scope) -> bool:
+    """
+    Tell whether another site's page asks, and would read the answer: an application may
+    let all of them.
+    """
+    origin, host = header_of(scope, b"origin"), header_of(scope, b"host")
+    return bool(origin) and origin.partition("://")[2].lower() != host.strip().lower()
+
+
 def header_of(scope: Scope, name: bytes) -> str:
     """
     Give a header; nothing where it is missing, or there more than once.

@@ -98,6 +98,21 @@ async def test_without_the_token(
     assert "set-cookie" not in headers
 
 
+async def test_too_many_fields(
+    alone: Any, serve_small: Any, connect: Any, reports: list[str]
+) -> None:
+    """
+    Who floods the page with fields, as any site may by an image, is refused in silence.
+    """
+    page, _ = alone
+
+    async with serve_small(page) as port, connect(port) as client:
+        client.get("/?" + "a=b&" * 30)
+        status, _, _ = await client.reply()
+
+    assert (status, reports) == (400, [])
+
+
 async def test_token_for_one_time(alone: Any, serve_small: Any, connect: Any) -> None:
     """
     The token that a browser is started with, which others of the machine can see, is
@@ -185,6 +200,8 @@ def mounted(request: pytest.FixtureRequest) -> Any:
         {"via": "1.1 proxy"},
         {"x-real-ip": "203.0.113.7"},
         {"host": "evil.example"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
     ],
 )
 async def test_strangers(
@@ -192,11 +209,13 @@ async def test_strangers(
 ) -> None:
     """
     Mounted without a word on who may see it, the page answers this machine alone: no
-    other, none through a proxy, no name that was made to lead here.
+    other, none through a proxy, no name that was made to lead here, no other site's page
+    in its browser, which the application may let read.
     """
     async with serve_asgi(mounted(page)) as port:
         urls = [f"http://127.0.0.1:{port}/traces/{it}" for it in ("", "api/about")]
-        local = [await get(url) for url in urls]
+        own = {"origin": f"http://127.0.0.1:{port}"}
+        local = [await get(urls[0]), await get(urls[1], headers=own)]
         strange = [await get(url, headers=headers) for url in urls]
 
     assert [reply.status_code for reply in local] == [200, 200]

@@ -169,6 +169,7 @@ async def test_other_methods(
         (f"requests?after={'9' * 19}", 400, "is no number", False),
         ("live?after=1.5", 400, "after='1.5' is no number", False),
         ("requests?" + "a=b&" * 30, 400, "fields", False),
+        ("requests?q=" + "a%20" * 101, 400, "too much to look for", True),
         ("request/ffff", 404, "no request 'ffff'", False),
         ("run/ffff", 404, "no run 'ffff'", False),
         ("live/ffff", 404, "no request 'ffff'", False),

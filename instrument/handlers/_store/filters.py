@@ -34,6 +34,7 @@ _NUMBERS = {
     "tokens": "coalesce(input_tokens, 0) + coalesce(output_tokens, 0)",
     "runs": "runs",
 }
+_MOST_WORDS = 100
 _UNITS_MS = {"ms": 1, "s": 1_000, "": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000}
 _WORD = re.compile(r'(-?)(?:([a-z_]+):)?(?:"([^"]*)"?|(\S+))', re.IGNORECASE)
 _NUMBER = re.compile(r"(>=|<=|>|<|=)?\s*\$?([\d.]+)([a-z]*)\Z", re.IGNORECASE)
@@ -155,7 +156,9 @@ def condition(
         FilterError: If a word cannot be; names the word and what there is.
     """
     made = Condition(status, has_texts=has_texts)
-    for found in _WORD.finditer(filter):
+    for count, found in enumerate(_WORD.finditer(filter)):
+        if count == _MOST_WORDS:
+            raise FilterError("too much to look for", f"{_MOST_WORDS} words at most.")
         minus, key, quoted, bare = found.groups()
         text = bare if quoted is None else quoted
         is_bare = key is None and quoted is None and text.endswith(":")
