@@ -203,13 +203,16 @@ def test_hostile_text(exported: Callable[[str], Path], opens: Opens) -> None:
 
 def test_without_script(exported: Callable[[str], Path], opens: Opens) -> None:
     """
-    Where there is no JavaScript the tree is shown as text.
+    Where there is no JavaScript the tree is shown as text, from the top.
     """
     page = opens(exported("How is it? <b>"), java_script_enabled=False)
 
     shown = page.inner_text("noscript")
     assert "✓ agent travel  question='How is it? <b>'" in shown
     assert "LookupError: nothing about How is it? <b>, password=[redacted]" in shown
+    box = page.locator("noscript").bounding_box()
+    assert box is not None
+    assert box["y"] < 20
 
 
 def heard_twice() -> Recorder:
