@@ -119,7 +119,7 @@ class _List:
         total = self._reader.about()["requests"]
         if not total:
             return (
-                f"no requests in {self._reader.path} yet. Keep some:"
+                f"no requests in {self._reader.shown} yet. Keep some:"
                 " python -m instrument run your_program.py"
             )
         if not requests:

@@ -3,6 +3,7 @@ How a command opens a store, or a file of events, to read.
 """
 
 from contextlib import contextmanager
+from pathlib import Path
 
 from instrument.exceptions import StoreError
 
@@ -28,11 +29,13 @@ def opened(
     from instrument.handlers._store.reader import Reader
 
     try:
-        if path is not None and path.endswith(ENDINGS):
+        whole = default_path() if path is None else Path(path)
+        if whole.suffix in ENDINGS:
             from instrument.handlers._store.events_file import store_of
 
-            path = str(store_of(path, follow=follow))
-        reader = Reader(path or default_path())
+            reader = Reader(store_of(whole, follow=follow), shown=whole)
+        else:
+            reader = Reader(whole)
     except (StoreError, OSError) as exc:
         parser.error(str(exc))
     try:

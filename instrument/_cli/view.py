@@ -116,13 +116,14 @@ def _store(parser: "argparse.ArgumentParser", file: str | None) -> tuple[Path, P
     """
     Give the file to show, and its store: of a file of events, one that is made of it.
     """
+    from instrument._cli.stores import ENDINGS
     from instrument.exceptions import StoreError
     from instrument.handlers._store.place import default_path
     from instrument.handlers._store.reader import Reader
 
     path = default_path() if file is None else Path(file).expanduser().absolute()
     try:
-        if path.suffix == ".jsonl":
+        if path.suffix in ENDINGS:
             from instrument.handlers._store.events_file import store_of
 
             return path, store_of(path, follow=True)
@@ -130,7 +131,7 @@ def _store(parser: "argparse.ArgumentParser", file: str | None) -> tuple[Path, P
             Reader(path).close()
         elif file is not None and not path.parent.is_dir():
             parser.error(f"there is no folder {str(path.parent)!r}")
-    except StoreError as exc:
+    except (StoreError, OSError) as exc:
         parser.error(str(exc))
     return path, path
 

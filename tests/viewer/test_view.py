@@ -260,7 +260,9 @@ def test_open(view: Views, store: Any, tmp_path: Path) -> None:
         (["missing.jsonl"], "the events file '{folder}/missing.jsonl' cannot be read"),
         (["text.db"], "text.db"),
         (["text.jsonl"], "'{folder}/text.jsonl' holds no events"),
+        (["text.ndjson"], "'{folder}/text.ndjson' holds no events"),
         (["."], "'{folder}' is a folder"),
+        (["x" * 300], "File name too long: '{folder}/xxx"),
         (["--port", "x"], "argument --port: 'x' is no port: 0 to 65535"),
         (["--port", "65536"], "argument --port: '65536' is no port: 0 to 65535"),
         (["--port=-1"], "argument --port: '-1' is no port: 0 to 65535"),
@@ -282,7 +284,7 @@ def test_wrong_usage(
     monkeypatch.setenv("INSTRUMENT_STORE", str(tmp_path / "traces.db"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    for name in ("text.db", "text.jsonl"):
+    for name in ("text.db", "text.jsonl", "text.ndjson"):
         Path(name).write_text("neither a store nor events\n" * 100)
 
     with pytest.raises(SystemExit) as refused:

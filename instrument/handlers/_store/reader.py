@@ -48,16 +48,21 @@ class Reader:
 
     Args:
         path: The file.
+        shown: What it is called where something is wrong, if that is another name.
 
     Raises:
         StoreError: If it cannot be read: names the file, and what to do.
 
     Attributes:
         path: Where it is.
+        shown: What it is called.
     """
 
-    def __init__(self, path: "str | os.PathLike[str] | None" = None) -> None:
+    def __init__(
+        self, path: "str | os.PathLike[str] | None" = None, *, shown: Path | None = None
+    ) -> None:
         self.path: Path = checked_path(path)
+        self.shown = shown or self.path
         if not self.path.exists():
             raise StoreError(_no_file(self.path))
         self._local = local()
@@ -151,7 +156,7 @@ class Reader:
             found = _found(connection, asked.lower())
         if len({row[1] for row in found}) == 1:  # of one trace, the first
             return str(found[0][0])
-        raise LookupError(_not_one(word, found, newest, self.path))
+        raise LookupError(_not_one(word, found, newest, self.shown))
 
     def request(self, trace_id: str) -> "dict[str, Any]":
         """
@@ -165,7 +170,7 @@ class Reader:
             asked.asks("traces.trace_id = ?", str(trace_id), is_not=False)
             found = self._summaries(connection, asked, 1)
             if not found:
-                raise LookupError(_not_one(str(trace_id), [], [], self.path))
+                raise LookupError(_not_one(str(trace_id), [], [], self.shown))
             (run_id,) = connection.execute(
                 "SELECT error_run_id FROM traces WHERE trace_id = ?", (str(trace_id),)
             ).fetchone()
@@ -182,7 +187,7 @@ class Reader:
         """
         with self._reading() as connection:
             cursor = _cursor(connection)
-            key, began_ns = _trace(connection, trace_id, self.path)
+            key, began_ns = _trace(connection, trace_id, self.shown)
             where, values = "runs.trace = ?", [key]
             if after:
                 where += " AND runs.id IN (SELECT run FROM events WHERE id > ?)"
@@ -215,7 +220,7 @@ class Reader:
                 (str(run_id),),
             ).fetchone()
             if row is None:
-                message = f"no run {run_id!r} in {str(self.path)!r}"
+                message = f"no run {run_id!r} in {str(self.shown)!r}"
                 raise LookupError(message)
             (key,) = connection.execute(
                 "SELECT trace FROM runs WHERE id = ?", (row[0],)
@@ -237,7 +242,7 @@ class Reader:
         model stand together, as they were written.
         """
         with self._reading() as connection:
-            key, _ = _trace(connection, trace_id, self.path)
+            key, _ = _trace(connection, trace_id, self.shown)
             return Records(connection, str(trace_id), key).read(after, limit)
 
     def cursor(self) -> int:
@@ -338,7 +343,7 @@ class Reader:
             finally:
                 connection.execute("ROLLBACK")
         except sqlite3.Error as exc:
-            message = f"the store {str(self.path)!r} cannot be read: {exc}"
+            message = f"the store {str(self.shown)!r} cannot be read: {exc}"
             raise StoreError(message) from exc
 
     def _connection(self) -> sqlite3.Connection:
