@@ -41,18 +41,18 @@ def begin() -> "Callable[[], None]":
     """
     given = os.environ.pop(GIVEN, None)
     if DISABLED:
-        return _nothing
+        return _keep_interrupted
     try:
         kept = Kept(keep_days=_KEEP_DAYS, keep_bytes=_KEEP_BYTES)
     except (OSError, StoreError) as exc:
         print(f"{_SAYS}nothing is kept: {exc}", file=sys.stderr)
-        return _nothing
+        return _keep_interrupted
     from instrument import auto, callbacks
 
     auto.install()
     shown = [] if given is None else _shown()
     callbacks(kept, *shown).install()
-    return _nothing if given is None else Ending(kept, given).tell
+    return _keep_interrupted if given is None else Ending(kept, given).tell
 
 
 def _shown() -> "list[Any]":
@@ -110,6 +110,10 @@ class Ending:
         """
         Say what the program's requests came to, and how to see them.
         """
+        self._tell()
+        _keep_interrupted()
+
+    def _tell(self) -> None:
         is_forked = os.getpid() != self._pid  # and ends as this one does
         if is_forked or sys.stderr is None:
             return
@@ -155,10 +159,17 @@ class Ending:
         yield _line("all of them:", f"view{at}")
 
 
-def _nothing() -> None:
+def _keep_interrupted() -> None:
     """
-    Do nothing.
+    Have a process that Ctrl-C has ended die by its signal, as shells want it.
+
+    Python notes that the last text that it ran was interrupted, and modules that are
+    imported since, as by who writes the store, run texts: one more is interrupted.
     """
+    kind: Any = getattr(sys, "last_type", None)
+    if isinstance(kind, type) and issubclass(kind, KeyboardInterrupt):
+        with suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")  # noqa: S102
 
 
 def _line(what: str, command: str) -> "list[Segment]":

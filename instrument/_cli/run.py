@@ -116,11 +116,9 @@ def _is_importable(name: str) -> bool:
 
 
 def _why_no_program(path: Path) -> str | None:
-    if path.is_dir():
-        if (path / "__main__.py").exists():
-            return None
-        return "it is a folder without __main__.py; name a file, or -m a module"
     try:
+        if path.is_dir():
+            return _why_no_folder(path)
         with path.open("rb") as file:
             head = file.read(_FIRST_BYTES)
     except FileNotFoundError:
@@ -133,6 +131,12 @@ def _why_no_program(path: Path) -> str | None:
     if b"\0" in head and not (head.startswith(b"PK") or path.suffix == ".pyc"):
         return "it is no Python: it holds bytes that are no text"
     return None
+
+
+def _why_no_folder(path: Path) -> str | None:
+    if (path / "__main__.py").exists():
+        return None
+    return "it is a folder without __main__.py; name a file, or -m a module"
 
 
 def _why_no_file(path: Path) -> str:
@@ -197,12 +201,13 @@ def _checked_store(parser: "argparse.ArgumentParser", store: str | None) -> str:
     """
     from instrument.exceptions import StoreError
     from instrument.handlers._store.place import checked_path, prepare
-    from instrument.handlers._store.tables import check_file
+    from instrument.handlers._store.tables import check_file, check_tables
 
     try:
         path = checked_path(store)
         check_file(path)
         is_new = not path.exists()
+        check_tables(path)
         prepare(path)
         if is_new:
             path.unlink()

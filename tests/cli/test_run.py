@@ -5,10 +5,12 @@
 import os
 import re
 import runpy
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from shutil import which
 from types import SimpleNamespace
@@ -19,6 +21,9 @@ import pytest
 from instrument import cli
 from instrument._cli import run
 from instrument._hearing.targets import ADAPTERS
+
+LONG = "x" * 300 + ".py"
+"""A name of which a system says, as of a folder that it will not open, no more than that."""
 
 Kept = Callable[[], list[tuple[str, str, str | None]]]
 
@@ -53,6 +58,12 @@ outer()
     "an exit at once": "import os; print('here', flush=True); os._exit(7)",
     "killed by a signal": "import os; os.kill(os.getpid(), 15)",
     "Ctrl-C": "import os, signal; os.kill(os.getpid(), signal.SIGINT)",
+    "Ctrl-C after something was heard": """
+import os, signal
+from instrument import traced
+traced.tool(print)("here")
+os.kill(os.getpid(), signal.SIGINT)
+""",
     "threads, and what is done at exit": """
 import atexit, threading, time
 atexit.register(print, "second at exit")
@@ -393,7 +404,7 @@ def test_store_that_goes_bad(program: Any) -> None:
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 0
     assert re.fullmatch(
-        r"instrument: '.*own\.db' is no store\. One is made by .*", last
+        r"instrument: '.*own\.db' is no store\. One is made where .*", last
     )
 
 
@@ -468,6 +479,8 @@ def test_demo_shows_one_tree(shell: Any, terminal: Any) -> None:
         (["--stor", "x", "shop.py"], "unknown option '--stor': did you mean --store?"),
         (["-c", "shop.py"], "unknown option '-c': see python -m instrument run --help"),
         (["--store", ".", "shop.py"], "a store is a file, and '{here}' is a folder. Add a name to it."),
+        (["--store", LONG, "shop.py"], "cannot keep it in '{here}/{long}': File name too long. Name another file: --store FILE"),
+        ([LONG], "cannot run '{long}': File name too long"),
         (["--store", "shop.py/x", "shop.py"], "cannot keep it in '{here}/shop.py/x': Not a directory. Name another file: --store FILE"),
     ],
 )  # fmt: skip
@@ -490,6 +503,7 @@ def test_wrong_usage(
         cli.main(["run", *words])
 
     known = {"sh": which("sh"), "python": sys.executable, "here": Path.cwd()}
+    known["long"] = LONG
     assert exit_info.value.code == 2
     assert capsys.readouterr().err == f"instrument: error: {error.format(**known)}\n"
 
@@ -507,6 +521,20 @@ def test_store_that_is_none(shell: Any, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert f"'{app}' is no store" in done.stderr
     assert (app.read_text(), app.stat().st_mode) == ("pass", mode)
+
+
+def test_database_of_others(shell: Any, tmp_path: Path) -> None:
+    """
+    A database of another program is refused before the program runs.
+    """
+    (tmp_path / "app.py").write_text("print('ran')")
+    with closing(sqlite3.connect(tmp_path / "other.db")) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+
+    done = shell("-m", "instrument", "run", "--store", "other.db", "app.py")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "other.db' is no store" in done.stderr
 
 
 class Became(Exception):  # noqa: N818

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 VARIABLE = "INSTRUMENT_STORE"
+APPLICATION_ID = 0x494E5354  # "INST"
+"""What tells ``file`` and us that it is a store."""
+_ID_AT = 68
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -36,14 +39,18 @@ def checked_path(path: "Any") -> Path:
 
     Raises:
         TypeError: If it is no path.
-        StoreError: If it is a folder.
+        StoreError: If it is a folder, or a device as ``/dev/null``.
     """
     whole = default_path() if path is None else Path(os.fsdecode(path)).expanduser()
     whole = Path(os.path.realpath(whole))
-    if whole.is_dir():
+    # these do not raise where one may not look
+    if os.path.isdir(whole):  # noqa: PTH112
         message = (
             f"a store is a file, and {str(whole)!r} is a folder. Add a name to it."
         )
+        raise StoreError(message)
+    if os.path.exists(whole) and not os.path.isfile(whole):  # noqa: PTH110, PTH113
+        message = f"a store is a file, and {str(whole)!r} is no plain one."
         raise StoreError(message)
     return whole
 
@@ -63,11 +70,19 @@ def prepare(path: Path) -> None:
     file = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), _FILE_MODE)
     try:
         is_loose = os.name == "posix" and os.fstat(file).st_mode & _OTHERS
-        if is_loose:
+        if is_loose and _is_ours(file):
             with suppress(PermissionError):  # another's, who lets us write to it
                 os.fchmod(file, _FILE_MODE)
     finally:
         os.close(file)
+
+
+def _is_ours(file: int) -> bool:
+    """
+    Tell whether it is a store, or empty: what others keep, others may read.
+    """
+    head = os.pread(file, _ID_AT + 4, 0)
+    return head[_ID_AT:] in (b"", APPLICATION_ID.to_bytes(4))
 
 
 def _data_folder() -> Path:

@@ -7,19 +7,17 @@ their own tools. A change raises `VERSION` and adds to `_MIGRATIONS`.
 
 import sqlite3
 import zlib
-from contextlib import suppress
+from contextlib import closing, suppress
 from time import monotonic, sleep
 
 from instrument.exceptions import StoreError
-from instrument.handlers._store.place import prepare
+from instrument.handlers._store.place import APPLICATION_ID, prepare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = 1
-APPLICATION_ID = 0x494E5354  # "INST"
-"""What tells ``file`` and us that it is a store."""
 _MAGIC, _HEAD = b"SQLite format 3\0", 100
 BUSY_S = 30.0
 """How long to wait for another process: it writes for some milliseconds."""
@@ -178,6 +176,19 @@ def check_file(path: "Path") -> None:
         raise StoreError(_too_new(path, version))
 
 
+def check_tables(path: "Path") -> None:
+    """
+    Look whether what is at *path* is a store, or one in the making.
+
+    Raises:
+        StoreError: If it is none.
+    """
+    with suppress(sqlite3.OperationalError):  # there is none, or who writes will see
+        uri = f"{path.as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            check_version(connection, path, is_new_fine=True)
+
+
 def check_version(
     connection: sqlite3.Connection, path: "Path", *, is_new_fine: bool = False
 ) -> int:
@@ -236,8 +247,9 @@ def has_texts(connection: sqlite3.Connection) -> bool:
 
 def _no_store(path: "Path") -> str:
     return (
-        f"{str(path)!r} is no store. One is made by StoreHandler({str(path)!r}) where"
-        " there is no file yet, or by `python -m instrument run --store FILE app.py`."
+        f"{str(path)!r} is no store. One is made where there is no file yet, by"
+        " StoreHandler(FILE) or `python -m instrument run --store FILE app.py`. A file"
+        " of events is named FILE.jsonl."
     )
 
 

@@ -187,7 +187,7 @@ class Writer(Worker):
             self._is_failing = True
             self._complain_once(
                 "fails",
-                f"cannot write: {exc}. The calls go on; it is tried again, and `lost`"
+                f"cannot write: {str(exc).rstrip('.')}. The calls go on; it is tried again, and `lost`"
                 " counts what finds no place meanwhile",
             )
 

@@ -262,7 +262,8 @@ def test_database_of_others(tmp_path: Path, reports: list[str]) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE theirs (x)")
     connection.close()
-    content = path.read_bytes()
+    path.chmod(0o664)
+    content, mode = path.read_bytes(), path.stat().st_mode
 
     handler = StoreHandler(path)  # its head could be that of a store in the making
     with callbacks(handler):
@@ -270,9 +271,10 @@ def test_database_of_others(tmp_path: Path, reports: list[str]) -> None:
     until(lambda: reports)
 
     assert "is no store" in reports[0]
+    assert ".." not in reports[0]
     with pytest.raises(StoreError, match="is no store"):
         Reader(path)
-    assert path.read_bytes() == content
+    assert (path.read_bytes(), path.stat().st_mode) == (content, mode)
     handler._writer._until = 0.0
     handler._writer._stopping.set()
     assert handler.drain(20)

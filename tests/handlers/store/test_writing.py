@@ -5,9 +5,11 @@ What a store takes, and how: any text, of any size, from everywhere, once.
 import copy
 import json
 import os
+import socket
 import sqlite3
 import stat
 import threading
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -279,6 +281,19 @@ def test_folder_as_store(tmp_path: Path) -> None:
     for make in (StoreHandler, Reader):
         with pytest.raises(StoreError, match="is a folder"):
             make(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs such a file")
+def test_device_as_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What is no plain file, as a socket or ``/dev/null``, is refused: its mode stays.
+    """
+    monkeypatch.chdir(tmp_path)
+    with closing(socket.socket(socket.AF_UNIX)) as listener:
+        listener.bind("there")
+        for make in (StoreHandler, Reader):
+            with pytest.raises(StoreError, match="there' is no plain one"):
+                make("there")
 
 
 def test_marks_and_retries(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
