@@ -19,6 +19,7 @@ from instrument.viewer.replies import (
     RefusedError,
     Reply,
     Send,
+    readable,
     send_reply,
     squeezed,
     told,
@@ -92,7 +93,7 @@ class Viewer:
         try:
             reply = await self._reply(scope)
         except RefusedError as exc:
-            reply = exc.reply
+            reply = readable(exc, scope)
         if isinstance(reply, Live):
             await stream(reply, receive, send)
         else:

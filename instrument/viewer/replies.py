@@ -4,10 +4,13 @@ What is answered: JSON in ASCII, an error with its cure, a file; and how it is s
 
 import gzip
 import json
+import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from html import escape
 from typing import Any
 
+from instrument._text import printable
 from instrument.viewer.asked import Scope, header_of, is_local
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -22,6 +25,20 @@ _ALWAYS: Headers = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 _NOTHING = "default-src 'none'; frame-ancestors 'none'"
+_PAGE = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>instrument</title>
+<link rel="icon" href="data:,">
+<style nonce="{nonce}">
+body {{ max-width: 36em; margin: 4em auto; padding: 0 1em; font: 15px/1.5 sans-serif }}
+p:first-of-type {{ font-weight: bold }}
+</style>
+{said}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +66,24 @@ class RefusedError(Exception):
         self, status: int, error: str, cure: str = "", headers: Headers = ()
     ) -> None:
         super().__init__(error)
+        self.cure = cure
         said = {"error": error, "cure": cure} if cure else {"error": error}
         self.reply = Reply(status, encoded(said), headers=headers)
+
+
+def readable(refused: RefusedError, scope: Scope) -> Reply:
+    """
+    Give what is refused as JSON, or as a page to who opens it in a browser.
+    """
+    reply = refused.reply
+    if "text/html" not in header_of(scope, b"accept"):
+        return reply
+    nonce = secrets.token_urlsafe(16)
+    lines = (it[:1].upper() + it[1:] for it in (str(refused), refused.cure) if it)
+    said = "".join(f"<p>{escape(printable(it.rstrip('.')))}." for it in lines)
+    page = _PAGE.format(nonce=nonce, said=said).encode()
+    policy = f"{_NOTHING}; img-src data:; style-src 'nonce-{nonce}'"
+    return replace(reply, body=page, kind="text/html; charset=utf-8", policy=policy)
 
 
 def told(value: Mapping[str, Any]) -> Reply:

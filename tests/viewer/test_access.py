@@ -98,6 +98,26 @@ async def test_without_the_token(
     assert "set-cookie" not in headers
 
 
+async def test_refused_in_a_browser(alone: Any, serve_small: Any, connect: Any) -> None:
+    """
+    Who opens an old link in a browser reads why it leads nowhere, as text.
+    """
+    page, _ = alone
+    accept = "accept: text/html,*/*;q=0.8"
+
+    async with serve_small(page) as port, connect(port) as client:
+        client.get("/?token=old", accept)
+        status, headers, body = await client.reply()
+        client.say(f"GET / HTTP/1.1\r\nhost: <b>\r\n{accept}\r\n\r\n")
+        _, _, named = await client.reply()
+
+    assert (status, headers["content-type"]) == (401, "text/html; charset=utf-8")
+    assert "<p>The link&#x27;s token is wrong.<p>Open the link" in body.decode()
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert b"&lt;b&gt;" in named
+    assert b"<b>" not in named
+
+
 async def test_too_many_fields(
     alone: Any, serve_small: Any, connect: Any, reports: list[str]
 ) -> None:
