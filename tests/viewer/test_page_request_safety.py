@@ -137,5 +137,9 @@ def test_nothing_sticks_out(show: "Show", width: int) -> None:
     one.page.wait_for_selector(".dbody > *", state="attached")
 
     assert one.page.evaluate("document.documentElement.scrollWidth") == width
+    buttons = one.page.locator(".top .btn:is(.square, .back):visible").all()
+    sizes = [(box or {})["width"] for box in (it.bounding_box() for it in buttons)]
+    assert len(sizes) == (3 if width <= 700 else 2)
+    assert min(sizes) >= (30 if width <= 700 else 26)
     body = "document.querySelector('.dbody')"
     assert one.page.evaluate(f"{body}.scrollWidth - {body}.clientWidth") == 0
