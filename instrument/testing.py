@@ -10,6 +10,7 @@ from uuid import UUID
 
 from instrument import _ids
 from instrument._audience.handler import BaseCallbackHandler
+from instrument._text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +84,9 @@ class Recorder(BaseCallbackHandler):
         waiting = [(run, 0) for run in reversed(self.roots)]
         while waiting:
             run, depth = waiting.pop()
-            lines.append(f"{'  ' * depth}{run.kind} {run.name}: {_status(run)}")
+            lines.append(
+                "  " * depth + printable(f"{run.kind} {run.name}: {_status(run)}")
+            )
             waiting += [(child, depth + 1) for child in reversed(below.get(run.id, []))]
         return "\n".join(lines)
 

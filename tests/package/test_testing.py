@@ -87,6 +87,17 @@ def test_tree() -> None:
     )
 
 
+def test_tree_of_hostile_names() -> None:
+    """
+    A name cannot drive the terminal on which the tree is printed, nor fake a line of it.
+    """
+    heard = Recorder()
+    with callbacks(heard), traced("a\x1b[31m\nchain b: ok\ud800", kind="tool"):
+        pass
+
+    assert heard.tree() == "tool a\\x1b[31m\\nchain b: ok\\ud800: ok"
+
+
 def test_tree_of_many_runs() -> None:
     """
     The tree looks through the runs a few times, however many there are.
