@@ -105,9 +105,10 @@ def _nearest(typed: str, known: Iterable[str]) -> str | None:
     import difflib
 
     long = [word for word in known if not word.startswith("-") or word[1] == "-"]
-    begun = [word for word in long if word.lstrip("-").startswith(typed.lstrip("-"))]
-    close = begun or difflib.get_close_matches(typed, long)
-    return f"did you mean {close[0]}?" if close else None
+    bare, meant = {word.lstrip("-"): word for word in long}, typed.lstrip("-")
+    begun = [word for word in bare if word.startswith(meant)]
+    close = begun or difflib.get_close_matches(meant, bare)
+    return f"did you mean {bare[close[0]]}?" if close else None
 
 
 class _Version(argparse.Action):

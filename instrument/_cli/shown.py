@@ -63,7 +63,7 @@ def show(
 
 
 def _is_id(word: str) -> bool:
-    return word == "LAST" or _IDS.fullmatch(word) is not None
+    return word.upper() == "LAST" or _IDS.fullmatch(word) is not None
 
 
 class _List:

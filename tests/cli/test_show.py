@@ -210,7 +210,7 @@ def test_other_ends(told: Any, shown: Shown) -> None:
     store = "--store", told.path
     (left,) = re.findall(r"^■ (\w+).* abandoned", shown("show", *store), re.MULTILINE)
 
-    rows = known(shown("show", left, *store) + shown("show", "LAST", *store))
+    rows = known(shown("show", left, *store) + shown("show", "last", *store))
 
     assert rows.splitlines()[1::2] == [
         "  2.1 s  ■ chat_model answer  retry 2  abandoned after 34 tokens  34 out, 16 tok/s  → 'It is sunny'",

@@ -60,6 +60,7 @@ def shell(tmp_path: Path) -> Shell:
         (["demo", "--event=f"], "unknown option '--event': did you mean --events?"),
         (["demo", "-e", "f"], "unknown option '-e': did you mean --events?"),
         (["demo", "--line"], "unknown option '--line': did you mean --lines?"),
+        (["show", "--last"], "unknown option '--last': see python -m instrument show --help"),
         (["demo", "--zzz"], "unknown option '--zzz': see python -m instrument demo --help"),
         (["demo", "--events"], "argument --events: expected one argument"),
         (["demo", "a", "--events", "f", "b"], "unexpected 'b': put the question in quotes"),
