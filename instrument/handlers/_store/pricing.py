@@ -5,6 +5,7 @@ being read.
 
 from instrument._payloads.event import Usage
 from instrument.handlers._shared.prices import shared_prices
+from instrument.handlers._store.told import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,10 +43,14 @@ class Pricing:
         """
         asked = _Asked(run, data)
         if self._prices.is_ready or asked.usage.cost_usd is not None:
-            run.cost_usd = self._prices.cost_usd(asked)  # type: ignore[arg-type]
+            run.cost_usd = self._cost_usd(asked)
             run.is_priced = int(run.cost_usd is not None)
         else:
             self._told.append((run.id, run.trace, asked))
+
+    def _cost_usd(self, asked: "_Asked") -> float | None:
+        cost_usd = self._prices.cost_usd(asked)  # type: ignore[arg-type]
+        return None if cost_usd is None else float(bounded(cost_usd))
 
     def begins(self) -> None:
         """
@@ -68,7 +73,7 @@ class Pricing:
         late, self._late = self._late, []
         connection.execute("BEGIN IMMEDIATE")
         for run, trace, asked in late:
-            cost_usd = self._prices.cost_usd(asked)  # type: ignore[arg-type]
+            cost_usd = self._cost_usd(asked)
             is_priced = int(cost_usd is not None)
             connection.execute(
                 "UPDATE runs SET cost_usd = ?, is_priced = ? WHERE id = ?",

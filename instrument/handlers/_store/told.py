@@ -111,7 +111,7 @@ LARGEST = 2**63 - 1
 """The largest whole number that SQLite has."""
 
 
-def bounded(number: int) -> int:
+def bounded(number: float) -> float:
     """
     Give a number as SQLite has it.
     """

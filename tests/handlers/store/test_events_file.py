@@ -158,6 +158,20 @@ def test_file_that_cannot_be_followed(tmp_path: Path, reports: list[str]) -> Non
     reader.close()
 
 
+def test_sums_that_no_store_has(tmp_path: Path) -> None:
+    """
+    A file with sums that are larger than a store can say is refused with its name.
+    """
+    path = tmp_path / "events.jsonl"
+    with callbacks(FileCallbackHandler(path)), traced("both"):
+        for _ in range(2):
+            with traced("model", kind="llm") as run:
+                run.record_usage(input_tokens=2**63 - 1)
+
+    with pytest.raises(StoreError, match=r"events.jsonl' holds sums that no store"):
+        store_of(path)
+
+
 @pytest.mark.parametrize("content", [None, b"no events\n", b"{}\n"])
 def test_file_without_events(tmp_path: Path, content: bytes | None) -> None:
     """

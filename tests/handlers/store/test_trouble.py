@@ -459,6 +459,27 @@ def test_table_that_is_gone(store: Any, reports: list[str]) -> None:
     assert store.handler.lost == 1
 
 
+@pytest.mark.parametrize("cost_usd", [1e308, float("inf")])
+def test_cost_that_cannot_be(store: Any, cost_usd: float) -> None:
+    """
+    What cost more than there is, as a provider may err, takes nothing else with it.
+    """
+
+    @traced.llm
+    def model(prompt: str) -> None:
+        current_run().record_usage(cost_usd=cost_usd)
+
+    with callbacks(store.handler):
+        echo(1)
+        model("a")
+        model("b")
+    assert store.handler.drain(20)
+
+    assert store.handler.lost == 0
+    assert store.newest["said"] == "b"
+    assert json.loads(json.dumps(store.newest, allow_nan=False))["cost_usd"] > 1e18
+
+
 def test_sums_that_no_store_has(store: Any, reports: list[str]) -> None:
     """
     Events whose sums are larger than a store can say are lost, counted and reported; what
