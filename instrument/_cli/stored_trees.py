@@ -28,7 +28,7 @@ PAYLOAD = 120
 _ERROR = 10_000
 _EVENT = 40
 _PAGE = 10_000
-_S = 1_000_000_000
+_MS = 1_000_000
 
 
 def stored_tree(
@@ -109,22 +109,26 @@ class Replay:
         now_ns = record["time_ns"] + self._off_ns
         self._last_ns = now_ns
         forest = self._forest
+        is_start = event.endswith("_start")
+        if is_start or record["run_id"] not in self._began:  # or of which it is gone
+            self._tell_start(record, now_ns)
         if event == TOKEN:
             first_ns = self._firsts.setdefault(record["run_id"], now_ns)
             text, channel = data.get("token") or "", data.get("channel", "text")
             facts = first_ns, now_ns, text, channel, data.get("count", 1)
             self._shows(forest.token, run_id, *facts)
-        elif event.endswith("_start"):
-            self._began[record["run_id"]] = now_ns
-            parent = record["parent_run_id"]
-            ids = run_id, parent and UUID(parent), self._root_id
-            self._shows(forest.start, *ids, self._started(record, now_ns))
         elif event.endswith(("_end", "_error")):
             self._shows(forest.end, run_id, self._ended(record, now_ns))
         elif event == "on_retry":
             self._shows(forest.retry, run_id, str(data.get("attempt")))
         elif event == "on_custom_event":
             self._shows(forest.tell, run_id, self._event(data))
+
+    def _tell_start(self, record: "dict[str, Any]", now_ns: int) -> None:
+        self._began[record["run_id"]] = now_ns
+        parent = record["parent_run_id"]
+        ids = UUID(record["run_id"]), parent and UUID(parent), self._root_id
+        self._shows(self._forest.start, *ids, self._started(record, now_ns))
 
     def _started(self, record: "dict[str, Any]", now_ns: int) -> Started:
         kind, data = record["kind"], record["data"]
@@ -154,9 +158,9 @@ class Replay:
             came = self._marks.cropped(came_out(data, self._marks), PAYLOAD)
             if came == "''" and status != "ok":  # it was left before it said any
                 came = ""
-        took_s, began_ns = data.get("duration_s"), self._began.get(record["run_id"])
-        if took_s is not None and began_ns is not None:
-            now_ns = began_ns + int(took_s * _S)
+        if "duration_ms" in row:
+            took_ns = int(row["duration_ms"] * _MS)
+            now_ns = self._began[record["run_id"]] + took_ns
         known = data.get("usage") or {}
         return Ended(
             status,

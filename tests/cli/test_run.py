@@ -635,6 +635,23 @@ def test_odd_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("become")
+def test_store_that_is_to_come(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """
+    Looking whether something can be kept leaves no file; the program is told where, as a
+    whole path.
+    """
+    monkeypatch.chdir(tmp_path)
+    Path("app.py").touch()
+
+    with pytest.raises(Became) as became:
+        cli.main(["run", "--store", "new.db", "app.py"])
+
+    environment = became.value.args[2]
+    assert environment["INSTRUMENT_STORE"] == str(Path.cwd() / "new.db")
+    assert [it.name for it in tmp_path.iterdir()] == ["app.py"]
+
+
+@pytest.mark.usefixtures("become")
 def test_run_from_a_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Where the package is found in this folder only, the program finds it too; what stood

@@ -5,6 +5,7 @@ The texts are those of the design, but for ids and the day.
 """
 
 import re
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -91,6 +92,7 @@ def tell_some(told: Any) -> None:
             (22_000, "on_retry", {"attempt": 2}),
             (22_050, "on_custom_event", {"name": "cache", "data": {"hit": False}}),
             (22_060, "on_custom_event", {"name": "cache", "data": None}),
+            (22_070, "on_text", {"text": "stands in no tree"}),
             (22_090, "on_llm_new_token", {"token": "sunny", "channel": "text", "count": 4}),
         ],
         came={"status": "abandoned", "text": "It is sunny", "usage": {"output_tokens": 34}},
@@ -216,6 +218,42 @@ def test_other_ends(told: Any, shown: Shown) -> None:
         "  2.1 s  ■ chat_model answer  retry 2  abandoned after 34 tokens  34 out, 16 tok/s  → 'It is sunny'",
         "   0 ns  ■ agent research  lost  question='Compare the ten largest cities', api_key=[redacted]",
     ]
+
+
+def test_ends_that_say_little(told: Any, shown: Shown) -> None:
+    """
+    A run that was left before it said anything, and those of which only the end is known,
+    are shown with what there is.
+    """
+    left = {"status": "abandoned", "text": ""}
+    told.run(1, "chat_model", "answer", 0, 1_000, given={"messages": []}, came=left)
+    ended: dict[str, Any] = {"parent_run_id": None, "kind": "tool", "name": "search"}
+    told.event("on_tool_end", 2, 5_000, root=2, data={"output": "x"}, **ended)
+    odd = {"output": "y", "duration_s": "long"}
+    told.event("on_tool_end", 3, 6_000, root=3, data=odd, **ended)
+    store = "--store", told.path
+
+    ids = re.findall(r"^\S (\w{6}) ", shown("show", *store), re.MULTILINE)
+    rows = [shown("show", id, *store).splitlines()[1] for id in ids]
+
+    assert rows == [
+        "  1.0 s  ■ chat_model answer  abandoned",
+        "   0 ns  ✓ tool search  → 'x'",
+        "   0 ns  ✓ tool search  → 'y'",
+    ]
+
+
+def test_list_on_a_narrow_terminal(told: Any, shown: Shown) -> None:
+    """
+    Where there is no room for what was said, it is left out, and all rows fit.
+    """
+    tell_some(told)
+
+    rows = shown("show", "--store", told.path, width=56).splitlines()[1:5]
+
+    assert rows[0].endswith("  $0.000013  agent travel")
+    assert "'" not in "".join(rows)
+    assert max(map(len, rows)) <= 56
 
 
 @pytest.mark.parametrize(
@@ -345,6 +383,37 @@ def test_follow(
     names = re.findall(r"^(.) \w{6}  .* tool (\w+)$", text, re.MULTILINE)
     assert names == [("✓", "first"), (">", "second"), ("✓", "second")]
     assert "newest last" not in text
+
+
+def test_follow_a_store_that_goes(
+    tmp_path: Path,
+    shown: Shown,
+    steps: list[Callable[[], object]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """
+    A store that cannot be read any more ends it with one line that names the store.
+    """
+    path = tmp_path / "own.db"
+    handler = StoreHandler(path)
+    with callbacks(handler), traced("first"):
+        pass
+    handler.drain()
+
+    def damage() -> None:
+        with sqlite3.connect(path) as connection:
+            connection.execute("DROP TABLE events")
+        connection.close()
+
+    steps.append(damage)
+    with pytest.raises(SystemExit) as exit_info:
+        shown("show", "--follow", "--store", path)
+
+    assert exit_info.value.code == 2
+    assert re.fullmatch(
+        r"instrument: error: the store '.*own\.db' cannot be read: no such table: .*\n",
+        capsys.readouterr().err,
+    )
 
 
 def test_follow_one(

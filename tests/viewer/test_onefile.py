@@ -176,6 +176,21 @@ def test_secrets(exported: Callable[[str], Path]) -> None:
     assert '"api_key": "[redacted]"' in held
 
 
+@pytest.mark.parametrize(
+    "told, masked",
+    [(0.5, 0.5), ("x", "x"), ([{"password": "x"}], [{"password": "[redacted]"}])],
+)
+def test_secrets_of_custom_events(told: Any, masked: Any) -> None:
+    """
+    What the application tells itself may be any value; in it, too, names mask.
+    """
+    event = {"event": "on_custom_event", "data": {"name": "note", "data": told}}
+
+    shown = onefile.masked({"events": [event]}, onefile.names_with([]))
+
+    assert shown["events"][0]["data"] == {"name": "note", "data": masked}
+
+
 def test_opens_from_a_file(exported: Callable[[str], Path], opens: Opens) -> None:
     """
     The file opens without a server, and shows the request, its runs and its error.

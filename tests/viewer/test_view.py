@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from instrument import callbacks, cli, traced
+from instrument._cli import view as command
 from instrument.handlers import FileCallbackHandler
 
 httpx = pytest.importorskip("httpx")
@@ -239,9 +240,9 @@ def test_open(view: Views, store: Any, tmp_path: Path) -> None:
         "said = request.urlopen(sys.argv[1]).headers['set-cookie']\n"
         f"open({str(told)!r}, 'w').write(json.dumps([sys.argv[1], said]) + '\\n')"
     )
-    command = f"{sys.executable} {browser} %s"
+    opens = f"{sys.executable} {browser} %s"
 
-    with view(store.path, "--port", 0, "--open", BROWSER=command) as shown:
+    with view(store.path, "--port", 0, "--open", BROWSER=opens) as shown:
         while not (told.exists() and told.read_text().endswith("\n")):
             shown.process.poll()
         link, cookie = json.loads(told.read_text())
@@ -251,6 +252,23 @@ def test_open(view: Views, store: Any, tmp_path: Path) -> None:
     assert cookie.startswith("instrument_")
     assert link != shown.link
     assert again.status_code == 401
+
+
+def test_serving_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Serving that ends by no signal ends the command with no error.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+
+    async def serving(*_: object) -> None:
+        assert signal.getsignal(signal.SIGTERM) is not before
+
+    monkeypatch.setattr(command, "_serving", serving)
+    served: Any = object()
+    try:
+        command._serve(served, served)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize(
