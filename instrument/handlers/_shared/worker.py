@@ -6,6 +6,7 @@ come for a while, and is begun anew in a forked child, which has nothing of the 
 """
 
 import sys
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
@@ -30,11 +31,11 @@ EXIT_WAIT_S = 5.0
 _IDLE_S = 5.0
 
 
-class Worker:
+class Worker(ABC):
     """
     A queue, and the thread that serves it in batches.
 
-    Whoever derives from it says by `_serve_batch` what is done with one.
+    Whoever derives from it says what a batch is, and what is done with one.
     """
 
     _thread_name = "instrument"
@@ -53,6 +54,7 @@ class Worker:
 
     # what each worker does in its way
 
+    @abstractmethod
     def _serve_batch(self, batch: "list[Any]", *, is_due: bool) -> None:
         """
         Serve what has come.
@@ -60,25 +62,26 @@ class Worker:
         Args:
             is_due: Whether somebody waits for it to be done.
         """
-        raise NotImplementedError
 
-    def _size_of(self, item: "Any") -> int:
-        return 0
+    @abstractmethod
+    def _size_of(self, item: "Any") -> int: ...
 
-    def _is_full(self, count: int, size: int) -> bool:
-        return count >= self._batch
+    @abstractmethod
+    def _is_full(self, count: int, size: int) -> bool: ...
 
+    @abstractmethod
     def _idles(self) -> None:
         """
         Nothing has come for a while.
         """
 
+    @abstractmethod
     def _has_more(self) -> bool:
         """
         Tell whether there is work besides what is queued.
         """
-        return False
 
+    @abstractmethod
     def _lost_at_exit(self, count: int) -> None:
         """
         Say that *count* could not be served in time.
