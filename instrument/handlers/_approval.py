@@ -2,21 +2,25 @@
 `approval`: a tool waits until the page has said whether it may be called.
 """
 
+import asyncio
+from contextlib import contextmanager
 from secrets import token_urlsafe
 
+from instrument._delivery.lanes import Serving
+from instrument._delivery.loops import in_trio, running_loop
 from instrument._payloads.messages import get, items
 from instrument._text import printable
 from instrument.exceptions import ToolRefused
 from instrument.handlers._shared.checks import checked_seconds
 from instrument.handlers._shared.page_handler import PageHandler, Question
-from instrument.handlers._shared.waiters import task_waiter, woken
+from instrument.handlers._shared.waiters import ThreadWaiter, task_waiter, woken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from instrument._runs.run import Run
-    from instrument.handlers._shared.waiters import Waiter
 
 
 class _Approval:
@@ -36,8 +40,8 @@ class _Approval:
     its protocol has for that; the application gives what the page says to `answer`,
     `answers_in` or `WebSocketHandler.heard`. The first answer counts.
 
-    In sync code on the thread of a loop a tool cannot wait, and is reported at once:
-    make what is to wait async.
+    A sync tool that runs in a thread is asked about by `wait`, in a sync handler. On the
+    thread of a loop sync code can wait for nobody: it is refused at once.
     """
 
     def __init__(self) -> None:
@@ -55,26 +59,53 @@ class _Approval:
                 arguments nor anything else that it was not given here.
 
         Raises:
-            ToolRefused: If the page does not let it, does not say, or there is none.
+            ToolRefused: If the page does not let it, does not say, or there is none; if
+                it is sync, and so waits for no async handler.
             RuntimeError: Where no handler could stop the tool.
         """
         checked_seconds("approval(timeout_s=...)", timeout_s)
+        if _is_beside():
+            raise _refused(run, _SYNC)
+        with self._asking(run, reason, task_waiter()) as asked:
+            if asked.pages and not await woken(asked.waiter, timeout_s):
+                asked.note = f"nobody has answered in {timeout_s} s"
+
+    def wait(
+        self, run: "Run", *, timeout_s: float = 300.0, reason: str | None = None
+    ) -> None:
+        """
+        The same in a sync handler, for a tool that runs in a thread.
+
+        Raises:
+            ToolRefused: Also in async code, where its loop would stand still.
+        """
+        checked_seconds("approval.wait(timeout_s=...)", timeout_s)
+        if running_loop() is not None or in_trio():
+            raise _refused(run, _ASYNC)
+        with self._asking(run, reason, ThreadWaiter()) as asked:
+            if asked.pages and not asked.waiter.wait(timeout_s):
+                asked.note = f"nobody has answered in {timeout_s} s"
+
+    @contextmanager
+    def _asking(
+        self, run: "Run", reason: str | None, waiter: "Any"
+    ) -> "Iterator[_Asked]":
+        """
+        Ask all pages, and tell them what was answered meanwhile.
+        """
         heard = [listener for listener, _ in run._audience.listeners]
         if not any(listener.raises for listener in heard):
             raise RuntimeError(_IN_VAIN)
-        pages = [it.handler for it in heard if isinstance(it.handler, PageHandler)]
         question = Question(token_urlsafe(16), run.id, run.name, reason, None, None)
-        asked = self._asked[question.id] = _Asked(task_waiter())
+        asked = self._asked[question.id] = _Asked(waiter)
         try:
-            reached = [page for page in pages if page.ask(question, run)]
-            if not reached:
-                asked.note = "no page is there to be asked"
-            elif not await woken(asked.waiter, timeout_s):
-                asked.note = f"nobody has answered in {timeout_s} s"
+            pages = [it.handler for it in heard if isinstance(it.handler, PageHandler)]
+            asked.pages = [page for page in pages if page.ask(question, run)]
+            yield asked
         finally:
             del self._asked[question.id]
         answered = question._replace(approved=asked.approved, note=asked.note)
-        for page in reached:
+        for page in asked.pages:
             page.ask(answered, run)
         if not asked.approved:
             raise _refused(run, asked.note)
@@ -123,10 +154,11 @@ class _Asked:
     What somebody waits for.
     """
 
-    def __init__(self, waiter: "Waiter") -> None:
-        self.waiter: Any = waiter
+    def __init__(self, waiter: "Any") -> None:
+        self.waiter = waiter
+        self.pages: list[PageHandler] = []
         self.is_answered = self.approved = False
-        self.note: str | None = None
+        self.note: str | None = "no page is there to be asked"
 
 
 def _refused(run: "Run", note: str | None) -> ToolRefused:
@@ -134,6 +166,19 @@ def _refused(run: "Run", note: str | None) -> ToolRefused:
     return ToolRefused(f"{run.kind} {run.name!r} was refused{told}", note or "", run)
 
 
+def _is_beside() -> bool:
+    """
+    Tell whether this is served beside what it is of, which may not wait for it.
+    """
+    task = None if running_loop() is None else asyncio.current_task()
+    return task is not None and isinstance(task.get_coro(), Serving)
+
+
+_SYNC = (
+    "a sync tool waits for no async handler: await approval() for async tools; for those"
+    " in threads call approval.wait() in a sync handler"
+)
+_ASYNC = "approval.wait() would stop the loop: await approval() in an async handler"
 _IN_VAIN = (
     "approval() is awaited in a handler whose raise_error is True: without that nothing"
     " is stopped"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from instrument import AsyncCallbackHandler, callbacks, traced
+from instrument import AsyncCallbackHandler, BaseCallbackHandler, callbacks, traced
 from instrument.exceptions import ToolRefused
 from instrument.handlers import SSEHandler, WebSocketHandler, approval
 from instrument.testing import Recorder
@@ -274,18 +274,107 @@ async def test_nothing_could_be_stopped(reports: list[str]) -> None:
     assert b"approval" not in b"".join([frame async for frame in stream])
 
 
+@traced.tool
+def send_in_thread(text: str) -> str:
+    """
+    Send a mail, in sync code.
+    """
+    sent.append(text)
+    return "sent"
+
+
+class CarefulInThreads(BaseCallbackHandler):
+    """
+    Have the page asked about a sync tool.
+    """
+
+    raise_error = True
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+
+    def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+        approval.wait(kwargs["run"], **self.options)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("approved", [True, False])
+async def test_sync_tool_in_a_thread(approved: bool) -> None:
+    """
+    A sync tool in a thread waits there, and runs only when the page lets it.
+    """
+    stream = SSEHandler(protocol="native")
+    block = callbacks(stream, CarefulInThreads(reason=WORDS))
+
+    async def request() -> str:
+        async with block:
+            return await asyncio.to_thread(send_in_thread, "x")
+
+    task = asyncio.create_task(request())
+    await frames_of(stream, approved)
+    await asyncio.wait([task])
+
+    assert sent == ["x"] * approved
+    assert isinstance(task.exception(), ToolRefused) is not approved
+
+
+def test_sync_tool_no_answer_in_time() -> None:
+    """
+    In a thread too a page that says nothing has refused.
+    """
+    with (
+        pytest.raises(ToolRefused, match=r"nobody has answered in 0\.01 s"),
+        callbacks(SSEHandler(), CarefulInThreads(timeout_s=0.01)),
+    ):
+        send_in_thread("x")
+
+    assert sent == []
+
+
+@pytest.mark.anyio
+async def test_sync_handler_on_the_loop() -> None:
+    """
+    On the thread of a loop a sync handler cannot wait: the tool is refused at once.
+    """
+    async with callbacks(SSEHandler(), CarefulInThreads()):
+        with pytest.raises(ToolRefused, match="would stop the loop"):
+            await send_mail("x")
+
+    assert sent == []
+
+
+@pytest.mark.anyio
+async def test_async_handler_of_a_thread() -> None:
+    """
+    A sync tool in a thread does not wait for an async handler: it is refused at once.
+    """
+    async with callbacks(SSEHandler(), Careful()):
+        with pytest.raises(ToolRefused, match=r"call approval\.wait\(\)"):
+            await asyncio.to_thread(send_in_thread, "x")
+
+    assert sent == []
+
+
+def test_async_handler_without_a_loop() -> None:
+    """
+    So it is where there is no loop.
+    """
+    with (
+        callbacks(SSEHandler(), Careful()),
+        pytest.raises(ToolRefused, match=r"call approval\.wait\(\)"),
+    ):
+        send_in_thread("x")
+
+    assert sent == []
+
+
 @pytest.mark.anyio
 async def test_sync_tool_on_the_loop(reports: list[str]) -> None:
     """
-    A sync tool on the thread of a loop cannot wait; that is said at once.
+    A sync tool on the thread of a loop can be stopped by no async handler: said at once.
     """
-
-    @traced.tool
-    def at_once() -> str:
-        return "done"
-
-    async with callbacks(SSEHandler(), Careful(timeout_s=0.01)):
-        assert at_once() == "done"
+    async with callbacks(SSEHandler(), Careful()):
+        assert send_in_thread("x") == "sent"
 
     assert "cannot stop sync code on a loop's thread" in reports[0]
 
@@ -297,6 +386,8 @@ def test_wrong_timeout(timeout_s: Any) -> None:
     """
     with pytest.raises((TypeError, ValueError), match="timeout_s"):
         asyncio.run(approval(SimpleNamespace(), timeout_s=timeout_s))  # type: ignore[arg-type]
+    with pytest.raises((TypeError, ValueError), match="timeout_s"):
+        approval.wait(SimpleNamespace(), timeout_s=timeout_s)  # type: ignore[arg-type]
 
 
 @pytest.mark.anyio
