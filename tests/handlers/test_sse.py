@@ -619,6 +619,17 @@ def test_resume_in_a_thread() -> None:
     assert len([*again]) == 3
 
 
+def test_read_again_from_the_start() -> None:
+    """
+    A page that is loaded anew, and knows of nothing, gets all that is kept.
+    """
+    stream = SSEHandler(protocol="native", resume_s=20)
+    with callbacks(stream):
+        list(model("a"))
+
+    assert [*stream] == [*stream] != []
+
+
 @pytest.mark.anyio
 async def test_nobody_comes_back() -> None:
     """

@@ -48,7 +48,8 @@ class SSEHandler(PageHandler):
         heartbeat_s: After so long without a frame a comment is sent, by which servers
             and proxies find out whether the reader is there.
         resume_s: How long a ``native`` stream whose reader has gone waits for another
-            one. The latest *maxsize* frames are kept for `resumed`; 0 keeps none.
+            one, who begins with the latest *maxsize* frames, or by `resumed` behind the
+            last that it has got. 0 keeps none: then the request is stopped.
 
     Attributes:
         headers: Those of the response.
@@ -82,7 +83,7 @@ class SSEHandler(PageHandler):
         self._has_ids = protocol == "native"
         self._box = Mailbox(maxsize, maxsize if self._resume_s else 0)
         self._readers = 0
-        self._is_read = False
+        self._is_read = self._is_resumed = False
         self._traces: set[str] = set()
         self._has_gone = False
         self.headers = {**_HEADERS, **self._encoder.headers}
@@ -163,12 +164,18 @@ class SSEHandler(PageHandler):
         self.close()
 
     def __iter__(self) -> "Generator[bytes, None, None]":
-        self._readers += 1
-        return self._read(self._readers)
+        return self._read(self._next_reader())
 
     def __aiter__(self) -> "AsyncGenerator[bytes, None]":
+        return self._aread(self._next_reader())
+
+    def _next_reader(self) -> int:
         self._readers += 1
-        return self._aread(self._readers)
+        self._box.wake()  # one that reads already ends
+        if self._resume_s and not self._is_resumed:
+            self._box.go_to_start()
+        self._is_resumed = False
+        return self._readers
 
     def _read(self, reader: int) -> "Generator[bytes, None, None]":
         self._is_read = True
@@ -245,7 +252,7 @@ class SSEHandler(PageHandler):
         """
         Note that nobody reads any more: at the end, or before it.
         """
-        self._is_read = False
+        self._is_read = self._is_resumed = False
         if self._resume_s:
             self._wait_for_reader()
         elif not self._box.is_done:
@@ -275,7 +282,8 @@ class SSEHandler(PageHandler):
         self._is_read = False
         self._box.wake()
         self._wait_for_reader()
-        return self._box.go_back(last_event_id)  # that one may have gone on meanwhile
+        self._is_resumed = self._box.go_back(last_event_id)  # it may have gone on
+        return self._is_resumed
 
     def _wait_for_reader(self) -> None:
         if self._resume_s:

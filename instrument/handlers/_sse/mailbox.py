@@ -104,6 +104,12 @@ class Mailbox:
                     return True
         return False
 
+    def go_to_start(self) -> None:
+        """
+        Have all that is still here read again.
+        """
+        self._read = 0
+
     def sleeps(self, reader: "Waiter") -> bool:
         """
         Have *reader* woken when something comes; tell whether it is to sleep till then.
