@@ -147,7 +147,11 @@ def wsgi() -> Iterator[Callable[[Any], str]]:
 
 @contextmanager
 def _by_wsgiref(app: Any) -> Iterator[str]:
-    from wsgiref.simple_server import WSGIRequestHandler, make_server
+    from socketserver import ThreadingMixIn
+    from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+    class Threaded(ThreadingMixIn, WSGIServer):
+        daemon_threads = True
 
     class Quiet(WSGIRequestHandler):
         def log_message(self, *args: object) -> None:
@@ -158,7 +162,7 @@ def _by_wsgiref(app: Any) -> Iterator[str]:
 
             return io.StringIO()
 
-    with make_server("127.0.0.1", 0, app, handler_class=Quiet) as server:
+    with make_server("127.0.0.1", 0, app, Threaded, Quiet) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

@@ -3,7 +3,9 @@ Both middlewares around Django: async and sync views, by either protocol.
 """
 
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
 
@@ -37,12 +39,23 @@ def views(work: Any) -> Iterator[None]:
     async def astream(request: Any) -> Any:
         return StreamingHttpResponse(work.awrite(3))
 
+    both = threading.Barrier(2)
+
+    def meet(request: Any, name: str) -> Any:
+        both.wait(10)
+        return HttpResponse(work.look_up(name))
+
+    async def endless(request: Any) -> Any:
+        return StreamingHttpResponse(work.awrite(10**9))
+
     urls: Any = ModuleType("urls_of_cats")
     urls.urlpatterns = [
         path("sync/<question>", sync),
         path("async/<question>", in_loop),
         path("stream", stream),
         path("astream", astream),
+        path("meet/<name>", meet),
+        path("endless", endless),
     ]
     sys.modules[urls.__name__] = urls
     settings.configure(
@@ -96,3 +109,35 @@ def test_views(
     assert text is None or answer.text == text
     assert heard.trees == [tree]
     assert answer.headers["x-trace-id"] == heard.made[-1].runs[0].trace_hex
+
+
+@pytest.mark.usefixtures("views")
+def test_two_at_once(wsgi: Any, heard: Any) -> None:
+    """
+    Two requests at once have handlers of their own, and hear nothing of each other.
+    """
+    from django.core.wsgi import get_wsgi_application
+
+    url = wsgi(over_wsgi.CallbacksMiddleware(get_wsgi_application(), heard))
+
+    with ThreadPoolExecutor(2) as pool:
+        paths = [f"{url}/meet/a", f"{url}/meet/b"]
+        texts = [answer.text for answer in pool.map(httpx.get, paths)]
+
+    assert texts == ["A", "B"]
+    assert {made.runs[0].inputs["question"] for made in heard.made} == {"a", "b"}
+
+
+@pytest.mark.usefixtures("views")
+def test_client_leaves(asgi: Any, heard: Any) -> None:
+    """
+    A client that leaves in the middle of an answer ends its runs as abandoned.
+    """
+    from django.core.asgi import get_asgi_application
+
+    url = asgi(over_asgi.CallbacksMiddleware(get_asgi_application(), heard))
+
+    with httpx.stream("GET", url + "/endless") as answer:
+        next(answer.iter_bytes())
+
+    heard.until(lambda: heard.trees == ["chat_model awrite: abandoned"])

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -161,6 +162,85 @@ def test_flask(work: Any, wsgi: Any, heard: Any) -> None:
         "chat_model write: ok",
         "tool look_up: error ValueError",
     ]
+
+
+def made_flask(work: Any, both: threading.Barrier) -> Any:
+    """
+    Make an application of Flask whose answers meet, or have no end.
+    """
+    flask: Any = pytest.importorskip("flask")
+    app = flask.Flask("cats")
+
+    @app.get("/meet/<name>")
+    def meet(name: str) -> str:
+        both.wait(10)
+        return str(work.look_up(name))
+
+    @app.get("/endless")
+    def endless() -> Any:
+        return flask.Response(work.write(10**9))
+
+    return app
+
+
+def test_flask_two_at_once(work: Any, wsgi: Any, heard: Any) -> None:
+    """
+    Two requests at once, in threads, have handlers of their own.
+    """
+    app = made_flask(work, threading.Barrier(2))
+    app.wsgi_app = CallbacksMiddleware(app.wsgi_app, handlers=heard)
+    url = wsgi(app)
+
+    with ThreadPoolExecutor(2) as pool:
+        paths = [f"{url}/meet/a", f"{url}/meet/b"]
+        texts = [answer.text for answer in pool.map(httpx.get, paths)]
+
+    assert texts == ["A", "B"]
+    assert heard.trees == ["tool look_up: ok"] * 2
+    assert {made.runs[0].inputs["question"] for made in heard.made} == {"a", "b"}
+
+
+def test_flask_client_leaves(work: Any, wsgi: Any, heard: Any) -> None:
+    """
+    A client that leaves in the middle of an answer ends its runs as abandoned.
+    """
+    app = made_flask(work, threading.Barrier(1))
+    app.wsgi_app = CallbacksMiddleware(app.wsgi_app, handlers=heard)
+    url = wsgi(app)
+
+    with httpx.stream("GET", url + "/endless") as answer:
+        next(answer.iter_bytes())
+
+    heard.until(lambda: heard.trees == ["chat_model write: abandoned"])
+
+
+HOSTILE = [
+    "00-" + "a" * 65_536,
+    "00-" + "0" * 32 + "-" + "0" * 16 + "-01",
+    "zz",
+    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+    "\x00\xff",
+]
+
+
+@pytest.mark.parametrize("given", HOSTILE, ids=["long", "zeros", "zz", "more", "bytes"])
+def test_hostile_headers(work: Any, heard: Any, given: str) -> None:
+    """
+    Headers that say nothing valid open nothing: the request has a trace of its own.
+    """
+    environ = {
+        "PATH_INFO": "/a",
+        "HTTP_TRACEPARENT": given,
+        "HTTP_TRACESTATE": given,
+        "HTTP_BAGGAGE": given,
+    }
+    middleware = CallbacksMiddleware(made_app(work), heard, accept_trace=True)
+
+    body = b"".join(middleware(environ, lambda *_: None))
+
+    (run,) = heard.made[0].runs
+    assert (body, len(run.trace_hex), run.parent_id) == (b"A", 32, None)
+    assert run.trace_hex not in given
 
 
 PROGRAM = """
