@@ -150,6 +150,27 @@ def test_differences_over_a_tenth_are_bold(show: "Show") -> None:
     assert one.page.locator(f"{PAIRS} .num .err").count() == 0
 
 
+def test_times_that_are_alike(show: "Show") -> None:
+    """
+    Times that differ by less than can be written are the same.
+    """
+    first, second = (row["trace_id"] for row in DATA.sixty()[3:5])
+
+    def nearly_first(route: Any) -> None:
+        reply = route.fetch(url=route.request.url.replace(second, first))
+        told = reply.json()
+        for run in told["runs"]:
+            run["duration_ms"] += 0.0001
+        route.fulfill(response=reply, json=told)
+
+    one = show("#/")
+    one.page.route(f"**/api/request/{second}", nearly_first)
+    one.page.evaluate(f"location.hash = '#/vs/{first}/{second}'")
+    one.page.locator(PAIRS).first.wait_for()
+
+    assert set(columns(one, PAIRS, 3)) == {"same"}
+
+
 def test_texts_of_both_differ_by_words(show: "Show") -> None:
     """
     Below stand both answers; what only A says is struck, what only B says is underlined.

@@ -93,10 +93,12 @@ function difference(from, to, write) {
   return h("span", { class: weight(from, to) }, signed(to - from, write));
 }
 
+const WRITTEN_MS = 0.0005; // half of the least that is written
+
 /** The same for durations, whose units stand in a column of their own. */
 function durationDifference(from, to) {
   const known = from != null && to != null;
-  if (known && !isSame(from, to)) {
+  if (known && Math.abs(to - from) >= WRITTEN_MS) {
     const figure = durationEl(Math.abs(to - from));
     figure.prepend(to < from ? "−" : "+");
     figure.classList.add(weight(from, to));
