@@ -128,6 +128,27 @@ def test_everything_can_be_read(show: "Show", scheme: str, width: int) -> None:
     assert seen > 400
 
 
+def test_name_beside_what_was_said(show: "Show") -> None:
+    """
+    However much was said, the request's name stands whole beside it.
+    """
+
+    def much_said(route: Any) -> None:
+        reply = route.fetch()
+        told = reply.json()
+        told["request"]["said"] = "much " * 200
+        route.fulfill(response=reply, json=told)
+
+    one = show("#/")
+    one.page.route("**/api/request/done", much_said)
+    one.page.evaluate("location.hash = '#/r/done'")
+    one.page.locator(".crumb .dim.cut").wait_for()
+
+    name = "document.querySelector('.crumb .strong.cut')"
+    assert one.page.evaluate(f"{name}.scrollWidth - {name}.clientWidth") <= 1
+    assert "much" in one.page.inner_text(".crumb .dim.cut")
+
+
 @pytest.mark.parametrize("width", [1440, 1024, 700, 390])
 def test_nothing_sticks_out(show: "Show", width: int) -> None:
     """
