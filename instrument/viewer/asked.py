@@ -11,8 +11,12 @@ Scope = Mapping[str, Any]
 """An ASGI connection's."""
 
 _MOST_FIELDS = 20
-_PROXIES = (b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip")
-"""What a proxy adds; all who come through one seem to be on its machine."""
+_PROXIES = (
+    *(b"forwarded", b"via", b"x-forwarded-", b"x-real-ip", b"x-client-ip"),
+    *(b"true-client-ip", b"cf-"),
+)
+"""How names begin of what a proxy adds; all who come through one seem to be on its
+machine."""
 
 
 def route_of(scope: Scope) -> str:
@@ -91,4 +95,4 @@ def is_local(scope: Scope) -> bool:
     client = scope.get("client")
     if not client or not is_loopback(client[0]):
         return False
-    return all(name not in _PROXIES for name, _ in scope["headers"])
+    return not any(name.startswith(_PROXIES) for name, _ in scope["headers"])

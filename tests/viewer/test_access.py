@@ -219,6 +219,8 @@ def mounted(request: pytest.FixtureRequest) -> Any:
         {"forwarded": "for=203.0.113.7"},
         {"via": "1.1 proxy"},
         {"x-real-ip": "203.0.113.7"},
+        {"x-forwarded-proto": "https"},
+        {"cf-connecting-ip": "203.0.113.7"},
         {"host": "evil.example"},
         {"origin": "https://evil.example"},
         {"origin": "null"},
