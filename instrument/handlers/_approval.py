@@ -8,6 +8,7 @@ from secrets import token_urlsafe
 
 from instrument._delivery.lanes import Serving
 from instrument._delivery.loops import in_trio, running_loop
+from instrument._forks import fork_lock
 from instrument._payloads.messages import get, items
 from instrument._text import printable
 from instrument.exceptions import ToolRefused
@@ -98,12 +99,16 @@ class _Approval:
             raise RuntimeError(_IN_VAIN)
         question = Question(token_urlsafe(16), run.id, run.name, reason, None, None)
         asked = self._asked[question.id] = _Asked(waiter)
+        pages = [it.handler for it in heard if isinstance(it.handler, PageHandler)]
         try:
-            pages = [it.handler for it in heard if isinstance(it.handler, PageHandler)]
+            for page in pages:
+                page.waiting[question.id] = asked.give_up
             asked.pages = [page for page in pages if page.ask(question, run)]
             yield asked
         finally:
             del self._asked[question.id]
+            for page in pages:
+                del page.waiting[question.id]
         answered = question._replace(approved=asked.approved, note=asked.note)
         for page in asked.pages:
             page.ask(answered, run)
@@ -124,13 +129,10 @@ class _Approval:
             Whether that was waited for, and had not been answered.
         """
         asked = self._asked.get(approval_id) if type(approval_id) is str else None
-        if asked is None or asked.is_answered:
+        if asked is None:
             return False
-        asked.is_answered = True
-        asked.approved = approved is True
-        asked.note = reason if type(reason) is str else None
-        asked.waiter.wake()
-        return True
+        note = reason if type(reason) is str else None
+        return asked.settle(note, approved=approved is True)
 
     def answers_in(self, messages: "Any") -> int:
         """
@@ -157,8 +159,28 @@ class _Asked:
     def __init__(self, waiter: "Any") -> None:
         self.waiter = waiter
         self.pages: list[PageHandler] = []
-        self.is_answered = self.approved = False
+        self.approved = False
         self.note: str | None = "no page is there to be asked"
+        self._lock = fork_lock()
+        self._is_settled = False
+
+    def settle(self, note: str | None, *, approved: bool) -> bool:
+        """
+        Wake whoever waits, once; tell whether it was this that did.
+        """
+        with self._lock:
+            if self._is_settled:
+                return False
+            self._is_settled = True
+        self.approved, self.note = approved, note
+        self.waiter.wake()
+        return True
+
+    def give_up(self) -> None:
+        """
+        Refuse, as the request is stopped.
+        """
+        self.settle("the request was stopped", approved=False)
 
 
 def _refused(run: "Run", note: str | None) -> ToolRefused:

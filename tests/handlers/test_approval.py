@@ -318,6 +318,35 @@ async def test_sync_tool_in_a_thread(approved: bool) -> None:
     assert isinstance(task.exception(), ToolRefused) is not approved
 
 
+@pytest.mark.anyio
+async def test_sync_tool_of_a_request_that_is_stopped() -> None:
+    """
+    A thread that waits for an answer is let go when the request is stopped.
+    """
+    stream = SSEHandler(protocol="native")
+    refusals: list[str] = []
+
+    def send() -> None:
+        try:
+            send_in_thread("x")
+        except ToolRefused as exc:
+            refusals.append(exc.reason)
+
+    async def request() -> None:
+        async with callbacks(stream, CarefulInThreads()):
+            await asyncio.to_thread(send)
+
+    task = asyncio.create_task(request())
+    async for frame in stream:
+        if asked_in(told(frame)):
+            stream.stop()
+    await asyncio.wait([task])
+    await asyncio.get_running_loop().shutdown_default_executor()
+
+    assert refusals == ["the request was stopped"]
+    assert sent == []
+
+
 def test_sync_tool_no_answer_in_time() -> None:
     """
     In a thread too a page that says nothing has refused.

@@ -213,18 +213,22 @@ async def test_block_left_by_an_exception(protocol: Any, how: str) -> None:
     assert ENDS[protocol][0] in frames
 
 
-def test_exception_of_a_run() -> None:
+@pytest.mark.parametrize("protocol", ["ai-sdk", "native"])
+def test_exception_of_a_run(protocol: Any) -> None:
     """
     What a run failed with is told with its message.
     """
-    stream = SSEHandler()
+    stream = SSEHandler(protocol=protocol)
 
     with pytest.raises(ValueError, match="no such"), callbacks(stream), traced("work"):
         raise ValueError("no such thing")
 
-    assert {"type": "error", "errorText": "ValueError: no such thing"} in told(
-        b"".join(stream)
-    )
+    message = {"type": "ValueError", "message": "no such thing"}
+    ends: dict[str, Any] = {
+        "ai-sdk": {"type": "error", "errorText": "ValueError: no such thing"},
+        "native": {"status": "error", **message},
+    }
+    assert ends[protocol] in told(b"".join(stream))
 
 
 def test_block_in_an_except_clause() -> None:

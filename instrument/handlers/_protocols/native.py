@@ -4,7 +4,7 @@ Our own records as they are: what `WebSocketHandler` sends, and `Event.from_json
 
 from instrument._payloads.jsonable import encoded
 from instrument.handlers._protocols.encoder import Encoder
-from instrument.handlers._shared.page import page_fields
+from instrument.handlers._shared.page import page_fields, told_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,9 +23,15 @@ class Native(Encoder):
     is_ordered = False
 
     def lines(self, event: "Event") -> list[str]:
-        return [event.to_json()] if self.shows_all else super().lines(event)
+        frames = self.frames(event)
+        return [event.to_json()] if self.shows_all else [encoded(it) for it in frames]
 
     def frames(self, event: "Event") -> "list[Frame]":
+        if event.parent_run_id is None and event.event.endswith(("_end", "_error")):
+            told = told_of(event) or {}
+            has_failed = event.event.endswith("_error") and told["status"] == "error"
+            failure = str(told.get("type", "")), str(told.get("message", ""))
+            self.failure = failure if has_failed else None
         fields = event.to_dict() if self.shows_all else page_fields(event)
         return [] if fields is None else [fields]
 

@@ -18,6 +18,7 @@ from instrument.handlers._shared.checks import checked_choice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from instrument._payloads.event import Event
@@ -37,6 +38,9 @@ class PageHandler(BaseCallbackHandler):
         protocol: One of `PROTOCOLS`.
         payload: ``tokens`` or ``all``.
 
+    Attributes:
+        waiting: What a stop does with whoever waits for an answer, by question.
+
     Raises:
         ValueError: For another choice.
     """
@@ -52,6 +56,7 @@ class PageHandler(BaseCallbackHandler):
         self._task: asyncio.Task[Any] | None = None
         self._was_handling = sys.exception()
         self._is_stopped = self._is_begun = False
+        self.waiting: dict[str, Callable[[], None]] = {}
 
     def stop(self) -> None:
         """
@@ -63,6 +68,8 @@ class PageHandler(BaseCallbackHandler):
         """
         self._is_stopped = True
         self.raise_error = True
+        for give_up in list(self.waiting.values()):
+            give_up()
         task = self._task
         if task is not None and running_loop() is task.get_loop():
             task.cancel()

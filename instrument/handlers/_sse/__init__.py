@@ -289,7 +289,10 @@ class SSEHandler(PageHandler):
         if self._resume_s:
             timer = Timer(self._resume_s, self._is_late, (self._readers,))
             timer.daemon = True
-            timer.start()
+            try:
+                timer.start()
+            except RuntimeError:  # no thread is to be had, as at exit
+                self._go()
 
     def _is_late(self, reader: int) -> None:
         if reader == self._readers and not self._is_read:
