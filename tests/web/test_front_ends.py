@@ -341,7 +341,8 @@ def test_openai_for_python(server: Server, how: str) -> None:
     client = openai.OpenAI(
         api_key="x", base_url=f"{server.url}/openai/{how}", max_retries=0
     )
-    text, usage, error = "", None, ""
+    text, error = "", ""
+    usage: Any = None
 
     with client.chat.completions.create(
         model="m", messages=[{"role": "user", "content": "hi"}], stream=True
