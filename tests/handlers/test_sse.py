@@ -762,6 +762,30 @@ def test_wrong_options(options: Any, error: type[Exception]) -> None:
         SSEHandler(**options)
 
 
+@pytest.mark.parametrize(
+    "protocol, given_back",
+    [
+        ("ag-ui", {"threadId": "t", "runId": "r"}),
+        ("openai", {"model": "m"}),
+        ("ai-sdk", {}),
+    ],
+)
+def test_what_the_client_asked(protocol: Any, given_back: dict[str, str]) -> None:
+    """
+    What a client wants back of what it has sent it gets; of another type it does not.
+    """
+    asked = {"threadId": "t", "runId": "r", "model": "m", "messages": []}
+    first = []
+    for each in (asked, dict.fromkeys(asked, 1)):
+        stream = SSEHandler(protocol=protocol, asked=each)
+        with callbacks(stream), traced("work"):
+            pass
+        first.append(told(next(iter(stream)))[0])
+
+    assert {name: first[0][name] for name in given_back} == given_back
+    assert all(first[1][name] not in (1, value) for name, value in given_back.items())
+
+
 def test_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Where everything is turned off the stream is empty, and ends.

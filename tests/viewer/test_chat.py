@@ -5,6 +5,7 @@ The chat of ``examples/web/chat`` in Chromium: it shows all that its server tell
 import asyncio
 import contextlib
 import importlib.util
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -246,6 +247,30 @@ def test_hostile_question(opened: Any) -> None:
     assert outcome(opened) == "Stopped."
     assert opened.page.inner_text("#question") == HOSTILE
     assert opened.page.locator("img").count() == 0
+
+
+def test_behind_use_chat(chat: int) -> None:
+    """
+    The same server answers as ``useChat`` of the AI SDK wants it, and takes its answer.
+    """
+    httpx = pytest.importorskip("httpx")
+    url = f"http://127.0.0.1:{chat}"
+    part = {"type": "text", "text": "How do I wait for several tasks at once?"}
+    asked = {"messages": [{"role": "user", "parts": [part]}]}
+    kinds = []
+
+    with httpx.stream("POST", f"{url}/api/chat", json=asked, timeout=30) as response:
+        for line in response.iter_lines():
+            if line.startswith("data: {"):
+                frame = json.loads(line[6:])
+                kinds.append(frame["type"])
+                if kinds[-1] == "tool-approval-request":
+                    said = {"approval_id": frame["approvalId"], "approved": True}
+                    taken = httpx.post(f"{url}/answer", json=said).json()
+
+    assert taken == {"was_awaited": True}
+    assert kinds[-1] == "finish"
+    assert kinds.count("text-delta") > 10
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

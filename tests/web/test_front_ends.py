@@ -162,8 +162,11 @@ class Server:
         from starlette.routing import Route
 
         async def ask(request: Any) -> Any:
-            await request.body()
-            stream = SSEHandler(protocol=request.path_params["protocol"])
+            stream = SSEHandler(
+                protocol=request.path_params["protocol"],
+                asked=await request.json(),
+                heartbeat_s=0.005,
+            )
             block = callbacks(stream, Careful())
             made = block(answer)(KEPT, request.path_params["how"])
             self.tasks.append(task := asyncio.create_task(made))
@@ -252,6 +255,7 @@ def test_to_its_end(read: Read, client: str) -> None:
         )
         assert got["usage"]["completion_tokens"] > 0
         assert got["reason"] == "stop"
+        assert got["model"] == "m"
         return
     assert texts == [
         "one two three",
@@ -281,6 +285,7 @@ def test_tree(read: Read) -> None:
 
     assert got["depths"] == [["helper", 1, "delegate"], ["deep", 2, "ask_deep"]]
     assert got["outcome"] == "success"
+    assert got["ids"] == ["thread", "run"]
     assert got["usage"][0]["outputTokens"] > 0
 
 

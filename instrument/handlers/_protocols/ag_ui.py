@@ -7,10 +7,12 @@ Source: https://docs.ag-ui.com/concepts/events
 """
 
 from instrument._payloads.jsonable import encoded
+from instrument._payloads.messages import string
 from instrument.handlers._protocols.encoder import Encoder, Shown, said
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from instrument.handlers._protocols.encoder import Data, Frame
@@ -40,6 +42,10 @@ class AGUI(Encoder):
         self.thread_id: str | None = None
         self.run_id: str | None = None
         self._usage: dict[str | None, dict[str, Any]] = {}
+
+    def take(self, asked: "Mapping[str, Any]") -> None:
+        self.thread_id = string(asked.get("threadId"))
+        self.run_id = string(asked.get("runId"))
 
     def begun(self, run: Shown | None) -> "list[Frame]":
         self.run_id = self.run_id or (run.id if run else "none")

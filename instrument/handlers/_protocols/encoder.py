@@ -8,6 +8,7 @@ from instrument.handlers._shared.page import told_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
     from uuid import UUID
 
@@ -90,6 +91,11 @@ class Encoder:
         self._first: Shown | None = None
         self._has_ended = False
         self.failure: tuple[str, str] | None = None
+
+    def take(self, asked: "Mapping[str, Any]") -> None:
+        """
+        Take what the client has sent: a protocol may give some of it back.
+        """
 
     def lines(self, event: "Event") -> list[str]:
         """

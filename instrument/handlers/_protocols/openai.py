@@ -7,10 +7,12 @@ Source: https://platform.openai.com/docs/api-reference/chat-streaming
 """
 
 from instrument import _ids
+from instrument._payloads.messages import string
 from instrument.handlers._protocols.encoder import Encoder, Shown, said
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from instrument.handlers._protocols.encoder import Data, Frame
@@ -23,7 +25,7 @@ class OpenAI(Encoder):
     Frames of one completion.
 
     Attributes:
-        model: What the completion says it is of.
+        model: What the completion says it is of; None for the name of the first run.
     """
 
     last = "[DONE]"
@@ -31,15 +33,18 @@ class OpenAI(Encoder):
 
     def __init__(self, *, shows_all: bool) -> None:
         super().__init__(shows_all=shows_all)
-        self.model = "instrument"
+        self.model: str | None = None
         self._id, self._created = "chatcmpl", _ids.wall_ns() // 1_000_000_000
         self._reason = "stop"
         self._usage = dict.fromkeys(_COUNTS.values(), 0)
 
+    def take(self, asked: "Mapping[str, Any]") -> None:
+        self.model = string(asked.get("model"))
+
     def begun(self, run: Shown | None) -> "list[Frame]":
         if run is not None:
             self._id = f"chatcmpl-{run.id}"
-            self.model = run.name
+            self.model = self.model or run.name
         return [self._chunk({"role": "assistant", "content": ""})]
 
     def started(self, run: Shown, data: "Data") -> "list[Frame]":
@@ -85,6 +90,6 @@ class OpenAI(Encoder):
             "id": self._id,
             "object": "chat.completion.chunk",
             "created": self._created,
-            "model": self.model,
+            "model": self.model or "instrument",
             "choices": [choice],
         }

@@ -14,7 +14,7 @@ from instrument.handlers._shared.waiters import ThreadWaiter, task_waiter, woken
 from instrument.handlers._sse.mailbox import Mailbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Generator, Mapping
     from typing import Any
 
     from instrument._payloads.event import Event
@@ -42,6 +42,8 @@ class SSEHandler(PageHandler):
             ``HttpAgent``, ``openai`` for any client of chat completions, ``native``
             for an ``EventSource`` of your own.
         payload: ``tokens`` or ``all``, as for `WebSocketHandler`.
+        asked: What the client has sent, as JSON: given back are the ``threadId`` and
+            ``runId`` of AG-UI, and the ``model`` of a completion.
         maxsize: How many frames wait for a slow reader; then the run waits. Sync code on
             the reader's own loop cannot, and drops what is beyond twice that.
         timeout_s: How long anybody waits for the reader, who is given up then.
@@ -64,12 +66,15 @@ class SSEHandler(PageHandler):
         *,
         protocol: Literal["ai-sdk", "ag-ui", "openai", "native"] = "ai-sdk",
         payload: Literal["all", "tokens"] = "tokens",
+        asked: "Mapping[str, Any] | None" = None,
         maxsize: int = 1_000,
         timeout_s: float = 30.0,
         heartbeat_s: float = 15.0,
         resume_s: float = 0,
     ) -> None:
         super().__init__(protocol, payload)
+        if asked is not None:
+            self._encoder.take(asked)
         name = "SSEHandler({}=...)".format
         checked_size(name("maxsize"), maxsize)
         self._timeout_s = checked_seconds(name("timeout_s"), timeout_s)

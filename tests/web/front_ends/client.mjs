@@ -100,6 +100,7 @@ async function agUi() {
       if (name === "weather" && out.tools.delegate === "started") out.nested = true;
     }
     if (event.type === "RUN_FINISHED") Object.assign(out, { outcome: event.outcome?.type, usage: event.usage });
+    if (event.type === "RUN_STARTED") out.ids = [event.threadId, event.runId];
     if (event.type === "RUN_ERROR") out.error = event.message;
     if (event.type === "CUSTOM" && event.name === "progress") out.custom = event.value;
     if (event.type === "CUSTOM" && event.name === "approval") answer(event.value.id);
@@ -127,6 +128,7 @@ async function openai() {
     const stream = await asked.chat.completions.create({ model: "m", messages: [], stream: true });
     for await (const chunk of stream) {
       text += chunk.choices[0]?.delta?.content ?? "";
+      out.model = chunk.model;
       out.usage = chunk.usage ?? out.usage;
       out.reason = chunk.choices[0]?.finish_reason ?? out.reason;
       if (how === "cancel" && text) stream.controller.abort();
