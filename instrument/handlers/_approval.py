@@ -45,6 +45,8 @@ class _Approval:
     thread of a loop sync code can wait for nobody: it is refused at once.
     """
 
+    __name__ = "approval"
+
     def __init__(self) -> None:
         self._asked: dict[str, _Asked] = {}
 
