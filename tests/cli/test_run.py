@@ -22,6 +22,8 @@ from instrument import cli
 from instrument._cli import run
 from instrument._hearing.targets import ADAPTERS
 
+pytestmark = pytest.mark.wide
+
 LONG = "x" * 300 + ".py"
 """A name of which a system says, as of a folder that it will not open, no more than that."""
 

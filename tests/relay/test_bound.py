@@ -32,6 +32,7 @@ else:
 
 METHODS = multiprocessing.get_all_start_methods()
 pytestmark = [
+    pytest.mark.wide,
     pytest.mark.anyio,
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
 ]

@@ -22,6 +22,8 @@ from instrument import callbacks, cli, traced
 from instrument._cli import view as command
 from instrument.handlers import FileCallbackHandler
 
+pytestmark = pytest.mark.wide
+
 httpx = pytest.importorskip("httpx")
 
 Views = Callable[..., AbstractContextManager["View"]]
