@@ -179,6 +179,27 @@ def test_handler_interrupted_from_the_keyboard(whole: Callable[..., None]) -> No
     assert [run.status for run in recorder.runs] == ["error", "error"]
 
 
+def test_handler_interrupted_at_the_end() -> None:
+    """
+    Ctrl-C while a handler hears of an end reaches the caller; who comes behind hears of
+    the end all the same.
+    """
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    ended: list[Any] = []
+
+    with (
+        callbacks(on_chain_end=interrupt),
+        callbacks(on_chain_end=ended.append),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        RunnableLambda(str).invoke(1)
+
+    assert ended == ["1"]
+
+
 def test_one_of_a_batch_fails(whole: Callable[..., None]) -> None:
     """
     Of a batch that gives its exceptions back, one fails and the others do not.
