@@ -50,6 +50,9 @@ class _Approval:
     def __init__(self) -> None:
         self._asked: dict[str, _Asked] = {}
 
+    def __repr__(self) -> str:
+        return "<approval>"
+
     async def __call__(
         self, run: "Run", *, timeout_s: float = 300.0, reason: str | None = None
     ) -> None:

@@ -531,6 +531,13 @@ def test_what_no_page_sends(text: Any) -> None:
     assert handler.heard(None) is False  # type: ignore[arg-type]
 
 
+def test_shown_by_its_name() -> None:
+    """
+    It is called what it is imported as.
+    """
+    assert repr(approval) == "<approval>"
+
+
 def test_refusal_survives_pickling() -> None:
     """
     A refusal can be sent to another process, without its run.

@@ -701,6 +701,26 @@ def test_resume_beyond_what_is_kept() -> None:
     assert SSEHandler.resumed(ids[-1]) is stream
 
 
+def test_no_thread_for_the_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where no thread can be started that waits for a reader, as at exit, nobody waits.
+    """
+
+    class NoThread(threading.Timer):
+        def start(self) -> None:
+            message = "can't create new thread at interpreter shutdown"
+            raise RuntimeError(message)
+
+    monkeypatch.setattr("instrument.handlers._sse.Timer", NoThread)
+    stream = SSEHandler(protocol="native", resume_s=20)
+
+    with callbacks(stream):
+        list(model("a"))
+
+    assert stream.closed
+    assert stream._traces.isdisjoint(_resumable)
+
+
 def test_late_event() -> None:
     """
     What happens after the end is told nobody.
