@@ -6,8 +6,8 @@ entered it, it is taken out of that Context, and copies made inside hear on. Lef
 elsewhere, it is closed in all of them.
 """
 
+import sys
 from copy import copy
-from sys import modules
 
 from instrument import _report
 from instrument._audience.listener import as_listener, has_flush
@@ -118,7 +118,9 @@ def _opened(owner: "callbacks", state: "Any") -> Scope:
     else:
         scope.run = state if state._is_run else state.run
         scope.outer = state._plan
-    events = modules.get("asyncio.events")  # as `running_loop`, which is a call more
+    events = sys.modules.get(
+        "asyncio.events"
+    )  # as `running_loop`, which is a call more
     scope.loop = None if events is None else events._get_running_loop()
     if Forks.count:
         scope.forks = Forks.count
