@@ -287,8 +287,14 @@ class _Attached(callbacks):
         capture, plumbing = (
             carrier.get(name) is not False for name in ("capture", "plumbing")
         )
+        names = carrier.get("redact")
+        is_list = type(names) is list and all(type(it) is str for it in names)
         super().__init__(
-            metadata=metadata, tags=tags, capture=capture, plumbing=plumbing
+            metadata=metadata,
+            tags=tags,
+            redact=[it for it in names if it] if is_list else None,
+            capture=capture and (is_list or names is None),
+            plumbing=plumbing,
         )
         self._carrier = carrier
         self._incoming = incoming_in(carrier)

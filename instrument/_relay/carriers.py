@@ -6,6 +6,7 @@ samples, and how events come home.
 from instrument import _ids, _report
 from instrument._audience.plan import NOBODY
 from instrument._audience.sampling import drawn, incoming_of
+from instrument._payloads.names import Names
 from instrument._relay import homes
 from instrument._runs.opening import current_run
 from instrument._state import MUTED, Frame, get_state
@@ -24,6 +25,8 @@ _OTHER_VERSION = (
     " without it: its trace begins here."
 )
 _FLAGS = ("capture", "plumbing")
+_MOST_NAMES = 500
+"""How many characters the names may have: a carrier stays below a kilobyte."""
 
 
 def carrier_of(state: object, *, is_kept: bool = True) -> "dict[str, Any]":
@@ -40,6 +43,7 @@ def carrier_of(state: object, *, is_kept: bool = True) -> "dict[str, Any]":
         made |= {"run": str(run.id), "trace": [str(run.trace_id), run.depth]}
     audience = (here._plan if isinstance(here, Frame) else NOBODY).settle()
     made |= {name: False for name in _FLAGS if not getattr(audience, name)}
+    made |= _masked(audience.redactors)
     is_heard = any(it.forwards(layer) for it, layer in audience.listeners)
     if here is not MUTED and (is_heard or is_kept):
         made["id"] = homes.kept(state)
@@ -48,6 +52,17 @@ def carrier_of(state: object, *, is_kept: bool = True) -> "dict[str, Any]":
 
         made["return"] = address_for(here)
     return {"v": VERSION, **made} if made else {}
+
+
+def _masked(redactors: "tuple[Any, ...]") -> "dict[str, Any]":
+    """
+    Give the names that are masked there too; a function does not go along.
+    """
+    lists = [sorted(it.names) for it in redactors if type(it) is Names]
+    names = [*dict.fromkeys(name for names in lists for name in names)]
+    if sum(len(name) + 3 for name in names) > _MOST_NAMES:
+        return {"capture": False}  # rather nothing than what is to be masked
+    return {"redact": names} if names else {}
 
 
 def trace_context() -> "dict[str, Any]":

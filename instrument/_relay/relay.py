@@ -152,6 +152,7 @@ def options(
         given.tags,
         given.metadata,
         inherit=not is_own,
+        redactors=given.redactors,
         capture=given.capture,
         plumbing=given.plumbing,
     )

@@ -113,6 +113,14 @@ def model(messages: list[dict[str, str]]) -> Iterator[str]:
 
 
 @traced.tool
+def sign_in(user: str, password: str) -> str:
+    """
+    Be given what is masked.
+    """
+    return f"{user} has {len(password)} letters"
+
+
+@traced.tool
 def tool(query: str) -> dict[str, str]:
     """
     Look something up.

@@ -341,6 +341,49 @@ def test_what_a_block_hides() -> None:
     assert (second.inputs, second.outputs, second.metadata) == (masked,) * 3
 
 
+@pytest.mark.parametrize(
+    "names, inputs",
+    [
+        (["plan", "user"], {"user": "[redacted]", "plan": "[redacted]"}),
+        (["user", "user"], {"user": "[redacted]", "plan": "free"}),
+        ([f"name_{number}" for number in range(500)], {}),  # too many to go along
+        (lambda value, path: "x", {"user": "ada", "plan": "free"}),  # a function stays
+    ],
+    ids=["names", "twice", "many", "function"],
+)
+def test_names_go_along(names: Any, inputs: dict[str, str]) -> None:
+    """
+    The names that are masked go along, and hold where the request goes on; too many of
+    them leave payloads out there.
+    """
+    recorder = Recorder()
+    with callbacks(redact=names), traced("request"):
+        carried = carrier()
+    assert len(json.dumps(carried)) < 1_000
+
+    with attach(carried), callbacks(recorder), traced("there", inputs=dict(SECRET)):
+        pass
+
+    assert recorder.runs[0].inputs == inputs
+
+
+@pytest.mark.parametrize("given", ["user", ["user", 1], {"user": 1}])
+def test_names_that_are_none(given: Any) -> None:
+    """
+    What is no list of names leaves all payloads out.
+    """
+    recorder = Recorder()
+    carried = carrier() | {"v": 1, "redact": given}
+
+    with attach(carried), callbacks(recorder), traced("there", inputs=dict(SECRET)):
+        pass
+
+    assert recorder.runs[0].inputs == {}
+
+
+SECRET = {"user": "ada", "plan": "free"}
+
+
 class Quick(BaseCallbackHandler):
     """
     Keeps what typed methods are told.

@@ -486,6 +486,23 @@ def test_local_store_in_a_worker(method: str, tmp_path: Path) -> None:
     assert sorted(rows) == sorted([leaf, leaf, ("request", None)])
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_masked_is_masked_there(method: str, tmp_path: Path) -> None:
+    """
+    What the request's block masks by name, a store of the worker's own does not see.
+    """
+    path = tmp_path / "traces.db"
+    context = multiprocessing.get_context(method)
+    pool = ProcessPoolExecutor(1, context, jobs.install_store, (path,))
+
+    with pool, callbacks(redact=["password"]), traced("request"):
+        pool.submit(bind(jobs.sign_in), "ada", "hunter2").result()
+
+    with closing(sqlite3.connect(path)) as kept:
+        (data, *_) = kept.execute("SELECT data FROM events ORDER BY id").fetchone()
+    assert json.loads(data) == {"inputs": {"user": "ada", "password": "[redacted]"}}
+
+
 def test_async_code_in_a_worker() -> None:
     """
     Async code in a worker is heard, of `asyncio.run` there and of a bound coroutine
