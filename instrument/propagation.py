@@ -287,13 +287,13 @@ class _Attached(callbacks):
         capture, plumbing = (
             carrier.get(name) is not False for name in ("capture", "plumbing")
         )
-        names = carrier.get("redact")
-        is_list = type(names) is list and all(type(it) is str for it in names)
+        names: Any = carrier.get("redact", [])
+        is_list = type(names) is list and all(type(it) is str and it for it in names)
         super().__init__(
             metadata=metadata,
             tags=tags,
-            redact=[it for it in names if it] if is_list else None,
-            capture=capture and (is_list or names is None),
+            redact=names if is_list and names else None,
+            capture=capture and is_list,
             plumbing=plumbing,
         )
         self._carrier = carrier
