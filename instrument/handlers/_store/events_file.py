@@ -125,11 +125,7 @@ class _Following:
         self._ledger.close()
 
     def _write(self, batch: "list[Told]") -> None:
-        try:
-            self._ledger.write(batch)
-        except OverflowError as exc:
-            message = f"{self._file.name!r} holds sums that no store can say: {exc}"
-            raise StoreError(message) from exc
+        self._ledger.write(batch)
         self._count += len(batch)
 
 

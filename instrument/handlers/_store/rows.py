@@ -254,10 +254,10 @@ class TraceRow:
 
     def taken(self) -> "dict[str, Any]":
         """
-        Give the sums of what is new, and begin anew with them.
+        Give the sums of what is new, as SQLite has them, and begin anew with them.
         """
         news, self.news = self.news, _nothing_new()
-        return news
+        return {name: it if it is None else bounded(it) for name, it in news.items()}
 
     def _is_rooted(self, run: RunRow) -> None:
         self.root, self.run_id, self.process = run.id, run.run_id, run.process
