@@ -44,14 +44,13 @@ class Recipe:
 
     Attributes:
         _kind: What runs of that kind tell.
-        start: The event of its start.
         facts: Attributes that each run begins with.
         outputs: What makes the recorded outputs of the result; False for nothing.
         source: Where the name is from: the function that the application has decorated,
             else True; None where it is a framework's class or operation.
     """
 
-    __slots__ = ("_kind", "facts", "kind", "name", "outputs", "start")
+    __slots__ = ("_kind", "facts", "kind", "name", "outputs")
     source: "Any" = None
 
     def __init__(
@@ -65,7 +64,6 @@ class Recipe:
         self.name = name
         self.kind = kind
         self._kind = as_kind or kind_of(kind)
-        self.start = self._kind.start
         self.facts = facts
         self.outputs = outputs
 

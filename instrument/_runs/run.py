@@ -458,11 +458,10 @@ def begun(
     instructions more.
     """
     run.name = recipe.name
-    run._kind = recipe._kind
+    kind = run._kind = recipe._kind
     run._plan = plan
     run._audience = audience
-    voices = audience.voices_of.get(recipe.start) or audience.voices(recipe._kind)
-    run._voices = voices
+    run._voices = audience.voices_of.get(kind.start) or audience.voices(kind)
     run._outer = outer
     run._recipe = recipe
     # what is read on the way of every run is an attribute of its own: that is
