@@ -8,6 +8,7 @@ import asyncio
 import gc
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -43,6 +44,16 @@ class Everything(Recorder):
         super().on_event(event)
         self.text += event.to_json()
         self.text += repr([event.run.inputs, event.run.outputs, event.run.params])
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interrupts() -> None:
+    """
+    Have the processes that tests start hear Ctrl-C: what a shell starts in the background
+    ignores it, and so does all that it starts.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

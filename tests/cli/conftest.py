@@ -29,6 +29,7 @@ def shell(tmp_path: Path) -> Shell:
     Run Python with some words, in an empty folder, with its own store.
     """
     environment = os.environ | {"INSTRUMENT_STORE": str(tmp_path / "own.db")}
+    environment.pop("PYTHONSAFEPATH", None)  # programs have modules beside them
 
     def run(*words: str, env: dict[str, str] | None = None, **options: Any) -> Done:
         given: dict[str, Any] = {"capture_output": True, **options}

@@ -81,8 +81,10 @@ def opened(show: "Show", canned: "Canned", state: str, **context: Any) -> "Opene
     if state == "help":
         one.press("?")
     if state == "gone":
-        canned.push("gone", {"error": "no such file"})
-        one.page.locator(".banner").wait_for()
+        is_there = one.page.locator(".banner").is_visible
+        while not is_there():  # the page may just have turned to another stream
+            canned.push("gone", {"error": "no such file"})
+            one.page.wait_for_timeout(200)
     if state == "wrong":
         one.page.locator(".search input").fill("color:red")
         one.page.locator(".wrong-line").wait_for()
