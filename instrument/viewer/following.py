@@ -167,7 +167,7 @@ class FollowedStore:
             self.edition += 1
 
     def _said(self, exc: BaseException) -> str:
-        if isinstance(exc, FileNotFoundError):
+        if isinstance(exc, FileNotFoundError) or _is_absent(self.path):
             return f"{self.path}: no such file"
         said = getattr(exc, "strerror", None) or str(exc)
         return said if str(self.path) in said else f"{self.path}: {said}"
@@ -214,6 +214,17 @@ class FollowedStore:
             with self._lock:  # written over in place
                 self._let_go()
         return Seen(cursor, self.edition)
+
+
+def _is_absent(path: Path) -> bool:
+    """
+    Tell whether nothing is there: it may have gone while it was opened.
+    """
+    try:
+        path.stat()
+    except OSError as exc:
+        return isinstance(exc, FileNotFoundError)
+    return False
 
 
 class _Open:

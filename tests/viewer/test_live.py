@@ -329,7 +329,7 @@ async def test_store_that_goes_and_comes_back(
     store.requests()
     away = store.path.parent / "away"
     away.mkdir()
-    files = [*store.path.parent.glob("traces.db*")]
+    files = sorted(store.path.parent.glob("traces.db*"))  # the store itself first
 
     async with serve(page) as url, watch(f"{url}{path}?after=0") as frames:
         await frames.next()
@@ -338,7 +338,7 @@ async def test_store_that_goes_and_comes_back(
         gone = await frames.until("gone")
         async with watch(f"{url}{path}") as other:
             told_other = await other.next()
-        for file in files:
+        for file in reversed(files):
             (away / file.name).rename(file)
         back = await frames.next()
         assert [*stream] == ["b"]
