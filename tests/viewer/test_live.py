@@ -539,6 +539,7 @@ def behind_middleware(page: Any) -> Any:
     return app
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "by_uvicorn, is_wrapped", [(False, False), (True, False), (True, True)]
 )

@@ -79,7 +79,11 @@ def in_tasks(handler: Any, requests: int) -> None:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    "events", [100_000, pytest.param(1_000_000, marks=pytest.mark.slow)]
+    "events",
+    [
+        pytest.param(100_000, marks=pytest.mark.wide),
+        pytest.param(1_000_000, marks=pytest.mark.slow),
+    ],
 )
 def test_load(store: Any, events: int, reports: list[str]) -> None:
     """
