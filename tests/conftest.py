@@ -131,6 +131,19 @@ def _is_missing(module: str) -> bool:
 
 
 @pytest.fixture
+def uncollected() -> Iterator[None]:
+    """
+    Run a test with the collector off: before Python 3.12 a collection of its own keeps the
+    Context that it met, and so what is open there, until some more have come.
+    """
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+    gc.collect()
+
+
+@pytest.fixture
 def nothing_kept() -> Iterator[None]:
     """
     Check that no map of the package holds more after the test than before.

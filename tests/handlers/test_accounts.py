@@ -165,6 +165,7 @@ def test_scope_left_elsewhere() -> None:
     assert keeper.shown(scope) is keeper.met[0]
 
 
+@pytest.mark.usefixtures("uncollected")
 def test_accounts_go_with_their_requests() -> None:
     """
     When a block is gone its account is gone.

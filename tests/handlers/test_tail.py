@@ -622,6 +622,7 @@ def test_given_twice() -> None:
     assert recorder.events == []
 
 
+@pytest.mark.usefixtures("uncollected")
 def test_leaves_nothing_behind() -> None:
     """
     Nothing is kept of a request that was decided, nor of one that was never left.

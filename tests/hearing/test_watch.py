@@ -291,6 +291,7 @@ def test_generator_that_is_left(
         assert not current_run()
 
 
+@pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize("name", ["Held.count", "Held.wait"])
 def test_body_that_its_object_holds(module: Any, name: str) -> None:
     """

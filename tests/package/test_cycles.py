@@ -4,7 +4,6 @@ goes, however that ends, with the collector off.
 """
 
 import asyncio
-import gc
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
@@ -411,18 +410,6 @@ def kept(end: Callable[[object], None]) -> bool:
     end(payload)
     del payload
     return alive() is not None
-
-
-@pytest.fixture
-def uncollected() -> Iterator[None]:
-    """
-    Run a test with the collector off.
-    """
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-    gc.collect()
 
 
 @pytest.mark.rule(8)

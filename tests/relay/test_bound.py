@@ -186,6 +186,7 @@ def test_unpickled_outside_every_block() -> None:
     assert recorder.tree() == "chain leaf: ok"
 
 
+@pytest.mark.usefixtures("uncollected")
 def test_scope_that_is_gone_is_not_kept() -> None:
     """
     What was pickled keeps no scope alive, and one that is gone is not found.

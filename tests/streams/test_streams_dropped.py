@@ -85,6 +85,7 @@ def test_suspended_generator_collected(where: str) -> None:
     assert ends(recorder) == [("abandoned", [1])]
 
 
+@pytest.mark.usefixtures("uncollected")
 @pytest.mark.rule(7, "generator", "async generator", "async", "sync")
 @pytest.mark.parametrize("how", ["close", "collect", "in a cycle"])
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
@@ -163,6 +164,7 @@ def test_send_to_returned_stream_in_midst() -> None:
     assert len(caught.traceback) == 3  # here, the driver, the body
 
 
+@pytest.mark.usefixtures("uncollected")
 @pytest.mark.rule(7, "generator")
 def test_unstarted_cycle_through_body() -> None:
     """

@@ -91,6 +91,7 @@ class Payload:
     """
 
 
+@pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize("in_run", [True, False])
 def test_payloads_are_not_kept(in_run: bool) -> None:
     """
