@@ -15,6 +15,7 @@ from instrument._audience.plan import Options
 from instrument._delivery.loops import in_trio
 from instrument._forks import in_child
 from instrument._relay import errors, homes
+from instrument._relay.attempts import job_of
 from instrument._relay.mirror import Mirrors
 from instrument._relay.resequencer import Resequencer
 from instrument._relay.sockets import SOCKETS
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument._audience.plan import Layer
-    from instrument._relay.transport import Line
+    from instrument._relay.transport import Line, Transport
     from instrument._runs.run import Run
 
 WAIT_S, QUIET_S = 30.0, 5.0
@@ -47,7 +48,9 @@ class Call:
         heard_s: When something last came.
     """
 
-    def __init__(self, frame: "Any", pid: object, line: "Line") -> None:
+    def __init__(
+        self, frame: "Any", pid: object, line: "Line", job: object = None
+    ) -> None:
         view = captured(frame)
         self.run = view.run
         self.done: Future[None] = Future()
@@ -56,7 +59,10 @@ class Call:
         self._order = Resequencer()
         self._pid = pid
         self._line = line
+        self._job = job_of(frame, job)
         self._is_busy = threading.Event()
+        self._is_over = False
+        self._telling = threading.Lock()
         listeners = self._mirrors.audience.listeners
         self.layers = view._in_order()
         self.asks = any(it.raises for it, _ in listeners)
@@ -70,6 +76,7 @@ class Call:
             OSError: If the worker is lost; its open runs have ended.
         """
         try:
+            self._begin()
             _send(self._line, {"ok": True, "asks": self.asks})
             while not self._order.is_whole:
                 frame = self._line.receive()
@@ -80,7 +87,34 @@ class Call:
             self._lose(exc)
             raise
         finally:
-            _calls.pop(id(self), None)
+            self._leave()
+
+    def _begin(self) -> None:
+        """
+        If it is a job that is done once more, have the attempt before be over.
+        """
+        if self._job is None:
+            return
+        before = self._job.begin(self)
+        if before is not None:
+            before.give_way()
+        if self._job.attempts > 1:
+            self._mirrors.retried(self._job.attempts - 1, self._job.error)
+
+    def give_way(self) -> None:
+        """
+        End what is open: nothing that its worker may still tell counts.
+        """
+        with self._telling:
+            self._is_over = True
+            message = f"worker lost: its job is done once more, process {self._pid}"
+            self._mirrors.end_all(errors.lost(message))
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._job is not None:
+            self._job.end(self, self._mirrors.ended_with)
+        if _calls.pop(id(self), None) is not None:
             self.done.set_result(None)
 
     def has_news(self) -> bool:
@@ -96,12 +130,13 @@ class Call:
             ready = order.give_up()
         else:
             ready = order.take(frame["first"], frame["events"])
-        for told in ready:
-            mirrors.tell(told)
-        if order.is_whole:
-            mirrors.end_all(GeneratorExit())
-            self._tell_losses(frame.get("dropped"))
-        stops, mirrors.stops = mirrors.stops, {}
+        with self._telling:
+            for told in [] if self._is_over else ready:
+                mirrors.tell(told)
+            if order.is_whole and not self._is_over:
+                mirrors.end_all(GeneratorExit())
+                self._tell_losses(frame.get("dropped"))
+            stops, mirrors.stops = mirrors.stops, {}
         told_stops = {id: errors.written(exc) for id, exc in stops.items()}
         _send(self._line, {"stops": told_stops} if told_stops else {})
         self.heard_s = monotonic()
@@ -194,13 +229,13 @@ def serve(line: "Line") -> None:
                 if told.get("v") != 1 or frame is None:
                     _send(line, {"gone": True})
                 else:
-                    Call(frame, told.get("pid"), line).serve()
+                    Call(frame, told.get("pid"), line, told.get("job")).serve()
             except (KeyError, TypeError, ValueError) as exc:
                 _report.failed_apart(serve, "a worker's message", exc)
                 return
 
 
-def address_for(state: "Any") -> "dict[str, Any]":
+def address_for(state: "Any", transport: "Transport | None" = None) -> "dict[str, Any]":
     """
     Give where events of a worker come home to *state*; blocks around it wait for them.
     """
@@ -212,8 +247,9 @@ def address_for(state: "Any") -> "dict[str, Any]":
         view.run._open_children += 1
         if _settle not in endings:
             endings.append(_settle)
-    SOCKETS.listen(serve)
-    return SOCKETS.address()
+    transport = transport or SOCKETS
+    transport.listen(serve)
+    return transport.address()
 
 
 def _settle(run: "Run", exc: BaseException) -> None:

@@ -16,8 +16,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from instrument._audience.audience import Audience
     from instrument._audience.plan import Layer
     from instrument._audience.sampling import Incoming
+    from instrument._relay.transport import Transport
 
 VERSION = 1
 _OTHER_VERSION = (
@@ -29,13 +31,18 @@ _MOST_NAMES = 500
 """How many characters the names may have: a carrier stays below a kilobyte."""
 
 
-def carrier_of(state: object, *, is_kept: bool = True) -> "dict[str, Any]":
+def carrier_of(
+    state: object, *, is_kept: bool = True, transport: "Transport | None" = None
+) -> "dict[str, Any]":
     """
     Give the carrier of here.
+
+    What a job of an engine sends on goes home past that job, which may be over by then.
 
     Args:
         state: What stays as long as what is carried may be called back.
         is_kept: Whether to tell how this is found, also where nobody hears.
+        transport: What brings events home; by default a socket on loopback.
     """
     here, run = get_state(), current_run()
     made = trace_context()
@@ -44,14 +51,22 @@ def carrier_of(state: object, *, is_kept: bool = True) -> "dict[str, Any]":
     audience = (here._plan if isinstance(here, Frame) else NOBODY).settle()
     made |= {name: False for name in _FLAGS if not getattr(audience, name)}
     made |= _masked(audience.redactors)
+    if transport is not None and (home := _home_over(transport, audience)):
+        return {"v": VERSION, **made, **home}
     is_heard = any(it.forwards(layer) for it, layer in audience.listeners)
     if here is not MUTED and (is_heard or is_kept):
         made["id"] = homes.kept(state)
     if here is not MUTED and is_heard:
         from instrument._relay.arrivals import address_for
 
-        made["return"] = address_for(here)
+        made["return"] = address_for(here, transport)
     return {"v": VERSION, **made} if made else {}
+
+
+def _home_over(transport: "Transport", audience: "Audience") -> "dict[str, Any]":
+    from instrument._relay.relay import homes_over
+
+    return homes_over(transport, audience)
 
 
 def _masked(redactors: "tuple[Any, ...]") -> "dict[str, Any]":

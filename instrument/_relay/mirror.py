@@ -88,6 +88,8 @@ class Mirrors:
     Attributes:
         stops: What handlers refused since it was last taken, by the run whose start that
             was; of all else, by nothing.
+        ended_with: What the last run that is over and is no other's child there was
+            ended with, if with an error.
     """
 
     def __init__(self, view: "View") -> None:
@@ -97,6 +99,7 @@ class Mirrors:
         self._errors: dict[UUID, BaseException] = {}
         self._known: tuple[Audience, Audience] | None = None
         self.stops: dict[str, BaseException] = {}
+        self.ended_with: BaseException | None = None
 
     @property
     def audience(self) -> "Audience":
@@ -123,6 +126,8 @@ class Mirrors:
         """
         End what is open, inner before outer: no more will come.
         """
+        if self._open and not isinstance(exc, GeneratorExit):
+            self.ended_with = exc
         for id, run in sorted(self._open.items(), key=lambda it: -it[1].depth):
             del self._open[id]
             self._stoppable("", fail, run, exc)
@@ -151,6 +156,7 @@ class Mirrors:
         run = self._taken(record, more)
         if run is not None:
             self._stoppable("", finish, run, _take_outputs(run, record.data))
+            self._note_end(run, None)
 
     def fail(self, record: Event, more: "dict[str, Any]") -> None:
         """
@@ -166,8 +172,13 @@ class Mirrors:
             if value is not ALREADY_SET:
                 run._take_outputs(value)
         self._stoppable("", fail, run, exc)
+        self._note_end(run, exc)
         if record.parent_run_id is not None:
             self._errors[record.parent_run_id] = exc
+
+    def _note_end(self, run: Mirror, exc: BaseException | None) -> None:
+        if type(run._parent) is not Mirror:
+            self.ended_with = exc
 
     def _tell_token(self, id: str, time_ns: int, text: str, channel: str) -> None:
         run = self._by_text.get(id)
@@ -198,6 +209,19 @@ class Mirrors:
             told = {"type": data["type"], "own": True}
             state = RetryState(state, errors.remade(told, data["message"]))
         self._stoppable("", run.retry, state)
+
+    def retried(self, attempts: int, exc: BaseException | None) -> None:
+        """
+        Tell the run that sent the work that it is done once more.
+
+        Args:
+            attempts: How many there have been before.
+            exc: What the last of them ended with.
+        """
+        sender = self._view.run
+        if sender is not None and sender._ended_ns is None:
+            state = attempts if exc is None else RetryState(attempts, exc)
+            self._stoppable("", sender.retry, state)
 
     def custom(self, record: Event, more: "dict[str, Any]") -> None:
         """

@@ -15,14 +15,15 @@ from instrument._delivery.loops import Forks, in_trio
 from instrument._payloads.event import TOKEN
 from instrument._relay import errors
 from instrument._relay.outbox import WAIT_S, idle, opened
-from instrument._relay.sockets import HOST_NAME, SOCKETS
-from instrument._relay.transport import Transport
+from instrument._relay.sockets import SOCKETS
+from instrument._relay.transport import Elsewhere, Transport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import Any
 
+    from instrument._audience.audience import Audience
     from instrument._audience.listener import Listener
     from instrument._audience.plan import Layer, Plan
     from instrument._payloads.event import Event
@@ -36,9 +37,15 @@ TRANSPORTS: "dict[str, Transport]" = {"socket": SOCKETS}
 class Relay:
     """
     Tells of each event as a record, and raises what a handler there has refused.
+
+    Attributes:
+        home: How that is found: what a carrier says of it.
     """
 
-    def __init__(self, where: str, box: "Outbox", *, asks: bool) -> None:
+    def __init__(
+        self, home: "dict[str, Any]", where: str, box: "Outbox", *, asks: bool
+    ) -> None:
+        self.home = home
         self.raise_error = asks
         self._where = where
         self._box = box
@@ -111,23 +118,40 @@ def reached(carrier: "dict[str, Any]") -> Relay | None:
     Begin a call to where *carrier* came from; None where nobody there listens any more.
     """
     address: Any = carrier.get("return")
-    kind = address.get("kind") if type(address) is dict else None
-    transport = TRANSPORTS.get(kind) if type(kind) is str else None
+    transport = _by(address) if type(address) is dict else None
     if transport is None:
         _report.failed_apart(reached, "attach", LookupError(_UNKNOWN))
         return None
-    if address.get("host") != HOST_NAME:
-        return None  # a queue has brought it to another machine
-    told = {"v": 1, "open": carrier.get("id"), "pid": os.getpid()}
+    home = {"id": carrier.get("id"), "return": address}
+    told = {"v": 1, "open": home["id"], "pid": os.getpid(), "job": carrier.get("job")}
     try:
         where, box, answer = opened(transport, address, told)
+    except Elsewhere:
+        return None
     except Exception as exc:
         _report.failed(reached, "attach", exc)
         return None
     if answer.get("ok") is not True:
         idle.put(where, box)
         return None
-    return Relay(where, box, asks=answer.get("asks") is True)
+    return Relay(home, where, box, asks=answer.get("asks") is True)
+
+
+def homes_over(transport: "Transport", audience: "Audience") -> "dict[str, Any]":
+    """
+    Give how the request is found whose work this is, if it came by *transport*; nothing
+    where it did not.
+    """
+    for listener, _ in audience.listeners:
+        relay = listener.handler
+        if type(relay) is Relay and _by(relay.home["return"]) is transport:
+            return relay.home
+    return {}
+
+
+def _by(address: "dict[str, Any]") -> "Transport | None":
+    kind = address.get("kind")
+    return TRANSPORTS.get(kind) if type(kind) is str else None
 
 
 def options(

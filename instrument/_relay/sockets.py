@@ -17,6 +17,7 @@ from time import monotonic, sleep
 
 from instrument import _report
 from instrument._forks import fork_lock, in_child
+from instrument._relay.transport import Elsewhere
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -170,6 +171,8 @@ class Sockets:
             return {**made, "port": port, "key": key}
 
     def open(self, address: "dict[str, Any]") -> SocketLine:
+        if address.get("host", HOST_NAME) != HOST_NAME:
+            raise Elsewhere("a queue has brought it to another machine")
         port, key = address.get("port"), address.get("key")
         is_port = type(port) is int and 0 < port < 1 << 16
         if not is_port or type(key) is not str or len(key) != 2 * _KEY:

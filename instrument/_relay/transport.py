@@ -9,6 +9,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+class Elsewhere(OSError):  # noqa: N818 - nothing is wrong
+    """
+    What is not to be reached from here, as it should be: all goes on, and events stay.
+    """
+
+
 class Line(Protocol):
     """
     One way there and back, for one worker at a time; frames arrive whole and in order.
@@ -45,6 +51,8 @@ class Line(Protocol):
 class Transport(Protocol):
     """
     How frames come from another process to this one, and answers back.
+
+    One of an engine's is added to `relay.TRANSPORTS` by the engine's integration.
     """
 
     def listen(self, serve: "Callable[[Line], None]") -> None:
@@ -63,6 +71,7 @@ class Transport(Protocol):
         Open a line to what listens at an *address*, in another process.
 
         Raises:
-            OSError: If nothing that can be trusted listens there.
+            OSError: If nothing that can be trusted listens there; `Elsewhere` where that
+                is no fault.
             ValueError: For what is no address.
         """
