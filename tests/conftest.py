@@ -310,3 +310,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     allowed = sys.version_info < (3, 12) or "INSTRUMENT_SKIP_NOTHING" not in os.environ
     if skipped and not allowed:
         session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_collection_finish() -> None:
+    """
+    Leave all that is there before the first test out of collections: tests ask for many.
+    """
+    gc.collect()
+    gc.freeze()

@@ -278,6 +278,8 @@ def test_rotation_in_several_processes(tmp_path: Path) -> None:
         import sys
         from instrument import callbacks, traced
         from instrument.handlers import FileCallbackHandler
+        from instrument.handlers._file import lines
+        lines._PATIENCE_S = 30  # on a busy machine too none goes on without the lock
         with callbacks(FileCallbackHandler(sys.argv[1], max_bytes=20_000, keep=100)):
             for _ in range(100):
                 traced(lambda text: text)("x" * 300)

@@ -43,7 +43,7 @@ def depth() -> int:
 @pytest.mark.usefixtures("nothing_kept")
 async def test_many_blocks_leave_nothing(called: Called) -> None:
     """
-    10,000 blocks, with a run each, leave no memory behind.
+    Blocks, with a run each, leave no memory behind.
     """
 
     async def blocks(number: int) -> None:
@@ -61,7 +61,6 @@ async def test_many_blocks_leave_nothing(called: Called) -> None:
         grown = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    await blocks(8_000)
 
     assert grown < 50_000
 
@@ -108,7 +107,7 @@ class _once:  # noqa: N801 - reads as what it does: await _once()
 @pytest.mark.usefixtures("nothing_kept")
 def test_many_abandoned_runs_leave_nothing(mode: str) -> None:
     """
-    10,000 runs that are dropped half-way end as abandoned, and nothing is kept.
+    Runs that are dropped half-way end as abandoned, and nothing is kept.
     """
     ended: list[str] = []
 
@@ -117,10 +116,10 @@ def test_many_abandoned_runs_leave_nothing(mode: str) -> None:
             ended.append(event.data["status"])
 
     decorate = traced("x", tags=["t"])
-    for _ in range(10_000):
+    for _ in range(2_000):
         Context().run(_abandon, mode, decorate, hear)
 
-    assert ended == ["abandoned"] * 10_000
+    assert ended == ["abandoned"] * 2_000
 
 
 def _abandon(mode: str, decorate: Any, hear: Any) -> None:
