@@ -3,7 +3,10 @@ What ``python -m instrument export`` writes: a page, records, or text for a mode
 """
 
 import json
+import os
+import stat
 from pathlib import Path
+from secrets import token_hex
 
 from instrument._cli.markdown import Markdown
 from instrument._cli.stored_trees import stored_tree
@@ -69,10 +72,28 @@ def save(parser: "argparse.ArgumentParser", path: str, text: str) -> None:
     """
     content = text.encode("utf-8", "backslashreplace")
     try:
-        Path(path).write_bytes(content)
+        _write(Path(path), content)
     except OSError as exc:
         parser.error(f"cannot write {path!r}: {exc.strerror}")
     print(f"Written: {printable(path)}, {size(len(content))}")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """
+    Write a file whole, or leave what is there: beside it first, then in its place.
+    """
+    if path.exists() and not path.is_file():  # a pipe, or a device as /dev/stdout
+        path.write_bytes(content)
+        return
+    path = Path(os.path.realpath(path))  # a link stays one
+    beside = path.with_name(f".{token_hex(8)}.part")
+    try:
+        beside.write_bytes(content)
+        if path.exists():
+            beside.chmod(stat.S_IMODE(path.stat().st_mode))
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _runs(reader: "Reader", request: "Request") -> "list[dict[str, Any]]":

@@ -57,6 +57,7 @@ def run(parser: "argparse.ArgumentParser", arguments: "argparse.Namespace") -> N
             parser,
             reader,
             [*arguments.words, *arguments.rest],
+            store=arguments.store,
             errors=arguments.errors,
             follow=arguments.follow,
         )

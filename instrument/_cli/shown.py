@@ -3,6 +3,7 @@ What ``python -m instrument show`` prints: a list of requests, or the tree of on
 """
 
 import re
+import shlex
 import shutil
 import sys
 from time import localtime, sleep, strftime
@@ -11,6 +12,7 @@ from instrument import _ids
 from instrument._cli.request_rows import RequestRows
 from instrument._cli.stored_trees import PAYLOAD, Replay, stored_tree
 from instrument._cli.stores import found
+from instrument._text import printable
 from instrument.handlers._shared.amounts import counted
 from instrument.handlers._shared.open_runs import ID
 from instrument.handlers._shared.style import is_terminal
@@ -44,16 +46,20 @@ def show(
     reader: "Reader",
     words: "list[str]",
     *,
+    store: str | None,
     errors: bool,
     follow: bool,
 ) -> None:
     """
     Show what *words* ask for: one request, or all that match.
+
+    Args:
+        store: The file that was named, to name it again.
     """
     words = [it.encode("utf-8", "replace").decode() for it in words]  # as it is stored
     if errors or len(words) != 1 or not _is_id(words[0]):
         asked = " ".join([*words, *["status:error"] * errors])
-        _List(reader, asked).show(parser, follow=follow)
+        _List(reader, asked, store).show(parser, follow=follow)
         return
     request = reader.request(found(parser, reader, words[0]))
     if follow:
@@ -72,11 +78,13 @@ class _List:
 
     Args:
         asked: Words of the filter language; empty for all.
+        store: The file that was named.
     """
 
-    def __init__(self, reader: "Reader", asked: str) -> None:
+    def __init__(self, reader: "Reader", asked: str, store: str | None) -> None:
         self._reader = reader
         self._asked = asked
+        self._store = "" if store is None else f" --store {shlex.quote(store)}"
         self._terminal = Terminal()
 
     def show(self, parser: "argparse.ArgumentParser", *, follow: bool) -> None:
@@ -126,9 +134,10 @@ class _List:
             return f"none of {counted(total, 'request')} matches: {self._asked}"
         failed = [it for it in requests if it["status"] == "error"]
         one = (failed or requests)[-1]["hex"][:ID]
+        store = printable(self._store)
         return (
             f"{len(requests):,} of {counted(total, 'request')}, newest last. One of"
-            f" them: show {one}, or show LAST"
+            f" them: show {one}{store}, or show LAST{store}"
         )
 
 

@@ -3,7 +3,10 @@
 """
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -268,3 +271,66 @@ def test_surrogates(told: Any, exported: Callable[..., str]) -> None:
 
     assert "\\ud800" in exported("md")
     assert json.loads(exported("jsonl").splitlines()[0])["data"]
+
+
+FULL = """if True:
+    import resource, sys
+    from instrument import cli
+    from instrument._cli import exported
+    save = exported.save
+    def save_without_room(*given):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, resource.RLIM_INFINITY))
+        save(*given)
+    exported.save = save_without_room
+    sys.argv[1:1] = ["export", "LAST", "--to"]
+    cli.main()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system limits no files")
+@pytest.mark.parametrize("before", [None, b"older"])
+def test_full_disk(told: Any, tmp_path: Path, before: bytes | None) -> None:
+    """
+    Where there is no room nothing is left, and a file that was there is as it was.
+    """
+    tell(told)
+    (tmp_path / "x").mkdir()
+    path = tmp_path / "x" / "x.jsonl"
+    if before is not None:
+        path.write_bytes(before)
+
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(path), "--store", str(told.path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    error = f"instrument: error: cannot write {str(path)!r}: File too large\n"
+    assert (done.returncode, done.stderr) == (2, error)
+    left = {it.name: it.read_bytes() for it in path.parent.iterdir()}
+    assert left == ({} if before is None else {"x.jsonl": before})
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no such modes")
+def test_file_that_is_there(told: Any, shown: Shown, tmp_path: Path) -> None:
+    """
+    A file that is written anew keeps its mode, and a link to it stays a link; a device
+    or a pipe is written to as it is.
+    """
+    tell(told)
+    path, link = tmp_path / "own.md", tmp_path / "x.md"
+    path.touch(0o600)
+    link.symlink_to(path)
+
+    shown("export", "LAST", "--to", link, "--store", told.path)
+
+    assert link.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "travel" in path.read_text("utf-8")
+    link.unlink()
+    link.symlink_to(os.devnull)
+    shown("export", "LAST", "--to", link, "--store", told.path)
+    assert link.is_symlink()
+    assert sorted(it.suffix for it in tmp_path.iterdir() if "own" in it.name) == [".md"]

@@ -115,6 +115,7 @@ def known(text: str) -> str:
         text,
         flags=re.MULTILINE,
     )
+    text = re.sub(r" --store \S+/events.jsonl", " --store x.jsonl", text)
     return re.sub(r"\d\d:\d\d:\d\d", "14:03:25", text)
 
 
@@ -124,7 +125,7 @@ LIST_80 = """\
 ✗ id0001  2025-11-27   1.3 s  $0.000013  agent travel  ValueError: the service …
 ■ id0002  2025-11-27   2.1 s             chat_model answer  abandoned  'H… → 'I…
 ■ id0003  2025-11-27                     agent research  lost  'Compare the ten…
-4 of 4 requests, newest last. One of them: show id0001, or show LAST
+4 of 4 requests, newest last. One of them: show id0001 --store x.jsonl, or show LAST --store x.jsonl
 """
 LIST_140 = """\
   id      when          took  runs  out       cost  request
@@ -132,7 +133,7 @@ LIST_140 = """\
 ✗ id0001  2025-11-27   1.3 s     4   12  $0.000013  agent travel  ValueError: the service is down: [Errno 111] Connection refused while cal…
 ■ id0002  2025-11-27   2.1 s     1   34             chat_model answer  abandoned  'How is it in Rome?' → 'It is sunny'
 ■ id0003  2025-11-27             1                  agent research  lost  'Compare the ten largest cities'
-4 of 4 requests, newest last. One of them: show id0001, or show LAST
+4 of 4 requests, newest last. One of them: show id0001 --store x.jsonl, or show LAST --store x.jsonl
 """
 
 
@@ -259,11 +260,11 @@ def test_list_on_a_narrow_terminal(told: Any, shown: Shown) -> None:
 @pytest.mark.parametrize(
     "words, told_last",
     [
-        (["name:travel"], "2 of 4 requests, newest last. One of them: show id0001, or show LAST"),
-        (["-status:error", "name:travel"], "1 of 4 requests, newest last. One of them: show id0000, or show LAST"),
+        (["name:travel"], "2 of 4 requests, newest last. One of them: show id0001 --store x.jsonl, or show LAST --store x.jsonl"),
+        (["-status:error", "name:travel"], "1 of 4 requests, newest last. One of them: show id0000 --store x.jsonl, or show LAST --store x.jsonl"),
         (["nothing"], "none of 4 requests matches: nothing"),
         (["xyz\udc97"], "none of 4 requests matches: xyz?"),
-        (["--errors", "travel"], "1 of 4 requests, newest last. One of them: show id0000, or show LAST"),
+        (["--errors", "travel"], "1 of 4 requests, newest last. One of them: show id0000 --store x.jsonl, or show LAST --store x.jsonl"),
     ],
 )  # fmt: skip
 def test_filter(told: Any, shown: Shown, words: list[str], told_last: str) -> None:
@@ -275,6 +276,28 @@ def test_filter(told: Any, shown: Shown, words: list[str], told_last: str) -> No
     text = known(shown("show", *words, "--store", told.path))
 
     assert text.splitlines()[-1] == told_last
+
+
+def test_next_command(told: Any, shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The command that is told next finds the store that was shown: the one that was named,
+    or without a word the one that is read without a word.
+    """
+    tell_some(told)
+    monkeypatch.chdir(told.path.parent)
+    monkeypatch.setenv("INSTRUMENT_STORE", str(told.path))
+    odd = told.path.with_name("my events\x1b[2J.jsonl")
+    odd.write_bytes(told.path.read_bytes())
+
+    for words, named in (
+        ([], ""),
+        (["--store", "events.jsonl"], " --store events.jsonl"),
+        (["--store", odd.name], r" --store 'my events\x1b[2J.jsonl'"),
+    ):
+        last = shown("show", *words).splitlines()[-1]
+
+        assert last.endswith(f"{named}, or show LAST{named}")
+        assert last.isprintable()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ A file of events, as `FileCallbackHandler` writes it, as a store: to look at it 
 import atexit
 import os
 import shutil
+import sqlite3
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Thread
 from time import sleep
@@ -47,19 +49,29 @@ def store_of(path: "str | os.PathLike[str]", *, follow: bool = False) -> Path:
     except OSError as exc:
         message = f"the events file {str(source)!r} cannot be read: {exc}"
         raise StoreError(message) from exc
-    folder = Path(tempfile.mkdtemp(prefix="instrument-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    store = folder / f"{source.stem}.db"
-    following = _Following(file, store, is_live=follow)
     try:
+        return _read(file, source, follow=follow)
+    except (OSError, sqlite3.Error) as exc:
+        message = (
+            f"the events file {str(source)!r} cannot be read: its copy in"
+            f" {tempfile.gettempdir()!r}: {exc}"
+        )
+        raise StoreError(message) from exc
+
+
+def _read(file: "BinaryIO", source: Path, *, follow: bool) -> Path:
+    with ExitStack() as opened:
+        opened.callback(file.close)
+        folder = Path(tempfile.mkdtemp(prefix="instrument-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        store = folder / f"{source.stem}.db"
+        following = _Following(file, store, is_live=follow)
+        opened.callback(following.close)
         following.begin()
-    except BaseException:
-        following.close()
-        raise
-    if follow:
-        Thread(target=following.go_on, name="instrument events", daemon=True).start()
-    else:
-        following.close()
+        if follow:
+            work = following.go_on
+            Thread(target=work, name="instrument events", daemon=True).start()
+            opened.pop_all()
     return store
 
 
@@ -70,10 +82,15 @@ class _Following:
 
     def __init__(self, file: "BinaryIO", store: Path, *, is_live: bool) -> None:
         self._file, self._half = file, b""
-        connection = writing(store)
-        process = None if is_live else processes.enter_unknown(connection)
-        self._ledger = Ledger(connection, process)
+        self._batch: list[Told] = []
         self._count = 0
+        connection = writing(store)
+        try:
+            process = None if is_live else processes.enter_unknown(connection)
+            self._ledger = Ledger(connection, process)
+        except BaseException:
+            connection.close()
+            raise
 
     def begin(self) -> None:
         """
@@ -90,8 +107,8 @@ class _Following:
         """
         Read what is there, and tell whether that was anything.
         """
+        self._write()  # what found no room the last time
         has_read = False
-        batch: list[Told] = []
         for line in self._file:
             has_read = True
             if not line.endswith(b"\n"):
@@ -100,12 +117,10 @@ class _Following:
             told = _told(self._half + line)
             self._half = b""
             if told is not None:
-                batch.append(told)
-            if len(batch) == _AT_ONCE:
-                self._write(batch)
-                batch = []
-        if batch:
-            self._write(batch)
+                self._batch.append(told)
+            if len(self._batch) >= _AT_ONCE:
+                self._write()
+        self._write()
         return has_read
 
     def go_on(self) -> None:
@@ -121,11 +136,17 @@ class _Following:
                 _report.failed_apart(self, "read", exc)
 
     def close(self) -> None:
-        self._file.close()
         self._ledger.close()
 
-    def _write(self, batch: "list[Told]") -> None:
-        self._ledger.write(batch)
+    def _write(self) -> None:
+        batch, self._batch = self._batch, []
+        if not batch:
+            return
+        try:
+            self._ledger.write(batch)
+        except sqlite3.OperationalError:  # there may be room the next time
+            self._batch = batch
+            raise
         self._count += len(batch)
 
 

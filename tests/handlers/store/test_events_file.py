@@ -3,7 +3,10 @@ A file of events is looked at as a store is.
 """
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -220,4 +223,55 @@ def test_hostile_records(tmp_path: Path) -> None:
     request = reader.requests()[0]
     assert (request["status"], request["user"]) == ("5", "['x']")
     assert reader.events(request["trace_id"])[0][1]["of_later"] == [1]
+    reader.close()
+
+
+NO_ROOM = """if True:
+    import resource, sys
+    from instrument import cli
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+    sys.exit(cli.main(["show", "--store", sys.argv[1]]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system limits no files")
+def test_no_room_for_the_copy(tmp_path: Path) -> None:
+    """
+    Where there is no room to read a file into, that is told in one line.
+    """
+    path = tmp_path / "events.jsonl"
+    with FileCallbackHandler(path) as handler, callbacks(handler):
+        answer("How is Rome?")
+
+    done = subprocess.run(
+        [sys.executable, "-c", NO_ROOM, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("instrument: error: the events file")
+    assert done.stderr.count("\n") == 1
+
+
+def test_room_comes_later(tmp_path: Path, reports: list[str]) -> None:
+    """
+    What is added while there is no room is taken in when there is some.
+    """
+    path = tmp_path / "events.jsonl"
+    with callbacks(FileCallbackHandler(path)):
+        answer("How?")
+    store = store_of(path, follow=True)
+    with closing(sqlite3.connect(store, isolation_level=None)) as connection:
+        connection.execute("ALTER TABLE events RENAME TO gone")
+
+        with callbacks(FileCallbackHandler(path)):
+            answer("And?")
+        until(lambda: any("no such table: events" in it for it in reports))
+        connection.execute("ALTER TABLE gone RENAME TO events")
+
+    reader = Reader(store)
+    until(lambda: [it["said"] for it in reader.requests()] == ["And?", "How?"])
     reader.close()
