@@ -36,6 +36,7 @@ _HELD_CHARS = 64_000_000
 _BATCH = 10_000
 _BATCH_CHARS = 8_000_000
 _TRY_AGAIN_S = 1.0
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _PRUNED_S, _PRUNING_S = 30.0, 0.5
 _FORK_S = 5.0
 _MOST_THREADS = 1_000
@@ -91,6 +92,8 @@ class Writer(Worker):
         Count events that will never be written.
         """
         with self._lock:
+            if self._has_gone:
+                return
             self.lost += count
         self._complain_once("lost", f"loses events, `lost` counts them: {why}")
 
@@ -103,7 +106,9 @@ class Writer(Worker):
         self._said: set[str] = set()
         self._last: dict[int, tuple[object, int]] = {}
         self._beat = self._pruned = 0.0
-        self._is_failing = False
+        self._is_failing = self._is_full_up = False
+        self._fits = _BATCH
+        self._has_gone = False
 
     def _has_heard(self, event: "Event") -> bool:
         """
@@ -133,8 +138,16 @@ class Writer(Worker):
         self._close()
 
     def _serve_batch(self, batch: "list[Told]", *, is_due: bool) -> None:
-        while batch and not self._has_written(batch):
-            if not self._may_try_again():
+        while batch:
+            some = batch[: self._fits]
+            if self._has_written(some):
+                self._fits = min(2 * self._fits, _BATCH)
+                with self._lock:
+                    del batch[: len(some)]
+                    self._waiting -= len(some)
+            elif self._is_full_up and len(some) > 1:
+                self._fits = len(some) // 2  # what there is room for is kept
+            elif not self._may_try_again():
                 self.lose(len(batch), "the process ends")
                 return
         self._keeps_house()
@@ -183,6 +196,8 @@ class Writer(Worker):
 
     def _fails(self, exc: Exception) -> None:
         self._close()
+        code = getattr(exc, "sqlite_errorcode", None)
+        self._is_full_up = code is not None and code & 0xFF in _NO_ROOM
         if not self._is_failing:
             self._is_failing = True
             self._complain_once(
@@ -197,6 +212,8 @@ class Writer(Worker):
         """
         if self._until is None:
             self._stopping.wait(_TRY_AGAIN_S)
+        else:
+            sleep(_TRY_AGAIN_S / 10)
         return self._until is None or monotonic() < self._until - _TRY_AGAIN_S
 
     def _keeps_house(self) -> None:
@@ -227,6 +244,9 @@ class Writer(Worker):
         return self._ledger is not None and self._ledger.has_open_work
 
     def _lost_at_exit(self, count: int) -> None:
+        with self._lock:
+            self._has_gone = True
+            self.lost += count
         self._complain(f"lost {count} events that were not written in time at exit")
 
     def _complain_once(self, what: str, said: str) -> None:
