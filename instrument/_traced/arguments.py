@@ -51,6 +51,10 @@ class Binder:
         self._is_method: dict[type, bool] = {}
         self._has_secrets = False
         self._fitting: Binding | None = None
+        try:  # not in the first call: a fork in mid-import leaves the child waiting
+            import inspect  # noqa: F401
+        except Exception as exc:  # no descriptor is to be had now
+            pass_on(exc)
 
     def fits(self, args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> bool:
         """

@@ -3,12 +3,16 @@ A process may be forked while another thread is in the middle of a handler.
 """
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import instrument
 from instrument import callbacks, traced
 from instrument._forks import fork_lock
 from instrument.handlers import (
@@ -108,3 +112,47 @@ def test_fork_within_a_handler(
         ended = forked_while_held(lock_of(handler, scope), lambda: model("child"))
 
     assert ended
+
+
+FIRST_CALLS = """if True:
+    import sys
+    sys.path.insert(0, sys.argv[1])
+    from instrument import callbacks, traced
+
+    @traced
+    def plain(x): return x
+
+    @traced.tool
+    def tool(key: "Secret", y=1): return y
+
+    @traced.chat_model
+    async def model(messages): return "a"
+
+    before = set(sys.modules)
+    with callbacks(lambda event: None):
+        plain(1)
+        tool("k")
+        try:
+            model([{"role": "user", "content": "x"}]).send(None)
+        except StopIteration:
+            pass
+    print(sorted(set(sys.modules) - before))
+"""
+
+
+def test_first_call_imports_nothing() -> None:
+    """
+    What a function's first call that is heard needs is there when it is decorated: a
+    worker forked while another thread imported it there waited for ever.
+    """
+    folder = str(Path(instrument.__file__).parents[1])
+
+    done = subprocess.run(  # without what pytest and its plugins have imported
+        [sys.executable, "-S", "-c", FIRST_CALLS, folder],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert done.stdout == "[]\n"
