@@ -338,7 +338,8 @@ def _served_here(
     try:
         loop.run_until_complete(served())
     except BaseException as exc:
-        _report.failed(listener.handler, event, exc, show=show, run=run)
+        stops, handler = listener.raises, listener.handler
+        _report.failed(handler, event, exc, stops=stops, show=show, run=run)
         return exc
     finally:
         loop.close()
@@ -380,7 +381,8 @@ async def in_place(
     except BaseException as exc:
         if type(exc) is RecursionError and not has_room():
             raise
-        _report.failed(listener.handler, event, exc, show=show, run=run)
+        stops, handler = listener.raises, listener.handler
+        _report.failed(handler, event, exc, stops=stops, show=show, run=run)
         return exc
     return None
 

@@ -73,6 +73,10 @@ class _Approval:
         if _is_beside():
             raise _refused(run, _SYNC)
         with self._asking(run, reason, task_waiter()) as asked:
+            for page in asked.pages:
+                sending = page.asking()
+                if sending is not None:
+                    await sending
             if asked.pages and not await woken(asked.waiter, timeout_s):
                 asked.note = f"nobody has answered in {timeout_s} s"
 
@@ -89,6 +93,8 @@ class _Approval:
         if running_loop() is not None or in_trio():
             raise _refused(run, _ASYNC)
         with self._asking(run, reason, ThreadWaiter()) as asked:
+            for page in asked.pages:
+                page.asking()
             if asked.pages and not asked.waiter.wait(timeout_s):
                 asked.note = f"nobody has answered in {timeout_s} s"
 

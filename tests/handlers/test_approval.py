@@ -545,3 +545,70 @@ def test_refusal_survives_pickling() -> None:
     error = pickle.loads(pickle.dumps(ToolRefused("refused", "why")))
 
     assert (str(error), error.reason, error.run) == ("refused", "why", None)
+
+
+class Answers:
+    """
+    A page behind a socket whose `send` is a plain function, which answers from elsewhere.
+    """
+
+    handler: WebSocketHandler
+
+    def __init__(self) -> None:
+        self.frames: list[dict[str, Any]] = []
+
+    def send(self, text: str) -> None:
+        """
+        Take a frame.
+        """
+        self.frames.append(told(text))
+        id = asked_in(self.frames[-1])
+        if id is not None:
+            said = json.dumps({"approval_id": id, "approved": True})
+            threading.Thread(target=self.handler.heard, args=(said,)).start()
+
+
+@pytest.mark.parametrize("protocol", ["native", "ai-sdk", "ag-ui"])
+def test_over_a_sync_socket(protocol: Any) -> None:
+    """
+    A page is asked at once also where its socket is served by no loop.
+    """
+    page = Answers()
+    page.handler = WebSocketHandler(page, protocol=protocol)
+
+    with callbacks(page.handler, CarefulInThreads(timeout_s=20)):
+        assert send_in_thread("x") == "sent"
+
+    assert any(map(asked_in, page.frames))
+
+
+@pytest.mark.parametrize("protocol", ["native", "ai-sdk", "ag-ui"])
+def test_over_a_socket_on_trio(protocol: Any) -> None:
+    """
+    So it is on trio.
+    """
+    trio = pytest.importorskip("trio")
+    page = Answers()
+
+    async def send(text: str) -> None:
+        page.send(text)
+
+    async def request() -> None:
+        socket = SimpleNamespace(send=send)
+        page.handler = WebSocketHandler(socket, protocol=protocol)
+        async with callbacks(page.handler, Careful(timeout_s=20)):
+            assert await answer("x") == "sent"
+
+    trio.run(request)
+    assert any(map(asked_in, page.frames))
+
+
+@pytest.mark.anyio
+async def test_refusal_is_not_reported(reports: list[str]) -> None:
+    """
+    What stops a call is raised, and so told: no report says that the call goes on.
+    """
+    async with callbacks(Careful()):
+        assert (await answer("x")).startswith("refused")
+
+    assert reports == []

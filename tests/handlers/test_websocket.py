@@ -757,6 +757,33 @@ def test_sync_socket_on_a_loop() -> None:
     assert len(sent) == 5
 
 
+@pytest.mark.parametrize(
+    "protocol, last",
+    [("ai-sdk", "finish"), ("ag-ui", "RUN_FINISHED"), ("openai", "usage")],
+)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_sync_socket_hears_the_end(
+    protocol: Any, last: str, is_async: bool, reports: list[str]
+) -> None:
+    """
+    What a stream ends with is sent to a socket without a loop as well.
+    """
+    sent: list[str] = []
+
+    class Plain:
+        send = staticmethod(sent.append)
+
+    handler = WebSocketHandler(Plain(), protocol=protocol)
+    if is_async:
+        asyncio.run(callbacks(handler)(answer)("a"))
+    else:
+        with callbacks(handler):
+            work()
+
+    assert f'"{last}"' in sent[-1]
+    assert reports == []
+
+
 @pytest.mark.anyio
 async def test_fork(monkeypatch: pytest.MonkeyPatch, reports: list[str]) -> None:
     """

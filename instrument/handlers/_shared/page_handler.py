@@ -18,7 +18,7 @@ from instrument.handlers._shared.checks import checked_choice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from typing import Any
 
     from instrument._payloads.event import Event
@@ -96,6 +96,16 @@ class PageHandler(BaseCallbackHandler):
             self._framing.tell(record)
         self._framing.ask(question)
         return True
+
+    def asking(self) -> "Awaitable[None] | None":
+        """
+        Have what `ask` has put sent, where that needs somebody to do it; the page may
+        answer meanwhile.
+
+        Returns:
+            What is to be awaited for it, if anything.
+        """
+        return None
 
     def _meet(self, event: "Event") -> None:
         """

@@ -145,6 +145,9 @@ class WebSocketHandler(PageHandler):
         self._framing.end(self._end_of_request())
         await self._outbox.aflush()
 
+    def asking(self) -> "Awaitable[None] | None":
+        return self._outbox.sent()
+
     def _put(self, line: str, event: "Event | None") -> None:
         self._outbox.put(line)
 

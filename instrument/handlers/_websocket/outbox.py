@@ -84,6 +84,15 @@ class Outbox:
         """
         self._put(frame)
 
+    def sent(self) -> "Awaitable[None] | None":
+        """
+        Have what is queued sent where nobody else does: without a loop.
+
+        Returns:
+            What is to be awaited for it, on trio.
+        """
+        return self._send_here() if self._loop is None else None
+
     def held_up(self) -> "Awaitable[None] | None":
         """
         Have what is queued sent.
@@ -104,7 +113,9 @@ class Outbox:
             RuntimeError: If no loop is known that could send it.
         """
         if self._loop is None and self._queue:
-            raise RuntimeError(_NO_LOOP)
+            if self._is_async or _loops.in_trio():
+                raise RuntimeError(_NO_LOOP)
+            self._send_in_thread()
         if self._can_wait():
             sent = ThreadWaiter()
             self._put(sent)
@@ -122,6 +133,8 @@ class Outbox:
             await self._woken(sent)
         elif self._loop is None and _loops.in_trio():
             await self._send_on_trio()
+        elif self._loop is None and not self._is_async:
+            self._send_in_thread()
 
     def _meet_loop(self) -> None:
         if self._loop is None and self._is_async:
