@@ -4,8 +4,6 @@
 For Starlette, FastAPI, Django, Quart, and whatever else speaks the protocol.
 """
 
-from inspect import isawaitable
-
 from instrument import _report
 from instrument._payloads.messages import is_listed
 from instrument._runs.outcome import LEFT
@@ -78,7 +76,7 @@ class CallbacksMiddleware:
             await self.app(scope, receive, send)
             return
         made = self._requests.handlers_for(scope)
-        if isawaitable(made):
+        if hasattr(type(made), "__await__"):  # `isawaitable` would ask what it is
             made = await self._requests.awaited(made)
         came = incoming_in(extract(scope["headers"])) if self._accept_trace else None
         block = self._requests.block(scope, made, came)
@@ -112,8 +110,8 @@ class Requests:
             return None
         try:
             return self._handlers(request)
-        except Exception as exc:
-            _report.failed_apart(self._owner, "handlers", exc)
+        except BaseException as exc:
+            _report.failed(self._owner, "handlers", exc)
             return None
 
     async def awaited(self, made: "Awaitable[Any]") -> "Any":
@@ -122,8 +120,8 @@ class Requests:
         """
         try:
             return await made
-        except Exception as exc:
-            _report.failed_apart(self._owner, "handlers", exc)
+        except BaseException as exc:
+            _report.failed(self._owner, "handlers", exc)
             return None
 
     def block(self, request: "Any", made: "Any", came: "Incoming | None") -> Arrival:
@@ -131,14 +129,15 @@ class Requests:
         Give the block of one request.
         """
         given = () if made is None else made if is_listed(made) else (made,)
+        tags = self._asked("tags", self._tags, request)
         options = {
-            "tags": self._asked("tags", self._tags, request) or (),
+            "tags": () if tags is None else tags,
             "metadata": self._asked("metadata", self._metadata, request),
         }
         try:
             return Arrival(came, *given, **options)
-        except Exception as exc:
-            _report.failed_apart(self._owner, "block", exc)
+        except BaseException as exc:
+            _report.failed(self._owner, "block", exc)
             return Arrival(came)
 
     def _asked(self, name: str, value: "Any", request: "Any") -> "Any":
@@ -146,8 +145,8 @@ class Requests:
             return value
         try:
             return value(request)
-        except Exception as exc:
-            _report.failed_apart(self._owner, name, exc)
+        except BaseException as exc:
+            _report.failed(self._owner, name, exc)
             return None
 
 
@@ -178,7 +177,7 @@ class _Answer:
             await self._send(message)
         except OSError as exc:  # what servers raise for a client that has gone
             self._opened.is_deserted = True
-            setattr(exc, LEFT, True)
+            object.__setattr__(exc, LEFT, True)  # whatever its class makes of it
             raise
         if kind == "websocket.close" or (
             kind == "http.response.body" and not message.get("more_body")

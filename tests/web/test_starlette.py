@@ -211,6 +211,25 @@ def fails(_: Any) -> Any:
     raise RuntimeError(_WHY)
 
 
+def leaves(_: Any) -> Any:
+    """
+    End the process, or so it means.
+    """
+    sys.exit(1)
+
+
+class Unasked:
+    """
+    What fails when it is asked anything, as an array that is asked for its truth.
+    """
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(_WHY)
+
+    def __bool__(self) -> bool:
+        raise RuntimeError(_WHY)
+
+
 _WHY = "no database"
 
 
@@ -220,10 +239,17 @@ _WHY = "no database"
         {"handlers": fails},
         {"handlers": afails},
         {"handlers": lambda _: Recorder},
+        {"handlers": lambda _: Unasked()},
+        {"handlers": leaves},
         {"tags": fails},
+        {"tags": lambda _: Unasked()},
         {"metadata": fails},
+        {"metadata": lambda _: Unasked()},
     ],
-    ids=["handlers", "async", "class", "tags", "metadata"],
+    ids=[
+        *("handlers", "async", "class", "asked", "leaves"),
+        *("tags", "tags asked", "metadata", "metadata asked"),
+    ],
 )
 def test_function_fails(work: Any, asgi: Any, reports: list[str], given: Any) -> None:
     """
@@ -348,9 +374,13 @@ async def test_send_fails(heard: Any) -> None:
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200})
 
+    class GoneError(OSError):
+        def __setattr__(self, name: str, value: object) -> None:
+            raise TypeError(name)
+
     async def gone(*_: Any) -> Any:
         message = "it has gone"
-        raise OSError(message)
+        raise GoneError(message)
 
     scope = {"type": "http", "headers": []}
     with pytest.raises(OSError, match="it has gone"):
