@@ -107,7 +107,7 @@ class Courier:
             self._woken.clear()
             try:
                 is_sent = self._send_one()
-            except OSError as exc:  # the folder cannot be read
+            except Exception as exc:  # nobody is above to hear of it
                 _report.failed_apart(self, "send", exc)
                 is_sent = False
             if is_sent:

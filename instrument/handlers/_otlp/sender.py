@@ -159,6 +159,13 @@ class Sender(Worker):
             except Exception as exc:
                 self.lose(1, "one could not be written")
                 _report.failed_apart(self, "write", exc)
+        try:
+            self._hand_over(encoded)
+        except Exception:
+            self.lose(len(encoded), "they could not be sent")
+            raise
+
+    def _hand_over(self, encoded: "list[bytes]") -> None:
         body = wire.request(self._resource, _version(), encoded)
         count = len(encoded)
         if self._courier is not None:
@@ -231,6 +238,7 @@ class Sender(Worker):
         try:
             post.send(body, self.target.timeout_s)
         except Refusal as refusal:  # the next ones hold what these do
+            metrics.is_news = refusal.is_passing
             self.failures += 1
             if self.failures == 1:
                 self._complain(f"cannot send metrics: {refusal}")

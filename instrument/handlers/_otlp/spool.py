@@ -10,6 +10,7 @@ import os
 import re
 import stat
 from contextlib import suppress
+from errno import ENOTDIR
 from hashlib import blake2b
 from importlib import import_module
 from itertools import count as counting
@@ -158,6 +159,7 @@ class Spool:
     def _batches(self) -> "Iterator[tuple[Path, int, int]]":
         paths: list[Path] = []
         with suppress(OSError):  # the folder was taken away
+            self._check_folder()
             paths = sorted(self._folder.iterdir())
         for path in paths:
             found = _NAME.fullmatch(path.name)
@@ -168,6 +170,7 @@ class Spool:
         path = self._folder / name
         torn = self._folder / f".{name}.{os.getpid()}.torn"
         try:
+            self._check_folder()
             with suppress(FileNotFoundError):  # a process of the same number was killed
                 torn.unlink()
             how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _AS_IT_IS
@@ -179,6 +182,13 @@ class Spool:
             with suppress(OSError):
                 torn.unlink()
             raise
+
+    def _check_folder(self) -> None:
+        """
+        Look whether it is a folder: others may put a link there, which leads elsewhere.
+        """
+        if not stat.S_ISDIR(os.lstat(self._folder).st_mode):
+            raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(self._folder))
 
     def _make_room(self, size: int) -> int:
         sizes = {}

@@ -845,6 +845,35 @@ def test_metrics_refused(receiver: "Receiver", reports: list[str]) -> None:
     assert "cannot send metrics: it answered 404" in reports[0]
 
 
+def test_metrics_that_are_late(receiver: "Receiver") -> None:
+    """
+    Metrics that a receiver has no time for are sent again, also where nothing comes.
+    """
+
+    @traced.llm
+    def model(prompt: str) -> str:
+        return prompt
+
+    unwilling = threading.Event()
+
+    def answer(each: Any) -> None:
+        is_late = each.path.endswith("metrics") and not unwilling.is_set()
+        if is_late:
+            unwilling.set()
+        TOOLS.answered(each, 503 if is_late else 200)
+
+    receiver.answer = answer
+    handler = OTLPHandler(receiver.url, metrics=True)
+    with callbacks(handler):
+        model("x")
+    assert handler.drain(20)
+    assert handler.failures == 1
+    sent = len(receiver.metrics)
+
+    assert handler.drain(20)
+    assert len(receiver.metrics) > sent
+
+
 def test_metrics_wait(receiver: "Receiver", monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Metrics are sent once a minute, until when the thread stays.
@@ -1072,7 +1101,8 @@ def test_thread_goes_on(
         assert handler.drain(20)
 
     assert len(receiver.spans) == 1
-    assert "unforeseen" in reports[0]
+    assert (handler.sent, handler.dropped) == (1, 1)
+    assert any("unforeseen" in it for it in reports)
     thread = handler._sender._thread
     handler._sender._start()
     assert handler._sender._thread is thread

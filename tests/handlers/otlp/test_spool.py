@@ -406,6 +406,34 @@ def test_what_others_put_there(tmp_path: Path) -> None:
     ]
 
 
+def test_link_in_place_of_the_folder(
+    receiver: "Receiver", tmp_path: Path, reports: list[str]
+) -> None:
+    """
+    Where others have put a link, nothing is written behind it, nor sent from there; what
+    is told goes straight to the receiver.
+    """
+    apart = tmp_path / "apart"
+    apart.mkdir()
+    strange = apart / f"{0:020d}-1-1-1.otlp"
+    strange.write_bytes(b"of somebody else")
+    handler = OTLPHandler(receiver.url, spool=tmp_path / "spool")
+    folder = handler._sender._courier._spool._folder  # type: ignore[union-attr]
+    folder.rmdir()
+    folder.symlink_to(apart)
+
+    with callbacks(handler):
+        work(1)
+    assert handler.drain(20)
+
+    assert numbers(receiver) == [1]
+    assert [*apart.iterdir()] == [strange]
+    assert strange.read_bytes() == b"of somebody else"
+    assert "Not a directory" in reports[0]
+    with pytest.raises(OSError, match="nothing can be kept there, Not a directory"):
+        SPOOL.Spool(tmp_path / "spool", handler._sender.target.key)
+
+
 def test_sent_and_not_to_be_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -519,11 +547,13 @@ def test_idle_courier_ends(
     assert numbers(receiver) == [0, 1]
 
 
+@pytest.mark.parametrize("error", [OSError(5, "I/O error"), MemoryError("I/O error")])
 def test_courier_that_fails(
-    receiver: "Receiver", tmp_path: Path, reports: list[str]
+    receiver: "Receiver", tmp_path: Path, reports: list[str], error: Exception
 ) -> None:
     """
-    A file that cannot be read is reported, stays, and keeps nobody from the rest.
+    A file that cannot be read, or whatever else, is reported, stays, and keeps nobody
+    from the rest.
     """
     handler = OTLPHandler(receiver.url, spool=tmp_path)
     courier: Any = handler._sender._courier
@@ -532,7 +562,7 @@ def test_courier_that_fails(
     def fails(body: bytes, count: int) -> None:
         if not failing.is_set():
             failing.set()
-            raise OSError(5, "Input/output error")
+            raise error
         return attempt(body, count)  # type: ignore[no-any-return]
 
     courier._attempt = fails
@@ -544,7 +574,7 @@ def test_courier_that_fails(
     assert handler.drain(20)
 
     assert numbers(receiver) == [1, 2]
-    assert "Input/output error" in reports[0]
+    assert "I/O error" in reports[0]
 
 
 def test_fork(receiver: "Receiver", tmp_path: Path) -> None:
