@@ -10,12 +10,14 @@ import re
 from contextlib import suppress
 from weakref import WeakSet
 
+from instrument import _report
 from instrument._audience.plan import NOBODY
 from instrument._audience.sampling import Incoming
 from instrument._delivery.loops import Forks
 from instrument._forks import before_fork
 from instrument._payloads.messages import is_dict
 from instrument._payloads.redact import redacted
+from instrument._report import is_of_call
 from instrument._runs.opening import current_run, state_in_hand
 from instrument._scopes.binding import Bound, bound, bound_iterator
 from instrument._scopes.decorator import Scoped
@@ -45,19 +47,16 @@ _TRACEPARENT = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})"
     r"(-.*)?"
 )
-_MOST = 8_192
-"""How many characters a header may have; a longer one is not looked at."""
+_MOST = 8_192  # characters of a header; a longer one is not looked at
 _MEMBER = re.compile(
     r"(?:[a-z][a-z0-9_\-*/]{0,255}|[a-z0-9][a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13})"
     r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
 )
 _MOST_MEMBERS, _MOST_STATE, _MOST_MEMBERS_OF_BAGGAGE = 32, 512, 64
-_SAFE = "!#$&'()*+/:<=>?@[]^`{|}"
-"""What stands in ``baggage`` as it is, besides letters, digits and ``_.-~``."""
+_SAFE = "!#$&'()*+/:<=>?@[]^`{|}"  # in `baggage`, besides letters, digits and _.-~
 _TAG = re.compile(r"[^,]+")
 _KEY = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_TAGS = "instrument.tags"
-"""The name in ``baggage`` under which tags go, separated by commas."""
+_TAGS = "instrument.tags"  # the name in `baggage` of tags, parted by commas
 
 
 def bind(target: "T") -> "T":
@@ -91,10 +90,10 @@ class Carried(Bound):
         self._carrier: dict[str, Any] = {}
         _carried.add(self)
 
-    def carrier(self) -> "dict[str, Any]":
-        from instrument._relay.carriers import carrier_of
-
-        self._carrier = Bound.plain(self, carrier_of)(self._state)
+    def carrier(self, *, reports: bool = True) -> "dict[str, Any]":
+        if (carriers := _carriers(reports=reports)) is not None:
+            made = Bound.plain(self, carriers.carrier_of)
+            self._carrier = made(self._state, reports=reports)
         return self._carrier
 
     def __reduce__(self) -> "Any":
@@ -144,7 +143,7 @@ def _before_fork() -> None:
     """
     for each in [it for it in list(_carried) if not it._carrier]:
         with suppress(OSError, RuntimeError):  # nothing can listen; logs are locked now
-            each.carrier()
+            each.carrier(reports=False)
 
 
 _carried: "WeakSet[Carried]" = WeakSet()
@@ -155,9 +154,8 @@ def arrived(carrier: "dict[str, Any]") -> "Carried | Arrived":
     """
     Unpickle how `bind` wraps a function: where it was bound, in the very scope.
     """
-    from instrument._relay import homes
-
-    frame = homes.found(carrier.get("id"))
+    carriers = _carriers()
+    frame = None if carriers is None else carriers.homes.found(carrier.get("id"))
     return Arrived(carrier) if frame is None else Carried(frame)
 
 
@@ -173,9 +171,8 @@ def carrier() -> "dict[str, Any]":
         events come home to this process, with a key that no stranger may see. Nothing
         where there is none of it.
     """
-    from instrument._relay.carriers import carrier_of
-
-    return carrier_of(get_state(), is_kept=False)
+    carriers = _carriers()
+    return {} if carriers is None else carriers.carrier_of(get_state(), is_kept=False)
 
 
 def attach(carrier: "Mapping[str, Any]") -> callbacks:
@@ -193,9 +190,8 @@ def attach(carrier: "Mapping[str, Any]") -> callbacks:
         carrier: What `carrier` or `extract` gave. One of another version is reported,
             and as if it were empty.
     """
-    from instrument._relay.carriers import checked
-
-    return _Attached(checked(carrier))
+    carriers = _carriers()
+    return _Attached({} if carriers is None else carriers.checked(carrier))
 
 
 def inject(
@@ -227,9 +223,8 @@ def inject(
     """
     keys = _checked_names("inject(metadata=...)", metadata, _KEY)
     allowed = _checked_names("inject(tags=...)", tags, _TAG)
-    from instrument._relay.carriers import trace_context
-
-    carried = trace_context()
+    carriers = _carriers()
+    carried = {} if carriers is None else carriers.trace_context()
     for name in ("traceparent", "tracestate"):
         if name in carried:
             headers[name] = carried[name]
@@ -275,6 +270,19 @@ def extract(
     return made
 
 
+def _carriers(*, reports: bool = True) -> "Any":
+    """
+    Give what makes carriers; None where it cannot be imported, as no descriptor is left.
+    """
+    try:
+        from instrument._relay import carriers
+    except Exception as exc:
+        if reports:
+            _report.failed(carrier, "import", exc)
+        return None
+    return carriers
+
+
 class _Attached(callbacks):
     """
     A block that goes on with what has come in.
@@ -305,9 +313,11 @@ class _Attached(callbacks):
             return scope
         try:
             self._arrive(scope)
-        except BaseException:
-            self.undo(scope)
-            raise
+        except BaseException as exc:
+            if is_of_call(exc):
+                self.undo(scope)
+                raise
+            _report.failed(attach, "attach", exc)
         return scope
 
     def _arrive(self, scope: Scope) -> None:

@@ -239,7 +239,9 @@ def address_for(state: "Any", transport: "Transport | None" = None) -> "dict[str
     """
     Give where events of a worker come home to *state*; blocks around it wait for them.
     """
-    view = captured(state)
+    view, transport = captured(state), transport or SOCKETS
+    transport.listen(serve)
+    address = transport.address()
     for layer in view._in_order():
         if layer.rank == "block":
             _have_it_wait(layer)
@@ -247,9 +249,7 @@ def address_for(state: "Any", transport: "Transport | None" = None) -> "dict[str
         view.run._open_children += 1
         if _settle not in endings:
             endings.append(_settle)
-    transport = transport or SOCKETS
-    transport.listen(serve)
-    return transport.address()
+    return address
 
 
 def _settle(run: "Run", exc: BaseException) -> None:

@@ -32,7 +32,11 @@ _MOST_NAMES = 500
 
 
 def carrier_of(
-    state: object, *, is_kept: bool = True, transport: "Transport | None" = None
+    state: object,
+    *,
+    is_kept: bool = True,
+    reports: bool = True,
+    transport: "Transport | None" = None,
 ) -> "dict[str, Any]":
     """
     Give the carrier of here.
@@ -42,6 +46,8 @@ def carrier_of(
     Args:
         state: What stays as long as what is carried may be called back.
         is_kept: Whether to tell how this is found, also where nobody hears.
+        reports: Whether to report that nothing can come home, and do without; else that
+            is raised.
         transport: What brings events home; by default a socket on loopback.
     """
     here, run = get_state(), current_run()
@@ -57,10 +63,25 @@ def carrier_of(
     if here is not MUTED and (is_heard or is_kept):
         made["id"] = homes.kept(state)
     if here is not MUTED and is_heard:
+        made |= _return_address(here, transport, reports=reports)
+    return {"v": VERSION, **made} if made else {}
+
+
+def _return_address(
+    here: object, transport: "Transport | None", *, reports: bool
+) -> "dict[str, Any]":
+    """
+    Give how events come home; nothing where no thread or descriptor is left for it.
+    """
+    try:
         from instrument._relay.arrivals import address_for
 
-        made["return"] = address_for(here, transport)
-    return {"v": VERSION, **made} if made else {}
+        return {"return": address_for(here, transport)}
+    except Exception as exc:
+        if not reports:
+            raise
+        _report.failed(carrier_of, "return address", exc)
+        return {}
 
 
 def _home_over(transport: "Transport", audience: "Audience") -> "dict[str, Any]":

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _PLAIN = (str, int, float, bool, type(None))
 _LONGEST = 100_000
-_MOST_ARGS = 10
+_MOST_ARGS, _LONGEST_LIST, _MOST_BITS = 10, 1_000, 1_024
 _LONGEST_NAME = 200
 WORKER_LOST = "WorkerLost"
 
@@ -89,8 +89,16 @@ def _are_plain(args: "Any") -> bool:
     Tell whether JSON has all of *args*, lists of such included.
     """
     return len(args) <= _MOST_ARGS and all(
-        type(it) in _PLAIN and len(str(it)) <= _LONGEST
-        if type(it) not in (list, tuple)
-        else all(type(each) in _PLAIN for each in it)
+        len(it) <= _LONGEST_LIST and all(map(_is_plain, it))
+        if type(it) in (list, tuple)
+        else _is_plain(it)
         for it in args
     )
+
+
+def _is_plain(it: "Any") -> bool:
+    if type(it) is str:
+        return len(it) <= _LONGEST
+    if type(it) is int:  # of more than 4,300 digits there is no text
+        return it.bit_length() <= _MOST_BITS
+    return type(it) in _PLAIN

@@ -344,7 +344,12 @@ def opened(
             return where, box, box.hello(told)
         except (OSError, ValueError):  # it has been closed just now
             box.close()
-    box = Outbox(transport.open(address))
+    line = transport.open(address)
+    try:
+        box = Outbox(line)
+    except BaseException:  # no thread is to be had
+        line.close()
+        raise
     try:
         return where, box, box.hello(told)
     except BaseException:

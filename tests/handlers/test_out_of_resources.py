@@ -45,6 +45,7 @@ SCRIPT = """
         try:
             with callbacks(handler):
                 assert work(1) == 1
+                {more}
         except Exception:
             broken += 1
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -57,8 +58,9 @@ NO_THREAD = "threading.stack_size(2**46)  # no system has as much"
 NO_DESCRIPTOR = "resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))"
 
 
-def ran(handler: str, limit: str) -> "tuple[str, str]":
-    code = dedent(HANDLERS) + dedent(SCRIPT.format(handler=handler, limit=limit))
+def ran(handler: str, limit: str, more: str = "pass") -> "tuple[str, str]":
+    script = SCRIPT.format(handler=handler, limit=limit, more=more)
+    code = dedent(HANDLERS) + dedent(script)
     command = [sys.executable, "-c", code]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=120, check=False
@@ -90,6 +92,40 @@ def test_call_goes_on(handler: str, reports: str, limit: str) -> None:
     assert out.splitlines()[-1] == "0 broken, 0 leaked"
     assert reports in err
     assert err.count(f"{reports};") <= 1 or not reports
+
+
+CARRIED = (
+    "{'v': 1, 'traceparent': '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',"
+    " 'return': {'kind': 'socket', 'port': 9, 'key': '00' * 32}}"
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts in /proc/self/fd")
+@pytest.mark.parametrize("limit", [NO_THREAD, NO_DESCRIPTOR], ids=["thread", "fd"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        "carrier()",
+        "inject({})",
+        "pickle.dumps(bind(work))",
+        f"with attach({CARRIED}): assert work(2) == 2",
+        f"pickle.loads(pickle.dumps(arrived({CARRIED})))",
+    ],
+)
+def test_way_to_another_process(more: str, limit: str) -> None:
+    """
+    What would go along to another process, or has come, is left out where there is
+    nothing to carry it by.
+    """
+    limit = (
+        "import json, pickle\n"
+        "    from instrument.propagation import arrived, attach, bind, carrier, inject\n"
+        f"    {limit}"
+    )
+
+    out, _ = ran("lambda event: None", limit, more)
+
+    assert out.splitlines()[-1] == "0 broken, 0 leaked"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a stack size that is refused")

@@ -558,6 +558,21 @@ def test_exceptions_are_made_anew(exc: BaseException) -> None:
 
 
 @pytest.mark.parametrize(
+    "value",
+    [10**5_000, -(10**5_000), [10**5_000], [0] * 10_000, "x" * 200_000],
+    ids=["digits", "negative", "listed", "list", "text"],
+)
+def test_exceptions_with_too_much(value: Any) -> None:
+    """
+    What JSON cannot have, or would be too much, does not go along; that it failed does.
+    """
+    again = remade(json.loads(json.dumps(written(ValueError(value)))))
+
+    assert type(again) is ValueError
+    assert len(str(again)) <= 100_000
+
+
+@pytest.mark.parametrize(
     "exc",
     [
         Own("mine"),
