@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.util import find_spec
+from shutil import which
 from typing import Any
 
 import pytest
@@ -115,7 +116,7 @@ def everything() -> Everything:
 @pytest.fixture
 def installed() -> Callable[[str], None]:
     """
-    Give a function that skips the test where its code imports what is not installed.
+    Give a function that skips the test where its code needs what is not installed.
     """
     return _skip_without_packages
 
@@ -128,8 +129,12 @@ def _skip_without_packages(code: str) -> None:
         elif isinstance(node, ast.Import):
             modules += [alias.name for alias in node.names]
     missing = sorted({it.partition(".")[0] for it in modules if _is_missing(it)})
+    missing += [it for it in _PROGRAMS if f'"{it}"' in code and which(it) is None]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
+
+
+_PROGRAMS = ["redis-server"]
 
 
 def _is_missing(module: str) -> bool:
