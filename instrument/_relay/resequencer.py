@@ -2,6 +2,8 @@
 `Resequencer`: what a transport has lost, doubled or put in another order, made right.
 """
 
+from heapq import heappop, heappush
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +35,7 @@ class Resequencer:
     def _begin(self) -> None:
         self._next = 0
         self._held: dict[int, Any] = {}
+        self._waiting: list[int] = []  # their numbers, as a heap
         self._count: int | None = None
 
     @property
@@ -70,11 +73,12 @@ class Resequencer:
             return []
         ready: list[Any] = []
         for number, item in enumerate(items, first):
-            if self._is_new(number):
-                self._held[number] = item
+            if number != self._next:
+                self._hold(number, item, ready)
+            elif self._count is None or number < self._count:
+                ready.append(item)
+                self._next += 1
                 self._give(ready)
-                if len(self._held) > self._most_held:
-                    self._skip(min(self._held), ready)
         return ready
 
     def end(self, count: int, attempt: int = 0) -> None:
@@ -84,25 +88,34 @@ class Resequencer:
         if attempt == self.attempt and self._count is None:
             self._count = max(count, 0)
             self._held = {n: it for n, it in self._held.items() if n < count}
+            self._waiting = sorted(self._held)
 
     def give_up(self) -> "list[Any]":
         """
         Give what is here, and count what is missing before or between as lost.
         """
         ready: list[Any] = []
-        while self._held:
-            self._skip(min(self._held), ready)
+        while self._waiting:
+            self._skip(self._waiting[0], ready)
         if self._count is not None and self._next < self._count:
             self._skip(self._count, ready)
         return ready
 
-    def _is_new(self, number: int) -> bool:
+    def _hold(self, number: int, item: "Any", ready: "list[Any]") -> None:
+        """
+        Keep one that is before its turn, if it is new; with too many go on with the first.
+        """
         is_within = self._count is None or number < self._count
-        return number >= self._next and number not in self._held and is_within
+        if number < self._next or number in self._held or not is_within:
+            return
+        self._held[number] = item
+        heappush(self._waiting, number)
+        if len(self._held) > self._most_held:
+            self._skip(self._waiting[0], ready)
 
     def _give(self, ready: "list[Any]") -> None:
-        while self._next in self._held:
-            ready.append(self._held.pop(self._next))
+        while self._waiting and self._waiting[0] == self._next:
+            ready.append(self._held.pop(heappop(self._waiting)))
             self._next += 1
 
     def _skip(self, number: int, ready: "list[Any]") -> None:

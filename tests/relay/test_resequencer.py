@@ -3,7 +3,9 @@ What comes of a stream in any order is given in its own, each once.
 """
 
 from random import Random
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,6 +68,70 @@ def test_lost_ones_are_counted(count: int, lost: set[int], most_held: int) -> No
     assert given_out == arrived
     assert stream.lost == count - len(arrived)
     assert stream.is_whole
+
+
+NUMBERS = st.integers(-3, 12)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("take"), NUMBERS, st.integers(0, 5), st.integers(0, 3)),
+        st.tuples(st.just("end"), NUMBERS, st.integers(0, 3)),
+        st.tuples(st.just("begin"), st.integers(0, 3)),
+        st.tuples(st.just("give_up")),
+    ),
+    max_size=40,
+)
+
+
+@given(STEPS, st.integers(0, 6))
+def test_whatever_comes(steps: list[tuple[Any, ...]], most_held: int) -> None:
+    """
+    Whatever comes, in whatever order, of whichever attempt: of one attempt each is given
+    once and in order, what was passed over is counted, and no more wait than may; once it
+    is whole nothing more is given.
+    """
+    stream = Resequencer(most_held)
+    given_out: list[int] = []
+    lost_before = 0
+
+    for what, *args in steps:
+        was_whole, attempt = stream.is_whole, stream.attempt
+        if what == "begin":
+            assert stream.begin(*args) is (args[0] > attempt)
+        elif what == "take":
+            first, count, of = args
+            ready = stream.take(first, [*range(first, first + count)], of)
+            assert ready == [] or (of == attempt and not was_whole)
+            given_out += ready
+        elif what == "end":
+            stream.end(*args)
+        else:
+            given_out += stream.give_up()
+            assert not stream.is_waiting
+        if stream.attempt != attempt:
+            given_out, lost_before = [], stream.lost
+
+        assert given_out == sorted(set(given_out))
+        assert len(given_out) + stream.lost - lost_before == stream._next
+        assert len(stream._held) == len(stream._waiting) <= most_held
+
+
+@pytest.mark.timeout(30)
+def test_gaps_by_the_thousand() -> None:
+    """
+    Where every other one is lost, what is here is given soon, however many wait: none is
+    looked for among all the others.
+    """
+    count, most_held = 400_000, 100_000
+    stream = Resequencer(most_held)
+    given_out: list[int] = []
+
+    for number in range(1, count, 2):
+        given_out += stream.take(number, [number])
+    stream.end(count)
+    given_out += stream.give_up()
+
+    assert given_out == list(range(1, count, 2))
+    assert stream.lost == count // 2
 
 
 def test_what_waits_is_told() -> None:
