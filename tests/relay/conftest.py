@@ -1,8 +1,11 @@
 """
-What tests of worker processes share: a module of jobs that workers can import.
+What tests of worker processes share: a module of jobs that workers can import, and the
+simulation of many.
 """
 
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parent))  # tests/ is no package; workers are told
+HERE = Path(__file__).parent
+sys.path.append(str(HERE))  # tests/ is no package; workers are told
+sys.path.append(str(HERE.parent / "benchmarks"))
