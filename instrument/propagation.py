@@ -324,23 +324,25 @@ class _Attached(callbacks):
         """
         Have *scope* go on with what has come in.
         """
-        came = self._incoming
-        outer: Any = scope.outer
+        came, address = self._incoming, self._carrier.get("return")
         if came is not None:
             scope.incoming, scope.number = came, came.number
-        if "v" in self._carrier:
-            from instrument._relay import above, exits
+        if "v" not in self._carrier:
+            return
+        from instrument._relay import above, exits, relay
 
-            scope.run = above.run_above(self._carrier, came)
-            exits.drain_at_exit(outer)
-        if "return" in self._carrier:
-            from instrument._relay import relay
+        pid = address.get("pid") if type(address) is dict else None
+        outer: Any = scope.outer
+        if pid is None or relay._is_of(pid):  # no request of this process, but a copy
+            from instrument._scopes.inherited import own
 
-            reached = relay.reached(self._carrier)
-            if reached is not None:
-                number = None if came is None else came.number
-                pid = self._carrier["return"].get("pid")
-                scope.options = relay.options(reached, self, outer, number, pid)
+            outer = scope.outer = own(outer)
+        scope.run = above.run_above(self._carrier, came)
+        exits.drain_at_exit(outer)
+        reached = None if address is None else relay.reached(self._carrier)
+        if reached is not None:
+            number = None if came is None else came.number
+            scope.options = relay.options(reached, self, outer, number, pid)
 
 
 def incoming_in(found: "dict[str, Any]") -> Incoming | None:

@@ -6,6 +6,7 @@ import sys
 from _thread import RLock, get_ident  # `threading` costs 3 ms and is seldom needed
 
 from instrument._forks import in_child
+from instrument._state import get_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,9 +36,13 @@ def in_trio() -> bool:
 class Forks:
     """
     How often this process has been forked off: loops of before run no more.
+
+    Attributes:
+        state: What was in hand there, the last time: a copy, in this process.
     """
 
     count = 0
+    state: "Any" = None
 
 
 def is_usable(loop: "AbstractEventLoop | None", forks: int) -> bool:
@@ -114,6 +119,7 @@ class Background:
         Start anew in a forked child, to which the thread did not come along.
         """
         Forks.count += 1
+        Forks.state = get_state()
         self.__init__()  # type: ignore[misc]
 
     def _start(self) -> "AbstractEventLoop":
