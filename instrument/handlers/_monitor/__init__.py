@@ -95,8 +95,12 @@ class MonitorHandler(RunHandler):
 
     def run_started(self, run: "Run") -> None:
         self._prices.asked(run)
+        name = shown_name(run)
+        if hasattr(run, "lasted_ns"):  # its body is in another process
+            self._open[run] = (name, 0, 0, None)
+            return
         moment = gauge().begin() if self._memory else None
-        self._open[run] = (shown_name(run), get_ident(), thread_time_ns(), moment)
+        self._open[run] = (name, get_ident(), thread_time_ns(), moment)
 
     def run_ended(self, run: "Run") -> None:
         begun = self._open.pop(run, (run.name, None, 0, None))

@@ -28,9 +28,10 @@ class RunStats:
         p50_s, p95_s, p99_s: Half, 95 % and 99 % took no longer (s), within 1 %.
         cpu_s: Seconds of CPU of the thread that ran it, between start and end; in
             async code also what other tasks took there meanwhile. A run that ends in
-            another thread than it started in is not in it.
+            another thread than it started in is not in it, nor one in another process.
         memory_bytes_max: The most by which resident memory rose above its start while
-            one run lasted. It is that of the process: what runs beside it is in it.
+            one run lasted. It is that of the process: what runs beside it is in it, and
+            runs in another process are not.
         first_token_p50_s, first_token_p95_s: Until the first piece of an answer came.
         tokens_per_s: Output tokens a second, from a stream's first piece to its end.
         input_tokens, output_tokens: Sums of what is known; None where nothing is.
