@@ -2,7 +2,8 @@
 How soon, and how many of, a worker's events are heard here; beside a bare `SimpleQueue`,
 which carries small tuples from a worker to a thread that does nothing with them.
 
-``python tests/benchmarks/workers.py`` prints a Markdown table.
+``python tests/benchmarks/workers.py`` prints a Markdown table, and one of what an event
+costs.
 """
 
 import platform
@@ -14,16 +15,19 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median, quantiles
-from time import perf_counter_ns, sleep
+from time import perf_counter_ns, process_time, sleep
 from typing import Any
+
+import psutil
 
 if not __package__:  # run as a script
     sys.path.append(str(Path(__file__).parents[2]))
 
 from instrument import bind, callbacks, traced
+from tests.benchmarks.simulation import Told
 
 PACED, PAUSE_S = 200, 0.005
-BURST, CALLS = 5_000, 200
+BURST, EVENTS, CALLS = 5_000, 50_000, 200
 _CONTEXT = get_context("fork")
 _queue: Any = None
 
@@ -45,6 +49,22 @@ def read(count: int, pause_s: float) -> None:
     """
     for _ in stream(count, pause_s):
         pass
+
+
+@traced
+def step(query: str) -> str:
+    """
+    Be a small run: two events.
+    """
+    return query
+
+
+def steps(count: int, pause_s: float) -> None:
+    """
+    Make so many events by small runs.
+    """
+    for _ in range(count // 2):
+        step("a small question")
 
 
 def nothing(_: object) -> None:
@@ -141,6 +161,57 @@ def call_us(*, is_bound: bool) -> float:
         return median(took)
 
 
+def cpu_s(job: Any, pause_s: float, *, is_heard: bool) -> tuple[float, float]:
+    """
+    Give what CPU it takes in the worker, and here, to do a job and hear of it.
+    """
+    block = callbacks(lambda event: None) if is_heard else callbacks(tags=["none"])
+    with pool() as workers, block:
+        (pid,) = workers._processes
+        workers.submit(bind(job), 100, 0.0).result()
+        worker, began_s = psutil.Process(pid), process_time()
+        before = sum(worker.cpu_times()[:2])
+        for _ in range(EVENTS // BURST if not pause_s else 1):
+            workers.submit(bind(job), BURST, pause_s).result()
+        return sum(worker.cpu_times()[:2]) - before, process_time() - began_s
+
+
+def bytes_of(job: Any) -> float:
+    """
+    Give how long what goes over the line is, per event.
+    """
+    told = Told()
+    with callbacks(told):
+        job(BURST, 0.0)
+    return sum(len(event) + 1 for event in told.events) / len(told.events)
+
+
+def costs() -> Iterator[tuple[str, ...]]:
+    """
+    Measure what an event costs, over the same with nobody who hears it.
+    """
+    for name, job, pause_s in (
+        ("a piece of an answer, each for itself", read, 0.001),
+        ("a piece of an answer, of a burst", read, 0.0),
+        ("a start or an end, of a burst", steps, 0.0),
+    ):
+        heard, alone = (cpu_s(job, pause_s, is_heard=it) for it in (True, False))
+        events = BURST if pause_s else EVENTS
+        there, here = ((heard[it] - alone[it]) / events * 1e6 for it in (0, 1))
+        rate = f"{1e6 / max(there, here):,.0f}"
+        yield name, f"{bytes_of(job):.0f}", f"{there:.0f} us", f"{here:.0f} us", rate
+
+
+def written(lines: list[tuple[str, ...]]) -> str:
+    """
+    Write a table, whose first line is its head.
+    """
+    rule = ("---", *["--:"] * (len(lines[0]) - 1))
+    return "\n".join(
+        "| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]]
+    )
+
+
 def rows() -> Iterator[tuple[str, str, str, str]]:
     """
     Measure each.
@@ -156,13 +227,12 @@ def table() -> str:
     """
     Write it as Markdown.
     """
-    head = ("", "p50", "p99", "events a second, of a burst")
-    lines = [head, ("---", "--:", "--:", "--:"), *rows()]
+    soon = [("", "p50", "p99", "events a second, of a burst"), *rows()]
+    head = ("", "bytes", "CPU in the worker", "CPU here", "a second, per core")
     plain, bound = (call_us(is_bound=is_bound) for is_bound in (False, True))
-    written = ["| " + " | ".join(line) + " |" for line in lines]
     return (
-        "\n".join(written)
-        + f"\n\nA call of a pool that tells nothing: {plain:.0f} us, bound {bound:.0f}"
+        f"{written(soon)}\n\n{written([head, *costs()])}\n\n"
+        f"A call of a pool that tells nothing: {plain:.0f} us, bound {bound:.0f}"
         f" us. Python {platform.python_version()}."
     )
 
