@@ -47,15 +47,38 @@ NOP = opmap["NOP"]
 LOAD_CONST, SWAP = opmap["LOAD_CONST"], opmap["SWAP"]
 RAISED_IN_WITH = bytes([opmap["PUSH_EXC_INFO"], opmap["WITH_EXCEPT_START"]])
 
+known_code: "dict[int, tuple[object, bool]]" = {}
+known_places: "dict[tuple[int, int], str]" = {}
+"""
+What was found out of code, by its id: a line of ours comes some ten million times. What
+it was found out of stays, as another may have its id else.
+"""
+
 
 def is_ours(code: object) -> bool:
     """
     Tell whether it is code of ours; what is raised in a call of this from
     `sys.monitoring`, as by a time limit of pytest, has that give anything.
     """
-    if type(code) is not CodeType:
-        return False
-    return code.co_filename.startswith((OURS, WRITTEN))
+    known = known_code.get(id(code))
+    if known is None:
+        ours = type(code) is CodeType and code.co_filename.startswith((OURS, WRITTEN))
+        known = known_code[id(code)] = (code, ours)
+    return known[1]
+
+
+def place_of(frame: FrameType) -> str:
+    """
+    Say where a frame of ours is; nothing where no signal is looked for.
+    """
+    code, at = frame.f_code, frame.f_lasti
+    key = (id(code), at)
+    if (place := known_places.get(key)) is None:
+        place = f"{code.co_filename.removeprefix(OURS)}:{frame.f_lineno}"
+        if code.co_code[at] == NOP or leaves_a_with(code, at):
+            place = ""
+        known_places[key] = place
+    return place
 
 
 def leaves_a_with(code: CodeType, at: int) -> bool:
@@ -415,12 +438,10 @@ class At:
         """
         Tell whether the interrupt comes at this line of ours, and note where that is.
         """
-        code, at = frame.f_code, frame.f_lasti
-        if code.co_code[at] == NOP or leaves_a_with(code, at):
+        if self.place or not (place := place_of(frame)):
             return False
-        place = f"{code.co_filename.removeprefix(OURS)}:{frame.f_lineno}"
         self.seen.append(place)
-        if self.place or self._line not in (place, len(self.seen) - 1):
+        if self._line not in (place, len(self.seen) - 1):
             self._entered = None
             return False
         names = [it.f_code.co_name for it in ours_above(frame)]
@@ -608,6 +629,7 @@ def interrupted_at(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, Timeout, MemoryError])
 @each_act
 def test_interrupt_at_every_line(
