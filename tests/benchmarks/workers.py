@@ -9,7 +9,7 @@ costs.
 import platform
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -202,7 +202,7 @@ def costs() -> Iterator[tuple[str, ...]]:
         yield name, f"{bytes_of(job):.0f}", f"{there:.0f} us", f"{here:.0f} us", rate
 
 
-def written(lines: list[tuple[str, ...]]) -> str:
+def written(lines: Sequence[tuple[str, ...]]) -> str:
     """
     Write a table, whose first line is its head.
     """

@@ -5,6 +5,7 @@
 import asyncio
 import json
 import pickle
+import threading
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any

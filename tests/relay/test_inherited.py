@@ -42,12 +42,12 @@ def test_descriptions_are_of_the_own_request(pool: ProcessPoolExecutor) -> None:
     """
     first, second, third = (Recorder() for _ in range(3))
 
-    for recorder, options in (
-        (first, {"tags": ["ada"], "metadata": {"user_id": "ada", "team": "x"}}),
-        (second, {"tags": ["bob"], "metadata": {"user_id": "bob"}}),
-        (third, {}),
+    for block in (
+        callbacks(first, tags=["ada"], metadata={"user_id": "ada", "team": "x"}),
+        callbacks(second, tags=["bob"], metadata={"user_id": "bob"}),
+        callbacks(third),
     ):
-        with callbacks(recorder, **options), traced("request"):
+        with block, traced("request"):
             pool.submit(bind(jobs.leaf)).result()
 
     told = [(it.runs[-1].tags, it.runs[-1].metadata) for it in (first, second, third)]
