@@ -8,6 +8,7 @@ import asyncio
 import gc
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -132,6 +133,8 @@ def _skip_without_packages(code: str) -> None:
     missing += [it for it in _PROGRAMS if f'"{it}"' in code and which(it) is None]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
+    if '"redis-server"' in code and shutil.which("redis-server") is None:
+        pytest.skip("needs redis-server")
 
 
 _PROGRAMS = ["redis-server"]

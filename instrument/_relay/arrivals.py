@@ -34,6 +34,8 @@ WAIT_S, QUIET_S = 30.0, 5.0
 """How long leaving a block waits for calls that go on, in all and while nothing comes."""
 SETTLE_S = 1.0
 """How long the end of a run waits for what has come of its calls, and is not told yet."""
+LAST_S = 2.0
+"""How long an attempt at a job may go on when the next has begun."""
 
 _calls: "dict[int, Call]" = {}
 
@@ -91,12 +93,15 @@ class Call:
 
     def _begin(self) -> None:
         """
-        If it is a job that is done once more, have the attempt before be over.
+        If it is a job that is done once more, have the attempt before be over; one that
+        has asked for this one may tell its end first.
         """
         if self._job is None:
             return
         before = self._job.begin(self)
         if before is not None:
+            with suppress(TimeoutError):
+                before.done.result(LAST_S)
             before.give_way()
         if self._job.attempts > 1:
             self._mirrors.retried(self._job.attempts - 1, self._job.error)
