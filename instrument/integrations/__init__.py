@@ -21,4 +21,5 @@ or when a client of it is wrapped; its import imports nothing of that package. I
 * ``WRAPS``, if ``wrap()`` takes its clients: how, by the names of their classes.
 
 `asgi` and `wsgi` hear nothing by themselves: they have a middleware that is put in by hand.
+`dask` brings home what happens in an engine's workers, for a client that is given to it.
 """
