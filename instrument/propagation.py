@@ -6,24 +6,31 @@ for its samples, and what else the application lets through.
 Tasks, ``asyncio.to_thread`` and generators need none of this.
 """
 
-import re
 from contextlib import suppress
 from weakref import WeakSet
 
 from instrument import _report
-from instrument._audience.plan import NOBODY
-from instrument._audience.sampling import Incoming
 from instrument._delivery.loops import Forks
 from instrument._forks import before_fork
-from instrument._payloads.messages import is_dict
-from instrument._payloads.redact import redacted
 from instrument._report import is_of_call
-from instrument._runs.opening import current_run, state_in_hand
+from instrument._runs.opening import state_in_hand
 from instrument._scopes.binding import Bound, bound, bound_iterator
 from instrument._scopes.decorator import Scoped
+from instrument._scopes.headers import (
+    KEY,
+    TAG,
+    TAGS,
+    add_baggage,
+    baggage_of,
+    checked_names,
+    described,
+    found_in,
+    incoming_in,
+    parsed,
+    tracestate_of,
+)
 from instrument._scopes.scope import Scope, callbacks
-from instrument._state import Frame, get_state
-from instrument._text import safe_repr, safe_str
+from instrument._state import get_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,21 +49,6 @@ __all__ = [
     "extract",
     "inject",
 ]
-
-_TRACEPARENT = re.compile(
-    r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})"
-    r"(-.*)?"
-)
-_MOST = 8_192  # characters of a header; a longer one is not looked at
-_MEMBER = re.compile(
-    r"(?:[a-z][a-z0-9_\-*/]{0,255}|[a-z0-9][a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13})"
-    r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
-)
-_MOST_MEMBERS, _MOST_STATE, _MOST_MEMBERS_OF_BAGGAGE = 32, 512, 64
-_SAFE = "!#$&'()*+/:<=>?@[]^`{|}"  # in `baggage`, besides letters, digits and _.-~
-_TAG = re.compile(r"[^,]+")
-_KEY = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_TAGS = "instrument.tags"  # the name in `baggage` of tags, parted by commas
 
 
 def bind(target: "T") -> "T":
@@ -221,15 +213,15 @@ def inject(
 
     Source: https://www.w3.org/TR/trace-context/, https://www.w3.org/TR/baggage/
     """
-    keys = _checked_names("inject(metadata=...)", metadata, _KEY)
-    allowed = _checked_names("inject(tags=...)", tags, _TAG)
+    keys = checked_names("inject(metadata=...)", metadata, KEY)
+    allowed = checked_names("inject(tags=...)", tags, TAG)
     carriers = _carriers()
     carried = {} if carriers is None else carriers.trace_context()
     for name in ("traceparent", "tracestate"):
         if name in carried:
             headers[name] = carried[name]
     if keys or allowed:
-        _inject_baggage(headers, keys, allowed)
+        add_baggage(headers, keys, allowed)
     return headers
 
 
@@ -250,20 +242,20 @@ def extract(
         TypeError: For names that are no strings.
         ValueError: As for `inject`.
     """
-    keys = _checked_names("extract(metadata=...)", metadata, _KEY)
-    allowed = _checked_names("extract(tags=...)", tags, _TAG)
-    found = _found(headers)
+    keys = checked_names("extract(metadata=...)", metadata, KEY)
+    allowed = checked_names("extract(tags=...)", tags, TAG)
+    found = found_in(headers)
     made: dict[str, Any] = {}
     parents = found["traceparent"]
-    if len(parents) == 1 and _parsed(parents[0]) is not None:
+    if len(parents) == 1 and parsed(parents[0]) is not None:
         made["traceparent"] = parents[0]
-        state = _state(",".join(found["tracestate"]))
+        state = tracestate_of(",".join(found["tracestate"]))
         if state:
             made["tracestate"] = state
     if keys or allowed:
-        baggage = _baggage(",".join(found["baggage"]))
+        baggage = baggage_of(",".join(found["baggage"]))
         told = {key: baggage[key] for key in keys if key in baggage}
-        came = baggage.get(_TAGS, "").split(",")
+        came = baggage.get(TAGS, "").split(",")
         known = [tag for tag in allowed if tag in came]
         made |= {"metadata": told} if told else {}
         made |= {"tags": known} if known else {}
@@ -291,7 +283,7 @@ class _Attached(callbacks):
     __slots__ = ("_carrier", "_incoming")
 
     def __init__(self, carrier: "dict[str, Any]") -> None:
-        metadata, tags = _described(carrier)
+        metadata, tags = described(carrier)
         capture, plumbing = (
             carrier.get(name) is not False for name in ("capture", "plumbing")
         )
@@ -343,154 +335,6 @@ class _Attached(callbacks):
         if reached is not None:
             number = None if came is None else came.number
             scope.options = relay.options(reached, self, outer, number, pid)
-
-
-def incoming_in(found: "dict[str, Any]") -> Incoming | None:
-    """
-    Read what came in.
-    """
-    given: Any = found.get("draw")
-    is_drawn = type(given) in (int, float) and 0 <= given <= 1
-    parsed = _parsed(_text(found.get("traceparent")))
-    if parsed is not None:
-        trace_hex, span_hex, flags = parsed
-        number = given if is_drawn else 1 - int(flags, 16) % 2
-        state = _state(_text(found.get("tracestate", "")))
-        return Incoming(trace_hex, span_hex, float(number), state)
-    return Incoming(None, None, float(given)) if is_drawn else None
-
-
-def _parsed(traceparent: str) -> "tuple[str, str, str] | None":
-    """
-    Give the ids and the flags of a ``traceparent``; None where it is none.
-    """
-    found = _TRACEPARENT.fullmatch(traceparent)
-    if found is None:
-        return None
-    version, trace_hex, span_hex, flags, more = found.groups()
-    return None if version == "00" and more else (trace_hex, span_hex, flags)
-
-
-def _described(found: "dict[str, Any]") -> "tuple[dict[str, str], list[str]]":
-    """
-    Give the metadata and the tags that `extract` let in; nothing of another shape.
-    """
-    metadata, tags = found.get("metadata"), found.get("tags")
-    told = metadata if type(metadata) is dict else {}
-    known = tags if type(tags) is list else []
-    return (
-        {k: v for k, v in told.items() if type(k) is str and type(v) is str},
-        [tag for tag in known if type(tag) is str],
-    )
-
-
-def _found(headers: "Any") -> "dict[str, list[str]]":
-    """
-    Give the headers that are looked at, each with all values that it has.
-    """
-    found: dict[str, list[str]] = {"traceparent": [], "tracestate": [], "baggage": []}
-    with suppress(TypeError, ValueError):  # no headers at all
-        for name, value in headers.items() if hasattr(headers, "items") else headers:
-            values = found.get(_text(name).lower())
-            if values is not None:
-                values.append(_text(value))
-    return found
-
-
-def _state(text: str) -> str | None:
-    """
-    Give a ``tracestate`` as it may go on; None where it is none.
-    """
-    members = [member for it in text.split(",") if (member := it.strip(" \t"))]
-    if not 0 < len(members) <= _MOST_MEMBERS or len(text) > _MOST_STATE:
-        return None
-    return ",".join(members) if all(map(_MEMBER.fullmatch, members)) else None
-
-
-def _baggage(text: str) -> "dict[str, str]":
-    """
-    Read a ``baggage``; what is no member of it is passed over.
-    """
-    from urllib.parse import unquote
-
-    read = {}
-    for member in text.split(",")[:_MOST_MEMBERS_OF_BAGGAGE]:
-        name, _, value = member.partition(";")[0].partition("=")
-        read[name.strip(" \t")] = unquote(value.strip(" \t"), errors="replace")
-    return read
-
-
-def _inject_baggage(
-    headers: "MutableMapping[str, Any]", keys: "list[str]", allowed: "list[str]"
-) -> None:
-    """
-    Add to ``baggage`` what may go along of what is set here, while there is room.
-    """
-    from urllib.parse import quote
-
-    metadata, tags = _described_here()
-    told = {key: written for key in keys if (written := _written(metadata.get(key)))}
-    known = [tag for tag in allowed if tag in tags]
-    if known:
-        told[_TAGS] = ",".join(known)
-    there = _text(headers.get("baggage", ""))
-    members = [it for it in there.split(",") if it and _key_of(it) not in told]
-    for name, value in told.items():
-        member = f"{name}={quote(value, safe=_SAFE, errors='replace')}"
-        size = sum(len(it) + 1 for it in members) + len(member)
-        if size <= _MOST and len(members) < _MOST_MEMBERS_OF_BAGGAGE:
-            members.append(member)
-    if members:
-        headers["baggage"] = ",".join(members)
-
-
-def _key_of(member: str) -> str:
-    return member.partition("=")[0].strip(" \t")
-
-
-def _described_here() -> "tuple[dict[str, Any], tuple[str, ...]]":
-    """
-    Give the metadata and the tags of the run in hand, else of the blocks around.
-    """
-    run, state = current_run(), get_state()
-    audience = (state._plan if isinstance(state, Frame) else NOBODY).settle()
-    if run:
-        return run._metadata_for(audience), run.tags
-    metadata = audience.metadata
-    if audience.redactors:
-        metadata = redacted(metadata, audience.redactors, ("metadata",))
-    return metadata if is_dict(metadata) else {}, audience.tags
-
-
-def _written(value: object) -> str:
-    """
-    Write a value of metadata; nothing for what is no text, number or truth.
-    """
-    if type(value) is bool:
-        return "true" if value else "false"
-    return safe_str(value)[:_MOST] if type(value) in (str, int, float) else ""
-
-
-def _checked_names(what: str, given: "Any", form: "re.Pattern[str]") -> "list[str]":
-    listed: list[Any] = [None] if isinstance(given, (str, bytes)) else [*given]
-    if not all(isinstance(it, str) for it in listed):
-        message = f"{what} is a list of names, not {safe_repr(given)}."
-        raise TypeError(message)
-    for name in listed:
-        if not form.fullmatch(name):
-            message = f"{what}: {name!r} cannot stand in baggage."
-            raise ValueError(message)
-    return listed
-
-
-def _text(value: object) -> str:
-    """
-    Give a header as text; nothing where it is too long.
-    """
-    if issubclass(type(value), bytes):
-        value = value[: _MOST + 1].decode("latin-1")  # type: ignore[index]
-    text = safe_str(value)
-    return "" if len(text) > _MOST else text.strip(" \t")
 
 
 def __getattr__(name: str) -> "Any":

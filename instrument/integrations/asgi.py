@@ -8,8 +8,9 @@ from instrument import _report
 from instrument._payloads.messages import is_listed
 from instrument._runs.outcome import LEFT
 from instrument._scopes.arrival import Arrival
+from instrument._scopes.headers import incoming_in
 from instrument._text import safe_repr
-from instrument.propagation import extract, incoming_in
+from instrument.propagation import extract
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@
 For Flask, Django, and whatever else speaks the protocol.
 """
 
+from instrument._scopes.headers import incoming_in
 from instrument.integrations.asgi import TRACE_HEADER, Requests
-from instrument.propagation import extract, incoming_in
+from instrument.propagation import extract
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -400,7 +400,12 @@ def test_table() -> None:
     a middleware is put in by hand, and so is what goes on in an engine's workers.
     """
     (folder,) = integrations.__path__
-    names = {it.name for it in iter_modules([folder])} - {"asgi", "celery", "dask", "wsgi"}
+    names = {it.name for it in iter_modules([folder])} - {
+        "asgi",
+        "celery",
+        "dask",
+        "wsgi",
+    }
     found = {f"{integrations.__name__}.{name}" for name in names}
 
     assert set(ADAPTERS.values()) == found
