@@ -242,7 +242,8 @@ def test_redis_that_is_away_for_long(
     with pytest.raises(OSError, match="Redis is away"):
         line.send(b"more")
     server.start()
-    until(lambda: home._is_made and not home._is_away)
+    until(lambda: home._is_made)
+    until(lambda: there._is_made)
     assert there.open(home.inbox) is not None
 
 

@@ -6,6 +6,7 @@ so the number of the last that came tells all: what comes twice, and what has no
 import json
 import threading
 from collections import deque
+from math import inf
 from time import monotonic
 
 TYPE_CHECKING = False
@@ -32,6 +33,7 @@ class StreamLine:
         peer: The inbox of the other.
         is_due: Whether the frame that was sent last is not in the other's inbox.
         job: What the other tells of: the engine's id of it.
+        ends_s: When it is to be dropped, as its other side dies.
     """
 
     def __init__(self, post: "Post", id: str, end: str, peer: str) -> None:
@@ -39,6 +41,7 @@ class StreamLine:
         self.peer = peer
         self.is_due = False
         self.job: object = None
+        self.ends_s = inf
         self._post = post
         self._changed = threading.Condition()
         self._arrived: deque[bytes] = deque()
@@ -100,10 +103,10 @@ class StreamLine:
         with self._changed:
             if number > self._taken:
                 self._taken = number
-                if frame.startswith(_HELLO):
-                    self.job = json.loads(frame).get("job")
                 self._arrived.append(frame)
                 self._changed.notify_all()
+                if frame.startswith(_HELLO):
+                    self.job = json.loads(frame).get("job")
                 return
         self.send_again()
 

@@ -32,6 +32,8 @@ BEAT_S = 2.0
 """How often an inbox is kept, and those of others are looked at."""
 LOST_S = 15.0
 """How long an inbox stays that nobody keeps, and a frame waits for a Redis that is away."""
+LAST_S = 0.5
+"""How long a process may tell its end when it is known to die."""
 REPLY_S = 5.0
 """How long Redis may take to answer."""
 LEFT_S = 3_600
@@ -63,7 +65,7 @@ class Post:
         self._begun_s = monotonic()
         self._is_made = False
         self._looked_s = 0.0
-        self._again_s = -inf
+        self._again_s = self._away_s = -inf
         self._read: list[bytes] = []
         self._redis = _connected(url, options, REPLY_S)
         self._reader = _connected(url, options, BEAT_S + REPLY_S)
@@ -97,11 +99,11 @@ class Post:
             ConnectionError: If Redis does not answer.
         """
         self.await_there()
-        if self._is_away:
-            raise ConnectionError("the Redis that brings events home is away")
-        until = self._again_s + BEAT_S  # the other may need as long to come back
-        while not self._redis.exists(peer):
-            if monotonic() > until:
+        while self._is_away or not self._redis.exists(peer):
+            # where Redis was away, the other may need as long to come back
+            if monotonic() > max(self._again_s, self._away_s) + BEAT_S:
+                if self._is_away:
+                    raise ConnectionError("the Redis that brings events home is away")
                 return None
             sleep(_PAUSE_S)
         line = StreamLine(self, os.urandom(8).hex(), OPENED, peer)
@@ -147,9 +149,10 @@ class Post:
         with suppress(*_FAULTS):
             pipe = self._redis.pipeline(transaction=False)
             pipe.delete(self.inbox).set(_left(self.inbox), 1, ex=LEFT_S).execute()
+        self._is_away = True
         for client in (self._redis, self._reader):
-            with suppress(*_FAULTS):
-                client.close()
+            with suppress(*_FAULTS):  # those that a thread is in go with that
+                client.connection_pool.disconnect(inuse_connections=False)
 
     def forget(self) -> None:
         """
@@ -173,17 +176,19 @@ class Post:
         )
 
     def _run(self) -> None:
-        away_s: float | None = None
         while not self.is_stopped:
             try:
                 self._keep()
                 for entry in self._entries():
                     self._take(entry)
-                away_s = None
-            except _FAULTS as exc:
+            except Exception as exc:
+                if not isinstance(exc, _FAULTS):
+                    _report.failed_apart(self, "its inbox", exc)
+                now = monotonic()
+                if not self._is_away:
+                    self._away_s = now
                 self._is_made, self._is_away = False, True
-                away_s = away_s or monotonic()
-                if monotonic() - away_s > LOST_S:
+                if now - self._away_s > LOST_S:
                     self._drop_all(self.lines.values(), f"Redis is away: {exc}")
                 sleep(_PAUSE_S)
 
@@ -201,6 +206,8 @@ class Post:
         for line in list(self.lines.values()):
             if line.is_due:
                 line.send_again()
+            if now > line.ends_s:
+                self._drop_all([line], "its worker has died")
 
     def _make(self, ends_s: int) -> None:
         """
@@ -239,7 +246,7 @@ class Post:
         """
         Wait for entries, not long; those that were read are deleted.
         """
-        is_due = any(it.is_due for it in list(self.lines.values()))
+        is_due = any(it.is_due or it.ends_s < inf for it in list(self.lines.values()))
         pipe = self._reader.pipeline(transaction=False)
         if self._read:
             pipe.xdel(self.inbox, *self._read)
@@ -280,10 +287,12 @@ class Post:
 
     def _lose_job(self, job: str) -> None:
         """
-        Let the lines go over which a job tells whose process has died.
+        Let the lines go over which a job tells whose process dies, when that has told
+        its end: one that is terminated does.
         """
-        lost = [it for it in list(self.lines.values()) if it.job == job]
-        self._drop_all(lost, "its worker has died")
+        for line in list(self.lines.values()):
+            if line.job == job:
+                line.ends_s = monotonic() + LAST_S
 
     def _opened(
         self, key: "tuple[str, str]", number: int, peer: str
