@@ -241,6 +241,8 @@ def test_redis_that_is_away_for_long(
     until(lambda: ends)
     with pytest.raises(OSError, match="Redis is away"):
         line.send(b"more")
+    with pytest.raises(ConnectionError, match="is away"):
+        there.open(home.inbox)
     server.start()
     until(lambda: home._is_made)
     until(lambda: there._is_made)
@@ -527,6 +529,89 @@ def test_which_redis_the_other_side_has() -> None:
 
     assert redis_of(app) == Found("broker_url", "rediss://b", {"ssl_cert_reqs": "none"})
     assert redis_of(app, "result_backend") == Found("result_backend", "redis://r/1", {})
+
+
+def work() -> None:
+    """
+    Be a task.
+    """
+
+
+@pytest.fixture
+def sent() -> Iterator[list[Any]]:
+    """
+    Collect what goes along with each task that is sent.
+    """
+    told: list[Any] = []
+
+    def note(headers: dict[str, Any], **_: object) -> None:
+        told.append(headers.get("instrument"))
+
+    celery.signals.before_task_publish.connect(note)
+    yield told
+    celery.signals.before_task_publish.disconnect(note)
+
+
+def test_app_without_a_redis(sent: list[Any], reports: list[str]) -> None:
+    """
+    Its tasks are sent with the trace, and that nothing is heard of them is said once.
+    """
+    app = celery.Celery("x", broker="memory://", set_as_current=False)
+    task = app.task(name="without")(work)
+    recorder = Recorder()
+    with callbacks(recorder), traced("request") as run:
+        for _ in range(2):
+            task.delay()
+
+    assert [sorted(it) for it in sent] == [["traceparent", "v"]] * 2
+    assert run.trace_hex in sent[0]["traceparent"]
+    assert len(reports) == 1
+    assert "no Redis in broker_url or result_backend" in reports[0]
+    assert recorder.tree() == "chain request: ok"
+
+
+def test_redis_of_the_app_that_sends(sent: list[Any], redis_url: str) -> None:
+    """
+    Of several apps it is the one that knows the task, and has a Redis.
+    """
+    names = ("plain", "other", "own")
+    apps = [celery.Celery(name, set_as_current=False) for name in names]
+    for app in apps:
+        app.conf.broker_url = "memory://"
+        app.task(name=app.main)(work)
+        app.finalize()
+    apps[1].conf.result_backend = "redis://127.0.0.1:1/0"
+    apps[2].conf.instrument_redis_url = redis_url
+
+    with callbacks(Recorder()):
+        apps[2].tasks["own"].delay()
+
+    assert [it["return"]["redis"] for it in sent] == ["instrument_redis_url"]
+
+
+@pytest.mark.parametrize(
+    "request_, home",
+    [
+        ({}, None),
+        ({"instrument": {"v": 1}}, None),
+        ({"instrument": {"v": 1, "return": {"inbox": 1, "redis": 2}}}, None),
+        ({"instrument": {"v": 1, "return": {"inbox": "i", "redis": "r"}}}, "no Redis"),
+    ],
+)
+def test_lost_worker_of_a_task_that_nobody_hears(
+    reports: list[str], request_: dict[str, Any], home: str | None
+) -> None:
+    """
+    Nothing is told where nobody is to be told, and it hurts nobody where it cannot be.
+    """
+    app = celery.Celery("x", broker="memory://", set_as_current=False)
+    task = app.task(name="x")(work)
+    task.push_request(id="1", **request_)
+
+    for exc in (ValueError(), celery.exceptions.WorkerLostError()):
+        celery.signals.task_failure.send(sender=task, exception=exc)
+
+    assert len(reports) == (home is not None)
 
 
 def test_package_that_is_missing() -> None:

@@ -91,17 +91,20 @@ def _carrier(name: object) -> "dict[str, Any]":
 
 def _redis_for(name: object) -> "Found | None":
     """
-    Find the Redis of the app that sends a task: its own if it has that, else any.
+    Find the Redis of the app that sends a task: no signal says which that is, but mostly
+    it is the one that has the task.
     """
     apps = list(_get_active_apps())
     if len(apps) > 1:
         current = current_app._get_current_object()
         apps.sort(key=lambda app: (not _has(app, name), app is not current))
+        if _has(apps[0], name):
+            return redis_of(apps[0])
     return next(filter(None, map(redis_of, apps)), None)
 
 
 def _has(app: "Any", name: object) -> bool:
-    return bool(app.finalized) and name in app.tasks
+    return name in app._tasks  # `tasks` would finish an app that is not to be yet
 
 
 def _hear_tasks(sender: "Any" = None, **_: object) -> None:
