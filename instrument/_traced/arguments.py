@@ -189,7 +189,9 @@ def _compiled(
     """
     Compile ``lambda x, y=default: {"x": x, "y": y}`` for *parameters*.
     """
-    names, defaults = [], {}
+    names: list[str] = []
+    # of this module, so that it is known as ours in a traceback
+    space: dict[str, Any] = {"__name__": __name__}
     star = False
     if any(keyword.iskeyword(p.name) or not p.name.isidentifier() for p in parameters):
         return _unnamed
@@ -203,7 +205,7 @@ def _compiled(
             names.append("*")
             star = True
         if parameter.default is not parameter.empty:
-            defaults[f"_default_{index}"] = parameter.default
+            space[f"_default_{index}"] = parameter.default
             text += f"=_default_{index}"
         names.append(text)
         following = parameters[index + 1 : index + 2]
@@ -214,8 +216,9 @@ def _compiled(
     kept = [p.name for p in parameters[skip:]]
     items = ", ".join(f"{n!r}: {repr(MASK) if n in secret else n}" for n in kept)
     source = f"lambda {', '.join(names)}: {{{items}}}"
+    code = compile(source, f"<{__name__}>", "eval")
     # the names come from a signature: Python has checked that they are identifiers
-    return eval(source, defaults)  # type: ignore[no-any-return]  # noqa: S307
+    return eval(code, space)  # type: ignore[no-any-return]  # noqa: S307
 
 
 def _secrets(function: "Any", parameters: "list[Parameter]") -> "frozenset[str]":

@@ -129,7 +129,7 @@ else:
             _run._take()
 {told}
     except BaseException as _exc:
-        if _run._rest is None or _run in _ours.owed:
+        if _type(_run._rest) is not _int or _run in _ours.owed:
             raise
         if _count and (
             _type(_answer) is _coroutine
@@ -165,7 +165,7 @@ else:
         _ours.set_state(_ours.MUTED)
 {told}
     except BaseException as _exc:
-        if _run._rest is None or _run in _ours.owed:
+        if _type(_run._rest) is not _int or _run in _ours.owed:
             raise
         {end_broken}
 """

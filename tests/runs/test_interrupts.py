@@ -2,7 +2,8 @@
 Interrupts: Ctrl-C, or what any other signal handler raises, at each line of ours.
 
 A trace function stands for the signal: it comes to every line, and it is what
-`signal.getsignal` gives.
+`signal.getsignal` gives. And real signals come wherever Python looks for them: in the
+midst of lines, and of what handlers and Python itself do for us.
 """
 
 import gc
@@ -10,17 +11,19 @@ import os
 import signal
 import sys
 import warnings
+from _thread import interrupt_main
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from dis import opmap
-from functools import cache
+from dis import opmap, opname
+from functools import cache, partial
 from pathlib import Path
 from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any
+from weakref import ref
 
 import pytest
 from loguru import logger
@@ -38,17 +41,20 @@ pytestmark = [
 ]
 
 OURS = str(Path(instrument.__file__).parent) + os.sep
-WRITTEN = "<instrument>"
-"""How the files are called of code that is ours, and is written at run time."""
+WRITTEN = "<instrument"
+"""How the names begin of the files of code that is ours, and is written at run time."""
 NOP = opmap["NOP"]
 """What stands for a ``try:``: no signal is looked for there."""
 
 
-LOAD_CONST, SWAP = opmap["LOAD_CONST"], opmap["SWAP"]
+LOAD_CONST, SWAP, RESUME = opmap["LOAD_CONST"], opmap["SWAP"], opmap["RESUME"]
+EXTENDED_ARG = opmap["EXTENDED_ARG"]
+APART = {opmap[name] for name in ("CACHE", "PRECALL") if name in opmap}
 RAISED_IN_WITH = bytes([opmap["PUSH_EXC_INFO"], opmap["WITH_EXCEPT_START"]])
 
 known_code: "dict[int, tuple[object, bool]]" = {}
 known_places: "dict[tuple[int, int], str]" = {}
+known_looks: "dict[int, set[int]]" = {}
 """
 What was found out of code, by its id: a line of ours comes some ten million times. What
 it was found out of stays, as another may have its id else.
@@ -94,7 +100,20 @@ def leaves_a_with(code: CodeType, at: int) -> bool:
     return all(op == LOAD_CONST and code.co_consts[arg] is None for op, arg in given)
 
 
-class Timeout(Exception):  # noqa: N818 - as those of job queues are called
+def calls_exit(code: CodeType, at: int) -> bool:
+    """
+    Tell whether that is the call by which a ``with`` is left.
+    """
+    ops, args = code.co_code[: at + 2 : 2], code.co_code[1 : at + 2 : 2]
+    steps = [it for it in zip(ops, args, strict=True) if it[0] not in APART]
+    if opname[steps.pop()[0]] == "WITH_EXCEPT_START":
+        return True
+    return len(steps) > 2 and all(
+        op == LOAD_CONST and code.co_consts[arg] is None for op, arg in steps[-3:]
+    )
+
+
+class Timeout(TimeoutError):  # noqa: N818 - an `OSError`, as those of job queues
     """
     What a job's time limit raises.
     """
@@ -421,16 +440,20 @@ class At:
 
     Attributes:
         is_before_exit: Whether Python's own ``with`` had only just called ``__exit__``.
+        is_in_ears: Whether it came in the handler that counts, which may not have then.
+        is_due: Whether it has come, raised or not yet.
         is_lost: Whether Python itself could give it to nobody: something was collected.
         seen: The lines of ours that came.
     """
 
+    signum = signal.SIGALRM
+
     def __init__(self, line: "int | str", kind: "type[BaseException]") -> None:
         self.place = ""
-        self.is_before_exit = self.is_lost = False
+        self.is_before_exit = self.is_in_ears = self.is_due = self.is_lost = False
         self.seen: list[str] = []
+        self.kind = kind
         self._line = line
-        self._kind = kind
         self._entered: FrameType | None = None
         self._thread = get_ident()
 
@@ -454,7 +477,7 @@ class At:
         """
         Be the hook for what is raised where nobody is above.
         """
-        self.is_lost = self.is_lost or unraisable.exc_type is self._kind
+        self.is_lost = self.is_lost or unraisable.exc_type is self.kind
 
 
 class AtTraced(At):
@@ -468,7 +491,7 @@ class AtTraced(At):
         if event == "call":
             self._entered = frame
         if event == "line" and self.comes(frame):
-            raise self._kind
+            raise self.kind
         return self
 
     @contextmanager
@@ -491,7 +514,7 @@ class AtMonitored(At):
             return MONITORING.DISABLE
         # signals come to the main thread alone
         if get_ident() == self._thread and self.comes(sys._getframe(1)):
-            raise self._kind
+            raise self.kind
         return None
 
     def _start(self, code: CodeType, _: object) -> Any:
@@ -514,8 +537,151 @@ class AtMonitored(At):
             MONITORING.free_tool_id(tool)
 
 
+class Fuse:
+    """
+    What has a signal come when it goes.
+    """
+
+
+class AtLook(At):
+    """
+    The same by a real signal: it has come as something of ours begins that looks for
+    one, a call, a jump back or a function, and is raised where Python finds it.
+    """
+
+    signum = signal.SIGUSR1
+
+    def __init__(self, line: "int | str", kind: "type[BaseException]") -> None:
+        super().__init__(line, kind)
+        self._place = ""
+        self._burns: object = None
+
+    def __call__(self, _: int, frame: FrameType) -> None:
+        """
+        Be the signal's handler.
+        """
+        if self.place or not self._place:
+            return
+        code, above = frame.f_code, [it.f_code.co_name for it in ours_above(frame)]
+        begins = 2 * code.co_code[::2].index(RESUME)
+        if above in (["__exit__"], ["__aexit__"]):
+            self.is_before_exit = frame.f_lasti <= begins
+        else:  # a coroutine that has not begun has no frame yet
+            self.is_before_exit = not above and calls_exit(code, frame.f_lasti)
+        self.is_in_ears = code.co_qualname.split(".")[0] in EARS
+        self.place = f"{self._place}, in {code.co_qualname}:{frame.f_lineno}"
+        raise self.kind
+
+    def _look(self, code: CodeType, at: int) -> None:
+        """
+        Have the signal come if it is to come at this look.
+
+        Python looks for none of itself until who is called here has gone.
+        """
+        place = f"{code.co_filename.removeprefix(OURS)}:{code.co_qualname}+{at}"
+        self.seen.append(place)
+        if self._place or self._line not in (place, len(self.seen) - 1):
+            return
+        self._place, self.is_due = place, True
+        self._stop()
+        fuse = Fuse()
+        self._burns = ref(fuse, partial(next, map(interrupt_main, [self.signum])))
+
+    def _stop(self) -> None:
+        raise NotImplementedError
+
+
+class LookTraced(AtLook):
+    """
+    The same, by `sys.settrace`.
+    """
+
+    def _trace(self, frame: FrameType, _: str, __: object) -> Any:
+        code = frame.f_code
+        if not is_ours(code):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        looks = looks_of(code)
+
+        def step(frame: FrameType, event: str, _: object) -> None:
+            if frame.f_lasti in looks and event == "opcode":
+                self._look(code, frame.f_lasti)
+
+        self._look(code, frame.f_lasti)
+        return step
+
+    def _stop(self) -> None:
+        sys.settrace(None)
+
+    @contextmanager
+    def on(self) -> "Iterator[None]":
+        tracing = sys.gettrace()
+        try:
+            sys.settrace(self._trace)
+            yield
+        finally:
+            sys.settrace(tracing)
+
+
+class LookMonitored(AtLook):
+    """
+    The same, by `sys.monitoring`.
+    """
+
+    def _event(self, code: CodeType, at: int, *_: object) -> Any:
+        if not is_ours(code):
+            return MONITORING.DISABLE
+        if get_ident() == self._thread:
+            self._look(code, at)
+        return None
+
+    def _hear(self, hear: "Callable[..., Any] | None") -> int:
+        names = ("CALL", "JUMP", "PY_START", "PY_RESUME")
+        events = [getattr(MONITORING.events, name) for name in names]
+        for event in events:
+            MONITORING.register_callback(MONITORING.PROFILER_ID, event, hear)
+        return sum(events)
+
+    def _stop(self) -> None:
+        self._hear(None)
+
+    @contextmanager
+    def on(self) -> "Iterator[None]":
+        tool = MONITORING.PROFILER_ID
+        MONITORING.use_tool_id(tool, "test")
+        events = self._hear(self._event)
+        try:
+            MONITORING.set_events(tool, events)
+            yield
+        finally:
+            MONITORING.set_events(tool, 0)
+            MONITORING.free_tool_id(tool)
+
+
 MONITORING: Any = getattr(sys, "monitoring", None)
 Interrupt = AtTraced if MONITORING is None else AtMonitored
+Signal = LookTraced if MONITORING is None else LookMonitored
+LOOKING = {
+    code
+    for name, code in opmap.items()
+    if name.startswith(("CALL", "JUMP_BACKWARD", "POP_JUMP_BACKWARD"))
+}
+EARS = {it.__name__ for it in (Ears, Alone, Records, AsyncEars)}
+
+
+def looks_of(code: CodeType) -> "set[int]":
+    """
+    Give what looks for signals in code of ours, besides its beginning.
+    """
+    if (looks := known_looks.get(id(code))) is None:
+        looks = known_looks[id(code)] = set()
+        begin = 0
+        for at, op in enumerate(code.co_code[::2]):
+            if op in LOOKING:
+                looks.add(begin)  # with what extends its argument
+            if op != EXTENDED_ARG:
+                begin = 2 * (at + 1)
+    return looks
 
 
 def ours_above(frame: "FrameType | None") -> "Iterator[FrameType]":
@@ -525,18 +691,14 @@ def ours_above(frame: "FrameType | None") -> "Iterator[FrameType]":
 
 
 def interrupt(
-    act: "Callable[..., object]",
-    kind: "type[BaseException]",
-    line: "int | str",
-    ears: "type[Ears]",
-    found: Found,
+    act: "Callable[..., object]", at: Any, ears: "type[Ears]", found: Found
 ) -> bool:
     """
     Do *act* with an interrupt at one line; False where it has fewer lines.
     """
-    at, heard = Interrupt(line, kind), ears()
+    kind, heard = at.kind, ears()
     if kind is not MemoryError:  # which no signal raises
-        signal.signal(signal.SIGALRM, at)  # type: ignore[arg-type]
+        signal.signal(at.signum, at)
     before, has_come = get_state(), False
     hook = sys.unraisablehook
     try:
@@ -550,6 +712,7 @@ def interrupt(
     place, state = at.place, get_state()
     set_state(before)
     if not place:
+        assert not at.is_due
         return False
     if not has_come and not at.is_lost and kind is not MemoryError:
         found.swallowed.append(place)
@@ -557,9 +720,9 @@ def interrupt(
         found.deaf.append(place)
     elif state is not before and not at.is_before_exit:
         found.left_open.append(place)
-    if any(count > 1 for count in heard.ends.values()):
+    if any(count > 1 for it in (heard.starts, heard.ends) for count in it.values()):
         found.told_twice.append(place)
-    is_known = at.is_before_exit or failures(heard)
+    is_known = at.is_before_exit or at.is_in_ears or failures(heard)
     if heard.starts.keys() != heard.ends.keys() and not is_known:
         found.endless.append(place)
     return True
@@ -569,15 +732,17 @@ def given(heard: Ears) -> "tuple[object, ...]":
     return (heard,) if type(heard) is Alone else (Fails(), heard)
 
 
-def lines_of(act: "Callable[..., object]", ears: "type[Ears]") -> "list[str]":
+def lines_of(
+    act: "Callable[..., object]", ears: "type[Ears]", by: "type[Any]" = Interrupt
+) -> "list[str]":
     """
     Give the lines of ours that *act* executes, once all is prepared that is kept.
     """
-    at = Interrupt(-1, Timeout)
+    at = by(-1, Timeout)
     copy_context().run(act, *given(ears()))
     with at.on():
         copy_context().run(act, *given(ears()))
-    return at.seen
+    return list(at.seen)
 
 
 def is_heard() -> bool:
@@ -593,13 +758,14 @@ def is_heard() -> bool:
 @pytest.fixture(autouse=True)
 def quiet() -> "Iterator[None]":
     """
-    Put the signal's handler back, and show no reports: there are thousands.
+    Put the signals' handlers back, and show no reports: there are thousands.
     """
-    before = signal.getsignal(signal.SIGALRM)
+    before = {it: signal.getsignal(it) for it in (At.signum, AtLook.signum)}
     logger.disable("instrument")
     yield
     logger.enable("instrument")
-    signal.signal(signal.SIGALRM, before)
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -618,11 +784,12 @@ def interrupted_at(
     act: "Callable[..., object]",
     ears: "type[Ears]",
     kind: "type[BaseException]",
+    by: "type[Any]" = Interrupt,
 ) -> Found:
     found = Found()
     for line in lines:
         context = copy_context()
-        context.run(interrupt, act, kind, line, ears, found)
+        context.run(interrupt, act, by(line, kind), ears, found)
         if not context.run(is_heard):
             found.deaf_later.append(str(line))
     return found
@@ -647,8 +814,24 @@ def test_interrupt_at_every_line(
     assert vars(found) == vars(Found())
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, Timeout])
+@each_act
+def test_signal_at_every_look(
+    act: "Callable[..., object]", ears: "type[Ears]", kind: "type[BaseException]"
+) -> None:
+    """
+    The same of real signals, wherever Python looks for one.
+    """
+    looks = range(len(lines_of(act, ears, Signal)))
+    found = interrupted_at(looks, act, ears, kind, Signal)
+
+    assert vars(found) == vars(Found())
+
+
 @cache
-def first_lines() -> "dict[Any, list[str]]":
+def first_lines(by: "type[Any]") -> "dict[Any, list[str]]":
     """
     Give by act which lines of ours come in it, and in none before.
     """
@@ -656,7 +839,7 @@ def first_lines() -> "dict[Any, list[str]]":
     others: set[str] = set()
     first = {}
     for act, ears in ACTS:
-        lines, known = dict.fromkeys(lines_of(act, ears)), apart.get(ears, others)
+        lines, known = dict.fromkeys(lines_of(act, ears, by)), apart.get(ears, others)
         first[act, ears] = [line for line in lines if line not in known]
         known.update(lines)
     return first
@@ -670,7 +853,20 @@ def test_interrupt_at_each_line_once(
     """
     The same where a line first comes, whichever act it comes in.
     """
-    found = interrupted_at(first_lines()[act, ears], act, ears, kind)
+    found = interrupted_at(first_lines(Interrupt)[act, ears], act, ears, kind)
+
+    assert vars(found) == vars(Found())
+
+
+@each_act
+def test_signal_at_each_look_once(
+    act: "Callable[..., object]", ears: "type[Ears]"
+) -> None:
+    """
+    The same of real signals, where Python first looks for one.
+    """
+    looks = first_lines(Signal)[act, ears]
+    found = interrupted_at(looks, act, ears, Timeout, Signal)
 
     assert vars(found) == vars(Found())
 
@@ -683,5 +879,16 @@ def test_interrupt_at_what_was_written() -> None:
     lines = [it for it in lines_of(bound, Ears) if it.startswith(WRITTEN)]
 
     found = interrupted_at(dict.fromkeys(lines), bound, Ears, Timeout)
+
+    assert vars(found) == vars(Found())
+
+
+def test_signal_where_inputs_are_bound() -> None:
+    """
+    A signal in what binds a call's inputs by name keeps no handler from its start.
+    """
+    looks = [it for it in lines_of(generator, Records, Signal) if "bound_by" in it]
+
+    found = interrupted_at(dict.fromkeys(looks), generator, Records, Timeout, Signal)
 
     assert vars(found) == vars(Found())
