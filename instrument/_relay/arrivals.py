@@ -5,6 +5,7 @@ What comes home: calls in workers, each told by a thread of its own to who hears
 import json
 import threading
 from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import wait as futures_wait
 from contextlib import suppress
 from functools import partial
 from time import monotonic
@@ -194,8 +195,7 @@ def _wait_for_calls(layer: "Layer") -> None:
                 count = len([it for it in calls if not it.done.done()])
                 _report.complain(_GOES_ON.format(count), None)
                 return
-            with suppress(TimeoutError):
-                call.done.result(left)
+            futures_wait({call.done}, left)
     if layer.lanes:
         from instrument._delivery import lanes as _lanes
 
@@ -271,8 +271,7 @@ def _settle(run: "Run", exc: BaseException) -> None:
             and (is_broken or call.has_news())
             and monotonic() < until
         ):
-            with suppress(TimeoutError):
-                call.done.result(_LOOK_S)
+            futures_wait({call.done}, _LOOK_S)
 
 
 def _is_of(call: Call, run: "Run") -> bool:

@@ -10,10 +10,12 @@ import json
 import threading
 from collections import deque
 from concurrent.futures import Future
+from concurrent.futures import wait as futures_wait
 from time import monotonic
 from weakref import WeakSet
 
 from instrument._forks import fork_lock, in_child
+from instrument._report import is_of_call, pass_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,10 +123,7 @@ class Outbox:
         known = -1
         while not done.done() and known != self._answers:
             known = self._answers
-            try:
-                done.exception(WAIT_S)
-            except TimeoutError:
-                continue
+            futures_wait({done}, WAIT_S)
         return done.done()
 
     def is_left(self) -> bool:
@@ -184,8 +183,10 @@ class Outbox:
             batch = self._taken()
             try:
                 self._send(batch)
-            except Exception as exc:
-                self._fail(exc, batch)
+            except BaseException as exc:
+                self._fail(exc, batch)  # it may have broken off in mid-frame
+                if is_of_call(exc):
+                    raise
                 return
             self._on_its_way = batch
             self._changed.notify_all()
@@ -342,8 +343,9 @@ def opened(
     if box is not None:
         try:
             return where, box, box.hello(told)
-        except (OSError, ValueError):  # it has been closed just now
+        except (OSError, ValueError) as exc:  # it has been closed just now
             box.close()
+            pass_on(exc)
     line = transport.open(address)
     try:
         box = Outbox(line)

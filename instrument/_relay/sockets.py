@@ -12,7 +12,6 @@ import selectors
 import socket
 import threading
 import weakref
-from contextlib import suppress
 from time import monotonic, sleep
 
 from instrument import _report
@@ -74,7 +73,8 @@ class SocketLine:
         try:
             with self:
                 return bool(self._read) or _is_ready(self._socket, _READ, 0)
-        except OSError:  # closed
+        except OSError as exc:  # closed
+            _report.pass_on(exc)
             return True
 
     def close(self) -> None:
@@ -82,9 +82,12 @@ class SocketLine:
             if self._is_closed:
                 return
             self._is_closed = True
-            with suppress(OSError):  # the other side was first
+            try:
                 self._socket.shutdown(socket.SHUT_RDWR)  # who waits in it goes on
-            self._close_unused()
+            except OSError as exc:  # the other side was first
+                _report.pass_on(exc)
+            finally:
+                self._close_unused()
 
     def __enter__(self) -> None:
         """
@@ -194,8 +197,10 @@ class Sockets:
             listener, thread = self._listener, self._thread
             self._begin()
         if listener is not None and thread is not None:
-            with suppress(OSError):  # one more, so that who waits for one sees it
+            try:  # one more, so that who waits for one sees it
                 socket.create_connection(listener.getsockname(), PROOF_S).close()
+            except OSError as exc:
+                _report.pass_on(exc)
             thread.join(PROOF_S)
 
     def forget(self) -> None:

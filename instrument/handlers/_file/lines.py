@@ -13,6 +13,7 @@ from time import monotonic, sleep
 from weakref import WeakValueDictionary
 
 from instrument._forks import fork_lock
+from instrument._report import pass_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -219,6 +220,7 @@ class Lines:
             try:
                 fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as exc:  # somebody has it; or a file system without locks
+                pass_on(exc)
                 is_held = isinstance(exc, BlockingIOError | PermissionError)
                 if not is_held or monotonic() > end_s:
                     return

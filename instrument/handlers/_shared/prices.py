@@ -187,10 +187,12 @@ class _Import:
         cls.has_begun = True
         from threading import Thread
 
-        with suppress(RuntimeError, OSError, MemoryError):
+        try:
             thread = Thread(target=_imported, name="instrument prices", daemon=True)
             thread.start()
             cls.thread = thread
+        except (RuntimeError, OSError, MemoryError) as exc:
+            pass_on(exc)
 
     @classmethod
     def settle(cls) -> None:

@@ -10,6 +10,7 @@ from codecs import lookup
 from itertools import accumulate
 from unicodedata import category, east_asian_width
 
+from instrument._report import pass_on
 from instrument._text import printable
 
 TYPE_CHECKING = False
@@ -199,7 +200,8 @@ def terminal_width(file: object) -> int | None:
         return int(told)
     try:
         return os.get_terminal_size(file.fileno()).columns or None  # type: ignore[attr-defined]
-    except (AttributeError, OSError, ValueError):  # a stream that only looks like one
+    except (AttributeError, OSError, ValueError) as exc:  # it only looks like one
+        pass_on(exc)
         return None
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from instrument._delivery.loops import running_loop
+from instrument._report import pass_on
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -110,7 +111,8 @@ async def woken(waiter: "AsyncioWaiter | TrioWaiter", timeout_s: float) -> bool:
     try:
         async with asyncio.timeout(timeout_s):
             await waiter.wait()
-    except TimeoutError:
+    except TimeoutError as exc:
+        pass_on(exc)
         return False
     return True
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from instrument._delivery.flush import abandon_streams
 from instrument._forks import fork_lock, in_child
-from instrument._report import Exit, complain
+from instrument._report import Exit, complain, pass_on
 from instrument.handlers._shared.style import has_colour, painted, plain
 from instrument.handlers._tree.forest import Trees
 from instrument.handlers._tree.paper import Paper
@@ -214,6 +214,7 @@ class Display:
                 self._draw(moves=False)
             self._screen.leave()
         except (OSError, ValueError) as exc:
+            pass_on(exc)
             self._error = exc
         # not waited for: who has it tells something, and may wait for the pen himself
         if not self._gate.acquire(blocking=False):
@@ -254,6 +255,7 @@ class Display:
             elif self.trees.running:
                 self.file.flush()  # it may be closed
         except Exception as exc:  # hung up, closed: told to who tells something next
+            pass_on(exc)
             self._error = exc
             self.trees.running.clear()
             self._drawn = {}
@@ -366,7 +368,8 @@ def _terminal_of(stream: object) -> int | None:
         if not stream.isatty():  # type: ignore[attr-defined]
             return None
         return os.fstat(stream.fileno()).st_rdev or id(stream)  # type: ignore[attr-defined]
-    except (AttributeError, OSError, ValueError):
+    except (AttributeError, OSError, ValueError) as exc:
+        pass_on(exc)
         return None
 
 

@@ -3,8 +3,8 @@ The foot of a terminal: rows that are drawn anew in place, below what scrolls by
 """
 
 import os
-from contextlib import suppress
 
+from instrument._report import pass_on
 from instrument.handlers._shared.terminal import Terminal, mid_line
 
 TYPE_CHECKING = False
@@ -51,7 +51,8 @@ class Screen:
         """
         try:
             width, height = os.get_terminal_size(self.file.fileno())
-        except (AttributeError, OSError, ValueError):
+        except (AttributeError, OSError, ValueError) as exc:
+            pass_on(exc)
             width = height = 0
         width, height = width or _SIZE[0], height or _SIZE[1]
         return width, max(1, height - 2)
@@ -85,14 +86,18 @@ class Screen:
         lines = self._clipped(tail)
         head += end + "".join(f"{line}\n" for line in lines[:-1])
         if head:
-            with suppress(OSError, ValueError):  # hung up, closed: not their failure
+            try:
                 self._frame(foot=[])
+            except (OSError, ValueError) as exc:  # hung up, closed: not their failure
+                pass_on(exc)
             write(head)
         self._put = write
         self._line = lines[-1]
-        with suppress(OSError, ValueError):
+        try:
             self.file.flush()
             self._frame()
+        except (OSError, ValueError) as exc:
+            pass_on(exc)
 
     def leave(self) -> None:
         """

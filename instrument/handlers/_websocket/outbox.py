@@ -184,7 +184,8 @@ class Outbox:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await waiter.wait()
-        except TimeoutError:
+        except TimeoutError as exc:
+            _report.pass_on(exc)
             self._waited(is_woken=False)
 
     def _waited(self, *, is_woken: bool) -> None:
@@ -252,6 +253,7 @@ class Outbox:
                 with trio.fail_after(self._timeout_s):
                     await self._sent(self._queue.popleft())  # type: ignore[arg-type]
         except Exception as exc:
+            _report.pass_on(exc)
             self._fail(exc)
 
     def _send_in_thread(self) -> None:
@@ -266,6 +268,7 @@ class Outbox:
                         _close(result)
                         self._fail(RuntimeError(_NO_LOOP))
             except Exception as exc:
+                _report.pass_on(exc)
                 self._fail(exc)
             finally:
                 self._is_sending = False
