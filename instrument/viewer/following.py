@@ -11,7 +11,7 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -176,10 +176,11 @@ class FollowedStore:
         with self._lock:
             self._watchers.append(watcher)
             if self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._follow, name="instrument-viewer-poll", daemon=True
                 )
-                self._thread.start()
+                thread.start()
+                self._thread = thread
         self._look_now.set()
 
     def _leave(self, watcher: "Watcher") -> None:
@@ -188,6 +189,9 @@ class FollowedStore:
         self._look_now.set()
 
     def _follow(self) -> None:
+        """
+        Look for all who watch, for as long as there are any, whatever stands in the way.
+        """
         seen = None
         while True:
             with self._lock:
@@ -196,7 +200,7 @@ class FollowedStore:
                     self._thread = None
                     return
                 # there, as its threads stay: each that reads has a connection
-                looking = self._started_pool().submit(self._look, seen)
+                looking = self._look_begun(seen)
             seen = looking.result()
             for watcher in watchers:
                 watcher.tell(seen)
@@ -204,12 +208,23 @@ class FollowedStore:
             self._look_now.wait(_BUSY_S if is_busy else _IDLE_S)
             self._look_now.clear()
 
+    def _look_begun(self, last: Seen | None) -> "Future[Seen]":
+        try:
+            return self._started_pool().submit(self._look, last)
+        except RuntimeError as exc:  # no thread is to be had now
+            done: Future[Seen] = Future()
+            done.set_result(self._unseen(last, exc))
+            return done
+
+    def _unseen(self, last: Seen | None, exc: Exception) -> Seen:
+        before = last.cursor if last else 0
+        return Seen(before, self.edition, self._said(exc))
+
     def _look(self, last: Seen | None) -> Seen:
         try:
             cursor = self._asked(lambda reader: reader.cursor())
-        except _UNREADABLE as exc:
-            before = last.cursor if last else 0
-            return Seen(before, self.edition, self._said(exc))
+        except Exception as exc:  # whatever it is: who watches is told
+            return self._unseen(last, exc)
         if last is not None and cursor < last.cursor and last.edition == self.edition:
             with self._lock:  # written over in place
                 self._let_go()

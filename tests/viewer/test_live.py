@@ -497,6 +497,61 @@ async def test_store_that_appears(tmp_path: Path, serve: Any, watch: Any) -> Non
     assert [row["name"] for row in told[1]["requests"]] == ["first"]
 
 
+async def test_no_thread_is_to_be_had(
+    store: Any, page: Any, serve: Any, watch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where no thread is to be had for a while, streams that come later are told.
+    """
+    start, refused = threading.Thread.start, threading.Event()
+
+    def cannot(thread: threading.Thread) -> None:
+        if "poll" in thread.name:
+            refused.set()
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    async with serve(page) as url:
+        with monkeypatch.context() as scarce:
+            scarce.setattr(threading.Thread, "start", cannot)
+            with contextlib.suppress(Exception):
+                async with watch(url) as frames:
+                    await frames.until("requests")
+        assert refused.is_set()
+        async with watch(url) as frames:
+            store.ask("Oslo")
+            await frames.until("requests")
+
+
+@pytest.mark.parametrize("where", ["_asked", "_started_pool"])
+async def test_look_that_fails(
+    where: str,
+    store: Any,
+    page: Any,
+    serve: Any,
+    watch: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    Whatever stands in the way of a look at the store, streams go on when it does not.
+    """
+    failed = threading.Event()
+
+    def fails(*_: object) -> Any:
+        failed.set()
+        raise RuntimeError("can't start new thread")
+
+    async with serve(page) as url, watch(url) as frames:
+        store.ask("Oslo")
+        await frames.until("requests")
+        with monkeypatch.context() as scarce:
+            scarce.setattr(following.FollowedStore, where, fails)
+            await asyncio.to_thread(failed.wait, 20)
+            assert "can't start" in (await frames.until("gone"))["error"]
+        store.ask("Rome")
+        await frames.until("back")
+
+
 async def test_silence(
     store: Any, page: Any, serve: Any, watch: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
