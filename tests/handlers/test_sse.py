@@ -825,3 +825,28 @@ def test_current_run_is_stopped_run() -> None:
 
     assert str(error) == "stopped"
     assert error.run is None
+
+
+@pytest.mark.parametrize("protocol", ["native", "ai-sdk"])
+def test_many_that_wait(protocol: Any) -> None:
+    """
+    Of more threads than there are places each waits, and nothing is dropped.
+    """
+    stream = SSEHandler(protocol=protocol, maxsize=1)
+    frames: list[bytes] = []
+
+    with callbacks(stream):
+        work = bind(lambda: list(model("a", "b", "c")))
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        while len(stream._box._held) + stream.dropped < len(threads):
+            threading.Event().wait(0.001)
+        reader = threading.Thread(target=lambda: frames.extend(stream))
+        reader.start()
+        for thread in threads:
+            thread.join()
+    reader.join()
+
+    assert stream.dropped == 0
+    assert sum(b'"c"' in frame for frame in frames) == len(threads)

@@ -131,7 +131,9 @@ class SSEHandler(PageHandler):
         self._meet(event)
         box = self._box
         is_token = event.event == "on_llm_new_token"
-        if box.is_ended or not box.takes(is_expendable=is_token):
+        if box.is_ended:
+            return None
+        if not (_is_in_thread() or box.takes(is_expendable=is_token)):
             return None
         if self._resume_s:
             self._remember(str(event.trace_id))
@@ -230,7 +232,7 @@ class SSEHandler(PageHandler):
         return self._encoder.can_ask and not self._box.is_ended
 
     def _held_up(self) -> "Awaitable[None] | None":
-        if running_loop() is not None or in_trio():
+        if not _is_in_thread():
             return self._hold()
         place = ThreadWaiter()
         self._box.hold(place)
@@ -302,3 +304,10 @@ class SSEHandler(PageHandler):
     def _is_late(self, reader: int) -> None:
         if reader == self._readers and not self._is_read:
             self._go()
+
+
+def _is_in_thread() -> bool:
+    """
+    Tell whether who is heard here can be held up, and so needs no place to be kept free.
+    """
+    return running_loop() is None and not in_trio()

@@ -108,7 +108,8 @@ class Mailbox:
         """
         Have all that is still here read again.
         """
-        self._read = 0
+        with self._lock:
+            self._read = 0
 
     def sleeps(self, reader: "Waiter") -> bool:
         """
