@@ -12,7 +12,7 @@ from instrument._payloads.kinds import KINDS, Embedding, kind_of
 from instrument._payloads.redact import redacted
 from instrument._relay import errors
 from instrument._runs.ending import fail, finish
-from instrument._runs.opening import Recipe, _refine
+from instrument._runs.opening import NamedRecipe, Recipe, _refine
 from instrument._runs.outcome import ALREADY_SET
 from instrument._runs.run import Run, begun
 from instrument._runs.starting import start
@@ -139,7 +139,7 @@ class Mirrors:
         """
         if record.run_id in self._open or len(self._open) >= MOST_OPEN:
             return
-        run = self._made(record)
+        run = self._made(record, NamedRecipe if more.get("named") is True else Recipe)
         _describe(run, record)
         _take_inputs(run, record.data)
         run.started_at = _whole(more.get("started_at")) or record.time_ns
@@ -259,9 +259,12 @@ class Mirrors:
             self._known = audience, audience.forwarded()
         return self._known[1]
 
-    def _made(self, record: Event) -> Mirror:
+    def _made(self, record: Event, named: "type[Recipe]" = Recipe) -> Mirror:
         """
         Make the run of a record, below the run above it there.
+
+        Args:
+            named: Whether the application has chosen its name.
         """
         above, sender = record.parent_run_id, self._view.run
         parent: Run | None = None if above is None else self._open.get(above)
@@ -270,7 +273,7 @@ class Mirrors:
         plan: Any = parent._plan if type(parent) is Mirror else self._view
         kind = record.kind if record.event != "on_custom_event" else "custom"
         known = _MEASURED if kind == "embedding" else kind_of(kind)
-        recipe = Recipe(record.name or "unnamed", kind, as_kind=known)
+        recipe = named(record.name or "unnamed", kind, as_kind=known)
         audience = plan.settle()
         run = Mirror()
         begun(run, recipe, parent, plan, self._heard(audience), None, record.run_id)

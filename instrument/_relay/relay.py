@@ -223,6 +223,7 @@ def _more(event: "Event", run: "Run") -> str:
     what: dict[str, Any] = {}
     if event.event.endswith("_start"):
         what = {"started_at": run.started_at, "description": run._description}
+        what["named"] = True if run._recipe.source is not None else None
     elif event.event.endswith(("_end", "_error")):
         what = {"provider": run.provider, "model": run._model}
     if event.event.endswith("_error") and run.error is not None:

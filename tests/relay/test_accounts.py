@@ -37,18 +37,21 @@ def pool_of(count: int, method: str = "fork") -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
-def sums(monitor: MonitorHandler) -> list[list[Any]]:
+def sums(monitor: MonitorHandler) -> dict[str, list[Any]]:
     """
     Give what was counted of each name, and is not time.
     """
-    counted = [[getattr(it, what) for what in SUMS] for it in monitor.stats.values()]
-    return sorted(counted, key=str)
+    return {
+        name: [getattr(stats, what) for what in SUMS]
+        for name, stats in monitor.stats.items()
+    }
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_monitor_counts_what_workers_do(method: str) -> None:
     """
-    A `MonitorHandler` counts of each name what it would count here: calls, errors, tokens,
+    A `MonitorHandler` counts of each name what it would count here, a function of the
+    application's by its own and not by the model that it asks: calls, errors, tokens,
     cost, and the times that were measured there.
     """
     here, home = MonitorHandler(memory=False), MonitorHandler(memory=False)
@@ -61,6 +64,7 @@ def test_monitor_counts_what_workers_do(method: str) -> None:
             future.result()
 
     assert sums(home) == sums(here)
+    assert home.stats["complete"].input_tokens == 18
     assert home.stats["agent"].count == home.stats["passes_on"].errors == 6
     assert home.stats["agent"].total_s >= home.stats["think"].total_s > 0
     assert home.stats["think"].first_token_p50_s is not None
