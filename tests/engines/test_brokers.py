@@ -18,7 +18,7 @@ from instrument import callbacks, traced
 from instrument.propagation import inject
 from instrument.testing import Recorder
 
-GUIDE = Path(__file__).parents[2] / "examples" / "workers" / "README.md"
+GUIDE = Path(__file__).parents[2] / "examples" / "queues" / "README.md"
 pytestmark = pytest.mark.anyio
 
 

@@ -44,7 +44,7 @@ def test_there_are_examples() -> None:
     """
     The folders are found, and hold one file for each question.
     """
-    assert len(EXAMPLES) == 30
+    assert len(EXAMPLES) == 32
 
 
 @every_example

@@ -276,7 +276,7 @@ def test_guides() -> None:
         if f"]({path.name})" not in TEXTS[path.parent / "README.md"]
     ]
 
-    assert len(GUIDES) == 16
+    assert len(GUIDES) == 17
     assert unnamed == []
     assert [p for p in GUIDES if f"](examples/{title(p)}/README.md" not in TEXT] == []
 
