@@ -96,9 +96,9 @@ class Outbox:
         with self._changed:
             is_taken = not self._is_full() or self._make_room(is_piece=is_token)
             if is_taken and self.error is None:
-                self._add(item, is_urgent=is_asked)
                 if is_token:
                     self._tokens.append(item)
+                self._add(item, is_urgent=is_asked)
             elif item.answered is not None:
                 item.answered.set_exception(self.error)
         return item.answered

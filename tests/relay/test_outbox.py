@@ -131,6 +131,26 @@ def test_large_ones_go_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     box.close()
 
 
+def test_piece_that_is_sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A piece that was sent by who tells it is none of those that wait: where the queue is
+    full another is dropped, and what comes is taken.
+    """
+    monkeypatch.setattr(outbox, "MOST_ITEMS", 2)
+    wire, box = idle_box()
+
+    for number in range(4):
+        box.put(str(number), is_token=True)
+    for _ in range(2):
+        wire.answer()
+    until(lambda: len(events(wire)) == 3)
+
+    assert events(wire) == [0, 2, 3]
+    assert box.dropped == 1
+    assert not box._tokens
+    box.close()
+
+
 def test_full_queue_drops_the_oldest_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Where the queue is full the oldest pieces of answers are dropped, and counted; starts
