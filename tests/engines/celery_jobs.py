@@ -70,6 +70,21 @@ def burst(count: int) -> Any:
 
 
 @app.task
+@traced.llm("flood")
+def flood(count: int, gates: list[str]) -> None:
+    """
+    Tell many pieces between two gates, and when that is done.
+    """
+    run = current_run()
+    run.token("first")
+    wait_for(gates[0])
+    for number in range(count):
+        run.token(f"{number}")
+    Path(gates[1]).touch()
+    wait_for(gates[2])
+
+
+@app.task
 @traced.tool("gated")
 def gated(gate: str) -> str:
     """

@@ -234,6 +234,19 @@ def test_task_that_is_replaced() -> None:
     assert "tool replaced: error Ignore" in recorder.tree()
 
 
+def test_message_that_is_delivered_twice() -> None:
+    """
+    The same task done twice is two attempts, both of which are heard.
+    """
+    recorder = Recorder()
+    with callbacks(recorder), traced("request"):
+        for _ in range(2):
+            jobs.add.apply_async((1, 2), task_id="twice").get(timeout=WAIT_S)
+        until(lambda: recorder.tree().count("tool add: ok") == 2)
+
+    assert retries(recorder) == [("request", 1, None)]
+
+
 WORKFLOWS = {
     "chain": lambda: chain(jobs.add.s(1, 2), jobs.add.s(3), jobs.add.s(4)),
     "group": lambda: group(jobs.add.s(number, 1) for number in range(4)),

@@ -3,6 +3,7 @@ Celery's other pools; a Redis and a caller that go; a web process that streams a
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -136,6 +137,36 @@ def test_redis_is_started_anew_while_a_task_runs(
         until(lambda: len(tokens) == 200)
 
     assert tokens == [f"{number} " for number in range(200)]
+
+
+@pytest.mark.timeout(120)
+def test_what_finds_no_room_while_redis_is_away(
+    start_redis: "Callable[..., Redis]", tmp_path: Path, reports: list[str]
+) -> None:
+    """
+    Pieces of an answer that find no room meanwhile are dropped, the oldest first; how many
+    is said. Starts and ends are heard.
+    """
+    server, recorder, count = start_redis(), Recorder(), 15_000
+    gates = [tmp_path / name for name in ("begin", "told", "end")]
+    with (
+        worker(server.url, tmp_path / "log", "-c", "1"),
+        reached_at(jobs.app, server.url),
+        callbacks(recorder),
+    ):
+        jobs.flood.delay(count, [str(gate) for gate in gates])
+        until(lambda: len(recorder.events) == 2)
+        server.stop()
+        gates[0].touch()
+        until(gates[1].exists)
+        server.start()
+        gates[2].touch()
+        until(lambda: "flood: ok" in recorder.tree())
+
+    tokens = [it.data["token"] for it in recorder.events if "token" in it.data]
+    (lost,) = re.findall(r"([\d,]+) events of worker process \d+ were lost", reports[0])
+    assert int(lost.replace(",", "")) == count + 1 - len(tokens)
+    assert tokens[-1] == str(count - 1)
 
 
 CALLER = """
