@@ -85,7 +85,7 @@ def _carrier(name: object) -> "dict[str, Any]":
         with STREAMS.by(find):
             return carrier_of(get_state(), is_kept=False, transport=STREAMS)
     except Exception as exc:
-        _report.failed(_carrier, "a task that is sent", exc)
+        _report.failed(STREAMS, "a task that is sent", exc)
         return {"v": 1, **trace_context()}
 
 
@@ -186,7 +186,7 @@ def _tell_lost(
         with STREAMS.by(partial(redis_of, sender.app)):
             STREAMS.tell_lost(home, carried["job"])
     except Exception as exc:
-        _report.failed(_tell_lost, "a worker that died", exc)
+        _report.failed(STREAMS, "a worker that died", exc)
 
 
 def _leave(**_: object) -> None:
