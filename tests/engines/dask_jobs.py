@@ -9,8 +9,11 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+import pytest
+
 from instrument import BaseCallbackHandler, callbacks, current_run, emit, traced
-from instrument.integrations.dask import hear
+from instrument._relay.transport import Elsewhere
+from instrument.integrations.dask import DASK, hear
 
 WAIT_S = 20.0
 
@@ -291,4 +294,6 @@ def call_behind_the_block(number: int) -> int:
 
     with callbacks(Own()):
         bound = hear(get_client()).bind(work)
+    with pytest.raises(Elsewhere):
+        DASK.open(bound.carrier["return"])
     return int(bound(number))

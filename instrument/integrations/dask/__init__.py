@@ -5,6 +5,7 @@ Dask: what a client sends to workers is heard by who sent it, through the schedu
 scheduler does not.
 """
 
+import asyncio
 import os
 from contextlib import suppress
 from contextvars import ContextVar
@@ -20,7 +21,7 @@ from instrument._relay.transport import Elsewhere
 from instrument._runs.opening import state_in_hand
 from instrument._scopes.binding import Bound
 from instrument._state import Frame, get_state
-from instrument.integrations.dask._stations import STATIONS, DaskLine
+from instrument.integrations.dask._stations import STATIONS, STOP_S, DaskLine, Station
 from instrument.propagation import attach
 
 TYPE_CHECKING = False
@@ -79,12 +80,12 @@ class HeardClient(wrapt.ObjectProxy):  # type: ignore[type-arg]
 
     def close(self, *args: "Any", **kwargs: "Any") -> "Any":
         """Close it: nothing more comes home by it."""
-        self._leave()
+        self._leave(0 if self.__wrapped__.asynchronous else STOP_S)
         return self.__wrapped__.close(*args, **kwargs)
 
     def shutdown(self) -> "Any":
         """Close it, and the cluster."""
-        self._leave()
+        self._leave(0 if self.__wrapped__.asynchronous else STOP_S)
         return self.__wrapped__.shutdown()
 
     def __enter__(self) -> "Self":
@@ -100,7 +101,7 @@ class HeardClient(wrapt.ObjectProxy):  # type: ignore[type-arg]
         return self
 
     async def __aexit__(self, *exc: object) -> "Any":
-        self._leave()
+        await asyncio.to_thread(self._leave)  # the scheduler may be on this loop
         return await self.__wrapped__.__aexit__(*exc)
 
     def _carrier(self) -> "dict[str, Any]":
@@ -116,9 +117,10 @@ class HeardClient(wrapt.ObjectProxy):  # type: ignore[type-arg]
         finally:
             _in_hand.reset(token)
 
-    def _leave(self) -> None:
-        if self.__wrapped__.scheduler is not None:
-            STATIONS.leave(self.__wrapped__.scheduler.address, self.__wrapped__)
+    def _leave(self, wait_s: float = STOP_S) -> None:
+        client = self.__wrapped__
+        if client.scheduler is not None:
+            STATIONS.leave(client.scheduler.address, client, wait_s)
 
 
 class Job:
@@ -191,7 +193,7 @@ class Dask:
 
     def address(self) -> "dict[str, Any]":
         client = _in_hand.get()
-        station = STATIONS.at(client.scheduler.address, client.security, self._take)
+        station = self._station(client, is_worker=_worker() is not None)
         station.users.add(client)
         if not client.asynchronous:
             station.wait()  # else it may be this loop that has to go on
@@ -202,17 +204,18 @@ class Dask:
         to = address.get("to")
         if type(to) is not str:
             raise ValueError("no address of a client of Dask")
-        from distributed import get_worker
-
-        try:
-            worker = get_worker()
-        except ValueError:
-            raise Elsewhere("no worker of Dask is here") from None
-        station = STATIONS.at(worker.scheduler.address, worker.security, self._take)
+        worker = _worker()
+        if worker is None:
+            raise Elsewhere("no worker of Dask is here")
+        station = self._station(worker, is_worker=True)
         if station.id == to:
             raise Elsewhere("it was sent from here, and nobody there hears any more")
         station.wait()
         return station.line_to(to, worker.address)
+
+    def _station(self, node: "Any", *, is_worker: bool) -> Station:
+        role = "worker" if is_worker else "instrument"
+        return STATIONS.at(node.scheduler.address, node.security, self._take, role)
 
     def _take(self, line: DaskLine) -> None:
         self._serve(line)
@@ -233,19 +236,29 @@ def _key() -> str | None:
     """
     Give the key of the task of here; None where it is not known.
     """
-    from distributed import get_worker
-
+    worker = _worker()
     try:
-        return str(get_worker().get_current_task())
-    except (LookupError, ValueError):  # on its loop
+        if worker is not None:
+            return str(worker.get_current_task())
+    except LookupError:  # on its loop
         pass
-    import asyncio
-
     with suppress(RuntimeError):
         task = asyncio.current_task()
         name = "" if task is None else task.get_name()
         return name if name.startswith("execute(") else None
     return None
+
+
+def _worker() -> "Any":
+    """
+    Give the worker whose task this is; None outside of any.
+    """
+    from distributed import get_worker
+
+    try:
+        return get_worker()
+    except ValueError:
+        return None
 
 
 _in_hand: "ContextVar[Any]" = ContextVar("instrument_dask_client")

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+STOP_S = 2.0
+"""How long is waited for a client that leaves."""
 START_S = 5.0
 """How long a process waits for its client to be connected."""
 AGAIN_S, ASK_S = 0.3, 10.0
@@ -153,6 +155,10 @@ class Station:
     """
     This process's own client to one scheduler, and the lines that lead through it.
 
+    Args:
+        serve: Serves a line that a worker has opened to here.
+        role: ``worker`` where it is one: Dask takes a worker's certificates then.
+
     Attributes:
         id: The queue of the scheduler in which messages for this process wait.
         lines: By name.
@@ -161,13 +167,21 @@ class Station:
         is_over: Whether it serves no more.
     """
 
-    def __init__(self, address: str, security: object, serve: "Serve") -> None:
+    def __init__(
+        self,
+        address: str,
+        security: object,
+        serve: "Serve",
+        role: str = "instrument",
+    ) -> None:
         self.id = f"instrument-{os.urandom(16).hex()}"
         self.lines: dict[str, DaskLine] = {}
         self.users: WeakSet[Any] = WeakSet()
         self.gone: set[str] = set()
         self.is_over = False
-        self._address, self._security, self._serve_line = address, security, serve
+        self._address, self._security, self._role = address, security, role
+        self._serve_line = serve
+        self._is_left = False
         self._posts: deque[tuple[str, dict[str, Any]]] = deque()
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -175,7 +189,11 @@ class Station:
         self._thread = threading.Thread(
             target=self._run, name="instrument relay dask", daemon=True
         )
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # no thread is to be had
+            self._loop.close()
+            raise
 
     def wait(self) -> None:
         """
@@ -204,22 +222,23 @@ class Station:
         self.lines[line.name] = line
         return line
 
-    def stop(self, wait_s: float = 2.0) -> None:
+    def stop(self, wait_s: float = STOP_S) -> None:
         """
         Leave the scheduler.
         """
+        self._is_left = True
         for line in list(self.lines.values()):
             line.close()
         self.post(self.id, None)
-        if threading.current_thread() is not self._thread:
-            self._thread.join(wait_s)
+        self._thread.join(wait_s)
 
     def _run(self) -> None:
         try:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 runner.run(self._serve())
         except Exception as exc:
-            _report.failed_apart(STATIONS, "a scheduler", exc)
+            if not self._is_left:
+                _report.failed_apart(STATIONS, "a scheduler", exc)
         finally:
             self.is_over = True
             self._ready.set()
@@ -237,7 +256,7 @@ class Station:
             asynchronous=True,
             security=self._security,
             set_as_default=False,
-            name="instrument",
+            name=self._role,
         ) as client:
             await client.scheduler.queue_create(name=self.id)
             self._ready.set()
@@ -334,12 +353,17 @@ class Station:
                 self.gone.add(other.peer)
                 other.lose("its worker has been started anew")
         line = self.lines[name] = DaskLine(self, name, peer, worker)
-        threading.Thread(
+        thread = threading.Thread(
             target=self._serve_one,
             args=(line,),
             name="instrument relay line",
             daemon=True,
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # no thread is to be had
+            line.close()
+            raise
         return line
 
     def _serve_one(self, line: DaskLine) -> None:
@@ -357,8 +381,15 @@ class Stations:
     def __init__(self) -> None:
         self._lock = fork_lock()
         self._known: dict[str, Station] = {}
+        self._inherited: list[Station] = []
 
-    def at(self, address: str, security: object, serve: "Serve") -> Station:
+    def at(
+        self,
+        address: str,
+        security: object,
+        serve: "Serve",
+        role: str = "instrument",
+    ) -> Station:
         """
         Give the one for the scheduler at *address*.
 
@@ -368,10 +399,10 @@ class Stations:
         with self._lock:
             station = self._known.get(address)
             if station is None or station.is_over:
-                station = self._known[address] = Station(address, security, serve)
+                station = self._known[address] = Station(address, security, serve, role)
         return station
 
-    def leave(self, address: str, user: object) -> None:
+    def leave(self, address: str, user: object, wait_s: float = STOP_S) -> None:
         """
         Stop it if nobody else needs it.
         """
@@ -383,7 +414,7 @@ class Stations:
             if station.users:
                 return
             del self._known[address]
-        station.stop()
+        station.stop(wait_s)
 
     def stop(self) -> None:
         """
@@ -401,6 +432,7 @@ class Stations:
         """
         global _TOKEN
         _TOKEN = os.urandom(8).hex()
+        self._inherited = [*self._known.values()]  # or their loops would be closed
         self._known.clear()
 
 
