@@ -5,6 +5,7 @@ They pickle, copy and answer `inspect` like what they wrap.
 """
 
 import copy
+import sys
 
 import wrapt
 
@@ -56,8 +57,17 @@ class Proxy(wrapt.FunctionWrapper):  # type: ignore[type-arg]
     def __instrument__(self) -> "Any":
         return self._self_wrapping
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> "Any":
+        """
+        What it stands for; to cloudpickle, which would take it for that, what it is.
+        """
+        return Proxy if _is_cloudpickle_asking() else self.__wrapped__.__class__
+
     def __reduce_ex__(self, protocol: object) -> "Any":
-        if _is_global(self) and not getattr(self._self_wrapping, "is_carried", False):
+        is_carried = getattr(self._self_wrapping, "is_carried", False)
+        is_kept = not _is_cloudpickle_asking() or _is_found(self)
+        if _is_global(self) and is_kept and not is_carried:
             return self.__wrapped__.__qualname__  # by reference, as functions are
         return self._self_wrapping.rebuilt, (self.__wrapped__,)
 
@@ -88,3 +98,22 @@ class AsyncProxy(Proxy):
 def _is_global(proxy: Proxy) -> bool:
     name = getattr(proxy.__wrapped__, "__qualname__", "<locals>")
     return isinstance(name, str) and "<locals>" not in name
+
+
+def _is_found(proxy: Proxy) -> bool:
+    """
+    Tell whether another program finds it by its name.
+    """
+    name = proxy.__wrapped__.__module__
+    found: Any = sys.modules.get(name) if name != "__main__" else None
+    for part in proxy.__wrapped__.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is proxy
+
+
+def _is_cloudpickle_asking() -> bool:
+    """
+    Tell whether cloudpickle, or a copy of it that a library has, asks who is asked here.
+    """
+    asking = getattr(sys._getframe(1).f_back, "f_globals", {}).get("__name__")
+    return type(asking) is str and asking.endswith("cloudpickle.cloudpickle")
