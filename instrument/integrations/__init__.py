@@ -21,5 +21,7 @@ or when a client of it is wrapped; its import imports nothing of that package. I
 * ``WRAPS``, if ``wrap()`` takes its clients: how, by the names of their classes.
 
 `asgi` and `wsgi` hear nothing by themselves: they have a middleware that is put in by hand.
-`dask` brings home what happens in an engine's workers, for a client that is given to it.
+`dask` brings home what happens in an engine's workers, for a client that is given to it,
+`celery` for all tasks of the modules that import it, and `ray` has a decorator in the
+place of Ray's own.
 """

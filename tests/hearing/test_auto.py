@@ -404,6 +404,7 @@ def test_table() -> None:
         "asgi",
         "celery",
         "dask",
+        "ray",
         "wsgi",
     }
     found = {f"{integrations.__name__}.{name}" for name in names}

@@ -35,7 +35,7 @@ def run(example: Path, folder: Path) -> subprocess.CompletedProcess[str]:
         env=inherited,
         capture_output=True,
         encoding="utf-8",
-        timeout=30,
+        timeout=50,
         check=False,
     )
 
@@ -44,7 +44,7 @@ def test_there_are_examples() -> None:
     """
     The folders are found, and hold one file for each question.
     """
-    assert len(EXAMPLES) == 32
+    assert len(EXAMPLES) == 33
 
 
 @every_example
