@@ -313,7 +313,7 @@ def test_process_that_leaves(posts: Any, client: Any) -> None:
     home.stop()
     home.stop()
 
-    with pytest.raises(OSError, match="has left|not there any more"):
+    with pytest.raises(OSError, match=r"has left|not there any more"):
         line.receive(WAIT_S)
     assert there.open(home.inbox) is None
     assert there.has_left(home.inbox)
