@@ -193,6 +193,37 @@ def test_delayed(client: Any, recorder: Recorder) -> None:
     assert retries(recorder) == []
 
 
+def test_result_that_is_needed_again(
+    client: Any, cluster: Any, recorder: Recorder
+) -> None:
+    """
+    What Dask does once more, as its result was let go, is told as that.
+    """
+    with callbacks(recorder), traced("request"):
+        graph = dask.delayed(client.bind(jobs.tool))("x")
+        for _ in range(2):
+            until(lambda: graph.key not in cluster.scheduler.tasks)
+            assert client.compute(graph).result() == "<x>"
+
+    assert len(recorder.find("tool")) == 2
+    assert retries(recorder) == [("request", 1, None)]
+
+
+def test_executor(client: Any, recorder: Recorder) -> None:
+    """
+    The client as an executor of `concurrent.futures` is heard too.
+    """
+    with (
+        client.get_executor(pure=False) as executor,
+        callbacks(recorder),
+        traced("request"),
+    ):
+        assert executor.submit(jobs.work, 1).result() == 2
+        assert [*executor.map(jobs.plain, [2])] == [4]
+
+    assert recorder.tree() == "\n".join(["chain request: ok", *[BUSY] * 2])
+
+
 def test_several_of_ours_in_one_task(client: Any, recorder: Recorder) -> None:
     """
     What is called within one task, one behind the other, is no retry.

@@ -41,7 +41,7 @@ def hear(client: "Client") -> "HeardClient":
     Give *client* as one whose ``submit`` and ``map`` are heard: what their functions do
     in a worker is told to the handlers of here, live and in order, below the run in hand.
 
-    All else is as it was, and so is *client* itself. ``bind(function)`` of what is given
+    So is its executor. All else is as it was, and *client* itself as well. Its ``bind``
     does the same for a function that goes another way: ``delayed(client.bind(f))(x)``. In
     a task ``hear(get_client())`` sends on, past the task, to who sent that.
 
@@ -64,6 +64,12 @@ class HeardClient(wrapt.ObjectProxy):  # type: ignore[type-arg]
         """Send calls, as ``Client.map`` does."""
         sent = func if _is_actor(kwargs) else self.bind(func)
         return self.__wrapped__.map(sent, *iterables, **kwargs)
+
+    def get_executor(self, **kwargs: "Any") -> "Any":
+        """Give an executor of `concurrent.futures` that is heard the same way."""
+        from distributed.cfexecutor import ClientExecutor
+
+        return ClientExecutor(self, **kwargs)
 
     def bind(self, func: "Any") -> "Any":
         """
