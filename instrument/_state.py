@@ -82,6 +82,7 @@ STATE: "ContextVar[Any]" = ContextVar("instrument", default=PROCESS)
 
 get_state = STATE.get
 set_state = STATE.set
+reset_state = STATE.reset
 
 
 class muted:  # noqa: N801 - reads as what it is in a ``with``

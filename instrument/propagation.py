@@ -29,7 +29,8 @@ from instrument._scopes.headers import (
     parsed,
     tracestate_of,
 )
-from instrument._scopes.scope import Scope, callbacks
+from instrument._scopes.opened import Scope
+from instrument._scopes.scope import callbacks
 from instrument._state import get_state
 
 TYPE_CHECKING = False

@@ -6,6 +6,7 @@ from copy import copy
 from functools import partial
 
 from instrument import _ids, _report
+from instrument._audience.pairs import pair_of
 from instrument._audience.sampling import ARRIVED, incoming_of, sampled
 from instrument._payloads.redact import redacted
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
     Method = Callable[..., object]
     Methods = tuple[Method, ...]
+    Entry = tuple[Method, Listener, Layer, bool]
+
+_new = object.__new__
 
 CHANNELS = ("text", "reasoning", "tool_call")
 """What a piece of an answer is."""
@@ -110,13 +114,13 @@ class Audience:
         self.is_quick = _is_quick(self)
         self.metadata = _described(layers) if self.is_described else {}
 
-    def joined(self, layer: "Layer") -> "Audience":
+    def joined(self, layer: "Layer", *, is_block: bool = True) -> "Audience":
         """
         Give the same with one layer more, of handlers and nothing else.
         """
         # most blocks are such layers, and handlers in LangChain's own config, one a
         # call: to look at all layers anew takes twice as much
-        made = Audience.__new__(Audience)
+        made = _new(Audience)
         made.epoch, made.undecided = self.epoch, self.undecided
         made.tags, made.is_tagged = self.tags, self.is_tagged
         made.metadata, made.is_described = self.metadata, self.is_described
@@ -133,9 +137,11 @@ class Audience:
             found = {entry[0].key: entry for entry in self.listeners}
             made.listeners = _each_once((layer,), (layer,), found)
         made.waits = self.waits
-        if self.waits or layer.rank != "block":
+        if self.waits or not is_block:
             made.waits = _waited_for(made.listeners)
-        made.is_quick = _is_quick(made)
+        made.is_quick = bool(  # as `_is_quick`, which is a call more
+            made.listeners and made.shows_all and not made.undecided
+        )
         return made
 
     def forwarded(self) -> "Audience":
@@ -185,7 +191,7 @@ class Audience:
             natives = self._natives
             if natives is None:
                 natives = self._look()
-            known = Receivers(self.listeners, natives, serving, event)
+            known = _receivers(self.listeners, natives, serving, event)
             self._receivers[event] = known
         return known
 
@@ -204,7 +210,7 @@ class Audience:
         if known is None:
             natives = {} if channel is None else self._natives or self._look()
             find = partial(_piece, is_more=is_more)
-            known = Receivers(self.listeners, natives, find, channel)
+            known = _receivers(self.listeners, natives, find, channel)
             self._receivers[key] = known
         return known
 
@@ -224,7 +230,26 @@ class Audience:
         """
         Find what serves the events of one kind of run; kept in `voices_of`.
         """
-        made = self.voices_of[kind.start] = Voices(self, kind)
+        made = Voices()
+        made.start = made.end = made.quick = made.methods = None
+        starts: Methods = ()
+        ends: Methods = ()
+        for listener, _ in self.listeners:
+            known = pair_of(listener, kind.start, kind.end)
+            if known is None:
+                made.look(self, kind)
+                break
+            first, last = known
+            if first is not None:
+                starts += (first,)
+            if last is not None:
+                ends += (last,)
+        else:
+            made.methods = methods = starts, ends
+            made.hears_start = bool(starts)
+            if self.is_quick:
+                made.quick = methods
+        self.voices_of[kind.start] = made  # whole: other threads take it from there
         return made
 
 
@@ -272,19 +297,40 @@ class Voices:
     """
     What serves the start and end of one kind of run; few ever tell an error.
 
+    It has no ``__init__``, as all that is made for each block: a class without one is
+    called in half the time.
+
     Attributes:
+        start: What serves the start; None until it is asked for, see `look`.
+        end: Likewise.
+        hears_start: Whether anything does serve the start.
+        methods: Those of the start and of the end, where their classes tell them.
         quick: The methods of both; None where somebody takes whole events, or where
             there is more to look at when a run ends.
     """
 
-    __slots__ = ("end", "quick", "start")
+    __slots__ = ("end", "hears_start", "methods", "quick", "start")
+    start: "Receivers | None"
+    end: "Receivers | None"
+    hears_start: bool
+    methods: "tuple[Methods, Methods] | None"
+    quick: "tuple[Methods, Methods] | None"
 
-    def __init__(self, audience: "Audience", kind: "Kind") -> None:
-        self.start = start = audience.receivers(kind.start)
+    def look(self, audience: Audience, kind: "Kind") -> "tuple[Receivers, Receivers]":
+        """
+        Give what serves both, of whom each is.
+        """
+        if self.methods is not None:
+            starts, ends = self.methods
+            self.end = end = _of_methods(ends, audience.listeners)
+            self.start = start = _of_methods(starts, audience.listeners)
+            return start, end
         self.end = end = audience.receivers(kind.end)
-        self.quick: tuple[Methods, Methods] | None = None
+        self.start = start = audience.receivers(kind.start)
+        self.hears_start = bool(start.entries)
         if audience.is_quick and not start.native:
             self.quick = start.methods, end.methods
+        return start, end
 
     @property
     def in_full(self) -> "Voices | None":
@@ -293,8 +339,8 @@ class Voices:
         """
         if self.quick is None:
             return None
-        made = Voices.__new__(Voices)
-        made.start, made.end, made.quick = self.start, self.end, None
+        made = copy(self)
+        made.quick = None
         return made
 
 
@@ -304,28 +350,56 @@ class Receivers:
     """
 
     __slots__ = ("entries", "methods", "native", "typed")
+    entries: "tuple[Entry, ...]"
+    methods: "Methods"
+    native: bool
+    typed: bool
 
-    def __init__(
-        self,
-        listeners: "tuple[tuple[Listener, Layer], ...]",
-        natives: "dict[Listener, Method]",
-        find: "Callable[[Listener, Any], Method | None]",
-        what: str | None,
-    ) -> None:
-        entries: list[tuple[Method, Listener, Layer, bool]] = []
-        methods: list[Method] = []  # a comprehension costs as much as all the rest
-        for listener, layer in listeners:
-            method = find(listener, what)
-            if method is not None:
+
+def _of_methods(
+    methods: "Methods", listeners: "tuple[tuple[Listener, Layer], ...]"
+) -> Receivers:
+    """
+    Give what serves an event by *methods* of some of the handlers, in their order.
+    """
+    entries: list[Entry] = []
+    left = iter(listeners)
+    for method in methods:
+        for listener, layer in left:
+            if listener.handler is method.__self__:  # type: ignore[attr-defined]
                 entries.append((method, listener, layer, False))
-                methods.append(method)
-            if natives and listener in natives:
-                entries.append((natives[listener], listener, layer, True))
-                methods.append(natives[listener])
-        self.native = bool(natives)
-        self.typed = len(entries) > len(natives)
-        self.entries = tuple(entries)
-        self.methods = tuple(methods)
+                break
+    made = Receivers()
+    made.entries, made.methods = tuple(entries), methods
+    made.native, made.typed = False, bool(methods)
+    return made
+
+
+def _receivers(
+    listeners: "tuple[tuple[Listener, Layer], ...]",
+    natives: "dict[Listener, Method]",
+    find: "Callable[[Listener, Any], Method | None]",
+    what: str | None,
+) -> Receivers:
+    """
+    Find what serves an event, looking at each handler in full.
+    """
+    entries: list[Entry] = []
+    methods: list[Method] = []  # a comprehension costs as much as all the rest
+    for listener, layer in listeners:
+        method = find(listener, what)
+        if method is not None:
+            entries.append((method, listener, layer, False))
+            methods.append(method)
+        if natives and listener in natives:
+            entries.append((natives[listener], listener, layer, True))
+            methods.append(natives[listener])
+    made = Receivers()
+    made.native = bool(natives)
+    made.typed = len(entries) > len(natives)
+    made.entries = tuple(entries)
+    made.methods = tuple(methods)
+    return made
 
 
 def serving(listener: "Listener", event: str) -> "Method | None":

@@ -64,9 +64,12 @@ _LANGCHAIN_OBJECTS = "instrument.integrations.langchain._objects"
 _BASES = (_LANGCHAIN, "instrument._audience.handler")
 _BOUND = frozenset((MethodType, BuiltinMethodType))
 _KNOWN_TYPES = 512
-_new = object.__new__
 _kinds: "dict[type, str]" = {}
 _flushing: "dict[type, bool]" = {}
+met: "dict[type, bool]" = {}
+"""Classes of handlers of which nothing is left to be said when one is given; and whether
+leaving its block may have something to call."""
+may_flush_of = met.get
 _foreign: "dict[type, bool]" = {}
 _whole: "dict[tuple[type, str], object]" = {}
 """What serves each event in handlers of a class, where it takes all as it is."""
@@ -79,7 +82,11 @@ class Listener:
 
     __slots__ = ("__weakref__", "event", "handler", "key", "local")
 
-    def __init__(self, handler: "Any", event: str | None = None) -> None:
+    def take(self, handler: "Any", event: str | None = None) -> None:
+        """
+        Be that of *handler*. No ``__init__``: without one, its class's call takes a
+        third of the time.
+        """
         self.handler = handler
         self.event = event
         self.local = False
@@ -138,6 +145,8 @@ class Listener:
         cls = type(self.handler)
         if cls in _kinds:  # what it is does not depend on the instance
             _flushing[cls] = has_any
+            if cls in met:
+                met[cls] = has_any
         return has_any
 
     def flusher(
@@ -201,14 +210,14 @@ class Listener:
             return adapted(handler, event, positional, whole=False)
         method = getattr(handler, event, None)
         if method is None:
-            if event != "on_event" or _kinds.get(type(handler)) == "methods":
+            if event != "on_event" or has_methods(type(handler)):
                 return None
             is_plain = _kind(handler) == "callable"
             return _event_only(handler) if is_plain else None
         function = getattr(method, "__func__", None)
         key = type(handler), event
         is_known = function is not None and _whole.get(key) is function
-        if not is_known and getattr(function, "__module__", None) in _BASES:
+        if not is_known and is_base(function):
             return None  # it does nothing, or refuses
         for flag in flags:
             if getattr(handler, flag, None) is True:
@@ -236,17 +245,8 @@ def as_listener(handler: object, event: str | None = None) -> Listener:
     Raises:
         TypeError: If it can hear nothing; names the value and the cure.
     """
-    cls = type(handler)
-    if cls in _kinds and event is None and cls not in _BOUND and not unguarded:
-        # most blocks: met before. By its class's call it takes 1,000 instructions more
-        made = _new(Listener)
-        made.handler, made.event, made.local, made.key = (
-            handler,
-            None,
-            False,
-            id(handler),
-        )
-        return made
+    if event is None and type(handler) in met:
+        return quick_listener(handler)
     if issubclass(type(handler), Listener):
         return handler  # type: ignore[return-value]
     if event is not None:
@@ -257,12 +257,29 @@ def as_listener(handler: object, event: str | None = None) -> Listener:
         if not callable(handler):
             message = f"callbacks({event}=...) takes a function, not {handler!r}."
             raise TypeError(message)
-        return Listener(handler, event)
+        made = Listener()
+        made.take(handler, event)
+        return made
     if _kind(handler) == "none":
         from instrument._audience.slips import no_handler
 
         raise TypeError(no_handler(handler, EVENTS))
-    return Listener(handler)
+    made = Listener()
+    made.take(handler)
+    cls = type(handler)
+    if cls in _kinds and cls not in _BOUND and not unguarded:
+        met[cls] = _flushing.get(cls) is not False
+    return made
+
+
+def quick_listener(handler: object) -> Listener:
+    """
+    Make that of a handler whose class is among `met`.
+    """
+    made = Listener()
+    made.handler, made.event, made.local = handler, None, False
+    made.key = id(handler)
+    return made
 
 
 def has_flush(listeners: "tuple[Listener, ...]") -> bool:
@@ -303,6 +320,20 @@ def is_langchain(handler: object) -> bool:
     return known
 
 
+def is_base(function: object) -> bool:
+    """
+    Tell whether it is a method of a base class, which does nothing, or refuses.
+    """
+    return getattr(function, "__module__", None) in _BASES
+
+
+def has_methods(cls: type) -> bool:
+    """
+    Tell whether handlers of a class, which has been met, have methods that hear.
+    """
+    return _kinds.get(cls) == "methods"
+
+
 def _key(handler: object, event: str | None) -> object:
     if isinstance(handler, MethodType):  # a bound method is made anew at each access
         return (id(handler.__self__), id(handler.__func__), event)
@@ -328,6 +359,7 @@ def _kind(handler: object) -> str:
         if len(_kinds) >= _KNOWN_TYPES:
             _kinds.clear()
             _flushing.clear()
+            met.clear()
         kind = _kinds[cls] = "methods" if by_type else "callable"
         if by_type and not is_langchain(handler):
             others = [it for it in dir(cls) if it[:3] == "on_" and it not in EVENTS]

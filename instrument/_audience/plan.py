@@ -9,7 +9,6 @@ changed: a layer was closed from elsewhere, or process-wide handlers came or wen
 from itertools import count
 
 from instrument._audience.audience import Audience
-from instrument._audience.sampling import ARRIVED
 from instrument._state import PROCESS, Frame
 from instrument._text import safe_repr
 
@@ -65,18 +64,6 @@ class Options:
     def __bool__(self) -> bool:
         return bool(self.listeners or self.tags or self.metadata)
 
-    def is_plain(self) -> bool:
-        """
-        Tell whether it gives handlers, that hear all, and nothing else.
-        """
-        return (
-            self.inherit
-            and self.capture
-            and self.plumbing
-            and self.sample == 1.0
-            and not (self.tags or self.metadata or self.redactors)
-        )
-
 
 class Layer:
     """
@@ -98,7 +85,7 @@ class Layer:
     """
 
     rank = "constructor"
-    closed = False
+    closed: bool  # without a default, as all that each block sets: see `Run`
     loop: "AbstractEventLoop | None"
     forks = 0
     lanes: "dict[object, Any] | None"
@@ -111,6 +98,7 @@ class Layer:
     def __init__(self, options: Options, rank: str = "constructor") -> None:
         self.options = options
         self.rank = rank
+        self.closed = False
         self.loop = self.lanes = None
 
 
@@ -122,6 +110,7 @@ class FrameworkLayer(Layer):
     def __init__(self, listeners: "tuple[Listener, ...]") -> None:
         self.options = Options(listeners)
         self.rank = "framework"
+        self.closed = False
         self.loop = self.lanes = None
 
 
@@ -165,7 +154,7 @@ class Plan:
 
     outer: "Plan | None"
     layer: "Layer | None"
-    own: "tuple[Layer, ...]" = ()
+    own: "tuple[Layer, ...]"
     audience: "Audience"
 
     def __init__(
@@ -194,28 +183,9 @@ class Plan:
 
     def _joined(self, epoch: int) -> "Audience | None":
         """
-        Give who hears where that is known but for the handlers of a block, which gives
-        nothing else; else None.
+        Give who hears where that is known but for one layer; else None.
         """
-        layer, outer = self.layer, self.outer
-        if (
-            layer is None
-            or outer is None
-            or layer.rank != "block"
-            or layer.closed
-            or outer.own
-            or ARRIVED
-            or not layer.options.is_plain()
-        ):
-            return None
-        known = outer.audience
-        if known.epoch != epoch:
-            if outer is not NOBODY:  # blocks in blocks would take a stack as deep
-                return None
-            known = outer.settle()
-        made = known.joined(layer)
-        made.epoch = epoch  # whatever has changed since then has changed it too
-        return made
+        return None
 
     def unsettle(self) -> None:
         """
@@ -277,6 +247,7 @@ class View(Frame, Plan):
         stands_on: "Frame | None" = None,
     ) -> None:
         self.outer = plan
+        self.own = ()
         self.audience = UNSETTLED
         self.run = run
         self._outer = outer
@@ -303,7 +274,7 @@ def linked(plan: Plan, layers: "tuple[Layer, ...]") -> Plan:
     is_of_blocks = plan.layer is not None or plan is NOBODY
     if layer.__class__ is FrameworkLayer and is_of_blocks and layer not in known:
         made = Plan(Plan(plan, layer), None, own=layers)
-        made.audience = audience.joined(layer)
+        made.audience = audience.joined(layer, is_block=False)
         return made
     while plan.layer is None and plan.outer is not None:
         plan = plan.outer

@@ -61,7 +61,7 @@ def adapted(
             they have the name of a keyword argument.
         whole: A method with ``**kwargs`` takes everything as it is: no adapter.
     """
-    if whole and _takes_all(function, len(positional)):
+    if whole and takes_all(function, len(positional)):
         return function
     try:
         parameters = _parameters(function)
@@ -253,7 +253,7 @@ def _parameters(function: "Hear") -> "tuple[Names, Names, bool, bool]":
     )
 
 
-def _takes_all(function: "Hear", count: int) -> bool:
+def takes_all(function: "Hear", count: int) -> bool:
     """
     Tell whether *function* takes so many positional arguments and any keywords.
     """

@@ -164,7 +164,7 @@ class Leaving(Listener):
     """
 
     def __init__(self) -> None:
-        super().__init__(object())
+        self.take(object())
 
     @property
     def remote(self) -> str:

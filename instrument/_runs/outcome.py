@@ -67,7 +67,7 @@ def returning(run: Run, outputs: object) -> Delivery | None:  # type: ignore[ret
             run._outputs = outputs
         else:
             run._take_outputs(outputs)
-    receivers = run._voices.end
+    receivers = run._voices.end or run._voices.look(run._audience, kind)[1]
     if not receivers.entries:
         return None
     is_made = kind.is_model and not (kind.is_whole and run._audience.shows_all)
@@ -337,7 +337,7 @@ def rest_of_start(
     kind = run._kind
     if args is None:
         args, _ = kind.started(run)
-    receivers = run._voices.start
+    receivers = run._voices.start or run._voices.look(run._audience, kind)[0]
     rest = Delivery(run, kind.start, receivers, args, kind.start_data, kwargs)
     return rest.behind(count)
 
@@ -349,5 +349,7 @@ def rest_of_end(run: Run, count: int) -> Delivery:
     kind = run._kind
     is_made = kind.is_model and not (kind.is_whole and run._audience.shows_all)
     value = guarded(run, kind.ended) if is_made else run._outputs
-    receivers = run._audience.receivers(kind.end)
+    heard = run._audience
+    voices = heard.voices_of.get(kind.start) or heard.voices(kind)
+    receivers = voices.end or voices.look(heard, kind)[1]
     return _ending(run, receivers, value).behind(count)

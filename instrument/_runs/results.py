@@ -74,7 +74,9 @@ def read_answer(run: "Run", outputs: object) -> None:
     answer = None if run._answer is None else run._read_answer()
     if answer is None:
         as_it_is = run._audience.shows_all and run._recipe.outputs is None
-        is_asked_for_later = run._inner is None and not run._voices.end.native
+        ends = run._voices.end
+        is_recorded = ends is not None and ends.native
+        is_asked_for_later = run._inner is None and not is_recorded
         lasts = kind.is_whole or type(outputs) is str or is_pydantic(outputs)
         if as_it_is and is_asked_for_later and lasts:
             run._answer = kind, outputs

@@ -160,7 +160,7 @@ def starting(run: Run) -> Delivery | None:  # type: ignore[return]
 
     It ends without ``return None``, at which an interrupt would not be caught.
     """
-    receivers = run._voices.start
+    receivers = run._voices.start or run._voices.look(run._audience, run._kind)[0]
     if not receivers.entries:
         return None
     if receivers.native:

@@ -4,7 +4,8 @@
 
 from instrument import _ids
 from instrument._audience.sampling import Incoming, drawn
-from instrument._scopes.scope import Scope, callbacks
+from instrument._scopes.opened import Scope
+from instrument._scopes.scope import callbacks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import Any
 
-    from instrument._scopes.scope import Scope, callbacks
+    from instrument._scopes.opened import Scope
+    from instrument._scopes.scope import callbacks
 
 
 class Scoped:

@@ -9,7 +9,7 @@ from instrument._runs.opening import framework_run
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from instrument._audience.plan import Plan
-    from instrument._scopes.scope import Scope
+    from instrument._scopes.opened import Scope
 
 
 def number_of_request(scope: "Scope") -> float:

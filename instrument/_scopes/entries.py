@@ -19,12 +19,12 @@ if TYPE_CHECKING:
         What may be entered many times at once.
 
         Attributes:
-            _open: Its open scopes or runs, by their ids.
+            _open: Its open scopes or runs, each under itself.
             _places: The same by where they were entered, in order; None until one is
                 left from elsewhere than where it was entered, which few ever are.
         """
 
-        _open: dict[int, Any]
+        _open: dict[Any, Any]
         _places: dict[Place, dict[int, Any]] | None
 
 
@@ -41,7 +41,7 @@ def note(owner: "Owner", entry: "Any") -> None:
     """
     place = entry._entered_from
     with _LOCK:
-        if owner._places is not None and place and id(entry) in owner._open:
+        if owner._places is not None and place and entry in owner._open:
             owner._places.setdefault(place, {})[id(entry)] = entry
 
 

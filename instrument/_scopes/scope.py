@@ -6,18 +6,21 @@ entered it, it is taken out of that Context, and copies made inside hear on. Lef
 elsewhere, it is closed in all of them.
 """
 
-import sys
-from copy import copy
+from sys import _getframe
 
 from instrument import _report
-from instrument._audience.listener import as_listener, has_flush
+from instrument._audience.listener import (
+    Listener,
+    as_listener,
+    has_flush,
+    may_flush_of,
+    quick_listener,
+)
 from instrument._audience.plan import (
     EPOCH,
-    NOBODY,
     UNSETTLED,
     Layer,
     Options,
-    Plan,
     check_flags,
     checked_metadata,
     checked_tags,
@@ -30,16 +33,16 @@ from instrument._runs.ending import owed, settle
 from instrument._runs.opening import lookouts
 from instrument._scopes.decorator import Scoped
 from instrument._scopes.draw import number_of_request
-from instrument._scopes.entries import entered_from, forget, leaving, note
+from instrument._scopes.entries import forget, leaving, note
+from instrument._scopes.opened import Scope, close, names_of, opened
 from instrument._state import (
     DISABLED,
     MUTED,
     PROCESS,
-    STATE,
-    Frame,
     find,
     get_state,
     live_state,
+    reset_state,
     set_state,
     without,
 )
@@ -47,84 +50,18 @@ from instrument._state import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from contextvars import Token
     from types import TracebackType
     from typing import Any, Self, TypeVar, Unpack
 
     from instrument._audience.listener import Handler
     from instrument._audience.typed import Functions
     from instrument._payloads.redact import Redactor
-    from instrument._runs.run import Run
 
     F = TypeVar("F", bound=Callable[..., Any])
 
 
-_new = object.__new__
 _installed: "dict[int, Layer]" = {}
 """The layer of each object that is installed, by the id of that, which it holds."""
-
-
-class Scope(Frame, Layer, Plan):
-    """
-    An open block: a frame, the layer it adds, and the plan that results.
-
-    It is all three itself, without a reference to itself, so that it goes at once.
-
-    Attributes:
-        run: The run in hand where the block was entered, or None.
-    """
-
-    rank = "block"
-    run: "Run | None"
-    _token: "Token[Any] | None"
-    _mended: "Plan | None"
-    _original: "Scope | None"
-
-    def __repr__(self) -> str:
-        return f"<Scope of {', '.join(_names(self.options)) or 'no handler'}>"
-
-    @property
-    def layer(self) -> "Scope":  # type: ignore[override]
-        return self._original or self
-
-    @property
-    def _layers(self) -> "tuple[Layer, ...]":  # type: ignore[override]
-        return (self.layer,)
-
-    @property
-    def _plan(self) -> "Plan":  # type: ignore[override]
-        return self._mended or self
-
-    def cloned(self, outer: object, layers: "tuple[Layer, ...]") -> "Scope":
-        made = copy(self)
-        made._original = self.layer
-        made._outer = outer
-        made._mended = self._plan.without(layers)
-        return made
-
-
-def _opened(owner: "callbacks", state: "Any") -> Scope:
-    """
-    Make the scope of a block that *owner* opens in that state.
-    """
-    scope = _new(Scope)  # an `__init__` takes 700 instructions more
-    scope.options = scope._owner = owner
-    scope._outer, scope._is_gone = state, False
-    scope._mended = scope._original = scope._token = scope.lanes = None
-    scope._entered_from = ()
-    scope.audience = UNSETTLED
-    if state.__class__ is dict or state is MUTED:
-        scope.run, scope.outer = None, NOBODY
-    else:
-        scope.run = state if state._is_run else state.run
-        scope.outer = state._plan
-    events = sys.modules.get(
-        "asyncio.events"
-    )  # as `running_loop`, which is a call more
-    scope.loop = None if events is None else events._get_running_loop()
-    if Forks.count:
-        scope.forks = Forks.count
-    return scope
 
 
 class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(handler)
@@ -155,7 +92,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         ValueError: For a sample outside 0 to 1.
     """
 
-    __slots__ = ("__weakref__", "_is_used", "_mute", "_open", "_places")
+    __slots__ = ("__weakref__", "_is_used", "_may_flush", "_mute", "_open", "_places")
     _is_used: bool
 
     def __init__(
@@ -171,18 +108,19 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         **functions: "Unpack[Functions]",
     ) -> None:
         listeners = []
+        may_flush = bool(functions)
         for handler in handlers:
-            if type(handler) is callbacks:  # type: ignore[comparison-overlap]
-                handler._is_used = True  # type: ignore[unreachable]  # what is said is enough
-                raise TypeError(_NESTED)
-            listener = as_listener(handler)
-            if listener.local:
-                raise _is_local()
-            listeners.append(listener)
+            flushes = may_flush_of(type(handler))
+            if flushes is None:  # few: its class is met for the first time
+                listeners.append(_listener_of(handler))
+                may_flush = True
+            else:
+                listeners.append(quick_listener(handler))
+                may_flush = flushes or may_flush
         if functions:
             plumbing = _as_it_was_called(functions, plumbing)
             listeners += [as_listener(f, name) for name, f in functions.items()]
-        self.listeners = tuple(listeners)
+        self.listeners, self._may_flush = tuple(listeners), may_flush
         self.tags = checked_tags(tags) if tags else ()
         self.metadata = None if metadata is None else checked_metadata(metadata)
         if not (inherit is capture is plumbing is True):
@@ -194,10 +132,9 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         self.redactors = () if redact is None else (as_redactor(redact),)
         self.capture = capture
         self.plumbing = plumbing
-        self._open: dict[int, Scope] = {}
+        self._open: dict[Scope, Scope] = {}
         self._places: dict[Any, dict[int, Any]] | None = None
-        self._mute = 0
-        self._is_used = not listeners
+        self._mute, self._is_used = 0, not listeners
 
     def __del__(self) -> None:
         """
@@ -211,7 +148,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             _report.forgotten(self, "entered, installed or called")
 
     def __repr__(self) -> str:
-        return f"callbacks({', '.join(_names(self))})"
+        return f"callbacks({', '.join(names_of(self))})"
 
     def __reduce__(self) -> "Any":
         return callbacks, ()  # handlers stay in their process
@@ -233,17 +170,21 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         state = get_state()
         if (_installed and id(self) in _installed) or state is MUTED or DISABLED:
             self._mute += 1
-            return _opened(self, MUTED)
+            return opened(self, MUTED)
         if type(state) is not dict and state._is_gone:
             state = live_state()
         if lookouts:
             _look_out()
-        scope = _opened(self, state)
+        scope = opened(self, state)
         if self.sample != 1.0:
             scope.number = number_of_request(scope)
         try:
-            scope._entered_from = entered_from(depth)
-            self._open[id(scope)] = scope
+            try:  # as `entered_from`, which is a call more
+                frame = _getframe(depth - 1)
+                scope._entered_from = id(frame), frame.f_code
+            except ValueError:
+                pass  # called by the interpreter itself
+            self._open[scope] = scope
             if self._places is not None:
                 note(self, scope)
             scope._token = set_state(scope)
@@ -267,7 +208,13 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         except BaseException:  # an interrupt: it is left all the same
             self._leave_after_all(left)
             raise
-        if scope is not None and (scope.lanes or has_flush(scope.options.listeners)):
+        if scope is not None and (
+            scope.lanes
+            or (
+                (self._may_flush or scope.options is not self)
+                and has_flush(scope.options.listeners)
+            )
+        ):
             _serve.flush(scope)
 
     async def __aenter__(self) -> Scope:
@@ -298,7 +245,13 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         except BaseException:  # an interrupt: it is left all the same
             self._leave_after_all(left)
             raise
-        if scope is None or not (scope.lanes or has_flush(scope.options.listeners)):
+        if scope is None or not (
+            scope.lanes
+            or (
+                (self._may_flush or scope.options is not self)
+                and has_flush(scope.options.listeners)
+            )
+        ):
             return
         if issubclass(type(exc), GeneratorExit):  # a coroutine being closed cannot wait
             _serve.flush(scope)
@@ -398,14 +351,14 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             return self._leave_from_elsewhere()
         left.append(frame)
         scope = frame._original or frame
-        self._open.pop(id(scope), None)
+        self._open.pop(scope, None)
         if self._places is not None:
             forget(self, scope)
         scope.audience = UNSETTLED
         try:
-            STATE.reset(scope._token)
+            reset_state(scope._token)
         except (LookupError, RuntimeError, TypeError, ValueError):
-            _close(scope)  # entered in another Context, or left already
+            close(scope)  # entered in another Context, or left already
         else:
             if frame is state and frame is scope:
                 return scope  # type: ignore[no-any-return]
@@ -426,13 +379,29 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         except KeyError:  # it has been left
             return None
         self._forget(scope)
-        _close(scope)
+        close(scope)
         return scope
 
     def _forget(self, scope: Scope) -> None:
-        self._open.pop(id(scope), None)
+        self._open.pop(scope, None)
         if self._places is not None:
             forget(self, scope)
+
+
+def _listener_of(handler: object) -> Listener:
+    """
+    Make that of a handler given to a block.
+
+    Raises:
+        TypeError: If it can hear nothing there.
+    """
+    if type(handler) is callbacks:
+        handler._is_used = True  # what is said is enough
+        raise TypeError(_NESTED)
+    listener = as_listener(handler)
+    if listener.local:
+        raise _is_local()
+    return listener
 
 
 def _look_out() -> None:
@@ -449,17 +418,6 @@ def _take_out(layer: Layer) -> None:
     """
     PROCESS.pop(layer, None)
     EPOCH.end()
-
-
-def _close(scope: Scope) -> None:
-    scope.closed = scope._is_gone = True
-    scope._token = None  # it holds the Context, and that this
-    EPOCH.end()
-    scope.unsettle()
-
-
-def _names(options: Options) -> "list[str]":
-    return [type(it.handler).__name__ for it in options.listeners]
 
 
 def _as_it_was_called(functions: "Any", plumbing: bool) -> "Any":

@@ -30,7 +30,7 @@ class Block:
 
     def __init__(self, keywords: "Keywords") -> None:
         self._keywords = keywords
-        self._open: dict[int, Run] = {}
+        self._open: dict[Run, Run] = {}
         self._places: dict[Any, dict[int, Any]] | None = None
         self._is_used = False
 
@@ -179,7 +179,7 @@ class Block:
         return named(self._keywords.inputs, "input")
 
     def _entered(self, run: "Run") -> "Run":
-        self._open[id(run)] = run
+        self._open[run] = run
         set_state(run._outer)  # or the token would keep the run, and the run the token
         run._entry = (set_state(run), *entered_from(3), self)
         if self._places is not None:
@@ -190,7 +190,7 @@ class Block:
         """
         End what could not be entered: a handler has stopped it, or an interrupt came.
         """
-        is_told = id(run) in self._open
+        is_told = run in self._open
         self._forget(run)
         if get_state() is before and not is_told:  # not even its start was
             discard(run)
@@ -219,7 +219,7 @@ class Block:
         return run
 
     def _forget(self, run: "Run") -> None:
-        self._open.pop(id(run), None)
+        self._open.pop(run, None)
         if self._places is not None:
             forget(self, run)
 

@@ -441,7 +441,7 @@ class _Writer:
         later = f"_run._call = _spec, {self._call()}, None"
         if not shape.records:
             return ["pass"]
-        condition = "if not _run._voices.start.entries"
+        condition = "if not _run._voices.hears_start"
         if shape.is_method:
             own = self._positional[0]
             owns = f"_id(_type({own})) in _spec.owners or _spec.owns({own})"

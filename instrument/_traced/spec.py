@@ -19,7 +19,7 @@ from instrument._runs.opening import (
 from instrument._runs.results import named
 from instrument._runs.run import Run, begun
 from instrument._runs.starting import astart, start
-from instrument._scopes.scope import Scope
+from instrument._scopes.opened import Scope
 from instrument._state import MUTED, get_state, muted, set_state
 from instrument._traced.arguments import KNOWN_TYPES, Binder
 from instrument._traced.flat import flat

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument._audience.sampling import Incoming
-    from instrument._scopes.scope import Scope
+    from instrument._scopes.opened import Scope
 
     Request = MutableMapping[str, Any]
     Message = MutableMapping[str, Any]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from instrument import AsyncCallbackHandler, callbacks, emit, traced
-from instrument._scopes import scope as scopes
+from instrument._scopes import opened, scope
 from instrument._state import PROCESS
 from instrument.testing import Recorder
 
@@ -43,7 +43,7 @@ def at_line(
 ) -> bool:
     """
     Do *act*, and all of *meanwhile* in another thread when *act* comes to that line of
-    the module of `callbacks`.
+    the modules of `callbacks` and of what it opens.
 
     Returns:
         Whether it came so far.
@@ -52,7 +52,7 @@ def at_line(
 
     def trace(frame: FrameType, event: str, arg: object) -> Any:
         nonlocal lines
-        if frame.f_code.co_filename != scopes.__file__:
+        if frame.f_code.co_filename not in (scope.__file__, opened.__file__):
             return None
         lines += event == "line"
         if event == "line" and lines == number:
@@ -159,7 +159,7 @@ def test_uninstalled_while_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     recorder = Recorder()
     shared = callbacks(recorder)
-    monkeypatch.setattr(scopes, "_installed", Handing("setdefault", shared.uninstall))
+    monkeypatch.setattr(scope, "_installed", Handing("setdefault", shared.uninstall))
 
     shared.install()
 
@@ -181,7 +181,7 @@ def test_uninstalled_by_two(monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Flushed()
     shared = callbacks(recorder)
     handing = Handing("get", lambda: None)
-    monkeypatch.setattr(scopes, "_installed", handing)
+    monkeypatch.setattr(scope, "_installed", handing)
     shared.install()
     handing.meanwhile.append(shared.uninstall)
 

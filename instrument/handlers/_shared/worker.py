@@ -48,7 +48,8 @@ class Worker(ABC):
     def __init__(self) -> None:
         self._lock = fork_lock()
         self._renew()
-        self._at_exit = _AtExit(self)
+        self._at_exit = _AtExit()
+        self._at_exit.take(self)
         flush_at_exit(self._at_exit)
         _all.add(self)
 

@@ -40,7 +40,7 @@ class Wrapped(Listener):
                 f" local({wrapper}(handler))."
             )
             raise TypeError(message)
-        super().__init__(self._inner.handler)
+        self.take(self._inner.handler)
         # its own: beside the wrapper the handler itself may be given, and hears too
         self.key = object()
 

@@ -44,7 +44,8 @@ def tell_as_chain(run: "Run") -> None:
 def _as_told(listener: Listener) -> Listener:
     if not is_langchain(listener.handler):
         return listener
-    made = _OfLangChain(listener.handler, listener.event)
+    made = _OfLangChain()
+    made.take(listener.handler, listener.event)
     made.local = listener.local
     return made
 
