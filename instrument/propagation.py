@@ -10,7 +10,7 @@ from contextlib import suppress
 from weakref import WeakSet
 
 from instrument import _report
-from instrument._delivery.loops import Forks
+from instrument._delivery.loops import FORKS
 from instrument._forks import before_fork
 from instrument._report import is_of_call
 from instrument._runs.opening import state_in_hand
@@ -79,7 +79,7 @@ class Carried(Bound):
 
     def __init__(self, state: object) -> None:
         super().__init__(state)
-        self._forks = Forks.count
+        self._forks = FORKS.count
         self._carrier: dict[str, Any] = {}
         _carried.add(self)
 
@@ -96,7 +96,7 @@ class Carried(Bound):
         here = super().plain(function)
 
         def bound(*args: "Any", **kwargs: "Any") -> "Any":
-            if self._forks == Forks.count:
+            if self._forks == FORKS.count:
                 return here(*args, **kwargs)
             return attach(self._carrier)(function)(*args, **kwargs)
 
@@ -105,7 +105,7 @@ class Carried(Bound):
     def called(
         self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
     ) -> "Any":
-        if self._forks == Forks.count:
+        if self._forks == FORKS.count:
             return super().called(wrapped, instance, args, kwargs)
         return attach(self._carrier)(wrapped)(*args, **kwargs)
 
@@ -300,7 +300,7 @@ class _Attached(callbacks):
         self._carrier = carrier
         self._incoming = incoming_in(carrier)
 
-    def __enter__(self, depth: int = 2) -> Scope:
+    def __enter__(self, depth: int = 1) -> Scope:
         scope = super().__enter__(depth + 1)
         if scope._token is None:  # nobody hears here
             return scope

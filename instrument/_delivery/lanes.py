@@ -54,7 +54,7 @@ class Lane:
         self._task: Task[None] | None = None
         self.is_slow = False
         self.loop = loop
-        self.forks = _loops.Forks.count
+        self.forks = _loops.FORKS.count
 
     def put(
         self,
@@ -178,7 +178,7 @@ class Lane:
         """
         while other._items:
             item = other._items.popleft()
-            if other.forks == _loops.Forks.count:
+            if other.forks == _loops.FORKS.count:
                 self._items.append(item)
                 continue
             _loops.close_unserved(item[0])  # the parent process serves it

@@ -11,7 +11,7 @@ from json.encoder import encode_basestring_ascii as encode
 from instrument import _report
 from instrument._audience.listener import as_listener
 from instrument._audience.plan import Options
-from instrument._delivery.loops import Forks, in_trio
+from instrument._delivery.loops import FORKS, in_trio
 from instrument._payloads.event import TOKEN
 from instrument._relay import errors
 from instrument._relay.outbox import WAIT_S, idle, opened
@@ -189,7 +189,7 @@ def _is_of(pid: object) -> bool:
     process = sys.modules.get("multiprocessing.process")
     parent = None if process is None else process.parent_process()
     known = [os.getpid(), None if parent is None else parent.pid]
-    if Forks.count:
+    if FORKS.count:
         known.append(os.getppid())
     return type(pid) is int and pid in known
 
@@ -198,7 +198,7 @@ def _hears(listener: "Listener", layer: "Layer", number: float | None) -> bool:
     """
     Tell whether it works here: installed, or given in this process and no copy of one.
     """
-    is_here = layer.rank == "process" or layer.forks == Forks.count
+    is_here = layer.rank == "process" or layer.forks == FORKS.count
     is_drawn = number is None or layer.number is not None
     return (
         listener.remote == "local"

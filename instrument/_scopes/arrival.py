@@ -36,7 +36,7 @@ class Arrival(callbacks):
     def trace_hex(self) -> str:
         return self._incoming.trace_hex  # type: ignore[return-value]  # it has one
 
-    def __enter__(self, depth: int = 2) -> Scope:
+    def __enter__(self, depth: int = 1) -> Scope:
         scope = super().__enter__(depth + 1)
         scope.incoming, scope.number = self._incoming, self._incoming.number
         return scope

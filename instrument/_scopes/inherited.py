@@ -3,7 +3,7 @@ What a forked child has of the blocks that were open in its parent: copies, whic
 request that was in hand there, and of none whose work comes to the child later.
 """
 
-from instrument._delivery.loops import Forks
+from instrument._delivery.loops import FORKS
 from instrument._state import Frame
 
 TYPE_CHECKING = False
@@ -16,7 +16,7 @@ def own(plan: "Plan") -> "Plan":
     Give *plan* less what was open when this process was forked off.
     """
     layers: list[Layer] = []
-    link: Plan | None = Forks.state._plan if isinstance(Forks.state, Frame) else None
+    link: Plan | None = FORKS.state._plan if isinstance(FORKS.state, Frame) else None
     while link is not None:
         if link.layer is not None:
             layers.append(link.layer)

@@ -7,16 +7,21 @@ from copy import copy
 
 from instrument._audience.plan import EPOCH, NOBODY, UNSETTLED, Layer, Options, Plan
 from instrument._audience.sampling import ARRIVED
-from instrument._delivery.loops import Forks
+from instrument._delivery.loops import FORKS, running_loop
 from instrument._state import MUTED, Frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable
     from contextvars import Token
     from typing import Any
 
     from instrument._audience.audience import Audience
     from instrument._runs.run import Run
+
+
+_loop_of_now: "Callable[[], AbstractEventLoop | None] | None" = None
 
 
 class Scope(Frame, Layer, Plan):
@@ -100,13 +105,23 @@ def opened(owner: "Options", state: "Any") -> Scope:
     else:
         scope.run = state if state._is_run else state.run
         scope.outer = state._plan
-    events = sys.modules.get(
-        "asyncio.events"
-    )  # as `running_loop`, which is a call more
-    scope.loop = None if events is None else events._get_running_loop()
-    if Forks.count:
-        scope.forks = Forks.count
+    # as `running_loop`, which is a call more; and where asyncio has been met, no look
+    scope.loop = _loop_of_now() if _loop_of_now is not None else _look_for_loop()
+    if FORKS.count:
+        scope.forks = FORKS.count
     return scope
+
+
+def _look_for_loop() -> "AbstractEventLoop | None":
+    """
+    Give the loop that runs here, and remember how to ask once there are any.
+    """
+    global _loop_of_now
+    events = sys.modules.get("asyncio.events")
+    if events is None:
+        return None
+    _loop_of_now = events._get_running_loop
+    return running_loop()
 
 
 def close(scope: Scope) -> None:

@@ -27,7 +27,7 @@ from instrument._audience.plan import (
 )
 from instrument._audience.sampling import checked_sample
 from instrument._delivery import flush as _serve
-from instrument._delivery.loops import Forks, cancellations, running_loop
+from instrument._delivery.loops import FORKS, cancellations, running_loop
 from instrument._payloads.redact import as_redactor
 from instrument._runs.ending import owed, settle
 from instrument._runs.opening import lookouts
@@ -159,7 +159,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
     def __deepcopy__(self, memo: "dict[int, Any]") -> "Self":
         return self
 
-    def __enter__(self, depth: int = 2) -> Scope:
+    def __enter__(self, depth: int = 1) -> Scope:
         """
         Open a block. In a handler, and where all is disabled, it hears nothing.
 
@@ -171,7 +171,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         if (_installed and id(self) in _installed) or state is MUTED or DISABLED:
             self._mute += 1
             return opened(self, MUTED)
-        if type(state) is not dict and state._is_gone:
+        if state.__class__ is not dict and state._is_gone:
             state = live_state()
         if lookouts:
             _look_out()
@@ -180,7 +180,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             scope.number = number_of_request(scope)
         try:
             try:  # as `entered_from`, which is a call more
-                frame = _getframe(depth - 1)
+                frame = _getframe(depth)
                 scope._entered_from = id(frame), frame.f_code
             except ValueError:
                 pass  # called by the interpreter itself
@@ -223,7 +223,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         """
         scope = None
         try:
-            scope = self.__enter__(3)
+            scope = self.__enter__(2)
             return scope  # noqa: RET504, TRY300 - an interrupt comes anywhere
         except BaseException:
             if scope is not None:
@@ -280,7 +280,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             return self
         _look_out()
         fresh = Layer(self, "process")
-        fresh.loop, fresh.forks = running_loop(), Forks.count
+        fresh.loop, fresh.forks = running_loop(), FORKS.count
         # no lock, and whole at every line: other threads do the same, or undo it
         layer = _installed.setdefault(id(self), fresh)
         try:
@@ -342,11 +342,11 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         if state is MUTED and self._mute:
             self._mute -= 1
             return None
+        frame: Any = state
         if len(self._open) > 1:
-            frame: Any = leaving(self)
-        else:
-            is_top = type(state) is Scope and state._owner is self
-            frame = state if is_top else find(self)
+            frame = leaving(self)
+        elif state.__class__ is not Scope or state._owner is not self:
+            frame = find(self)
         if frame is None:
             return self._leave_from_elsewhere()
         left.append(frame)

@@ -793,7 +793,7 @@ async def test_fork(monkeypatch: pytest.MonkeyPatch, reports: list[str]) -> None
     handler = all_events(socket)
 
     with monkeypatch.context() as child:
-        child.setattr(_loops.Forks, "count", _loops.Forks.count + 1)
+        child.setattr(_loops.FORKS, "count", _loops.FORKS.count + 1)
         async with callbacks(handler):
             await answer("a")
 
@@ -812,7 +812,7 @@ def test_fork_with_sync_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     with callbacks(handler):
         work()
         with monkeypatch.context() as child:
-            child.setattr(_loops.Forks, "count", _loops.Forks.count + 1)
+            child.setattr(_loops.FORKS, "count", _loops.FORKS.count + 1)
             work()
 
     assert len(frames) == 2

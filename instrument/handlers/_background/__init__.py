@@ -115,7 +115,7 @@ class Background(Wrapped):
 
     @property
     def _queue(self) -> "EventQueue":
-        forks = _loops.Forks.count
+        forks = _loops.FORKS.count
         known = self._queues.get(forks)
         if known is None:  # setdefault: of two threads, one makes the queue
             fresh = EventQueue(self._inner, self._maxsize)

@@ -58,7 +58,7 @@ class Outbox:
         self._timeout_s = timeout_s
         self._blocks = blocks
         self._loop = _loops.running_loop()
-        self._forks = _loops.Forks.count
+        self._forks = _loops.FORKS.count
         self._queue: deque[str | Waiter] = deque()
         self._held: deque[Waiter] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -277,7 +277,7 @@ class Outbox:
         """
         Tell whether nothing can be sent; a loop that is gone takes its sockets along.
         """
-        is_child = self._forks != _loops.Forks.count  # the socket is its parent's
+        is_child = self._forks != _loops.FORKS.count  # the socket is its parent's
         if is_child or (self._loop is not None and self._loop.is_closed()):
             self.closed = True
         return self.closed
