@@ -92,11 +92,11 @@ def _had(handler: object, start: str, end: str) -> "Had | None":
     functions: list[Any] = []
     hears = []
     for event in (start, end, "on_event"):
-        function = getattr(cls, event, None)
-        if function is not None and type(function) is not FunctionType:
+        function: Any = getattr(cls, event, None)
+        kind, count = type(function), len(EVENTS[event][0]) + 1
+        if function is not None and kind is not FunctionType:
             return None
         is_heard = function is not None and not is_base(function)
-        count = len(EVENTS[event][0]) + 1
         if is_heard and not takes_all(function, count):
             return None
         functions.append(function)
@@ -104,4 +104,5 @@ def _had(handler: object, start: str, end: str) -> "Had | None":
     if hears[2] or (start == "on_chat_model_start" and not hears[0]):
         return None  # it takes records, or text where there are messages
     flags = dict.fromkeys((*EVENTS[start][1], *EVENTS[end][1]))
-    return *functions, *hears[:2], tuple(flags)  # type: ignore[return-value]
+    starts, ends, whole = functions
+    return starts, ends, whole, hears[0], hears[1], tuple(flags)
