@@ -703,7 +703,8 @@ def line_of(worker: Station, caller: Station, cluster: Any) -> DaskLine:
     Open a line, from a worker that the scheduler knows.
     """
     worker.wait()
-    return worker.line_to(caller.id, next(iter(cluster.scheduler.workers)))
+    address = next(iter(cluster.scheduler.workers))
+    return worker.line_to(caller.id, address, is_early=True)
 
 
 def test_caller_that_connects_late(lines: Any, cluster: Any) -> None:
@@ -790,6 +791,21 @@ def test_caller_that_is_gone(lines: Any, cluster: Any) -> None:
         line_of(worker, caller, cluster).receive(0.01)
     until(lambda: not worker.gone)
     assert caller.id not in queues_of(cluster)
+
+
+def test_caller_that_has_left(lines: Any, cluster: Any) -> None:
+    """
+    What begins when who sent it has left does not wait, and it is no fault.
+    """
+    caller, worker = lines(), lines()
+    caller.wait()
+    caller.stop(jobs.WAIT_S)
+    worker.wait()
+    line = worker.line_to(caller.id, next(iter(cluster.scheduler.workers)))
+    line.send(b"hello")
+
+    with pytest.raises(Elsewhere):
+        line.receive()
 
 
 def test_worker_that_left_without_a_word(lines: Any, cluster: Any) -> None:

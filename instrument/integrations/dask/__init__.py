@@ -204,7 +204,8 @@ class Dask:
         if not client.asynchronous:
             station.wait()  # else it may be this loop that has to go on
         here = {"host": HOST_NAME, "pid": os.getpid()}
-        return {"kind": "dask", **here, "to": station.id}
+        made = {"kind": "dask", **here, "to": station.id}
+        return made if station.is_ready() else {**made, "early": True}
 
     def open(self, address: "dict[str, Any]") -> DaskLine:
         to = address.get("to")
@@ -217,7 +218,8 @@ class Dask:
         if station.id == to:
             raise Elsewhere("it was sent from here, and nobody there hears any more")
         station.wait()
-        return station.line_to(to, worker.address)
+        is_early = address.get("early") is True
+        return station.line_to(to, worker.address, is_early=is_early)
 
     def _station(self, node: "Any", *, is_worker: bool) -> Station:
         role = "worker" if is_worker else "instrument"

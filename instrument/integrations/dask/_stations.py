@@ -18,6 +18,7 @@ from weakref import WeakSet
 
 from instrument import _report
 from instrument._forks import fork_lock, in_child
+from instrument._relay.transport import Elsewhere
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class DaskLine:
         peer: The queue of the other side.
         worker: Where the worker is, and in which process; None on its own side.
         own: What a worker says of itself, once.
+        is_early: Whether the other side may not be connected yet.
     """
 
     def __init__(
@@ -54,12 +56,15 @@ class DaskLine:
         peer: str,
         worker: "tuple[str, str] | None" = None,
         own: "dict[str, str] | None" = None,
+        *,
+        is_early: bool = False,
     ) -> None:
         self.name, self.peer, self.worker = name, peer, worker
-        self._own = own or {}
+        self._own, self._is_early = own or {}, is_early
         self._station = station
         self._inbox: SimpleQueue[bytes | None] = SimpleQueue()
         self._error: str | None = None
+        self._is_reached = True
         self._taken = self._sent = 0
         self._last: dict[str, Any] | None = None
         self._heard_s = 0.0
@@ -86,7 +91,9 @@ class DaskLine:
                 continue
             if frame is None:
                 self._inbox.put(None)  # for whoever comes next
-                raise ConnectionResetError(self._error)
+                raise (ConnectionResetError if self._is_reached else Elsewhere)(
+                    self._error
+                )
             return frame
 
     def has_news(self) -> bool:
@@ -108,9 +115,11 @@ class DaskLine:
 
     def unreached(self) -> None:
         """
-        Go on if it has just begun: the other side may not be connected yet.
+        Go on if the other side may not be connected yet; else it has left, which is no
+        fault where nothing has begun.
         """
-        if self._taken:
+        if self._taken or not self._is_early:
+            self._is_reached = self._taken > 0
             self.lose("who it leads to has left")
 
     def take(self, post: "dict[str, Any]") -> None:
@@ -205,6 +214,12 @@ class Station:
         if not self._ready.wait(START_S) or self.is_over:
             raise ConnectionError(f"the scheduler at {self._address} is not reached")
 
+    def is_ready(self) -> bool:
+        """
+        Tell whether it is connected.
+        """
+        return self._ready.is_set()
+
     def post(self, peer: str, post: "dict[str, Any] | None") -> None:
         """
         Send to another process; from any thread.
@@ -213,12 +228,12 @@ class Station:
         with suppress(RuntimeError):  # the loop is closed: all lines know
             self._loop.call_soon_threadsafe(self._has_posts.set)
 
-    def line_to(self, peer: str, worker: str) -> DaskLine:
+    def line_to(self, peer: str, worker: str, *, is_early: bool = False) -> DaskLine:
         """
         Open a line from a worker.
         """
         own = {"worker": worker, "process": _TOKEN}
-        line = DaskLine(self, os.urandom(16).hex(), peer, own=own)
+        line = DaskLine(self, os.urandom(16).hex(), peer, own=own, is_early=is_early)
         self.lines[line.name] = line
         return line
 
