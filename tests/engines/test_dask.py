@@ -681,7 +681,7 @@ def lines(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """
     Give what makes a side of a line, and have a line be impatient.
     """
-    for name, seconds in (("AGAIN_S", 0.02), ("ASK_S", 0.02), ("PATIENCE_S", 0.3)):
+    for name, seconds in (("AGAIN_S", 0.02), ("ASK_S", 0.02)):
         monkeypatch.setattr(stations, name, seconds)
     made: list[Station] = []
 
@@ -742,13 +742,18 @@ def test_caller_that_takes_its_time(lines: Any, cluster: Any) -> None:
     A slow handler is waited for, as long as its process is there.
     """
 
-    def serve(line: DaskLine) -> None:
-        line.receive()
-        sleep(1.0)
-        line.send(b"well")
+    sent = threading.Event()
+
+    def serve(caller_line: DaskLine) -> None:
+        caller_line.receive()
+        sent.wait(jobs.WAIT_S)
+        began_s = line._heard_s
+        until(lambda: line._heard_s > began_s)
+        caller_line.send(b"well")
 
     line = line_of(lines(), lines(serve), cluster)
     line.send(b"hello")
+    sent.set()
 
     assert line.receive() == b"well"
 
@@ -774,10 +779,13 @@ def test_answer_that_was_lost(lines: Any, cluster: Any) -> None:
     ended.set()
 
 
-def test_caller_that_is_gone(lines: Any, cluster: Any) -> None:
+def test_caller_that_is_gone(
+    lines: Any, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
     A worker does not wait for ever; nor does the scheduler keep what was for the caller.
     """
+    monkeypatch.setattr(stations, "PATIENCE_S", 0.3)
     caller, worker = lines(), lines()
     caller.wait()
     caller.post(caller.id, None)
@@ -870,7 +878,7 @@ def test_worker_that_is_started_anew(lines: Any, cluster: Any) -> None:
     caller._opened("instrument-b", posts[1])
 
     assert [*caller.lines] == ["b"]
-    assert first.has_news()
+    until(first.has_news)
 
 
 def test_messages_of_no_use(lines: Any, client: Any, reports: list[str]) -> None:
