@@ -3,10 +3,13 @@ A stored request as the tree that `TreeHandler` shows: its records are told to t
 forest, and written by the same rows.
 """
 
+from contextlib import suppress
 from uuid import UUID
 
 from instrument import _ids
 from instrument._payloads.event import TOKEN, Usage
+from instrument._payloads.messages import string
+from instrument.exceptions import StoreError
 from instrument.handlers._shared.open_runs import ID, MODELS
 from instrument.handlers._shared.values import came_out, counted_error, value, went_in
 from instrument.handlers._tree.forest import Ended, Started, Trees
@@ -29,6 +32,7 @@ _ERROR = 10_000
 _EVENT = 40
 _PAGE = 10_000
 _MS = 1_000_000
+_ODD = (AttributeError, LookupError, OverflowError, TypeError, ValueError)
 
 
 def stored_tree(
@@ -43,11 +47,18 @@ def stored_tree(
     Args:
         request: Its row, as the reader gives it.
         read: Gives of a record what of it may be told.
+
+    Raises:
+        StoreError: If there is no record of it that can be read.
     """
     trees = Trees()
     replay = Replay(reader, request, marks, trees.plant(PAYLOAD), read=read)
     replay.tell_more()
-    return next(iter([*trees.done, *trees.running]))
+    found = [*trees.done, *trees.running]
+    if not found:
+        message = f"of request {request['hex'][:ID]} there is nothing that can be read"
+        raise StoreError(message)
+    return found[0]
 
 
 class Replay:
@@ -96,7 +107,8 @@ class Replay:
         while True:
             found = self._reader.events(self._trace_id, after=self._cursor, limit=_PAGE)
             for self._cursor, record in found:
-                self._tell(self._read(record))
+                with suppress(*_ODD):  # of a file that others wrote
+                    self._tell(self._read(record))
             if len(found) < _PAGE:
                 break
         for row in changed:
@@ -114,8 +126,10 @@ class Replay:
             self._tell_start(record, now_ns)
         if event == TOKEN:
             first_ns = self._firsts.setdefault(record["run_id"], now_ns)
-            text, channel = data.get("token") or "", data.get("channel", "text")
-            facts = first_ns, now_ns, text, channel, data.get("count", 1)
+            text = string(data.get("token")) or ""
+            channel, count = string(data.get("channel")) or "text", data.get("count")
+            count = count if type(count) is int else 1
+            facts = first_ns, now_ns, text, channel, count
             self._shows(forest.token, run_id, *facts)
         elif event.endswith(("_end", "_error")):
             self._shows(forest.end, run_id, self._ended(record, now_ns))
@@ -132,7 +146,7 @@ class Replay:
 
     def _started(self, record: "dict[str, Any]", now_ns: int) -> Started:
         kind, data = record["kind"], record["data"]
-        model = data.get("model") if kind in MODELS else None
+        model = string(data.get("model")) if kind in MODELS else None
         name = name_of(kind, record["name"], model, data.get("provider"))
         given = self._marks.cropped(went_in(data, self._marks), PAYLOAD)
         return Started(
@@ -147,7 +161,7 @@ class Replay:
 
     def _ended(self, record: "dict[str, Any]", now_ns: int) -> Ended:
         data, row = record["data"], self._rows.get(record["run_id"], {})
-        status = data.get("status", "ok")
+        status = string(data.get("status")) or "ok"
         error, came = None, ""
         if status == "error":
             kind, message = str(data.get("type")), str(data.get("message") or "")
@@ -161,16 +175,15 @@ class Replay:
         if "duration_ms" in row:
             took_ns = int(row["duration_ms"] * _MS)
             now_ns = self._began[record["run_id"]] + took_ns
-        known = data.get("usage") or {}
         return Ended(
             status,
             now_ns,
             row.get("model") or "",
-            Usage(**{name: known.get(name) for name in Usage.__slots__}),
+            _usage(data.get("usage")),
             row.get("cost_usd"),
             came,
             error,
-            hash((data.get("type"), data.get("message"))),
+            hash((str(data.get("type")), str(data.get("message")))),
             error is not None and bool(data.get("origin")),
         )
 
@@ -192,6 +205,14 @@ def name_of(kind: str, name: str, model: object, provider: object = None) -> str
     is_class = name.isidentifier() and name[:1].isupper()
     is_operation = name.partition(".")[0] == provider
     return model if is_class or is_operation else name
+
+
+def _usage(told: object) -> Usage:
+    known = told if isinstance(told, dict) else {}
+    try:
+        return Usage(**{name: known.get(name) for name in Usage.__slots__})
+    except (TypeError, ValueError):  # of a file that others wrote
+        return Usage()
 
 
 def _call(change: "Callable[..., None]", *facts: "Any") -> None:

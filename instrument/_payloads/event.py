@@ -290,7 +290,10 @@ def _checked(name: str, fields: "dict[str, Any]") -> "Any":
         message = f"not an event: the field {name!r} is missing"
         raise EventFormatError(message)
     value = fields[name]
-    if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
+    is_right = isinstance(value, _TYPES[name]) and not isinstance(value, bool)
+    if is_right and name == "tags":
+        is_right = all(type(it) is str for it in value)
+    if not is_right:
         message = f"not an event: {name!r} cannot be {_text.safe_repr(value)}"
         raise EventFormatError(message)
     if not name.endswith("_id") or value is None:

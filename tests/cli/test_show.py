@@ -555,3 +555,49 @@ def test_secrets(told: Any, shown: Shown) -> None:
 
     assert "api_key=[redacted]" in text
     assert "enigma" not in text
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"type": ["x"], "message": {}},
+        {"status": ["error"]},
+        {"status": {"a": 1}},
+        {"usage": {"input_tokens": "many", "output_tokens": -1}},
+        {"outputs": "x" * 10, "duration_s": [1]},
+        {"origin": [], "type": 5, "message": 7},
+    ],
+)
+def test_fields_of_others(told: Any, shown: Shown, tmp_path: Path, odd: Any) -> None:
+    """
+    A file of events that others wrote is shown and exported whatever stands in its fields.
+    """
+    told.run(1, "chain", "whole", 0, 1, given={"inputs": 1}, came={"outputs": 2})
+    told.run(
+        2, "chat_model", "odd", 2, 3, given={"messages": [], "model": [1]},
+        meanwhile=[(2.5, "on_llm_new_token", {"token": [1], "channel": {}, "count": "x"})],
+        came={"status": "error", **odd},
+    )  # fmt: skip
+    store = "--store", told.path
+
+    assert "whole" in shown("show", *store)
+    shown("show", "LAST", *store)
+    for ending in ("html", "jsonl", "md"):
+        shown("export", "LAST", "--to", tmp_path / f"x.{ending}", *store)
+
+
+def test_request_of_which_nothing_can_be_read(
+    told: Any, capsys: pytest.CaptureFixture[str], reports: list[str]
+) -> None:
+    """
+    Where no record of a request can be read, that is told in one line.
+    """
+    told.event(
+        "on_llm_end", 1, 1, root=1, kind="llm", name="odd", data={"usage": "none"}
+    )
+
+    with pytest.raises(SystemExit):
+        cli.main(["show", "LAST", "--store", str(told.path)])
+
+    assert "there is nothing that can be read" in capsys.readouterr().err
+    assert len(reports) == 1

@@ -158,6 +158,7 @@ WRONG = [
     ("name", ["a"]),
     ("tags", "abc"),
     ("tags", {}),
+    ("tags", ["a", {}]),
     ("metadata", []),
     ("data", None),
 ]
