@@ -140,13 +140,16 @@ def reached(carrier: "dict[str, Any]") -> Relay | None:
 def homes_over(transport: "Transport", audience: "Audience") -> "dict[str, Any]":
     """
     Give how the request is found whose work this is, if it came by *transport*; nothing
-    where it did not.
+    where it did not, or where blocks in this work hear too: they hear it only here.
     """
-    for listener, _ in audience.listeners:
+    home: dict[str, Any] = {}
+    for listener, layer in audience.listeners:
         relay = listener.handler
         if type(relay) is Relay and _by(relay.home["return"]) is transport:
-            return relay.home
-    return {}
+            home = relay.home
+        elif layer.rank == "block" and listener.forwards(layer):
+            return {}
+    return home
 
 
 def _by(address: "dict[str, Any]") -> "Transport | None":

@@ -210,7 +210,8 @@ def test_what_a_job_sends_on_goes_home_past_it(
 ) -> None:
     """
     Work that a job sends on over its engine comes home to who sent the first: the job may
-    be over by then. By another way it comes through the job.
+    be over by then. By another way, or where a block in the job hears it, it comes
+    through the job.
     """
     engine = Sockets()
     address = engine.address
@@ -226,11 +227,14 @@ def test_what_a_job_sends_on_goes_home_past_it(
         with attach(sent), traced("job") as job:
             sent_on = carrier_of(get_state(), transport=engine)
             through = carrier_of(get_state())
+            with callbacks(Recorder()):
+                heard = carrier_of(get_state(), transport=engine)
     engine.stop()
 
     assert sent["return"]["kind"] == "engine"
     assert (sent_on["id"], sent_on["return"]) == (sent["id"], sent["return"])
     assert sent_on["run"] == str(job.id)
+    assert heard["id"] != sent["id"]
     assert through["return"]["kind"] == "socket"
     assert through["return"] == SOCKETS.address()
     assert recorder.tree() == "chain request: ok\n  chain job: ok"
