@@ -335,7 +335,11 @@ class _Attached(callbacks):
         reached = None if address is None else relay.reached(self._carrier)
         if reached is not None:
             number = None if came is None else came.number
-            scope.options = relay.options(reached, self, outer, number, pid)
+            try:
+                scope.options = relay.options(reached, self, outer, number, pid)
+            except BaseException:
+                reached.break_off()
+                raise
 
 
 def __getattr__(name: str) -> "Any":

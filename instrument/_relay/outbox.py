@@ -59,7 +59,7 @@ class Outbox:
         self.error: BaseException | None = None
         self.stops: dict[str, Any] = {}
         self._line = line
-        self._changed = threading.Condition()
+        self._make_lock()
         self._items: deque[Item] = deque()
         self._tokens: deque[Item] = deque()
         self._size = self._sent = self.dropped = 0
@@ -93,7 +93,7 @@ class Outbox:
             Of one that is asked for what becomes of it: that, when it has been told.
         """
         item = Item(text, Future() if is_asked else None)
-        with self._changed:
+        with self._lock:
             is_taken = not self._is_full() or self._make_room(is_piece=is_token)
             if is_taken and self.error is None:
                 if is_token:
@@ -109,7 +109,7 @@ class Outbox:
         """
         item = Item("", Future())
         item.is_end = True
-        with self._changed:
+        with self._lock:
             if self.error is None:
                 self._add(item, is_urgent=True)
             else:
@@ -142,8 +142,13 @@ class Outbox:
         """
         Take nothing more, in a forked child: the thread is the parent's, and the call.
         """
-        self._changed = threading.Condition()
+        self._make_lock()
         self.error = ConnectionAbortedError("the call is the parent process's")
+
+    def _make_lock(self) -> None:
+        # entered itself: an interrupt as a `Condition` is left has that stay locked
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
 
     def _is_full(self) -> bool:
         return len(self._items) >= MOST_ITEMS or self._size >= MOST_CHARACTERS
@@ -205,7 +210,7 @@ class Outbox:
             except Exception as exc:
                 self._fail(exc, batch)
                 return
-            with self._changed:
+            with self._lock:
                 self._on_its_way = []
                 self._answers += 1
                 self.stops.update(answer.get("stops") or {})
@@ -220,7 +225,7 @@ class Outbox:
         """
         Wait for what is to be sent, or has been; nothing once it is closed.
         """
-        with self._changed:
+        with self._lock:
             self._is_idle = not self._items and self.error is None
             while self._is_idle:
                 self._changed.wait()
@@ -260,7 +265,7 @@ class Outbox:
         Wait for more to go along, not long; not where someone waits for an answer.
         """
         until = monotonic() + BATCH_S
-        with self._changed:
+        with self._lock:
             while len(self._items) < BATCH and self.error is None:
                 left = until - monotonic()
                 if left <= 0 or self._is_urgent:
@@ -268,7 +273,7 @@ class Outbox:
                 self._changed.wait(left)
 
     def _fail(self, exc: BaseException, batch: "list[Item] | None" = None) -> None:
-        with self._changed:
+        with self._lock:
             if self.error is None:
                 self.error = exc
             left = [*(batch or ()), *self._items]

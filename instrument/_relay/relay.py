@@ -74,13 +74,21 @@ class Relay:
 
     def flush(self) -> None:
         """Wait until all has been told; what comes later is not."""
-        done = self._left()
+        try:
+            done = self._left()
+        except BaseException:
+            self.break_off()
+            raise
         if done is not None:
             self._gone(done, is_done=self._box.waited_for(done))
 
     async def aflush(self) -> None:
         """Do the same in async code."""
-        done = self._left()
+        try:
+            done = self._left()
+        except BaseException:
+            self.break_off()
+            raise
         if done is None:
             return
         if in_trio():
@@ -93,6 +101,10 @@ class Relay:
             waited = asyncio.to_thread(self._box.waited_for, done)
             is_done = await waited
         self._gone(done, is_done=is_done)
+
+    def break_off(self) -> None:
+        """Send nothing more, as an interrupt came: the other side waits for no end."""
+        self._close()
 
     def _left(self) -> "Future[dict[str, Any]] | None":
         if self._is_left:
@@ -131,10 +143,14 @@ def reached(carrier: "dict[str, Any]") -> Relay | None:
     except Exception as exc:
         _report.failed(reached, "attach", exc)
         return None
-    if answer.get("ok") is not True:
-        idle.put(where, box)
-        return None
-    return Relay(home, where, box, asks=answer.get("asks") is True)
+    try:
+        if answer.get("ok") is not True:
+            idle.put(where, box)
+            return None
+        return Relay(home, where, box, asks=answer.get("asks") is True)
+    except BaseException:  # an interrupt
+        box.close()
+        raise
 
 
 def homes_over(transport: "Transport", audience: "Audience") -> "dict[str, Any]":

@@ -30,14 +30,19 @@ from loguru import logger
 
 import instrument
 from instrument import bind, callbacks, current_run, emit, traced
+from instrument._relay import arrivals
 from instrument._report import failures
 from instrument._state import MUTED, get_state, set_state
+from instrument.handlers import FileCallbackHandler
+from instrument.propagation import attach, carrier
 
 pytestmark = [
     # an interrupt between the making of a step and its await, as undecorated
     pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
     # one between the making of a block and its entering
     pytest.mark.filterwarnings("ignore:.* was never entered:RuntimeWarning"),
+    # one between the making of a socket and what closes it
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
 
 OURS = str(Path(instrument.__file__).parent) + os.sep
@@ -235,6 +240,12 @@ def afollowed(value: int) -> "Awaitable[int]":
         raise LookupError
 
     return follow()
+
+
+@traced
+def sent(told: "dict[str, Any]") -> None:
+    with attach(told):
+        inner(1)
 
 
 class Applies:
@@ -892,3 +903,41 @@ def test_signal_where_inputs_are_bound() -> None:
     found = interrupted_at(dict.fromkeys(looks), generator, Records, Timeout, Signal)
 
     assert vars(found) == vars(Found())
+
+
+def missed_in(place: str, act: "Callable[..., object]") -> "dict[str, list[str]]":
+    """
+    Give where a signal that comes once at each look in files of ours is lost.
+    """
+    looks = [it for it in lines_of(act, Alone, Signal) if it.startswith(place)]
+    assert looks
+
+    found = interrupted_at(dict.fromkeys(looks), act, Alone, Timeout, Signal)
+    return {key: it for key, it in vars(found).items() if it and key != "endless"}
+
+
+def test_signal_while_a_file_is_written(tmp_path: Path) -> None:
+    """
+    A `TimeoutError` of a signal is not taken for one of the file, though both are an
+    `OSError`.
+    """
+    path = tmp_path / "events.jsonl"
+
+    def writes(*ears: Any) -> None:
+        with callbacks(FileCallbackHandler(path), *ears):
+            inner(1)
+
+    assert missed_in("handlers/_file/", writes) == {}
+
+
+def test_signal_on_the_way_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Nor, where events go home to another process, for one of the socket.
+    """
+    monkeypatch.setattr(arrivals, "QUIET_S", 0.1)  # for an end that is not told
+
+    def carried(*ears: Any) -> None:
+        with callbacks(*ears):
+            sent(carrier())
+
+    assert missed_in("_relay/", carried) == {}

@@ -2,7 +2,7 @@
 `Courier`: sends what a spool keeps, the oldest first, in a thread of its own.
 """
 
-from threading import Condition, Event, Thread
+from threading import Condition, Event, RLock, Thread
 from time import monotonic
 
 from instrument import _report
@@ -51,7 +51,9 @@ class Courier:
         """
         self._thread: Thread | None = None
         self._woken = Event()
-        self._settled = Condition()
+        # entered itself: an interrupt as a `Condition` is left has that stay locked
+        self._looks = RLock()
+        self._settled = Condition(self._looks)
         self._failed = 0
 
     def take(self, body: bytes, count: int) -> int:
@@ -93,7 +95,7 @@ class Courier:
         if self._thread is None and is_leaving:
             while not self._failed and monotonic() < until and self._send_one():
                 pass
-        with self._settled:
+        with self._looks:
             while not self._spool.is_empty():
                 left = until - monotonic()
                 if left <= 0 or (is_leaving and self._failed):
@@ -144,7 +146,7 @@ class Courier:
             claim.remove()
         if refusal is not None and not is_kept:
             self._lose(claim.count, str(refusal))
-        with self._settled:
+        with self._looks:
             self._failed = self._failed + 1 if is_kept else 0
             self._settled.notify_all()
         return not is_kept
