@@ -180,6 +180,7 @@ _BY_TYPE = tuple(
     f"instrument.{name}"
     for name in (
         "_audience.listener",
+        "_audience.pairs",
         "_payloads.fields",
         "_payloads.messages",
         "_text",
