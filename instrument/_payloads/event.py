@@ -290,10 +290,7 @@ def _checked(name: str, fields: "dict[str, Any]") -> "Any":
         message = f"not an event: the field {name!r} is missing"
         raise EventFormatError(message)
     value = fields[name]
-    is_right = isinstance(value, _TYPES[name]) and not isinstance(value, bool)
-    if is_right and name == "tags":
-        is_right = all(type(it) is str for it in value)
-    if not is_right:
+    if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
         message = f"not an event: {name!r} cannot be {_text.safe_repr(value)}"
         raise EventFormatError(message)
     if not name.endswith("_id") or value is None:

@@ -274,7 +274,9 @@ def test_surrogates(told: Any, exported: Callable[..., str]) -> None:
 
 
 FULL = """if True:
-    import resource, sys
+    import atexit, resource, sys
+    no_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    atexit.register(resource.setrlimit, resource.RLIMIT_FSIZE, no_limit)  # at the end
     from instrument import cli
     from instrument._cli import exported
     save = exported.save

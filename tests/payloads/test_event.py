@@ -158,7 +158,6 @@ WRONG = [
     ("name", ["a"]),
     ("tags", "abc"),
     ("tags", {}),
-    ("tags", ["a", {}]),
     ("metadata", []),
     ("data", None),
 ]

@@ -141,27 +141,6 @@ def test_file_that_goes_on_behind_a_copy(
     reader.close()
 
 
-def test_file_that_cannot_be_followed(tmp_path: Path, reports: list[str]) -> None:
-    """
-    Where what is added cannot be taken in, that is reported, and what was read is there.
-    """
-    path = tmp_path / "events.jsonl"
-    with callbacks(FileCallbackHandler(path)):
-        answer("How?")
-    store = store_of(path, follow=True)
-    with sqlite3.connect(store) as connection:
-        connection.execute("DROP TABLE events")
-    connection.close()
-
-    with callbacks(FileCallbackHandler(path)):
-        answer("And?")
-
-    until(lambda: any("no such table: events" in it for it in reports))
-    reader = Reader(store)
-    assert [it["said"] for it in reader.requests()] == ["How?"]
-    reader.close()
-
-
 def test_sums_that_no_store_has(tmp_path: Path) -> None:
     """
     Sums that are larger than a store can say are the largest that it can.
@@ -198,10 +177,8 @@ def test_empty_file(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.touch()
 
-    reader = Reader(store_of(path))
-
-    assert reader.requests() == []
-    reader.close()
+    with closing(Reader(store_of(path))) as reader:
+        assert reader.requests() == []
 
 
 def test_hostile_records(tmp_path: Path) -> None:
@@ -218,16 +195,16 @@ def test_hostile_records(tmp_path: Path) -> None:
     rest[-1]["data"] |= {"duration_s": "long", "status": 5, "usage": None}
     path.write_text("\n".join(map(json.dumps, [first, *rest])) + "\n")
 
-    reader = Reader(store_of(path))
-
-    request = reader.requests()[0]
-    assert (request["status"], request["user"]) == ("5", "['x']")
-    assert reader.events(request["trace_id"])[0][1]["of_later"] == [1]
-    reader.close()
+    with closing(Reader(store_of(path))) as reader:
+        request = reader.requests()[0]
+        assert (request["status"], request["user"]) == ("5", "['x']")
+        assert reader.events(request["trace_id"])[0][1]["of_later"] == [1]
 
 
 NO_ROOM = """if True:
-    import resource, sys
+    import atexit, resource, sys
+    no_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    atexit.register(resource.setrlimit, resource.RLIMIT_FSIZE, no_limit)  # at the end
     from instrument import cli
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
     sys.exit(cli.main(["show", "--store", sys.argv[1]]))
@@ -258,7 +235,8 @@ def test_no_room_for_the_copy(tmp_path: Path) -> None:
 
 def test_room_comes_later(tmp_path: Path, reports: list[str]) -> None:
     """
-    What is added while there is no room is taken in when there is some.
+    Where what is added cannot be taken in, that is reported, and what was read is there;
+    it is taken in when it can be, as there is room once more.
     """
     path = tmp_path / "events.jsonl"
     with callbacks(FileCallbackHandler(path)):
@@ -270,6 +248,8 @@ def test_room_comes_later(tmp_path: Path, reports: list[str]) -> None:
         with callbacks(FileCallbackHandler(path)):
             answer("And?")
         until(lambda: any("no such table: events" in it for it in reports))
+        with closing(Reader(store)) as reader:
+            assert [it["said"] for it in reader.requests()] == ["How?"]
         connection.execute("ALTER TABLE gone RENAME TO events")
 
     reader = Reader(store)

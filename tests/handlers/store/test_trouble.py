@@ -154,7 +154,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, no_limit)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     reader = Reader(path)
-    kept = [it["said"].split()[0] for it in reader.requests(limit=200)][::-1]
+    kept = [it["said"].split()[0] for it in reader.requests(limit=1_001)][::-1]
     events = reader.about()["events"]
     reader.close()
     assert len(kept) > 20
