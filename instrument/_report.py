@@ -71,10 +71,10 @@ def is_of_call(exc: BaseException) -> bool:
     if issubclass(kind, (Exception, SystemExit)):
         return is_of_signal(exc)
     asyncio = sys.modules.get("asyncio.exceptions")
-    if asyncio is not None and issubclass(kind, asyncio.CancelledError):
+    if issubclass(kind, getattr(asyncio, "CancelledError", ())):
         return _is_task_cancelled()
     trio = sys.modules.get("trio")
-    if trio is not None and issubclass(kind, trio.Cancelled):
+    if issubclass(kind, getattr(trio, "Cancelled", ())):
         return _is_scope_cancelled(trio)
     return True
 
@@ -91,9 +91,11 @@ def _is_task_cancelled() -> bool:
     """
     Tell whether the task of here was asked to stop; outside any, nobody can be.
     """
-    if sys.modules["asyncio.events"]._get_running_loop() is None:
+    events, tasks = (sys.modules.get(f"asyncio.{it}") for it in ("events", "tasks"))
+    now = getattr(events, "_get_running_loop", None)  # another thread may import it
+    if now is None or now() is None:
         return False
-    task = sys.modules["asyncio.tasks"].current_task()
+    task = tasks.current_task()  # type: ignore[union-attr]
     return task is not None and task.cancelling() > 0
 
 

@@ -19,18 +19,20 @@ WAIT_S = 30.0
 
 def running_loop() -> "AbstractEventLoop | None":
     """
-    Give the asyncio loop that runs in this thread; never imports asyncio.
+    Give the asyncio loop that runs in this thread; never imports asyncio, which another
+    thread may be at.
     """
     events = sys.modules.get("asyncio.events")
-    return None if events is None else events._get_running_loop()
+    now = getattr(events, "_get_running_loop", None)
+    return None if now is None else now()
 
 
 def in_trio() -> bool:
     """
     Tell whether a trio run goes on in this thread; never imports trio.
     """
-    lowlevel = sys.modules.get("trio.lowlevel")
-    return lowlevel is not None and lowlevel.in_trio_run()
+    in_run = getattr(sys.modules.get("trio.lowlevel"), "in_trio_run", None)
+    return in_run is not None and in_run()
 
 
 class Forks:

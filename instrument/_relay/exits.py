@@ -21,7 +21,7 @@ def drain_at_exit(plan: "Plan") -> None:
     worker of multiprocessing ends: a forked one leaves without the interpreter's exit.
     """
     process = sys.modules.get("multiprocessing.process")
-    if process is None or process.parent_process() is None:
+    if getattr(process, "parent_process", lambda: None)() is None:
         return
     from multiprocessing.util import Finalize
 

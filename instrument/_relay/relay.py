@@ -206,7 +206,7 @@ def _is_of(pid: object) -> bool:
     Tell whether this is that process, or one that it made: forked, or a worker of its.
     """
     process = sys.modules.get("multiprocessing.process")
-    parent = None if process is None else process.parent_process()
+    parent = getattr(process, "parent_process", lambda: None)()
     known = [os.getpid(), None if parent is None else parent.pid]
     if FORKS.count:
         known.append(os.getppid())

@@ -118,9 +118,8 @@ def _look_for_loop() -> "AbstractEventLoop | None":
     """
     global _loop_of_now
     events = sys.modules.get("asyncio.events")
-    if events is None:
-        return None
-    _loop_of_now = events._get_running_loop
+    if events is not None and not getattr(events.__spec__, "_initializing", False):
+        _loop_of_now = events._get_running_loop  # whole: no thread is importing it
     return running_loop()
 
 

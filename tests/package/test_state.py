@@ -166,3 +166,48 @@ def test_place_without_a_caller() -> None:
     Where nobody stands that far up the stack, there is no place.
     """
     assert entered_from(100_000) == ()
+
+
+IMPORTED_MEANWHILE = """if True:
+    import sys, threading
+    from instrument import callbacks, traced
+
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        def find_spec(self, name, path=None, target=None):
+            if name == "asyncio.exceptions" and not begun.is_set():
+                begun.set()
+                may_go_on.wait(20)
+
+    sys.meta_path.insert(0, Slow())
+    importing = threading.Thread(target=__import__, args=("asyncio",))
+    importing.start()
+    assert begun.wait(20)
+    heard = []
+    with callbacks(on_chain_start=lambda run: heard.append(run.name)):
+        traced("one")(lambda: None)()
+    may_go_on.set()
+    importing.join()
+
+    async def two():
+        async with callbacks(on_chain_start=lambda run: heard.append(run.name)) as scope:
+            traced("two")(lambda: None)()
+            return scope.loop is asyncio.get_running_loop()
+
+    import asyncio
+    print(asyncio.run(two()), heard)
+"""
+
+
+@pytest.mark.parametrize("module", ["asyncio.exceptions", "asyncio.events"])
+def test_asyncio_that_another_thread_imports(module: str) -> None:
+    """
+    A block is opened, and heard, while another thread is in the midst of its import.
+    """
+    code = IMPORTED_MEANWHILE.replace('"asyncio.exceptions"', repr(module))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+
+    assert (done.stdout, done.stderr) == ("True ['one', 'two']\n", "")

@@ -158,7 +158,8 @@ resource.setrlimit(resource.RLIMIT_FSIZE, no_limit)
     events = reader.about()["events"]
     reader.close()
     assert len(kept) > 20
-    assert kept == ["first", *map(str, range(len(kept) - 1))]
+    assert kept[0] == "first"
+    assert kept[1:] == sorted({*kept[1:]}, key=int)  # room may come back meanwhile
     assert events + int(done.stdout) == 2_002
     assert done.stderr.count("cannot write") == 1
 
