@@ -87,14 +87,18 @@ class Writer(Worker):
             size = told.size
         self._queue(told, size)
 
-    def lose(self, count: int, why: str) -> None:
+    def lose(self, count: int, why: str, *, waited: int = 0) -> None:
         """
         Count events that will never be written.
+
+        Args:
+            waited: How many of them have been counted among those that wait.
         """
         with self._lock:
             if self._has_gone:
                 return
             self.lost += count
+            self._waiting -= waited
         self._complain_once("lost", f"loses events, `lost` counts them: {why}")
 
     def _renew(self) -> None:
@@ -138,31 +142,33 @@ class Writer(Worker):
         self._close()
 
     def _serve_batch(self, batch: "list[Told]", *, is_due: bool) -> None:
-        while batch:
+        while batch and not self._has_gone:
             some = batch[: self._fits]
             if self._has_written(some):
                 self._fits = min(2 * self._fits, _BATCH)
-                with self._lock:
-                    del batch[: len(some)]
-                    self._waiting -= len(some)
+                del batch[: len(some)]
             elif self._is_full_up and len(some) > 1:
                 self._fits = len(some) // 2  # what there is room for is kept
             elif not self._may_try_again():
-                self.lose(len(batch), "the process ends")
-                return
+                self.lose(len(batch), "the process ends", waited=len(batch))
+                batch.clear()
         self._keeps_house()
 
     def _has_written(self, batch: "list[Told]") -> bool:
         try:
             with self.in_sqlite:
+                if self._has_gone:
+                    return False
                 ledger = self._opened()
                 ledger.write(batch)
+                with self._lock:  # before anybody counts what is lost
+                    self._waiting -= len(batch)
         except (sqlite3.Error, OSError, StoreError) as exc:
             self._fails(exc)
             return False
         except Exception as exc:  # ours: it would come again
             _report.failed_apart(self, self._verb, exc)
-            self.lose(len(batch), "they could not be written")
+            self.lose(len(batch), "they could not be written", waited=len(batch))
             return True
         self._is_failing = False
         if ledger.skipped:
@@ -244,9 +250,15 @@ class Writer(Worker):
         return self._ledger is not None and self._ledger.has_open_work
 
     def _lost_at_exit(self, count: int) -> None:
-        with self._lock:
-            self._has_gone = True
-            self.lost += count
+        is_alone = self.in_sqlite.acquire(timeout=_TRY_AGAIN_S)
+        try:
+            with self._lock:
+                self._has_gone = True
+                count = self._waiting
+                self.lost += count
+        finally:
+            if is_alone:
+                self.in_sqlite.release()
         self._complain(f"lost {count} events that were not written in time at exit")
 
     def _complain_once(self, what: str, said: str) -> None:
