@@ -66,8 +66,9 @@ class Proxy(wrapt.FunctionWrapper):  # type: ignore[type-arg]
 
     def __reduce_ex__(self, protocol: object) -> "Any":
         is_carried = getattr(self._self_wrapping, "is_carried", False)
-        is_kept = not _is_cloudpickle_asking() or _is_found(self)
-        if _is_global(self) and is_kept and not is_carried:
+        is_asked = _is_cloudpickle_asking()
+        is_named = _is_global(self) and (not is_asked or _is_found(self))
+        if is_named and not is_carried:
             return self.__wrapped__.__qualname__  # by reference, as functions are
         return self._self_wrapping.rebuilt, (self.__wrapped__,)
 
