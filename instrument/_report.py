@@ -73,8 +73,7 @@ def is_of_call(exc: BaseException) -> bool:
     asyncio = sys.modules.get("asyncio.exceptions")
     if issubclass(kind, getattr(asyncio, "CancelledError", ())):
         return _is_task_cancelled()
-    trio = sys.modules.get("trio")
-    if issubclass(kind, getattr(trio, "Cancelled", ())):
+    if issubclass(kind, getattr(trio := sys.modules.get("trio"), "Cancelled", ())):
         return _is_scope_cancelled(trio)
     return True
 
@@ -91,11 +90,10 @@ def _is_task_cancelled() -> bool:
     """
     Tell whether the task of here was asked to stop; outside any, nobody can be.
     """
-    events, tasks = (sys.modules.get(f"asyncio.{it}") for it in ("events", "tasks"))
-    now = getattr(events, "_get_running_loop", None)  # another thread may import it
-    if now is None or now() is None:
+    events = sys.modules.get("asyncio.events")  # another thread may be importing it
+    if getattr(events, "_get_running_loop", lambda: None)() is None:
         return False
-    task = tasks.current_task()  # type: ignore[union-attr]
+    task = sys.modules["asyncio.tasks"].current_task()
     return task is not None and task.cancelling() > 0
 
 
