@@ -117,6 +117,7 @@ class Scoped:
         if is_followed(result) and scope._token is not None:
             body = ScopeBody(self.owner, scope)
             body.leave(scope._outer)
+            body._is_left = False
             return follow(result, body)
         self.owner.__exit__(None, None, None)
         return result
@@ -133,7 +134,7 @@ class ScopeBody(Body):
 
     def __init__(self, owner: "callbacks", scope: "Scope") -> None:
         self._owner = owner
-        self._is_left = False
+        self._is_left = True  # until it has taken the scope over
         super().__init__(scope)
 
     def is_done(self) -> bool:
