@@ -101,8 +101,7 @@ class Call:
             return
         before = self._job.begin(self)
         if before is not None:
-            with suppress(TimeoutError):
-                before.done.result(LAST_S)
+            futures_wait({before.done}, LAST_S)
             before.give_way()
         if self._job.attempts > 1:
             self._mirrors.retried(self._job.attempts - 1, self._job.error)
@@ -118,10 +117,14 @@ class Call:
         self._leave()
 
     def _leave(self) -> None:
+        """
+        Be over; once: what an attempt that gave way still comes to is not the job's.
+        """
+        if _calls.pop(id(self), None) is None:
+            return
         if self._job is not None:
             self._job.end(self, self._mirrors.ended_with)
-        if _calls.pop(id(self), None) is not None:
-            self.done.set_result(None)
+        self.done.set_result(None)
 
     def has_news(self) -> bool:
         """

@@ -135,6 +135,21 @@ def test_job_whose_worker_is_not_heard_any_more(
     ]
 
 
+def test_late_end_of_an_attempt_that_gave_way(
+    carried: dict[str, Any], recorder: Recorder
+) -> None:
+    """
+    It says nothing of the job: what the next retry tells of is the attempt before that.
+    """
+    first = Attempt(carried, "first")
+    Attempt(carried, "second").succeed()
+    first.leave()
+    until(lambda: not arrivals._calls)
+    Attempt(carried, "third").succeed()
+
+    assert [it[1:3] for it in retries(recorder)] == [(1, "WorkerLost"), (2, None)]
+
+
 def test_third_attempt(carried: dict[str, Any], recorder: Recorder) -> None:
     """
     Attempts are counted; one that was well, and is delivered once more, is one too.

@@ -254,7 +254,7 @@ class Writer(Worker):
         try:
             with self._lock:
                 self._has_gone = True
-                count = self._waiting
+                count = self._waiting  # by now
                 self.lost += count
         finally:
             if is_alone:
