@@ -53,8 +53,8 @@ def program(*command: str, says: str) -> Iterator[None]:
 if __name__ == "__main__":
     sys.path.append(here := str(Path(__file__).parent))
     with TemporaryDirectory() as folder:  # a Redis and a worker of its own
-        url = f"unix://{folder}/redis"
-        redis = ["redis-server", "--port", "0", "--unixsocket", f"{folder}/redis"]
+        url, place = f"unix://{folder}/redis", f"{folder}/redis"
+        redis = ["redis-server", "--port", "0", "--unixsocket", place, "--save", ""]
         worker = [sys.executable, "-m", "rq.cli", "worker", "--path", here, "--url", url]
         with program(*redis, says="ready"), program(*worker, says="Listening"):
             request(url)

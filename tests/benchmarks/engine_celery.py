@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from time import perf_counter_ns, sleep
 from typing import Any
 
@@ -27,6 +27,7 @@ from celery import Celery
 
 import instrument.integrations.celery  # noqa: F401
 from instrument import callbacks, current_run, traced
+from tests.benchmarks.ways import HEAD, row, written
 
 URL = os.environ.get("BENCHMARK_REDIS_URL", "")
 PACED, PAUSE_S, BURST, CALLS = 200, 0.005, 5_000, 100
@@ -157,22 +158,18 @@ def rows() -> Iterator[tuple[str, ...]]:
         for _ in range(4):
             run(1, 0.0)  # each process of the worker is connected
         late, _ = run(PACED, PAUSE_S)
-        p50, p99 = median(late) / 1e6, quantiles(late, n=100)[98] / 1e6
         said, took_s = run(BURST, 0.0)
-        told = f"{len(said):,} of {BURST:,}"
-        yield name, f"{p50:.2f} ms", f"{p99:.2f} ms", f"{len(said) / took_s:,.0f}", told
+        yield *row(name, late, len(said) / took_s), f"{len(said):,} of {BURST:,}"
 
 
 def table() -> str:
     """
     Write it as Markdown.
     """
-    head = ("", "p50", "p99", "events a second, of a burst", "heard of it")
-    lines = [head, ("---", "--:", "--:", "--:", "--:"), *rows()]
+    lines = [(*HEAD, "heard of it"), *rows()]
     bare, told = (call_us(is_heard=is_heard) for is_heard in (False, True))
-    written = ["| " + " | ".join(line) + " |" for line in lines]
-    return "\n".join(written) + (
-        f"\n\nA task that tells nothing: {bare:,.0f} us, heard {told:,.0f} us."
+    return (
+        f"{written(lines)}\n\nA task that tells nothing: {bare:,.0f} us, heard {told:,.0f} us."
         f" Python {platform.python_version()}, redis-py {redis.__version__}."
     )
 

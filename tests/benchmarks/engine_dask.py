@@ -9,7 +9,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from time import perf_counter_ns, sleep
 from typing import Any
 
@@ -18,6 +18,7 @@ if not __package__:  # run as a script
 
 from instrument import callbacks, current_run, traced
 from instrument.integrations.dask import hear
+from tests.benchmarks.ways import HEAD, row, written
 
 PACED, PAUSE_S = 200, 0.005
 BURST, BURST_OF_QUEUE, CALLS = 5_000, 500, 100
@@ -159,9 +160,8 @@ def rows(client: Any) -> Iterator[tuple[str, ...]]:
     for name, run, count in ways:
         run(client, 1, 0.0)  # it is connected
         late, _ = run(client, PACED, PAUSE_S)
-        p50, p99 = median(late) / 1e6, quantiles(late, n=100)[98] / 1e6
         _, took_s = run(client, count, 0.0)
-        yield name, f"{p50:.1f} ms", f"{p99:.1f} ms", f"{count / took_s:,.0f}"
+        yield row(name, late, count / took_s)
 
 
 def table() -> str:
@@ -175,15 +175,12 @@ def table() -> str:
         LocalCluster(2, dashboard_address="127.0.0.1:0", **options) as cluster,
         hear(Client(cluster)) as client,
     ):
-        head = ("", "p50", "p99", "events a second, of a burst")
-        lines = [head, ("---", "--:", "--:", "--:"), *rows(client)]
+        lines = [HEAD, *rows(client)]
         bare = call_ms(client, nothing)
         with callbacks(on_llm_new_token=print):
             heard = call_ms(client, nothing)
-    written = ["| " + " | ".join(line) + " |" for line in lines]
     return (
-        "\n".join(written)
-        + f"\n\nA task that tells nothing: {bare:.1f} ms, heard {heard:.1f} ms."
+        f"{written(lines)}\n\nA task that tells nothing: {bare:.1f} ms, heard {heard:.1f} ms."
         f" Python {platform.python_version()}, distributed {__version__}."
     )
 

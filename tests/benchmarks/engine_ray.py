@@ -10,7 +10,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from time import perf_counter_ns, sleep
 from typing import Any
 
@@ -22,6 +22,7 @@ import ray
 from instrument import bind, callbacks, traced
 from instrument._relay import sockets
 from instrument.integrations.ray import remote
+from tests.benchmarks.ways import HEAD, row, written
 
 PACED, PAUSE_S = 200, 0.005
 BURST, CALLS = 5_000, 50
@@ -110,7 +111,7 @@ def streamed(count: int, pause_s: float) -> tuple[list[int], float]:
     return late, (perf_counter_ns() - began) / 1e9
 
 
-def rows() -> Iterator[tuple[str, str, str, str]]:
+def rows() -> Iterator[tuple[str, ...]]:
     """
     Measure each.
     """
@@ -122,9 +123,8 @@ def rows() -> Iterator[tuple[str, str, str, str]]:
     }
     for name, run in ways.items():
         late, _ = run(PACED, PAUSE_S)
-        p50, p99 = median(late) / 1e6, quantiles(late, n=100)[98] / 1e6
         _, took_s = run(BURST, 0.0)
-        yield name, f"{p50:.2f} ms", f"{p99:.2f} ms", f"{BURST / took_s:,.0f}"
+        yield row(name, late, BURST / took_s)
 
 
 def call_ms(*, is_heard: bool) -> float:
@@ -144,13 +144,10 @@ def table() -> str:
     """
     Write it as Markdown.
     """
-    head = ("", "p50", "p99", "events a second, of a burst")
-    lines = [head, ("---", "--:", "--:", "--:"), *rows()]
+    lines = [HEAD, *rows()]
     bare, sent = (call_ms(is_heard=is_heard) for is_heard in (False, True))
-    written = ["| " + " | ".join(line) + " |" for line in lines]
     return (
-        "\n".join(written)
-        + f"\n\nA task that tells next to nothing: {bare:.1f} ms, heard {sent:.1f} ms."
+        f"{written(lines)}\n\nA task that tells next to nothing: {bare:.1f} ms, heard {sent:.1f} ms."
         f" Ray {ray.__version__}, Python {platform.python_version()}."
     )
 

@@ -9,12 +9,12 @@ costs.
 import platform
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from time import perf_counter_ns, process_time, sleep
 from typing import Any
 
@@ -25,6 +25,7 @@ if not __package__:  # run as a script
 
 from instrument import bind, callbacks, traced
 from tests.benchmarks.simulation import Told
+from tests.benchmarks.ways import HEAD, row, written
 
 PACED, PAUSE_S = 200, 0.005
 BURST, EVENTS, CALLS = 5_000, 50_000, 200
@@ -202,32 +203,21 @@ def costs() -> Iterator[tuple[str, ...]]:
         yield name, f"{bytes_of(job):.0f}", f"{there:.0f} us", f"{here:.0f} us", rate
 
 
-def written(lines: Sequence[tuple[str, ...]]) -> str:
-    """
-    Write a table, whose first line is its head.
-    """
-    rule = ("---", *["--:"] * (len(lines[0]) - 1))
-    return "\n".join(
-        "| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]]
-    )
-
-
-def rows() -> Iterator[tuple[str, str, str, str]]:
+def rows() -> Iterator[tuple[str, ...]]:
     """
     Measure each.
     """
     for name, run in (("a handler here", relayed), ("bare SimpleQueue", queued)):
         late, _ = run(PACED, PAUSE_S)
-        p50, p99 = median(late) / 1e6, quantiles(late, n=100)[98] / 1e6
         _, took_s = run(BURST, 0.0)
-        yield name, f"{p50:.2f} ms", f"{p99:.2f} ms", f"{BURST / took_s:,.0f}"
+        yield row(name, late, BURST / took_s)
 
 
 def table() -> str:
     """
     Write it as Markdown.
     """
-    soon = [("", "p50", "p99", "events a second, of a burst"), *rows()]
+    soon = [HEAD, *rows()]
     head = ("", "bytes", "CPU in the worker", "CPU here", "a second, per core")
     plain, bound = (call_us(is_bound=is_bound) for is_bound in (False, True))
     return (

@@ -22,7 +22,8 @@ def wait_for(path: str) -> None:
     Wait until a file is there.
     """
     until = time.monotonic() + 30
-    while not Path(path).exists() and time.monotonic() < until:
+    while not Path(path).exists():
+        assert time.monotonic() < until, path
         threading.Event().wait(0.01)
 
 

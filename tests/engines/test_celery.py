@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
-from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,10 +26,12 @@ from celery.exceptions import WorkerLostError
 if TYPE_CHECKING:
     from tests.engines import celery_jobs as jobs
     from tests.engines.celery_workers import reached_at, worker
+    from tests.engines.waits import until
 else:
     jobs = import_module("celery_jobs")
     workers = import_module("celery_workers")
     reached_at, worker = workers.reached_at, workers.worker
+    until = import_module("waits").until
 
 pytestmark = pytest.mark.wide
 WAIT_S = 30
@@ -44,16 +45,6 @@ def prefork(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     log = tmp_path_factory.mktemp("worker") / "log"
     with worker(redis_url, log, "-c", "2"), reached_at(jobs.app, redis_url):
         yield log
-
-
-def until(is_so: Any) -> None:
-    """
-    Wait until it is.
-    """
-    end = monotonic() + WAIT_S
-    while not is_so():
-        assert monotonic() < end
-        sleep(0.005)
 
 
 def retries(recorder: Recorder) -> list[Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
-from time import monotonic, sleep
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from tests.engines import celery_jobs as jobs
     from tests.engines.celery_workers import FOLDER, reached_at, worker
     from tests.engines.conftest import Redis
+    from tests.engines.waits import until
 else:
     jobs = import_module("celery_jobs")
     workers = import_module("celery_workers")
     reached_at, worker, FOLDER = workers.reached_at, workers.worker, workers.FOLDER
+    until = import_module("waits").until
 
 pytestmark = [pytest.mark.wide, pytest.mark.anyio]
 WAIT_S = 30
@@ -55,16 +57,6 @@ def pool(
     url, log = start_redis().url, tmp_path_factory.mktemp("worker") / "log"
     with worker(url, log, *request.param), reached_at(jobs.app, url):
         yield request.param[0]
-
-
-def until(is_so: Callable[[], object]) -> None:
-    """
-    Wait until it is.
-    """
-    end = monotonic() + WAIT_S
-    while not is_so():
-        assert monotonic() < end
-        sleep(0.005)
 
 
 def test_pool(pool: str) -> None:

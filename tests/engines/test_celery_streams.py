@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from time import monotonic, sleep
+from importlib import import_module
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,6 +37,9 @@ from instrument.propagation import attach
 
 if TYPE_CHECKING:
     from tests.engines.conftest import Redis
+    from tests.engines.waits import until
+else:
+    until = import_module("waits").until
 
 WAIT_S = 20
 
@@ -74,16 +78,6 @@ def posts(redis_url: str) -> Iterator[Callable[[], Post]]:
     yield make
     for post in made:
         post.stop()
-
-
-def until(is_so: Callable[[], object]) -> None:
-    """
-    Wait until it is.
-    """
-    end = monotonic() + WAIT_S
-    while not is_so():
-        assert monotonic() < end
-        sleep(0.005)
 
 
 def is_beyond(frames: list[bytes], count: int) -> bool:

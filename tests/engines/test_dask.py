@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,23 +28,15 @@ from instrument.testing import Recorder
 sys.path.append(str(Path(__file__).parent))  # tests/ is no package; workers are told
 if TYPE_CHECKING:
     from tests.engines import dask_jobs as jobs
+    from tests.engines.waits import until
 else:
     jobs = import_module("dask_jobs")
+    until = import_module("waits").until
 
 dask: Any = pytest.importorskip("dask")
 distributed: Any = pytest.importorskip("distributed")
 
 BUSY = "  chain work: ok\n    llm model: ok\n    tool tool: ok"
-
-
-def until(is_so: Callable[[], object]) -> None:
-    """
-    Wait until that holds.
-    """
-    end = monotonic() + jobs.WAIT_S
-    while not is_so():
-        assert monotonic() < end
-        sleep(0.005)
 
 
 def local(workers: int = 1, threads: int = 1, **options: Any) -> Any:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -25,6 +24,7 @@ sys.path.append(str(Path(__file__).parent))  # tests/ is no package
 ray: Any = pytest.importorskip("ray")
 exceptions: Any = import_module("ray.exceptions")
 jobs: Any = import_module("ray_jobs")
+until: Any = import_module("waits").until
 ours: Any = import_module("instrument.integrations.ray")
 
 
@@ -72,16 +72,6 @@ def recorder() -> Recorder:
     Give what hears the request.
     """
     return Recorder()
-
-
-def until(is_so: Callable[[], object]) -> None:
-    """
-    Wait for what other threads do.
-    """
-    end = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < end, "it does not happen"
-        threading.Event().wait(0.01)
 
 
 def tokens(recorder: Recorder) -> list[str]:

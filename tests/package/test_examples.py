@@ -50,7 +50,8 @@ def test_there_are_examples() -> None:
 @every_example
 def test_example_prints(example: Path, tmp_path: Path, installed: Installed) -> None:
     """
-    In a fresh interpreter an example prints the lines that stand behind ``#>``.
+    In a fresh interpreter an example prints the lines that stand behind ``#>``, and leaves
+    nothing where it was started but what it names.
     """
     code = example.read_text("utf-8")
     installed(code)
@@ -60,6 +61,7 @@ def test_example_prints(example: Path, tmp_path: Path, installed: Installed) -> 
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == promised
+    assert [it.name for it in tmp_path.iterdir() if it.name not in code] == []
 
 
 def test_examples_of_sdks_are_run() -> None:

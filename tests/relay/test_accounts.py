@@ -3,9 +3,6 @@ What one request takes, uses and may use adds up over its workers.
 """
 
 import multiprocessing
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +13,10 @@ from instrument.handlers import BudgetHandler, MonitorHandler, UsageHandler
 
 if TYPE_CHECKING:
     from tests.relay import jobs
+    from tests.relay.pools import pool_of
 else:
     jobs = import_module("jobs")
+    pool_of = import_module("pools").pool_of
 
 METHODS = multiprocessing.get_all_start_methods()
 SUMS = ("count", "errors", "input_tokens", "output_tokens", "cost_usd")
@@ -25,16 +24,6 @@ pytestmark = [
     pytest.mark.wide,
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
 ]
-
-
-@contextmanager
-def pool_of(count: int, method: str = "fork") -> Iterator[ProcessPoolExecutor]:
-    """
-    Give a pool whose workers have imported the jobs.
-    """
-    context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(count, mp_context=context) as pool:
-        yield pool
 
 
 def sums(monitor: MonitorHandler) -> dict[str, list[Any]]:

@@ -11,10 +11,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import closing
 from contextvars import Context
 from functools import partial
 from importlib import import_module
@@ -44,8 +43,10 @@ from instrument.testing import Recorder
 
 if TYPE_CHECKING:
     from tests.relay import jobs
+    from tests.relay.pools import pool_of
 else:
     jobs = import_module("jobs")
+    pool_of = import_module("pools").pool_of
 
 METHODS = multiprocessing.get_all_start_methods()
 pytestmark = [
@@ -53,16 +54,6 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
 ]
-
-
-@contextmanager
-def pool_of(count: int, method: str = "fork") -> Iterator[ProcessPoolExecutor]:
-    """
-    Give a pool whose workers have imported the jobs.
-    """
-    context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(count, mp_context=context) as pool:
-        yield pool
 
 
 _OF_TIME = ("duration_s", "time_to_first_token_s")
