@@ -4,13 +4,21 @@ What hearing LangChain adds to one of its calls.
 It wants langchain-core: `ratios` leaves its rows out where that is not installed.
 """
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
 from instrument import BaseCallbackHandler, callbacks
-from tests.benchmarks.measure import Pair, Row, Side, Work, more
+from tests.benchmarks.measure import (
+    Pair,
+    Row,
+    Side,
+    Work,
+    collecting_by_itself,
+    more,
+)
 
 Invoke = Callable[[Any], object]
 """Calls LangChain once, with that config."""
@@ -57,7 +65,8 @@ def unheard(make: Callable[[], Invoke]) -> Iterator[Pair]:
     Set it heard by nobody against LangChain by itself.
     """
     invoke = make()
-    yield _pair(_installed(invoke), _by_itself(invoke))
+    with collecting_by_itself():
+        yield _pair(_installed(invoke), _by_itself(invoke))
 
 
 @contextmanager
@@ -66,7 +75,8 @@ def heard(make: Callable[[], Invoke]) -> Iterator[Pair]:
     Set a handler in a block against one of LangChain's in its own config.
     """
     invoke = make()
-    yield _pair(_in_block(invoke), _by_itself(invoke, callbacks=[_theirs()]))
+    with collecting_by_itself():
+        yield _pair(_in_block(invoke), _by_itself(invoke, callbacks=[_theirs()]))
 
 
 @contextmanager
@@ -76,7 +86,8 @@ def heard_in_config(make: Callable[[], Invoke]) -> Iterator[Pair]:
     """
     invoke = make()
     ours = _installed(invoke, callbacks=[Ours()])
-    yield _pair(ours, _by_itself(invoke, callbacks=[_theirs()]))
+    with collecting_by_itself():
+        yield _pair(ours, _by_itself(invoke, callbacks=[_theirs()]))
 
 
 Set = Callable[[Callable[[], Invoke]], AbstractContextManager[Pair]]
@@ -112,6 +123,7 @@ def _by_itself(invoke: Invoke, **config: Any) -> Work:
         langchain.uninstall()
         for _ in range(number):
             invoke(config)
+            gc.collect(0)  # its own, no more
 
     return work
 
@@ -123,6 +135,7 @@ def _installed(invoke: Invoke, **config: Any) -> Work:
         langchain.install()
         for _ in range(number):
             invoke(config)
+            gc.collect(0)  # its own, no more
 
     return work
 

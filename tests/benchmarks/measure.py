@@ -7,9 +7,10 @@ slices, tried too, moves five times as much where the clock of the processor doe
 """
 
 import asyncio
+import gc
 import timeit
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -173,6 +174,22 @@ def awaited(function: Callable[..., Awaitable[object]], *, whole: bool = False) 
             await function(1, 2)
 
     return Side(lambda number: asyncio.run(repeat(number)))
+
+
+@contextmanager
+def collecting_by_itself() -> Iterator[None]:
+    """
+    Collect no garbage but where the work says so: else it falls to one call in some,
+    which moves the price of one by thousands of instructions.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 def cpu_us(work: Callable[[], object], units: int) -> float:

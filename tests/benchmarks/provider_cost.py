@@ -12,7 +12,14 @@ from functools import partial
 from typing import Any
 
 from instrument import BaseCallbackHandler, callbacks
-from tests.benchmarks.measure import Pair, Row, Side, Work, more
+from tests.benchmarks.measure import (
+    Pair,
+    Row,
+    Side,
+    Work,
+    collecting_by_itself,
+    more,
+)
 
 _MESSAGES: Any = [{"role": "user", "content": "hi"}]
 _CHUNK = {
@@ -96,8 +103,6 @@ def _against_none(work: Work, *, is_heard: bool, many: int = 60) -> Iterator[Pai
     Set *work*, heard or not, against the same without us.
 
     So many are timed, not what fits a slice: the first has the interpreter look anew.
-    Garbage is collected where *work* says so: else it falls to one call in some, which
-    moves the price of one by thousands of instructions.
     """
     from instrument import auto  # installs itself
 
@@ -113,17 +118,13 @@ def _against_none(work: Work, *, is_heard: bool, many: int = 60) -> Iterator[Pai
         auto.uninstall()
         work(number)
 
-    gc.collect()
-    gc.freeze()
-    gc.disable()
     try:
-        yield Pair(
-            Side(ours, few=10, many=many, is_one=True),
-            Side(off, few=10, many=many, is_one=True),
-        )
+        with collecting_by_itself():
+            yield Pair(
+                Side(ours, few=10, many=many, is_one=True),
+                Side(off, few=10, many=many, is_one=True),
+            )
     finally:
-        gc.enable()
-        gc.unfreeze()
         auto.uninstall()
 
 

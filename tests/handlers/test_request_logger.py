@@ -654,7 +654,7 @@ def test_stream_collected_while_writing(records: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize("given", [None, plain], ids=["loguru", "logging"])
 async def test_many_at_once(given: object) -> None:
     """
-    Ten thousand runs on 50 threads and 500 tasks: each is logged once and whole.
+    Three thousand runs on 20 threads and 100 tasks: each is logged once and whole.
     """
     messages: list[str] = []
 
@@ -679,14 +679,14 @@ async def test_many_at_once(given: object) -> None:
             await asyncio.sleep(0)
 
     async with callbacks(RequestLogger(given)):
-        threads = [threading.Thread(target=bind(in_thread)) for _ in range(50)]
+        threads = [threading.Thread(target=bind(in_thread)) for _ in range(20)]
         for thread in threads:
             thread.start()
-        await asyncio.gather(*(in_task() for _ in range(500)))
+        await asyncio.gather(*(in_task() for _ in range(100)))
         for thread in threads:
             thread.join()
     plain.removeHandler(handler)
     logger.remove(number)
 
     counts = Counter(message.strip()[7:] for message in messages)
-    assert counts == {"chain step started": 10_000, "chain step ok": 10_000}
+    assert counts == {"chain step started": 3_000, "chain step ok": 3_000}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from instrument._demo.library import Document
 QUESTION = "How does a task wait for a queue?"
 
 Demo = Callable[..., "subprocess.CompletedProcess[str]"]
+Done = tuple["subprocess.CompletedProcess[str]", list[Event]]
 
 
 @pytest.fixture
@@ -25,18 +27,28 @@ def demo(tmp_path: Path) -> Demo:
     """
     Run the demo with some words, outside the checkout.
     """
+    return partial(_run, tmp_path)
 
-    def run(*words: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "instrument", "demo", *words],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
 
-    return run
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """
+    Run it once for all that look at what it prints and writes when all goes well.
+    """
+    folder = tmp_path_factory.mktemp("demo")
+    printed = _run(folder, QUESTION, "--events", "events.jsonl")
+    return printed, events_in(folder / "events.jsonl")
+
+
+def _run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "instrument", "demo", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def events_in(path: Path) -> list[Event]:
@@ -71,21 +83,21 @@ def test_demo_without_a_question(demo: Demo) -> None:
     )
 
 
-def test_demo_shows_every_run(demo: Demo) -> None:
+def test_demo_shows_every_run(done: Done) -> None:
     """
     Each run shows where it starts and where it ends, deeper runs further in.
     """
-    lines = demo(QUESTION).stdout.splitlines()
+    lines = done[0].stdout.splitlines()
 
     for name in ("answer", "search", "shortlist", "rank", "train", "prompt", "write"):
         assert sum(bool(re.search(rf"\b{name}\b", line)) for line in lines) >= 2, name
 
 
-def test_demo_says_what_the_model_is(demo: Demo) -> None:
+def test_demo_says_what_the_model_is(done: Done) -> None:
     """
     The reader is told how little the text is worth and where the real text is.
     """
-    end = " ".join(demo(QUESTION).stdout.split())
+    end = " ".join(done[0].stdout.split())
 
     assert "The words are a toy's, an n-gram model trained just now on 12" in end
     assert "do not trust them." in end
@@ -101,13 +113,13 @@ def without_times(text: str) -> str:
     return re.sub(r"[\d.]+ [mu]?s", "", text)
 
 
-def test_demo_is_deterministic(demo: Demo) -> None:
+def test_demo_is_deterministic(demo: Demo, done: Done) -> None:
     """
     The same question gets the same text; times are of the moment.
     """
-    first, second = (without_times(demo(QUESTION).stdout) for _ in "12")
+    again = demo(QUESTION, "--events", "events.jsonl")
 
-    assert first == second
+    assert without_times(again.stdout) == without_times(done[0].stdout)
 
 
 def test_demo_ends_with_something_to_do(demo: Demo) -> None:
@@ -151,15 +163,14 @@ def test_demo_of_a_question_that_nothing_matches(demo: Demo, tmp_path: Path) -> 
     assert kinds == {"agent", "retriever", "tool"}
 
 
-def test_events_form_one_tree(demo: Demo, tmp_path: Path) -> None:
+def test_events_form_one_tree(done: Done) -> None:
     """
     The events of a request are one tree, and each run in it ends once.
     """
-    done = demo(QUESTION, "--events", "events.jsonl")
+    printed, events = done
 
-    events = events_in(tmp_path / "events.jsonl")
-    assert done.returncode == 0
-    assert "Events: events.jsonl" in done.stdout
+    assert printed.returncode == 0
+    assert "Events: events.jsonl" in printed.stdout
     assert len({event.trace_id for event in events}) == 1
     assert ancestry(events) == [
         "agent answer < None",
@@ -176,18 +187,17 @@ def test_events_form_one_tree(demo: Demo, tmp_path: Path) -> None:
     assert [event.seq for event in events] == sorted({event.seq for event in events})
 
 
-def test_events_tell_what_the_model_did(demo: Demo, tmp_path: Path) -> None:
+def test_events_tell_what_the_model_did(done: Done) -> None:
     """
     Tokens, text, model and usage of the stream agree.
     """
-    done = demo(QUESTION, "--events", "events.jsonl")
+    printed, events = done
 
-    events = events_in(tmp_path / "events.jsonl")
     tokens = [e.data["token"] for e in events if e.event == "on_llm_new_token"]
     [end] = [event.data for event in events if event.event == "on_llm_end"]
     assert 60 <= len(tokens) <= 90
     assert end["text"] == "".join(tokens)
-    assert "".join(tokens) in done.stdout
+    assert "".join(tokens) in printed.stdout
     assert end["usage"]["output_tokens"] == len(tokens)
     assert end["usage"]["input_tokens"] > len(tokens)
     [start] = [e.data for e in events if e.event == "on_chat_model_start"]

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,23 @@ PRINTED = re.compile(r"^ *#> ?(.*)$", re.MULTILINE)
 every_example = pytest.mark.parametrize(
     "example", EXAMPLES, ids=[f"{p.parent.name}/{p.stem}" for p in EXAMPLES]
 )
+
+
+Ran = Callable[[Path], "tuple[subprocess.CompletedProcess[str], list[str]]"]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """
+    Run each example once, for all that look at it; gives the names of what it left too.
+    """
+
+    @cache
+    def once(example: Path) -> "tuple[subprocess.CompletedProcess[str], list[str]]":
+        folder = tmp_path_factory.mktemp(example.stem)
+        return run(example, folder), [it.name for it in folder.iterdir()]
+
+    return once
 
 
 def run(example: Path, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -48,7 +66,7 @@ def test_there_are_examples() -> None:
 
 
 @every_example
-def test_example_prints(example: Path, tmp_path: Path, installed: Installed) -> None:
+def test_example_prints(example: Path, ran: Ran, installed: Installed) -> None:
     """
     In a fresh interpreter an example prints the lines that stand behind ``#>``, and leaves
     nothing where it was started but what it names.
@@ -57,11 +75,11 @@ def test_example_prints(example: Path, tmp_path: Path, installed: Installed) -> 
     installed(code)
     promised = PRINTED.findall(code)
 
-    done = run(example, tmp_path)
+    done, left = ran(example)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == promised
-    assert [it.name for it in tmp_path.iterdir() if it.name not in code] == []
+    assert [name for name in left if name not in code] == []
 
 
 def test_examples_of_sdks_are_run() -> None:
@@ -96,13 +114,13 @@ def test_picture_is_drawn(tmp_path: Path, installed: Installed) -> None:
 
 @every_example
 def test_example_is_silent_on_stderr(
-    example: Path, tmp_path: Path, installed: Installed
+    example: Path, ran: Ran, installed: Installed
 ) -> None:
     """
     An example reports nothing, but for the one that shows a handler that fails.
     """
     installed(example.read_text("utf-8"))
-    done = run(example, tmp_path)
+    done, _ = ran(example)
 
     clumsy = example.stem == "write_a_handler"
     assert ("Clumsy failed at on_llm_end" in done.stderr) == clumsy

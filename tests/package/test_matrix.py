@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 MODES = ("sync", "async", "generator", "async generator")
 RULES = {
     1: "inside a block its handlers hear every run below, once, in order",
@@ -52,6 +54,7 @@ def stated() -> dict[tuple[int, str], list[str]]:
     return cells
 
 
+@pytest.mark.wide
 def test_matrix_is_full() -> None:
     """
     Each rule is stated in each mode by a test.

@@ -398,9 +398,14 @@ async def aheard(
     assert not frameworks
 
 
+each_made = pytest.mark.parametrize(
+    "made", [Awaited, pytest.param(AwaitedRecords, marks=pytest.mark.wide)]
+)
+
+
 @pytest.mark.rule(7, "async")
 @pytest.mark.parametrize("way", ASYNC_WAYS)
-@pytest.mark.parametrize("made", [Awaited, AwaitedRecords])
+@each_made
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 def test_each_start_has_one_end_for_async_handlers(
     way: str, made: type[Awaited]
@@ -419,7 +424,7 @@ def test_each_start_has_one_end_for_async_handlers(
 
 @pytest.mark.rule(7, "sync")
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("made", [Awaited, AwaitedRecords])
+@each_made
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 def test_each_start_has_one_end_for_async_handlers_without_a_loop(
     way: str, made: type[Awaited]

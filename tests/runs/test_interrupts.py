@@ -856,7 +856,9 @@ def first_lines(by: "type[Any]") -> "dict[Any, list[str]]":
     return first
 
 
-@pytest.mark.parametrize("kind", [Timeout, MemoryError])
+@pytest.mark.parametrize(
+    "kind", [Timeout, pytest.param(MemoryError, marks=pytest.mark.wide)]
+)
 @each_act
 def test_interrupt_at_each_line_once(
     act: "Callable[..., object]", ears: "type[Ears]", kind: "type[BaseException]"
