@@ -173,8 +173,14 @@ class Mirrors:
                 run._take_outputs(value)
         self._stoppable("", fail, run, exc)
         self._note_end(run, exc)
-        if record.parent_run_id is not None:
-            self._errors[record.parent_run_id] = exc
+        self._note_below(record.parent_run_id, exc)
+
+    def _note_below(self, id: "UUID | None", exc: BaseException) -> None:
+        """
+        Have the run *id* that may fail with what has failed below it know that.
+        """
+        if id in self._open:
+            self._errors[id] = exc
 
     def _note_end(self, run: Mirror, exc: BaseException | None) -> None:
         if type(run._parent) is not Mirror:
@@ -249,8 +255,8 @@ class Mirrors:
             act(*args)
         except BaseException as exc:
             self.stops[id] = exc
-            if act is start and (parent_id := args[0].parent_id) is not None:
-                self._errors[parent_id] = exc
+            if act is start:
+                self._note_below(args[0].parent_id, exc)
             return False
         return True
 

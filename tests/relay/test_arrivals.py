@@ -221,6 +221,27 @@ def test_flood_of_open_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(recorder.runs) == 4
 
 
+def test_failures_below_what_is_not_here() -> None:
+    """
+    What failed is kept for the run above it, where that is here; of others nothing is.
+    """
+    error = {"type": "X", "message": "", "origin": True, "status": "error"}
+    above, below = uuid4(), [(uuid4(), uuid4()) for _ in range(10)]
+
+    with worker() as (there, recorder):
+        there.begin()
+        there.tell(record(run_id=above))
+        for id, parent in [*below, (uuid4(), above)]:
+            told: dict[str, Any] = {"run_id": id, "parent_run_id": str(parent)}
+            data = {**error, "duration_s": 1.0}
+            there.tell(record(**told), record("on_chain_error", data=data, **told))
+        (call,) = arrivals._calls.values()
+        kept = list(call._mirrors._errors)
+
+        assert kept == [above]
+    assert len(recorder.runs) == 12
+
+
 def test_events_of_no_run() -> None:
     """
     What is told of a run that is not open is told to nobody.
