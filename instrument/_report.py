@@ -65,9 +65,12 @@ def forgotten(what: object, way: str) -> None:
 
 def is_of_call(exc: BaseException) -> bool:
     """
-    Tell whether *exc*, raised while something foreign was served, is to reach the call.
+    Tell whether *exc*, raised while something foreign was served, is to reach the call:
+    of a group, whether a member is.
     """
     kind = type(exc)
+    if issubclass(kind, BaseExceptionGroup):
+        return is_of_signal(exc) or any(map(is_of_call, _members_of(exc)))
     if issubclass(kind, (Exception, SystemExit)):
         return is_of_signal(exc)
     asyncio = sys.modules.get("asyncio.exceptions")
@@ -137,13 +140,9 @@ def is_heard(exc: BaseException, answer: object) -> bool:
         return True
     signals = codes_of_signals()
     traceback = traceback_of(exc)
-    while traceback is not None and _is_ours(traceback.tb_frame):
+    while traceback is not None and _module_of(traceback.tb_frame).startswith(_OURS):
         traceback = traceback.tb_next
     return traceback is not None and traceback.tb_frame.f_code not in signals
-
-
-def _is_ours(frame: "FrameType") -> bool:
-    return _module_of(frame).startswith(_OURS)
 
 
 def _module_of(frame: "FrameType") -> str:

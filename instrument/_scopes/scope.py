@@ -282,13 +282,16 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         fresh = Layer(self, "process")
         fresh.loop, fresh.forks = running_loop(), FORKS.count
         # no lock, and whole at every line: other threads do the same, or undo it
-        layer = _installed.setdefault(id(self), fresh)
+        layer = fresh
         try:
-            PROCESS.setdefault(layer)
+            layer = _installed.setdefault(id(self), fresh)
         finally:
-            if _installed.get(id(self)) is not layer:
-                _take_out(layer)
-            EPOCH.end()
+            try:
+                PROCESS.setdefault(layer)
+            finally:
+                if _installed.get(id(self)) is not layer:
+                    _take_out(layer)
+                EPOCH.end()
         return self
 
     def uninstall(self) -> None:
@@ -298,11 +301,17 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         layer = _installed.get(id(self))
         if layer is None:
             return
-        _take_out(layer)
-        layer = _installed.pop(id(self), None)
-        if layer is not None:  # may have been put in once more, or another for it
+        try:
             _take_out(layer)
-            _serve.flush(layer)
+            layer = _installed.pop(id(self), None)
+            if layer is not None:  # may have been put in once more, or another for it
+                _take_out(layer)
+                _serve.flush(layer)
+        except BaseException:  # an interrupt: it is taken out all the same
+            layer = _installed.pop(id(self), layer)
+            if layer is not None:
+                _take_out(layer)
+            raise
 
     def undo(self, scope: Scope) -> None:
         """

@@ -149,6 +149,26 @@ async def test_own_cancellation_can_stop(
     assert reports
 
 
+@pytest.mark.parametrize("others", [[], [ValueError("bad")]])
+@pytest.mark.anyio
+async def test_own_cancellation_in_a_group(
+    others: list[BaseException], reports: list[str]
+) -> None:
+    """
+    It is the handler's also in a group, of which nothing is for the call.
+    """
+    group = BaseExceptionGroup("several", [asyncio.CancelledError(), *others])
+
+    class Gathers(AsyncCallbackHandler):
+        async def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+            raise group
+
+    async with callbacks(Gathers()):
+        assert await atool() == "result"
+
+    assert "Gathers failed at on_tool_start" in reports[0]
+
+
 @pytest.mark.anyio
 async def test_cancellation_of_the_task(reports: list[str]) -> None:
     """
@@ -320,6 +340,32 @@ def test_timeout_of_a_partial(alarm: Any) -> None:
 
     with pytest.raises(JobTimeout), callbacks(Slow()):
         tool()
+
+
+def test_timeout_in_a_task_of_a_handler(alarm: Any, reports: list[str]) -> None:
+    """
+    What comes out of a task group of an async handler, and holds what a signal handler
+    raised, reaches the caller.
+    """
+    alarm(Times.function)
+
+    async def part() -> None:
+        signal.raise_signal(signal.SIGALRM)
+
+    class Several(AsyncCallbackHandler):
+        async def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(part())
+
+    async def main() -> None:
+        async with callbacks(Several()):
+            await atool()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(main())
+
+    assert [type(it) for it in caught.value.exceptions] == [JobTimeout]
+    assert reports == []
 
 
 def test_cancelled_in_a_thread_of_trio() -> None:

@@ -32,7 +32,8 @@ import instrument
 from instrument import bind, callbacks, current_run, emit, traced
 from instrument._relay import arrivals
 from instrument._report import failures
-from instrument._state import MUTED, get_state, set_state
+from instrument._scopes import scope
+from instrument._state import MUTED, PROCESS, get_state, set_state
 from instrument.handlers import FileCallbackHandler
 from instrument.propagation import attach, carrier
 
@@ -311,6 +312,11 @@ def stream_left_early(*ears: Any) -> None:
         stream.close()
 
 
+def redacted(*ears: Any) -> None:
+    with callbacks(*ears, redact=["password"]):
+        inner(1)
+
+
 def decorated(*ears: Any) -> None:
     callbacks(*ears)(outer)(1)
 
@@ -405,6 +411,7 @@ SYNC = [
     chat_model,
     generator,
     stream_left_early,
+    redacted,
     decorated,
     decorated_generator,
     traced_block,
@@ -905,6 +912,26 @@ def test_signal_where_inputs_are_bound() -> None:
     found = interrupted_at(dict.fromkeys(looks), generator, Records, Timeout, Signal)
 
     assert vars(found) == vars(Found())
+
+
+def test_interrupt_while_installed_or_uninstalled() -> None:
+    """
+    An object that was interrupted in its `install` or `uninstall` is installed, or it
+    is not: none is taken for installed and hears nothing, as a block neither.
+    """
+    made: list[callbacks] = []
+
+    def switched(*ears: Any) -> None:
+        made.append(callbacks(*ears))
+        made[-1].install()
+        made[-1].uninstall()
+
+    for look in dict.fromkeys(lines_of(switched, Alone, Signal)):
+        context = copy_context()
+        context.run(interrupt, switched, Signal(look, Timeout), Alone, Found())
+        assert (id(made[-1]) in scope._installed) is bool(PROCESS), look
+        made[-1].uninstall()
+        assert not PROCESS
 
 
 def missed_in(place: str, act: "Callable[..., object]") -> "dict[str, list[str]]":
