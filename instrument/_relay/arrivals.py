@@ -238,6 +238,7 @@ def serve(line: "Line") -> None:
                     _send(line, {"gone": True})
                 else:
                     Call(frame, told.get("pid"), line, told.get("job")).serve()
+                del frame, told  # the next may be long in coming
             except (KeyError, TypeError, ValueError) as exc:
                 _report.failed_apart(serve, "a worker's message", exc)
                 return

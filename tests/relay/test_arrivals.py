@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -799,3 +800,34 @@ def test_full_of_open_boxes() -> None:
         os._exit(len(outbox.idle._boxes))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert outbox.idle._boxes == before
+
+
+class Payload:
+    """
+    What must go.
+    """
+
+
+@pytest.mark.rule(21)
+@pytest.mark.usefixtures("uncollected")
+def test_line_that_waits_keeps_no_run() -> None:
+    """
+    What waits for a worker's next call keeps nothing of the request of the last.
+    """
+    gone = threading.Event()
+
+    def request(payload: Payload) -> None:
+        weakref.finalize(payload, gone.set)
+        inputs = {"payload": payload}
+        with callbacks(hears), traced("x", inputs=inputs), attach(carrier()):
+            pass
+
+    request(Payload())
+
+    assert gone.wait(5)
+
+
+def hears(event: object) -> None:
+    """
+    Hear, and do nothing.
+    """
