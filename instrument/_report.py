@@ -20,8 +20,8 @@ from instrument._text import (
     cut,
     is_callers,
     is_of_signal,
-    is_sayable,
     printable,
+    raised_text,
     safe_str,
     traceback_of,
     type_of,
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType, TracebackType
     from typing import Any
+
+    Show = Callable[[object], object]
 
 
 class Exit:
@@ -156,7 +158,7 @@ def failed(
     *,
     stops: bool = False,
     tells: bool = True,
-    show: "Callable[[str], object] | None" = None,
+    show: "Show | None" = None,
     run: "Any" = None,
 ) -> None:
     """
@@ -168,7 +170,8 @@ def failed(
             raised, and so told: only counted here.
         tells: False where its message may hold what a redactor hides, as it was raised
             from a payload: it is left out then.
-        show: Gives the text of the traceback as it may be seen.
+        show: Gives the text of the traceback as it may be seen, and of an exception
+            its message where something in it may not; else itself.
 
     Raises:
         BaseException: *exc* itself, where it is no failure of the handler: an interrupt,
@@ -186,7 +189,7 @@ def failed_apart(
     *,
     stops: bool = False,
     tells: bool = True,
-    show: "Callable[[str], object] | None" = None,
+    show: "Show | None" = None,
     run: "Any" = None,
 ) -> None:
     """
@@ -274,7 +277,7 @@ def complain(
     exc: BaseException | None,
     *,
     tells: bool = True,
-    show: "Callable[[str], object] | None" = None,
+    show: "Show | None" = None,
     is_framed: bool = True,
 ) -> bool:
     """
@@ -362,16 +365,16 @@ def _short(name: str) -> str:
     return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
 
 
-def _error_line(
-    exc: BaseException, *, tells: bool, show: "Callable[[str], object] | None"
-) -> str:
+def _error_line(exc: BaseException, *, tells: bool, show: "Show | None") -> str:
     """
     Say in one line what was raised, as it may be seen.
     """
     kind, said = type_of(exc), cut(safe_str(exc), _MOST_SAID) if tells else ""
     line: object = f"{kind}: {said}" if said else kind
     if show is not None and said:
-        line = show(line)  # type: ignore[arg-type]
+        shown = show(exc)
+        said = f"{kind}: {shown}" if isinstance(shown, str) else kind
+        line = show(line) if shown is exc else said
     return cut(line, _LINE) if isinstance(line, str) else kind
 
 
@@ -414,56 +417,18 @@ def _written(
     frames: "TracebackType | None",
     *,
     tells: bool,
-    show: "Callable[[str], object] | None",
+    show: "Show | None",
 ) -> str:
     import traceback
 
     frames = frames or traceback_of(exc)
-    text: object = _all_of(exc, frames) if tells else None
+    text: object = raised_text(exc, frames, _MOST_SAID, show) if tells else None
     if show is not None and tells:
-        text = show(text)  # type: ignore[arg-type]
+        text = show(text)
     if isinstance(text, str):
         return text
     lines = "".join(traceback.format_tb(frames))
     return f"{lines}{type_of(exc)}: {_UNTOLD}"
-
-
-def _all_of(exc: BaseException, frames: "TracebackType | None") -> str:
-    """
-    Write it as Python does; without what it was raised from, where one of these has too
-    much to say.
-    """
-    import traceback
-
-    if not all(map(is_sayable, _all_raised(exc))):
-        said = f"{type_of(exc)}: {safe_str(exc)}"
-        return cut("".join(traceback.format_tb(frames)) + said, _MOST_SAID)
-    told = traceback.TracebackException(type(exc), exc, frames)
-    if issubclass(type(exc.__context__), (StopIteration, StopAsyncIteration)):
-        told.__context__ = None  # how a stream told us its end, not what went wrong
-    return cut("".join(told.format()), _MOST_SAID)
-
-
-_raised_from: "list[Any]" = [
-    BaseException.__dict__[name].__get__ for name in ("__cause__", "__context__")
-]
-_members_of: "Any" = BaseExceptionGroup.__dict__["exceptions"].__get__
-
-
-def _all_raised(exc: BaseException) -> "list[BaseException]":
-    """
-    Give *exc* and what it was raised from, or while.
-    """
-    found = {id(exc): exc}
-    left = [exc]
-    while left:
-        it = left.pop()
-        members = _members_of(it) if issubclass(type(it), BaseExceptionGroup) else ()
-        for other in (*[of(it) for of in _raised_from], *members):
-            if other is not None and id(other) not in found:
-                found[id(other)] = other
-                left.append(other)
-    return list(found.values())
 
 
 _UNTOLD = "(what it says is left out: it may hold what is redacted)"

@@ -187,10 +187,8 @@ def _found(kind: type, method: str) -> "tuple[bool, Any] | None":
     base = next(base for base in bases if method in names_in(base))
     if base is object and method == "__str__":
         return _found(kind, "__repr__")
-    module = _module_of(base)
-    top = module.partition(".")[0] if type(module) is str else None
     is_made = any(mark in names_in(base) for base in bases for mark in _MARKS)
-    is_ours = top in sys.stdlib_module_names or is_made or issubclass(kind, tuple)
+    is_ours = is_of_library(base) or is_made or issubclass(kind, tuple)
     if id(base) in _FLAT or not is_ours:
         return None
     array = getattr(sys.modules.get("array"), "array", str)
@@ -200,8 +198,74 @@ def _found(kind: type, method: str) -> "tuple[bool, Any] | None":
     return issubclass(kind, texts), counts[0] if counts else _one
 
 
+def is_of_library(kind: type) -> bool:
+    """
+    Tell whether a class is of Python's own library.
+    """
+    module = _module_of(kind)
+    top = module.partition(".")[0] if type(module) is str else None
+    return top in sys.stdlib_module_names
+
+
 def _one(_: object) -> int:
     return 1
+
+
+_raised_from: "list[Any]" = [
+    BaseException.__dict__[name].__get__ for name in ("__cause__", "__context__")
+]
+_members_of: "Any" = BaseExceptionGroup.__dict__["exceptions"].__get__
+
+
+def raised_text(
+    exc: BaseException,
+    frames: "TracebackType | None",
+    limit: int,
+    show: "Callable[[object], object] | None" = None,
+) -> str:
+    """
+    Write *exc* as Python does, with what it was raised from; alone, where one of these
+    has too much to say.
+
+    Args:
+        frames: Its traceback, or a part of that.
+        limit: The most characters kept.
+        show: Gives an exception's message where something in it may not be seen, else
+            the exception: then they are written one below the other.
+    """
+    import traceback
+
+    raised = _all_raised(exc)
+    messages = {} if show is None else {id(it): show(it) for it in raised}
+    is_long = not all(map(is_sayable, raised))
+    if not is_long and all(messages.get(id(it), it) is it for it in raised):
+        told = traceback.TracebackException(type(exc), exc, frames)
+        if issubclass(type(exc.__context__), (StopIteration, StopAsyncIteration)):
+            told.__context__ = None  # how a stream told us its end, not what went wrong
+        return cut("".join(told.format()), limit)
+    texts = []
+    for it in [exc] if is_long else reversed(raised):
+        shown = messages.get(id(it), it)
+        said = safe_str(it) if shown is it else shown
+        lines = traceback.format_tb(frames if it is exc else traceback_of(it))
+        texts.append(f"{''.join(lines)}{type_of(it)}: {said}")
+    return cut("\n\n".join(texts), limit)
+
+
+def _all_raised(exc: BaseException) -> "list[BaseException]":
+    """
+    Give *exc* and what it was raised from, or while.
+    """
+    found = {id(exc): exc}
+    left = [exc]
+    while left:
+        it = left.pop()
+        members = _members_of(it) if issubclass(type(it), BaseExceptionGroup) else ()
+        for other in (*[of(it) for of in _raised_from], *members):
+            if other is not None and id(other) not in found:
+                found[id(other)] = other
+                left.append(other)
+    return list(found.values())
 
 
 def type_of(value: object) -> str:

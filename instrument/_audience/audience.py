@@ -8,7 +8,7 @@ from functools import partial
 from instrument import _ids, _report
 from instrument._audience.pairs import pair_of
 from instrument._audience.sampling import ARRIVED, incoming_of, sampled
-from instrument._payloads.redact import redacted
+from instrument._payloads.redact import redacted, said_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -166,14 +166,19 @@ class Audience:
             self._wants_tokens = any(answer is True for answer in asked)
         return self._wants_tokens
 
-    def shows(self) -> "Callable[[str], object] | None":
+    def shows(self) -> "Callable[[object], object] | None":
         """
-        Give what makes of a report's text what may be seen; None where that is all.
+        Give what makes of a report's text what may be seen, and of an exception its
+        message where something in it may not; None where that is all.
         """
         return None if self.shows_all else self._shown
 
-    def _shown(self, text: str) -> object:
-        return redacted(text, self.redactors, ("error",)) if self.capture else None
+    def _shown(self, told: object) -> object:
+        if not self.capture:
+            return None
+        shown = redacted(told, self.redactors, ("error",))
+        is_raised = issubclass(type(told), BaseException)
+        return said_by(told, self) if is_raised and shown is not told else shown  # type: ignore[arg-type]
 
     def trace_hex_of(self, root_id: "UUID") -> str:
         """

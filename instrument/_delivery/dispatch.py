@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from instrument._audience.plan import Layer
     from instrument._runs.run import Run
 
-    Show = Callable[[str], object] | None
+    Show = Callable[[object], object] | None
     Waiting = tuple[Awaitable[Any], Listener, Layer]
 
 _new = object.__new__

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from instrument._runs.run import Run
 
     Pending = Coroutine[Any, Any, None]
-    Show = Callable[[str], object] | None
+    Show = Callable[[object], object] | None
 
     class Stream(Protocol):
         def abandon(self) -> None: ...

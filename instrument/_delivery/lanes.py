@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from instrument._audience.plan import Layer
     from instrument._runs.run import Run
 
-    Show = Callable[[str], object] | None
+    Show = Callable[[object], object] | None
     Item = tuple[Awaitable[Any] | None, str, Show, Run | None, Future[None]]
 
 FOREIGN_WAIT_S = 1.0

@@ -29,7 +29,7 @@ from types import (
 from instrument._payloads.field_names import MARKS, marked, without_pydantics
 from instrument._payloads.turns import as_turn, is_sdks_message
 from instrument._state import muted
-from instrument._text import args_of, bases_of, is_callers, names_in
+from instrument._text import args_of, bases_of, is_callers, is_of_library, names_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ _MOST_TYPES = 500  # a class is held by what is known of it
 _INT_BITS = 4_096  # int -> str refuses more than 4,300 digits
 _POINTER = 8  # bytes
 _BEGINNING = 64  # bytes, in which JSON has begun
+_SPACES = b" \t\r\n\xef\xbb\xbf"  # and a mark of the order of bytes
 _NO_FIELDS = frozenset(
     ("__dict__", "__weakref__", "__vectorcalloffset__", "__suppress_context__")
 )
@@ -87,6 +88,7 @@ class Opening:
     """
 
     __slots__ = (
+        "_added",
         "_dict",
         "_slots",
         "_split",
@@ -106,11 +108,15 @@ class Opening:
         self.read: Any = None
         self.member: Callable[[Any], Any] | None = None
         self.asks = self.is_copied = False
-        self.is_whole = _is_all_in(kind, len(self._slots))
+        self.is_whole = _is_all_in(kind, len(self._slots), has_dict=self._dict)
         rows = _rows()
-        row = next((rows[id(base)] for base in bases if id(base) in rows), None)
-        if row is not None:
-            row(self)
+        known = [number for number, base in enumerate(bases) if id(base) in rows]
+        if known:
+            self._added = bases[: known[0]]
+            found = [rows[id(bases[number])] for number in known]
+            if _of_enum in found:  # also of one that is a text or a number
+                self.member = _held_as("_name_", self._dict)
+            found[0](self)
         if self.told is REPR or issubclass(kind, tuple):
             self._find_names(bases, is_tuple=issubclass(kind, tuple))
         if self.told is FIELDS and is_sdks_message(kind):
@@ -145,9 +151,11 @@ class Opening:
 
     def bare(self) -> None:
         """
-        Look for no fields: what they are told as shows none.
+        Look for no fields but what a subclass adds: what they are told as shows none,
+        unless that has a ``repr`` of its own.
         """
-        self._dict, self._slots, self.is_whole = None, [], True
+        self._dict, self._slots = _places(self._added)
+        self.is_whole = self.told is not REPR or not any(map(_has_repr, self._added))
 
     def _find_names(self, bases: "tuple[type[Any], ...]", *, is_tuple: bool) -> None:
         """
@@ -244,7 +252,7 @@ def json_in(value: "Any", opening: Opening) -> str | None:
     if opening.read is not _size:
         return None
     kind = bytes if issubclass(type(value), bytes) else bytearray
-    begins = bytes(kind.__getitem__(value, slice(_BEGINNING))).lstrip()[:1]
+    begins = bytes(kind.__getitem__(value, slice(_BEGINNING))).lstrip(_SPACES)[:1]
     if begins not in (b"{", b"[", b'"'):
         return None
     return kind.decode(value, "utf-8", "backslashreplace")
@@ -267,13 +275,20 @@ def _places(bases: "tuple[type[Any], ...]") -> "tuple[Any, Pairs]":
     return instance_dict, slots
 
 
-def _is_all_in(kind: "type[Any]", slots: int) -> bool:
+def _is_all_in(kind: "type[Any]", slots: int, *, has_dict: object) -> bool:
     """
-    Tell whether its instances hold nothing but those slots and a dictionary.
+    Tell whether its instances hold nothing but those slots and a dictionary that is
+    found.
     """
+    if _offsets[0](kind) and not has_dict:
+        return False
     room = _size_of(kind) - _size_of(object) - _POINTER * slots
     room -= _POINTER * sum(offset(kind) > 0 for offset in _offsets)
     return bool(room == 0 and _item_size_of(kind) == 0)
+
+
+def _has_repr(base: "type[Any]") -> bool:
+    return "__repr__" in names_in(base) and not is_of_library(base)
 
 
 def _pairs(value: "Any", most: int) -> "Entries":
@@ -338,10 +353,12 @@ def _text_by(module: str, name: str, method: str) -> "Row":
 
 
 def _of_enum(opening: Opening) -> None:
-    held = opening._dict
-    opening.settle(VALUE, lambda value: dict.get(held(value), "_value_"))
-    opening.member = lambda value: dict.get(held(value), "_name_")
+    opening.settle(VALUE, _held_as("_value_", opening._dict))
     opening.bare()
+
+
+def _held_as(name: str, instance_dict: "Any") -> "Callable[[Any], Any]":
+    return lambda value: dict.get(instance_dict(value), name)
 
 
 def _of_exception(opening: Opening) -> None:

@@ -5,8 +5,6 @@ It fails closed: a redactor that fails drops the whole payload, and what cannot 
 into is not shown.
 """
 
-import re
-
 from instrument import _report
 from instrument._payloads.fields import (
     FIELDS,
@@ -48,7 +46,6 @@ _MOST_JSON = 1_000_000
 _MOST_TEXT = 10_000
 _MOST_MESSAGE = 100_000
 _ARGUMENTS = frozenset(("arguments", "args", "input", "input_str", "partial_json"))
-_NAMED = re.compile(r"""["']([^"'\\]{1,200})["']\s{0,20}:""")
 
 
 class Secret:
@@ -282,8 +279,10 @@ class _Walk:
         Walk JSON: of a list of names all that looks so, else arguments of a tool.
         """
         is_told = self._names is not None or path[-1] in _ARGUMENTS
-        if not is_told or text.lstrip(_SPACES)[:1] not in _BEGINS_JSON or depth == 0:
+        if not is_told or text.lstrip(_SPACES)[:1] not in _BEGINS_JSON:
             return text
+        if depth == 0:
+            return self._masked()
         import json
 
         if len(text) > _MOST_JSON:
@@ -304,9 +303,7 @@ class _Walk:
         Show what is nearly JSON, half of it perhaps, only where it names nothing.
         """
         names = self._names
-        if names is None or not (
-            "\\u" in text or any(names.masks(it[1]) for it in _NAMED.finditer(text))
-        ):
+        if names is None or not ("\\u" in text or names.are_in(text)):
             return text
         return self._masked()
 
@@ -320,8 +317,13 @@ class _Walk:
         shown: dict[Any, Any] = {}
         for key, item in pairs:
             is_masked = names is not None and names.masks(key)
-            if id(type(key)) not in _NAME_TYPES:
+            kind = type(key)
+            if id(kind) not in _NAME_TYPES:
                 key = self._key(key, shown, path, depth)  # noqa: PLW2901
+            elif names is not None and (
+                kind is bytes or (kind is str and key[:1] in _MAY_BEGIN_JSON)
+            ):
+                key = self._json_key(key, shown, path, depth)  # noqa: PLW2901
             if names is None:
                 shown[key] = self.walked(item, (*path, key), depth)
             elif is_masked:
@@ -345,12 +347,17 @@ class _Walk:
         if text is None:
             is_same = self.changes == before
             text = repr_of(key) if is_same else f"<{name_of(key)}>"
-        number = 1
-        told = text
-        while told in shown:
-            number += 1
-            told = f"{text} ({number})"
-        return told
+        return _numbered(text, shown)
+
+    def _json_key(
+        self, key: "Any", shown: "dict[Any, Any]", path: "Path", depth: int
+    ) -> "Any":
+        """
+        Give a key that may be JSON, itself where nothing in it is masked.
+        """
+        before = self.changes
+        told = self.walked(key, path, depth)
+        return key if self.changes == before else _numbered(key_of(told), shown)
 
     def _items(
         self, items: "list[Any]", count: int, kind: "Any", path: "Path", depth: int
@@ -443,6 +450,17 @@ def _each_once(pairs: "list[tuple[str, Any]]") -> "dict[str, Any]":
         message = "a name stands twice"
         raise ValueError(message)
     return held
+
+
+def _numbered(text: "Any", shown: "dict[Any, Any]") -> str:
+    """
+    Give *text* as a key that there is not yet.
+    """
+    number, told = 1, text
+    while told in shown:
+        number += 1
+        told = f"{text} ({number})"
+    return told  # type: ignore[no-any-return]
 
 
 _PAIR = 2

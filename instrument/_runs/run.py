@@ -10,6 +10,7 @@ from instrument._delivery.dispatch import Delivery, keywords, record_of
 from instrument._payloads.event import Usage
 from instrument._payloads.kinds import failure_of
 from instrument._payloads.messages import get, is_dict
+from instrument._payloads.names import MASK
 from instrument._payloads.redact import redacted, said_by
 from instrument._runs.results import (
     as_text,
@@ -266,7 +267,10 @@ class Run(Frame):
         try:
             self.usage = self.usage + Usage(**counts)  # type: ignore[arg-type]
         except (TypeError, ValueError) as exc:
-            message = f"record_usage of {self.name!r}: {said_by(exc, self._audience)}"
+            shows = self._audience.shows()
+            is_shown = shows is None or all(shows(it) is it for it in counts.values())
+            said = said_by(exc, self._audience) if is_shown else _NO_COUNT
+            message = f"record_usage of {self.name!r}: {said}"
             if not counts.keys() <= set(Usage.__slots__):
                 message += f". It takes {', '.join(Usage.__slots__)}."
             _report.complain(message, None)
@@ -485,3 +489,6 @@ def begun(
     run.id = _ids.mint(started_at) if id is None else id
     run._started_ns = _ids.clock_ns()
     return run
+
+
+_NO_COUNT = f"Usage: a count must be a number or None, not {MASK}"

@@ -146,7 +146,7 @@ def _delivery(
     if run._ended_ns is not None:
         return None
     if type(text) is not str:
-        text = as_text(text)
+        text = as_text(text if run._audience.shows_all else run._cleared(text, "token"))
     if channel is not None:
         if channel not in CHANNELS:
             _report.complain(_NO_CHANNEL.format(channel), None)

@@ -409,6 +409,19 @@ SHAPES: list[tuple[Any, Any]] = [
     ({(1, "a"): 1}, {(1, "a"): 1}),
     ({HTTPMethod.GET: {"password": 1}}, {"GET": {"password": MASK}}),
     ('{"a": {"password": "x"}, "a": 1}', MASK),
+    ('{"a": "{\\"password\\": \\"x', MASK),
+    ('[["password", "x', MASK),
+    ("[('password', 'x')]", MASK),
+    ('["user", "password", "x', '["user", "password", "x'),
+    ('{"user": "password", "x', '{"user": "password", "x'),
+    (
+        {'{"password": 1}': 1, '{"password": 2}': 2, '{"a": 1}': 3},
+        {
+            '{"password": "[redacted]"}': 1,
+            '{"password": "[redacted]"} (2)': 2,
+            '{"a": 1}': 3,
+        },
+    ),
     ([Header("a", 1)], [Header("a", 1)]),
     ([Header("X-Password", 1)], [{"name": "X-Password", "value": MASK}]),
 ]
@@ -423,6 +436,47 @@ def test_masked_shapes(given: Any, shown: Any) -> None:
     told = redacted({"held": given}, NAMES, ("inputs",))
 
     assert told == {"held": shown}
+
+
+@pytest.mark.parametrize("redact", [["password"], lambda value, _: value])
+@pytest.mark.parametrize("depth", range(25, 40))
+def test_json_that_stands_deep(depth: int, redact: Any) -> None:
+    """
+    JSON that stands too deep to be looked into is not shown.
+    """
+    held: Any = {"arguments": f'{{"password": "{KEY}"}}'}
+    for _ in range(depth):
+        held = {"arguments": held}
+
+    shown = redacted({"a": held}, (as_redactor(redact),), ("inputs",))
+
+    assert KEY not in str(shown) or (callable(redact) and depth < 29)
+
+
+def test_tokens_that_are_objects() -> None:
+    """
+    What is told as a token and is no text is looked into before it is made one.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder, redact=["password"]), traced("run", kind="llm") as run:
+        run.token(Shown(KEY))  # type: ignore[arg-type]
+        run.token(Shown(KEY), channel="reasoning")  # type: ignore[arg-type]
+
+    told = [it.data["token"] for it in recorder.events if "token" in it.data]
+    assert told == [MASK] * 2
+
+
+class Shown:
+    """
+    An object whose ``repr`` shows its field, and no name.
+    """
+
+    def __init__(self, password: str) -> None:
+        self.password = password
+
+    def __repr__(self) -> str:
+        return self.password
 
 
 def test_keys_that_hold_the_secret() -> None:

@@ -4,6 +4,7 @@ Whatever holds a secret under a masked name, nothing of ours shows it.
 
 import collections
 import dataclasses
+import datetime as dt
 import enum
 import io
 import json
@@ -151,6 +152,68 @@ class LoginError(Exception):
     """
 
 
+class Port(enum.IntEnum):
+    """
+    Names that are numbers.
+    """
+
+    PASSWORD = 1
+
+
+class Upload(io.BytesIO):
+    """
+    A file whose ``repr`` shows what it was made with.
+    """
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.password = value
+
+    def __repr__(self) -> str:
+        return f"Upload({self.password!r})"
+
+
+class Shown(type):
+    """
+    A class of classes whose ``repr`` shows what they hold.
+    """
+
+    def __repr__(cls) -> str:
+        return f"Shown({vars(cls)!r})"
+
+
+class Day(dt.date):
+    """
+    A date whose ``repr`` shows what it was given.
+    """
+
+    def __repr__(self) -> str:
+        return f"Day({vars(self)!r})"
+
+
+class Closed:
+    """
+    An object that gives another dictionary than its own.
+    """
+
+    __dict__ = property(lambda _: {})
+
+    def __init__(self, value: Any) -> None:
+        self.password = value
+
+    def __repr__(self) -> str:
+        return f"Closed({self.password!r})"
+
+
+def of_date(value: Any) -> Day:
+    """
+    Make a date that has the secret as a field.
+    """
+    made = Day(2026, 1, 1)
+    made.password = value  # type: ignore[attr-defined]
+    return made
+
+
 def of_text(value: Any) -> Text:
     """
     Make a string that has the secret as a field.
@@ -205,6 +268,24 @@ HIDES: dict[str, Callable[[str, Any], Any]] = {
     "json buffer": lambda name, value: bytearray(
         json.dumps([{name: str(value)}]), "l1"
     ),
+    "number key": lambda _, value: {Port.PASSWORD: value},
+    "json key": lambda name, value: {json.dumps({name: str(value)}): 1},
+    "json bytes key": lambda name, value: {
+        json.dumps([{name: str(value)}]).encode(): 1
+    },
+    "marked json": lambda name, value: (
+        b"\xef\xbb\xbf" + json.dumps({name: str(value)}).encode()
+    ),
+    "half json in json": lambda name, value: json.dumps(
+        {"a": json.dumps({name: str(value)})}
+    )[:-3],
+    "half pairs": lambda name, value: f'[["a", 1], ["{name}", "{value}',
+    "spaced": lambda name, value: f'{{"{name}"{" " * 30}: "{value}',
+    "long name": lambda name, value: f'{{"{"a" * 300} {name}": "{value}',
+    "file": lambda _, value: Upload(value),
+    "class": lambda _, value: Shown("It", (), {"password": value}),
+    "date": lambda _, value: of_date(value),
+    "closed": lambda _, value: Closed(value),
     "odd key": lambda _, value: {of_text(value): 1},
     "refused": lambda _, value: RefusedError("ada", value),
     "items": lambda name, value: {name: value}.items(),
@@ -372,6 +453,10 @@ def test_structure_shows_it_unmasked(name: str) -> None:
     unseen = {
         "json bytes",
         "json buffer",
+        "marked json",
+        "json bytes key",
+        "half json in json",
+        "date",
         "odd key",
         "text",
         "list",

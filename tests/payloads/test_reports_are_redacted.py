@@ -4,6 +4,8 @@ What a failing handler says is reported as handlers may see it, on every road.
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from instrument import (
     current_run,
     traced,
 )
-from instrument.handlers import background
+from instrument.handlers import StoreHandler, background
 
 SECRET = "enigma1940"
 SAID = f"cannot log in with password='{SECRET}'"
@@ -202,6 +204,70 @@ def test_secret_is_not_reported(
             continue  # it is raised, and so told
         assert shown in told or (options and "is left out" in told)
         assert (SECRET in told) is (not options)
+
+
+class RefusedError(Exception):
+    """
+    An exception that says its field, and not by what name.
+    """
+
+    def __init__(self, password: str) -> None:
+        super().__init__(f"refused: {password}")
+        self.password = password
+
+
+def refuse(way: str) -> None:
+    """
+    Raise such an exception: as it is, in a group, or below another.
+    """
+    if way == "alone":
+        raise RefusedError(SECRET)
+    if way == "group":
+        raise ExceptionGroup("several", [RefusedError(SECRET), KeyError("a")])
+    try:
+        raise RefusedError(SECRET)
+    except RefusedError as exc:
+        if way == "cause":
+            raise LookupError("a") from exc
+        raise LookupError("a")  # noqa: B904 - while it is handled
+
+
+@pytest.mark.parametrize("way", ["alone", "group", "context", "cause"])
+def test_what_an_exception_says_of_its_field(
+    way: str, log: list[str], tmp_path: Path
+) -> None:
+    """
+    An exception whose field is masked says it neither in the traceback of a report nor
+    in one that is kept, also where another was raised from it.
+    """
+
+    def hear(inputs: Any) -> None:
+        refuse(way)
+
+    store = StoreHandler(tmp_path / "traces.db")
+    told: dict[str, Any] = {"on_chain_start": hear, "redact": ["password"]}
+    with callbacks(store, **told), suppress(Exception), traced("log in"):
+        refuse(way)
+    store.drain(10)
+
+    kept = b"".join(it.read_bytes() for it in tmp_path.iterdir())
+    assert b"refuse(way)" in kept or b"in refuse" in kept
+    assert "in refuse" in "".join(log)
+    assert "RefusedError" in "".join(log)
+    assert SECRET.encode() not in kept
+    assert SECRET not in "".join(log)
+
+
+@pytest.mark.parametrize("count", [RefusedError(SECRET), ("password", SECRET)])
+def test_counts_that_hold_it(count: Any, log: list[str]) -> None:
+    """
+    What was given as a number, and holds what is masked, is not reported.
+    """
+    with callbacks(BaseCallbackHandler(), redact=["password"]), traced("a") as run:
+        run.record_usage(input_tokens=count)
+
+    assert "a count must be a number or None, not [redacted]" in "".join(log)
+    assert SECRET not in "".join(log)
 
 
 def test_counts_that_are_none(log: list[str]) -> None:

@@ -203,7 +203,7 @@ def _failed(
     _report.failed_apart(inner.handler, event, exc, show=show, run=run)
 
 
-def _nothing(text: str) -> None:
+def _nothing(told: object) -> None:
     """
     Show nothing of a flush's report: it may be of anything that was heard.
     """
