@@ -17,6 +17,7 @@ from instrument._payloads.answers import (
 )
 from instrument._payloads.jsonable import text_of
 from instrument._payloads.messages import (
+    MOST_TOLD,
     document_data,
     fields_of,
     get,
@@ -171,7 +172,9 @@ class Retriever(Kind):
     def end_data(self, run: "Run") -> "dict[str, Any]":
         found = run.outputs
         if is_listed(found):
-            found = [document_data(document) for document in items(found)]
+            found = items(found)
+            shown = map(document_data, found[:MOST_TOLD])
+            found = [*shown, *found[MOST_TOLD:]]
         return {"documents": found}
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
 _Named = namedtuple("_Named", "field")  # noqa: PYI024 - its fields' reader is wanted
 _SLOTS = (MemberDescriptorType, type(vars(_Named)["field"]))
+MOST_TOLD = 33_000
+"""The most messages and documents that are looked at: a record has no room for more."""
 _MOST_TYPES = 500
 _places: "dict[int, tuple[type, Reads | None, Reads | None]]" = {}
 """

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 MASK = "[redacted]"
 _MOST_NAMES = 4_096
 _MOST_NAME = 500
-_BEFORE_NAMES = "\\\"' \t\r\n"
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
 _OTHER_WORDS = re.compile(r"[^\W_]+")
 _SAID = re.compile(r"""(?<![\w.-])([\w.-]{1,100})\\{0,9}["']?\s{0,3}[:=]\s{0,3}""")
 _ESCAPED = re.compile(r"\\{1,9}u00([2-7][0-9a-fA-F])")
-_NAME_ENDS = re.compile(r"""["']\s*([:,])""")
+_NAMED = re.compile(r"""["']([^"']*)["']\s*:""")
+_PAIRED = re.compile(r"""[\[(][\s\\]*["']([^"'\\]*)\\*["']\s*,""")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"?|\'(?:[^\'\\]|\\.)*\'?', re.DOTALL)
 _UNQUOTED = re.compile(r"[^,;\n)}\]&]*")
 
@@ -77,19 +77,10 @@ class Names:
         Tell whether something in what is nearly JSON, and may hold more of it as text,
         stands under such a name, or is the second of a pair of which that is the first.
         """
-        for found in _NAME_ENDS.finditer(text):
-            before = text[max(found.start() - _MOST_NAME, 0) : found.start()]
-            before = before.rstrip("\\")
-            begin = max(before.rfind('"'), before.rfind("'")) + 1
-            name = before[begin:]
-            is_pairs = before[:begin].rstrip(_BEFORE_NAMES)[-1:] in ("[", "(")
-            if found[1] == ":":
-                is_masked = "\\" in name or self.masks(name)
-            else:
-                is_masked = is_pairs and self.masks(name)
-            if is_masked:
-                return True
-        return False
+        named = [name.rstrip("\\") for name in set(_NAMED.findall(text))]
+        if any("\\" in name or self.masks(name) for name in named):
+            return True
+        return any(map(self.masks, set(_PAIRED.findall(text))))
 
     def _is_masked(self, name: str) -> bool:
         tail = ""

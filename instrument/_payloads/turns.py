@@ -7,7 +7,10 @@ text where it is nothing but text, else the provider's own blocks; a call of a t
 ``{id, name, arguments}``; the result of one has the role ``tool``.
 """
 
+from itertools import islice
+
 from instrument._payloads.messages import (
+    MOST_TOLD,
     ROLES,
     call_data,
     content_text,
@@ -43,6 +46,8 @@ _SDKS = frozenset(
     )
 )
 _PLAIN = 2  # fields: a role and a content
+_NO_MESSAGES = frozenset(map(id, (int, float, bool, type(None))))
+"""By id, as a metaclass may have a hash of its own."""
 _OWN = ("system", "developer", "user", "assistant", "tool")
 _ROLES = {
     **{role: role for role in _OWN},
@@ -80,13 +85,19 @@ def turns_of(given: object, system: object = None) -> "list[Turn]":
     turns = [{"role": "system", "content": said}] if is_said else []
     if type(given) is not list:
         given = items(given) if is_listed(given) else [given]
-    for message in given:
+    for message in islice(given, MOST_TOLD):
         if type(message) is dict and len(message) == _PLAIN:
             role, content = get(message, "role"), get(message, "content")
             if type(role) is type(content) is str:  # as most are
                 turns.append({"role": _ROLES.get(role, role), "content": content})
                 continue
+        if id(type(message)) in _NO_MESSAGES:
+            turns.append({"role": _UNKNOWN, "content": message})
+            continue
         turns += turns_in(message)
+    if len(given) > MOST_TOLD:
+        more = f"… {len(given) - MOST_TOLD:,} more messages"
+        turns.append({"role": _UNKNOWN, "content": more})
     return turns
 
 
@@ -218,7 +229,7 @@ def _with_those_beside(message: object, calls: "list[Any]") -> "list[Any]":
     """
     Add the calls that stand beside the content, each of which may be in it as well.
     """
-    known = [get(call, "id") for call in calls]
+    known = {string(get(call, "id")) for call in calls}
     for call in items(get(message, "tool_calls")):
         told = call_data(call)
         id = string(get(told, "id"))
@@ -276,9 +287,9 @@ def _thought(part: object) -> str | None:
     kind = string(get(part, "type"))
     held = get(get(part, "reasoningContent"), "reasoningText")
     if held is None and kind in ("thinking", "reasoning"):
-        for name in ("thinking", "reasoning", "summary", "content"):
-            held = held or get(part, name)
-        held = held or ""
+        names = ("thinking", "reasoning", "summary", "content")
+        found = (get(part, name) for name in names)
+        held = next((it for it in found if string(it) or items(it)), "")
     if held is None or issubclass(type(held), str):
         return held  # type: ignore[no-any-return]
     pieces = items(held) if is_listed(held) else [held]

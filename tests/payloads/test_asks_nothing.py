@@ -577,7 +577,11 @@ def shapes() -> list[Any]:
     ai = {"type": "ai", "content": "a", "tool_call_chunks": [{"id": "1", "index": 0}]}
     facts = {"response_metadata": {"model_name": "m", "finish_reason": "stop"}}
     event = {"type": "response.output_item.added", "item": item, "output_index": 0}
+    thinking = {"type": "thinking", "thinking": "a"}
+    beside = {**message, "content": [{**block, "id": "2"}, thinking]}
     return [
+        {**beside, "tool_calls": [call], "function_call": {"name": "f"}},
+        [{**beside, "tool_calls": [call], "type": "ai"}, [["user", "a"]]],
         {"choices": [choice], **about},
         {"output": output, "status": "completed", "incomplete_details": {}, **about},
         event,
@@ -612,7 +616,8 @@ def test_answers(shape: int, form: Any, error: type[BaseException]) -> None:
     with passing(error) as (value, asked):
         kinds = ("llm", "chat_model", "embedding", "retriever", "tool")
 
-        with callbacks(Recorder(), Typed(), lambda event: event.to_json()):
+        shown = StdOutCallbackHandler(io.StringIO())
+        with callbacks(Recorder(), Typed(), shown, lambda event: event.to_json()):
             for place in range(sum(1 for _ in nodes(shapes()[shape]))):
                 answer = shapes()[shape]
                 holder, key = list(nodes(answer))[place]

@@ -2,12 +2,16 @@
 Messages of known shapes as data and as text.
 """
 
+import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from instrument._payloads.turns import turns_in, written
+from instrument import callbacks, traced
+from instrument._payloads.turns import turns_in, turns_of, written
+from instrument.testing import Recorder
 
 
 def as_object(value: Any) -> Any:
@@ -96,3 +100,81 @@ def test_slot_where_nothing_is() -> None:
             self.role, self.content = "user", "hi"
 
     assert turns_in(Message()) == [{"role": "user", "content": "hi"}]
+
+
+def calls_made(act: Callable[[], object]) -> int:
+    """
+    Count what *act* calls.
+    """
+    made = 0
+
+    def count(*_: object) -> None:
+        nonlocal made
+        made += 1
+
+    sys.setprofile(count)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return made
+
+
+class Compared(str):
+    """
+    A text that counts how often it is compared.
+    """
+
+    __slots__ = ()
+    times = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return str.__eq__(self, other)
+
+
+def test_calls_beside_the_content() -> None:
+    """
+    Calls that stand in the content and beside it are told once, and not each compared
+    with each.
+    """
+    use = {"type": "tool_use", "name": "f", "input": {}}
+    blocks = [{**use, "id": Compared(f"a{number}")} for number in range(100)]
+    calls = [{"id": f"b{number}", "args": {}, "name": "f"} for number in range(100)]
+    beside = [{"id": "a1", "args": {}, "name": "f"}, *calls]
+
+    (turn,) = turns_of([{"role": "ai", "content": blocks, "tool_calls": beside}])
+
+    assert len(turn["tool_calls"]) == 200
+    assert Compared.times < 200
+
+
+def test_more_messages_than_are_told() -> None:
+    """
+    Of a conversation longer than a record no more is looked at, and how much is said.
+    """
+    given = [{"role": "user", "content": "Hi"}, *range(40_000)]
+
+    made = calls_made(lambda: turns_of(given))
+    turns = turns_of(given)
+
+    assert turns[:2] == [given[0], {"role": "unknown", "content": 0}]
+    assert turns[-1] == {"role": "unknown", "content": "… 7,001 more messages"}
+    assert made < 5 * len(turns)
+
+
+def test_more_documents_than_are_told() -> None:
+    """
+    Of more documents than a record has room for the rest is not looked at.
+    """
+    given = [SimpleNamespace(page_content="a", metadata={})] * 40_000
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        made = calls_made(traced.retriever(lambda: given))
+
+    told = recorder.events[-1].data["documents"]
+    assert len(told) == 40_000
+    assert told[0] == {"page_content": "a", "metadata": {}}
+    assert made < 45 * 33_000

@@ -363,10 +363,12 @@ class _Writing:
         for index, call in enumerate(calls or ()):
             yield ", " if index else f"{before}-> "
             name, given = call.get("name"), call.get("arguments")
-            yield f"{self._marks.name(str(name))}("
+            is_text = issubclass(type(name), str)
+            told = str.__str__(name) if is_text else repr_of(name, _LONGEST_REPR)
+            yield f"{self._marks.name(told)}("
             if type(given) is dict:
                 yield from self.named(given.items(), 1)
-            elif given:
+            elif given is not None and not (type(given) is str and not given):
                 yield from self.value(given, 1)
             yield ")"
 
