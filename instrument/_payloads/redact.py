@@ -329,7 +329,8 @@ class _Walk:
             elif is_masked:
                 shown[key] = self._masked()
             elif type(item) is str and item[:1] not in _MAY_BEGIN_JSON:
-                shown[key] = item
+                is_call = type(key) is str and key in _ARGUMENTS
+                shown[key] = self._unread(item) if is_call else item
             else:
                 shown[key] = self.walked(item, path, depth)
         return shown

@@ -8,7 +8,7 @@ from instrument import _ids, _report
 from instrument._callables.body import Body
 from instrument._delivery.flush import flush_given, stream_closed, stream_opened
 from instrument._payloads.answers import Answer, only_text, take
-from instrument._payloads.messages import string
+from instrument._payloads.messages import read_arguments, string
 from instrument._report import UNTOLD
 from instrument._runs.ending import afail, afinish, discard, fail, finish, owed
 from instrument._runs.results import guarded, outputs_of
@@ -303,8 +303,22 @@ class Stream(Body):
             if self._read is not None:
                 answer.text = "".join(self._items)
             return answer.text
-        more = self._count - len(self._items)
-        return [*self._items, f"… {more} more items"] if more else self._items
+        more, items = self._count - len(self._items), self._items
+        if self._run._audience.redactors:
+            items = [_without_piece(item) for item in items]
+        return [*items, f"… {more} more items"] if more else items
+
+
+def _without_piece(item: object) -> object:
+    """
+    Give an item that is redacted: of a chunk with half a tool call, of which no name is
+    known, how long that is.
+    """
+    said = guarded(item, lambda chunk: take(Answer(), chunk)) or ()
+    pieces = [text for text, channel in said if channel == "tool_call" and text]
+    if all(type(read_arguments(text)) is dict for text in pieces):
+        return item
+    return f"<piece of a tool call, {sum(map(len, pieces)):,} characters>"
 
 
 class StreamAround(Stream):

@@ -711,3 +711,54 @@ def test_error_made_of_too_much(count: int) -> None:
 
     assert caught.value is error
     assert "more" in recorder.events[-1].data["message"]
+
+
+PIECES: list[Callable[[str], Any]] = [
+    lambda it: {
+        "choices": [{"delta": {"tool_calls": [{"function": {"arguments": it}}]}}]
+    },
+    lambda it: {
+        "type": "AIMessageChunk",
+        "content": "",
+        "tool_call_chunks": [{"args": it}],
+    },
+    lambda it: {"type": "content_block_delta", "delta": {"partial_json": it}},
+    lambda it: {"type": "response.function_call_arguments.delta", "delta": it},
+    lambda it: {"contentBlockDelta": {"delta": {"toolUse": {"input": it}}}},
+]
+
+
+@pytest.mark.parametrize("made_of", PIECES, ids=range(len(PIECES)))
+@pytest.mark.parametrize("at", [5, 12, 22])
+def test_pieces_of_tool_calls_that_a_chain_hands_on(made_of: Any, at: int) -> None:
+    """
+    Half a tool call in what a chain yields is told by its length, and all else as it is.
+    """
+    recorder = Recorder()
+    told = f'{{"user": 1, "password": "{KEY}"}}'
+
+    @traced
+    def chain() -> Iterator[Any]:
+        yield made_of(told[:at])
+        yield made_of(told[at:])
+        yield {"choices": [{"delta": {"content": "Hi"}}]}
+
+    with callbacks(recorder, redact=["password"]):
+        list(chain())
+
+    first, second, third = recorder.runs[0].outputs
+    assert first == f"<piece of a tool call, {at} characters>"
+    assert second == f"<piece of a tool call, {len(told) - at} characters>"
+    assert third == {"choices": [{"delta": {"content": "Hi"}}]}
+
+
+def test_arguments_that_lack_their_beginning() -> None:
+    """
+    What is left of a tool's arguments is not shown where it names what is masked.
+    """
+    first = {"arguments": f'1, "password": "{KEY}"}}', "input": "Hi, you"}
+    second = {"arguments": f'password": "{KEY}"}}'}
+
+    shown = redacted([first, second], NAMES, ("outputs",))
+
+    assert shown == [{"arguments": MASK, "input": "Hi, you"}, {"arguments": MASK}]
