@@ -83,7 +83,8 @@ class Opening:
             and how many there are, None where that is not known.
         asks: Whether that may run code of theirs, or fail: see `read`.
         is_copied: Whether it may give something else the next time.
-        is_whole: False where they have a state that cannot be read.
+        is_whole: False where they have a state that cannot be read, or that a mapping's
+            entries do not show and its ``repr`` may.
         member: Gives the name of an enum's member.
     """
 
@@ -337,6 +338,7 @@ def _told_as(told: str, read: "Any", *, asks: bool = False) -> "Row":
 def _asked(opening: Opening) -> None:
     opening.settle(MAPPING, _asked_pairs, asks=True)
     opening.is_copied = True
+    opening.is_whole = not any(map(_has_repr, opening._added))
 
 
 def _text_by(module: str, name: str, method: str) -> "Row":

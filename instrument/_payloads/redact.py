@@ -255,9 +255,22 @@ class _Walk:
             else:
                 shown = self._items(entries, count, kind, path, depth)
         if opening.is_copied or kind is list or kind is tuple:
+            if not opening.is_whole:  # for what holds it, and shows its ``repr``
+                self._besides(value, opening, path, depth)
             return shown
         self._mapping(held := opening.attributes(value), len(held), path, depth)
         return value if self.changes == before else shown
+
+    def _besides(
+        self, value: "Any", opening: "Opening", path: "Path", depth: int
+    ) -> None:
+        """
+        Look into what a mapping holds besides its entries, which is not told.
+        """
+        outer = self._left
+        self._left = left = min(outer, _MOST_OF_AN_OBJECT)
+        self._mapping(held := opening.attributes(value), len(held), path, depth)
+        self._left = outer - (left - self._left)
 
     def _told(
         self, value: "Any", opening: "Opening", path: "Path", depth: int
@@ -343,11 +356,14 @@ class _Walk:
         """
         self._odd_keys += 1
         text, before = key_of(key), self.changes
+        told: object = None
         if text is None or self._names is not None:
-            self.walked(key, path, depth)
-        if text is None:
-            is_same = self.changes == before
-            text = repr_of(key) if is_same else f"<{name_of(key)}>"
+            told = self.walked(key, path, depth)
+        if self.changes != before:
+            text = None if text is None else key_of(told)
+            text = text or f"<{name_of(key)}>"
+        elif text is None:
+            text = repr_of(key)
         return _numbered(text, shown)
 
     def _json_key(

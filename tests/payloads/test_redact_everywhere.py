@@ -173,6 +173,19 @@ class Upload(io.BytesIO):
         return f"Upload({self.password!r})"
 
 
+class Settings(collections.UserDict[str, Any]):
+    """
+    A mapping with a field besides its entries, which its ``repr`` shows.
+    """
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(user="ada")
+        self.password = value
+
+    def __repr__(self) -> str:
+        return f"Settings({self.password!r})"
+
+
 class Shown(type):
     """
     A class of classes whose ``repr`` shows what they hold.
@@ -269,6 +282,7 @@ HIDES: dict[str, Callable[[str, Any], Any]] = {
         json.dumps([{name: str(value)}]), "l1"
     ),
     "number key": lambda _, value: {Port.PASSWORD: value},
+    "json text key": lambda name, value: {Text(json.dumps({name: str(value)})): 1},
     "json key": lambda name, value: {json.dumps({name: str(value)}): 1},
     "json bytes key": lambda name, value: {
         json.dumps([{name: str(value)}]).encode(): 1
@@ -283,6 +297,7 @@ HIDES: dict[str, Callable[[str, Any], Any]] = {
     "spaced": lambda name, value: f'{{"{name}"{" " * 30}: "{value}',
     "long name": lambda name, value: f'{{"{"a" * 300} {name}": "{value}',
     "file": lambda _, value: Upload(value),
+    "settings": lambda _, value: Settings(value),
     "class": lambda _, value: Shown("It", (), {"password": value}),
     "date": lambda _, value: of_date(value),
     "closed": lambda _, value: Closed(value),
@@ -454,6 +469,7 @@ def test_structure_shows_it_unmasked(name: str) -> None:
         "json bytes",
         "json buffer",
         "marked json",
+        "settings",
         "json bytes key",
         "half json in json",
         "date",
@@ -467,3 +483,22 @@ def test_structure_shows_it_unmasked(name: str) -> None:
     }
     shown = SECRET in recorder.events[0].to_json()
     assert shown or name in unseen
+
+
+@pytest.mark.parametrize("name", sorted(HIDES))
+@pytest.mark.parametrize("depth", [0, 1, 2, 29, 30, 31])
+def test_held_by_what_shows_all(name: str, depth: int) -> None:
+    """
+    What holds it, at any depth, and shows the ``repr`` of all that it holds, is told by
+    its fields.
+    """
+    recorder = Recorder()
+    value = HIDES[name]("X-PASSWORD", SECRET)
+    for _ in range(depth):
+        value = Holder(value)
+
+    with callbacks(recorder, redact=["password"]):
+        traced.tool(lambda given: given)(value)
+
+    for event in recorder.events:
+        assert SECRET not in event.to_json() + repr(event.data)
