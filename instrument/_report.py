@@ -20,6 +20,7 @@ from instrument._text import (
     cut,
     is_callers,
     is_of_signal,
+    members_of,
     printable,
     raised_text,
     safe_str,
@@ -72,7 +73,7 @@ def is_of_call(exc: BaseException) -> bool:
     """
     kind = type(exc)
     if issubclass(kind, BaseExceptionGroup):
-        return is_of_signal(exc) or any(map(is_of_call, _members_of(exc)))
+        return is_of_signal(exc) or any(map(is_of_call, members_of(exc)))
     if issubclass(kind, (Exception, SystemExit)):
         return is_of_signal(exc)
     asyncio = sys.modules.get("asyncio.exceptions")

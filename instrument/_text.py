@@ -214,7 +214,7 @@ def _one(_: object) -> int:
 _raised_from: "list[Any]" = [
     BaseException.__dict__[name].__get__ for name in ("__cause__", "__context__")
 ]
-_members_of: "Any" = BaseExceptionGroup.__dict__["exceptions"].__get__
+members_of: "Any" = BaseExceptionGroup.__dict__["exceptions"].__get__
 
 
 def raised_text(
@@ -260,7 +260,7 @@ def _all_raised(exc: BaseException) -> "list[BaseException]":
     left = [exc]
     while left:
         it = left.pop()
-        members = _members_of(it) if issubclass(type(it), BaseExceptionGroup) else ()
+        members = members_of(it) if issubclass(type(it), BaseExceptionGroup) else ()
         for other in (*[of(it) for of in _raised_from], *members):
             if other is not None and id(other) not in found:
                 found[id(other)] = other

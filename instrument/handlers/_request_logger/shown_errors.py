@@ -14,6 +14,7 @@ from instrument._payloads.fields import name_of
 from instrument._payloads.messages import fields_of, items
 from instrument._text import (
     cut,
+    members_of,
     printable,
     safe_str,
     traceback_of,
@@ -107,7 +108,7 @@ class _Likenesses:
         }
         name = _name(name_of(exc))
         if issubclass(type(exc), BaseExceptionGroup):
-            several = _members_of(exc)
+            several = members_of(exc)
             members = [it for it in map(self.of, several[:_MEMBERS]) if it is not None]
             if members:
                 group: Any = type(name, (_Group,), named)
@@ -128,7 +129,6 @@ _read: "dict[str, Callable[[BaseException], Any]]" = {
     for name in ("__cause__", "__context__", "__suppress_context__")
 }
 """What an exception holds, read without asking it."""
-_members_of: "Any" = BaseExceptionGroup.__dict__["exceptions"].__get__
 
 
 def shown_traceback(traceback: TracebackType | None) -> TracebackType | None:
