@@ -178,6 +178,43 @@ def test_full_disk(tmp_path: Path) -> None:
     assert "FileCallbackHandler failed at on_chain_" in done.stderr
 
 
+NO_ROOM_TO_MEND = """if True:
+    import resource, signal, sys
+    from instrument import callbacks, traced
+    from instrument.handlers import FileCallbackHandler
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    unlimited = resource.RLIM_INFINITY
+    with callbacks(FileCallbackHandler(sys.argv[1])) as scope:
+        with open(sys.argv[1], "a") as other:
+            other.write("a note")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6, unlimited))
+        traced(len)("full")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (unlimited, unlimited))
+        traced(len)("room")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system limits no files")
+def test_full_disk_behind_a_note(tmp_path: Path) -> None:
+    """
+    A last line that could not be ended, since the disk was full, is ended later.
+    """
+    path = tmp_path / "events.jsonl"
+
+    subprocess.run(
+        [sys.executable, "-c", NO_ROOM_TO_MEND, str(path)],
+        capture_output=True,
+        check=True,
+    )
+
+    first, *lines = path.read_text().splitlines()
+    assert first == "a note"
+    assert [Event.from_json(line).event for line in lines] == [
+        "on_chain_start",
+        "on_chain_end",
+    ]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no such signal")
 def test_killed(tmp_path: Path) -> None:
     """

@@ -169,17 +169,16 @@ class Lines:
         size = os.fstat(file).st_size  # 0 for what is no file: a pipe, a terminal
         if size == self._size:
             return
-        self._size = size
-        if size == 0 or _read(file, size - 1, 1) == b"\n":
-            return
-        start = _line_start(file, size)
-        if _is_torn(_read(file, start, size - start)):
-            self.lost += 1
-            os.ftruncate(file, start)
-            self._size = start
-        else:
-            os.write(file, b"\n")
-            self._size = size + 1
+        if size > 0 and _read(file, size - 1, 1) != b"\n":
+            start = _line_start(file, size)
+            if _is_torn(_read(file, start, size - start)):
+                os.ftruncate(file, start)
+                self.lost += 1
+                size = start
+            else:
+                os.write(file, b"\n")
+                size += 1
+        self._size = size  # only now: what could not be mended is looked at again
 
     def _is_full(self, more: int) -> bool:
         return self._max_bytes is not None and 0 < self._size > self._max_bytes - more

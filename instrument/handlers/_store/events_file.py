@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import tempfile
 from contextlib import ExitStack
+from itertools import count as counting
 from pathlib import Path
 from threading import Thread
 from time import sleep
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 5_000
 _LOOK_S = 0.1
+_MISSING = 2
+"""How many in a row there are none of behind the last: while files move up, one is not."""
 
 
 def store_of(path: "str | os.PathLike[str]", *, follow: bool = False) -> Path:
@@ -65,7 +68,7 @@ def _read(file: "BinaryIO", source: Path, *, follow: bool) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="instrument-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         store = folder / f"{source.stem}.db"
-        following = _Following(file, store, is_live=follow)
+        following = _Following(file, source, store, is_live=follow)
         opened.callback(following.close)
         following.begin()
         if follow:
@@ -80,8 +83,10 @@ class _Following:
     Reads a file as far as it goes, and on.
     """
 
-    def __init__(self, file: "BinaryIO", store: Path, *, is_live: bool) -> None:
-        self._file, self._half = file, b""
+    def __init__(
+        self, file: "BinaryIO", source: Path, store: Path, *, is_live: bool
+    ) -> None:
+        self._file, self._source = file, source
         self._batch: list[Told] = []
         self._count = 0
         connection = writing(store)
@@ -111,11 +116,10 @@ class _Following:
         has_read = False
         for line in self._file:
             has_read = True
-            if not line.endswith(b"\n"):
-                self._half += line
+            if not line.endswith(b"\n"):  # who writes next may cut it
+                self._file.seek(-len(line), os.SEEK_CUR)
                 break
-            told = _told(self._half + line)
-            self._half = b""
+            told = _told(line)
             if told is not None:
                 self._batch.append(told)
             if len(self._batch) >= _AT_ONCE:
@@ -132,8 +136,33 @@ class _Following:
             sleep(_LOOK_S)
             try:
                 self.read()
+                while self._goes_over():
+                    self.read()
             except Exception as exc:  # nobody is above to hear of it
                 _report.failed_apart(self, "read", exc)
+
+    def _goes_over(self) -> bool:
+        """
+        Go over to what was begun when this file was put aside, taken away or emptied.
+        """
+        here = os.fstat(self._file.fileno())
+        if here.st_size < self._file.tell():
+            self._file.seek(0)
+            return True
+        try:
+            place = _place(self._source, here)
+            if place == 0:
+                return False
+            newer = _numbered(self._source, (place or 1) - 1).open("rb")
+        except FileNotFoundError:  # not yet begun
+            return False
+        if place != _place(self._source, here):  # renamed meanwhile: look again
+            newer.close()
+            return True
+        self.read()  # what came to it before it was put aside
+        self._file.close()
+        self._file = newer
+        return True
 
     def close(self) -> None:
         self._ledger.close()
@@ -148,6 +177,29 @@ class _Following:
             self._batch = batch
             raise
         self._count += len(batch)
+
+
+def _place(source: Path, file: os.stat_result) -> int | None:
+    """
+    Tell as which number *file* was put aside: 0 for the one in use, None if it has gone.
+    """
+    missing = 0
+    for number in counting():
+        try:
+            found = _numbered(source, number).stat()
+        except FileNotFoundError:
+            missing += 1
+            if missing == _MISSING:
+                return None
+            continue
+        missing = 0
+        if os.path.samestat(found, file):
+            return number
+    return None
+
+
+def _numbered(source: Path, number: int) -> Path:
+    return source.with_name(f"{source.name}.{number}") if number else source
 
 
 def _told(line: bytes) -> Told | None:

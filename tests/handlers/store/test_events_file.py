@@ -98,6 +98,61 @@ def test_what_runs_in_a_file_of_events(tmp_path: Path) -> None:
     followed.close()
 
 
+def _tears(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b'{"v":1,"event":"on_text",')
+
+
+@pytest.mark.parametrize(
+    "happens", [_tears, Path.unlink, lambda it: os.truncate(it, 0)]
+)
+def test_followed_file_changes(
+    tmp_path: Path, happens: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A followed file that is torn and mended, taken away, or emptied is read on, whole.
+    """
+    monkeypatch.setattr(EVENTS_FILE, "_LOOK_S", 0.01)
+    path = tmp_path / "events.jsonl"
+    with callbacks(FileCallbackHandler(path)):
+        answer("How?")
+    reader = Reader(store_of(path, follow=True))
+
+    looks: list[float] = []
+
+    def look(wait_s: float) -> None:
+        looks.append(wait_s)
+        time.sleep(wait_s)
+
+    happens(path)
+    monkeypatch.setattr(EVENTS_FILE, "sleep", look)
+    until(lambda: len(looks) > 2)
+    with callbacks(FileCallbackHandler(path)):
+        answer("And?")
+
+    until(lambda: reader.about()["events"] == 10)
+    reader.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows renames no open file")
+def test_followed_file_is_put_aside(tmp_path: Path) -> None:
+    """
+    Whoever follows a file goes over to the new ones, and leaves out none between.
+    """
+    path = tmp_path / "events.jsonl"
+    with callbacks(FileCallbackHandler(path)):
+        answer("How?")
+    reader = Reader(store_of(path, follow=True))
+
+    with callbacks(FileCallbackHandler(path, max_bytes=2_000, keep=100)):
+        for _ in range(5):
+            answer("And?")
+
+    until(lambda: reader.about()["events"] == 30)
+    assert len(list(tmp_path.iterdir())) > 2
+    reader.close()
+
+
 @pytest.mark.parametrize("at_once", [5_000, 4])
 def test_file_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
