@@ -7,7 +7,13 @@ is suspended in the middle of one.
 
 import sys
 from functools import partial
-from types import AsyncGeneratorType, CoroutineType, GeneratorType, coroutine
+from types import (
+    AsyncGeneratorType,
+    CoroutineType,
+    FunctionType,
+    GeneratorType,
+    coroutine,
+)
 
 from instrument._callables.body import AsyncStepped, Stepped, less_one
 from instrument._callables.generators import steps
@@ -26,6 +32,9 @@ if TYPE_CHECKING:
 
     from instrument._callables.body import Body
 
+_IS_AWAITED = 0x100
+"""`inspect.CO_ITERABLE_COROUTINE`, without its import: a flag of a generator's code."""
+
 
 def is_followed(result: object) -> bool:
     """
@@ -35,6 +44,20 @@ def is_followed(result: object) -> bool:
     return kind is GeneratorType or kind is CoroutineType or kind is AsyncGeneratorType
 
 
+def gives_items(result: "Any") -> bool:
+    """
+    Tell whether what is followed yields items: a generator made by `types.coroutine` is
+    awaited, and yields what its loop is asked to wait for.
+    """
+    if type(result) is GeneratorType:
+        return not result.gi_code.co_flags & _IS_AWAITED
+    return type(result) is AsyncGeneratorType
+
+
+_awaited_steps: "Any" = coroutine(FunctionType(steps.__code__, steps.__globals__))
+"""The same, that may be awaited: only then may what it stands for be."""
+
+
 def follow(inner: "Any", body: "Body") -> "Any":
     """
     Give the same kind of thing as *inner*, driven with *body*.
@@ -42,7 +65,8 @@ def follow(inner: "Any", body: "Body") -> "Any":
     The driver alone holds *body*, which is told when it is dropped.
     """
     if type(inner) is GeneratorType:
-        driver: Any = steps(inner, body, is_begun=inner.gi_suspended)
+        drive = steps if gives_items(inner) else _awaited_steps
+        driver: Any = drive(inner, body, is_begun=inner.gi_suspended)
         if inner.gi_suspended:
             # from Python 3.12 on, close() passes over what was not stepped
             next(driver)

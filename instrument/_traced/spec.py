@@ -7,7 +7,7 @@ from weakref import ref
 
 from instrument import _report, _state
 from instrument._audience.plan import EPOCH, NOBODY, Layer
-from instrument._callables.coroutines import follow, is_followed
+from instrument._callables.coroutines import follow, gives_items, is_followed
 from instrument._callables.decorate import decorated, is_coroutine_function
 from instrument._runs.ending import afail, afinish, discard, fail, finish, mend
 from instrument._runs.opening import (
@@ -208,7 +208,8 @@ class Spec:
         if run is None or not is_followed(inner):
             return inner
         run._outer = None
-        return follow(inner, Stream(run, self.keywords, starts=True))
+        yields = gives_items(inner)
+        return follow(inner, Stream(run, self.keywords, starts=True, yields=yields))
 
     def called(
         self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
@@ -333,7 +334,7 @@ class Spec:
         Let *run* go on until what the function returned is done.
         """
         outer = run._outer
-        yields = type(result) is not CoroutineType
+        yields = gives_items(result)
         try:
             set_state(outer)
             run._outer = None

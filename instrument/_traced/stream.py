@@ -38,7 +38,7 @@ class Stream(Body):
 
     Args:
         starts: Whether the run has yet to start, with the first step.
-        yields: False for a coroutine.
+        yields: False for what is awaited: what it yields is none of its items.
     """
 
     __slots__ = (
@@ -58,11 +58,11 @@ class Stream(Body):
         self._run = run
         self._starts = starts
         self._yields = yields
-        self._is_model = run._kind.is_model
+        self._is_model = yields and run._kind.is_model
         self._read = keywords.token
-        self._keeps = run._audience.capture and keywords.outputs is not False
+        self._keeps = yields and run._audience.capture and keywords.outputs is not False
         self._items: list[Any] = []
-        if yields and self._is_model:
+        if self._is_model:
             run._yields_tokens = True
             run._answer = answer = Answer()
             if self._read is None:

@@ -5,6 +5,7 @@ closed and cancelled wherever they are suspended.
 
 import asyncio
 import gc
+import types
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from typing import Any
 
@@ -291,3 +292,41 @@ def stepped(script: str, made: Any) -> list[str]:
             sent = word.partition(":")[2] or None
             done += driven(f"send {rest}", made.asend(sent))
     return done
+
+
+@types.coroutine
+def awaited() -> Generator[Any, Any, Any]:
+    """
+    Be awaited, though a generator.
+    """
+    return (yield from asyncio.sleep(0, "slept").__await__())
+
+
+def gives() -> Any:
+    """
+    Be a plain function that returns it.
+    """
+    return awaited()
+
+
+@pytest.mark.parametrize("made", [awaited, gives])
+@each_decorator
+async def test_generator_that_is_awaited(decorate: Decorate, made: Any) -> None:
+    """
+    What `types.coroutine` makes, or a plain function returns of it, is awaited as before.
+    """
+    async with callbacks(Recorder()):
+        assert await decorate(made)() == "slept"
+
+
+@pytest.mark.parametrize("kind", ["chain", "chat_model"])
+async def test_generator_that_is_awaited_is_no_stream(kind: str) -> None:
+    """
+    Its outputs are what it returns, not what the loop is asked to wait for.
+    """
+    async with callbacks(recorder := Recorder()):
+        await traced(kind=kind, outputs=str.upper)(awaited)()
+
+    (run,) = recorder.runs
+    assert (run.status, run.time_to_first_token_s) == ("ok", None)
+    assert "SLEPT" in str(getattr(run.outputs, "generations", run.outputs))
