@@ -362,7 +362,8 @@ def _generation(run: "Run", answer: Answer) -> Generation:
 
 def _shown(run: "Run", value: object, name: str) -> "Any":
     audience = run._audience
-    if not audience.capture or run._recipe.outputs is False:
+    is_left_out = run._recipe.outputs is False and not run._is_told
+    if is_left_out or not audience.capture:
         return None
     return redacted(value, audience.redactors, ("outputs", name))
 

@@ -140,6 +140,9 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
     run.error = _without_frames(exc)
     run.error_origin = _is_origin(exc, run)
     run._take_partial()
+    if run._is_told and kind.is_model:
+        with suppress(RecursionError):  # as of a stream: there may be no room for more
+            outputs_of(run, run._outputs)  # its answer is what the body set, too
     receivers = run._audience.receivers(kind.error)
     if not receivers.entries:
         return None

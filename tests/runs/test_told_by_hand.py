@@ -59,6 +59,31 @@ async def test_what_a_failing_body_sets_stays(called: Called) -> None:
     assert recorder.events[-1].data["outputs"] == ["by hand"]
 
 
+@pytest.mark.rule(15, "sync", "async", "generator", "async generator")
+@pytest.mark.parametrize("kind", ["llm", "chat_model"])
+@pytest.mark.parametrize("outputs", [None, False, lambda value: "chosen"])
+@pytest.mark.parametrize("is_failing", [False, True])
+async def test_what_a_models_body_sets_is_told(
+    called: Called, kind: str, outputs: Any, is_failing: bool
+) -> None:
+    """
+    It is the answer that a model's end tells, or its error.
+    """
+    recorder = Recorder()
+
+    def work(value: object) -> str:
+        current_run().outputs = "by hand"
+        if is_failing:
+            raise ZeroDivisionError
+        return "returned"
+
+    with callbacks(recorder), suppress(ZeroDivisionError):
+        await called(traced("x", kind=kind, outputs=outputs), work, "Hi")
+
+    assert recorder.runs[0].outputs == "by hand"
+    assert recorder.events[-1].data["text"] == "by hand"
+
+
 def test_none_by_hand() -> None:
     """
     Also that it is None, and what was set last.
