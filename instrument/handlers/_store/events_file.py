@@ -117,7 +117,7 @@ class _Following:
         for line in self._file:
             has_read = True
             if not line.endswith(b"\n"):  # who writes next may cut it
-                self._file.seek(-len(line), os.SEEK_CUR)
+                self._seek(self._file.tell() - len(line))
                 break
             told = _told(line)
             if told is not None:
@@ -147,7 +147,7 @@ class _Following:
         """
         here = os.fstat(self._file.fileno())
         if here.st_size < self._file.tell():
-            self._file.seek(0)
+            self._seek(0)
             return True
         try:
             place = _place(self._source, here)
@@ -163,6 +163,10 @@ class _Following:
         self._file.close()
         self._file = newer
         return True
+
+    def _seek(self, position: int) -> None:
+        self._file.seek(0, os.SEEK_END)  # which forgets what was read ahead
+        self._file.seek(position)
 
     def close(self) -> None:
         self._ledger.close()
