@@ -39,15 +39,43 @@ _BLOCK = 65_536
 class Turns:
     """
     Whose turn it is to write to one file, among the threads and handlers of a process.
+
+    Attributes:
+        lock: Held by whoever writes.
+        writer: The thread that does, if one does.
+        waiting: What was asked for from within meanwhile: a line, or None to close.
     """
 
     def __init__(self) -> None:
         self.lock = fork_lock()
         self.writer: int | None = None
-        self.waiting: list[tuple[Lines, bytes]] = []
+        self.waiting: list[tuple[Lines, bytes | None]] = []
+
+    def end(self) -> None:
+        """
+        Do what is waiting, each whatever becomes of the others.
+        """
+        try:
+            while self.waiting:
+                lines, line = self.waiting.pop(0)
+                if line is None:
+                    lines._shut()
+                else:
+                    lines._put(line)
+        finally:
+            if self.waiting:
+                self.end()
+            self.writer = None
 
 
 _turns: "WeakValueDictionary[Any, Turns]" = WeakValueDictionary()
+_turns_lock = fork_lock()
+
+
+def _turns_at(path: "str | bytes") -> Turns:
+    key = os.path.realpath(path)
+    with _turns_lock:  # `setdefault` may give two threads one each
+        return _turns.setdefault(key, Turns())
 
 
 class Lines:
@@ -73,12 +101,19 @@ class Lines:
         self._size = -1  # known while nobody else writes
         self._is_alone = False
         self._descriptor: int | None = self._opened(mode)
-        self._turns = _turns.setdefault(os.path.realpath(path), Turns())
-        with self._turns.lock:
+        self._turns = turns = _turns_at(path)
+        with turns.lock:
+            if turns.writer == get_ident():
+                return  # it is mended before each line, too
+            turns.writer = get_ident()
             try:
                 self._mend()
+            except BaseException:
+                self._shut()
+                raise
             finally:
                 self._let_go()
+                turns.end()
 
     @property
     def is_open(self) -> bool:
@@ -99,24 +134,30 @@ class Lines:
             if turns.writer == get_ident():
                 turns.waiting.append((self, line))
                 return
-            turns.writer, turns.waiting = get_ident(), []
+            turns.writer = get_ident()
             try:
                 self._put(line)
             finally:
-                try:
-                    for other, later in turns.waiting:  # grows meanwhile
-                        other._put(later)
-                finally:
-                    turns.writer = None
+                turns.end()
 
     def close(self) -> None:
         """
         Close the file; what is written later raises.
+
+        From within another's write it is closed after that: the process would lose its
+        lock on the file with any descriptor of it.
         """
-        with self._turns.lock:
-            descriptor, self._descriptor = self._descriptor, None
-            if descriptor is not None:
-                os.close(descriptor)
+        turns = self._turns
+        with turns.lock:
+            if turns.writer == get_ident():
+                turns.waiting.append((self, None))
+            else:
+                self._shut()
+
+    def _shut(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def _put(self, line: bytes) -> None:
         if self._descriptor is None:
