@@ -3,11 +3,14 @@ Where log records go: what is taken for a logger, and levels.
 """
 
 import logging
+import sys
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from loguru import logger
 
+from instrument import callbacks, current_run, traced
 from instrument._report import Source
 from instrument.handlers import RequestLogger
 from instrument.handlers._request_logger.log_targets import (
@@ -15,6 +18,7 @@ from instrument.handlers._request_logger.log_targets import (
     LoguruTarget,
     target_of,
 )
+from instrument.handlers._request_logger.sources import source_of
 
 plain = logging.getLogger("tests.targets")
 HERE = Source("tests", "here", 7, "here.py")
@@ -196,3 +200,25 @@ def test_level_that_is_off(caplog: pytest.LogCaptureFixture) -> None:
         target_of(plain).write(30, "b", {}, HERE)
 
     assert caplog.messages == ["b"]
+
+
+def test_source_below_many_blocks() -> None:
+    """
+    Where a record comes from is not sought with more calls for each block above it.
+    """
+
+    def calls_made(blocks: int) -> int:
+        made: list[object] = []
+        with ExitStack() as stack:
+            for _ in range(blocks):
+                stack.enter_context(traced("block"))
+            run = current_run()
+            sys.setprofile(lambda *of: made.append(of))
+            try:
+                source_of(run)
+            finally:
+                sys.setprofile(None)
+        return len(made)
+
+    with callbacks(lambda event: None):
+        assert calls_made(40) == calls_made(4)

@@ -24,7 +24,10 @@ def source_of(run: "Run") -> Source:
     """
     above: Run | None = run
     while above is not None:
-        function = _function_of(above._recipe.source)
+        source = above._recipe.source
+        function = None
+        if source is not None and source is not True:  # most have no function
+            function = _function_of(source)
         if function is not None:
             code: CodeType = function.__code__
             module = str(function.__globals__.get("__name__"))
@@ -40,7 +43,9 @@ def _function_of(source: "Any") -> FunctionType | None:
     for _ in range(_WRAPS):
         source = source.__func__ if type(source) is MethodType else source
         inner = fields_of(source).get("__wrapped__")
-        source = source if inner is None else inner
+        if inner is None:
+            break
+        source = inner
     kind = type(source)
     if kind is FunctionType:
         return source  # type: ignore[no-any-return]
