@@ -256,6 +256,33 @@ def test_what_cannot_be_read() -> None:
         assert ask("answer", options=object()) == "answer"
 
 
+class Unwilling(type):
+    """
+    A class of which nothing can be asked.
+    """
+
+    def __getattr__(cls, name: str) -> Any:
+        raise LookupError(name)
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_cannot_be_looked_at() -> None:
+    """
+    The call goes on, and what it was heard as is over.
+    """
+
+    class Odd(metaclass=Unwilling): ...
+
+    recorder, odd = Recorder(), Odd()
+
+    with callbacks(recorder):
+        assert ask(odd) is odd
+        assert await aask(odd) is odd
+        assert not current_run()
+
+    assert statuses(recorder) == ["abandoned", "abandoned"]
+
+
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt()])
 def test_an_error(error: BaseException) -> None:
     """

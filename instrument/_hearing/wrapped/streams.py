@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LATER = object()
 """Stands for an answer that is still to be read."""
+_HEARING = "hearing an answer"
 
 
 def make_call(
@@ -52,7 +53,12 @@ def make_call(
         raise
     finally:
         SENT.discard(state)
-    whole, result = taken(call, result)
+    try:
+        whole, result = taken(call, result)
+    except BaseException as exc:
+        call.raised(GeneratorExit())  # no more is heard of it
+        _report.unread(make_call, _HEARING, exc)
+        return result
     if whole is not LATER:
         call.returned(whole)
     return result
@@ -77,7 +83,12 @@ async def amake_call(
         raise
     finally:
         SENT.discard(state)
-    whole, result = taken(call, result)
+    try:
+        whole, result = taken(call, result)
+    except BaseException as exc:
+        await call.araised(GeneratorExit())
+        _report.unread(amake_call, _HEARING, exc)
+        return result
     if whole is not LATER:
         await call.areturned(whole)
     return result
