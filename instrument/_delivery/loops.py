@@ -5,6 +5,7 @@ Which event loop runs here, and the one background loop for where there is none.
 import sys
 from _thread import RLock, get_ident  # `threading` costs 3 ms and is seldom needed
 
+from instrument import _report
 from instrument._forks import in_child
 from instrument._state import get_state
 
@@ -139,7 +140,14 @@ class Background:
         def serve() -> None:
             self._thread_id = get_ident()
             loop.call_soon(started.set)
-            loop.run_forever()
+            while True:
+                try:
+                    loop.run_forever()
+                except OSError:  # its descriptors are gone
+                    self._loop = None  # who needs one starts another
+                    raise
+                except BaseException as exc:  # what a handler left there has raised
+                    _report.failed_apart(self, "serve", exc)
 
         try:
             threading.Thread(target=serve, name="instrument", daemon=True).start()

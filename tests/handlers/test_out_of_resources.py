@@ -1,14 +1,19 @@
 """
 Where no thread, descriptor or stack is left the call goes on, and that is said once.
 
-Each test runs in a process of its own, in which the limit is a real one.
+Where a limit can be a real one, a test runs in a process of its own.
 """
 
+import asyncio
 import subprocess
 import sys
+from importlib import import_module
 from textwrap import dedent
+from typing import Any
 
 import pytest
+
+from instrument import AsyncCallbackHandler, callbacks, traced
 
 HANDLERS = """
     from instrument import AsyncCallbackHandler
@@ -238,3 +243,73 @@ def test_module_that_cannot_be_loaded(module: str, error: str) -> None:
 
     assert done.stdout.splitlines()[0] == "goes on"
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("nth", [1, 2])
+async def test_no_memory_to_await_a_handler(
+    monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    """
+    An async handler for whose start or end there was no memory hears it once there is.
+    """
+    dispatch: Any = import_module("instrument._delivery.dispatch")
+    served, calls, heard = dispatch._served, [], []
+
+    def serves(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) == nth:
+            raise MemoryError
+        return served(*args)
+
+    class Hears(AsyncCallbackHandler):
+        async def on_chain_start(self, *args: Any, **kwargs: Any) -> None:
+            heard.append("start")
+
+        async def on_chain_end(self, *args: Any, **kwargs: Any) -> None:
+            heard.append("end")
+
+        async def on_chain_error(self, *args: Any, **kwargs: Any) -> None:
+            heard.append("end")
+
+    @traced
+    async def work() -> None: ...
+
+    monkeypatch.setattr(dispatch, "_served", serves)
+    async with callbacks(Hears()):
+        with pytest.raises(MemoryError):
+            await work()
+
+    assert heard == ["start", "end"]
+
+
+def test_what_a_handler_left_on_the_background_loop(reports: list[str]) -> None:
+    """
+    A task that ends the interpreter on its own loop ends not the one that serves.
+    """
+    ended, heard = [], []
+
+    async def ends() -> None:
+        ended.append(1)
+        raise SystemExit
+
+    class Leaves(AsyncCallbackHandler):
+        async def on_chain_start(self, *args: Any, **kwargs: Any) -> None:
+            tasks.append(asyncio.ensure_future(ends()))
+            await asyncio.sleep(0)
+
+        async def on_chain_end(self, *args: Any, **kwargs: Any) -> None:
+            heard.append(1)
+
+    @traced
+    def work() -> None: ...
+
+    tasks: list[Any] = []
+    with callbacks(Leaves()):
+        work()
+        work()
+
+    assert heard == ended == [1, 1]
+    assert not any("waited" in it for it in reports)
+    assert "Background failed at serve: SystemExit" in reports[0]
+    assert all(isinstance(it.exception(), SystemExit) for it in tasks)
