@@ -173,7 +173,7 @@ class Own:
     _atell: "Any" = None
 
     def __init__(self, run: "Run") -> None:
-        self.run = run
+        self.run: Any = run
         self._outside = get_state()
 
     def go_on(self, *, in_pieces: bool) -> None:
@@ -219,6 +219,8 @@ class Own:
         """
         End with a whole result, or with None where it came in pieces.
         """
+        if self.run is None:
+            return
         self._learn(value)
         if self._stream is not None:
             self._stream.returned(value)
@@ -229,10 +231,23 @@ class Own:
         """
         End with what was raised; with GeneratorExit where a stream was left.
         """
+        stream, run = self._stream, self.run
+        self._let_go()
+        try:
+            if stream is not None:
+                stream.failed(exc)
+            elif run is not None:
+                fail(run, exc)
+        finally:  # or the traceback would keep the run, and the run the traceback
+            del stream, run
+
+    def _let_go(self) -> None:
+        """
+        Hold the run no more, which holds what was raised, whose frames hold this.
+        """
         if self._stream is not None:
-            self._stream.failed(exc)
-        else:
-            fail(self.run, exc)
+            self._stream, self._tell, self._atell = None, _nobody, _nobody
+            self.run = None
 
     async def aitem(self, chunk: object) -> None:
         """
@@ -254,6 +269,8 @@ class Own:
         """
         The twin of `returned`.
         """
+        if self.run is None:
+            return
         self._learn(value)
         stream = self._stream
         await _done(stream.areturned(value) if stream else afinish(self.run, value))
@@ -262,12 +279,22 @@ class Own:
         """
         The twin of `raised`.
         """
-        stream = self._stream
-        await _done(stream.afailed(exc) if stream else afail(self.run, exc))
+        stream, run = self._stream, self.run
+        self._let_go()
+        try:
+            if stream is not None:
+                await _done(stream.afailed(exc))
+            elif run is not None:
+                await _done(afail(run, exc))
+        finally:
+            del stream, run
 
     def _learn(self, value: object) -> None:
         if self.run.kind == "embedding" and not self.run.usage:
             self.run.usage = guarded(value, usage_of) or self.run.usage
+
+
+def _nobody(chunk: object) -> None: ...
 
 
 async def _done(pending: "Awaitable[None] | None") -> None:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import subprocess
 import sys
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from textwrap import dedent
@@ -347,6 +348,41 @@ def test_a_stream_that_fails() -> None:
         list(ask(stream))
 
     assert recorder.runs[0].error is error
+
+
+@pytest.mark.parametrize("is_generator", [False, True])
+def test_a_stream_that_fails_is_gone(*, is_generator: bool) -> None:
+    """
+    What was asked and raised is held by nothing of ours once the stream is dropped.
+    """
+
+    class Text(str):
+        __slots__ = ("__weakref__",)
+
+    def chunks(text: Text) -> Iterator[Any]:
+        yield chunk("H")
+        raise OSError(text)
+
+    def fails(text: Text) -> None:
+        stream: Any = chunks(text)
+        if not is_generator:
+            stream = Stream()
+            stream.chunks = chunks(text)
+        body = {"model": "m", "messages": [{"role": "user", "content": text}]}
+        heard = ask(stream, options=options(json_data=body))
+        with pytest.raises(OSError, match="cut"):
+            list(heard)
+
+    text = Text("cut")
+    held = weakref.ref(text)
+    gc.disable()
+    try:
+        with callbacks(lambda event: None):
+            fails(text)
+        del text
+        assert held() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.anyio
