@@ -2,10 +2,12 @@
 `Wrapped`: the ground on which handlers stand that take another handler in.
 
 To the dispatcher a wrapper is a listener, not a handler: `handler` is the one within, so
-that its flags hold, it is told by its own name when it fails, and wrappers nest.
+that its flags hold, it is told by its own name when it fails, and wrappers nest. To
+LangChain it is a handler like any other of ours.
 """
 
 from instrument import _report
+from instrument._audience import seen_by_langchain as _seen
 from instrument._audience.listener import Listener, as_listener
 from instrument._audience.plan import Options
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class Wrapped(Listener):
+class Wrapped(Listener, _seen.Seen):
     """
     A handler in a wrapper; a subclass says in `method` what becomes of its events.
 
@@ -25,6 +27,16 @@ class Wrapped(Listener):
     Raises:
         TypeError: For what is no handler.
     """
+
+    # for LangChain alone: those of the handler hold
+    run_inline: bool = _seen.flag(_seen.InlineFlag)
+    ignore_llm: bool = _seen.flag()
+    ignore_retry: bool = _seen.flag()
+    ignore_chain: bool = _seen.flag()
+    ignore_agent: bool = _seen.flag()
+    ignore_retriever: bool = _seen.flag()
+    ignore_chat_model: bool = _seen.flag()
+    ignore_custom_event: bool = _seen.flag()
 
     def __init__(self, handler: object, wrapper: str) -> None:
         if isinstance(handler, Options):
@@ -49,6 +61,10 @@ class Wrapped(Listener):
 
     def __deepcopy__(self, memo: object) -> "Wrapped":
         return self
+
+    @property
+    def raise_error(self) -> bool:
+        return self.raises
 
     @property
     def __wrapped__(self) -> "Any":

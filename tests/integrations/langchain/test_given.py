@@ -76,6 +76,42 @@ class Ours(Heard):
         self.recorder.on_event(event)
 
 
+def in_wrappers(handler: BaseCallbackHandler) -> list[Any]:
+    """
+    Give *handler* in each wrapper of ours, and in two.
+    """
+    made = instrument.handlers
+    return [
+        made.background(handler),
+        made.filtered(handler, kinds=["chain", "chat_model"]),
+        made.tail(handler, sample=1.0),
+        made.filtered(
+            made.filtered(handler, kinds=["chat_model"]), names=["FakeListChatModel"]
+        ),
+    ]
+
+
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("where", ["config", "constructor", "manager"])
+def test_wrapper(where: str, number: int) -> None:
+    """
+    A wrapper of ours is taken as the handler in it: it hears once what that would.
+    """
+    ours = Ours()
+    wrapper = in_wrappers(ours)[number]
+    own = [wrapper] if where == "constructor" else None
+    model = FakeListChatModel(responses=["a"], callbacks=own)
+    given: Any = CallbackManager([wrapper]) if where == "manager" else [wrapper]
+
+    with callbacks():
+        model.invoke("q", None if where == "constructor" else {"callbacks": given})
+    if number == 0:
+        assert wrapper.flush()
+
+    told = [event.event for event in ours.recorder.events]
+    assert told == ["on_chat_model_start", "on_llm_end"]
+
+
 def shouted(text: str) -> str:
     """
     Be a step.
