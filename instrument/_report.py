@@ -419,11 +419,14 @@ def _written(
     *,
     tells: bool,
     show: "Show | None",
+    said: str | None = None,
 ) -> str:
     import traceback
 
     frames = frames or traceback_of(exc)
-    text: object = raised_text(exc, frames, _MOST_SAID, show) if tells else None
+    text: object = None
+    if tells:
+        text = raised_text(exc, frames, _MOST_SAID, show, said)
     if show is not None and tells:
         text = show(text)
     if isinstance(text, str):

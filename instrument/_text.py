@@ -222,6 +222,7 @@ def raised_text(
     frames: "TracebackType | None",
     limit: int,
     show: "Callable[[object], object] | None" = None,
+    said: str | None = None,
 ) -> str:
     """
     Write *exc* as Python does, with what it was raised from; alone, where one of these
@@ -230,6 +231,7 @@ def raised_text(
     Args:
         frames: Its traceback, or a part of that.
         limit: The most characters kept.
+        said: Its message, where it has been asked for that.
         show: Gives an exception's message where something in it may not be seen, else
             the exception: then they are written one below the other.
     """
@@ -239,17 +241,54 @@ def raised_text(
     messages = {} if show is None else {id(it): show(it) for it in raised}
     is_long = not all(map(is_sayable, raised))
     if not is_long and all(messages.get(id(it), it) is it for it in raised):
-        told = traceback.TracebackException(type(exc), exc, frames)
+        asked = exc if said is None or _is_pythons(exc) else _saying(exc, said)
+        told = traceback.TracebackException(type(exc), asked, frames)
         if issubclass(type(exc.__context__), (StopIteration, StopAsyncIteration)):
             told.__context__ = None  # how a stream told us its end, not what went wrong
         return cut("".join(told.format()), limit)
     texts = []
     for it in [exc] if is_long else reversed(raised):
         shown = messages.get(id(it), it)
-        said = safe_str(it) if shown is it else shown
+        if shown is it:
+            shown = safe_str(it) if said is None or it is not exc else said
         lines = traceback.format_tb(frames if it is exc else traceback_of(it))
-        texts.append(f"{''.join(lines)}{type_of(it)}: {said}")
+        texts.append(f"{''.join(lines)}{type_of(it)}: {shown}")
     return cut("\n\n".join(texts), limit)
+
+
+class _Said(Exception):  # noqa: N818 - never raised
+    def __str__(self) -> str:
+        return str.__str__(self.args[0])
+
+
+def _saying(exc: BaseException, said: str) -> BaseException:
+    """
+    Give what Python writes *exc* by, without asking that for its message once more.
+    """
+    made = _Said(said)
+    made.__cause__, made.__context__ = (of(exc) for of in _raised_from)
+    made.__suppress_context__ = _suppresses(exc)
+    notes = _held_by(exc).get("__notes__")
+    if type(notes) is list:
+        made.__notes__ = notes
+    return made
+
+
+def _is_pythons(exc: BaseException) -> bool:
+    """
+    Tell whether no code but Python's own says what *exc* says.
+    """
+    if issubclass(type(exc), (BaseExceptionGroup, SyntaxError)):
+        return True  # which have more to show
+    bases = bases_of(type(exc))
+    base = next(base for base in bases if "__str__" in names_in(base))
+    is_held = all(id(type(it)) in _PLAIN for it in args_of(exc))
+    return is_held and _module_of(base) == "builtins"
+
+
+_PLAIN = frozenset(map(id, (str, int, float, bool, type(None))))
+_suppresses: "Any" = BaseException.__dict__["__suppress_context__"].__get__
+_held_by: "Any" = BaseException.__dict__["__dict__"].__get__
 
 
 def _all_raised(exc: BaseException) -> "list[BaseException]":

@@ -17,7 +17,7 @@ from instrument._payloads.fields import (
     opening_of,
     read,
 )
-from instrument._text import cut, is_callers, is_short
+from instrument._text import cut, is_callers, is_short, length_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,11 +84,14 @@ def encoded(value: object, memo: "Memo | None" = None) -> str:
     return text
 
 
-def text_of(value: object, limit: int) -> str:
+def text_of(value: object, limit: int, memo: "Memo | None" = None) -> str:
     """
     Write *value* as Python would, and stop after that many characters.
+
+    Args:
+        memo: As for `jsonable`.
     """
-    text = _Text(limit)
+    text = _Text(limit, {} if memo is None else memo)
     text.write(value, DEPTH_LIMIT)
     return "".join(text.pieces)
 
@@ -101,6 +104,24 @@ def repr_of(value: object, limit: int = _MOST_REPR) -> str:
     if not is_short(value):
         return text_of(value, limit)
     return cut(str.__str__(read(value, repr)), limit)
+
+
+def repr_once(value: object, limit: int, memo: "Memo") -> str:
+    """
+    Give `repr_of` of *value*, which is asked for it only if it has not been before.
+
+    Args:
+        memo: As for `jsonable`.
+    """
+    known = memo.get(id(value))
+    if (
+        known is None or type(known[1]) is not str
+    ):  # None where it has too much to write
+        known = memo[id(value)] = value, repr_of(value)
+    text: str = known[1]
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}… [{length_of(text) - limit} more characters]"
 
 
 class _Kept:
@@ -261,10 +282,11 @@ class _Text:
     One value on its way to text, piece by piece.
     """
 
-    __slots__ = ("_above", "_left", "_looks", "pieces")
+    __slots__ = ("_above", "_left", "_looks", "_memo", "pieces")
 
-    def __init__(self, left: int) -> None:
+    def __init__(self, left: int, memo: "Memo") -> None:
         self._left = left
+        self._memo = memo
         self._looks = _LOOKS
         self._above: list[int] = []
         self.pieces: list[str] = []
@@ -297,7 +319,7 @@ class _Text:
     def _opened(self, value: "Any", opening: "Opening", depth: int) -> None:
         told = opening.told
         if told is REPR and self._is_asked(value):
-            self._put(cut(str.__str__(read(value, repr)), max(self._left, 0)))
+            self._put(repr_once(value, max(self._left, 0), self._memo))
             return
         if told is REPR or told is FIELDS:
             fields, _ = opening.fields(value)

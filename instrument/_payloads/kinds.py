@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from instrument._payloads.jsonable import Memo
     from instrument._runs.run import Run
 
     Args = tuple[tuple[Any, ...], dict[str, Any] | None]
@@ -143,7 +144,10 @@ class Tool(Kind):
         inputs = run.inputs
         only = next(iter(inputs.values())) if _single(inputs) else None
         is_text = issubclass(type(only), str)
-        text = only if is_text else text_of(inputs, _INPUT_STR)
+        asked: Memo = {}
+        text = only if is_text else text_of(inputs, _INPUT_STR, asked)
+        if asked:
+            run._asked = asked
         named = {"name": run.name}
         if run._description:
             named["description"] = run._description

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol, TypeAlias
 
     from instrument._payloads.fields import Opening
+    from instrument._runs.run import Run
 
     class Audience(Protocol):
         capture: bool
@@ -121,12 +122,11 @@ def said_by(exc: BaseException, audience: "Audience") -> str | None:
     """
     if not audience.capture:
         return None
-    text = _text_of(exc)
     if not audience.redactors:
-        return text
+        return _text_of(exc)
     shown = redacted(exc, audience.redactors, ("error",))
     if shown is exc:
-        return safe_str(redacted(text, audience.redactors, ("error",)))
+        return safe_str(redacted(_text_of(exc), audience.redactors, ("error",)))
     said = shown.get("args", MASK) if type(shown) is dict else shown
     if type(said) is tuple and len(said) == 1:
         said = said[0]
@@ -139,6 +139,15 @@ def said_by(exc: BaseException, audience: "Audience") -> str | None:
         if type(redactor) is Names:
             text = redactor.masked_text(text)
     return text
+
+
+def error_of(run: "Run") -> str | None:
+    """
+    Give what *run*'s error says, as `said_by`: it is asked once, whoever tells it.
+    """
+    if run._said is None and run.error is not None:
+        run._said = said_by(run.error, run._audience)
+    return run._said
 
 
 def _text_of(exc: BaseException) -> str:

@@ -10,7 +10,7 @@ from types import BuiltinFunctionType, MemberDescriptorType
 from instrument._delivery.dispatch import Delivery, keywords, record_of
 from instrument._delivery.loops import cancellations
 from instrument._payloads.answers import LLMResult
-from instrument._payloads.redact import said_by
+from instrument._payloads.redact import error_of
 from instrument._report import UNTOLD
 from instrument._runs.results import CONTAINERS, guarded, outputs_of, read_answer
 from instrument._runs.run import Run
@@ -313,7 +313,7 @@ def _error_data(run: Run) -> "dict[str, Any]":
     partial = run.outputs is not None or run._answer is not None
     return {
         "type": type_of(run.error),
-        "message": said_by(run.error, run._audience),  # type: ignore[arg-type]
+        "message": error_of(run),
         "origin": run.error_origin,
         **_measures(run),
         **(run._kind.end_data(run) if partial else {}),

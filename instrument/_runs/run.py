@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from instrument._audience.audience import Audience, Voices
     from instrument._payloads.answers import Answer
+    from instrument._payloads.jsonable import Memo
     from instrument._payloads.kinds import Kind
     from instrument._runs.opening import Binding, Recipe
 
@@ -96,6 +97,8 @@ class Run(Frame):
     _first_token_ns: int | None = None
     _model: str | None = None
     _description: str | None = None  # a tool's
+    _asked: "Memo | None" = None  # what is in a tool's inputs, for its text as it began
+    _said: str | None = None  # what its error says, as it may be seen
     _usage = Usage()
     _answer: "Answer | tuple[Kind, object] | None" = None  # read, or what is to be
 

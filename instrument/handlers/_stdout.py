@@ -6,7 +6,7 @@ import sys
 
 from instrument._payloads.kinds import failure_of
 from instrument._payloads.messages import get
-from instrument._payloads.redact import said_by
+from instrument._payloads.redact import error_of, said_by
 from instrument._text import type_of
 from instrument.handlers._shared import amounts
 from instrument.handlers._shared.checks import checked_payload
@@ -239,7 +239,7 @@ class _Line:
         if where:
             self.add(f" from {marks.cropped(marks.shown(where), 2 * NAME)}")
         else:
-            said = counted_error(said_by(error, run._audience) or "", ERROR)
+            said = counted_error(error_of(run) or "", ERROR)
             self.add(f": {marks.shown(said)}" if said else "")
             self._is_whole = True
 

@@ -7,7 +7,7 @@ import json
 from instrument._forks import fork_lock
 from instrument._payloads.fields import name_of
 from instrument._payloads.jsonable import jsonable
-from instrument._payloads.redact import redacted, said_by
+from instrument._payloads.redact import error_of, redacted, said_by
 from instrument._text import cut, printable, safe_str
 from instrument.handlers._request_logger.log_targets import target_of
 from instrument.handlers._request_logger.shown_errors import shown_error
@@ -18,13 +18,19 @@ from instrument.handlers._shared.prices import shared_prices
 from instrument.handlers._shared.run_handler import RunHandler
 from instrument.handlers._shared.style import NAME, Marks
 from instrument.handlers._shared.usual_names import USUAL
-from instrument.handlers._shared.values import counted_error, input_of, output_of
+from instrument.handlers._shared.values import (
+    asked_by,
+    counted_error,
+    input_of,
+    output_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from instrument._payloads.jsonable import Memo
     from instrument._runs.run import Run
     from instrument.handlers._shared.open_runs import Entry
 
@@ -104,8 +110,9 @@ class RequestLogger(RunHandler):
         fields = _fields(run, "running", None)  # in background it may have ended
         message = f"{_head(run, entry)} started"
         if self._payload:
-            fields["inputs"] = _payload(run.inputs, "inputs", self._payload)
-            message += self._told(input_of(run, _MARKS, self._payload))
+            memo = asked_by(run)
+            fields["inputs"] = _payload(run.inputs, "inputs", self._payload, memo)
+            message += self._told(input_of(run, _MARKS, self._payload, memo))
         self._target.write(self._level, message, fields, source_of(run))
 
     def on_llm_new_token(
@@ -117,8 +124,9 @@ class RequestLogger(RunHandler):
         with self._lock:
             entry = self._open.ending(run, self)
         fields = _fields(run, run.status, run.duration_s)
+        memo: Memo = {}
         if self._payload:
-            fields["outputs"] = _payload(run.outputs, "outputs", self._payload)
+            fields["outputs"] = _payload(run.outputs, "outputs", self._payload, memo)
         message = f"{_head(run, entry)} {_ENDED.get(run.status, run.status)} in"
         message += f" {duration(run.duration_s)}{_after(run, entry)}"
         consumed = entry.consumed(run, self._prices, _MARKS, wide=True)
@@ -127,7 +135,7 @@ class RequestLogger(RunHandler):
             self._failed(run, run.error, entry, message, fields)
         else:
             if self._payload:
-                message += self._told(output_of(run, _MARKS, self._payload))
+                message += self._told(output_of(run, _MARKS, self._payload, memo))
             self._target.write(self._level, message, fields, source_of(run))
         with self._lock:
             self._open.end(run, entry)
@@ -195,13 +203,13 @@ def _printable(value: "Any") -> "Any":
     return [_printable(item) for item in value] if isinstance(value, list) else value
 
 
-def _payload(value: "Any", name: str, limit: int) -> str | None:
+def _payload(value: "Any", name: str, limit: int, memo: "Memo") -> str | None:
     if value is None:
         return None
     value = redacted(value, (USUAL,), (name,))
     if issubclass(type(value), str):
         return printable(cut(value, limit))
-    plain = jsonable(value, nodes=limit, text=_STRING)
+    plain = jsonable(value, nodes=limit, text=_STRING, memo=memo)
     text = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
     return printable(cut(text, limit))
 
@@ -242,7 +250,8 @@ def _error_text(run: "Run", text: str) -> str:
 
 
 def _said_by(run: "Run", exc: BaseException, most: int = _ERROR) -> str:
-    return counted_error(said_by(exc, run._audience) or "", most)
+    said = error_of(run) if exc is run.error else said_by(exc, run._audience)
+    return counted_error(said or "", most)
 
 
 def _number(name: str, what: str, given: object) -> int:

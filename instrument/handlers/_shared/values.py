@@ -19,7 +19,7 @@ from instrument._payloads.fields import (
     opening_of,
     read,
 )
-from instrument._payloads.jsonable import repr_of
+from instrument._payloads.jsonable import repr_once
 from instrument._payloads.messages import items
 from instrument._payloads.names import MASK
 from instrument._payloads.redact import DROPPED
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from instrument._payloads.jsonable import Memo
     from instrument._runs.run import Run
     from instrument.handlers._shared.said import Found, Said
     from instrument.handlers._shared.style import Marks
@@ -72,7 +73,10 @@ _BEGINS_JSON = frozenset('{["')
 
 
 def went_in(
-    data: "dict[str, Any]", marks: "Marks", most: int | None = None
+    data: "dict[str, Any]",
+    marks: "Marks",
+    most: int | None = None,
+    memo: "Memo | None" = None,
 ) -> "Pieces":
     """
     Write what went into a run.
@@ -81,8 +85,9 @@ def went_in(
         data: That of its start event: ``inputs``, ``messages``, ``prompts``, ``query``
             or ``texts``.
         most: The characters of a text behind which the rest is counted, as in logs.
+        memo: What objects said of themselves, so that none is asked twice.
     """
-    writing = _Writing(marks, most)
+    writing = _Writing(marks, most, memo)
     for name in ("messages", "prompts", "texts", "query", "inputs"):
         if name in data:
             return writing.asked(data[name], name)
@@ -90,7 +95,10 @@ def went_in(
 
 
 def came_out(
-    data: "dict[str, Any]", marks: "Marks", most: int | None = None
+    data: "dict[str, Any]",
+    marks: "Marks",
+    most: int | None = None,
+    memo: "Memo | None" = None,
 ) -> "Pieces":
     """
     Write what came out of a run; nothing where that is None.
@@ -98,25 +106,37 @@ def came_out(
     Args:
         data: That of its last event: ``outputs``, ``output``, ``documents``,
             ``vectors``, or a model's ``text`` and ``tool_calls``.
-        most: As for `went_in`.
+        most, memo: As for `went_in`.
     """
-    writing = _Writing(marks, most)
+    writing = _Writing(marks, most, memo)
     for name in ("documents", "vectors", "outputs", "output"):
         if name in data:
             return writing.answered(data[name], name)
     return writing.answer(data.get("text"), data.get("tool_calls"))
 
 
-def input_of(run: "Run", marks: "Marks", most: int | None = None) -> "Pieces":
+def input_of(
+    run: "Run", marks: "Marks", most: int | None = None, memo: "Memo | None" = None
+) -> "Pieces":
     """
     Write what went into a run; nothing where no payload is told.
     """
     if not run._audience.capture:
         return iter(())
-    return went_in(run._kind.start_data(run), marks, most)
+    memo = asked_by(run) if memo is None else memo
+    return went_in(run._kind.start_data(run), marks, most, memo)
 
 
-def output_of(run: "Run", marks: "Marks", most: int | None = None) -> "Pieces":
+def asked_by(run: "Run") -> "Memo":
+    """
+    Give what objects in the inputs of a run that starts have said already.
+    """
+    return {} if run._asked is None else run._asked.copy()
+
+
+def output_of(
+    run: "Run", marks: "Marks", most: int | None = None, memo: "Memo | None" = None
+) -> "Pieces":
     """
     Write what came out of a run that has ended, or what there was of it.
     """
@@ -124,7 +144,7 @@ def output_of(run: "Run", marks: "Marks", most: int | None = None) -> "Pieces":
         return iter(())
     data = run._kind.end_data(run)
     is_none = run.outputs is None and not (data.get("text") or data.get("tool_calls"))
-    return iter(()) if is_none else came_out(data, marks, most)
+    return iter(()) if is_none else came_out(data, marks, most, memo)
 
 
 def value(given: object, marks: "Marks") -> "Pieces":
@@ -163,11 +183,15 @@ class _Writing:
 
     Args:
         most: The characters behind which the rest of a text is counted.
+        memo: What objects said of themselves.
     """
 
-    def __init__(self, marks: "Marks", most: int | None = None) -> None:
+    def __init__(
+        self, marks: "Marks", most: int | None = None, memo: "Memo | None" = None
+    ) -> None:
         self._marks = marks
         self._most = most
+        self._memo: Memo = {} if memo is None else memo
 
     def asked(self, given: "Any", name: str) -> "Pieces":
         if id(type(given)) in _MAY_BE_EMPTY and not given:
@@ -270,7 +294,8 @@ class _Writing:
         if opening.told is FIELDS:
             return self._object(given, opening.fields(given)[0], depth)
         if opening.told is REPR:
-            return self._marked(USUAL.masked_text(repr_of(given, _LONGEST_REPR)))
+            text = repr_once(given, _LONGEST_REPR, self._memo)
+            return self._marked(USUAL.masked_text(text))
         if opening.told in (MAPPING, ITEMS):
             found = read(given, opening.read, _FEW + 1)
         else:
@@ -364,8 +389,9 @@ class _Writing:
             yield ", " if index else f"{before}-> "
             name, given = call.get("name"), call.get("arguments")
             is_text = issubclass(type(name), str)
-            told = str.__str__(name) if is_text else repr_of(name, _LONGEST_REPR)
-            yield f"{self._marks.name(told)}("
+            if not is_text:
+                name = repr_once(name, _LONGEST_REPR, self._memo)
+            yield f"{self._marks.name(str.__str__(name))}("
             if type(given) is dict:
                 yield from self.named(given.items(), 1)
             elif given is not None and not (type(given) is str and not given):

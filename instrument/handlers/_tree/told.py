@@ -2,11 +2,11 @@
 What a tree keeps of a run, written where the run is: its payload may change, and goes.
 """
 
-from instrument._payloads.redact import said_by
+from instrument._payloads.redact import error_of
 from instrument._text import type_of
 from instrument.handlers._shared.open_runs import ID, MODELS, shown_name
 from instrument.handlers._shared.prices import shared_prices
-from instrument.handlers._shared.values import came_out, counted_error, value, went_in
+from instrument.handlers._shared.values import came_out, counted_error, input_of, value
 from instrument.handlers._tree.forest import Ended, Started
 
 TYPE_CHECKING = False
@@ -39,9 +39,8 @@ class Teller:
         Tell a run that starts.
         """
         given = ""
-        if self._payload and run._audience.capture:
-            pieces = went_in(run._kind.start_data(run), self._marks)
-            given = self._marks.cropped(pieces, self._payload)
+        if self._payload:
+            given = self._marks.cropped(input_of(run, self._marks), self._payload)
         is_model = run.kind in MODELS
         if is_model:
             self._prices.asked(run)
@@ -94,6 +93,6 @@ class Teller:
 
     def _error(self, run: "Run", exc: BaseException) -> tuple[str, list[str]]:
         kind = self._marks.name(type_of(exc))
-        message = (said_by(exc, run._audience) or "") if run.error_origin else ""
+        message = (error_of(run) or "") if run.error_origin else ""
         shown = counted_error(message, _ERROR) if message else ""
         return kind, [self._marks.shown(line) for line in shown.splitlines()]

@@ -9,15 +9,17 @@ import json
 
 from instrument import _ids, _report
 from instrument._payloads.jsonable import encoded, jsonable
-from instrument._payloads.redact import said_by
+from instrument._payloads.redact import error_of
 from instrument._text import cut, safe_repr, type_of
 from instrument.handlers._shared.checks import checked_size
+from instrument.handlers._shared.values import asked_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from instrument._audience.sampling import Incoming
+    from instrument._payloads.jsonable import Memo
     from instrument._runs.run import Run
 
 LIMIT = 32_000
@@ -49,7 +51,7 @@ class Failure:
         module = _module_of(type(exc))
         name = type_of(exc)
         self.type = name if module == "builtins" else f"{module}.{name}"
-        self.message = cut(said_by(exc, run._audience) or "", LIMIT)
+        self.message = cut(error_of(run) or "", LIMIT)
         self.stack = _stack_of(run, exc) if run.error_origin else None
 
 
@@ -121,7 +123,7 @@ class Told:
         self.first_token_s: float | None = None
         self.events: list[tuple[str, int, str]] = []
         self.lost_events = 0
-        self._asked = _captured(_asked_of(run, limit), limit)
+        self._asked = _captured(_asked_of(run, limit), limit, asked_by(run))
         self._seen = id(run._inputs)  # itself it may hold what keeps the run alive
         self._answered = self._metadata = "{}"
         self.request_model = self.model = run.model
@@ -140,14 +142,15 @@ class Told:
         self._usage = run.usage
         self.first_token_s = run.time_to_first_token_s
         self.description = run._description
+        memo: Memo = {}
         if self._seen != id(run._inputs):  # told anew, as of a stream of LangChain's
-            self._asked = _captured(_asked_of(run, self.limit), self.limit)
+            self._asked = _captured(_asked_of(run, self.limit), self.limit, memo)
         if exc is not None and run.status == "error":
             self.failure = Failure(run, exc)
         if exc is None or run.outputs is not None or run._answer is not None:
-            self._answered = _captured(_answered_of(run, self.limit), self.limit)
+            self._answered = _captured(_answered_of(run, self.limit), self.limit, memo)
         if run._described:
-            self._metadata = _captured(run.metadata, self.limit)
+            self._metadata = _captured(run.metadata, self.limit, memo)
 
     def happens(self, name: str, data: "dict[str, Any]") -> None:
         """
@@ -247,11 +250,11 @@ def within(value: "Any", limit: int) -> str:
     return text if len(text) <= limit else _json(_cut(text, limit // 2))
 
 
-def _captured(data: "dict[str, Any]", limit: int) -> str:
+def _captured(data: "dict[str, Any]", limit: int, memo: "Memo | None" = None) -> str:
     """
     Write *data* as JSON at once, with some fields' worth of text at most.
     """
-    text = encoded(data)
+    text = encoded(data, memo)
     most = (limit or LIMIT) * _FIELDS
     if len(text) <= most:
         return text
@@ -281,7 +284,8 @@ def _answered_of(run: "Run", limit: int) -> "dict[str, Any]":
 def _stack_of(run: "Run", exc: BaseException) -> str:
     frames = _report._frames_of_others(exc)
     show = run._audience.shows()
-    text = _report._written(exc, frames, tells=True, show=show)
+    said = error_of(run)
+    text = _report._written(exc, frames, tells=True, show=show, said=said)
     over = len(text) - _STACK
     return text if over <= 0 else f"… [{over} characters left out]\n{text[over:]}"
 
