@@ -241,11 +241,9 @@ def raised_text(
     messages = {} if show is None else {id(it): show(it) for it in raised}
     is_long = not all(map(is_sayable, raised))
     if not is_long and all(messages.get(id(it), it) is it for it in raised):
-        asked = exc if said is None or _is_pythons(exc) else _saying(exc, said)
-        told = traceback.TracebackException(type(exc), asked, frames)
-        if issubclass(type(exc.__context__), (StopIteration, StopAsyncIteration)):
-            told.__context__ = None  # how a stream told us its end, not what went wrong
-        return cut("".join(told.format()), limit)
+        text = _as_python_writes(exc, frames, said)
+        if text is not None:
+            return cut(text, limit)
     texts = []
     for it in [exc] if is_long else reversed(raised):
         shown = messages.get(id(it), it)
@@ -254,6 +252,27 @@ def raised_text(
         lines = traceback.format_tb(frames if it is exc else traceback_of(it))
         texts.append(f"{''.join(lines)}{type_of(it)}: {shown}")
     return cut("\n\n".join(texts), limit)
+
+
+def _as_python_writes(
+    exc: BaseException, frames: "TracebackType | None", said: str | None
+) -> str | None:
+    """
+    Write *exc* as Python does; None where it asks what fails, as a cause's notes may.
+    """
+    import traceback
+
+    try:
+        asked = exc if said is None or _is_pythons(exc) else _saying(exc, said)
+        told = traceback.TracebackException(type(exc), asked, frames)
+        context = _raised_from[1](exc)
+        if issubclass(type(context), (StopIteration, StopAsyncIteration)):
+            told.__context__ = None  # how a stream told us its end, not what went wrong
+        return "".join(told.format())
+    except BaseException as failure:
+        if is_callers(failure):
+            raise
+        return None
 
 
 class _Said(Exception):  # noqa: N818 - never raised
@@ -280,10 +299,8 @@ def _is_pythons(exc: BaseException) -> bool:
     """
     if issubclass(type(exc), (BaseExceptionGroup, SyntaxError)):
         return True  # which have more to show
-    bases = bases_of(type(exc))
-    base = next(base for base in bases if "__str__" in names_in(base))
     is_held = all(id(type(it)) in _PLAIN for it in args_of(exc))
-    return is_held and _module_of(base) == "builtins"
+    return is_held and _module_of(type(exc)) == "builtins"
 
 
 _PLAIN = frozenset(map(id, (str, int, float, bool, type(None))))

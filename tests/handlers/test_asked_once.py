@@ -155,3 +155,41 @@ def test_traceback_of_a_known_message() -> None:
     assert lines[0] == "ValueError: below"
     assert "The above exception was the direct cause" in "\n".join(lines)
     assert lines[-2:] == [f"{__name__}.BrokenError: Plain()", "by the way"]
+
+
+class Own(BaseException):
+    """
+    What an application's own code may raise.
+    """
+
+
+def raises(_: object) -> object:
+    raise Own
+
+
+@pytest.mark.parametrize("place", ["raised", "cause"])
+@pytest.mark.parametrize("name", ["__notes__", "__context__", "__cause__", "__class__"])
+@pytest.mark.parametrize("handler", ["spans", "store", "logger"])
+def test_error_whose_fields_raise(
+    handler: str, name: str, place: str, tmp_path: Path
+) -> None:
+    """
+    An error of which a field raises reaches the caller, whoever writes its traceback.
+    """
+    odd = type("Odd", (Exception,), {name: property(raises)})("odd")
+    error = odd if place == "raised" else BrokenError("whole")
+    if error is not odd:
+        error.__cause__ = odd
+    caught: list[BaseException] = []
+
+    @traced
+    def fails() -> None:
+        raise error
+
+    try:
+        with callbacks(MADE[handler](tmp_path)):
+            fails()
+    except BaseException as exc:
+        caught.append(exc)
+
+    assert [id(it) for it in caught] == [id(error)]
