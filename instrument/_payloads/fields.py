@@ -53,7 +53,12 @@ _MOST_TYPES = 500  # a class is held by what is known of it
 _INT_BITS = 4_096  # int -> str refuses more than 4,300 digits
 _POINTER = 8  # bytes
 _BEGINNING = 64  # bytes, in which JSON has begun
-_SPACES = b" \t\r\n\xef\xbb\xbf"  # and a mark of the order of bytes
+SPACES = (
+    " \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005"
+    "\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
+"""Before JSON: what ``str.strip`` takes away, and a mark of the order of bytes."""
+_SPACES = b" \t\r\n\v\f\xef\xbb\xbf"
 _NO_FIELDS = frozenset(
     ("__dict__", "__weakref__", "__vectorcalloffset__", "__suppress_context__")
 )
@@ -257,6 +262,14 @@ def json_in(value: "Any", opening: Opening) -> str | None:
     if begins not in (b"{", b"[", b'"'):
         return None
     return kind.decode(value, "utf-8", "backslashreplace")
+
+
+def is_of_pairs(kind: "type[Any]") -> bool:
+    """
+    Tell whether two of them may be a name and its value wherever they stand; a list is
+    often one of two names.
+    """
+    return kind is not list and issubclass(kind, (tuple, list, deque))
 
 
 def _places(bases: "tuple[type[Any], ...]") -> "tuple[Any, Pairs]":

@@ -10,8 +10,10 @@ from instrument._payloads.fields import (
     FIELDS,
     MAPPING,
     REPR,
+    SPACES,
     VALUE,
     Unreadable,
+    is_of_pairs,
     json_in,
     key_of,
     name_of,
@@ -301,7 +303,7 @@ class _Walk:
         Walk JSON: of a list of names all that looks so, else arguments of a tool.
         """
         is_told = self._names is not None or path[-1] in _ARGUMENTS
-        if not is_told or text.lstrip(_SPACES)[:1] not in _BEGINS_JSON:
+        if not is_told or text.lstrip(SPACES)[:1] not in _BEGINS_JSON:
             return text
         if depth == 0:
             return self._masked()
@@ -396,7 +398,7 @@ class _Walk:
                 self.walked(item, (*path, index), depth)
                 for index, item in enumerate(items)
             ]
-        elif count == _PAIR and issubclass(kind, tuple) and self._is_named(items[0]):
+        elif count == _PAIR and is_of_pairs(kind) and self._is_named(items[0]):
             shown = [items[0], self._masked()]
         else:
             shown = [self._item(item, path, depth) for item in items]
@@ -490,8 +492,7 @@ def _numbered(text: "Any", shown: "dict[Any, Any]") -> str:
 
 
 _PAIR = 2
-_SPACES = " \t\r\n\ufeff"
 _BEGINS_JSON = frozenset('{["')
-_MAY_BEGIN_JSON = frozenset((*_BEGINS_JSON, *_SPACES))
+_MAY_BEGIN_JSON = frozenset((*_BEGINS_JSON, *SPACES))
 _NAME_TYPES = frozenset(map(id, (str, int, float, bool, type(None), bytes)))
 """By id, as a metaclass may have a hash of its own."""

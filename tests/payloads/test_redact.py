@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from functools import wraps
 from http import HTTPMethod
@@ -436,6 +437,41 @@ def test_masked_shapes(given: Any, shown: Any) -> None:
     told = redacted({"held": given}, NAMES, ("inputs",))
 
     assert told == {"held": shown}
+
+
+class Listed(list[Any]):
+    """
+    A list of an application's own.
+    """
+
+
+@pytest.mark.parametrize("made_of", [deque, Listed])
+def test_pairs_of_other_sequences(made_of: Callable[[list[str]], Any]) -> None:
+    """
+    A pair is one in whatever sequence that is, and where it stands among others.
+    """
+    pair = made_of(["password", "s3cret"])
+    names = (as_redactor(["password"]),)
+
+    shown = [redacted(it, names, ("inputs",)) for it in (pair, [pair], {"a": (pair,)})]
+
+    assert shown == [
+        ["password", MASK],
+        [["password", MASK]],
+        {"a": (["password", MASK],)},
+    ]
+
+
+@pytest.mark.parametrize("space", ["\v", "\f", "\x1c", "\xa0", "\u2028", "\u3000"])
+def test_json_behind_any_space(space: str) -> None:
+    """
+    JSON is masked behind whatever ``str.strip`` takes away before it is read.
+    """
+    text = space + '{"password": "s3cret"}'
+    names = (as_redactor(["password"]),)
+
+    assert redacted(text, names, ("inputs",)) == MASK
+    assert redacted({"a": [text]}, names, ("inputs",)) == {"a": [MASK]}
 
 
 @pytest.mark.parametrize("redact", [["password"], lambda value, _: value])
