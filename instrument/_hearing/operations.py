@@ -56,7 +56,7 @@ class Operation:
             recipe = Recipe(f"{provider}.{self.name}", self.kind)
             self._recipes[provider] = recipe
         model = get(fields, self.model)
-        model = model if issubclass(type(model), str) else None
+        model = str.__str__(model) if issubclass(type(model), str) else None
         return Asked(recipe, self._inputs, fields, provider, model)
 
     def _inputs(self, fields: "Mapping[str, Any]") -> "dict[str, Any]":

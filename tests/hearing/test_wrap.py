@@ -9,6 +9,7 @@ import sys
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
 from textwrap import dedent
 from types import SimpleNamespace
 from typing import Any, Self
@@ -16,6 +17,7 @@ from typing import Any, Self
 import pytest
 
 from instrument import BaseCallbackHandler, Usage, callbacks, current_run, wrap
+from instrument.handlers import StdOutCallbackHandler
 from instrument.testing import Recorder
 
 HI = [{"role": "user", "content": "hi"}]
@@ -773,3 +775,40 @@ async def test_many_tasks() -> None:
 
     assert statuses(recorder) == ["ok"] * 500
     assert set(texts(recorder)) == {"Hi"}
+
+
+def refuses(*_: object) -> Any:
+    """
+    Stand for code of a value's own that fails.
+    """
+    raise SystemExit
+
+
+def test_answer_that_lies_about_its_class() -> None:
+    """
+    An answer is not asked for its class, as no payload is.
+    """
+    lying = type("Lying", (), {"__class__": property(refuses)})()
+
+    class Client(SyncAPIClient):
+        def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
+            return lying
+
+    with callbacks(Recorder()):
+        told = wrap(Client()).request(dict, options())
+
+    assert told is lying
+
+
+def test_model_of_a_text_of_its_own() -> None:
+    """
+    A model's name is taken as the text that it is: no code of it runs.
+    """
+    name = type("Name", (str,), {"__len__": refuses, "__bool__": refuses})("m")
+    recorder = Recorder()
+    body = {"model": name, "messages": HI}
+
+    with callbacks(recorder, StdOutCallbackHandler(StringIO())):
+        ask({"id": "c1", "choices": []}, options=options(json_data=body))
+
+    assert type(recorder.runs[0].model) is str

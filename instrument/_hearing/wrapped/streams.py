@@ -17,6 +17,7 @@ from instrument._hearing.passing import Events
 from instrument._hearing.watches import SENT
 from instrument._hearing.wrapped.twins import class_over
 from instrument._state import get_state
+from instrument._text import bases_of, names_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _behind(value: "Any") -> "Any":
     """
     Give what is behind the proxies that a tracer which patches the SDK puts around it.
     """
-    while type(value) is not value.__class__ and hasattr(value, "__wrapped__"):
+    while any("__wrapped__" in names_in(base) for base in bases_of(type(value))):
         value = value.__wrapped__
     return value
 
@@ -117,9 +118,9 @@ def hear_stream(call: "Call", stream: "Any") -> "Any":
     """
     Hear *stream*, for which *call* goes on; give what is to be read instead of it.
     """
-    if isinstance(stream, GeneratorType):
+    if issubclass(type(stream), GeneratorType):
         return _driven(call, stream)
-    if isinstance(stream, AsyncGeneratorType):
+    if issubclass(type(stream), AsyncGeneratorType):
         return _adriven(call, stream)
     cls = type(_behind(stream))
     if hasattr(cls, "__aiter__"):
