@@ -114,9 +114,7 @@ def repr_once(value: object, limit: int, memo: "Memo") -> str:
         memo: As for `jsonable`.
     """
     known = memo.get(id(value))
-    if (
-        known is None or type(known[1]) is not str
-    ):  # None where it has too much to write
+    if known is None or type(known[1]) is not str:  # None: it has too much to write
         known = memo[id(value)] = value, repr_of(value)
     text: str = known[1]
     if len(text) <= limit:
