@@ -976,7 +976,9 @@ def test_hung_at_exit(receiver: "Receiver") -> None:
 
     done = run(code, receiver.url)
 
-    assert "lost 1 spans that were not sent in time at exit" in done.stderr
+    # whether the last attempt gives up before its time is over, or just after
+    lost = ("lost 1 spans that were not sent in time at exit", "drops spans")
+    assert any(said in done.stderr for said in lost)
 
 
 def test_dead_at_exit() -> None:
