@@ -243,8 +243,8 @@ class Delivery:
             Exception: `error`.
             CancelledError: If the task is cancelled meanwhile; the others hear all
                 the same.
-            RecursionError, MemoryError: Where the stack is full or no memory is left;
-                who has not heard is called once more, when there is room.
+            RecursionError: Where the stack is full; who has not heard is called once
+                more, when there is room.
         """
         self._answer = None
         while waiting is not None:
@@ -259,8 +259,7 @@ class Delivery:
                     ),
                 )
             except BaseException as left:
-                # plain looks: no call may have room
-                if type(left) is RecursionError or type(left) is MemoryError:
+                if type(left) is RecursionError:  # plain looks: no call may have room
                     code = result.cr_code if type(result) is CoroutineType else None
                     below = left.__traceback__
                     while below is not None and below.tb_frame.f_code is not code:

@@ -7,7 +7,6 @@ Where a limit can be a real one, a test runs in a process of its own.
 import asyncio
 import subprocess
 import sys
-from importlib import import_module
 from textwrap import dedent
 from typing import Any
 
@@ -243,44 +242,6 @@ def test_module_that_cannot_be_loaded(module: str, error: str) -> None:
 
     assert done.stdout.splitlines()[0] == "goes on"
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("nth", [1, 2])
-async def test_no_memory_to_await_a_handler(
-    monkeypatch: pytest.MonkeyPatch, nth: int
-) -> None:
-    """
-    An async handler for whose start or end there was no memory hears it once there is.
-    """
-    dispatch: Any = import_module("instrument._delivery.dispatch")
-    served, calls, heard = dispatch._served, [], []
-
-    def serves(*args: Any) -> Any:
-        calls.append(args)
-        if len(calls) == nth:
-            raise MemoryError
-        return served(*args)
-
-    class Hears(AsyncCallbackHandler):
-        async def on_chain_start(self, *args: Any, **kwargs: Any) -> None:
-            heard.append("start")
-
-        async def on_chain_end(self, *args: Any, **kwargs: Any) -> None:
-            heard.append("end")
-
-        async def on_chain_error(self, *args: Any, **kwargs: Any) -> None:
-            heard.append("end")
-
-    @traced
-    async def work() -> None: ...
-
-    monkeypatch.setattr(dispatch, "_served", serves)
-    async with callbacks(Hears()):
-        with pytest.raises(MemoryError):
-            await work()
-
-    assert heard == ["start", "end"]
 
 
 def test_what_a_handler_left_on_the_background_loop(reports: list[str]) -> None:
