@@ -13,13 +13,16 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from contextvars import Context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 if not __package__:  # run as a script
     sys.path.append(str(Path(__file__).parents[2]))
 
-from tests.benchmarks.measure import Figures, Pair
+from tests.benchmarks.measure import Figures, Pair, Side
 
 _SUMMARY = re.compile(r"^summary: (\d+)", re.MULTILINE)
 _PARTS = 3
@@ -74,20 +77,24 @@ def main(*names: str) -> None:
     for name in names:
         make = ROWS[name].pair
         assert make is not None, name
-        with make() as pair:
-            _do(pair)
+        Context().run(_do, make)  # to set a variable costs more beside others
 
 
-def _do(pair: Pair) -> None:
-    for side in (pair.ours, pair.floor):
-        side.work(side.many)
-        gc.collect()
-        gc.freeze()
-        for number in (side.few, side.many):
-            os.getppid()
-            side.work(number)
+def _do(make: Callable[[], AbstractContextManager[Pair]]) -> None:
+    with make() as pair:
+        for side in (pair.ours, pair.floor):
+            _count(side)
+
+
+def _count(side: Side) -> None:
+    side.work(side.many)
+    gc.collect()
+    gc.freeze()
+    for number in (side.few, side.many):
         os.getppid()
-        print(side.many - side.few)
+        side.work(number)
+    os.getppid()
+    print(side.many - side.few)
 
 
 def _instructions(file: Path) -> int:
