@@ -42,15 +42,7 @@ class BaseCallbackHandler(_seen.Seen):
 
     raise_error: bool = False
     remote: str = "forward"
-    run_inline: bool = _seen.flag(_seen.InlineFlag)
     ignore_embedding: bool = False
-    ignore_llm: bool = _seen.flag()
-    ignore_retry: bool = _seen.flag()
-    ignore_chain: bool = _seen.flag()
-    ignore_agent: bool = _seen.flag()
-    ignore_retriever: bool = _seen.flag()
-    ignore_chat_model: bool = _seen.flag()
-    ignore_custom_event: bool = _seen.flag()
 
     def on_llm_start(
         self,

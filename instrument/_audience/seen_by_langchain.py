@@ -153,8 +153,17 @@ def flag(cls: type[Flag] = Flag) -> bool:
 
 class Seen:
     """
-    The part of our handlers that LangChain meets.
+    The part of our handlers, and of what wraps one, that LangChain meets.
     """
+
+    run_inline: bool = flag(InlineFlag)
+    ignore_llm: bool = flag()
+    ignore_retry: bool = flag()
+    ignore_chain: bool = flag()
+    ignore_agent: bool = flag()
+    ignore_retriever: bool = flag()
+    ignore_chat_model: bool = flag()
+    ignore_custom_event: bool = flag()
 
     if not TYPE_CHECKING:  # which would take it for the signature of all that have none
 

@@ -28,16 +28,6 @@ class Wrapped(Listener, _seen.Seen):
         TypeError: For what is no handler.
     """
 
-    # for LangChain alone: those of the handler hold
-    run_inline: bool = _seen.flag(_seen.InlineFlag)
-    ignore_llm: bool = _seen.flag()
-    ignore_retry: bool = _seen.flag()
-    ignore_chain: bool = _seen.flag()
-    ignore_agent: bool = _seen.flag()
-    ignore_retriever: bool = _seen.flag()
-    ignore_chat_model: bool = _seen.flag()
-    ignore_custom_event: bool = _seen.flag()
-
     def __init__(self, handler: object, wrapper: str) -> None:
         if isinstance(handler, Options):
             message = (
