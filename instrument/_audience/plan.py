@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from instrument._audience.listener import Listener
     from instrument._audience.sampling import Incoming
-    from instrument._payloads.redact import Redactor
+    from instrument._payloads.walk import Redactor
     from instrument._runs.run import Run
 
 

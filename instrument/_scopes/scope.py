@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
     from instrument._audience.listener import Handler
     from instrument._audience.typed import Functions
-    from instrument._payloads.redact import Redactor
+    from instrument._payloads.walk import Redactor
 
     F = TypeVar("F", bound=Callable[..., Any])
 

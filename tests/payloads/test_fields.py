@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
@@ -295,6 +295,67 @@ def test_each_repr_is_made_once_a_record() -> None:
         "again": ["Plain()"],
     }
     assert Plain.made == 1
+
+
+def keyed(**more: Any) -> dict[Any, Any]:
+    return {Plain(): 1, **more}
+
+
+def leading_back() -> dict[Any, Any]:
+    """
+    Give a mapping that redaction walks twice.
+    """
+    made = keyed(user="ada")
+    made["itself"] = made
+    return made
+
+
+KEYED: dict[str, Callable[[], Any]] = {
+    "unchanged": keyed,
+    "changed": lambda: keyed(user="ada"),
+    "tuple": lambda: {(Plain(), 1): 1},
+    "subclass": lambda: collections.OrderedDict(keyed()),
+    "mapping": lambda: collections.UserDict(keyed()),
+    "leading back": leading_back,
+}
+
+
+@pytest.mark.parametrize("make", KEYED.values(), ids=KEYED)
+def test_repr_of_a_key_is_made_once_a_record(make: Callable[[], Any]) -> None:
+    """
+    However many redactors look at a key before it is written, it is asked for its
+    ``repr`` once.
+    """
+    recorder, held = Recorder(), make()
+    Plain.made = 0
+
+    with callbacks(recorder, redact=["user"]), callbacks(redact=["password"]):
+        traced(lambda held: None)(held)
+
+    assert "Plain()" in recorder.events[0].to_json()
+    assert Plain.made == 1
+
+
+@pytest.mark.parametrize("user", ["ada", "eve"])
+def test_repr_of_a_key_is_made_once_for_a_function(user: str) -> None:
+    """
+    A function is told where a value stands by the texts of the keys, and so is whoever
+    hears; a key that is a tuple of names is no object to be asked, and stays.
+    """
+    paths = []
+
+    def mask(value: Any, path: Any) -> Any:
+        paths.append(path[1:])
+        return "eve" if value == "ada" else value
+
+    Plain.made = 0
+    told = redacted({Plain(): user, (1, 2): 2}, (mask,), ("inputs",))
+
+    assert jsonable(told) == {"Plain()": "eve", "(1, 2)": 2}
+    assert {*paths} >= {("Plain()",), ("(1, 2)",)}
+    assert Plain.made == 1
+    pair = {(1, 2): 2}
+    assert redacted(pair, (mask,), ("inputs",)) is pair
 
 
 def test_most_reprs() -> None:

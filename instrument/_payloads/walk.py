@@ -1,0 +1,441 @@
+"""
+The walk of one redactor through one payload, as `fields` opens it: containers are rebuilt,
+objects told as their fields where something in them is masked.
+
+A key is asked for its ``repr`` only where that is told, and once.
+"""
+
+from instrument._payloads.fields import (
+    FIELDS,
+    MAPPING,
+    REPR,
+    SPACES,
+    VALUE,
+    Unreadable,
+    is_of_pairs,
+    json_in,
+    key_of,
+    name_of,
+    opening_of,
+    read,
+)
+from instrument._payloads.jsonable import jsonable, repr_of
+from instrument._payloads.names import MASK, Names
+from instrument._text import cut
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, TypeAlias
+
+    from instrument._payloads.fields import Opening
+    from instrument._payloads.jsonable import Memo
+
+    Path: TypeAlias = tuple[str | int, ...]
+    Redactor: TypeAlias = "Callable[[Any, Path], Any] | Names"
+
+_DEPTH = 32
+_MOST_VALUES = 100_000
+_MOST_OF_AN_OBJECT = 2_000
+"""An object may lead to all that a program holds; more of it is not looked into."""
+_MOST_JSON = 1_000_000
+_ARGUMENTS = frozenset(("arguments", "args", "input", "input_str", "partial_json"))
+
+
+def walked(redactor: "Redactor", value: object, path: "Path", said: "Memo") -> object:
+    """
+    Give *value* as that redactor leaves it.
+
+    Args:
+        said: What keys said of themselves, so that none is asked twice.
+    """
+    names = redactor if type(redactor) is Names else None
+    if names is not None:
+        # the first word says which payload it is: inputs, token, data ...
+        if path[1:] and names.masks(path[-1]):
+            return MASK
+        if path[0] == "error" and type(value) is str:
+            value = names.masked_text(value)
+    walk = _Walk(redactor, names, said)
+    shown = walk.walked(value, path, _DEPTH)
+    if walk.has_met_itself and walk.changes:
+        # what leads back to something that is masked cannot be shown as it is
+        walk = _Walk(redactor, names, said, is_strict=True)
+        shown = walk.walked(value, path, _DEPTH)
+    return shown
+
+
+class _Walk:
+    """
+    One walk of one redactor through one payload, of at most so many values.
+
+    Attributes:
+        _asked: How often something was asked, which is not to be asked again.
+        _has_odd_keys: Whether the last mapping had a key with a hash of its own.
+        changes: How often something was masked, changed or not looked into.
+        has_met_itself: Whether something in it leads back to what holds it.
+    """
+
+    __slots__ = (
+        "_ask",
+        "_asked",
+        "_has_odd_keys",
+        "_is_strict",
+        "_left",
+        "_names",
+        "_open",
+        "_said",
+        "changes",
+        "has_met_itself",
+    )
+
+    def __init__(
+        self,
+        redactor: "Redactor",
+        names: Names | None,
+        said: "Memo",
+        *,
+        is_strict: bool = False,
+    ) -> None:
+        self._ask: Any = redactor
+        self._names = names
+        self._said = said
+        self._left = _MOST_VALUES
+        self._open: set[int] = set()
+        self._is_strict = is_strict
+        self._has_odd_keys = False
+        self._asked = 0
+        self.changes = 0
+        self.has_met_itself = False
+
+    def walked(self, value: "Any", path: "Path", depth: int) -> "Any":
+        if self._names is None:
+            changed = self._ask(value, path)
+            if changed is not value:
+                self.changes += 1
+                return changed
+        kind = type(value)
+        if kind is str:
+            return self._text(value, path, depth)
+        if value is None or kind is int or kind is float or kind is bool:
+            return value
+        if depth == 0 or self._left < 0:
+            return self._masked()  # too deep or too large to be looked into: not shown
+        key = id(value)
+        if key in self._open:
+            self.has_met_itself = True
+            self.changes += self._is_strict
+            return f"<{name_of(value)} that holds this>"
+        self._open.add(key)
+        try:
+            return self._opened(value, kind, path, depth - 1)
+        finally:
+            self._open.discard(key)
+
+    def _masked(self, told: str = MASK) -> str:
+        self.changes += 1
+        return str.__str__(told)
+
+    def _opened(self, value: "Any", kind: "Any", path: "Path", depth: int) -> "Any":
+        before, asked = self.changes, self._asked
+        if kind is dict:
+            shown = self._mapping(dict.items(value), len(value), path, depth)
+            if not self._has_odd_keys:
+                return shown
+            is_same = self.changes == before and self._asked == asked
+            return value if is_same else self._named(shown)
+        opening = opening_of(kind)
+        told = opening.told
+        if told is REPR or told is FIELDS:
+            return self._object(value, opening, path, depth)
+        if told is VALUE:
+            shown = self._told(value, opening, path, depth)
+        else:
+            self._asked += opening.is_copied
+            most = max(self._left, 0)
+            take = opening.read
+            found = read(value, take, most) if opening.asks else take(value, most)
+            if type(found) is Unreadable:
+                return self._masked(found)
+            entries, count = found
+            count = most + 1 if count is None else count
+            if told is MAPPING:
+                shown = self._mapping(entries, count, path, depth)
+            else:
+                shown = self._items(entries, count, kind, path, depth)
+        if opening.is_copied or kind is list or kind is tuple:
+            if not opening.is_whole:  # for what holds it, and shows its ``repr``
+                self._besides(value, opening, path, depth)
+            return self._named(shown)
+        self._mapping(held := opening.attributes(value), len(held), path, depth)
+        is_same = self.changes == before and self._asked == asked
+        return value if is_same else self._named(shown)
+
+    def _besides(
+        self, value: "Any", opening: "Opening", path: "Path", depth: int
+    ) -> None:
+        """
+        Look into what a mapping holds besides its entries, which is not told.
+        """
+        outer = self._left
+        self._left = left = min(outer, _MOST_OF_AN_OBJECT)
+        self._mapping(held := opening.attributes(value), len(held), path, depth)
+        self._left = outer - (left - self._left)
+
+    def _told(
+        self, value: "Any", opening: "Opening", path: "Path", depth: int
+    ) -> "Any":
+        """
+        Walk what stands for a value: its text, its number.
+        """
+        before, text = self.changes, json_in(value, opening)
+        if text is not None:
+            shown = self._text(text, path, depth)
+            return str.encode(shown) if self.changes != before else value
+        inner = read(value, opening.read) if opening.asks else opening.read(value)
+        if type(inner) is Unreadable:
+            return self._masked(inner)
+        return self.walked(inner, path, depth)
+
+    def _text(self, text: str, path: "Path", depth: int) -> str:
+        """
+        Walk JSON: of a list of names all that looks so, else arguments of a tool.
+        """
+        is_told = self._names is not None or path[-1] in _ARGUMENTS
+        if not is_told or text.lstrip(SPACES)[:1] not in _BEGINS_JSON:
+            return text
+        if depth == 0:
+            return self._masked()
+        import json
+
+        if len(text) > _MOST_JSON:
+            self.changes += 1
+            return self._unread(cut(text, _MOST_JSON))
+        before = self.changes
+        try:
+            held = json.loads(text, object_pairs_hook=_each_once)
+        except (ValueError, RecursionError):
+            return self._unread(text)
+        shown = self.walked(held, path, depth - 1)
+        if self.changes == before:
+            return text
+        return json.dumps(jsonable(shown), ensure_ascii=False)
+
+    def _unread(self, text: str) -> str:
+        """
+        Show what is nearly JSON, half of it perhaps, only where it names nothing.
+        """
+        names = self._names
+        if names is None or not ("\\u" in text or names.are_in(text)):
+            return text
+        return self._masked()
+
+    def _mapping(
+        self, pairs: "Iterable[Any]", count: int, path: "Path", depth: int
+    ) -> "Any":
+        self._left -= count
+        if self._left < 0:
+            return self._masked()
+        names = self._names
+        shown: dict[Any, Any] = {}
+        has_odd_keys = False
+        for key, item in pairs:
+            is_masked = names is not None and names.masks(key)
+            kind = type(key)
+            if id(kind) not in _NAME_TYPES:
+                has_odd_keys = True
+                key = self._key(key, shown, path, depth)  # noqa: PLW2901
+            elif names is not None and (
+                kind is bytes or (kind is str and key[:1] in _MAY_BEGIN_JSON)
+            ):
+                key = self._json_key(key, shown, path, depth)  # noqa: PLW2901
+            if names is None:
+                shown[key] = self.walked(item, (*path, key), depth)
+            elif is_masked:
+                shown[key] = self._masked()
+            elif type(item) is str and item[:1] not in _MAY_BEGIN_JSON:
+                is_call = type(key) is str and key in _ARGUMENTS
+                shown[key] = self._unread(item) if is_call else item
+            else:
+                shown[key] = self.walked(item, path, depth)
+        self._has_odd_keys = has_odd_keys
+        return shown
+
+    def _key(
+        self, key: "Any", shown: "dict[Any, Any]", path: "Path", depth: int
+    ) -> "str | _Unsaid":
+        """
+        Give the text of a key that has a hash of its own, which is not asked; of one that
+        is no name and of which nothing is masked, what stands for it until `_named`.
+        """
+        text, before = key_of(key), self.changes
+        told: object = None
+        if text is None or self._names is not None:
+            told = self.walked(key, path, depth)
+        if self.changes != before:
+            text = None if text is None else key_of(told)
+            text = text or f"<{name_of(key)}>"
+        elif text is None and self._names is not None:
+            return _Unsaid(key)
+        elif text is None:  # a path is of names
+            self._asked += not _is_of_names(key)
+            text = self._said_by(key)
+        return _numbered(text, shown)
+
+    def _named(self, shown: "Any") -> "Any":
+        """
+        Name the keys that have not been asked, now that they are told.
+        """
+        if type(shown) is not dict or _Unsaid not in map(type, shown):
+            return shown
+        named: dict[Any, Any] = {}
+        for key, item in shown.items():
+            if type(key) is _Unsaid:
+                key = _numbered(self._said_by(key.key), named)  # noqa: PLW2901
+            named[key] = item
+        return named
+
+    def _said_by(self, key: object) -> str:
+        known = self._said.get(id(key))
+        if known is None:
+            known = self._said[id(key)] = key, repr_of(key)
+        return known[1]
+
+    def _json_key(
+        self, key: "Any", shown: "dict[Any, Any]", path: "Path", depth: int
+    ) -> "Any":
+        """
+        Give a key that may be JSON, itself where nothing in it is masked.
+        """
+        before = self.changes
+        told = self.walked(key, path, depth)
+        return key if self.changes == before else _numbered(key_of(told), shown)
+
+    def _items(
+        self, items: "list[Any]", count: int, kind: "Any", path: "Path", depth: int
+    ) -> "Any":
+        self._left -= count
+        if self._left < 0:
+            return self._masked()
+        if self._names is None:
+            shown = [
+                self.walked(item, (*path, index), depth)
+                for index, item in enumerate(items)
+            ]
+        elif count == _PAIR and is_of_pairs(kind) and self._is_named(items[0]):
+            shown = [items[0], self._masked()]
+        else:
+            shown = [self._item(item, path, depth) for item in items]
+        if kind is list:
+            return shown
+        if kind is set or kind is frozenset:
+            is_hashed = all(id(type(item)) in _NAME_TYPES for item in shown)
+            return kind(shown) if is_hashed else shown
+        return tuple(shown) if issubclass(kind, tuple) else shown
+
+    def _item(self, item: "Any", path: "Path", depth: int) -> "Any":
+        """
+        Walk one of a sequence, in which a list of two may be a name and its value.
+        """
+        kind = type(item)
+        if kind is str and item[:1] not in _MAY_BEGIN_JSON:
+            return item
+        if kind is list and len(item) == _PAIR and self._is_named(item[0]):
+            return [item[0], self._masked()]
+        return self.walked(item, path, depth)
+
+    def _is_named(self, first: object) -> bool:
+        names = self._names
+        is_number = type(first) is int or type(first) is float
+        return not is_number and names is not None and names.masks(first)
+
+    def _object(
+        self, value: "Any", opening: "Opening", path: "Path", depth: int
+    ) -> "Any":
+        """
+        Walk the fields of an object; it stays what it is where nothing is masked.
+        """
+        before, outer = self.changes, self._left
+        told, kept = opening.fields(value)
+        if opening.told is REPR:
+            self._left = min(outer, _MOST_OF_AN_OBJECT)
+        left = self._left
+        self.changes += not opening.is_whole
+        if len(told) == _PAIR and issubclass(type(value), tuple):
+            told = self._named_pair(told)
+        elif issubclass(type(value), BaseException) and self._hides(told):
+            told = [*told, ("args", self._masked())]
+        shown = self._mapping(told, len(told), path, depth)
+        self._mapping(kept, len(kept), path, depth)
+        if opening.told is REPR:
+            self._left = outer - (left - self._left)
+        if self.changes == before:
+            return value
+        shown = self._named(shown)
+        if opening.told is REPR:
+            fields = shown if type(shown) is dict else {}
+            return {"type": name_of(value), **fields}
+        return shown
+
+    def _hides(self, held: "list[Any]") -> bool:
+        """
+        Tell whether one of an exception's fields is masked: `BaseException` keeps what
+        that was made of as ``args``, under no name.
+        """
+        names = self._names
+        return names is not None and any(
+            names.masks(name) and item is not None for name, item in held
+        )
+
+    def _named_pair(self, pair: "list[Any]") -> "list[Any]":
+        (first, name), (second, _) = pair
+        if not self._is_named(name):
+            return pair
+        return [(first, name), (second, self._masked())]
+
+
+class _Unsaid:
+    """
+    A key that is no name, which has not been asked for its ``repr``.
+    """
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: object) -> None:
+        self.key = key
+
+
+def _is_of_names(key: object) -> bool:
+    """
+    Tell whether *key* is a tuple of names, whose ``repr`` is Python's alone.
+    """
+    return type(key) is tuple and all(id(type(it)) in _NAME_TYPES for it in key)
+
+
+def _each_once(pairs: "list[tuple[str, Any]]") -> "dict[str, Any]":
+    """
+    Refuse an object that has a name twice: only the last of them would be looked into.
+    """
+    held = dict(pairs)
+    if len(held) < len(pairs):
+        message = "a name stands twice"
+        raise ValueError(message)
+    return held
+
+
+def _numbered(text: "Any", shown: "dict[Any, Any]") -> str:
+    """
+    Give *text* as a key that there is not yet.
+    """
+    number, told = 1, text
+    while told in shown:
+        number += 1
+        told = f"{text} ({number})"
+    return told  # type: ignore[no-any-return]
+
+
+_PAIR = 2
+_BEGINS_JSON = frozenset('{["')
+_MAY_BEGIN_JSON = frozenset((*_BEGINS_JSON, *SPACES))
+_NAME_TYPES = frozenset(map(id, (str, int, float, bool, type(None), bytes)))
+"""By id, as a metaclass may have a hash of its own."""
