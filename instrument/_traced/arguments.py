@@ -38,6 +38,7 @@ class Binder:
         "_fitting",
         "_function",
         "_has_secrets",
+        "_is_bound",
         "_is_method",
         "by_type",
         "is_in_class",
@@ -45,6 +46,7 @@ class Binder:
 
     def __init__(self, function: "Any") -> None:
         self._function = function
+        self._is_bound = hasattr(function, "__func__")  # it has no ``self`` to give
         name = getattr(function, "__qualname__", "")
         self.is_in_class = "." in name.rpartition("<locals>.")[2]
         self.by_type: dict[object, Binding] = {}
@@ -90,7 +92,7 @@ class Binder:
         """
         key: object = None
         if is_bound:
-            key, args = _BOUND, (None, *args)
+            key, args = _BOUND, args if self._is_bound else (None, *args)
         elif self.is_in_class and args:
             key = self._class_of(args[0], wrapper)
         bind = self.by_type.get(key) or self._prepared(key, wrapper)
@@ -166,14 +168,12 @@ class Binder:
         Compile the binding for methods of one type, for bound calls or for all others.
         """
         parameters = self._parameters()
-        function = getattr(self._function, "__func__", self._function)
         is_method = key is _BOUND or (
             issubclass(type(key), type) and self.is_method_of(key, wrapper)
         )
-        # a bound method's own signature is without self: nothing to skip
-        skip = 1 if is_method and function is self._function else 0
+        skip = 1 if is_method and not self._is_bound else 0
         binding = _unnamed
-        if parameters or hasattr(function, "__code__"):
+        if parameters or hasattr(self._function, "__code__"):
             secret = _secrets(self._function, parameters)
             self._has_secrets = bool(secret)
             binding = _compiled(parameters, secret, skip=skip)

@@ -324,3 +324,28 @@ def test_repr() -> None:
         repr(owner.stream)
         == "<bound method test_repr.<locals>.Answer.stream of Answer()>"
     )
+
+
+def test_inputs_of_a_bound_method() -> None:
+    """
+    What a bound method is called with is told by name, like any function's arguments.
+    """
+
+    class Search:
+        def find(self, query: str, limit: int = 3) -> None: ...
+
+        @classmethod
+        def find_all(cls, query: str) -> Any:
+            yield query
+
+    recorder = Recorder()
+    with callbacks(recorder):
+        traced(Search().find)("a", limit=2)
+        traced(Search().find)(query="b")
+        list(traced(Search.find_all)("c"))
+
+    assert [run.inputs for run in recorder.runs] == [
+        {"query": "a", "limit": 2},
+        {"query": "b", "limit": 3},
+        {"query": "c"},
+    ]
