@@ -7,6 +7,7 @@ does the binding, defaults included. Secrets are masked in it.
 """
 
 import keyword
+import sys
 
 from instrument._payloads.messages import get
 from instrument._payloads.names import MASK
@@ -235,27 +236,77 @@ def _secrets(function: "Any", parameters: "list[Parameter]") -> "frozenset[str]"
     if not hasattr(function, "__code__"):
         function = getattr(type(function), "__call__", function)  # noqa: B004
     scope = getattr(function, "__globals__", {})
-    found = (p.name for p in parameters if _is_secret(p.annotation, scope))
+    found = (p.name for p in parameters if _is_secret(p.annotation, scope, set()))
     return frozenset(found)
 
 
-def _is_secret(hint: "Any", scope: "dict[str, Any]") -> bool:
-    hint = getattr(hint, "__forward_arg__", hint)  # Optional["Annotated[str, Secret]"]
-    if isinstance(hint, str):
-        import re
+def _is_secret(hint: "Any", scope: "dict[str, Any]", seen: "set[Any]") -> bool:
+    """
+    Tell whether a mark stands anywhere in an annotation.
 
+    Args:
+        seen: What has been looked into: a type may be made of itself, by its name.
+    """
+    hint = getattr(hint, "__forward_arg__", hint)  # Optional["Annotated[str, Secret]"]
+    key = hint if isinstance(hint, str) else id(hint)
+    if key in seen:
+        return False
+    seen.add(key)
+    if isinstance(hint, str):
+        inner = _named_in(hint, scope)
+    else:
         try:
-            hint = eval(hint, scope)  # noqa: S307 - as typing.get_type_hints does
+            inner, scope = _parts_of(hint, scope)
+        except Exception as exc:  # of a type statement, which has no text to decide
+            pass_on(exc)
+            return True
+    return _is_mark(hint) or any(_is_secret(part, scope, seen) for part in inner)
+
+
+def _named_in(text: str, scope: "dict[str, Any]") -> "list[Any]":
+    """
+    Evaluate an annotation; where that fails, those of its names that can be.
+    """
+    import re
+
+    found = []
+    for name in (text, *re.findall(r"[^\W\d][\w.]*", text)):
+        try:
+            found.append(eval(name, scope))  # noqa: S307 - as typing.get_type_hints does
         except Exception as exc:
             pass_on(exc)
-            return re.search(r"\bSecret\b", hint) is not None
-    hint = getattr(hint, "__value__", hint)  # type Key = Annotated[str, Secret]
-    if any(_is_mark(mark) for mark in getattr(hint, "__metadata__", ())):
-        return True
-    inner = getattr(hint, "__args__", ())
-    return any(
-        _is_secret(arg, scope) for arg in inner if not isinstance(arg, (list, str))
-    )
+            found += [Secret] if name.rpartition(".")[2] == "Secret" else []
+        else:
+            if name is text:
+                break
+    return found
+
+
+def _parts_of(
+    hint: "Any", scope: "dict[str, Any]"
+) -> "tuple[list[Any], dict[str, Any]]":
+    """
+    Give what an annotation is made of, and the names that hold in it.
+    """
+    typing = sys.modules.get("typing")
+    if typing is None:  # nor is there any `Annotated` then
+        return [], scope
+    parts = [getattr(hint, name, None) for name in _HELD]
+    origin = getattr(hint, "__origin__", None)
+    for name in _SEVERAL:
+        several = getattr(hint, name, ())
+        if type(several) is tuple and origin is not typing.Literal:
+            parts += several
+    if origin is typing.Unpack:  # **kwargs: Unpack[...]
+        fields = hint.__args__[0]
+        parts += getattr(fields, "__annotations__", {}).values()
+        scope = vars(sys.modules.get(getattr(fields, "__module__", ""), typing))
+    return parts, scope
+
+
+_HELD = ("__value__", "__supertype__", "__bound__")
+"""Where ``type`` statements, new types and type variables keep what they stand for."""
+_SEVERAL = ("__metadata__", "__args__", "__constraints__")
 
 
 def _is_mark(mark: object) -> bool:

@@ -7,7 +7,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    NewType,
+    Optional,
+    TypedDict,
+    TypeVar,
+    Union,
+    Unpack,
+)
 
 import pytest
 
@@ -21,6 +32,20 @@ Called = Callable[..., Awaitable[Any]]
 
 
 Password = Annotated[str, Secret]
+NewPassword = NewType("NewPassword", Password)
+AnyPassword = TypeVar("AnyPassword", bound=Password)
+OnePassword = TypeVar("OnePassword", Password, int)
+Tree = Union[Password, list["Tree"]]  # noqa: UP007
+Open = Union[Literal["Password"], list["Open"]]  # noqa: UP007
+
+
+class Login(TypedDict):
+    """
+    Keywords of which one is a secret.
+    """
+
+    user: str
+    key: Password
 
 
 pytestmark = pytest.mark.anyio
@@ -77,6 +102,27 @@ def beside_unknown(key: Annotated[str, Secret], other: Unknown = 1) -> str: ... 
 def alias_beside_unknown(key: Password, other: Unknown = 1) -> str: ...  # type: ignore[empty-body]
 
 
+def quoted(key: "Password") -> str: ...  # type: ignore[empty-body]  # noqa: UP037
+
+
+def union_with_unknown(key: Password | Unknown) -> str: ...  # type: ignore[empty-body]
+
+
+def unknown_is_marked(key: Annotated[Unknown, Pin]) -> str: ...  # type: ignore[empty-body]
+
+
+def new_type(key: NewPassword) -> str: ...  # type: ignore[empty-body]
+
+
+def variable(key: AnyPassword) -> AnyPassword: ...  # type: ignore[empty-body]
+
+
+def constrained(key: OnePassword) -> OnePassword: ...  # type: ignore[empty-body]
+
+
+def of_itself(key: Tree) -> str: ...  # type: ignore[empty-body]
+
+
 def own(key: Annotated[str, Secret]) -> str: ...  # type: ignore[empty-body]
 
 
@@ -87,10 +133,12 @@ own.__annotations__ = {
 
 def forward(key: Any) -> str: ...  # type: ignore[empty-body]
 def forward_alias(key: Any) -> str: ...  # type: ignore[empty-body]
+def forward_in_list(key: Any) -> str: ...  # type: ignore[empty-body]
 
 
 forward.__annotations__ = {"key": Optional["Annotated[str, Secret]"]}
 forward_alias.__annotations__ = {"key": Optional["Password"]}
+forward_in_list.__annotations__ = {"key": list["Password"]}
 
 FORMS = [
     plain,
@@ -106,9 +154,17 @@ FORMS = [
     alias,
     beside_unknown,
     alias_beside_unknown,
+    quoted,
+    union_with_unknown,
+    unknown_is_marked,
+    new_type,
+    variable,
+    constrained,
+    of_itself,
     own,
     forward,
     forward_alias,
+    forward_in_list,
 ]
 
 
@@ -177,19 +233,61 @@ def alias_of_two(number: int, key: Password) -> None:
     """
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="type statements are of 3.12")
 @pytest.mark.rule(16, "sync")
-def test_secret_in_a_type_statement(everything: Any) -> None:
+def test_secret_keyword_of_many(everything: Any) -> None:
     """
-    ``type Key = Annotated[str, Secret]`` marks a secret like any alias.
+    Keywords that a typed dict names are parameters: with a secret one none is shown.
+    """
+
+    @traced
+    def login(**given: Unpack[Login]) -> str:
+        return given["user"]
+
+    with callbacks(everything):
+        assert login(user="me", key=KEY) == "me"
+
+    assert KEY not in everything.text
+
+
+@pytest.mark.rule(16, "sync")
+def test_open_type_of_itself(everything: Any) -> None:
+    """
+    A type that holds itself by its name, and a literal called like one, is no secret.
+    """
+
+    @traced
+    def use(key: Open) -> None: ...
+
+    with callbacks(everything):
+        use("Password")
+
+    assert "Password" in everything.text
+    assert "[redacted]" not in everything.text
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type statements are of 3.12")
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "type Key = Annotated[str, Secret]",
+        "type Key = Annotated[Unknown, Secret]",
+        "type Key = Annotated[str, Secret] | list[Key]",
+        "type Key = str | list[Key]",
+    ],
+)
+@pytest.mark.rule(16, "sync")
+def test_secret_in_a_type_statement(everything: Any, statement: str) -> None:
+    """
+    ``type Key = Annotated[str, Secret]`` marks a secret like any alias, also where it
+    cannot be resolved; a type may hold itself.
     """
     names: dict[str, Any] = {"Annotated": Annotated, "Secret": Secret}
-    exec("type Key = Annotated[str, Secret]\ndef use(key: Key): ...", names)
+    exec(f"{statement}\ndef use(key: Key): ...", names)
 
     with callbacks(everything):
         traced(names["use"])(KEY)
 
-    assert KEY not in everything.text
+    assert (KEY in everything.text) is (Secret.__name__ not in statement)
 
 
 @pytest.mark.rule(16, "sync", "generator")
