@@ -204,7 +204,13 @@ def is_of_library(kind: type) -> bool:
     """
     module = _module_of(kind)
     top = module.partition(".")[0] if type(module) is str else None
+    if module in _MAKERS:
+        return vars(sys.modules[module]).get(_qualname_of(kind)) is kind
     return top in sys.stdlib_module_names
+
+
+_MAKERS = ("abc", "types")
+"""What a call of `ABCMeta` or `new_class` makes says that it is of their module."""
 
 
 def _one(_: object) -> int:

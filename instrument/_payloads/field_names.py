@@ -53,9 +53,16 @@ def _pydantic_names(found: "Any") -> "Any":
 
 def without_pydantics(held: "Pairs") -> "Pairs":
     """
-    Leave out what validation keeps for itself, which is neither shown nor asked for.
+    Leave out what validation keeps for itself, which is neither shown nor asked for; a
+    model's private attributes are its own.
     """
-    return [it for it in held if not str(it[0]).startswith("__pydantic_")]
+    kept = []
+    for name, item in held:
+        if not str(name).startswith("__pydantic_"):
+            kept.append((name, item))
+        elif str(name) == "__pydantic_private__" and type(item) is dict:
+            kept += item.items()
+    return kept
 
 
 def _tuple_names(found: "Any") -> "Any":

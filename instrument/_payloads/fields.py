@@ -302,7 +302,8 @@ def _is_all_in(kind: "type[Any]", slots: int, *, has_dict: object) -> bool:
 
 
 def _has_repr(base: "type[Any]") -> bool:
-    return "__repr__" in names_in(base) and not is_of_library(base)
+    is_own = not {"__repr__", "__str__"}.isdisjoint(names_in(base))
+    return is_own and not is_of_library(base)
 
 
 def _pairs(value: "Any", most: int) -> "Entries":

@@ -19,6 +19,9 @@ _SAID = re.compile(r"""(?<![\w.-])([\w.-]{1,100})\\{0,9}["']?\s{0,3}[:=]\s{0,3}"
 _ESCAPED = re.compile(r"\\{1,9}u00([2-7][0-9a-fA-F])")
 _NAMED = re.compile(r"""(?:\A|["'])([^"']*)["']\s*:""")
 _PAIRED = re.compile(r"""[\[(][\s\\]*["']([^"'\\]*)\\*["']\s*,""")
+_GIVEN = re.compile(r"(?:\n|\\n)  (?! )[^\n]{0,500}?, input_value=")
+"""Pydantic tells what it was given below the name of the field."""
+_LINE = re.compile(r"\n|\\n")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"?|\'(?:[^\'\\]|\\.)*\'?', re.DOTALL)
 _UNQUOTED = re.compile(r"[^,;\n)}\]&]*")
 
@@ -56,6 +59,7 @@ class Names:
         Mask in a message what it tells under such a name: ``password='x'``.
         """
         text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+        text = self._without_inputs(text)
         shown: list[str] = []
         at = 0
         for found in _SAID.finditer(text):
@@ -70,6 +74,20 @@ class Names:
                 stop = value.match(text, end).end()  # type: ignore[union-attr]
             shown += [text[at:end], MASK]
             at = stop
+        return "".join([*shown, text[at:]])
+
+    def _without_inputs(self, text: str) -> str:
+        shown: list[str] = []
+        at = 0
+        for found in _GIVEN.finditer(text):
+            start, end = found.span()
+            field = _LINE.split(text[max(start - _MOST_NAME, 0) : start])[-1]
+            if start < at or not any(map(self.masks, field.split("."))):
+                continue
+            shown += [text[at:end], MASK]
+            at = text.find(", input_type=", end)
+            if at < 0:
+                return "".join(shown)
         return "".join([*shown, text[at:]])
 
     def are_in(self, text: str) -> bool:

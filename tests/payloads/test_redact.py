@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import collections
 import time
+import types
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from functools import wraps
 from http import HTTPMethod
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import pytest
 
@@ -798,3 +800,112 @@ def test_arguments_that_lack_their_beginning() -> None:
     shown = redacted([first, second], NAMES, ("outputs",))
 
     assert shown == [{"arguments": MASK, "input": "Hi, you"}, {"arguments": MASK}]
+
+
+def test_private_attributes_of_a_model() -> None:
+    """
+    A model that shows what is private in it is told by its fields, in whatever holds it.
+    """
+    pydantic = pytest.importorskip("pydantic")
+
+    class Login(pydantic.BaseModel):  # type: ignore[misc,name-defined]
+        user: str
+        _password: str = pydantic.PrivateAttr(KEY)
+
+        def __repr__(self) -> str:
+            return self._password
+
+    told = redacted(
+        types.SimpleNamespace(held=Login(user="ada")),
+        (as_redactor(["password"]),),
+        ("x",),
+    )
+
+    assert told == {"type": "SimpleNamespace", "held": {"user": "ada"}}
+
+
+def refuse(value: str) -> str:
+    """
+    Refuse whatever it is given.
+    """
+    raise ValueError("no token")
+
+
+def refusal(password: object) -> ValueError:
+    """
+    Give what pydantic raises for a model, a union and a function that refuses.
+    """
+    pydantic = pytest.importorskip("pydantic")
+
+    class Short(pydantic.BaseModel):  # type: ignore[misc,name-defined]
+        user: str = pydantic.Field(max_length=2)
+        password: str = pydantic.Field(min_length=20)
+        db_password: int | list[int]
+        token: Annotated[str, pydantic.AfterValidator(refuse)] | None
+
+    with pytest.raises(ValueError) as caught:
+        Short(user="ada", password=password, db_password=password, token=password)
+    return caught.value
+
+
+def test_input_that_a_model_refuses() -> None:
+    """
+    Pydantic tells what it was given below the name of the field.
+    """
+    recorder = Recorder()
+    given = refusal(KEY)
+
+    for problem in (given, ValueError(given), ValueError("login", str(given))):
+        with (
+            pytest.raises(ValueError),
+            callbacks(recorder, redact=["password", "token"]),
+            traced("log in"),
+        ):
+            raise problem
+
+    for event in recorder.events[1::2]:
+        assert KEY not in event.to_json()
+        assert event.data["message"].count(MASK) == 4
+        assert "'ada'" in event.data["message"]
+
+
+class Kept(collections.UserDict[str, str]):
+    """
+    A mapping with a text of its own.
+    """
+
+    password = KEY
+
+    def __str__(self) -> str:
+        return str(vars(self)["password"])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Kept,
+        type("Made", (collections.UserDict,), {"__repr__": Kept.__str__}),
+        types.new_class(
+            "Made",
+            (collections.UserDict,),
+            exec_body=lambda names: names.update(__repr__=Kept.__str__),
+        ),
+    ],
+    ids=["text", "called", "new class"],
+)
+def test_mapping_with_a_text_of_its_own(kind: Any) -> None:
+    """
+    A mapping that says what it holds besides its entries, of a class that a call made
+    or of another, does not say so in the message of an error.
+    """
+    held, recorder = kind(), Recorder()
+    held.password = KEY
+
+    with (
+        pytest.raises(ValueError),
+        callbacks(recorder, redact=["password"]),
+        traced("log in"),
+    ):
+        raise ValueError(held)
+
+    assert KEY not in recorder.events[-1].to_json()
