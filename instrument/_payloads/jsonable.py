@@ -41,8 +41,14 @@ _SMALL = 2_000  # values
 _SMALL_TEXT = 200_000  # characters: too few, both, for any limit to be reached
 _INT_BITS = 4_096  # int -> str refuses more than 4,300 digits
 _KEY = 10_000
+_SHORT_KEY = 100  # characters: does not count as text
 _MOST_REPR = 10_000
 _LOOKS = 20
+_FEW = 100
+"""The entries of a container that are told also where no more values may be."""
+_READ = 2
+"""How often as many entries as may be told are read before they are, at most: what
+holds itself is read at each level."""
 
 
 def jsonable(
@@ -168,10 +174,11 @@ class _Writing:
     One value on its way to JSON types, and how much more of it may be written.
     """
 
-    __slots__ = ("_chars", "_left", "_memo", "_reprs", "_text")
+    __slots__ = ("_chars", "_left", "_memo", "_reprs", "_text", "_unread")
 
     def __init__(self, left: int, text: int, memo: "Memo | None") -> None:
         self._left = left
+        self._unread = left * _READ
         self._text = text
         self._chars = ALL_TEXT_LIMIT
         self._reprs = REPR_LIMIT
@@ -204,23 +211,36 @@ class _Writing:
                 return self._mapping(entries, count, depth)
             return self._listed(entries, count, depth)
         if told is FIELDS:
-            fields, _ = opening.fields(value)
-            room = max(self._left, 0)
-            return self._mapping(fields[:room], len(fields), depth)
+            return self._mapping(*self._fields(value, opening), depth)
         if told is REPR:
             text = self._repr(value)
             if text is not None:
                 return self._cut(text)
-            fields, _ = opening.fields(value)
-            named = [("type", name_of(value)), *fields[: max(self._left, 0)]]
-            return self._mapping(named, len(fields) + 1, depth)
+            fields, count = self._fields(value, opening)
+            count = None if count is None else count + 1
+            return self._mapping([("type", name_of(value)), *fields], count, depth)
         inner = read(value, opening.read) if opening.asks else opening.read(value)
         if type(inner) is Unreadable:
             return str.__str__(inner)
         return self.written(inner, depth)
 
+    def _room(self) -> int:
+        """
+        Give how many entries may be read of the next container.
+        """
+        return max(min(self._left, self._unread), 0)
+
+    def _fields(
+        self, value: object, opening: "Opening"
+    ) -> "tuple[list[Any], int | None]":
+        room = self._room()
+        if not room:
+            return [], None
+        fields, _ = opening.fields(value)
+        return fields[:room], len(fields)
+
     def _entries(self, value: object, opening: "Opening") -> "Any":
-        room = max(self._left, 0)
+        room = self._room()
         if not opening.is_copied:
             return read(value, opening.read, room)
         found = self._once(value, lambda: read(value, opening.read, room))
@@ -251,20 +271,37 @@ class _Writing:
         return made
 
     def _mapping(self, pairs: "list[Any]", count: int | None, depth: int) -> "Any":
-        whole = {self._key(key): self.written(item, depth) for key, item in pairs}
-        more = _more(pairs, count)
+        whole, told = {}, 0
+        self._unread -= len(pairs)
+        for key, item in pairs:
+            if self._left < 0 and told >= _FEW:
+                break
+            whole[self._key(key)] = self.written(item, depth)
+            told += 1
+        self._unread += len(pairs)
+        more = _more(told, count)
         return whole if more is None else {**whole, "…": f"{more} entries"}
 
     def _listed(self, items: "list[Any]", count: int | None, depth: int) -> "Any":
-        whole = [self.written(item, depth) for item in items]
-        more = _more(items, count)
+        whole: list[Any] = []
+        self._unread -= len(items)
+        for item in items:
+            if self._left < 0 and len(whole) >= _FEW:
+                break
+            whole.append(self.written(item, depth))
+        self._unread += len(items)
+        more = _more(len(whole), count)
         return whole if more is None else [*whole, f"… {more} items"]
 
     def _key(self, key: object) -> str:
         name = key if type(key) is str else key_of(key)
         if name is None:
             name = self._repr(key) or text_of(key, _KEY)
-        return cut(name, _KEY)
+        if len(name) <= _SHORT_KEY:
+            return cut(name, _KEY)
+        shown = cut(name, max(min(_KEY, self._chars), _SHORT_KEY))
+        self._chars -= len(shown)
+        return shown
 
     def _cut(self, text: str) -> str:
         if len(text) <= self._text and len(text) <= self._chars:
@@ -406,8 +443,8 @@ def _key(key: object) -> str:
     return cut(repr_of(key) if name is None else name, _KEY)
 
 
-def _more(shown: "list[Any]", count: int | None) -> str | None:
+def _more(shown: int, count: int | None) -> str | None:
     if count is None:
         return "more"
-    left = count - len(shown)
+    left = count - shown
     return f"{left} more" if left > 0 else None

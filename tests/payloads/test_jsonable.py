@@ -6,11 +6,13 @@ import json
 import math
 from datetime import UTC, datetime
 from enum import Enum, IntEnum, StrEnum
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from instrument._payloads.jsonable import (
+    ALL_TEXT_LIMIT,
     DEPTH_LIMIT,
     NODE_LIMIT,
     TEXT_LIMIT,
@@ -136,6 +138,65 @@ def test_cycles_end() -> None:
     assert json.dumps(jsonable(cycle)).count("[") == DEPTH_LIMIT
     assert "<list nested too deep>" in json.dumps(jsonable(cycle))
     assert len(json.dumps(jsonable(bush))) < 100 * NODE_LIMIT
+
+
+def holding_itself(kind: str) -> Any:
+    """
+    Give what is wide, and holds itself: once, or in all its places.
+    """
+    if kind == "list":
+        items: list[Any] = [1] * NODE_LIMIT
+        items[0] = items
+        return items
+    if kind == "dict":
+        entries: dict[str, Any] = dict.fromkeys(map(str, range(NODE_LIMIT)), 1)
+        entries["0"] = entries
+        return entries
+    if kind == "object":
+        held = SimpleNamespace(**{f"a{number}": 1 for number in range(20_000)})
+        held.a0 = [held] * 1_000
+        return held
+    bush: list[Any] = []
+    bush += [bush] * 1_000
+    return bush
+
+
+def values_in(told: Any) -> int:
+    """
+    Count what was told, all levels together.
+    """
+    count, level = 0, [told]
+    while level:
+        count += len(level)
+        inner = [it for it in level if type(it) in (list, dict)]
+        level = [
+            held for it in inner for held in (it.values() if type(it) is dict else it)
+        ]
+    return count
+
+
+@pytest.mark.parametrize("kind", ["list", "dict", "object", "bush"])
+def test_wide_cycles_end_at_the_most_values(kind: str) -> None:
+    """
+    Of what is wide and holds itself, no more values are told than of anything else.
+    """
+    told = jsonable(holding_itself(kind))
+
+    assert values_in(told) < 1.2 * NODE_LIMIT
+    assert jsonable({"long": [1] * NODE_LIMIT, "model": "m"})["model"] == "m"
+
+
+def test_long_keys_are_text() -> None:
+    """
+    What long keys hold counts to the text of a record; short ones are told whole.
+    """
+    long = {f"{number}{'k' * 9_000}": 1 for number in range(2_000)}
+
+    told = jsonable({"long": long, "model": 1})
+
+    assert len(json.dumps(told)) < 1.2 * ALL_TEXT_LIMIT
+    assert len(told["long"]) == len(long)
+    assert told["model"] == 1
 
 
 @pytest.mark.parametrize(
