@@ -334,10 +334,11 @@ def has_methods(cls: type) -> bool:
     return _kinds.get(cls) == "methods"
 
 
-def _key(handler: object, event: str | None) -> object:
-    if isinstance(handler, MethodType):  # a bound method is made anew at each access
+def _key(handler: "Any", event: str | None) -> object:
+    kind = type(handler)
+    if kind is MethodType:  # a bound method is made anew at each access
         return (id(handler.__self__), id(handler.__func__), event)
-    if isinstance(handler, BuiltinMethodType):
+    if kind is BuiltinMethodType:
         return (id(handler.__self__), handler.__name__, event)
     return id(handler) if event is None else (id(handler), event)
 

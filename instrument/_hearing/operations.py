@@ -100,14 +100,23 @@ _posted: dict[str, Operation] = {}
 """The same by whole paths, as they have come."""
 
 
-def posted(provider: str, path: str, body: "Any") -> Asked | None:
+def posted(provider: str, path: str, body: "Any", extra: "Any" = None) -> Asked | None:
     """
     Read what is posted to *path*; None where that is no call of a model.
+
+    Args:
+        extra: What goes into the body besides, over its own fields.
     """
     if not issubclass(type(body), dict):
         return None
     operation = _posted.get(path) or _operation_at(path)
-    return None if operation is None else operation.asked(provider, body)
+    if operation is None:
+        return None
+    if issubclass(type(extra), dict):
+        body = {**dict(dict.items(body)), **dict(dict.items(extra))}
+    elif type(body) is not dict:
+        body = dict(dict.items(body))  # a class of its own may ask and answer
+    return operation.asked(provider, body)
 
 
 def _operation_at(path: str) -> Operation | None:

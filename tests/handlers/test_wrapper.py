@@ -291,3 +291,39 @@ def test_no_handler(wrap: Callable[[object], Any], given: object, cure: str) -> 
     """
     with pytest.raises(TypeError, match=cure):
         wrap(given)
+
+
+class Unknown:
+    """
+    A handler that will not say of what class it is.
+    """
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise LookupError
+
+    def __call__(self, *args: object, **kwargs: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        callbacks,
+        lambda odd: callbacks(on_chain_start=odd),
+        lambda odd: callbacks(background(odd)),
+        lambda odd: callbacks(all_kinds(odd)),
+        lambda odd: callbacks(whole(odd)),
+    ],
+    ids=["block", "keyword", "background", "filtered", "tail"],
+)
+def test_handler_that_tells_no_class(given: Callable[[object], Any]) -> None:
+    """
+    A handler may be given in whatever way, also where it raises when it is asked for its
+    class: the call and the other handlers are told nothing of it.
+    """
+    odd, heard = Unknown(), Recorder()
+
+    with callbacks(heard), given(odd):
+        assert traced(lambda: 1)() == 1
+
+    assert heard.tree().endswith(": ok")

@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 
+from instrument import callbacks
 from instrument._hearing import operations
+from instrument._hearing.monitored.stainless import PostWatch
 from instrument._hearing.operations import _MOST_PATHS, posted
+from instrument._hearing.targets import Target
+from instrument._hearing.watches import Watch
 from instrument._payloads.turns import turns_of
 from instrument.integrations import mcp
+from instrument.testing import Recorder
 
 HI = {"role": "user", "content": "hi"}
 CALL = {"id": "1", "name": "clock", "arguments": {"zone": "UTC"}}
@@ -319,6 +324,64 @@ def test_hostile_messages() -> None:
 
     assert [message["role"] for message in shown] == ["unknown"] * 3
     assert shown[1]["content"] is hostile
+
+
+class Own(BaseException):
+    """
+    What an application's own code may raise.
+    """
+
+
+class Unwilling(dict[str, Any]):
+    """
+    A dict whose every method is its own, and raises.
+    """
+
+    def refuse(self, *_: object) -> Any:
+        raise Own
+
+    __getitem__ = __iter__ = __len__ = __contains__ = refuse
+    get = keys = values = items = copy = refuse
+
+
+@pytest.mark.parametrize("extra", [None, Unwilling(temperature=1)])
+def test_body_of_a_class_of_its_own(extra: object) -> None:
+    """
+    What is posted is read as the dict that it is, and asked nothing.
+    """
+    body = Unwilling(model="m", messages=[HI])
+
+    asked = posted("openai", "/chat/completions", body, extra)
+
+    assert asked is not None
+    assert asked.model == "m"
+    assert asked.inputs["messages"] == [HI]
+    assert asked.params() == ({} if extra is None else {"temperature": 1})
+
+
+class Path(str):
+    """
+    A path that will not be compared, or looked for in a table.
+    """
+
+    __slots__ = ()
+
+    def refuse(self, *_: object) -> Any:
+        raise Own
+
+    __hash__ = __eq__ = partition = refuse
+
+
+def test_request_that_cannot_be_read() -> None:
+    """
+    A request that raises when it is looked at is not heard, and is sent all the same.
+    """
+    options = {"method": "post", "url": Path("/completions"), "json_data": {}}
+    given = {"self": 1, "options": SimpleNamespace(**options), "stream": False}
+    frame: Any = SimpleNamespace(f_locals=given)
+
+    with callbacks(Recorder()):
+        assert PostWatch("openai", Target("a:b", Watch()), []).called(frame) is None
 
 
 def test_content_in_strings() -> None:

@@ -8,7 +8,8 @@ is made of it later share.
 
 from functools import partial
 
-from instrument._hearing.calls import begin, body_of, end_closed, is_wrapped
+from instrument._hearing.calls import body_of, end_closed, is_wrapped
+from instrument._hearing.monitored.methods import begun
 from instrument._hearing.monitored.retries import PAUSE
 from instrument._hearing.monitored.streams import (
     AtReturn,
@@ -22,7 +23,7 @@ from instrument._hearing.monitored.streams import (
 from instrument._hearing.operations import posted
 from instrument._hearing.passing import end_read, is_events, is_response
 from instrument._hearing.targets import Target, Targets
-from instrument._hearing.watches import HeardCall, Refused, Watch, let
+from instrument._hearing.watches import HeardCall, Watch, let
 from instrument._payloads.messages import fields_of
 
 TYPE_CHECKING = False
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from instrument._hearing.calls import Call
+    from instrument._hearing.calls import Asked, Call
     from instrument._hearing.monitored.streams import Kept
     from instrument._hearing.targets import Watching
 
@@ -83,23 +84,16 @@ class PostWatch(Watch):
         if is_wrapped(given["self"]):
             return None
         # to ask a pydantic model for a field costs three times what its dict does
-        options = given["options"].__dict__
-        if options["method"] != "post":
-            return None
-        body = options["json_data"]
-        extra = options.get("extra_json")
-        if issubclass(type(extra), dict) and issubclass(type(body), dict):
-            body = {**body, **extra}
-        asked = posted(self._provider, options["url"], body)
-        if asked is None:
-            return None
-        try:
-            call = begin(asked)
-        except BaseException as exc:
-            raise Refused(exc) from None
+        call = begun(given["options"].__dict__, self._asked)
         if call is None:
             return None
         return PostCall(call, *self._later, is_stream=given["stream"])
+
+    def _asked(self, options: "dict[str, Any]") -> "Asked | None":
+        if options["method"] != "post":
+            return None
+        body, extra = options["json_data"], options.get("extra_json")
+        return posted(self._provider, options["url"], body, extra)
 
 
 class PostCall(HeardCall):

@@ -110,11 +110,8 @@ def _asked(client: "Any", options: "Any") -> "Asked | None":
 
 def _read(given: "tuple[str, Any]") -> "Asked | None":
     provider, options = given
-    body = options.json_data
     extra: Any = getattr(options, "extra_json", None)
-    if issubclass(type(extra), dict) and issubclass(type(body), dict):
-        body = {**body, **extra}
-    return posted(provider, options.url, body)
+    return posted(provider, options.url, options.json_data, extra)
 
 
 def _takes(kwargs: "dict[str, Any]") -> "partial[tuple[object, Any]]":

@@ -29,7 +29,7 @@ class Wrapped(Listener, _seen.Seen):
     """
 
     def __init__(self, handler: object, wrapper: str) -> None:
-        if isinstance(handler, Options):
+        if issubclass(type(handler), Options):
             message = (
                 f"{wrapper}() takes a handler, not callbacks(): open the block around"
                 f" it, callbacks({wrapper}(handler))."
