@@ -73,7 +73,8 @@ def is_of_call(exc: BaseException) -> bool:
     """
     kind = type(exc)
     if issubclass(kind, BaseExceptionGroup):
-        return is_of_signal(exc) or any(map(is_of_call, members_of(exc)))
+        groups, others = _each_in(exc)
+        return any(map(is_of_signal, groups)) or any(map(is_of_call, others))
     if issubclass(kind, (Exception, SystemExit)):
         return is_of_signal(exc)
     asyncio = sys.modules.get("asyncio.exceptions")
@@ -82,6 +83,24 @@ def is_of_call(exc: BaseException) -> bool:
     if issubclass(kind, getattr(trio := sys.modules.get("trio"), "Cancelled", ())):
         return _is_scope_cancelled(trio)
     return True
+
+
+def _each_in(
+    group: BaseException,
+) -> "tuple[list[BaseException], list[BaseException]]":
+    """
+    Give a group and those in it, and what else is in them, each once: it may be in many.
+    """
+    groups, found = {id(group): group}, {}
+    left = [group]
+    while left:
+        for it in members_of(left.pop()):
+            if not issubclass(type(it), BaseExceptionGroup):
+                found[id(it)] = it
+            elif id(it) not in groups:
+                groups[id(it)] = it
+                left.append(it)
+    return list(groups.values()), list(found.values())
 
 
 def pass_on(exc: Exception) -> None:

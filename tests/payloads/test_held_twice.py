@@ -23,6 +23,7 @@ from loguru import logger
 
 from instrument import BaseCallbackHandler, _text, callbacks, traced
 from instrument._payloads.jsonable import encoded, repr_of, text_of
+from instrument._report import is_of_call
 from instrument._text import is_short, safe_repr, safe_str
 from instrument.handlers import (
     MonitorHandler,
@@ -137,6 +138,33 @@ def test_in_a_handlers_failure(shared: Any, is_cause: bool) -> None:
     assert len(lines) == 1
     assert "raise error" in lines[0] or "raise ExceptionGroup" in lines[0]
     raised[0].args = ()
+
+
+@pytest.mark.parametrize("often", [1, 2])
+def test_groups_in_a_handlers_failure(often: int) -> None:
+    """
+    A handler raises a group of groups, nested deep or held twice at each level: the call
+    goes on, and what is the call's is found in there.
+    """
+    levels = 2_000 if often == 1 else 26
+
+    def group_of(exc: BaseException) -> BaseExceptionGroup[BaseException]:
+        group = BaseExceptionGroup("several", [exc])
+        for _ in range(levels):
+            group = BaseExceptionGroup("several", [group] * often)
+        return group
+
+    def failing(event: object) -> None:
+        raise failure
+
+    failure = group_of(ValueError("x"))
+    began = process_time()
+    with callbacks(failing):
+        assert traced(lambda: 1)() == 1
+    took = process_time() - began
+
+    assert took < 1
+    assert is_of_call(group_of(KeyboardInterrupt()))
 
 
 def test_asked_for_its_text(shared: Any) -> None:
