@@ -220,3 +220,132 @@ def test_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         FileCallbackHandler(path)
 
     assert len(closed) == 1
+
+
+@pytest.mark.rule(20)
+def test_interrupted(tmp_path: Path) -> None:
+    """
+    An interrupt, in whichever function of it, leaves nobody deaf: what the same thread
+    writes next is written.
+    """
+    before, deaf = sys.gettrace(), []
+    others: list[FileCallbackHandler] = []
+
+    def interrupted(at: int) -> bool:
+        path, left = tmp_path / f"{at}.jsonl", at
+        handler = FileCallbackHandler(path)
+
+        def trace(frame: Any, what: str, argument: object) -> None:
+            nonlocal left
+            left -= what == "call" and frame.f_code.co_filename == lines.__file__
+            if left == 0:
+                left = -1
+                raise KeyboardInterrupt
+
+        with suppress(KeyboardInterrupt):
+            sys.settrace(trace)
+            try:
+                handler._lines.write(b"{}\n")
+                others.append(FileCallbackHandler(path))
+            finally:
+                sys.settrace(before)
+        with callbacks(handler):
+            traced(work)("later")
+        if b"later" not in path.read_bytes():
+            deaf.append(at)
+        return left < 0
+
+    count = next(at for at in range(1, 99) if not interrupted(at))
+
+    assert count > 9
+    assert deaf == []
+
+
+@pytest.mark.skipif(lines.fcntl is None, reason="no locks on files")
+def test_lock_that_cannot_be_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A handler that cannot be made, as its lock stays, leaves nothing open, and others hear.
+    """
+    path, closed = tmp_path / "events.jsonl", []
+    handler = FileCallbackHandler(path)
+
+    def lockf(file: int, how: int) -> None:
+        if how == fcntl.LOCK_UN:
+            raise OSError(5, "Input/output error")
+
+    def close(file: int) -> None:
+        closed.append(file)
+        os.close(file)
+
+    fcntl = lines.fcntl
+    with monkeypatch.context() as changed:
+        changed.setattr(lines, "os", SimpleNamespace(**{**vars(os), "close": close}))
+        changed.setattr(
+            lines, "fcntl", SimpleNamespace(**{**vars(fcntl), "lockf": lockf})
+        )
+        with pytest.raises(OSError, match="Input/output"):
+            FileCallbackHandler(path)
+    with callbacks(handler):
+        traced(work)()
+
+    assert len(closed) == 1
+    assert len(read(path)) == 2
+
+
+@pytest.mark.parametrize("torn", ['{"v":1,"event":"on_ch', "a note"])
+def test_nothing_is_glued_without_locks(
+    torn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where files cannot be locked, a line begins behind what is torn, which is not cut.
+    """
+    monkeypatch.setattr(lines, "fcntl", None)
+    path = tmp_path / "events.jsonl"
+    path.write_text(torn)
+
+    with FileCallbackHandler(path) as handler, callbacks(handler):
+        traced(work)()
+
+    first, *rest = path.read_text().splitlines()
+    assert first == torn
+    assert [Event.from_json(line).event for line in rest] == [
+        "on_chain_start",
+        "on_chain_end",
+    ]
+    assert handler.lost == torn.startswith("{")
+
+
+@pytest.mark.usefixtures("reports")
+def test_full_disk_without_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Nor is a line glued to the beginning that a full disk left there; it is lost, once.
+    """
+    room = [1_000, 9, 0, 0]
+
+    def write(file: int, line: bytes) -> int:
+        some = room.pop(0) if room else len(line)
+        if some == 0:
+            raise OSError(28, "No space left on device")
+        return os.write(file, line[:some])
+
+    monkeypatch.setattr(lines, "fcntl", None)
+    monkeypatch.setattr(lines, "os", SimpleNamespace(**{**vars(os), "write": write}))
+    path = tmp_path / "events.jsonl"
+
+    with FileCallbackHandler(path) as handler, callbacks(handler):
+        for _ in range(3):
+            traced(work)()
+
+    first, torn, *rest = path.read_text().splitlines()
+    assert Event.from_json(first).event == "on_chain_start"
+    assert torn == '{"v":1,"e'
+    assert [Event.from_json(line).event for line in rest] == [
+        "on_chain_end",
+        "on_chain_start",
+        "on_chain_end",
+    ]
+    assert handler.lost == 2

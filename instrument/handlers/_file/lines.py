@@ -17,6 +17,7 @@ from instrument._report import pass_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 fcntl: "Any" = import_module("fcntl") if os.name == "posix" else None
@@ -51,7 +52,22 @@ class Turns:
         self.writer: int | None = None
         self.waiting: list[tuple[Lines, bytes | None]] = []
 
-    def end(self) -> None:
+    def take(self, work: "Callable[..., object]", *args: object) -> None:
+        """
+        Do *work* as the one who writes, and then what is waiting.
+
+        An interrupt, wherever it falls, does not leave the file in this thread's hand.
+        """
+        self.writer = get_ident()
+        try:
+            work(*args)
+        finally:
+            try:
+                self._end()
+            finally:
+                self.writer = None
+
+    def _end(self) -> None:
         """
         Do what is waiting, each whatever becomes of the others.
         """
@@ -64,8 +80,7 @@ class Turns:
                     lines._put(line)
         finally:
             if self.waiting:
-                self.end()
-            self.writer = None
+                self._end()
 
 
 _turns: "WeakValueDictionary[Any, Turns]" = WeakValueDictionary()
@@ -99,21 +114,12 @@ class Lines:
         self.lost = 0
         self._max_bytes, self._keep = max_bytes, keep
         self._size = -1  # known while nobody else writes
-        self._is_alone = False
+        self._is_alone = self._has_left = False  # a line's beginning: it is counted
         self._descriptor: int | None = self._opened(mode)
         self._turns = turns = _turns_at(path)
         with turns.lock:
-            if turns.writer == get_ident():
-                return  # it is mended before each line, too
-            turns.writer = get_ident()
-            try:
-                self._mend()
-            except BaseException:
-                self._shut()
-                raise
-            finally:
-                self._let_go()
-                turns.end()
+            if turns.writer != get_ident():  # it is mended before each line, too
+                turns.take(self._begin)
 
     @property
     def is_open(self) -> bool:
@@ -133,12 +139,8 @@ class Lines:
         with turns.lock:
             if turns.writer == get_ident():
                 turns.waiting.append((self, line))
-                return
-            turns.writer = get_ident()
-            try:
-                self._put(line)
-            finally:
-                turns.end()
+            else:
+                turns.take(self._put, line)
 
     def close(self) -> None:
         """
@@ -153,6 +155,16 @@ class Lines:
                 turns.waiting.append((self, None))
             else:
                 self._shut()
+
+    def _begin(self) -> None:
+        try:
+            try:
+                self._mend()
+            finally:
+                self._let_go()
+        except BaseException:
+            self._shut()
+            raise
 
     def _shut(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
@@ -185,8 +197,7 @@ class Lines:
         while self._max_bytes is not None and not self._is_current():
             self._reopen()
             self._keep_out()
-        if self._is_alone:
-            self._end_last_line()
+        self._end_last_line()
 
     def _append(self, line: bytes) -> None:
         file: Any = self._descriptor
@@ -196,8 +207,10 @@ class Lines:
                 left = left[os.write(file, left) :]
         except OSError:
             written = len(line) - len(left)
+            self._has_left = written > 0  # until it is taken back
             if written and self._is_alone:
                 os.ftruncate(file, os.fstat(file).st_size - written)
+                self._has_left = False
             raise
         if self._size >= 0:
             self._size += len(line)
@@ -205,6 +218,8 @@ class Lines:
     def _end_last_line(self) -> None:
         """
         End the last line if it is whole or somebody else's text; cut it if it is torn.
+
+        Where other processes could not be kept out nothing is cut: a line begins behind.
         """
         file: Any = self._descriptor
         size = os.fstat(file).st_size  # 0 for what is no file: a pipe, a terminal
@@ -212,14 +227,16 @@ class Lines:
             return
         if size > 0 and _read(file, size - 1, 1) != b"\n":
             start = _line_start(file, size)
-            if _is_torn(_read(file, start, size - start)):
+            is_torn = _is_torn(_read(file, start, size - start))
+            if is_torn and self._is_alone:
                 os.ftruncate(file, start)
-                self.lost += 1
                 size = start
             else:
                 os.write(file, b"\n")
                 size += 1
-        self._size = size  # only now: what could not be mended is looked at again
+            self.lost += is_torn and not self._has_left
+        # only now: what could not be mended is looked at again
+        self._size, self._has_left = size, False
 
     def _is_full(self, more: int) -> bool:
         return self._max_bytes is not None and 0 < self._size > self._max_bytes - more
