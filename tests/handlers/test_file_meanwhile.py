@@ -222,6 +222,55 @@ def test_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert len(closed) == 1
 
 
+FORKED = """
+import os, sys, threading
+from types import SimpleNamespace
+from instrument.handlers._file import lines
+
+def write(file, line):
+    if not forked.is_set():
+        file_of.write(b"from within\\n")
+        within.set()
+        forked.wait()
+    return os.write(file, line)
+
+within, forked = threading.Event(), threading.Event()
+file_of = lines.Lines(sys.argv[1], "a", None, 1)
+lines.os = SimpleNamespace(**{**vars(os), "write": write})
+lines._PATIENCE_S = 30
+thread = threading.Thread(target=file_of.write, args=(b"parent\\n",))
+thread.start()
+within.wait()
+child = os.fork()
+forked.set()
+if child:
+    thread.join()
+    os.waitpid(child, 0)
+else:
+    file_of.write(b"child\\n")
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_forked_in_mid_write(tmp_path: Path) -> None:
+    """
+    A child that is forked while another thread writes leaves to the parent what waits
+    there: each line is written once.
+    """
+    path = tmp_path / "events.jsonl"
+
+    command = [sys.executable, "-W", "ignore", "-c", FORKED, str(path)]
+    subprocess.run(command, check=True)
+
+    assert sorted(path.read_text().split("\n")) == [
+        "",
+        "child",
+        "from within",
+        "parent",
+    ]
+
+
 @pytest.mark.rule(20)
 def test_interrupted(tmp_path: Path) -> None:
     """

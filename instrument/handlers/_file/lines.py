@@ -12,7 +12,7 @@ from json import loads
 from time import monotonic, sleep
 from weakref import WeakValueDictionary
 
-from instrument._forks import fork_lock
+from instrument._forks import fork_lock, in_child
 from instrument._report import pass_on
 
 TYPE_CHECKING = False
@@ -58,8 +58,8 @@ class Turns:
 
         An interrupt, wherever it falls, does not leave the file in this thread's hand.
         """
-        self.writer = get_ident()
         try:
+            self.writer = get_ident()
             work(*args)
         finally:
             try:
@@ -91,6 +91,17 @@ def _turns_at(path: "str | bytes") -> Turns:
     key = os.path.realpath(path)
     with _turns_lock:  # `setdefault` may give two threads one each
         return _turns.setdefault(key, Turns())
+
+
+def _forget_others() -> None:
+    """
+    Leave to the parent what its threads write and have waiting: here they are not.
+    """
+    for turns in [*_turns.values()]:
+        turns.writer, turns.waiting = None, []
+
+
+in_child(_forget_others)
 
 
 class Lines:
