@@ -4,8 +4,15 @@ What the end of a run tells: what it returned, or what was raised in it.
 
 import sys
 from contextlib import suppress
+from contextvars import Context
 from gc import get_referents
-from types import BuiltinFunctionType, MemberDescriptorType
+from types import (
+    AsyncGeneratorType,
+    BuiltinFunctionType,
+    CoroutineType,
+    GeneratorType,
+    MemberDescriptorType,
+)
 
 from instrument._delivery.dispatch import Delivery, keywords, record_of
 from instrument._delivery.loops import cancellations
@@ -14,6 +21,7 @@ from instrument._payloads.redact import error_of
 from instrument._report import UNTOLD
 from instrument._runs.results import CONTAINERS, guarded, outputs_of, read_answer
 from instrument._runs.run import Run
+from instrument._state import Frame
 from instrument._text import (
     args_of,
     bases_of,
@@ -41,7 +49,11 @@ _dict_of: "Callable[[BaseException], dict[str, Any]]" = BaseException.__dict__[
 _set_args: "Any" = BaseException.__dict__["args"].__set__
 _KEPT = "__instrument_kept__"
 _NOTES = "__notes__"
-_FRAMES, _FRAMES_OF_ONE, _KEYWORDS = 10_000, 50, 50
+_FRAMES, _FRAMES_OF_ONE, _STEPS, _SMALL = 10_000, 50, 3, 50
+_CONTAINERS = {dict, list, tuple, set}
+_BODIES = {GeneratorType, CoroutineType, AsyncGeneratorType}
+_KEEPERS = {"instrument", "asyncio", "_asyncio"}
+_module_of: "Callable[[type], object]" = type.__dict__["__module__"].__get__
 _NO_USAGE = Run._usage
 _TRACES = 64
 """How many traces one exception object remembers; some are raised for ever."""
@@ -186,7 +198,7 @@ def let_go(run: Run, *, is_held: bool = False) -> None:
 def _holds_runs(exc: BaseException, run: Run) -> bool:
     """
     Tell whether *exc* itself holds a run, as `BudgetExceeded` does, or a frame of its
-    traceback, or a small dict there (keywords).
+    traceback leads to one.
 
     Of one that came through a run below, the frames above that are looked at.
     """
@@ -195,12 +207,33 @@ def _holds_runs(exc: BaseException, run: Run) -> bool:
     traceback = traceback_of(exc)
     left = _FRAMES if run.error_origin else _FRAMES_OF_ONE
     while traceback is not None and left:
-        held = get_referents(traceback.tb_frame)
-        dicts = [it for it in held if type(it) is dict and len(it) < _KEYWORDS]
-        if any(type(it) is Run for it in (*held, *get_referents(*dicts))):
+        if _lead_to_runs(get_referents(traceback.tb_frame), _STEPS):
             return True
         traceback, left = traceback.tb_next, left - 1
     return False
+
+
+def _lead_to_runs(held: "list[Any]", steps: int) -> bool:
+    """
+    Tell whether one of *held* is a run or an open block, or leads there in a few *steps*:
+    by a Context, what we or asyncio keep one in, or a small container.
+    """
+    if any(issubclass(type(it), Frame) or type(it) is Context for it in held):
+        return True
+    opened = [it for it in held if _is_opened(it)] if steps else []
+    return bool(opened) and _lead_to_runs(get_referents(*opened), steps - 1)
+
+
+def _is_opened(held: "Any") -> bool:
+    cls = type(held)
+    if cls in _CONTAINERS:
+        return len(held) < _SMALL
+    try:
+        module = _module_of(cls)
+    except AttributeError:  # it was taken from the class
+        return False
+    is_keeper = type(module) is str and module.partition(".")[0] in _KEEPERS
+    return is_keeper or cls in _BODIES
 
 
 def _says(kept: BaseException, exc: BaseException) -> bool:

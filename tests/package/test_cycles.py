@@ -6,8 +6,10 @@ goes, however that ends, with the collector off.
 import asyncio
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from contextvars import Context
+from contextvars import Context, copy_context
+from inspect import iscoroutinefunction
 from types import coroutine
 from typing import Any, Self
 
@@ -609,5 +611,118 @@ def test_decorated_function_goes_with_its_last_name(decorate: Any, body: Any) ->
 
     def end(payload: object) -> None:
         decorate(lambda: body(payload))
+
+    assert not kept(end)
+
+
+def _fails(_: object) -> None:
+    raise ZeroDivisionError
+
+
+def _bound(payload: object) -> None:
+    bind(_fails)(payload)
+
+
+def _bound_in_a_pool(payload: object) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(bind(_fails), payload).result()
+
+
+def _bound_before(payload: object) -> None:
+    given = bind(function)
+    given(payload)
+    raise ZeroDivisionError
+
+
+def _stream_bound(payload: object) -> None:
+    given = bind(iter([payload]))
+    next(given)
+    raise ZeroDivisionError
+
+
+def _scope_open(payload: object) -> None:
+    with callbacks(print) as scope:
+        raise ZeroDivisionError(scope is None)
+
+
+def _scope_left(payload: object) -> None:
+    with callbacks(print) as scope:
+        pass
+    raise ZeroDivisionError(scope is None)
+
+
+def _context_copied(payload: object) -> None:
+    context = copy_context()
+    context.run(function, payload)
+    raise ZeroDivisionError
+
+
+def _stream_open(payload: object) -> None:
+    made = traced(stream)(payload)
+    next(made)
+    raise ZeroDivisionError
+
+
+def _in_a_list(payload: object) -> None:
+    runs = [current_run()]
+    raise ZeroDivisionError(len(runs))
+
+
+async def _task_made(payload: object) -> None:
+    task = asyncio.create_task(drained(astream(payload)))
+    await task
+    raise ZeroDivisionError
+
+
+async def _group_made(payload: object) -> None:
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(drained(astream(payload)))
+    raise ZeroDivisionError(task.done())
+
+
+async def _call_planned(payload: object) -> None:
+    handle = asyncio.get_running_loop().call_soon(function, payload)
+    await asyncio.sleep(0)
+    raise ZeroDivisionError(handle.cancelled())
+
+
+async def _caught(called: Callable[[object], Any], payload: object) -> None:
+    with suppress(ZeroDivisionError):
+        await called(payload)
+
+
+@pytest.mark.rule(21)
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize(
+    "body",
+    [
+        _bound,
+        _bound_in_a_pool,
+        _bound_before,
+        _stream_bound,
+        _scope_open,
+        _scope_left,
+        _context_copied,
+        _stream_open,
+        _in_a_list,
+        _task_made,
+        _group_made,
+        _call_planned,
+    ],
+)
+def test_payload_goes_though_a_body_that_fails_knows_its_run(
+    body: Callable[[object], Any],
+) -> None:
+    """
+    A body that fails may have in its hands what leads to its run: a scope, what it has
+    bound, a Context, a task. The error that the run keeps does not lead back there.
+    """
+
+    def end(payload: object) -> None:
+        with callbacks(lambda event: None):
+            if iscoroutinefunction(body):
+                asyncio.run(_caught(traced(body), payload))
+            else:
+                raised(lambda: traced(body)(payload))
 
     assert not kept(end)
