@@ -42,7 +42,8 @@ def steps(inner: "Any", body: "Body", *, is_begun: bool) -> "Generator[Any, Any,
             try:
                 item = resume(value)
             except StopIteration as stop:
-                return _returned(body, outside, resume != send and value, stop.value)
+                value, left = None, [resume != send and value]  # or a cycle is left
+                return _returned(body, outside, left, stop.value)
             except BaseException as exc:
                 _finish(body, outside, exc)
                 raise
@@ -88,7 +89,10 @@ def _start(
     return stepped, stepped.send if is_sent else stepped.throw, stepped.send
 
 
-def _returned(body: "Body", outside: object, thrown: object, value: "Any") -> "Any":
+def _returned(
+    body: "Body", outside: object, left: "list[object]", value: "Any"
+) -> "Any":
+    thrown = left.pop()  # its traceback has the caller's frame
     is_closed = issubclass(type(thrown), GeneratorExit)
     _finish(body, outside, thrown if is_closed else None, value)  # type: ignore[arg-type]
     return value

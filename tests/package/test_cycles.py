@@ -277,6 +277,16 @@ def _ended_by_hand(decorate: Any, payload: object) -> None:
     raised(lambda: decorate(made)(payload))
 
 
+def _close_not_heeded(decorate: Any, payload: object) -> None:
+    def within(given: object) -> Iterator[object]:
+        with suppress(GeneratorExit):
+            yield given
+
+    made = decorate(within)(payload)
+    next(made)
+    made.close()
+
+
 def _in_a_block(decorate: Any, payload: object, *exc: Any) -> None:
     called = decorate(function)
 
@@ -375,6 +385,7 @@ ENDINGS: dict[str, Ending] = {
     "generator error": lambda d, p: _drain(d, p, ZeroDivisionError),
     "generator closed": _midway(stream, _close),
     "generator closed elsewhere": _midway(stream, _elsewhere),
+    "generator closed, returns": _close_not_heeded,
     "generator cancelled": _midway(stream, _cancel),
     "generator dropped": _midway(stream, _drop),
     "returned generator ok": _returned,
