@@ -183,6 +183,22 @@ def test_group_in_its_own_member() -> None:
     assert written(likeness(group)).count("ValueError: member") == 1
 
 
+def test_group_held_more_than_once() -> None:
+    """
+    A member that was shown is named once more, and not shown whole: tracebacks print a
+    group as often as it is in there.
+    """
+    exc: BaseException = ValueError("member")
+    for level in range(28):
+        held = exc
+        exc = BaseExceptionGroup(f"group {level}", [held, held])
+        exc.__cause__ = exc.__context__ = held
+
+    text = written(likeness(exc))
+
+    assert 28 <= text.count("ExceptionGroup: ") < 5 * 28  # not 2 ** 28
+
+
 def test_group_beyond_the_limit() -> None:
     """
     A group for whose members there is no room left is shown without them.

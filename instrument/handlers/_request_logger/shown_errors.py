@@ -109,7 +109,8 @@ class _Likenesses:
         name = _name(name_of(exc))
         if issubclass(type(exc), BaseExceptionGroup):
             several = members_of(exc)
-            members = [it for it in map(self.of, several[:_MEMBERS]) if it is not None]
+            members = [self._member(it) for it in several[:_MEMBERS]]
+            members = [it for it in members if it is not None]
             if members:
                 group: Any = type(name, (_Group,), named)
                 made: BaseException = group("", members)
@@ -120,10 +121,23 @@ class _Likenesses:
         plain: Any = type(name, (_Plain,), named)
         return plain()  # type: ignore[no-any-return]
 
+    def _member(self, exc: BaseException) -> BaseException | None:
+        """
+        Give the likeness of a group's member; of one that has been shown its name and
+        text: a traceback prints a group whole as often as it is a member.
+        """
+        known = self._made.get(id(exc))
+        if known is None:
+            return self.of(exc)
+        named = {name: getattr(type(known), name) for name in _NAMED}
+        again: Any = type(type(known).__name__, (_Plain,), named)
+        return again()  # type: ignore[no-any-return]
+
     def _text(self, text: str) -> str:
         return printable(self._show(text))
 
 
+_NAMED = ("__module__", "__qualname__", "shown")
 _read: "dict[str, Callable[[BaseException], Any]]" = {
     name: BaseException.__dict__[name].__get__
     for name in ("__cause__", "__context__", "__suppress_context__")
