@@ -245,7 +245,7 @@ def raised_text(
 
     raised = _all_raised(exc)
     messages = {} if show is None else {id(it): show(it) for it in raised}
-    is_long = not all(map(is_sayable, raised))
+    is_long = not all(_is_writable(it, limit) for it in raised)
     if not is_long and all(messages.get(id(it), it) is it for it in raised):
         text = _as_python_writes(exc, frames, said)
         if text is not None:
@@ -258,6 +258,17 @@ def raised_text(
         lines = traceback.format_tb(frames if it is exc else traceback_of(it))
         texts.append(f"{''.join(lines)}{type_of(it)}: {shown}")
     return cut("\n\n".join(texts), limit)
+
+
+def _is_writable(exc: BaseException, limit: int) -> bool:
+    """
+    Tell whether Python may write *exc* with its notes: it does so line by line.
+    """
+    notes = _held_by(exc).get("__notes__")
+    texts = [it for it in args_of(exc) if issubclass(type(it), str)]
+    if sum(map(str.__len__, texts)) > limit or not is_sayable(exc):
+        return False
+    return notes is None or is_short(notes)
 
 
 def _as_python_writes(

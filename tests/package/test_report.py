@@ -4,6 +4,8 @@ Reports of what failed: once with the traceback, then counted; never local value
 
 import gc
 import re
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -316,6 +318,28 @@ def test_report_of_a_long_name(reports: list[str]) -> None:
     first = reports[0].splitlines()[0]
     assert f" of chain {'n' * 39}…, request " in first
     assert first.endswith(": KeyError; the call goes on without it")
+
+
+def test_report_of_a_long_message(reports: list[str]) -> None:
+    """
+    A message that is cut is not gone through line by line before.
+    """
+    steps = Counter[str]()
+
+    class Failing:
+        def on_chain_start(self, *args: Any, **kwargs: Any) -> None:
+            raise ValueError("\n" * 150_000)
+
+    profiled = sys.getprofile()
+    with callbacks(Failing()):
+        sys.setprofile(lambda frame, *_: steps.update([frame.f_globals["__name__"]]))
+        try:
+            traced("n")(lambda: None)()
+        finally:
+            sys.setprofile(profiled)
+
+    assert "more characters]" in reports[0]
+    assert 0 < steps["traceback"] < 1_000
 
 
 class Cyclic:

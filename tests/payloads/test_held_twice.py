@@ -108,8 +108,8 @@ def test_in_an_exception(shared: Any) -> None:
     error.args = ()  # pytest shows it
 
 
-@pytest.mark.parametrize("is_cause", [False, True], ids=["raised", "cause"])
-def test_in_a_handlers_failure(shared: Any, is_cause: bool) -> None:
+@pytest.mark.parametrize("where", ["raised", "cause", "note", "notes"])
+def test_in_a_handlers_failure(shared: Any, where: str) -> None:
     """
     A handler that raises with it is reported, and hurts nobody.
     """
@@ -118,9 +118,11 @@ def test_in_a_handlers_failure(shared: Any, is_cause: bool) -> None:
 
     class Failing(BaseCallbackHandler):
         def on_chain_start(self, serialized: Any, inputs: Any, **kwargs: Any) -> None:
-            error = ValueError(inputs)
+            error = ValueError("odd" if where.startswith("note") else inputs)
             raised.append(error)
-            if is_cause:
+            if where.startswith("note"):
+                error.__notes__ = [inputs] if where == "note" else inputs
+            if where == "cause":
                 raise ExceptionGroup("several", [TypeError("other")]) from error
             raise error
 
@@ -138,6 +140,7 @@ def test_in_a_handlers_failure(shared: Any, is_cause: bool) -> None:
     assert len(lines) == 1
     assert "raise error" in lines[0] or "raise ExceptionGroup" in lines[0]
     raised[0].args = ()
+    raised[0].__notes__ = []
 
 
 @pytest.mark.parametrize("often", [1, 2])
