@@ -12,6 +12,7 @@ from weakref import WeakSet
 from instrument import _report
 from instrument._delivery.loops import FORKS
 from instrument._forks import before_fork
+from instrument._payloads.redact import OPENED, masked_all
 from instrument._report import is_of_call
 from instrument._runs.opening import state_in_hand
 from instrument._scopes.binding import Bound, bound, bound_iterator
@@ -297,6 +298,10 @@ class _Attached(callbacks):
             capture=capture and is_list,
             plumbing=plumbing,
         )
+        if not is_list:
+            self.redactors = (masked_all,)
+        elif carrier.get("opened") is True:
+            self.redactors += (OPENED,)
         self._carrier = carrier
         self._incoming = incoming_in(carrier)
 

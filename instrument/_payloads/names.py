@@ -32,10 +32,15 @@ class Names:
 
     A name masks what is called so or ends in it as whole words, whatever the case:
     words are parted by a capital and by all that is neither letter nor digit.
+
+    Attributes:
+        opens: Whether plain objects are told as their fields, whatever is masked: for
+            another redactor, which has only what is told.
     """
 
-    def __init__(self, names: "Iterable[str]") -> None:
+    def __init__(self, names: "Iterable[str]", *, opens: bool = False) -> None:
         self.names = frozenset(names)
+        self.opens = opens
         self._ends = frozenset("".join(words_of(name)) for name in self.names)
         self._known: dict[str, bool] = {}
 

@@ -30,6 +30,17 @@ _MOST_TEXT = 10_000
 _MOST_MESSAGE = 100_000
 
 
+OPENED = Names((), opens=True)
+"""Masks nothing, and has plain objects told as their fields."""
+
+
+def masked_all(value: "Any", path: "Path") -> "Any":
+    """
+    Mask whatever there is: a redactor for where it is not known what to mask.
+    """
+    return MASK if path[1:] else value
+
+
 class Secret:
     """
     Mark a parameter whose value no handler may see: ``key: Annotated[str, Secret]``.

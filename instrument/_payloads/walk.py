@@ -369,6 +369,8 @@ class _Walk:
         self._mapping(kept, len(kept), path, depth)
         if opening.told is REPR:
             self._left = outer - (left - self._left)
+        if opening.told is REPR and path[0] != "error":
+            self.changes += self._names is not None and self._names.opens
         if self.changes == before:
             return value
         shown = self._named(shown)

@@ -7,6 +7,7 @@ from instrument import _ids, _report
 from instrument._audience.plan import NOBODY
 from instrument._audience.sampling import drawn, incoming_of
 from instrument._payloads.names import Names
+from instrument._payloads.redact import masked_all
 from instrument._relay import homes
 from instrument._runs.opening import current_run
 from instrument._state import MUTED, Frame, get_state
@@ -92,13 +93,18 @@ def _home_over(transport: "Transport", audience: "Audience") -> "dict[str, Any]"
 
 def _masked(redactors: "tuple[Any, ...]") -> "dict[str, Any]":
     """
-    Give the names that are masked there too; a function does not go along.
+    Give the names that are masked there too; a function does not go along, and looks
+    here into what is told there.
     """
+    if any(it is masked_all for it in redactors):
+        return {"redact": True}
+    opens = any(type(it) is not Names or it.opens for it in redactors)
     lists = [sorted(it.names) for it in redactors if type(it) is Names]
     names = [*dict.fromkeys(name for names in lists for name in names)]
     if sum(len(name) + 3 for name in names) > _MOST_NAMES:
-        return {"capture": False}  # rather nothing than what is to be masked
-    return {"redact": names} if names else {}
+        return {"redact": True}  # rather nothing than what is to be masked
+    made = {"redact": names} if names else {}
+    return made | {"opened": True} if opens else made
 
 
 def trace_context() -> "dict[str, Any]":

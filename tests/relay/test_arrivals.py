@@ -8,7 +8,7 @@ import pickle
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -401,6 +401,61 @@ def test_names_that_are_none(given: Any) -> None:
         pass
 
     assert recorder.runs[0].inputs == {}
+
+
+def test_metadata_where_nothing_is_known() -> None:
+    """
+    Where the names that are masked are too many to go along, no metadata is told there,
+    nor where the request goes on from there.
+    """
+    recorder = Recorder()
+    with callbacks(redact=[f"name_{number}" for number in range(500)]):
+        carried = carrier()
+    with attach(carried):
+        carried_on = carrier()
+
+    for each in (carried, carried_on):
+        there = traced("there", metadata={"name_1": "hunter2"})
+        with attach(each), callbacks(recorder), there:
+            pass
+
+    assert [run.metadata for run in recorder.runs] == [{"name_1": "[redacted]"}] * 2
+
+
+class Login:
+    """
+    Shows what it holds in its ``repr``.
+    """
+
+    def __init__(self, user: str) -> None:
+        self.user = user
+
+    def __repr__(self) -> str:
+        return f"Login({self.user})"
+
+
+@pytest.mark.parametrize("names", [[], ["plan"]], ids=str)
+def test_objects_for_a_function(names: list[str]) -> None:
+    """
+    Where a function masks what comes home, plain objects come as their fields, which it
+    can mask; an error as its text all the same.
+    """
+    recorder, error = Recorder(), ValueError(Login("ada"))
+    with callbacks(redact=lambda value, path: value), callbacks(redact=names):
+        carried = carrier()
+    with attach(carried):
+        carried_on = carrier()
+
+    for each in (carried, carried_on):
+        with attach(each), callbacks(recorder):
+            inputs = {"by": [Login("ada")]}
+            with suppress(ValueError), traced("there", inputs=inputs):
+                raise error
+
+    told = {"by": [{"type": "Login", "user": "ada"}]}
+    assert [run.inputs for run in recorder.runs] == [told] * 2
+    messages = [it.data["message"] for it in recorder.events if it.data.get("message")]
+    assert messages == ["Login(ada)"] * 2
 
 
 SECRET = {"user": "ada", "plan": "free"}
