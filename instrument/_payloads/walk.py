@@ -363,8 +363,8 @@ class _Walk:
         self.changes += not opening.is_whole
         if len(told) == _PAIR and issubclass(type(value), tuple):
             told = self._named_pair(told)
-        elif issubclass(type(value), BaseException) and self._hides(told):
-            told = [*told, ("args", self._masked())]
+        elif issubclass(type(value), BaseException):
+            told = self._of_error(told, path)
         shown = self._mapping(told, len(told), path, depth)
         self._mapping(kept, len(kept), path, depth)
         if opening.told is REPR:
@@ -379,15 +379,31 @@ class _Walk:
             return {"type": name_of(value), **fields}
         return shown
 
-    def _hides(self, held: "list[Any]") -> bool:
+    def _of_error(self, held: "list[Any]", path: "Path") -> "list[Any]":
         """
-        Tell whether one of an exception's fields is masked: `BaseException` keeps what
-        that was made of as ``args``, under no name.
+        Mask all that an exception was made of, where one of its fields is masked:
+        `BaseException` keeps that as ``args``, under no name. Else what its texts say
+        under such a name, as in the message of a run's error, which is told elsewhere.
         """
         names = self._names
-        return names is not None and any(
-            names.masks(name) and item is not None for name, item in held
-        )
+        if names is None:
+            return held
+        if any(names.masks(name) and item is not None for name, item in held):
+            return [*held, ("args", self._masked())]
+        if path[0] == "error":
+            return held
+        return [(name, self._cleared(item, names)) for name, item in held]
+
+    def _cleared(self, item: "Any", names: Names) -> "Any":
+        if type(item) is tuple:
+            return tuple([self._cleared(it, names) for it in item])
+        if type(item) is not str:
+            return item
+        if len(item) > _MOST_JSON:
+            return self._masked()
+        text = names.masked_text(item)
+        self.changes += text != item
+        return text
 
     def _named_pair(self, pair: "list[Any]") -> "list[Any]":
         (first, name), (second, _) = pair

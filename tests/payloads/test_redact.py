@@ -660,6 +660,25 @@ def test_messages_of_errors(error: Exception, told: str) -> None:
     assert recorder.events[-1].data["message"] == told
 
 
+def test_errors_that_are_payloads() -> None:
+    """
+    What an error that is an argument says of a masked name is masked as in the message
+    of a run's; one that says nothing of it stays what it is.
+    """
+    recorder, other = Recorder(), ValueError("no input_tokens: 3")
+    errors = [ValueError("bad password=hunter2"), OSError(5, "for 'password': 'x'")]
+
+    with callbacks(recorder, redact=["password"]), traced("request") as run:
+        run.inputs = [*errors, other]
+        run.retry(errors[0])
+
+    first, second, third = recorder.runs[0].inputs
+    assert first == {"type": "ValueError", "args": ("bad password=[redacted]",)}
+    assert second["strerror"] == "for 'password': [redacted]"
+    assert third is other
+    assert not any("hunter2" in event.to_json() for event in recorder.events)
+
+
 def test_error_that_a_function_replaces(everything: Any) -> None:
     """
     A function may put anything in the place of an error.
