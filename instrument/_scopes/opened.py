@@ -85,7 +85,12 @@ class Scope(Frame, Layer, Plan):
         made: Scope = copy(self)
         made._original = self.layer
         made._outer = outer
-        made._mended = self._plan.without(layers)
+        plan, under = self._plan, self._outer
+        is_on_it = isinstance(under, Frame) and plan.outer is under._plan
+        if is_on_it and under._layers != layers and isinstance(outer, Frame):
+            made._mended = Plan(outer._plan, plan.layer)  # that has been mended already
+        else:
+            made._mended = plan.without(layers)
         return made
 
 

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import types
+from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import ExitStack
 from contextvars import Context, copy_context
@@ -20,7 +21,7 @@ import anyio
 import pytest
 
 from instrument import callbacks, current_run, emit, traced
-from instrument._audience.plan import Layer
+from instrument._audience.plan import Layer, Plan
 from instrument._scopes import scope as scopes
 from instrument._state import PROCESS, chain, get_state
 from instrument.testing import Recorder
@@ -717,3 +718,39 @@ def test_many_installed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert not looks
     assert not PROCESS
+
+
+def test_growth_of_leaving_out_of_order() -> None:
+    """
+    The first of some blocks is left in as many steps as there are blocks above it.
+    """
+
+    def steps(count: int) -> int:
+        taken = Counter[str]()
+
+        def opened() -> Iterator[None]:
+            with callbacks(lambda event: None):
+                yield
+
+        bodies: list[Any] = [opened() for _ in range(count)]
+        for body in bodies:
+            next(body)
+        plans = Plan.without.__code__
+        sys.settrace(lambda frame, *_: counting if frame.f_code is plans else None)
+
+        def counting(*_: object) -> Any:
+            taken["lines"] += 1
+            return counting
+
+        bodies[0].close()
+        sys.settrace(None)
+        for body in reversed(bodies[1:]):
+            body.close()
+        return taken["lines"]
+
+    tracing = sys.gettrace()
+    try:
+        few, many = steps(10), steps(100)
+    finally:
+        sys.settrace(tracing)
+    assert 0 < few == many
