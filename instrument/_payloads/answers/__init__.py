@@ -9,6 +9,7 @@ from importlib import import_module
 
 from instrument._payloads.answers import chat as _chat
 from instrument._payloads.answers.answer import (
+    MOST_PARTS,
     PLAIN,
     Answer,
     Generation,
@@ -74,9 +75,11 @@ def take(answer: Answer, chunk: object) -> "Sequence[Token]":
     cls = type(chunk)
     known = _known.get(id(cls))
     if known is not None:
+        answer.room = MOST_PARTS
         return known[1](answer, chunk)
     if issubclass(cls, str):
         return answer.said(chunk)
+    answer.room = MOST_PARTS
     if issubclass(cls, PLAIN):
         return ()
     read = _shape_of(chunk)

@@ -2,10 +2,12 @@
 What is known of a model's answer, and the shape in which LangChain's handlers take it.
 """
 
+from itertools import islice
+
 from instrument._payloads.answers.parts import File, ToolCall, put_whole
 from instrument._payloads.answers.usage import usage_from
 from instrument._payloads.event import Usage
-from instrument._payloads.messages import string
+from instrument._payloads.messages import items, string
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     Place = tuple[int, ...]
     """Where a part stands among the others of its sort."""
 
+MOST_PARTS = 10_000
+"""The most parts of a result, or of one chunk, that are looked at."""
 PLAIN = (str, bytes, int, float, bool, type(None))
 
 
@@ -107,13 +111,16 @@ class Answer:
         error: The ``code`` and ``message`` of what went wrong, where it tells of that.
         others: Answers to the same that it gave beside this, by their number.
         is_first: Whether other calls were made after it, inside the same run.
+        room: How many parts may still be looked at; less than none were left out.
     """
 
     __slots__ = (
         "_blocks",
         "_calls",
         "_counts",
+        "_end",
         "_files",
+        "_latest",
         "_said",
         "_used",
         "error",
@@ -124,12 +131,16 @@ class Answer:
         "others",
         "plain",
         "response_id",
+        "room",
     )
 
     def __init__(self, text: str = "", message: object = None) -> None:
         self.plain = [text] if text else []
         self._said: dict[str, dict[Place, list[str]]] = {"text": {(): self.plain}}
         self._calls: dict[Place, ToolCall] = {}
+        self._latest: dict[object, Place] = {}
+        self._end = 0
+        self.room = MOST_PARTS
         self._counts: dict[str, float] | None = None
         self._used: Usage | None = None
         self.message = message
@@ -228,6 +239,17 @@ class Answer:
             () if text is None else put_whole(self._pieces(channel, at), text, channel)
         )
 
+    def some(self, value: object) -> "Any":
+        """
+        Give the items of a list, as far as there is room; say how many are left out.
+        """
+        found = items(value)
+        self.room -= len(found)
+        if self.room >= 0:
+            return found
+        self._pieces("text", _LAST)[:] = [f"… {-self.room:,} more parts"]
+        return found[: max(len(found) + self.room, 0)]
+
     def _pieces(self, channel: str, at: "Place") -> "list[str]":
         return self._said.setdefault(channel, {}).setdefault(at, [])
 
@@ -249,14 +271,20 @@ class Answer:
         at = self.after() if at is None else at
         call = self._calls.get(at)
         if call is None:
-            call = self._calls[at] = ToolCall()
+            call = self._put(at, ToolCall())
         return call.take(string(id), string(name), arguments, **how)
 
     def after(self) -> "Place":
         """
         Give a place behind those of all calls.
         """
-        return (max(self._calls)[0] + 1,) if self._calls else (0,)
+        return (self._end,)
+
+    def _put(self, at: "Place", call: ToolCall) -> ToolCall:
+        self._calls[at] = call
+        self._latest[call.index] = at
+        self._end = max(self._end, at[0] + 1 if at else 1)
+        return call
 
     def place_of(self, index: object, id: object, name: object) -> "Place":
         """
@@ -269,15 +297,18 @@ class Answer:
         if type(index) is float and index.is_integer():
             index = int(index)  # Together's SDK counts so
         index = index if type(index) in (int, str) else None
-        for place, call in reversed(self._calls.items()):
+        latest = self._latest.get(index)
+        if latest is not None and self._calls[latest].goes_on_with(id, name):
+            return latest
+        for place, call in islice(reversed(self._calls.items()), _NEAR):
             if call.index == index and call.goes_on_with(id, name):
                 return place
         place = self.after()
         if type(index) is str:
             place = max(place, _LAST)
-        elif type(index) is int and all(index != known[0] for known in self._calls):
+        elif type(index) is int and (index,) not in self._calls:
             place = (index,)
-        self._calls[place] = ToolCall(index)
+        self._put(place, ToolCall(index))
         return place
 
     def given(self, at: "Place") -> "dict[str, Any]":
@@ -360,6 +391,8 @@ class Answer:
         self.usage = self.usage
         if self.finish_reason is not None:
             self._calls.clear()
+            self._latest.clear()
+            self._end = 0
             self.finish_reason = None
 
     def settle(self, whole: "Answer") -> "Sequence[Token]":
@@ -386,7 +419,8 @@ class Answer:
             for place in sorted(whole._calls):
                 text, call = "".join(whole._calls[place].pieces), self._calls.get(place)
                 tokens += put_whole([*call.pieces] if call else [], text, "tool_call")
-            self._calls = whole._calls
+            self._calls, self._latest = whole._calls, whole._latest
+            self._end = whole._end
         self._files = whole._files or self._files
         return tokens
 
@@ -409,13 +443,14 @@ class Answer:
         if not (self.text or inner.is_first):
             self.text = inner.text  # a refusal, which LangChain puts elsewhere
         has_own = bool(self.tool_calls)
+        known = {*self._calls.values()}
         for call in inner._in_order():
-            if call in self._calls.values():
-                continue
-            if call.is_server or not has_own:
-                self._calls[self.after()] = call
+            if call not in known and (call.is_server or not has_own):
+                self._put(self.after(), call)
 
 
 _LAST = (1_000_000,)
 """Where calls begin that are told apart from all others."""
+_NEAR = 100
+"""How many calls are looked through for the one that a piece may be of."""
 _NONE: "dict[Place, list[str]]" = {}

@@ -4,7 +4,7 @@ Anthropic's shapes: messages, and the events of a stream.
 
 from instrument._payloads.answers.chat import take_error
 from instrument._payloads.answers.usage import counts_of
-from instrument._payloads.messages import get, items, reader, string
+from instrument._payloads.messages import get, reader, string
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def take_message(answer: "Answer", message: object) -> "Sequence[Token]":
     _facts(answer, message)
     take_error(answer, reader(message)("error"))
     tokens: list[Token] = []
-    for at, block in enumerate(items(get(message, "content"))):
+    for at, block in enumerate(answer.some(get(message, "content"))):
         tokens += _block(answer, block, (at,))
     return tokens
 

@@ -3,7 +3,7 @@ Bedrock's shapes: those of Converse, whole and as a stream.
 """
 
 from instrument._payloads.answers.usage import counts_of
-from instrument._payloads.messages import get, items, string
+from instrument._payloads.messages import get, string
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def take(answer: "Answer", value: object) -> "Sequence[Token]":
     message = get(get(value, "output"), "message")
     answer.message = message
     tokens: list[Token] = []
-    for number, block in enumerate(items(get(message, "content"))):
+    for number, block in enumerate(answer.some(get(message, "content"))):
         tokens += _block(answer, block, (number,))
     return tokens
 
@@ -59,6 +59,6 @@ def _block(answer: "Answer", block: object, at: "Place") -> "Sequence[Token]":
         *answer.said(text, "reasoning", at),
         *answer.said(get(block, "text"), at=at),
     ]
-    for cited in items(get(get(block, "citationsContent"), "content")):
+    for cited in answer.some(get(get(block, "citationsContent"), "content")):
         tokens += answer.said(get(cited, "text"), at=at)
     return tokens

@@ -41,11 +41,12 @@ def take_chat(answer: "Answer", value: object) -> "Sequence[Token]":
     if model != answer.model or response_id != answer.response_id or counts is not None:
         answer.told(model=model, response_id=response_id, counts=counts)
     tokens: list[Token] = []
-    for position, choice in enumerate(items(read("choices"))):
+    for position, choice in enumerate(answer.some(read("choices"))):
         read_choice = reader(choice)
         message, index = read_choice("message"), read_choice("index")
         is_whole = message is not None
         one = answer.other(position if index is None and is_whole else index)
+        one.room = answer.room
         one.told(finish_reason=read_choice("finish_reason"))
         take_error(one, read_choice("error"))
         if is_whole:
@@ -55,6 +56,7 @@ def take_chat(answer: "Answer", value: object) -> "Sequence[Token]":
         said = choice if message is None else message
         told = take_message(one, said, is_whole=is_whole)
         tokens += told if one is answer else ()
+        answer.room = one.room
     take_error(answer, read("error"))
     return tokens
 
@@ -104,13 +106,13 @@ def take_message(
     if sound is not None:
         tokens += answer.said(get(sound, "transcript"), at=_SPOKEN)
         answer.has("audio", get(sound, "data"), "audio")
-    for image in items(read("images")):
+    for image in answer.some(read("images")):
         _file(answer, image)
     tokens += calls_of(answer, read("tool_calls"), is_whole=is_whole)
     legacy = read("function_call")
     if legacy is not None:
         tokens += _call(answer, None, legacy, "function_call")
-    for call in items(read("executed_tools")):  # by Groq itself
+    for call in answer.some(read("executed_tools")):  # by Groq itself
         name = get(call, "name")
         name = get(call, "type") if name is None else name
         at = answer.place_of(f"executed {get(call, 'index')}", None, name)
@@ -154,12 +156,12 @@ def content_of(
     if content is None or issubclass(type(content), str):
         return answer.said(content, at=at)
     tokens: list[Token] = []
-    for block in items(content) or (content,):
+    for block in answer.some(content) or (content,):
         if string(get(block, "type")) in _FILES:
             _file(answer, block)
             continue
         thinking = get(block, "thinking")
-        for part in items(thinking) if is_listed(thinking) else (thinking,):
+        for part in answer.some(thinking) if is_listed(thinking) else (thinking,):
             text = part if issubclass(type(part), str) else get(part, "text")
             tokens += answer.said(text, "reasoning", at)
         text = block if issubclass(type(block), str) else get(block, "text")
@@ -173,7 +175,7 @@ def calls_of(answer: "Answer", calls: object, *, is_whole: bool) -> "Sequence[To
     Read the calls of a message, or pieces of them.
     """
     tokens: list[Token] = []
-    for call in items(calls):
+    for call in answer.some(calls):
         read = reader(call)
         index, id = read("index"), string(read("id"))
         if id == "null":  # so does Mistral's SDK call what has none
@@ -209,7 +211,7 @@ def _reasoning(answer: "Answer", read: "Callable[[str], object]") -> "Sequence[T
             if tokens:
                 return tokens
     told: list[Token] = []
-    for part in items(read("reasoning_details")):  # OpenRouter's
+    for part in answer.some(read("reasoning_details")):  # OpenRouter's
         told += answer.said(get(part, "text"), "reasoning") or answer.said(
             get(part, "summary"), "reasoning"
         )

@@ -26,7 +26,7 @@ def take(answer: "Answer", value: object) -> "Sequence[Token]":
     tokens = [*answer.part(get(message, "tool_plan"), "reasoning")]
     if not items(get(message, "content")):
         return [*tokens, *take_message(answer, message)]
-    for number, block in enumerate(items(get(message, "content"))):
+    for number, block in enumerate(answer.some(get(message, "content"))):
         tokens += _block(answer, block, (number,))
     return [*tokens, *calls_of(answer, get(message, "tool_calls"), is_whole=True)]
 

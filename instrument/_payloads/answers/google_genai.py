@@ -5,7 +5,7 @@ Gemini's shape: each chunk is an answer of its own.
 import re
 
 from instrument._payloads.answers.usage import counts_of
-from instrument._payloads.messages import get, items, string
+from instrument._payloads.messages import get, string
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ _STEP = re.compile(r"\.(\w+)|\[(\d+)\]|\['([^']*)'\]")
 """One step of a path into the arguments of a call."""
 _MOST_ITEMS = 1_000
 """How far a list is filled up by such a path."""
+_LONGEST_PATH = 1_000  # characters
 _VALUES = ("string_value", "number_value", "bool_value")
 
 
@@ -28,7 +29,8 @@ def take(answer: "Answer", value: object) -> "Sequence[Token]":
     Returns:
         The tokens of the first candidate.
     """
-    candidates, id = items(get(value, "candidates")), string(get(value, "response_id"))
+    candidates = answer.some(get(value, "candidates"))
+    id = string(get(value, "response_id"))
     has_ended = answer.finish_reason is not None and bool(candidates)
     is_told = id is not None and answer.response_id is not None
     if id != answer.response_id if is_told else has_ended:
@@ -43,8 +45,10 @@ def take(answer: "Answer", value: object) -> "Sequence[Token]":
     tokens: list[Token] = []
     for candidate in candidates:
         one = answer.other(get(candidate, "index"))
+        one.room = answer.room
         told = _candidate(one, candidate)
         tokens += told if one is answer else ()
+        answer.room = one.room
     return tokens
 
 
@@ -55,7 +59,7 @@ def _candidate(answer: "Answer", candidate: object) -> "Sequence[Token]":
     if explained is not None:
         answer.failed(reason, explained, string(reason) or "error")
     tokens: list[Token] = []
-    for part in items(get(get(candidate, "content"), "parts")):
+    for part in answer.some(get(get(candidate, "content"), "parts")):
         tokens += _part(answer, part)
     return tokens
 
@@ -91,7 +95,7 @@ def _call(answer: "Answer", call: object) -> "Sequence[Token]":
         return answer.called(id, name, get(call, "args"))
     at = answer.place_of(None, id, name)
     given = answer.given(at)
-    for part in items(parts):
+    for part in answer.some(parts):
         told = [get(part, each) for each in _VALUES]
         value = next((it for it in told if it is not None), None)
         _put(given, string(get(part, "json_path")) or "", value)
@@ -102,6 +106,8 @@ def _put(given: "dict[str, Any]", path: str, value: object) -> None:
     """
     Put a value where *path* says, or add it to the text that is there.
     """
+    if len(path) > _LONGEST_PATH:
+        return
     steps = [a or c or int(b) for a, b, c in _STEP.findall(path)]
     held: Any = {"": given}
     key: Any = ""
@@ -118,5 +124,8 @@ def _put(given: "dict[str, Any]", path: str, value: object) -> None:
             held.setdefault(key, None)
     if steps:
         before = held[key]
-        is_more = type(before) is str and type(value) is str
-        held[key] = before + value if is_more else value
+        if type(before) is str and type(value) is str:
+            held[key] = None  # or Python would copy all that is there, at each piece
+            before += value
+            value = before
+        held[key] = value

@@ -4,7 +4,7 @@ LangChain's shapes: messages and their chunks, and results.
 
 from instrument._payloads.answers.chat import content_of
 from instrument._payloads.answers.usage import usage_of
-from instrument._payloads.messages import first, get, is_listed, items, string
+from instrument._payloads.messages import first, get, is_listed, string
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,17 +28,17 @@ def take_message(answer: "Answer", message: object) -> "Sequence[Token]":
         answer.usage = used if answer.usage is None else answer.usage + used
     tokens: list[Token] = []
     content = get(message, "content")
-    for block in items(content) if is_listed(content) else (content,):
+    for block in answer.some(content) if is_listed(content) else (content,):
         index = get(block, "index")
         at = () if index is None else answer.place_of_block(index)
         tokens += content_of(answer, block, at)
-        for part in (block, *items(get(block, "summary"))):
+        for part in (block, *answer.some(get(block, "summary"))):
             name = "reasoning" if part is block else "text"
             tokens += answer.said(get(part, name), "reasoning", at)
     thought = get(get(message, "additional_kwargs"), "reasoning_content")
     tokens += answer.said(thought, "reasoning")
-    pieces = items(get(message, "tool_call_chunks"))
-    for call in pieces or items(get(message, "tool_calls")):
+    pieces = answer.some(get(message, "tool_call_chunks"))
+    for call in pieces or answer.some(get(message, "tool_calls")):
         id, name = get(call, "id"), get(call, "name")
         at_call = answer.place_of(get(call, "index"), id, name) if pieces else None
         tokens += answer.called(id, name, get(call, "args"), at_call)

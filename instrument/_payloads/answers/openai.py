@@ -4,7 +4,7 @@ The shapes of OpenAI's Responses, whole and as the events of a stream.
 
 from instrument._payloads.answers.answer import Answer
 from instrument._payloads.answers.usage import counts_of
-from instrument._payloads.messages import get, items, string
+from instrument._payloads.messages import get, string
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def take_response(answer: Answer, response: object) -> "Sequence[Token]":
     """
     _facts(answer, response)
     tokens: list[Token] = []
-    for number, item in enumerate(items(get(response, "output"))):
+    for number, item in enumerate(answer.some(get(response, "output"))):
         tokens += _item(answer, item, number)
     return tokens
 
@@ -139,10 +139,10 @@ def _item(answer: Answer, item: object, number: int) -> "Sequence[Token]":
         return _call(answer, item, kind, number)
     tokens: list[Token] = []
     if kind in ("message", "reasoning"):
-        for index, part in enumerate(items(get(item, "summary"))):
+        for index, part in enumerate(answer.some(get(item, "summary"))):
             tokens += _thought(answer, part, (number, 0, index))
         read, row = (_part, 0) if kind == "message" else (_thought, 1)
-        for index, part in enumerate(items(get(item, "content"))):
+        for index, part in enumerate(answer.some(get(item, "content"))):
             tokens += read(answer, part, (number, row, index))
     return tokens
 

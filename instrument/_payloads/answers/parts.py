@@ -143,20 +143,34 @@ class File:
         return {"kind": self.kind, "size": size}
 
 
-def opened(value: object, depth: int = 0) -> object:
+def opened(value: object) -> object:
     """
     Give the fields that were told of a pydantic model, and of those in it, as objects.
+
+    What there is too much of stays as it is.
     """
-    if depth < _DEEPEST and is_listed(value):
-        return [opened(item, depth + 1) for item in items(value)]
-    fields = plain(value)
-    if fields is value or type(fields) is not dict or depth >= _DEEPEST:
+    return _opened(value, _DEEPEST, [_MOST])
+
+
+def _opened(value: object, depth: int, left: "list[int]") -> object:
+    if depth <= 0 or left[0] <= 0:
         return value
+    if is_listed(value):
+        found = items(value)
+        left[0] -= len(found)
+        if left[0] < 0:
+            return value
+        return [_opened(item, depth - 1, left) for item in found]
+    fields = plain(value)
+    if fields is value or type(fields) is not dict:
+        return value
+    left[0] -= len(fields)
     told = fields.items()
-    return {k: opened(it, depth + 1) for k, it in told if it is not None}
+    return {k: _opened(it, depth - 1, left) for k, it in told if it is not None}
 
 
 _DEEPEST = 20
+_MOST = 10_000  # values
 
 
 def put_whole(pieces: "list[str]", text: str, channel: str) -> "Sequence[Token]":
