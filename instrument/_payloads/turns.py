@@ -46,6 +46,8 @@ _SDKS = frozenset(
     )
 )
 _PLAIN = 2  # fields: a role and a content
+_MOST_PARTS = 10_000
+"""The most parts of a message, or of a conversation, that are written in one shape."""
 _NO_MESSAGES = frozenset(map(id, (int, float, bool, type(None))))
 """By id, as a metaclass may have a hash of its own."""
 _OWN = ("system", "developer", "user", "assistant", "tool")
@@ -58,6 +60,8 @@ _ROLES = {
     "SystemMessageChunk": "system",
     "ToolMessageChunk": "tool",
 }
+_LISTED = ("content", "parts", "tool_calls", "invalid_tool_calls")
+_LISTED_IN_PARTS = ("content", "thinking", "reasoning", "summary")
 _TEXTS = ("text", "input_text", "output_text", None)
 
 _CALLS = {  # where a block holds a call, and how its fields are named there
@@ -85,6 +89,7 @@ def turns_of(given: object, system: object = None) -> "list[Turn]":
     turns = [{"role": "system", "content": said}] if is_said else []
     if type(given) is not list:
         given = items(given) if is_listed(given) else [given]
+    room = _MOST_PARTS
     for message in islice(given, MOST_TOLD):
         if type(message) is dict and len(message) == _PLAIN:
             role, content = get(message, "role"), get(message, "content")
@@ -94,7 +99,8 @@ def turns_of(given: object, system: object = None) -> "list[Turn]":
         if id(type(message)) in _NO_MESSAGES:
             turns.append({"role": _UNKNOWN, "content": message})
             continue
-        turns += turns_in(message)
+        room -= _parts_of(message, room)
+        turns += turns_in(message) if room >= 0 else [_as_it_is(message)]
     if len(given) > MOST_TOLD:
         more = f"… {len(given) - MOST_TOLD:,} more messages"
         turns.append({"role": _UNKNOWN, "content": more})
@@ -107,6 +113,8 @@ def turns_in(message: object) -> "list[Turn]":
     """
     if issubclass(type(message), str):
         return [{"role": "user", "content": message}]
+    if _parts_of(message, _MOST_PARTS) > _MOST_PARTS:
+        return [_as_it_is(message)]
     pair = items(message)
     if len(pair) == _PLAIN and (role := string(pair[0])):
         return [{"role": _ROLES.get(role, role), "content": pair[1]}]
@@ -119,6 +127,31 @@ def turns_in(message: object) -> "list[Turn]":
     if kind is not None and kind in _ROLES:
         return _turns(message, kind)
     return [_item(message, kind)] if kind is not None else _part(message)
+
+
+def _parts_of(message: object, room: int) -> int:
+    """
+    Count what is looked at of a message, and of each part of it; no further than *room*.
+    """
+    count = 0
+    for name in _LISTED:
+        parts = items(get(message, name))
+        count += len(parts)
+        if count > room:
+            break
+        for part in parts:
+            count += sum(len(items(get(part, inner))) for inner in _LISTED_IN_PARTS)
+            if count > room:
+                break
+    return count
+
+
+def _as_it_is(message: object) -> "Turn":
+    """
+    Give what has too many parts in its own: a record cuts them.
+    """
+    role = string(get(message, "role")) or string(get(message, "type"))
+    return {"role": _ROLES.get(role or "", role or _UNKNOWN), "content": message}
 
 
 def as_turn(

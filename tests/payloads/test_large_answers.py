@@ -1,8 +1,9 @@
 """
-Answers with more parts than any model gives, and calls that hold one thing many times:
-the call they come in does not wait for that.
+Answers and messages with more parts than any model gives, and calls that hold one thing
+many times: the call they come in does not wait for that.
 """
 
+import io
 from collections.abc import Callable
 from time import process_time
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from instrument import callbacks, traced
 from instrument._payloads.answers import Answer, answer_of, take
+from instrument.handlers import StdOutCallbackHandler
 from instrument.testing import Recorder
 
 MANY = 20_000
@@ -173,3 +175,32 @@ def test_a_delta_without_a_place() -> None:
     take(answer, {"content": "x", "tool_calls": calls()[:1]})
 
     assert [it["arguments"] for it in answer.tool_calls] == [{}, {}]
+
+
+CALLS = {"role": "assistant", "content": None, "tool_calls": calls()[:1] * 1_000}
+ASKED: dict[str, Callable[[], Any]] = {
+    "numbers": lambda: [{"role": "user", "content": [1] * 500_000}],
+    "parts": lambda: [{"role": "user", "content": PARTS * 1_000_000}],
+    "one conversation": lambda: [{"role": "user", "content": PARTS * 1_000}] * 1_000,
+    "calls": lambda: [CALLS] * 1_000,
+    "results": lambda: [
+        {"content": [{"type": "tool_result", "content": PARTS * 1_000}] * 1_000}
+    ],
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_messages(name: str) -> None:
+    """
+    Messages with very many parts are told as they are, and cut where a record is.
+    """
+    asked, recorder = ASKED[name](), Recorder()
+    model: Any = traced.chat_model(lambda messages: "Rome")
+
+    began = process_time()
+    with callbacks(recorder, StdOutCallbackHandler(file=io.StringIO())):
+        assert model(asked) == "Rome"
+    took = process_time() - began
+
+    assert recorder.events[0].data["messages"]
+    assert took < 1.5

@@ -45,6 +45,7 @@ _HOLDS = ("data", "base64", "url", "file_data", "bytes")
 _NAMED_BY = ("source", "title", "id")
 _TEXTS = ("page_content", "text", "content")
 _LONGEST_WORDS = 200
+_MOST_PARTS = 1_000
 
 
 def messages_of(value: "Any") -> "Any":
@@ -145,7 +146,8 @@ def _read_parts(content: "Any") -> "tuple[str, list[str], list[dict[str, Any]]]"
     Give the text of a content's parts, by name what is no text, and what it calls.
     """
     texts, parts, calls = [], [], []
-    for part in items(content) if is_listed(content) else [content]:
+    listed = items(content) if is_listed(content) else [content]
+    for part in listed[:_MOST_PARTS]:
         kind = string(get(part, "type")) or ""
         text = string(part) or string(get(part, "text"))
         if text is not None:
@@ -156,6 +158,8 @@ def _read_parts(content: "Any") -> "tuple[str, list[str], list[dict[str, Any]]]"
             calls.append({"name": get(part, "name"), "arguments": given})
         elif kind not in _UNSAID:
             parts.append(_written_part(part, kind))
+    if len(listed) > _MOST_PARTS:
+        parts.append(f"<{len(listed) - _MOST_PARTS:,} more parts>")
     return "".join(texts), parts, calls
 
 
