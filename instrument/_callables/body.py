@@ -179,6 +179,8 @@ def _step(around: "Any", act: "Callable[..., Any]", *given: object) -> "Any":
         return act(*given)
     except BaseException as exc:
         less_one(exc)
+        # what was thrown may be what is raised, and its traceback has this frame
+        act = given = None  # type: ignore[assignment]
         raise
     finally:
         around.leave()

@@ -76,6 +76,29 @@ class StopsStart(AsyncCallbackHandler):
     on_chat_model_start = on_chain_start
 
 
+class Around:
+    """
+    What is around a body, and does nothing.
+    """
+
+    def enter(self) -> None: ...
+
+    def leave(self) -> None: ...
+
+
+class Surrounds:
+    """
+    Puts that around each step of a body, as the handler of OpenTelemetry does.
+    """
+
+    _around = True
+
+    def on_chain_start(self, *args: object, run: Any, **kwargs: object) -> None:
+        run._around = Around()
+
+    on_chat_model_start = on_chain_start
+
+
 HANDLERS: dict[str, Callable[[], Any]] = {
     "typed": lambda: callbacks(
         on_chain_start=lambda **_: None,
@@ -86,6 +109,7 @@ HANDLERS: dict[str, Callable[[], Any]] = {
     "records": lambda: callbacks(lambda event: event.to_json() and None),
     "async": lambda: callbacks(Hears()),
     "async that fails": lambda: callbacks(Fails()),
+    "around": lambda: callbacks(Surrounds()),
     "in background, and fails": lambda: callbacks(background(Fails())),
 }
 
