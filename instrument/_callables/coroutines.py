@@ -89,8 +89,7 @@ async def asteps(
     Each step is taken right here, with no frame of ours between: where there was room
     to begin one, there is to resume it.
     """
-    outside: Any = None  # the consumer's state, while it is not that of now
-    thrown: BaseException | None = None
+    outside = thrown = None  # the consumer's state, while it is not that of now
     try:
         inner, step = await _start(inner, body)
         frame, tell, resume, value = body.frame, body.atell(), step.send, None
@@ -111,6 +110,7 @@ async def asteps(
                     await pending
             except BaseException as exc:
                 if await _afinished(inner, body, step, outside, thrown, exc):
+                    thrown = step = resume = value = None  # or a cycle is left
                     return
                 raise
             set_state(outside)
@@ -172,7 +172,7 @@ async def _afinished(
         outside: The consumer's state; None while it is the state of now.
         thrown: What was thrown into that step.
     """
-    if outside is not None:
+    if outside is not None and not _was_waiting(body, exc):
         set_state(outside)
     if step is None:
         await _resumed(inner.aclose(), body)
@@ -192,12 +192,19 @@ async def _amend(
     """
     End what an interrupt has kept from it; else all has been done.
     """
-    if outside is not None:
+    if outside is not None and not _was_waiting(body, exc):
         set_state(outside)
         body.frame._outer = None
     if not body.is_done():
         body.abandon(exc)
         await inner.aclose()
+
+
+def _was_waiting(body: "Body", exc: BaseException) -> bool:
+    """
+    Tell whether it was closed while it waited: then the state is that of whoever did.
+    """
+    return type(exc) is GeneratorExit and body.frame._outer is None
 
 
 async def followed(inner: "Coroutine[Any, Any, Any]", body: "Body") -> "Any":

@@ -224,7 +224,12 @@ class Serving(Coroutine[Any, Any, None]):
         return self._inner.send(value)
 
     def throw(self, *exc: "Any") -> object:
-        return self._inner.throw(*exc) if self._is_started else self.send(None)
+        if not self._is_started:
+            return self.send(None)
+        try:
+            return self._inner.throw(*exc)
+        finally:  # or this frame would keep what has this frame
+            exc = ()
 
     if TYPE_CHECKING:  # the base class has one, which asyncio never calls
 

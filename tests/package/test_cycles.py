@@ -16,6 +16,7 @@ from typing import Any, Self
 import pytest
 
 from instrument import AsyncCallbackHandler, bind, callbacks, current_run, traced
+from instrument._delivery.lanes import Serving
 from instrument.handlers import background
 
 Ending = Callable[[Callable[[Any], Any], object], None]
@@ -311,6 +312,26 @@ def _close_not_heeded(decorate: Any, payload: object) -> None:
     made.close()
 
 
+async def _heeds_nothing(given: object) -> AsyncIterator[object]:
+    run = current_run()
+    with suppress(GeneratorExit, asyncio.CancelledError):
+        await once()
+        yield given
+    run.add_tags("left")
+
+
+def _aclose_not_heeded(decorate: Any, payload: object) -> None:
+    _midway(_heeds_nothing, _aclose)(decorate, payload)
+
+
+def _cancel_not_heeded(decorate: Any, payload: object) -> None:
+    made = decorate(_heeds_nothing)(payload)
+    step = anext(made)
+    step.send(None)
+    with suppress(StopAsyncIteration):
+        step.throw(asyncio.CancelledError())
+
+
 def _in_a_block(decorate: Any, payload: object, *exc: Any) -> None:
     called = decorate(function)
 
@@ -419,6 +440,8 @@ ENDINGS: dict[str, Ending] = {
     "async generator ok": _adrain,
     "async generator error": lambda d, p: _adrain(d, p, ZeroDivisionError),
     "async generator closed": _midway(astream, _aclose),
+    "async generator closed, returns": _aclose_not_heeded,
+    "async generator cancelled in a step, returns": _cancel_not_heeded,
     "async generator cancelled": _midway(astream, _acancel),
     "async generator dropped": _midway(astream, _drop),
     "async generator left to its loop": _on_a_loop(_loop_closes),
@@ -646,6 +669,27 @@ def test_decorated_function_goes_with_its_last_name(decorate: Any, body: Any) ->
 
     def end(payload: object) -> None:
         decorate(lambda: body(payload))
+
+    assert not kept(end)
+
+
+@pytest.mark.rule(21)
+@pytest.mark.usefixtures("uncollected")
+def test_what_serves_a_queue_lets_go_of_its_cancellation() -> None:
+    """
+    A task that serves a handler and goes on though it is cancelled keeps nothing of
+    those who call it.
+    """
+
+    async def goes_on() -> None:
+        with suppress(asyncio.CancelledError):
+            await once()
+
+    def end(payload: object) -> None:
+        serving = Serving(goes_on())
+        serving.send(None)
+        with suppress(StopIteration):
+            serving.throw(asyncio.CancelledError())
 
     assert not kept(end)
 

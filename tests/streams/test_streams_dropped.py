@@ -7,8 +7,9 @@ import gc
 import subprocess
 import sys
 import threading
+import types
 import weakref
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextvars import Context, copy_context
 from textwrap import dedent
 from typing import Any
@@ -375,3 +376,37 @@ def test_dropped_in_thread_that_listens() -> None:
 
     assert recorder.tree() == "chain x: abandoned\n  chain cleanup: ok"
     assert other.tree() == "chain request: ok\n  chain next: ok"
+
+
+@pytest.mark.rule(3)
+def test_nested_stream_dropped_while_it_waits_leaves_no_state() -> None:
+    """
+    A coroutine that is closed while a stream in a stream waits for something leaves this
+    thread with the state that it had.
+    """
+
+    @types.coroutine
+    def wait() -> Iterator[None]:
+        yield
+
+    @traced
+    async def inner() -> AsyncIterator[int]:
+        await wait()
+        yield 1
+
+    @traced
+    async def outer() -> AsyncIterator[int]:
+        async for item in inner():
+            yield item
+
+    async def consume() -> None:
+        async for _ in outer():
+            pass
+
+    with callbacks(Recorder()):
+        before, consuming = get_state(), consume()
+        consuming.send(None)
+        consuming.close()
+        after = get_state()
+
+    assert after is before
