@@ -398,3 +398,27 @@ def test_full_disk_without_locks(
         "on_chain_end",
     ]
     assert handler.lost == 2
+
+
+@pytest.mark.parametrize("max_bytes", [None, 1], ids=["one", "rotated"])
+def test_process_goes_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_bytes: int | None
+) -> None:
+    """
+    A file given by a relative path stays where it was begun.
+    """
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / "first")
+
+    with (
+        FileCallbackHandler("events.jsonl", max_bytes=max_bytes) as handler,
+        callbacks(handler),
+    ):
+        traced(work)()
+        monkeypatch.chdir(tmp_path / "second")
+        traced(work)()
+
+    kept = sorted((tmp_path / "first").iterdir())
+    assert sum(len(path.read_text().splitlines()) for path in kept) == 4
+    assert list((tmp_path / "second").iterdir()) == []

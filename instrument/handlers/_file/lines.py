@@ -121,7 +121,7 @@ class Lines:
     def __init__(
         self, path: "str | bytes", mode: str, max_bytes: int | None, keep: int
     ) -> None:
-        self.path = path
+        self.path = os.path.abspath(path)  # noqa: PTH100 - a path may be bytes
         self.lost = 0
         self._max_bytes, self._keep = max_bytes, keep
         self._size = -1  # known while nobody else writes

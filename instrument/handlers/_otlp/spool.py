@@ -106,7 +106,7 @@ class Spool:
             message = f"OTLPHandler(spool=...) is a folder, not {safe_repr(folder)}."
             raise TypeError(message)
         digest = blake2b(repr(key).encode(), digest_size=8).hexdigest()
-        self._folder = Path(folder) / digest
+        self._folder = Path(folder).absolute() / digest
         self._most_bytes = most_bytes
         self._numbers = counting()
         try:

@@ -117,6 +117,31 @@ def test_receiver_dead_for_a_while(
     assert "they wait in the spool" in reports[0]
 
 
+def test_process_goes_elsewhere(
+    receiver: "Receiver", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A folder given by a relative path stays where it was.
+    """
+    receiver.answer = unwilling
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "first")
+    handler = OTLPHandler(receiver.url, spool="spool")
+    monkeypatch.chdir(tmp_path / "second")
+
+    with callbacks(handler):
+        for number in range(600):
+            work(number)
+    receiver.wait_for(lambda: bool(receiver.requests))
+    handler.drain(0.05)
+
+    assert files(tmp_path / "first" / "spool")
+    assert list((tmp_path / "second").iterdir()) == []
+    receiver.answer = TOOLS.taken
+    assert handler.drain(20)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
 def test_killed(receiver: "Receiver", tmp_path: Path, sign: signal.Signals) -> None:
