@@ -16,11 +16,12 @@ from collections import namedtuple
 from functools import partial
 
 from instrument._text import (
+    cancellations,
     codes_of_signals,
     cut,
+    each_in,
     is_callers,
     is_of_signal,
-    members_of,
     printable,
     raised_text,
     safe_str,
@@ -68,39 +69,35 @@ def forgotten(what: object, way: str) -> None:
 
 def is_of_call(exc: BaseException) -> bool:
     """
-    Tell whether *exc*, raised while something foreign was served, is to reach the call:
-    of a group, whether a member is.
+    Tell whether *exc*, which came of something foreign, or a member is for the call.
     """
     kind = type(exc)
     if issubclass(kind, BaseExceptionGroup):
-        groups, others = _each_in(exc)
-        return any(map(is_of_signal, groups)) or any(map(is_of_call, others))
+        return parted(exc)[0] is not None
     if issubclass(kind, (Exception, SystemExit)):
         return is_of_signal(exc)
-    asyncio = sys.modules.get("asyncio.exceptions")
-    if issubclass(kind, getattr(asyncio, "CancelledError", ())):
+    known = sys.modules.get("asyncio.exceptions")
+    if issubclass(kind, getattr(known, "CancelledError", ())):
         return _is_task_cancelled()
     if issubclass(kind, getattr(trio := sys.modules.get("trio"), "Cancelled", ())):
         return _is_scope_cancelled(trio)
     return True
 
 
-def _each_in(
-    group: BaseException,
-) -> "tuple[list[BaseException], list[BaseException]]":
+def parted(exc: BaseException) -> "tuple[BaseException | None, BaseException | None]":
     """
-    Give a group and those in it, and what else is in them, each once: it may be in many.
+    Give what of *exc* is to reach the call, and what is a failure.
+
+    Of a group with interrupts it is the group; of one with a mere cancellation that.
     """
-    groups, found = {id(group): group}, {}
-    left = [group]
-    while left:
-        for it in members_of(left.pop()):
-            if not issubclass(type(it), BaseExceptionGroup):
-                found[id(it)] = it
-            elif id(it) not in groups:
-                groups[id(it)] = it
-                left.append(it)
-    return list(groups.values()), list(found.values())
+    if not issubclass(type(exc), BaseExceptionGroup):
+        return (exc, None) if is_of_call(exc) else (None, exc)
+    groups, others = each_in(exc)
+    found = [it for it in others if is_of_call(it)]
+    parts = [*found, *filter(is_of_signal, groups)]
+    if parts and all(issubclass(type(it), cancellations()) for it in parts):
+        return parts[0], None if len(found) == len(others) else exc
+    return (exc, None) if parts else (None, exc)
 
 
 def pass_on(exc: Exception) -> None:
@@ -126,9 +123,15 @@ def _is_scope_cancelled(trio: "Any") -> bool:
     """
     Tell whether the scope of here is cancelled; a worker thread is told by trio alone.
     """
-    if not trio.lowlevel.in_trio_run():
-        return True
-    return trio.current_effective_deadline() == float("-inf")  # type: ignore[no-any-return]
+    if trio.lowlevel.in_trio_run():
+        return trio.current_effective_deadline() == float("-inf")  # type: ignore[no-any-return]
+    try:
+        trio.from_thread.check_cancelled()
+    except RuntimeError:  # it is none of trio's
+        return False
+    except trio.Cancelled:
+        pass
+    return True
 
 
 _ROOM = 100
@@ -194,12 +197,21 @@ def failed(
             its message where something in it may not; else itself.
 
     Raises:
-        BaseException: *exc* itself, where it is no failure of the handler: an interrupt,
-            or the cancellation of the call.
+        BaseException: What of *exc* is no failure of the handler: an interrupt, or the
+            cancellation of the call.
     """
-    if is_of_call(exc):
+    part, failure = parted(exc)
+    if failure is not None:
+        failed_apart(handler, event, exc, stops=stops, tells=tells, show=show, run=run)
+    if part is exc:
         raise exc
-    failed_apart(handler, event, exc, stops=stops, tells=tells, show=show, run=run)
+    if part is not None:
+        context = part.__context__
+        try:
+            raise part
+        finally:  # not in the group that holds it: that would be a cycle
+            part.__context__ = context
+            del part, failure, exc
 
 
 def failed_apart(

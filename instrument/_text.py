@@ -348,6 +348,36 @@ def type_of(value: object) -> str:
     return str.__str__(_qualname_of(type(value)))
 
 
+def each_in(
+    group: BaseException,
+) -> "tuple[list[BaseException], list[BaseException]]":
+    """
+    Give a group and those in it, and what else is in them, each once: it may be in many.
+    """
+    groups, found = {id(group): group}, {}
+    left = [group]
+    while left:
+        for it in members_of(left.pop()):
+            if not issubclass(type(it), BaseExceptionGroup):
+                found[id(it)] = it
+            elif id(it) not in groups:
+                groups[id(it)] = it
+                left.append(it)
+    return list(groups.values()), list(found.values())
+
+
+def cancellations() -> "tuple[type[BaseException], ...]":
+    """
+    Give the exception types by which the loaded async libraries cancel.
+    """
+    known = (("asyncio.exceptions", "CancelledError"), ("trio", "Cancelled"))
+    return tuple(
+        getattr(sys.modules[module], name)
+        for module, name in known
+        if module in sys.modules
+    )
+
+
 def is_callers(exc: BaseException) -> bool:
     """
     Tell whether what a value's own code raised is for the caller all the same: an

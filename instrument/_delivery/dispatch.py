@@ -10,10 +10,11 @@ from types import CoroutineType
 
 from instrument import _ids, _report
 from instrument._audience.listener import EVENTS
-from instrument._delivery.loops import cancellations, close_unserved
+from instrument._delivery.loops import close_unserved
 from instrument._payloads.event import TOKEN, VERSION, Event
-from instrument._report import UNTOLD, has_room, is_heard, is_of_call, pass_on
+from instrument._report import UNTOLD, has_room, is_heard, parted, pass_on
 from instrument._state import MUTED, set_state
+from instrument._text import cancellations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,8 +126,10 @@ class Delivery:
         if count == len(self._receivers):  # all have heard: it is none of theirs
             self.error = exc
             return self
-        if is_of_call(exc):
-            self.error = exc
+        part, failure = parted(exc)
+        if part is not None:
+            if not self._goes_on(part):
+                self.error = part
             if not is_heard(exc, answer):
                 return self
         elif type(exc) is RecursionError and self._is_owed(exc, answer):
@@ -134,9 +137,17 @@ class Delivery:
         self._index += 1
         _, listener, layer, _ = self._receivers[count]
         self._answer = None if answer is UNTOLD else (answer, listener, layer)
-        if self.error is not exc:
-            self._caught(listener, exc)
+        if failure is not None:
+            self._caught(listener, failure)
         return self
+
+    def _goes_on(self, part: BaseException) -> bool:
+        """
+        Tell whether *part* is the cancellation by which the run ends, and which reaches
+        the caller all the same.
+        """
+        is_ending = self._run.status == "cancelled"
+        return is_ending and issubclass(type(part), cancellations())
 
     def _is_owed(self, exc: BaseException, answer: object) -> bool:
         """
@@ -300,7 +311,7 @@ class Delivery:
             except Exception as failure:  # no descriptor or memory is to be had
                 pass_on(failure)
         show = self._run._audience.shows()
-        _report.failed(
+        _report.failed_apart(
             listener.handler,
             self._event,
             exc,

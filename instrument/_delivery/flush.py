@@ -24,6 +24,7 @@ from instrument._state import (
     mutely,
     set_state,
 )
+from instrument._text import cancellations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,11 +157,12 @@ async def _aflush_all(
                     await _lanes.settle([layer])
                 for listener in left:
                     await _aflush(listener, layer, show, run)
-        except _loops.cancellations():  # those behind are flushed all the same
+        except cancellations():  # those behind are flushed all the same
             with _loops.shield():
                 for listener in left:
                     await _aflush(listener, layer, show, run)
-            raise
+            if not shielded:  # else the one before goes on
+                raise
         finally:
             for listener in left:  # closed meanwhile: nothing can be awaited
                 _flush(listener, layer, show, run)

@@ -18,6 +18,7 @@ from instrument._delivery import loops as _loops
 from instrument._forks import fork_lock
 from instrument._report import has_room, is_of_call
 from instrument._state import MUTED, set_state
+from instrument._text import cancellations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Lane:
         """
         Serve what is queued, in order, in this task.
         """
-        cancelled = _loops.cancellations()
+        cancelled = cancellations()
         while (item := self._next()) is not None:
             awaitable, event, show, run, done = item
             item = None
@@ -102,12 +103,13 @@ class Lane:
                     await awaitable
             except BaseException as failure:
                 exc = failure
-                if not is_of_call(failure):
+                try:
                     _report.failed(
                         self.listener.handler, event, failure, show=show, run=run
                     )
-                elif self._task is None or not isinstance(failure, cancelled):
-                    raise  # not ours to swallow
+                except cancelled:
+                    if self._task is None:
+                        raise  # not ours to swallow
             finally:
                 _finish(done, exc)
                 del done, exc, run  # its traceback holds this frame

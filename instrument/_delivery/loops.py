@@ -64,18 +64,6 @@ def is_usable(loop: "AbstractEventLoop | None", forks: int) -> bool:
     return loop is not None and forks == FORKS.count and loop.is_running()
 
 
-def cancellations() -> "tuple[type[BaseException], ...]":
-    """
-    Give the exception types by which the loaded async libraries cancel.
-    """
-    known = (("asyncio.exceptions", "CancelledError"), ("trio", "Cancelled"))
-    return tuple(
-        getattr(sys.modules[module], name)
-        for module, name in known
-        if module in sys.modules
-    )
-
-
 def close_unserved(awaitable: object) -> None:
     """
     Close what a handler gave to be awaited, and nobody can: Python would warn of it.

@@ -10,7 +10,7 @@ from contextlib import suppress
 from instrument import _ids
 from instrument._delivery.dispatch import Delivery
 from instrument._delivery.flush import aflush_given, flush_given
-from instrument._delivery.loops import cancellations, shield
+from instrument._delivery.loops import shield
 from instrument._report import UNTOLD, has_room, is_of_call
 from instrument._runs.opening import (
     INERT,
@@ -29,6 +29,7 @@ from instrument._runs.outcome import (
 )
 from instrument._runs.run import Run
 from instrument._state import MUTED, chain, get_state, set_state, without
+from instrument._text import cancellations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -493,8 +494,7 @@ def _wait_for_background(run: Run) -> None:
     """
     Let the outermost run wait for handlers that no block will wait for.
     """
-    layers = [layer for layer in run._audience.waits if layer.lanes]
-    if layers:
+    if layers := [layer for layer in run._audience.waits if layer.lanes]:
         from instrument._delivery import lanes as _lanes
 
         _lanes.wait(layers)

@@ -15,7 +15,6 @@ from types import (
 )
 
 from instrument._delivery.dispatch import Delivery, keywords, record_of
-from instrument._delivery.loops import cancellations
 from instrument._payloads.answers import LLMResult
 from instrument._payloads.redact import error_of
 from instrument._report import UNTOLD
@@ -25,6 +24,7 @@ from instrument._state import Frame
 from instrument._text import (
     args_of,
     bases_of,
+    cancellations,
     names_in,
     traceback_of,
     type_of,

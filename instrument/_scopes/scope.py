@@ -27,7 +27,7 @@ from instrument._audience.plan import (
 )
 from instrument._audience.sampling import checked_sample
 from instrument._delivery import flush as _serve
-from instrument._delivery.loops import FORKS, cancellations, running_loop
+from instrument._delivery.loops import FORKS, running_loop
 from instrument._payloads.redact import as_redactor
 from instrument._runs.ending import owed, settle
 from instrument._runs.opening import lookouts
@@ -46,6 +46,7 @@ from instrument._state import (
     set_state,
     without,
 )
+from instrument._text import cancellations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

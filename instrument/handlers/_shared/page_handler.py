@@ -9,8 +9,9 @@ from contextlib import suppress
 
 from instrument._audience.handler import BaseCallbackHandler
 from instrument._delivery.dispatch import record_of
-from instrument._delivery.loops import cancellations, running_loop
+from instrument._delivery.loops import running_loop
 from instrument._payloads.event import TOKEN
+from instrument._text import cancellations
 from instrument.exceptions import RequestStopped
 from instrument.handlers._protocols import PROTOCOLS, encoder
 from instrument.handlers._protocols.framing import Framing
