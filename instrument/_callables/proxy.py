@@ -5,6 +5,7 @@ They pickle, copy and answer `inspect` like what they wrap.
 """
 
 import copy
+import inspect
 import sys
 
 import wrapt
@@ -63,6 +64,18 @@ class Proxy(wrapt.FunctionWrapper):  # type: ignore[type-arg]
         What it stands for; to cloudpickle, which would take it for that, what it is.
         """
         return Proxy if _is_cloudpickle_asking() else self.__wrapped__.__class__
+
+    @property
+    def __signature__(self) -> "Any":
+        """
+        What an object takes that is called, for who does not look at what is wrapped.
+        """
+        if inspect.isroutine(self.__wrapped__):
+            return getattr(self.__wrapped__, "__signature__")  # noqa: B009 - if it has one
+        try:
+            return inspect.signature(self.__wrapped__)
+        except ValueError as exc:
+            raise AttributeError(*exc.args) from None
 
     def __reduce_ex__(self, protocol: object) -> "Any":
         is_carried = getattr(self._self_wrapping, "is_carried", False)

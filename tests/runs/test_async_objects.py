@@ -105,3 +105,17 @@ def test_object_that_is_not() -> None:
 
     assert not inspect.iscoroutinefunction(type(made).__call__)
     assert made() == 1
+
+
+@pytest.mark.parametrize("decorate", WAYS, ids=range(len(WAYS)))
+@pytest.mark.parametrize("form", [Search, lambda: partial(Search.__call__, Search())])
+def test_what_an_object_takes(
+    decorate: Callable[[Any], Any], form: Callable[[], Any]
+) -> None:
+    """
+    `inspect.getfullargspec`, which looks at nothing wrapped, sees what it takes too.
+    """
+    decorated = decorate(form())
+
+    assert inspect.getfullargspec(decorated).args == ["query"]
+    assert inspect.signature(decorated) == inspect.signature(form())
