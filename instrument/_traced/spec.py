@@ -2,7 +2,13 @@
 What one ``@traced`` says of its function, and how a call of it becomes a run.
 """
 
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from types import (
+    AsyncGeneratorType,
+    CoroutineType,
+    FunctionType,
+    GeneratorType,
+    MethodType,
+)
 from weakref import ref
 
 from instrument import _report, _state
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 CALLBACKS = "callbacks"
+_PLAIN = (FunctionType, MethodType)
 
 
 class Spec:
@@ -201,10 +208,17 @@ class Spec:
     def deferred(
         self, wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any"
     ) -> "Any":
-        run = None
-        if get_state() or self.alert or CALLBACKS in kwargs:
+        run, state = None, get_state()
+        if state or self.alert or CALLBACKS in kwargs:
             run = self.open(args, kwargs, instance, fits=True)
-        inner = wrapped(*args, **kwargs)
+        if run is None or type(wrapped) in _PLAIN:
+            inner = wrapped(*args, **kwargs)
+        else:
+            try:
+                set_state(run)  # a block that is opened around the body is in the run
+                inner = wrapped(*args, **kwargs)
+            finally:
+                set_state(state)
         if run is None or not is_followed(inner):
             return inner
         run._outer = None
