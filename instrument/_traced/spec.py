@@ -215,10 +215,14 @@ class Spec:
             inner = wrapped(*args, **kwargs)
         else:
             try:
-                set_state(run)  # a block that is opened around the body is in the run
-                inner = wrapped(*args, **kwargs)
-            finally:
-                set_state(state)
+                try:
+                    set_state(run)  # a block opened around the body is in the run
+                    inner = wrapped(*args, **kwargs)
+                finally:
+                    set_state(state)
+            except BaseException:
+                set_state(state)  # once more: an interrupt comes anywhere
+                raise
         if run is None or not is_followed(inner):
             return inner
         run._outer = None

@@ -329,6 +329,16 @@ def decorated_generator(*ears: Any) -> None:
     list(request())
 
 
+def generator_traced_above(*ears: Any) -> None:
+    @traced
+    @callbacks(*ears)
+    def request() -> Iterator[int]:
+        yield outer(1)
+
+    with callbacks(*ears):
+        list(request())
+
+
 def traced_block(*ears: Any) -> None:
     with callbacks(*ears), traced("x", inputs={"a": 1}) as run:
         run.outputs = inner(1)
@@ -414,6 +424,7 @@ SYNC = [
     redacted,
     decorated,
     decorated_generator,
+    generator_traced_above,
     traced_block,
     block_that_nobody_hears,
     bound,
