@@ -392,11 +392,17 @@ class _Walk:
             return [*held, ("args", self._masked())]
         if path[0] == "error":
             return held
-        return [(name, self._cleared(item, names)) for name, item in held]
+        left = self._left
+        cleared = [(name, self._cleared(item, names, _DEPTH)) for name, item in held]
+        self._left = left  # they are walked yet
+        return cleared
 
-    def _cleared(self, item: "Any", names: Names) -> "Any":
+    def _cleared(self, item: "Any", names: Names, depth: int) -> "Any":
         if type(item) is tuple:
-            return tuple([self._cleared(it, names) for it in item])
+            self._left -= len(item)
+            if self._left < 0 or depth == 0:
+                return self._masked()
+            return tuple([self._cleared(it, names, depth - 1) for it in item])
         if type(item) is not str:
             return item
         if len(item) > _MOST_JSON:

@@ -679,6 +679,23 @@ def test_errors_that_are_payloads() -> None:
     assert not any("hunter2" in event.to_json() for event in recorder.events)
 
 
+def test_error_that_holds_one_value_many_times() -> None:
+    """
+    An error that is an argument is looked into no further than other values.
+    """
+    shared: Any = ("x",)
+    for _ in range(40):
+        shared = (shared, shared)
+    recorder = Recorder()
+
+    with callbacks(recorder, redact=["password"]), traced("request") as run:
+        run.inputs = [ValueError(shared), ValueError("input_tokens: 3")]
+
+    first, second = recorder.runs[0].inputs
+    assert MASK in str(first)
+    assert str(second) == "input_tokens: 3"
+
+
 def test_error_that_a_function_replaces(everything: Any) -> None:
     """
     A function may put anything in the place of an error.

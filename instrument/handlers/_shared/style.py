@@ -44,6 +44,10 @@ _JOINED = range(0x1160, 0x1200)
 _MODELS = frozenset(("llm", "chat_model", "embedding"))
 
 
+_MOST_IN_A_CELL = 20
+"""The characters that may stand above and below one another; others have no end."""
+
+
 class Marks:
     """
     The characters that a stream knows.
@@ -78,11 +82,12 @@ class Marks:
         Give the first *most* cells of a text, or of the pieces of which it is made; of
         these no more are asked for. A wide character is never halved.
         """
-        text, taken = "", 0
+        text, taken, left = "", 0, _MOST_IN_A_CELL * (most + 1)
         for piece in (pieces,) if isinstance(pieces, str) else pieces:
-            text += piece
-            taken += cells(piece)
-            if taken > most:
+            text += (some := piece[:left])
+            taken += cells(some)
+            left -= len(piece)
+            if taken > most or left < 0:
                 break
         else:
             return text
