@@ -121,12 +121,13 @@ class Lines:
     def __init__(
         self, path: "str | bytes", mode: str, max_bytes: int | None, keep: int
     ) -> None:
-        self.path = os.path.abspath(path)  # noqa: PTH100 - a path may be bytes
+        self.path = path  # an error names what was given
         self.lost = 0
         self._max_bytes, self._keep = max_bytes, keep
         self._size = -1  # known while nobody else writes
         self._is_alone = self._has_left = False  # a line's beginning: it is counted
         self._descriptor: int | None = self._opened(mode)
+        self.path = os.path.abspath(path)  # noqa: PTH100 - a path may be bytes
         self._turns = turns = _turns_at(path)
         with turns.lock:
             if turns.writer != get_ident():  # it is mended before each line, too
