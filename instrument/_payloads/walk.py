@@ -449,13 +449,20 @@ def _each_once(pairs: "list[tuple[str, Any]]") -> "dict[str, Any]":
 
 def _numbered(text: "Any", shown: "dict[Any, Any]") -> str:
     """
-    Give *text* as a key that there is not yet.
+    Give *text* as a key that there is not yet, found in few steps where many are alike.
     """
-    number, told = 1, text
-    while told in shown:
-        number += 1
-        told = f"{text} ({number})"
-    return told  # type: ignore[no-any-return]
+    if text not in shown:
+        return text  # type: ignore[no-any-return]
+    taken, free = 1, 2
+    while f"{text} ({free})" in shown:
+        taken, free = free, 2 * free
+    while free - taken > 1:
+        middle = (taken + free) // 2
+        if f"{text} ({middle})" in shown:
+            taken = middle
+        else:
+            free = middle
+    return f"{text} ({free})"
 
 
 _PAIR = 2

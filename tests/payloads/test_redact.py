@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import collections
+import sys
 import time
 import types
 from collections import deque
@@ -677,6 +678,40 @@ def test_errors_that_are_payloads() -> None:
     assert second["strerror"] == "for 'password': [redacted]"
     assert third is other
     assert not any("hunter2" in event.to_json() for event in recorder.events)
+
+
+def test_keys_alike_are_told_apart_in_few_steps() -> None:
+    """
+    Of very many keys with the same text none is lost, and each is numbered at once.
+    """
+    asked = collections.Counter[str]()
+
+    class Same:
+        def __repr__(self) -> str:
+            asked["repr"] += 1
+            return "same"
+
+    def trace(frame: types.FrameType, event: str, _: object) -> Any:
+        if frame.f_code.co_name != "_numbered":
+            return None
+        asked[event] += 1
+        return trace
+
+    keys: dict[Any, Any] = {Same(): number for number in range(2_000)}
+    keys["password"] = KEY
+    tracing = sys.gettrace()
+    try:
+        sys.settrace(trace)
+        told = redacted(keys, (as_redactor(["password"]),), ("inputs",))
+    finally:
+        sys.settrace(tracing)
+
+    assert isinstance(told, dict)
+    assert list(told.values()) == [*range(2_000), MASK]
+    assert list(told)[:3] == ["same", "same (2)", "same (3)"]
+    assert list(told)[-2] == "same (2000)"
+    assert asked["repr"] == asked["call"] == 2_000
+    assert asked["line"] < 2_000 * 100
 
 
 def test_error_that_holds_one_value_many_times() -> None:
