@@ -213,27 +213,34 @@ def _holds_runs(exc: BaseException, run: Run) -> bool:
     return False
 
 
-def _lead_to_runs(held: "list[Any]", steps: int) -> bool:
+def _lead_to_runs(held: "list[Any]", steps: int, *, is_kept: bool = False) -> bool:
     """
     Tell whether one of *held* is a run or an open block, or leads there in a few *steps*:
-    by a Context, what we or asyncio keep one in, or a small container.
+    by a small container, or what we or asyncio keep a Context in. One that a framework
+    has at hand is no such: an error is what it was raised as wherever it can be.
     """
-    if any(issubclass(type(it), Frame) or type(it) is Context for it in held):
+    if any(issubclass(type(it), Frame) for it in held):
         return True
-    opened = [it for it in held if _is_opened(it)] if steps else []
-    return bool(opened) and _lead_to_runs(get_referents(*opened), steps - 1)
+    if is_kept and any(type(it) is Context for it in held):
+        return True
+    keepers = [it for it in held if _is_keeper(it)] if steps else []
+    if keepers and _lead_to_runs(get_referents(*keepers), steps - 1, is_kept=True):
+        return True
+    others = [it for it in held if _is_opened(it)] if steps else []
+    return bool(others) and _lead_to_runs(get_referents(*others), steps - 1)
 
 
 def _is_opened(held: "Any") -> bool:
     cls = type(held)
-    if cls in _CONTAINERS:
-        return len(held) < _SMALL
+    return len(held) < _SMALL if cls in _CONTAINERS else cls in _BODIES
+
+
+def _is_keeper(held: "Any") -> bool:
     try:
-        module = _module_of(cls)
+        module = _module_of(type(held))
     except AttributeError:  # it was taken from the class
         return False
-    is_keeper = type(module) is str and module.partition(".")[0] in _KEEPERS
-    return is_keeper or cls in _BODIES
+    return type(module) is str and module.partition(".")[0] in _KEEPERS
 
 
 def _says(kept: BaseException, exc: BaseException) -> bool:

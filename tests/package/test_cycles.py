@@ -8,7 +8,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from contextvars import Context, copy_context
+from contextvars import Context
 from inspect import iscoroutinefunction
 from types import coroutine
 from typing import Any, Self
@@ -730,12 +730,6 @@ def _scope_left(payload: object) -> None:
     raise ZeroDivisionError(scope is None)
 
 
-def _context_copied(payload: object) -> None:
-    context = copy_context()
-    context.run(function, payload)
-    raise ZeroDivisionError
-
-
 def _stream_open(payload: object) -> None:
     made = traced(stream)(payload)
     next(made)
@@ -781,7 +775,6 @@ async def _caught(called: Callable[[object], Any], payload: object) -> None:
         _stream_bound,
         _scope_open,
         _scope_left,
-        _context_copied,
         _stream_open,
         _in_a_list,
         _task_made,
