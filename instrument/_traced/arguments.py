@@ -236,22 +236,23 @@ def _secrets(function: "Any", parameters: "list[Parameter]") -> "frozenset[str]"
     if not hasattr(function, "__code__"):
         function = getattr(type(function), "__call__", function)  # noqa: B004
     scope = getattr(function, "__globals__", {})
-    found = (p.name for p in parameters if _is_secret(p.annotation, scope, set()))
+    found = (p.name for p in parameters if _is_secret(p.annotation, scope, {}))
     return frozenset(found)
 
 
-def _is_secret(hint: "Any", scope: "dict[str, Any]", seen: "set[Any]") -> bool:
+def _is_secret(hint: "Any", scope: "dict[str, Any]", seen: "dict[Any, Any]") -> bool:
     """
     Tell whether a mark stands anywhere in an annotation.
 
     Args:
-        seen: What has been looked into: a type may be made of itself, by its name.
+        seen: What has been looked into, kept alive: another may have its id else. A type
+            may be made of itself, by its name.
     """
     hint = getattr(hint, "__forward_arg__", hint)  # Optional["Annotated[str, Secret]"]
     key = hint if isinstance(hint, str) else id(hint)
     if key in seen:
         return False
-    seen.add(key)
+    seen[key] = hint
     if isinstance(hint, str):
         inner = _named_in(hint, scope)
     else:

@@ -23,6 +23,8 @@ from typing import (
 import pytest
 
 from instrument import Secret, callbacks, traced
+from instrument._payloads.names import MASK
+from instrument.testing import Recorder
 
 if TYPE_CHECKING:
     from nowhere import Unknown  # type: ignore[import-not-found]
@@ -303,3 +305,21 @@ def test_secret_of_a_wrong_call(everything: Any) -> None:
         traced(anything)(KEY, extra=KEY)
 
     assert KEY not in everything.text
+
+
+@pytest.mark.parametrize("count", range(1, 8))
+def test_mark_behind_others_that_are_made_to_be_looked_at(count: int) -> None:
+    """
+    What a quoted part was evaluated to does not pass for the next one, made in its place.
+    """
+    others = [f"Annotated[str, [{number}]]" for number in range(count)]
+    recorder = Recorder()
+
+    def work(key: Any) -> None: ...
+
+    hints = (*others, "Annotated[str, [], Secret]")
+    work.__annotations__["key"] = Union[hints]  # noqa: UP007
+    with callbacks(recorder):
+        traced(work)("hunter2")
+
+    assert recorder.runs[0].inputs == {"key": MASK}
