@@ -161,12 +161,9 @@ def test_groups_in_a_handlers_failure(often: int) -> None:
         raise failure
 
     failure = group_of(ValueError("x"))
-    began = process_time()
-    with callbacks(failing):
+    with callbacks(failing):  # or it does not come to an end
         assert traced(lambda: 1)() == 1
-    took = process_time() - began
 
-    assert took < 1
     assert is_of_call(group_of(KeyboardInterrupt()))
 
 
