@@ -57,7 +57,7 @@ def run(parser: "argparse.ArgumentParser", arguments: "argparse.Namespace") -> N
     except ValueError:
         names = " ".join(arguments.redact)
         parser.error(f"--redact {names}: a name has letters or digits")
-    with opened(parser, arguments.store) as reader:
+    with opened(parser, arguments.store) as reader, reader.at_one_state():
         request = reader.request(found(parser, reader, arguments.request))
         text = write(reader, request, redactor)
     exported.save(parser, arguments.to, text)

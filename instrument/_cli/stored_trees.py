@@ -100,6 +100,10 @@ class Replay:
         """
         Tell what has been stored since the last time.
         """
+        with self._reader.at_one_state():  # an end has its row, and the row its end
+            self._tell_stored()
+
+    def _tell_stored(self) -> None:
         changed, self._changed = self._reader.skeleton(
             self._trace_id, after=self._changed
         )

@@ -206,7 +206,7 @@ def _file(name: str) -> Reply:
 
 def _requests(query: dict[str, str], reader: "Reader") -> Reply:
     limit = _number(query, "limit")
-    cursor = reader.cursor()  # first: what changes meanwhile is told again
+    cursor = reader.cursor()
     rows = reader.requests(
         query.get("q", ""),
         limit=_USUAL if limit is None else min(limit, _MOST_REQUESTS),

@@ -81,7 +81,7 @@ class FollowedStore:
 
     async def read(self, ask: "Callable[[Reader], _T]") -> _T:
         """
-        Call *ask* with a reader, in a thread.
+        Call *ask* with a reader of one state of the file, in a thread.
 
         Raises:
             RefusedError: The file cannot be read.
@@ -126,7 +126,8 @@ class FollowedStore:
             open_ = self._opened()
             open_.users += 1
         try:
-            return ask(open_.reader)
+            with open_.reader.at_one_state():  # of what it asks, nothing is newer
+                return ask(open_.reader)
         finally:
             with self._lock:
                 open_.users -= 1
@@ -325,6 +326,9 @@ class _NotYet:
     def __init__(self, path: Path) -> None:
         self._about: dict[str, Any] = {"path": str(path), "bytes": 0}
         self._about |= dict.fromkeys(("requests", "runs", "events"), 0)
+
+    def at_one_state(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     def about(self) -> dict[str, Any]:
         return self._about

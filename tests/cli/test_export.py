@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from instrument import Event, cli
+from instrument import Event, callbacks, cli, traced
 from instrument._cli.markdown import MOST, Markdown
+from instrument.handlers import StoreHandler
 from instrument.handlers._store.events_file import store_of
 from instrument.handlers._store.reader import Reader
 
@@ -109,6 +110,38 @@ def test_records_of_many_events(
 
     assert len(exported("jsonl").splitlines()) == 7
     assert "3 runs, 1 failed" in exported("md")
+
+
+@pytest.mark.parametrize("ending", ["md", "html", "jsonl"])
+def test_request_that_ends_meanwhile(
+    shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    """
+    All of a file tells one state of the request, though it ends while that is read.
+    """
+    path = tmp_path / f"x.{ending}"
+    export = "export", "LAST", "--to", path, "--store", tmp_path / "own.db"
+    handler = StoreHandler(tmp_path / "own.db")
+    whole = Reader.request
+    with callbacks(handler):
+        run = traced("weather", kind="tool")
+        run.__enter__()
+        assert handler.drain()
+
+        def ended(self: Reader, trace_id: str) -> dict[str, Any]:
+            told = whole(self, trace_id)
+            run.__exit__(ValueError, ValueError("it rains"), None)
+            assert handler.drain()
+            return told
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Reader, "request", ended)
+            shown(*export)
+    before = path.read_text("utf-8")
+    shown(*export)
+
+    assert "it rains" not in before
+    assert "it rains" in path.read_text("utf-8")
 
 
 TEXT = """\

@@ -189,6 +189,35 @@ async def test_request_resumes(store: Any, page: Any, serve: Any, watch: Any) ->
     assert "".join(heard) == "".join(tokens[1:])
 
 
+async def test_end_that_is_written_while_the_page_reads(
+    store: Any, page: Any, serve: Any, watch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What is written between two questions of one look is told by the next: no end comes
+    before the tokens that it ends.
+    """
+    stream = store.stream("a", "b", "c")
+    next(stream)
+    store.requests()
+    ask = reader.Reader.request
+    rest = iter([lambda: [[*stream], store.requests()]])
+
+    def asked(self: Any, trace_id: str) -> dict[str, Any]:
+        for write in rest:
+            write()
+        return ask(self, trace_id)
+
+    async with serve(page) as url, watch(f"{url}/LAST?after=0") as frames:
+        monkeypatch.setattr(reader.Reader, "request", asked)
+        told = [await frames.next() for _ in range(2)]
+        while told[-1][0] != "end":
+            told.append(await frames.next())
+
+    heard = [data["text"] for event, data in told if event == "token"]
+    assert "".join(heard) == "abc"
+    assert [event for event, _ in told].count("runs") == 2
+
+
 async def test_many_tokens_at_once(
     store: Any, page: Any, serve: Any, watch: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -331,12 +331,24 @@ class Reader:
         }
 
     @contextmanager
+    def at_one_state(self) -> "Iterator[None]":
+        """
+        Answer all that this thread asks meanwhile from one state of the store, whatever
+        is written.
+        """
+        with self._reading():
+            yield
+
+    @contextmanager
     def _reading(self) -> "Iterator[sqlite3.Connection]":
         """
         Give this thread's connection, at one state of the store.
         """
         try:
             connection = self._connection()
+            if connection.in_transaction:
+                yield connection
+                return
             connection.execute("BEGIN")
             try:
                 yield connection
