@@ -20,6 +20,12 @@ from instrument._state import get_state
 
 ROOM = 280
 LEVELS = range(14)
+FEW_LEVELS = range(0, 14, 3)
+each_levels = pytest.mark.parametrize(
+    "levels",
+    [FEW_LEVELS, pytest.param(LEVELS, marks=pytest.mark.wide)],
+    ids=["few", "all"],
+)
 
 
 @pytest.fixture(autouse=True)
@@ -360,14 +366,15 @@ def heard(handlers: list[Any], levels: int, way: Callable[[], object]) -> None:
 
 @pytest.mark.rule(7, "sync")
 @pytest.mark.parametrize("way", WAYS)
-def test_each_start_has_one_end(way: str) -> None:
+@each_levels
+def test_each_start_has_one_end(way: str, levels: range) -> None:
     """
     Wherever in our code or a handler's the stack is full, what has heard a start hears
     one end, inner before outer, and nobody hears the end of what it heard no start of.
     """
-    for levels in LEVELS:
+    for level in levels:
         handlers = [Flat(), Digging(4), Flat()]
-        copy_context().run(heard, handlers, levels, WAYS[way])
+        copy_context().run(heard, handlers, level, WAYS[way])
         for handler in handlers[::2]:
             assert sorted(handler.ids("start")) == sorted(handler.ids("end"))
             assert handler.is_in_order()
@@ -399,7 +406,12 @@ async def aheard(
 
 
 each_made = pytest.mark.parametrize(
-    "made", [Awaited, pytest.param(AwaitedRecords, marks=pytest.mark.wide)]
+    "made, levels",
+    [
+        (Awaited, FEW_LEVELS),
+        pytest.param(Awaited, LEVELS, marks=pytest.mark.wide),
+        pytest.param(AwaitedRecords, LEVELS, marks=pytest.mark.wide),
+    ],
 )
 
 
@@ -408,15 +420,15 @@ each_made = pytest.mark.parametrize(
 @each_made
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 def test_each_start_has_one_end_for_async_handlers(
-    way: str, made: type[Awaited]
+    way: str, made: type[Awaited], levels: range
 ) -> None:
     """
     Async handlers too hear one end for each start, inner before outer, and no end of
     what they heard no start of: what there is no room to await is queued when there is.
     """
-    for levels in LEVELS:
+    for level in levels:
         handlers = [Flat(), made(), made(6), Flat()]
-        asyncio.run(aheard(handlers, levels, ASYNC_WAYS[way]))
+        asyncio.run(aheard(handlers, level, ASYNC_WAYS[way]))
         for handler in handlers:
             assert sorted(handler.ids("start")) == sorted(handler.ids("end"))
             assert handler.is_in_order()
@@ -427,14 +439,14 @@ def test_each_start_has_one_end_for_async_handlers(
 @each_made
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 def test_each_start_has_one_end_for_async_handlers_without_a_loop(
-    way: str, made: type[Awaited]
+    way: str, made: type[Awaited], levels: range
 ) -> None:
     """
     So do async handlers where no loop runs: the background loop serves them.
     """
-    for levels in LEVELS:
+    for level in levels:
         handlers = [Flat(), made(), made(6), Flat()]
-        copy_context().run(heard, handlers, levels, WAYS[way])
+        copy_context().run(heard, handlers, level, WAYS[way])
         for handler in handlers:
             assert sorted(handler.ids("start")) == sorted(handler.ids("end"))
             assert handler.is_in_order()

@@ -17,7 +17,13 @@ from uuid import UUID
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from instrument import Event, callbacks, current_run, traced
 from instrument._delivery import flush as _serve
@@ -327,8 +333,21 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, derandomize=True
+    max_examples=40, stateful_step_count=40, deadline=None, derandomize=True
 )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_machine_for_long() -> None:
+    """
+    The same for many more ways.
+    """
+    run_state_machine_as_test(
+        Machine, settings=settings(TestMachine.settings, max_examples=300)
+    )
+
+
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.* was never entered:RuntimeWarning"),
     *[
