@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     Binding = Callable[..., dict[str, Any]]
 
 _TAKES_KEYWORDS = 0x08  # inspect.CO_VARKEYWORDS
+_MOST_LAYERS = 100
+"""Partials, methods and decorators, one around the other."""
+_NEAR = 12
+"""How many frames above its decoration a function may be in the midst of its definition."""
 KNOWN_TYPES = 256
 _BOUND = object()
 HOLDS = ("__func__", "fget", "func")
@@ -36,6 +40,7 @@ class Binder:
     """
 
     __slots__ = (
+        "_around",
         "_fitting",
         "_function",
         "_has_secrets",
@@ -54,6 +59,7 @@ class Binder:
         self._is_method: dict[type, bool] = {}
         self._has_secrets = False
         self._fitting: Binding | None = None
+        self._around = _names_around(function)
         try:  # not in the first call: a fork in mid-import leaves the child waiting
             import inspect  # noqa: F401
         except Exception as exc:  # no descriptor is to be had now
@@ -120,7 +126,7 @@ class Binder:
         return bool(code.co_flags & _TAKES_KEYWORDS) or name in named
 
     def has_secrets(self) -> bool:
-        return bool(_secrets(self._function, self._parameters()))
+        return bool(_secrets(self._function, self._parameters(), self._around))
 
     def is_method_of(self, owner: object, wrapper: object) -> bool:
         """
@@ -175,7 +181,7 @@ class Binder:
         skip = 1 if is_method and not self._is_bound else 0
         binding = _unnamed
         if parameters or hasattr(self._function, "__code__"):
-            secret = _secrets(self._function, parameters)
+            secret = _secrets(self._function, parameters, self._around)
             self._has_secrets = bool(secret)
             binding = _compiled(parameters, secret, skip=skip)
         if len(self.by_type) >= KNOWN_TYPES:
@@ -222,22 +228,79 @@ def _compiled(
     return eval(code, space)  # type: ignore[no-any-return]  # noqa: S307
 
 
-def _secrets(function: "Any", parameters: "list[Parameter]") -> "frozenset[str]":
+def _names_around(function: "Any") -> "dict[str, Any]":
     """
-    Name the parameters marked ``Annotated[..., Secret]``.
+    Give what names in quoted annotations mean in the functions and the class in which
+    *function* is being defined; of these its module knows nothing.
+    """
+    import re
+
+    code = getattr(function, "__code__", None)
+    hints = getattr(function, "__annotations__", None)
+    if code is None or type(hints) is not dict:
+        return {}
+    quoted = [hint for hint in hints.values() if type(hint) is str]
+    frame = sys._getframe(1) if quoted else None
+    known: dict[str, Any] = {}
+    for _ in range(_NEAR):
+        if frame is None:
+            break
+        if code in frame.f_code.co_consts:
+            code, names = frame.f_code, frame.f_locals
+            if names is frame.f_globals:
+                break
+            used = re.findall(r"[^\W\d]\w*", " ".join(quoted))
+            known = {name: names[name] for name in used if name in names} | known
+        frame = frame.f_back
+    return known
+
+
+def _secrets(
+    function: "Any", parameters: "list[Parameter]", around: "dict[str, Any]"
+) -> "frozenset[str]":
+    """
+    Name the parameters marked ``Annotated[..., Secret]``: in what the function says is
+    its signature, in its own annotations or those of an overload.
 
     Where an annotation cannot be resolved, its text decides: better masked than shown.
     """
+    function = _innermost(function)
+    scope = {**getattr(function, "__globals__", {}), **around}
+    typing = sys.modules.get("typing")
+    written = [function]
+    if typing is not None and hasattr(function, "__code__"):
+        written += typing.get_overloads(function)
+    hints = [{parameter.name: parameter.annotation for parameter in parameters}]
+    hints += [getattr(each, "__annotations__", {}) for each in written]
+    return frozenset(
+        parameter.name
+        for parameter in parameters
+        if any(_is_secret(it.get(parameter.name), scope, {}) for it in hints)
+    )
+
+
+def _innermost(function: "Any") -> "Any":
+    """
+    Give the function that is called at last, behind partials, methods and decorators.
+    """
+    from functools import partial
     from inspect import unwrap
 
-    while hasattr(function, "func"):  # partials
-        function = function.func
-    function = unwrap(getattr(function, "__func__", function))
-    if not hasattr(function, "__code__"):
-        function = getattr(type(function), "__call__", function)  # noqa: B004
-    scope = getattr(function, "__globals__", {})
-    found = (p.name for p in parameters if _is_secret(p.annotation, scope, {}))
-    return frozenset(found)
+    for _ in range(_MOST_LAYERS):
+        if issubclass(type(function), partial):
+            function = function.func
+        elif hasattr(function, "__func__"):
+            function = function.__func__
+        elif hasattr(function, "__wrapped__"):
+            function = unwrap(function)
+        elif hasattr(function, "__code__"):
+            break
+        else:
+            outer = function
+            function = getattr(type(outer), "__call__", outer)  # noqa: B004
+            if function is outer:
+                break
+    return function
 
 
 def _is_secret(hint: "Any", scope: "dict[str, Any]", seen: "dict[Any, Any]") -> bool:
@@ -248,6 +311,8 @@ def _is_secret(hint: "Any", scope: "dict[str, Any]", seen: "dict[Any, Any]") -> 
         seen: What has been looked into, kept alive: another may have its id else. A type
             may be made of itself, by its name.
     """
+    module = getattr(hint, "__forward_module__", None)  # of an inherited typed dict
+    scope = getattr(sys.modules.get(module), "__dict__", scope) if module else scope
     hint = getattr(hint, "__forward_arg__", hint)  # Optional["Annotated[str, Secret]"]
     key = hint if isinstance(hint, str) else id(hint)
     if key in seen:
@@ -300,6 +365,7 @@ def _parts_of(
             parts += several
     if origin is typing.Unpack:  # **kwargs: Unpack[...]
         fields = hint.__args__[0]
+        fields = getattr(fields, "__origin__", fields)
         parts += getattr(fields, "__annotations__", {}).values()
         scope = vars(sys.modules.get(getattr(fields, "__module__", ""), typing))
     return parts, scope

@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import sys
+import types
 from collections.abc import Awaitable, Callable
 from functools import partial, wraps
+from inspect import Parameter, Signature
+from textwrap import dedent
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -18,6 +21,7 @@ from typing import (
     TypeVar,
     Union,
     Unpack,
+    overload,
 )
 
 import pytest
@@ -247,6 +251,137 @@ def test_secret_keyword_of_many(everything: Any) -> None:
 
     with callbacks(everything):
         assert login(user="me", key=KEY) == "me"
+
+    assert KEY not in everything.text
+
+
+@pytest.mark.rule(16, "sync")
+def test_secret_keyword_of_many_elsewhere(
+    everything: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What a typed dict inherits means what it means in its own module; one may be generic.
+    """
+    elsewhere = types.ModuleType("elsewhere")
+    monkeypatch.setitem(sys.modules, "elsewhere", elsewhere)
+    source = """
+        from __future__ import annotations
+        from typing import Annotated, Generic, TypedDict, TypeVar
+        from instrument import Secret
+        Pass = Annotated[str, Secret]
+        Some = TypeVar("Some")
+        class Login(TypedDict):
+            key: Pass
+        class Typed(TypedDict, Generic[Some]):
+            key: Annotated[Some, Secret]
+    """
+    exec(dedent(source), vars(elsewhere))
+    base: Any = elsewhere.Login
+
+    class Named(base):  # type: ignore[misc]
+        user: str
+
+    def login(**given: Any) -> str:
+        return str(given["user"])
+
+    for keywords in (Named, elsewhere.Typed[str]):
+        login.__annotations__["given"] = Unpack[keywords]
+        with callbacks(everything):
+            assert traced(login)(user="me", key=KEY) == "me"
+
+    assert KEY not in everything.text
+
+
+@pytest.mark.rule(16, "sync")
+def test_secret_by_a_name_from_around(everything: Any) -> None:
+    """
+    A quoted annotation may name what only the function or class around it knows.
+    """
+    Own = Annotated[str, Secret]  # noqa: N806 - a type
+
+    @traced
+    def log_in(user: str, key: Own) -> None: ...
+
+    class Client:
+        Key = Annotated[str, Secret]
+
+        @traced
+        def log_in(self, key: Key) -> None: ...
+
+        @traced.tool
+        @classmethod
+        def make(cls, key: Own) -> None: ...
+
+        @staticmethod
+        @traced("check", kind="tool")
+        def check(key: Own | None) -> None: ...
+
+    with callbacks(everything):
+        log_in("me", KEY)
+        Client().log_in(KEY)
+        Client.make(KEY)
+        Client.check(KEY)
+
+    assert KEY not in everything.text
+    assert "me" in everything.text
+
+
+@pytest.mark.rule(16, "sync")
+def test_secret_of_what_is_wrapped(everything: Any) -> None:
+    """
+    What quoted annotations mean is asked of the function that has them, whatever is
+    around it.
+    """
+
+    class Named:
+        func = len
+
+        def __call__(self, key: Password) -> None: ...
+
+    def log_in(key: Password) -> None: ...
+    def of_two(number: int, key: Password) -> None: ...
+
+    inner = partial(log_in)
+
+    def outer(*args: Any) -> None:
+        inner(*args)
+
+    code, cells = outer.__code__, outer.__closure__
+    elsewhere: Any = types.FunctionType(code, vars(types), "outer", None, cells)
+    bound = types.MethodType(partial(of_two), 1)
+
+    with callbacks(everything):
+        traced(Named())(KEY)
+        traced(wraps(inner)(elsewhere))(KEY)
+        traced(bound)(KEY)
+
+    assert KEY not in everything.text
+
+
+@overload
+def overloaded(key: Password) -> str: ...
+@overload
+def overloaded(key: int) -> None: ...
+def overloaded(key: str | int) -> str | None:
+    """
+    Be marked where a reader looks.
+    """
+
+
+@pytest.mark.rule(16, "sync")
+def test_secret_beside_the_signature(everything: Any) -> None:
+    """
+    A mark holds in an overload too, and where another signature leaves it out.
+    """
+
+    def log_in(key: Password) -> None: ...
+
+    parameter = Parameter("key", Parameter.POSITIONAL_OR_KEYWORD)
+    log_in.__signature__ = Signature([parameter])  # type: ignore[attr-defined]
+
+    with callbacks(everything):
+        traced(log_in)(KEY)
+        traced(overloaded)(KEY)
 
     assert KEY not in everything.text
 
