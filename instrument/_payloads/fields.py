@@ -8,6 +8,7 @@ mapping's iteration and the text of what the standard library writes as text are
 for: muted, and guarded.
 """
 
+import builtins
 import sys
 import weakref
 from collections import deque
@@ -379,7 +380,17 @@ def _held_as(name: str, instance_dict: "Any") -> "Callable[[Any], Any]":
 
 def _of_exception(opening: Opening) -> None:
     opening._slots.append(("args", args_of))
-    opening.is_whole = True
+    pythons: list[type[Any]] = [BaseException]
+    others: list[type[Any]] = []
+    for base in opening._added:
+        is_pythons = vars(builtins).get(str.__str__(_name_of(base))) is base
+        (pythons if is_pythons else others).append(base)
+    room = 0
+    if others:  # Python's own tell of themselves nothing but what they are made of
+        room = _size_of(others[0]) - max(map(_size_of, pythons))
+        room -= _POINTER * len(_places(tuple(others))[1])
+        room -= _POINTER * (_offsets[1](others[0]) > 0)
+    opening.is_whole = room == 0
 
 
 def _whole(opening: Opening) -> None:

@@ -19,8 +19,10 @@ _SAID = re.compile(r"""(?<![\w.-])([\w.-]{1,100})\\{0,9}["']?\s{0,3}[:=]\s{0,3}"
 _ESCAPED = re.compile(r"\\{1,9}u00([2-7][0-9a-fA-F])")
 _NAMED = re.compile(r"""(?:\A|["'])([^"']*)["']\s*:""")
 _PAIRED = re.compile(r"""[\[(][\s\\]*["']([^"'\\]*)\\*["']\s*,""")
-_GIVEN = re.compile(r"(?:\n|\\n)  (?! )[^\n]{0,500}?, input_value=")
-"""Pydantic tells what it was given below the name of the field."""
+_GIVEN = re.compile(r"(?:\n|\\n)(?: {0,99}\| )?  (?! )[^\n]{0,500}?, input_value=")
+"""Pydantic tells what it was given below the name of the field, in a group behind a bar."""
+_QUOTES = ("'", '"')
+_OPENS = ("{", "[")
 _LINE = re.compile(r"\n|\\n")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"?|\'(?:[^\'\\]|\\.)*\'?', re.DOTALL)
 _UNQUOTED = re.compile(r"[^,;\n)}\]&]*")
@@ -87,10 +89,13 @@ class Names:
         for found in _GIVEN.finditer(text):
             start, end = found.span()
             field = _LINE.split(text[max(start - _MOST_NAME, 0) : start])[-1]
-            if start < at or not any(map(self.masks, field.split("."))):
+            stop = text.find(", input_type=", end)
+            given = text[end : stop if stop >= 0 else len(text)]
+            is_masked = any(map(self.masks, field.split("."))) or _is_cut(given)
+            if start < at or not is_masked:
                 continue
             shown += [text[at:end], MASK]
-            at = text.find(", input_type=", end)
+            at = stop
             if at < 0:
                 return "".join(shown)
         return "".join([*shown, text[at:]])
@@ -112,6 +117,14 @@ class Names:
             if tail in self._ends:
                 return True
         return False
+
+
+def _is_cut(given: str) -> bool:
+    """
+    Tell whether pydantic has left out the middle of what it was given, of names perhaps.
+    """
+    is_text = given[:1] in _QUOTES and given.lstrip("'\"\\ ")[:1] not in _OPENS
+    return "..." in given and not is_text
 
 
 def words_of(name: str) -> "list[str]":

@@ -360,10 +360,12 @@ class _Walk:
         if opening.told is REPR:
             self._left = min(outer, _MOST_OF_AN_OBJECT)
         left = self._left
-        self.changes += not opening.is_whole
+        is_error = issubclass(type(value), BaseException)
+        # what the run's error says is masked as text, where that is told
+        self.changes += not (opening.is_whole or (is_error and path[0] == "error"))
         if len(told) == _PAIR and issubclass(type(value), tuple):
             told = self._named_pair(told)
-        elif issubclass(type(value), BaseException):
+        elif is_error:
             told = self._of_error(told, path)
         shown = self._mapping(told, len(told), path, depth)
         self._mapping(kept, len(kept), path, depth)
@@ -398,11 +400,12 @@ class _Walk:
         return cleared
 
     def _cleared(self, item: "Any", names: Names, depth: int) -> "Any":
-        if type(item) is tuple:
+        kind: Any = type(item)
+        if kind is tuple or kind is list:
             self._left -= len(item)
             if self._left < 0 or depth == 0:
                 return self._masked()
-            return tuple([self._cleared(it, names, depth - 1) for it in item])
+            return kind([self._cleared(it, names, depth - 1) for it in item])
         if type(item) is not str:
             return item
         if len(item) > _MOST_JSON:

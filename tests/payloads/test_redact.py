@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import collections
+import json
 import sys
 import time
 import types
@@ -12,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from functools import wraps
 from http import HTTPMethod
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, NamedTuple
 
 import pytest
@@ -20,6 +21,7 @@ import pytest
 from instrument import BaseCallbackHandler, callbacks, emit, traced
 from instrument._payloads.names import MASK
 from instrument._payloads.redact import as_redactor, redacted
+from instrument.handlers import StoreHandler
 from instrument.testing import Recorder
 
 Called = Callable[..., Awaitable[Any]]
@@ -938,6 +940,93 @@ def test_input_that_a_model_refuses() -> None:
         assert KEY not in event.to_json()
         assert event.data["message"].count(MASK) == 4
         assert "'ada'" in event.data["message"]
+
+
+def test_refusal_within_a_group(tmp_path: Path) -> None:
+    """
+    A traceback tells a group's errors behind bars.
+    """
+    store = StoreHandler(tmp_path / "heard.db")
+    problem = ExceptionGroup(
+        "all", [refusal(KEY), ExceptionGroup("one", [refusal(KEY)])]
+    )
+
+    with (
+        pytest.raises(ExceptionGroup),
+        callbacks(store, redact=["password", "token"]),
+        traced("log in"),
+    ):
+        raise problem
+
+    assert store.drain()
+    kept = b"".join(it.read_bytes() for it in tmp_path.iterdir())
+    assert kept.count(b"'ada'") == 2
+    assert KEY.encode() not in kept
+
+
+@pytest.mark.parametrize("given", ["{}", "[{}]", "it={}", "'{}'"])
+def test_refusal_that_leaves_out_the_name(given: str) -> None:
+    """
+    Of what is long pydantic tells the beginning and the end, often without the name.
+    """
+    pydantic = pytest.importorskip("pydantic")
+    recorder = Recorder()
+    held: Any = {"user": "ada lovelace", "password": KEY * 3}
+    if "[" in given:
+        held = [held]
+    elif "=" in given:
+        held = types.SimpleNamespace(**held)
+    elif "'" in given:
+        held = json.dumps(held)
+
+    with pytest.raises(ValueError) as caught:
+        pydantic.TypeAdapter(int).validate_python(held)
+    assert KEY in str(caught.value)
+    assert "password" not in str(caught.value)
+    for problem in (caught.value, ValueError(caught.value)):
+        with (
+            pytest.raises(ValueError),
+            callbacks(recorder, redact=["password"]),
+            traced("log in"),
+        ):
+            raise problem
+
+    for event in recorder.events[1::2]:
+        assert KEY not in event.to_json()
+        assert f"input_value={MASK}" in event.data["message"]
+
+
+@pytest.mark.parametrize("redact", [["password", "token"], lambda value, _: value])
+def test_refusal_that_is_returned(redact: Any) -> None:
+    """
+    An error that holds what cannot be looked into is told as its type where it is a
+    payload, also among others.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder, redact=redact):
+        traced(lambda: refusal(KEY))()
+        traced.tool(lambda: [ExceptionGroup("all", [refusal(KEY)])])()
+        traced(lambda: ValueError("no such user"))()
+
+    for event in recorder.events:
+        assert KEY not in event.to_json() + repr(event.data)
+    assert '"type":"ValidationError"' in recorder.events[1].to_json()
+    assert "ValueError('no such user')" in recorder.events[5].to_json()
+
+
+def test_notes_of_an_error_that_is_a_payload() -> None:
+    """
+    What is told of an error in which something is masked are its notes too.
+    """
+    recorder = Recorder()
+    error = ValueError({"password": KEY})
+    error.add_note(f"password={KEY}")
+
+    with callbacks(recorder, redact=["password"]):
+        traced(lambda: error)()
+
+    assert KEY not in recorder.events[1].to_json()
 
 
 class Kept(collections.UserDict[str, str]):
