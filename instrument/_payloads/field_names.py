@@ -1,7 +1,9 @@
 """
 By what names a class tells its fields: dataclasses, classes of attrs, pydantic models,
-named tuples.
+named tuples, records of numpy.
 """
+
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,6 +74,25 @@ def _tuple_names(found: "Any") -> "Any":
         return list(zip(names, tuple.__iter__(value), strict=False)), held
 
     return split
+
+
+def record_of(value: "Any") -> "Any":
+    """
+    Give a record of an array by the names of its type; what has none as Python has it.
+    """
+    numpy: Any = sys.modules["numpy"]
+    names = numpy.generic.dtype.__get__(value).names
+    if names is None:
+        return numpy.generic.item(value)
+    return {name: numpy.void.__getitem__(value, name) for name in names}
+
+
+def kind_of_array(value: "Any") -> str:
+    """
+    Give the letter that says what an array of numpy holds.
+    """
+    numpy: Any = sys.modules["numpy"]
+    return str(numpy.ndarray.dtype.__get__(value).kind)
 
 
 MARKS: "dict[str, Callable[[Any], Any]]" = {

@@ -27,7 +27,13 @@ from types import (
     ModuleType,
 )
 
-from instrument._payloads.field_names import MARKS, marked, without_pydantics
+from instrument._payloads.field_names import (
+    MARKS,
+    kind_of_array,
+    marked,
+    record_of,
+    without_pydantics,
+)
 from instrument._payloads.turns import as_turn, is_sdks_message
 from instrument._state import muted
 from instrument._text import args_of, bases_of, is_callers, is_of_library, names_in
@@ -340,6 +346,17 @@ def _count(value: "Any") -> str:
     return f"<{name_of(value)} of {memoryview(value).nbytes:,} bytes>"
 
 
+def _array(value: "Any") -> str:
+    """
+    Tell an array of numpy by its size; what are no numbers may be, or lead to, anything.
+    """
+    return (
+        _count(value)
+        if kind_of_array(value) in "biufcmM"
+        else Unreadable(_count(value))
+    )
+
+
 def _decoded(value: "Any") -> str | None:
     if not issubclass(type(value), bytes):
         return None
@@ -387,9 +404,8 @@ def _of_exception(opening: Opening) -> None:
         (pythons if is_pythons else others).append(base)
     room = 0
     if others:  # Python's own tell of themselves nothing but what they are made of
-        room = _size_of(others[0]) - max(map(_size_of, pythons))
-        room -= _POINTER * len(_places(tuple(others))[1])
-        room -= _POINTER * (_offsets[1](others[0]) > 0)
+        slots = len(_places(tuple(others))[1]) + (_offsets[1](others[0]) > 0)
+        room = _size_of(others[0]) - max(map(_size_of, pythons)) - _POINTER * slots
     opening.is_whole = room == 0
 
 
@@ -411,28 +427,13 @@ def _of_document(opening: Opening) -> None:
     opening._split = lambda value, held: split(value, without_pydantics(held))
 
 
-def _of_slots(opening: Opening) -> None:
-    opening.settle(FIELDS)
-
-
 _VIEWS: "tuple[Any, ...]" = tuple(
     type(view({})) for view in (dict.keys, dict.values, dict.items)
 )
 _BARE = (
-    AsyncGeneratorType,
-    BuiltinFunctionType,
-    CodeType,
-    CoroutineType,
-    FunctionType,
-    GeneratorType,
-    ModuleType,
-    type,
-    type(...),
-    type(NotImplemented),
-    range,
-    weakref.ref,
-    weakref.ProxyType,
-    weakref.CallableProxyType,
+    *(AsyncGeneratorType, BuiltinFunctionType, CodeType, CoroutineType, FunctionType),
+    *(GeneratorType, ModuleType, type, type(...), type(NotImplemented), range),
+    *(weakref.ref, weakref.ProxyType, weakref.CallableProxyType),
 )
 _BUILTIN: "list[tuple[Any, Row]]" = [
     (type(None), _told_as(VALUE, lambda value: value)),
@@ -464,13 +465,14 @@ _LATER: "dict[tuple[str, str], Row]" = {
     ("ipaddress", "IPv4Address"): _text_by("ipaddress", "IPv4Address", "__str__"),
     ("ipaddress", "IPv6Address"): _text_by("ipaddress", "IPv6Address", "__str__"),
     ("numpy", "generic"): _text_by("numpy", "generic", "item"),
-    ("numpy", "ndarray"): _told_as(VALUE, _count, asks=True),
+    ("numpy", "void"): _told_as(VALUE, record_of, asks=True),
+    ("numpy", "ndarray"): _told_as(VALUE, _array, asks=True),
     ("array", "array"): _told_as(VALUE, _count, asks=True),
     ("enum", "Enum"): _of_enum,
     ("functools", "partial"): _whole,
     ("langchain_core.messages.base", "BaseMessage"): _of_message,
     ("langchain_core.documents.base", "Document"): _of_document,
-    ("langgraph.types", "Send"): _of_slots,
+    ("langgraph.types", "Send"): lambda opening: opening.settle(FIELDS),
     ("_collections_abc", "Mapping"): _asked,
     ("_thread", "lock"): Opening.bare,
     ("_thread", "LockType"): Opening.bare,
