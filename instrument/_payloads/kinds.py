@@ -257,10 +257,12 @@ class Llm(Kind):
             data["reasoning"] = _shown(run, answer.reasoning, "reasoning")
         if answer.response_id:
             data["response_id"] = answer.response_id
-        for name in ("server_tool_calls", "files", "error"):
+        for name in ("server_tool_calls", "files"):
             told = getattr(answer, name)
             if told:
                 data[name] = _shown(run, told, name)
+        if answer.error:
+            data["error"] = _shown_error(run, answer.error)
         return data
 
     def failed(self, run: "Run") -> "dict[str, Any]":
@@ -370,6 +372,18 @@ def _shown(run: "Run", value: object, name: str) -> "Any":
     if is_left_out or not audience.capture:
         return None
     return redacted(value, audience.redactors, ("outputs", name))
+
+
+def _shown_error(run: "Run", error: "dict[str, Any]") -> "Any":
+    """
+    Give what the provider says went wrong; its message as that of any other error.
+    """
+    shown = _shown(run, error, "error")
+    redactors = run._audience.redactors
+    if redactors and type(shown) is dict:
+        message = redacted(shown.get("message"), redactors, ("error",))
+        shown = {**shown, "message": message}
+    return shown
 
 
 def _model_data(run: "Run") -> "dict[str, Any]":

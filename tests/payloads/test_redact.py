@@ -663,6 +663,26 @@ def test_messages_of_errors(error: Exception, told: str) -> None:
     assert recorder.events[-1].data["message"] == told
 
 
+@pytest.mark.parametrize(
+    "redact", [["password"], lambda value, path: MASK if path == ("error",) else value]
+)
+def test_error_that_a_provider_tells(redact: Any) -> None:
+    """
+    What a provider answers in place of an answer is masked as the message of an error.
+    """
+    recorder = Recorder()
+    error = {"code": "refused", "message": f"password={KEY}"}
+
+    answer = {"object": "response", "status": "failed", "output": [], "error": error}
+
+    with callbacks(recorder, redact=redact):
+        traced.chat_model(lambda _: answer)("hello")
+
+    told = recorder.events[-1].data["error"]
+    assert told["code"] == "refused"
+    assert told["message"] in (MASK, f"password={MASK}")
+
+
 def test_errors_that_are_payloads() -> None:
     """
     What an error that is an argument says of a masked name is masked as in the message
