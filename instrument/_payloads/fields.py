@@ -427,9 +427,7 @@ def _of_document(opening: Opening) -> None:
     opening._split = lambda value, held: split(value, without_pydantics(held))
 
 
-_VIEWS: "tuple[Any, ...]" = tuple(
-    type(view({})) for view in (dict.keys, dict.values, dict.items)
-)
+_VIEWS: "list[Any]" = [type(it({})) for it in (dict.keys, dict.values, dict.items)]
 _BARE = (
     *(AsyncGeneratorType, BuiltinFunctionType, CodeType, CoroutineType, FunctionType),
     *(GeneratorType, ModuleType, type, type(...), type(NotImplemented), range),
@@ -480,6 +478,10 @@ _LATER: "dict[tuple[str, str], Row]" = {
     ("_io", "_IOBase"): Opening.bare,
     ("_socket", "socket"): Opening.bare,
     ("re", "Pattern"): Opening.bare,
+    ("pydantic.types", "Secret"): Opening.bare,  # they are made to hide what they hold
+    ("pydantic.types", "SecretBytes"): Opening.bare,
+    ("pydantic.types", "SecretStr"): Opening.bare,
+    ("starlette.datastructures", "Secret"): Opening.bare,
 }
 """Of modules that are not imported for this: a class is known once it is there."""
 

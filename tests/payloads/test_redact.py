@@ -22,6 +22,7 @@ from instrument import BaseCallbackHandler, callbacks, emit, traced
 from instrument._payloads.names import MASK
 from instrument._payloads.redact import as_redactor, redacted
 from instrument.handlers import StoreHandler
+from instrument.propagation import attach, carrier
 from instrument.testing import Recorder
 
 Called = Callable[..., Awaitable[Any]]
@@ -1047,6 +1048,27 @@ def test_notes_of_an_error_that_is_a_payload() -> None:
         traced(lambda: error)()
 
     assert KEY not in recorder.events[1].to_json()
+
+
+def test_what_hides_itself_stays_hidden() -> None:
+    """
+    What is made to hide what it holds is not opened in a worker for a function that
+    masks at home.
+    """
+    pydantic = pytest.importorskip("pydantic")
+    recorder = Recorder()
+    kinds = {"key": pydantic.SecretStr, "raw": pydantic.SecretBytes}
+    kinds["pin"] = pydantic.Secret[str]
+    login = pydantic.create_model("Login", **kinds)(key=KEY, raw=KEY, pin=KEY)
+
+    with callbacks(Recorder(), redact=lambda value, _: value):
+        carried = carrier()
+    with callbacks(recorder), attach(carried):
+        traced(lambda given: given)(login)
+
+    told = "".join(event.to_json() + repr(event.data) for event in recorder.events)
+    assert "SecretStr" in told
+    assert KEY not in told
 
 
 class Kept(collections.UserDict[str, str]):
