@@ -133,6 +133,9 @@ def words_of(name: str) -> "list[str]":
     """
     if name.isascii():
         return [word.lower() for word in _WORDS.findall(name)]
+    from unicodedata import normalize
+
+    name = normalize("NFKC", name)  # an accent may be a character of its own
     parted = "".join(f" {char}" if char.isupper() else char for char in name)
     whole = name if name.isupper() else parted
     return [word.casefold() for word in _OTHER_WORDS.findall(whole)]

@@ -340,6 +340,9 @@ MASKED = [
     ("APIKey", "api_key", True),
     ("пароль", "мойПароль", True),
     ("пароль", "ПАРОЛЬ", True),
+    ("cl\u00e9", "monCle\u0301", True),
+    ("cle\u0301", "CL\u00c9", True),
+    ("password", "\uff30assword", True),
     ("password", "x" * 600 + "_password", True),
 ]
 
