@@ -244,7 +244,7 @@ def key_of(key: object) -> str | None:
     value = read(key, opening.read)
     if type(value) is int and value.bit_length() >= _INT_BITS:
         return None
-    if type(value) in (str, int, float):
+    if type(value) is str or type(value) is int or type(value) is float:
         return str(value)
     return None if value is key else key_of(value)
 

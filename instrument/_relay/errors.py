@@ -15,7 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_PLAIN = (str, int, float, bool, type(None))
+_PLAIN = frozenset(map(id, (str, int, float, bool, type(None))))
+"""By id, as a metaclass may have a hash of its own."""
 _LONGEST = 100_000
 _MOST_ARGS, _LONGEST_LIST, _MOST_BITS = 10, 1_000, 1_024
 _LONGEST_NAME = 200
@@ -90,7 +91,7 @@ def _are_plain(args: "Any") -> bool:
     """
     return len(args) <= _MOST_ARGS and all(
         len(it) <= _LONGEST_LIST and all(map(_is_plain, it))
-        if type(it) in (list, tuple)
+        if type(it) is list or type(it) is tuple
         else _is_plain(it)
         for it in args
     )
@@ -101,4 +102,4 @@ def _is_plain(it: "Any") -> bool:
         return len(it) <= _LONGEST
     if type(it) is int:  # of more than 4,300 digits there is no text
         return it.bit_length() <= _MOST_BITS
-    return type(it) in _PLAIN
+    return id(type(it)) in _PLAIN

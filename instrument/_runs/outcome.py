@@ -50,8 +50,9 @@ _set_args: "Any" = BaseException.__dict__["args"].__set__
 _KEPT = "__instrument_kept__"
 _NOTES = "__notes__"
 _FRAMES, _FRAMES_OF_ONE, _STEPS, _SMALL = 10_000, 50, 3, 50
-_CONTAINERS = {dict, list, tuple, set}
-_BODIES = {GeneratorType, CoroutineType, AsyncGeneratorType}
+_CONTAINERS = frozenset(map(id, (dict, list, tuple, set)))
+_BODIES = frozenset(map(id, (GeneratorType, CoroutineType, AsyncGeneratorType)))
+"""By id, as a metaclass may have a hash of its own."""
 _KEEPERS = {"instrument", "asyncio", "_asyncio"}
 _module_of: "Callable[[type], object]" = type.__dict__["__module__"].__get__
 _NO_USAGE = Run._usage
@@ -231,8 +232,8 @@ def _lead_to_runs(held: "list[Any]", steps: int, *, is_kept: bool = False) -> bo
 
 
 def _is_opened(held: "Any") -> bool:
-    cls = type(held)
-    return len(held) < _SMALL if cls in _CONTAINERS else cls in _BODIES
+    key = id(type(held))
+    return len(held) < _SMALL if key in _CONTAINERS else key in _BODIES
 
 
 def _is_keeper(held: "Any") -> bool:

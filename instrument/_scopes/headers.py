@@ -159,7 +159,8 @@ def _written(value: object) -> str:
     """
     if type(value) is bool:
         return "true" if value else "false"
-    return safe_str(value)[:_MOST] if type(value) in (str, int, float) else ""
+    is_said = type(value) is str or type(value) is int or type(value) is float
+    return safe_str(value)[:_MOST] if is_said else ""
 
 
 def checked_names(what: str, given: "Any", form: "re.Pattern[str]") -> "list[str]":

@@ -212,6 +212,57 @@ def test_exception_of_an_odd_class(disarmed: Callable[[], None]) -> None:
     assert recorder.events[-1].data["type"] == "OddError"
 
 
+@pytest.mark.rule(13, "sync", "generator")
+def test_body_that_fails_with_an_object_of_an_odd_class(
+    disarmed: Callable[[], None],
+) -> None:
+    """
+    What a body had at hand when it failed is not asked, also within what it held.
+    """
+    recorder, problem = Recorder(), ValueError("a")
+    caught: list[BaseException] = []
+
+    @traced
+    def fail(given: object) -> None:
+        held = [given]
+        held.append(problem)
+        raise problem
+
+    @traced
+    def stream(given: object) -> Iterator[object]:
+        yield given
+        raise problem
+
+    thing = Thing()
+    disarmed()
+    with callbacks(recorder):
+        for body in (fail, lambda it: list(stream(it))):
+            try:
+                body(thing)
+            except BaseException as exc:
+                caught.append(exc)
+
+    assert caught == [problem, problem]
+    assert [run.status for run in recorder.runs] == ["error", "error"]
+
+
+@pytest.mark.rule(13, "sync")
+def test_place_of_a_call_of_an_odd_class(disarmed: Callable[[], None]) -> None:
+    """
+    Where a piece of a call belongs is told by a number or a text, or not at all.
+    """
+    recorder = Recorder()
+    call = {"index": Thing(), "id": "1", "function": {"name": "f", "arguments": "{}"}}
+    chunk = {"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}
+    disarmed()
+
+    with callbacks(recorder):
+        list(traced.chat_model(lambda _: (it for it in [chunk]))("hello"))
+
+    (told,) = recorder.events[-1].data["tool_calls"]
+    assert told["name"] == "f"
+
+
 @pytest.mark.rule(13, "sync")
 def test_texts_of_a_class_of_their_own(disarmed: Callable[[], None]) -> None:
     """

@@ -296,7 +296,7 @@ class Answer:
         id, name = string(id), string(name)
         if type(index) is float and index.is_integer():
             index = int(index)  # Together's SDK counts so
-        index = index if type(index) in (int, str) else None
+        index = index if type(index) is int or type(index) is str else None
         latest = self._latest.get(index)
         if latest is not None and self._calls[latest].goes_on_with(id, name):
             return latest
@@ -324,7 +324,7 @@ class Answer:
         """
         Give the place of what its provider counts so, which is in the order it came.
         """
-        index = index if type(index) in (int, str) else None
+        index = index if type(index) is int or type(index) is str else None
         return (self._blocks.setdefault(index, len(self._blocks)),)
 
     def has(

@@ -142,7 +142,8 @@ def _calls(calls: object) -> "tuple[list[Any], list[Any], list[Any]]":
     for call in items(calls):
         told = {"id": string(get(call, "id")), "name": string(get(call, "name")) or ""}
         arguments = get(call, "arguments")
-        if not arguments:
+        kind = type(arguments)
+        if arguments is None or ((kind is str or kind is list) and not arguments):
             arguments = {}
         if get(call, "server") is True:
             ran.append({"type": "server_tool_call", "args": arguments, **told})

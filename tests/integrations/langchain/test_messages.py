@@ -281,6 +281,33 @@ def test_calls_that_the_provider_ran() -> None:
     assert len(bare.content) == 1
 
 
+class Asked:
+    """
+    What may not be asked for its truth.
+    """
+
+    def __bool__(self) -> bool:
+        raise ValueError
+
+    def __repr__(self) -> str:
+        return "asked"
+
+
+def test_arguments_are_not_asked() -> None:
+    """
+    A call's arguments may be any object: LangChain gets them as text.
+    """
+    from instrument.integrations.langchain._messages import answer_of
+
+    given: list[Any] = [Asked(), "", [], {}]
+    calls = [{"id": "1", "name": "f", "arguments": it} for it in given]
+    message = answer_of({"role": "assistant", "content": "", "tool_calls": calls})
+
+    (odd,) = message.invalid_tool_calls
+    assert odd["args"] == "asked"
+    assert [call["args"] for call in message.tool_calls] == [{}, {}, {}]
+
+
 def test_tools_are_described() -> None:
     """
     What a tool is called comes with what its docstring says of it.
