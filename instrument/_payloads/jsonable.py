@@ -3,8 +3,6 @@ Turn any value into JSON types, or into text, by the table of `fields`: what JSO
 becomes text, and what is cut at a limit says how much was cut. Limits come before the work.
 """
 
-from gc import get_referents, is_tracked
-
 from instrument._payloads.fields import (
     FIELDS,
     ITEMS,
@@ -144,29 +142,36 @@ def _encoder() -> "Callable[[Any], str]":
 
 def is_plain(value: object) -> bool:
     """
-    Tell whether *value* holds so little that no limit is reached, and no container that
-    json's encoder would ask for more than it holds.
-
-    What containers hold is asked of the collector, a level at a time: a loop of our own
-    costs as much as to write it all. What it does not track is none that runs code.
+    Tell whether *value* holds so little, of texts and keys as well, that no limit is
+    reached, and nothing that json's encoder would ask for more than it holds.
     """
-    if type(value) is not dict or len(value) > _SMALL:
+    if type(value) is not dict:
         return False
-    level = get_referents(value)
-    left = _SMALL - len(level)
+    level: list[Any] = [value]
+    left, room = _SMALL, _SMALL_TEXT
     for _ in range(DEPTH_LIMIT):
-        tracked = [*filter(is_tracked, level)]
-        is_known = left >= 0 and _CONTAINERS.issuperset(map(id, map(type, tracked)))
-        if not is_known or sum(map(len, tracked)) > left:
-            return False
-        level = get_referents(*level)
-        left -= len(level)
-        if not level:
-            return True
+        below: list[Any] = []
+        for it in level:
+            kind = type(it)
+            if kind is str:
+                room -= len(it)
+            elif kind is dict:
+                left -= len(it)
+                if left < 0:
+                    return False
+                below += it
+                below += it.values()
+            elif kind is list or kind is tuple:
+                left -= len(it)
+                if left < 0:
+                    return False
+                below += it
+            elif not (it is None or kind is int or kind is float or kind is bool):
+                return False
+        if not below or room < 0:
+            return room >= 0
+        level = below
     return False
-
-
-_CONTAINERS = frozenset(map(id, (dict, list, tuple)))
 
 
 class _Writing:

@@ -1,0 +1,79 @@
+"""
+Texts, names and keys of millions of characters: what shows a part of one makes no more.
+"""
+
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from instrument._payloads.jsonable import encoded, is_plain
+from instrument._payloads.redact import as_redactor
+
+LONG = 20_000_000
+NAMES = (as_redactor(["password"]),)
+
+
+def most_held_by(act: Callable[[], object]) -> int:
+    """
+    Tell how many bytes more there were at once meanwhile.
+    """
+    tracemalloc.start()
+    try:
+        act()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+class Text(str):
+    """
+    Text of a class of its own.
+    """
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"a": "é" * LONG},
+        {"é" * LONG: 1},
+        {"a": ["x", ("y", {"b": "é" * LONG})]},
+        {"a": {"b": {f"{'é' * 100_000}{it}": it for it in range(200)}}},
+    ],
+    ids=["value", "key", "deep", "keys"],
+)
+def test_record(held: dict[str, Any]) -> None:
+    """
+    A record is cut before it is written, whatever in it is long.
+    """
+    written: list[str] = []
+
+    # escaped, all of it takes six times as many
+    assert most_held_by(lambda: written.append(encoded({"data": held}))) < 4 * LONG
+    assert "more " in written[0]
+
+
+@pytest.mark.parametrize(
+    "value, expected",
+    [
+        ({"a": [1, (None, 1.5, True)], "b": {}}, True),
+        ({"a": "x" * 199_000}, True),
+        ({"a": "x" * 200_001}, False),
+        ({"x" * 200_001: 1}, False),
+        ({"a": [0] * 1_900}, True),
+        ({"a": [0] * 2_100}, False),
+        ({"a": Text("x")}, False),
+        ({"a": {Text("x"): 1}}, False),
+        ({"a": object()}, False),
+        (["a"], False),
+    ],
+    ids=range(10),
+)
+def test_plain(value: object, expected: object) -> None:
+    """
+    What is small and of json's own types is written as it is.
+    """
+    assert is_plain(value) is expected
