@@ -39,6 +39,9 @@ _MOST_VALUES = 100_000
 _MOST_OF_AN_OBJECT = 2_000
 """An object may lead to all that a program holds; more of it is not looked into."""
 _MOST_JSON = 1_000_000
+_MOST_READ = 4_000_000
+"""The most characters of JSON, and of messages, that are looked through in one payload."""
+_MOST_MESSAGE = 200_000
 _ARGUMENTS = frozenset(("arguments", "args", "input", "input_str", "partial_json"))
 
 
@@ -55,7 +58,7 @@ def walked(redactor: "Redactor", value: object, path: "Path", said: "Memo") -> o
         if path[1:] and names.masks(path[-1]):
             return MASK
         if path[0] == "error" and type(value) is str:
-            value = names.masked_text(value)
+            value = names.masked_text(cut(value, _MOST_MESSAGE))
     walk = _Walk(redactor, names, said)
     shown = walk.walked(value, path, _DEPTH)
     if walk.has_met_itself and walk.changes:
@@ -79,6 +82,7 @@ class _Walk:
     __slots__ = (
         "_ask",
         "_asked",
+        "_chars",
         "_has_odd_keys",
         "_is_strict",
         "_left",
@@ -101,6 +105,7 @@ class _Walk:
         self._names = names
         self._said = said
         self._left = _MOST_VALUES
+        self._chars = _MOST_READ
         self._open: set[int] = set()
         self._is_strict = is_strict
         self._has_odd_keys = False
@@ -202,15 +207,16 @@ class _Walk:
         Walk JSON: of a list of names all that looks so, else arguments of a tool.
         """
         is_told = self._names is not None or path[-1] in _ARGUMENTS
-        if not is_told or text.lstrip(SPACES)[:1] not in _BEGINS_JSON:
+        if not is_told or not _may_be_json(text):
             return text
         if depth == 0:
             return self._masked()
+        if len(text) > _MOST_JSON:
+            return self._unread(text)
+        if not self._has_room(text):
+            return self._masked()
         import json
 
-        if len(text) > _MOST_JSON:
-            self.changes += 1
-            return self._unread(cut(text, _MOST_JSON))
         before = self.changes
         try:
             held = json.loads(text, object_pairs_hook=_each_once)
@@ -223,12 +229,24 @@ class _Walk:
 
     def _unread(self, text: str) -> str:
         """
-        Show what is nearly JSON, half of it perhaps, only where it names nothing.
+        Show what is nearly JSON, half of it perhaps, only where it names nothing; of what
+        is long, the beginning.
         """
+        if len(text) > _MOST_JSON:
+            self.changes += 1
+            text = cut(text, _MOST_JSON)
         names = self._names
-        if names is None or not ("\\u" in text or names.are_in(text)):
+        if names is None:
             return text
-        return self._masked()
+        is_seen = self._has_room(text) and "\\u" not in text
+        return self._masked() if not is_seen or names.are_in(text) else text
+
+    def _has_room(self, text: str) -> bool:
+        """
+        Tell whether *text* may be looked through as well.
+        """
+        self._chars -= len(text)
+        return self._chars >= 0
 
     def _mapping(
         self, pairs: "Iterable[Any]", count: int, path: "Path", depth: int
@@ -408,7 +426,7 @@ class _Walk:
             return kind([self._cleared(it, names, depth - 1) for it in item])
         if type(item) is not str:
             return item
-        if len(item) > _MOST_JSON:
+        if len(item) > _MOST_JSON or not self._has_room(item):
             return self._masked()
         text = names.masked_text(item)
         self.changes += text != item
@@ -437,6 +455,14 @@ def _is_of_names(key: object) -> bool:
     Tell whether *key* is a tuple of names, whose ``repr`` is Python's alone.
     """
     return type(key) is tuple and all(id(type(it)) in _NAME_TYPES for it in key)
+
+
+def _may_be_json(text: str) -> bool:
+    """
+    Tell whether JSON begins in *text*, or what is not looked at.
+    """
+    head = text[:_MOST_JSON].lstrip(SPACES)
+    return head[:1] in _BEGINS_JSON if head else len(text) > _MOST_JSON
 
 
 def _each_once(pairs: "list[tuple[str, Any]]") -> "dict[str, Any]":

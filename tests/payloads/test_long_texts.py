@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from instrument._payloads.jsonable import encoded, is_plain
-from instrument._payloads.redact import as_redactor
+from instrument._payloads.names import MASK
+from instrument._payloads.redact import as_redactor, redacted
 
 LONG = 20_000_000
 NAMES = (as_redactor(["password"]),)
@@ -77,3 +78,36 @@ def test_plain(value: object, expected: object) -> None:
     What is small and of json's own types is written as it is.
     """
     assert is_plain(value) is expected
+
+
+@pytest.mark.parametrize("letter", "x [")
+def test_what_is_looked_through(letter: str) -> None:
+    """
+    Of a long text that may be JSON a beginning is looked through, and shown.
+    """
+    text = letter * 3_000_000
+    shown = redacted({"input": text}, NAMES, ("inputs",))
+
+    assert shown["input"].startswith(text[:1_000_000])
+    assert shown["input"].endswith("… [2000000 more characters]")
+
+
+@pytest.mark.parametrize("text", ['["{}"]', '["{}"', '{{"a": "{}"}}'])
+def test_held_many_times(text: str) -> None:
+    """
+    What is beyond the most that is looked through is not shown.
+    """
+    text = text.replace("{}", "x" * 900_000)
+    shown = redacted({"a": [text] * 100}, NAMES, ("inputs",))
+
+    assert shown["a"][0] == text
+    assert shown["a"][-1] == MASK
+    errors = redacted(ValueError(*[text] * 100), NAMES, ("inputs",))
+    assert MASK in errors["args"]
+
+
+def test_what_is_said_of_an_error() -> None:
+    """
+    Of what is said where something fails a beginning is looked through.
+    """
+    assert len(redacted("\\" * 1_000_000, NAMES, ("error",))) < 300_000
