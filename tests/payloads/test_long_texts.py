@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from instrument import callbacks, traced
 from instrument._payloads.jsonable import encoded, is_plain
 from instrument._payloads.names import MASK
 from instrument._payloads.redact import as_redactor, redacted
+from instrument.handlers._shared.spans.told import Told
+from instrument.testing import Recorder
 
 LONG = 20_000_000
 NAMES = (as_redactor(["password"]),)
@@ -111,3 +114,22 @@ def test_what_is_said_of_an_error() -> None:
     Of what is said where something fails a beginning is looked through.
     """
     assert len(redacted("\\" * 1_000_000, NAMES, ("error",))) < 300_000
+
+
+def test_span() -> None:
+    """
+    What a span is told by is cut, and says so.
+    """
+    long = "n" * 5_000
+    tags = [f"{long}{it}" for it in range(300)]
+    options: Any = {"kind": long, "model": long, "provider": long, "tags": tags}
+
+    with callbacks(Recorder()), traced(long, **options) as run:
+        told = Told(run, 100, None)
+        told.happens(long, {})
+    told.ends(run)
+
+    names = told.name, told.kind, told.model, told.request_model, told.provider
+    assert {*map(len, (*names, told.events[0][0], *told.tags[:-1]))} == {1_024}
+    assert told.name.endswith("… [4000 more characters]")
+    assert told.tags[-1] == "… 200 more tags"

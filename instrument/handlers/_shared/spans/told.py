@@ -27,6 +27,8 @@ LIMIT = 32_000
 
 _FIELDS = 8  # how many of them all that went in, or came out, may fill
 _STACK = 16_000
+_LONGEST_NAME = 1_000
+_MOST_TAGS = 100
 _MOST_EVENTS = 128
 _UNPAID = ("model", "provider", "finish_reason", "response_id", "vectors")
 """What is no payload of what a model is asked and answers."""
@@ -105,7 +107,8 @@ class Told:
 
     def __init__(self, run: "Run", limit: int, parent: "Run | None") -> None:
         self.limit = limit
-        self.kind, self.name = run.kind, run.name
+        self.kind: str = _short(run.kind)
+        self.name: str = _short(run.name)
         root = run._root_run()
         self._id, self._root_id = run.id, root.id
         self._came = root._audience.incoming
@@ -126,9 +129,9 @@ class Told:
         self._asked = _captured(_asked_of(run, limit), limit, asked_by(run))
         self._seen = id(run._inputs)  # itself it may hold what keeps the run alive
         self._answered = self._metadata = "{}"
-        self.request_model = self.model = run.model
-        self.provider = run.provider
-        self.description = run._description
+        self.request_model = self.model = _short(run.model)
+        self.provider = _short(run.provider)
+        self.description = _short(run._description, LIMIT)
 
     def ends(self, run: "Run") -> None:
         """
@@ -137,11 +140,11 @@ class Told:
         exc = run.error
         self.ended_ns = self.started_ns + max(round(run.duration_s * 1e9), 0)
         self.status = run.status
-        self.name, self.tags = run.name, list(run.tags)
-        self.model, self.provider = run.model, run.provider
+        self.name, self.tags = _short(run.name), _tags_of(run)
+        self.model, self.provider = _short(run.model), _short(run.provider)
         self._usage = run.usage
         self.first_token_s = run.time_to_first_token_s
-        self.description = run._description
+        self.description = _short(run._description, LIMIT)
         memo: Memo = {}
         if self._seen != id(run._inputs):  # told anew, as of a stream of LangChain's
             self._asked = _captured(_asked_of(run, self.limit), self.limit, memo)
@@ -160,7 +163,7 @@ class Told:
             self.lost_events += 1
             return
         text = _captured(data if self.limit else {}, self.limit)
-        self.events.append((name, _ids.wall_ns(), text))
+        self.events.append((_short(name), _ids.wall_ns(), text))
 
     # what is asked for in another thread is made there
 
@@ -233,6 +236,17 @@ def _is_above(came: "Incoming | None", run: "Run") -> bool:
     if came is None or came.span_hex is None:
         return False
     return run.parent_id is None or _ids.span_hex_of(run.parent_id) == came.span_hex
+
+
+def _short(text: "Any", most: int = _LONGEST_NAME) -> "Any":
+    return text if type(text) is not str or len(text) <= most else cut(text, most)
+
+
+def _tags_of(run: "Run") -> "list[str]":
+    tags = run.tags
+    told = [_short(it) for it in tags[:_MOST_TAGS]]
+    more = len(tags) - _MOST_TAGS
+    return told if more <= 0 else [*told, f"… {more:,} more tags"]
 
 
 def within(value: "Any", limit: int) -> str:
