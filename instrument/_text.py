@@ -101,14 +101,26 @@ def safe_repr(value: object, *, limit: int = _SHORT) -> str:
         limit: The most characters kept; what is cut is counted in the text.
     """
     try:
-        if not (issubclass(type(value), str) or is_short(value)):
-            return f"<{type_of(value)} with too much to show>"
+        if not is_short(value):
+            return _beginning(value, limit)
         text = str.__str__(repr(value))
     except BaseException as exc:
         if is_callers(exc):
             raise
         text = f"<{type_of(value)} whose repr raised {type_of(exc)}>"
     return cut(text, limit)
+
+
+def _beginning(value: "Any", limit: int) -> str:
+    """
+    Show the first *limit* characters of a long text; of what else has much to write,
+    its type.
+    """
+    if not issubclass(type(value), str):
+        return f"<{type_of(value)} with too much to show>"
+    left = str.__len__(value) - limit
+    shown = repr(str.__getitem__(value, slice(limit)))
+    return f"{shown[:limit]}… [{left} more characters]"
 
 
 def safe_str(value: object) -> str:

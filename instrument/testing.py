@@ -10,7 +10,7 @@ from uuid import UUID
 
 from instrument import _ids
 from instrument._audience.handler import BaseCallbackHandler
-from instrument._text import printable
+from instrument._text import cut, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ __all__ = ["Recorder", "predictable"]
 
 _YEAR_2026_NS = 1_767_225_600_000_000_000
 _STEP_NS = 1_000_000
+_LONGEST = 1_000  # characters of a name, or of a kind
 _MOST_FRAMED = 2_000
 """Runs that are shown as a page in a notebook; of more, the tree is."""
 
@@ -84,9 +85,8 @@ class Recorder(BaseCallbackHandler):
         waiting = [(run, 0) for run in reversed(self.roots)]
         while waiting:
             run, depth = waiting.pop()
-            lines.append(
-                "  " * depth + printable(f"{run.kind} {run.name}: {_status(run)}")
-            )
+            what = f"{cut(run.kind, _LONGEST)} {cut(run.name, _LONGEST)}"
+            lines.append("  " * depth + printable(f"{what}: {_status(run)}"))
             waiting += [(child, depth + 1) for child in reversed(below.get(run.id, []))]
         return "\n".join(lines)
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     Args = tuple[tuple[Any, ...], dict[str, Any] | None]
 
 _INPUT_STR = 10_000
+_LONGEST_KIND = 100  # characters; no known one is nearly as long
 _WRAPS = 8
 
 
@@ -323,6 +324,8 @@ def nearest_kind(name: str, cutoff: float = 0.85) -> str | None:
     """
     Give the known kind that *name* is nearly, however it is written.
     """
+    if len(name) > _LONGEST_KIND:
+        return None
     try:
         from difflib import get_close_matches
     except Exception as exc:  # no descriptor or memory is to be had

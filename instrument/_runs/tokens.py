@@ -7,6 +7,7 @@ from instrument._audience.audience import CHANNELS
 from instrument._delivery.dispatch import Delivery
 from instrument._runs.results import as_text
 from instrument._state import MUTED, get_state, set_state
+from instrument._text import safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def _delivery(
         text = as_text(text if run._audience.shows_all else run._cleared(text, "token"))
     if channel is not None:
         if channel not in CHANNELS:
-            _report.complain(_NO_CHANNEL.format(channel), None)
+            _report.complain(_NO_CHANNEL.format(safe_repr(channel)), None)
             channel = "text"
         if run._first_token_ns is None:
             run._first_token_ns = _ids.clock_ns()
@@ -187,6 +188,6 @@ def _made(
 
 
 _NO_CHANNEL = (
-    "run.token(channel={!r}): a piece of an answer is text, reasoning or tool_call; it"
+    "run.token(channel={}): a piece of an answer is text, reasoning or tool_call; it"
     " was told as text."
 )

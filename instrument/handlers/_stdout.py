@@ -4,6 +4,7 @@
 
 import sys
 
+from instrument._payloads.jsonable import text_of
 from instrument._payloads.kinds import failure_of
 from instrument._payloads.messages import get
 from instrument._payloads.redact import error_of, said_by
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from instrument.handlers._shared.style import Marks, Segment
 
 PAYLOAD = 120
+_ATTEMPT = 50  # characters
 ERROR = 10_000
 """The characters of an error's message from which on the rest is counted."""
 _SIGNS = {"ok": ("<", "green"), "error": ("!", "bold red")}
@@ -106,7 +108,7 @@ class StdOutCallbackHandler(RunHandler):
         exc = failure_of(retry_state)
         said = "" if exc is None else _error(run, exc)
         waits = get(get(retry_state, "next_action"), "sleep")
-        if isinstance(waits, (int, float)):
+        if issubclass(type(waits), (int, float)):
             said += f"{', ' if said else ''}again in {amounts.duration(waits)}"
         self._tell(run, "retry", told, lambda marks: iter((marks.shown(said),)))
 
@@ -269,7 +271,8 @@ def attempt(state: "Any") -> str:
     """
     number = state if type(state) is int else get(state, "attempt_number")
     most = get(get(get(state, "retry_object"), "stop"), "max_attempt_number")
-    return f"{number} of {most}" if type(most) is int else str(number)
+    told = text_of(number, _ATTEMPT)
+    return f"{told} of {text_of(most, _ATTEMPT)}" if type(most) is int else told
 
 
 def _error(run: "Run", exc: BaseException) -> str:

@@ -4,15 +4,22 @@ Texts, names and keys of millions of characters: what shows a part of one makes 
 
 import tracemalloc
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from loguru import logger
 
 from instrument import callbacks, traced
 from instrument._payloads.jsonable import encoded, is_plain
+from instrument._payloads.kinds import nearest_kind
 from instrument._payloads.names import MASK
 from instrument._payloads.redact import as_redactor, redacted
+from instrument._text import safe_repr
+from instrument.handlers import RequestLogger
+from instrument.handlers._shared.open_runs import other_model
 from instrument.handlers._shared.spans.told import Told
+from instrument.handlers._stdout import attempt
 from instrument.testing import Recorder
 
 LONG = 20_000_000
@@ -83,6 +90,19 @@ def test_plain(value: object, expected: object) -> None:
     assert is_plain(value) is expected
 
 
+@pytest.mark.parametrize("kind", [str, Text])
+def test_repr(kind: type[str]) -> None:
+    """
+    Of a long text the beginning is asked for.
+    """
+    text = kind("x" * LONG)
+    shown: list[str] = []
+
+    assert most_held_by(lambda: shown.append(safe_repr(text))) < LONG // 2
+    assert shown[0].startswith("'xxx")
+    assert shown[0].endswith("… [19999800 more characters]")
+
+
 @pytest.mark.parametrize("letter", "x [")
 def test_what_is_looked_through(letter: str) -> None:
     """
@@ -116,6 +136,38 @@ def test_what_is_said_of_an_error() -> None:
     assert len(redacted("\\" * 1_000_000, NAMES, ("error",))) < 300_000
 
 
+def test_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A long kind is not compared with those that are known.
+    """
+    monkeypatch.setattr("difflib.get_close_matches", None)
+
+    assert nearest_kind("k" * 1_000_000) is None
+
+
+def test_model() -> None:
+    """
+    Models are told apart by the end of their names.
+    """
+    assert other_model("m" * 1_000, "m" * 2_000) == ""
+    assert other_model("m" * 1_000 + "/a", "b") == "m" * 1_000 + "/a"
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["x" * 1_000_000, [1] * 1_000_000, 10**5_000],
+    ids=["text", "list", "number"],
+)
+def test_attempt(number: object) -> None:
+    """
+    What stands for the number of an attempt is cut.
+    """
+    stops = {"stop": SimpleNamespace(max_attempt_number=10**5_000)}
+
+    assert len(attempt({"attempt_number": number})) < 100
+    assert len(attempt({"attempt_number": 1, "retry_object": stops})) < 100
+
+
 def test_span() -> None:
     """
     What a span is told by is cut, and says so.
@@ -133,3 +185,30 @@ def test_span() -> None:
     assert {*map(len, (*names, told.events[0][0], *told.tags[:-1]))} == {1_024}
     assert told.name.endswith("… [4000 more characters]")
     assert told.tags[-1] == "… 200 more tags"
+
+
+def test_record_of_a_log() -> None:
+    """
+    A record comes from a place with a name of one line, not a long one.
+    """
+    places: list[str] = []
+    sink = logger.add(lambda told: places.append(told.record["function"]))
+    try:
+        with callbacks(RequestLogger()), traced("a", kind="k\n" * 1_000):
+            pass
+    finally:
+        logger.remove(sink)
+
+    assert {*map(len, places)} == {150}
+    assert "\n" not in places[0]
+
+
+def test_tree() -> None:
+    """
+    A recorder's tree shows the beginning of a name.
+    """
+    recorder = Recorder()
+    with callbacks(recorder), traced("n" * 5_000, kind="k" * 5_000):
+        pass
+
+    assert recorder.tree().count("… [4000 more characters]") == 2

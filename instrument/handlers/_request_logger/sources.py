@@ -7,6 +7,7 @@ from types import CodeType, FunctionType, MethodType
 
 from instrument._payloads.messages import fields_of
 from instrument._report import Source
+from instrument._text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from instrument._runs.run import Run
 
 _WRAPS = 10
+_LONGEST = 100  # characters of a kind
 
 
 def source_of(run: "Run") -> Source:
@@ -33,7 +35,7 @@ def source_of(run: "Run") -> Source:
             module = str(function.__globals__.get("__name__"))
             return Source(module, code.co_name, code.co_firstlineno, code.co_filename)
         above = above._parent
-    return Source("instrument", run.kind, 0, "instrument")
+    return Source("instrument", printable(run.kind[:_LONGEST]), 0, "instrument")
 
 
 def _function_of(source: "Any") -> FunctionType | None:

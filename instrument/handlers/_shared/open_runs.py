@@ -31,6 +31,8 @@ _ORIGINS = 100
 """How many exceptions of a request are known at once: one goes up a call at a time."""
 _FAR = 30
 """How far up a branch is looked for; beyond that it is what it was at the start."""
+_LONGEST = 500
+"""The last characters of a model's name, by which it is told from another."""
 _DATE = re.compile(r"[-@:](\d{4}-\d\d-\d\d|\d{4,8}|latest|v\d+(:\d+)?)$")
 
 
@@ -347,4 +349,4 @@ def _bare(model: str) -> str:
     """
     Give a model's name without who serves it, and without its date.
     """
-    return _DATE.sub("", model.rpartition("/")[2].lower())
+    return _DATE.sub("", model[-_LONGEST:].rpartition("/")[2].lower())
