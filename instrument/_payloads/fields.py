@@ -135,16 +135,27 @@ class Opening:
         if self.told is FIELDS and is_sdks_message(kind):
             _of_message(self)
 
-    def fields(self, value: object) -> "tuple[Pairs, Pairs]":
+    def fields(self, value: object, most: int) -> "tuple[Pairs, Pairs]":
         """
         Give the fields that are told, by name, and those that it holds besides.
         """
-        held = self.attributes(value)
+        held = self.attributes(value, most)
         return (held, []) if self._split is None else self._split(value, held)
 
-    def attributes(self, value: object) -> "Pairs":
+    def told_of(self, value: object, most: int) -> "tuple[Pairs, int | None]":
         """
-        Give what its slots and its instance dictionary hold.
+        Give the fields that are told, and how many there are, None where that is not known.
+        """
+        told, _ = self.fields(value, most + 1)
+        if len(told) <= most or self._dict is None:
+            return told, len(told)
+        slots = len(self.attributes(value, 0))
+        count = slots + dict.__len__(self._dict(value))
+        return told, count if self._split is None else None
+
+    def attributes(self, value: object, most: int) -> "Pairs":
+        """
+        Give what its slots and its instance dictionary hold, of that so much at most.
         """
         held: Pairs = []
         for name, get in self._slots:
@@ -153,7 +164,7 @@ class Opening:
             except AttributeError:  # nothing was put there
                 continue
         if self._dict is not None:
-            held += dict.items(self._dict(value))
+            held += islice(dict.items(self._dict(value)), max(most, 0))
         return held
 
     def settle(self, told: str, read: "Any" = None, *, asks: bool = False) -> None:

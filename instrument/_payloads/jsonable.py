@@ -241,8 +241,8 @@ class _Writing:
         room = self._room()
         if not room:
             return [], None
-        fields, _ = opening.fields(value)
-        return fields[:room], len(fields)
+        fields, count = opening.told_of(value, NODE_LIMIT)
+        return fields[:room], count
 
     def _entries(self, value: object, opening: "Opening") -> "Any":
         room = self._room()
@@ -362,8 +362,7 @@ class _Text:
             self._put(repr_once(value, max(self._left, 0), self._memo))
             return
         if told is REPR or told is FIELDS:
-            fields, _ = opening.fields(value)
-            self._fields(value, fields, depth)
+            self._fields(value, *opening.told_of(value, NODE_LIMIT), depth)
             return
         most = () if told is VALUE else (self._left,)
         found = read(value, opening.read, *most)
@@ -386,11 +385,11 @@ class _Text:
         return bool(self._looks)
 
     def _fields(
-        self, value: object, fields: "list[tuple[Any, Any]]", depth: int
+        self, value: object, fields: "list[Any]", count: int | None, depth: int
     ) -> None:
         self._put(f"{name_of(value)}(")
         for index, (name, item) in enumerate(fields):
-            if self._is_full(index, len(fields)):
+            if self._is_full(index, count):
                 break
             self._put(f"{', ' if index else ''}{_key(name)}=")
             self.write(item, depth)

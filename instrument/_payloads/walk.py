@@ -172,7 +172,8 @@ class _Walk:
             if not opening.is_whole:  # for what holds it, and shows its ``repr``
                 self._besides(value, opening, path, depth)
             return self._named(shown)
-        self._mapping(held := opening.attributes(value), len(held), path, depth)
+        held = opening.attributes(value, self._left + 1)
+        self._mapping(held, len(held), path, depth)
         is_same = self.changes == before and self._asked == asked
         return value if is_same else self._named(shown)
 
@@ -184,7 +185,8 @@ class _Walk:
         """
         outer = self._left
         self._left = left = min(outer, _MOST_OF_AN_OBJECT)
-        self._mapping(held := opening.attributes(value), len(held), path, depth)
+        held = opening.attributes(value, self._left + 1)
+        self._mapping(held, len(held), path, depth)
         self._left = outer - (left - self._left)
 
     def _told(
@@ -374,10 +376,10 @@ class _Walk:
         Walk the fields of an object; it stays what it is where nothing is masked.
         """
         before, outer = self.changes, self._left
-        told, kept = opening.fields(value)
         if opening.told is REPR:
             self._left = min(outer, _MOST_OF_AN_OBJECT)
         left = self._left
+        told, kept = opening.fields(value, left + 1)
         is_error = issubclass(type(value), BaseException)
         # what the run's error says is masked as text, where that is told
         self.changes += not (opening.is_whole or (is_error and path[0] == "error"))

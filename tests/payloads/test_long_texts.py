@@ -1,9 +1,11 @@
 """
-Texts, names and keys of millions of characters: what shows a part of one makes no more.
+Texts, names and keys of millions of characters, and objects of as many attributes: what
+shows a part of one makes no more.
 """
 
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from loguru import logger
 
 from instrument import callbacks, traced
-from instrument._payloads.jsonable import encoded, is_plain
+from instrument._payloads.jsonable import encoded, is_plain, jsonable, text_of
 from instrument._payloads.kinds import nearest_kind
 from instrument._payloads.names import MASK
 from instrument._payloads.redact import as_redactor, redacted
@@ -19,6 +21,8 @@ from instrument._text import safe_repr
 from instrument.handlers import RequestLogger
 from instrument.handlers._shared.open_runs import other_model
 from instrument.handlers._shared.spans.told import Told
+from instrument.handlers._shared.style import Marks
+from instrument.handlers._shared.values import value
 from instrument.handlers._stdout import attempt
 from instrument.testing import Recorder
 
@@ -46,6 +50,27 @@ class Text(str):
     __slots__ = ()
 
 
+class Wide:
+    """
+    What has many attributes.
+    """
+
+
+class WideError(Exception):
+    """
+    An error that has.
+    """
+
+
+@dataclass
+class WideFields:
+    """
+    A dataclass that has more than its fields.
+    """
+
+    a: int = 1
+
+
 @pytest.mark.parametrize(
     "held",
     [
@@ -68,7 +93,7 @@ def test_record(held: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "value, expected",
+    "held, expected",
     [
         ({"a": [1, (None, 1.5, True)], "b": {}}, True),
         ({"a": "x" * 199_000}, True),
@@ -83,11 +108,44 @@ def test_record(held: dict[str, Any]) -> None:
     ],
     ids=range(10),
 )
-def test_plain(value: object, expected: object) -> None:
+def test_plain(held: object, expected: object) -> None:
     """
     What is small and of json's own types is written as it is.
     """
-    assert is_plain(value) is expected
+    assert is_plain(held) is expected
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        lambda wide: encoded({"data": wide}),
+        lambda wide: text_of(wide, 100),
+        lambda wide: next(value(wide, Marks())),
+        lambda wide: redacted(wide, NAMES, ("inputs",)),
+        lambda wide: redacted(wide, (lambda it, _: it,), ("inputs",)),
+    ],
+    ids=["JSON", "text", "line", "names", "function"],
+)
+@pytest.mark.parametrize("kind", [Wide, WideError, WideFields])
+def test_attributes(show: Callable[[object], object], kind: type) -> None:
+    """
+    Of very many attributes no more are read than may be told.
+    """
+    wide = kind()
+    vars(wide).update(dict.fromkeys(range(600_000), 1))
+
+    assert most_held_by(lambda: show(wide)) < 30_000_000
+
+
+def test_attributes_are_counted() -> None:
+    """
+    How many attributes are left out is told.
+    """
+    wide = SimpleNamespace(**dict.fromkeys(map(str, range(300_000)), 1))
+    told = jsonable(wide)
+
+    assert told["…"] == f"{300_002 - len(told)} more entries"  # with the type
+    assert text_of(wide, 100).endswith(" more)")
 
 
 @pytest.mark.parametrize("kind", [str, Text])

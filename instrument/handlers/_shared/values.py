@@ -56,6 +56,7 @@ _FEW = 3
 _LONGEST_REPR = 2_000
 _INT_BITS = 4_096  # int -> str refuses more than 4,300 digits
 _MOST_DOCUMENTS = 100
+_MOST_FIELDS = 10_000
 _FIRST_WORDS = 24
 _LONGEST_JSON = 20_000
 """The most characters of it in which secrets are looked for; no more are told."""
@@ -292,7 +293,7 @@ class _Writing:
             return self._marked(told_size)
         opening = opening_of(kind)
         if opening.told is FIELDS:
-            return self._object(given, opening.fields(given)[0], depth)
+            return self._object(given, opening.fields(given, _MOST_FIELDS)[0], depth)
         if opening.told is REPR:
             text = repr_once(given, _LONGEST_REPR, self._memo)
             return self._marked(USUAL.masked_text(text))
