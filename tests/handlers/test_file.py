@@ -392,7 +392,7 @@ def test_another_process_keeps_the_lock(
     code = """if True:
         import fcntl, sys
         file = open(sys.argv[1], "a")
-        fcntl.lockf(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX)
         print("locked", flush=True)
         sys.stdin.read()
     """

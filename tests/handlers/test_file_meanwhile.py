@@ -23,6 +23,7 @@ ASK = """
 import fcntl, sys
 with open(sys.argv[1], "r+b") as file:
     try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         print("held")
@@ -112,16 +113,19 @@ def test_written_from_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.skipif(lines.fcntl is None, reason="no locks on files")
-@pytest.mark.parametrize("how", ["dropped", "closed", "made", "made and dropped"])
+@pytest.mark.parametrize(
+    "how", ["dropped", "closed", "made", "made and dropped", "read"]
+)
 def test_lock_is_kept(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
     While a line is half written other processes are kept out, also where another handler
-    of the file goes, or is made, in that moment; it is closed all the same.
+    of the file goes, or is made, in that moment, or this process reads it; it is closed
+    all the same.
     """
     path, answers = tmp_path / "events.jsonl", []
-    others = [] if "made" in how else [FileCallbackHandler(path)]
+    others = [FileCallbackHandler(path)] if how in ("dropped", "closed") else []
 
     def act() -> None:
         if "made" in how:
@@ -130,6 +134,8 @@ def test_lock_is_kept(
             others[0].close()
         if "dropped" in how:
             others.clear()
+        if how == "read":
+            path.read_bytes()
         command = [sys.executable, "-c", ASK, str(path)]
         answers.append(subprocess.check_output(command, text=True).strip())
 
@@ -271,6 +277,40 @@ def test_forked_in_mid_write(tmp_path: Path) -> None:
     ]
 
 
+LOCKED = """
+import os, sys
+from instrument.handlers._file import lines
+
+file_of = lines.Lines(sys.argv[1], "a", None, 1)
+if sys.argv[2] == "moved":
+    os.rename(sys.argv[1], sys.argv[1] + ".moved")
+file_of._keep_out()
+child = os.fork()
+if child:
+    os.waitpid(child, 0)
+else:
+    file_of._keep_out()
+    print(file_of._is_alone, flush=True)
+    file_of.write(b"child\\n")
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.parametrize("how", ["in its place", "moved"])
+def test_forked_child_has_no_lock(tmp_path: Path, how: str) -> None:
+    """
+    Nor has the child its parent's lock, also where the file cannot be opened once more.
+    """
+    path = tmp_path / "events.jsonl"
+
+    command = [sys.executable, "-W", "ignore", "-c", LOCKED, str(path), how]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+
+    assert done.stdout.strip() == "False"
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["child\n"]
+
+
 @pytest.mark.rule(20)
 def test_interrupted(tmp_path: Path) -> None:
     """
@@ -320,7 +360,7 @@ def test_lock_that_cannot_be_given_up(
     path, closed = tmp_path / "events.jsonl", []
     handler = FileCallbackHandler(path)
 
-    def lockf(file: int, how: int) -> None:
+    def flock(file: int, how: int) -> None:
         if how == fcntl.LOCK_UN:
             raise OSError(5, "Input/output error")
 
@@ -332,7 +372,7 @@ def test_lock_that_cannot_be_given_up(
     with monkeypatch.context() as changed:
         changed.setattr(lines, "os", SimpleNamespace(**{**vars(os), "close": close}))
         changed.setattr(
-            lines, "fcntl", SimpleNamespace(**{**vars(fcntl), "lockf": lockf})
+            lines, "fcntl", SimpleNamespace(**{**vars(fcntl), "flock": flock})
         )
         with pytest.raises(OSError, match="Input/output"):
             FileCallbackHandler(path)
@@ -364,6 +404,86 @@ def test_nothing_is_glued_without_locks(
         "on_chain_end",
     ]
     assert handler.lost == torn.startswith("{")
+
+
+def test_line_that_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where files cannot be locked, a line that another process is writing is not taken for
+    a torn one.
+    """
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"v":1,"a')
+
+    def sleep(_: float) -> None:
+        with path.open("a") as file:
+            file.write(rest.pop(0))
+
+    rest = ['":', "1}\n"]
+    monkeypatch.setattr(lines, "fcntl", None)
+    monkeypatch.setattr(lines, "sleep", sleep)
+    with FileCallbackHandler(path) as handler, callbacks(handler):
+        traced(work)()
+
+    first, *others = path.read_text().splitlines()
+    assert first == '{"v":1,"a":1}'
+    assert [Event.from_json(line).event for line in others] == [
+        "on_chain_start",
+        "on_chain_end",
+    ]
+    assert handler.lost == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_pipe_that_nobody_reads(tmp_path: Path, reports: list[str]) -> None:
+    """
+    What is for a pipe that nobody reads is lost and reported: no call waits for one who
+    may never come.
+    """
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+
+    with FileCallbackHandler(path) as handler, callbacks(handler):
+        traced(work)()
+
+    assert handler.lost == 2
+    assert all("Broken pipe" in line for line in reports)
+
+
+@pytest.mark.usefixtures("reports")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_pipe_whose_reader_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Behind a line of which only the beginning went into a pipe another begins.
+    """
+    path, room = tmp_path / "pipe", [9, 0]
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+    def write(file: int, line: bytes) -> int:
+        some = room.pop(0) if room else len(line)
+        if some == 0:
+            raise BrokenPipeError(32, "Broken pipe")
+        return os.write(file, line[:some])
+
+    monkeypatch.setattr(lines, "os", SimpleNamespace(**{**vars(os), "write": write}))
+    with FileCallbackHandler(path) as handler, callbacks(handler):
+        traced(work)()
+        traced(work)()
+
+    found = os.read(reader, 65_536).decode()
+    os.close(reader)
+    torn, *rest = found.splitlines()
+    assert torn == '{"v":1,"e'
+    assert [Event.from_json(line).event for line in rest] == [
+        "on_chain_end",
+        "on_chain_start",
+        "on_chain_end",
+    ]
+    assert handler.lost == 1
 
 
 @pytest.mark.usefixtures("reports")

@@ -6,11 +6,13 @@ writer that the disk had no room for, or that was killed, leaves the beginning o
 """
 
 import os
+import stat
 from _thread import get_ident
+from contextlib import suppress
 from importlib import import_module
 from json import loads
 from time import monotonic, sleep
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from instrument._forks import fork_lock, in_child
 from instrument._report import pass_on
@@ -30,9 +32,11 @@ _FLAGS = {
     "a": os.O_APPEND | os.O_CREAT,
     "w": os.O_APPEND | os.O_CREAT | os.O_TRUNC,
     "x": os.O_APPEND | os.O_CREAT | os.O_EXCL,
+    "again": os.O_APPEND,
 }
 _PATIENCE_S = 0.1
 """How long to wait for another process: it writes a line, unless it was stopped."""
+_LOOK_S = 0.01
 
 _BLOCK = 65_536
 
@@ -93,15 +97,20 @@ def _turns_at(path: "str | bytes") -> Turns:
         return _turns.setdefault(key, Turns())
 
 
-def _forget_others() -> None:
+_all: "WeakSet[Lines]" = WeakSet()
+
+
+def _begin_anew() -> None:
     """
     Leave to the parent what its threads write and have waiting: here they are not.
     """
     for turns in [*_turns.values()]:
         turns.writer, turns.waiting = None, []
+    for lines in [*_all]:
+        lines._part()
 
 
-in_child(_forget_others)
+in_child(_begin_anew)
 
 
 class Lines:
@@ -126,8 +135,10 @@ class Lines:
         self._max_bytes, self._keep = max_bytes, keep
         self._size = -1  # known while nobody else writes
         self._is_alone = self._has_left = False  # a line's beginning: it is counted
+        self._is_shared = False
         self._descriptor: int | None = self._opened(mode)
         self.path = os.path.abspath(path)  # noqa: PTH100 - a path may be bytes
+        _all.add(self)
         self._turns = turns = _turns_at(path)
         with turns.lock:
             if turns.writer != get_ident():  # it is mended before each line, too
@@ -158,8 +169,7 @@ class Lines:
         """
         Close the file; what is written later raises.
 
-        From within another's write it is closed after that: the process would lose its
-        lock on the file with any descriptor of it.
+        From within a write it is closed after that.
         """
         turns = self._turns
         with turns.lock:
@@ -220,7 +230,7 @@ class Lines:
         except OSError:
             written = len(line) - len(left)
             self._has_left = written > 0  # until it is taken back
-            if written and self._is_alone:
+            if written and self._is_alone and _is_file(file):
                 os.ftruncate(file, os.fstat(file).st_size - written)
                 self._has_left = False
             raise
@@ -235,9 +245,13 @@ class Lines:
         """
         file: Any = self._descriptor
         size = os.fstat(file).st_size  # 0 for what is no file: a pipe, a terminal
-        if size == self._size:
+        if self._has_left and not _is_file(file):
+            os.write(file, b"\n")
+        elif size == self._size:
             return
-        if size > 0 and _read(file, size - 1, 1) != b"\n":
+        if not self._is_alone:
+            size = _size_at_rest(file, size)
+        if not _ends_line(file, size):
             start = _line_start(file, size)
             is_torn = _is_torn(_read(file, start, size - start))
             if is_torn and self._is_alone:
@@ -282,12 +296,15 @@ class Lines:
     def _keep_out(self) -> None:
         """
         Lock the file; after a while, or where that cannot be, go on without.
+
+        Not by `lockf`: a process loses that lock when any part of it that has read the
+        file closes it.
         """
         self._is_alone = False
         end_s = monotonic() + _PATIENCE_S
-        while fcntl is not None:
+        while fcntl is not None and not self._is_shared:
             try:
-                fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as exc:  # somebody has it; or a file system without locks
                 pass_on(exc)
                 is_held = isinstance(exc, BlockingIOError | PermissionError)
@@ -300,7 +317,23 @@ class Lines:
 
     def _let_go(self) -> None:
         if self._is_alone and self._descriptor is not None:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def _part(self) -> None:
+        """
+        Open the file for this process alone, which has just been forked: a lock on what
+        it has inherited is the parent's, too.
+        """
+        before = self._descriptor
+        if before is None:
+            return
+        self._size, self._is_shared = -1, True
+        with suppress(OSError):  # it is shared, then, and never locked
+            own = self._opened("again")
+            is_same = os.path.samestat(os.fstat(own), os.fstat(before))
+            if is_same:
+                self._descriptor, self._is_shared = own, False
+            os.close(before if is_same else own)
 
     def _is_current(self) -> bool:
         file: Any = self._descriptor
@@ -310,14 +343,24 @@ class Lines:
             return False
 
     def _opened(self, mode: str) -> int:
-        return os.open(
-            self.path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | _FLAGS[mode], 0o666
-        )
+        how = getattr(os, "O_CLOEXEC", 0) | _FLAGS[mode]
+        file = os.open(self.path, os.O_RDWR | how, 0o666)
+        if fcntl is None or not stat.S_ISFIFO(os.fstat(file).st_mode):
+            return file
+        try:  # who reads a pipe, too, is not told when nobody else does, and waits
+            return os.open(self.path, os.O_WRONLY | getattr(os, "O_CLOEXEC", 0))
+        finally:
+            os.close(file)
 
     def _reopen(self) -> None:
         before: Any = self._descriptor
         self._descriptor, self._size = self._opened("a"), -1
+        self._is_shared = False
         os.close(before)  # gives up its lock, too
+
+
+def _is_file(descriptor: int) -> bool:
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
 def _is_torn(rest: bytes) -> bool:
@@ -331,6 +374,22 @@ def _is_torn(rest: bytes) -> bool:
     except ValueError:
         return True
     return False
+
+
+def _size_at_rest(file: int, size: int) -> int:
+    """
+    Give the size of *file* when it ends with a line, or does not change any more: what
+    looks torn may be a line that somebody is writing.
+    """
+    before = -1
+    while size != before and not _ends_line(file, size):
+        sleep(_LOOK_S)
+        before, size = size, os.fstat(file).st_size
+    return size
+
+
+def _ends_line(file: int, size: int) -> bool:
+    return size == 0 or _read(file, size - 1, 1) == b"\n"
 
 
 def _line_start(file: int, size: int) -> int:
