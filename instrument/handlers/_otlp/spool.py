@@ -82,7 +82,11 @@ class Claim:
         """
         Leave it to whoever comes next.
         """
-        os.close(self._descriptor)
+        try:
+            if fcntl is not None:  # a child that was forked meanwhile has it open, too
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        finally:
+            os.close(self._descriptor)
 
 
 class Spool:

@@ -370,6 +370,32 @@ def test_one_sends_at_a_time(tmp_path: Path) -> None:
     assert spool.is_empty(of_all=True)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_forked_while_it_is_sent(tmp_path: Path) -> None:
+    """
+    What is let go is sent again, also while a child lives that was forked meanwhile.
+    """
+    spool = SPOOL.Spool(tmp_path, "key")
+    spool.add(b"one", 1)
+    claim = spool.oldest()
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(write)
+        os.read(read, 1)
+        os._exit(0)
+    try:
+        claim.let_go()
+        again = spool.oldest()
+    finally:
+        os.close(write)
+        os.waitpid(child, 0)
+        os.close(read)
+
+    assert again.read() == b"one"
+    again.remove()
+
+
 def test_sent_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A file that goes while it is looked at is passed over.
@@ -383,7 +409,9 @@ def test_sent_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
     assert SPOOL._claimed(path, 1) is None
     path.write_bytes(b"one")
-    gone = SimpleNamespace(LOCK_EX=1, LOCK_NB=2, flock=lambda *_: path.unlink())
+    gone = SimpleNamespace(
+        LOCK_EX=1, LOCK_NB=2, LOCK_UN=8, flock=lambda *_: path.unlink(missing_ok=True)
+    )
     with monkeypatch.context() as patched:
         patched.setattr(SPOOL, "fcntl", gone)
         assert SPOOL._claimed(path, 1) is None
