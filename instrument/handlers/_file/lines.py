@@ -36,7 +36,7 @@ _FLAGS = {
 }
 _PATIENCE_S = 0.1
 """How long to wait for another process: it writes a line, unless it was stopped."""
-_LOOK_S = 0.01
+_LOOK_S = 0.05
 
 _BLOCK = 65_536
 

@@ -140,12 +140,12 @@ class Courier:
             claim.let_go()
             raise
         is_kept = refusal is not None and refusal.is_kept
+        if refusal is not None and not is_kept:
+            self._lose(claim.count, str(refusal))
         if is_kept:
             claim.let_go()
         else:
             claim.remove()
-        if refusal is not None and not is_kept:
-            self._lose(claim.count, str(refusal))
         with self._looks:
             self._failed = self._failed + 1 if is_kept else 0
             self._settled.notify_all()

@@ -44,23 +44,20 @@ class Claim:
 
     Attributes:
         count: How many spans it holds.
+        size: How many bytes.
     """
 
     def __init__(self, path: Path, descriptor: int, count: int) -> None:
         self._path, self._descriptor = path, descriptor
-        self.count = count
+        self.count, self.size = count, 0
 
     def read(self) -> bytes:
         """
         Give what it holds.
         """
-        with os.fdopen(os.dup(self._descriptor), "rb") as file:
+        with os.fdopen(self._descriptor, "rb", closefd=False) as file:
             file.seek(0)
             return file.read()
-
-    @property
-    def size(self) -> int:
-        return os.fstat(self._descriptor).st_size
 
     def remove(self) -> None:
         """
@@ -113,6 +110,7 @@ class Spool:
         self._folder = Path(folder).absolute() / digest
         self._most_bytes = most_bytes
         self._numbers = counting()
+        self._lost = 0
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._write(b"", "tried").unlink()
@@ -134,9 +132,10 @@ class Spool:
         Raises:
             OSError: If it could not be written.
         """
-        lost = self._make_room(len(body))
+        self._make_room(len(body))
         name = f"{time_ns():020d}-{os.getpid()}-{next(self._numbers)}-{count}.otlp"
         self._write(body, name)
+        lost, self._lost = self._lost, 0  # also by one that could not be written
         return lost
 
     def oldest(self) -> Claim | None:
@@ -177,9 +176,7 @@ class Spool:
             self._check_folder()
             with suppress(FileNotFoundError):  # a process of the same number was killed
                 torn.unlink()
-            how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _AS_IT_IS
-            descriptor = os.open(torn, how, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
+            with open(torn, "xb", opener=_opened) as file:
                 file.write(body)
             return torn.replace(path)
         except OSError:
@@ -194,21 +191,19 @@ class Spool:
         if not stat.S_ISDIR(os.lstat(self._folder).st_mode):
             raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(self._folder))
 
-    def _make_room(self, size: int) -> int:
+    def _make_room(self, size: int) -> None:
         sizes = {}
         for path, _, count in self._batches():
             with suppress(OSError):  # sent meanwhile
                 sizes[path] = path.stat().st_size, count
         over = sum(each for each, _ in sizes.values()) + size - self._most_bytes
-        lost = 0
         for path, (each, count) in sizes.items():
             if over <= 0:
                 break
             claim = _claimed(path, count)
             if claim is not None:
+                self._lost, over = self._lost + count, over - each
                 claim.remove()
-                lost, over = lost + count, over - each
-        return lost
 
     def _sweep(self) -> None:
         """
@@ -218,6 +213,10 @@ class Spool:
             with suppress(OSError):
                 if path.stat().st_mtime < time() - _TORN_S:
                     path.unlink()
+
+
+def _opened(path: str, how: int) -> int:
+    return os.open(path, how | _AS_IT_IS, 0o600)
 
 
 def _claimed(path: Path, count: int) -> Claim | None:
@@ -231,6 +230,7 @@ def _claimed(path: Path, count: int) -> Claim | None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         found = os.fstat(descriptor)
         if stat.S_ISREG(found.st_mode) and os.path.samestat(found, path.stat()):
+            claim.size = found.st_size
             return claim
     except OSError:  # somebody has it, or has just sent it
         pass

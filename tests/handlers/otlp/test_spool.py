@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 TOOLS: Any = pytest.importorskip("otlp_receiver")
 SPOOL: Any = import_module("instrument.handlers._otlp.spool")
 COURIER: Any = import_module("instrument.handlers._otlp.courier")
+POST: Any = import_module("instrument.handlers._otlp.post")
 
 WORKER = """if True:
     import sys
@@ -346,6 +347,53 @@ def test_full_folder(
     assert spool.add(bytes(400), 3) == 3
     assert claim.read() == bytes(400)
     claim.let_go()
+
+
+def test_full_folder_and_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What had to go for a batch that then could not be written is counted with the next.
+    """
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    spool = SPOOL.Spool(tmp_path, "key", most_bytes=1_000)
+    spool.add(bytes(900), 3)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", full)
+        with pytest.raises(OSError, match="No space left"):
+            spool.add(bytes(900), 1)
+
+    assert spool.add(bytes(900), 1) == 3
+    assert spool.add(bytes(900), 1) == 1
+
+
+def test_refused_and_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What a receiver will never take is counted also where its file cannot be removed.
+    """
+
+    def stays(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    refusal = POST.Refusal("no", is_passing=False, is_kept=False)
+    spool, lost = SPOOL.Spool(tmp_path, "key"), []
+    courier = COURIER.Courier(
+        spool,
+        lambda *_: refusal,
+        lambda count, _: lost.append(count),
+        lambda *_: True,
+        lambda: None,
+    )
+    spool.add(b"one", 3)
+    monkeypatch.setattr(Path, "unlink", stays)
+
+    with pytest.raises(PermissionError):
+        courier._send_one()
+
+    assert lost == [3]
+    assert [path.stat().st_size for path in files(tmp_path)] == [0]
 
 
 def test_one_sends_at_a_time(tmp_path: Path) -> None:
