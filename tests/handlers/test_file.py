@@ -103,7 +103,7 @@ def test_folder(tmp_path: Path) -> None:
         FileCallbackHandler(tmp_path / "missing" / "events.jsonl")
 
 
-@pytest.mark.parametrize("torn", ['{"v":1,"ev', '{"v"', "{"])
+@pytest.mark.parametrize("torn", ['{"v":1,"ev', '{"v"', "{", "\0\0", '{"v":1,"e\0\0'])
 def test_after_a_crash(tmp_path: Path, torn: str) -> None:
     """
     The beginning of a record that a crash left at the end of a file is cut.

@@ -365,8 +365,11 @@ def _is_file(descriptor: int) -> bool:
 
 def _is_torn(rest: bytes) -> bool:
     """
-    Tell whether *rest*, with no line break behind it, is the beginning of a record.
+    Tell whether *rest*, with no line break behind it, is the beginning of a record; or
+    nothing but zeros, which a machine that fell may leave where one was to stand.
     """
+    if not rest.strip(b"\0"):
+        return True
     if not (rest.startswith(_OURS) or _OURS.startswith(rest)):
         return False
     try:
