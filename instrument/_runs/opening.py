@@ -2,11 +2,17 @@
 How a run comes about: who hears it, and whose child it is; and which one is in hand.
 """
 
+from functools import partial
+from types import CodeType, FunctionType, MethodType
+
+from instrument import _report
 from instrument._audience.plan import EPOCH, NOBODY, Plan, View, linked, mark
 from instrument._payloads.kinds import kind_of
+from instrument._payloads.messages import fields_of
 from instrument._runs.results import as_text
 from instrument._runs.run import Run, begun
 from instrument._state import MUTED, Frame, get_state, live_state
+from instrument._text import bases_of, names_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +33,8 @@ if TYPE_CHECKING:
         ) -> dict[str, Any]: ...
 
 
+_WRAPS = 10
+
 frameworks: "list[Callable[[], Run | None]]" = []
 """What tells the open run that a framework has in hand; empty until one is heard."""
 
@@ -46,8 +54,8 @@ class Recipe:
         _kind: What runs of that kind tell.
         facts: Attributes that each run begins with.
         outputs: What makes the recorded outputs of the result; False for nothing.
-        source: Where the name is from: the function that the application has decorated,
-            else True; None where it is a framework's class or operation.
+        source: Where the name is from: the place of the function that the application
+            has decorated, else True; None where it is a framework's class or operation.
     """
 
     __slots__ = ("_kind", "facts", "kind", "name", "outputs")
@@ -83,6 +91,38 @@ class FunctionRecipe(Recipe):
     """
 
     __slots__ = ("source",)
+
+    def came_from(self, target: object) -> None:
+        """
+        Note where *target* stands, and not what it is: a run that its variables hold
+        would be held by itself.
+        """
+        self.source = True
+        function = _function_of(target)
+        if function is not None:
+            code: CodeType = function.__code__
+            module = str(function.__globals__.get("__name__"))
+            line, file = code.co_firstlineno, code.co_filename
+            self.source = _report.Source(module, code.co_name, line, file)
+
+
+def _function_of(target: "Any") -> FunctionType | None:
+    """
+    Give the function within what was decorated, without asking that for anything.
+    """
+    for _ in range(_WRAPS):
+        target = target.__func__ if type(target) is MethodType else target
+        inner = fields_of(target).get("__wrapped__")
+        if inner is None:
+            break
+        target = inner
+    kind = type(target)
+    if kind is FunctionType:
+        return target  # type: ignore[no-any-return]
+    if issubclass(kind, partial):
+        return _function_of(target.func)
+    called = (names_in(base).get("__call__") for base in bases_of(kind))
+    return next((it for it in called if type(it) is FunctionType), None)
 
 
 def open_run(

@@ -89,7 +89,7 @@ class Spec:
             keywords.facts(target),
             keywords.outputs,
         )
-        self.recipe.source = target
+        self.recipe.came_from(target)
         if not self.records:
             nothing = {"_inputs": self.recipe._kind.inputs_of({})}
             self.recipe.facts = {**(self.recipe.facts or {}), **nothing}

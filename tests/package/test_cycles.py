@@ -8,7 +8,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from contextvars import Context
+from contextvars import Context, copy_context
 from inspect import iscoroutinefunction
 from types import coroutine
 from typing import Any, Self
@@ -302,6 +302,25 @@ def _ended_by_hand(decorate: Any, payload: object) -> None:
     raised(lambda: decorate(made)(payload))
 
 
+def _held_by_its_function(decorate: Any, payload: object) -> None:
+    held: list[object] = []
+
+    def made(given: object) -> None:
+        held.extend([current_run(), copy_context()])
+
+    async def amade(given: object) -> None:
+        made(given)
+
+    def streamed(given: object) -> Iterator[object]:
+        made(given)
+        yield given
+
+    decorate(made)(payload)
+    driven(decorate(amade)(payload))
+    for _ in decorate(streamed)(payload):
+        pass
+
+
 def _close_not_heeded(decorate: Any, payload: object) -> None:
     def within(given: object) -> Iterator[object]:
         with suppress(GeneratorExit):
@@ -448,6 +467,7 @@ ENDINGS: dict[str, Ending] = {
     "never stepped": _unstepped,
     "returned, never stepped": _unstepped_returned,
     "told by hand": _ended_by_hand,
+    "held by its function": _held_by_its_function,
     "block ok": _in_a_block,
     "block error": lambda d, p: _in_a_block(d, p, ZeroDivisionError),
     "block told more": _told_more_in_a_block,
