@@ -22,7 +22,7 @@ from instrument._text import cancellations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Task
+    from asyncio import AbstractEventLoop
     from collections.abc import Awaitable, Callable, Generator
 
     from instrument._audience.listener import Listener
@@ -52,7 +52,7 @@ class Lane:
         self.listener = listener
         self._layer = layer
         self._items: deque[Item] = deque()
-        self._task: Task[None] | None = None
+        self._task: Any = None  # of asyncio, or of trio
         self.is_slow = False
         self.loop = loop
         self.forks = _loops.FORKS.count
@@ -76,11 +76,13 @@ class Lane:
         """
         done: Future[None] = Future()
         self._items.append((awaitable, event, show, run, done))
-        self._wake()
+        self._wake(run)
         return done
 
-    def _wake(self) -> None:
+    def _wake(self, run: "Run | None" = None) -> None:
         if self.loop is None:
+            if _loops.in_trio() and self._is_late(run):
+                self._kick_trio()
             return
         try:
             self.loop.call_soon_threadsafe(self._kick)
@@ -128,6 +130,8 @@ class Lane:
             await self.served(self.put(None, "flush"))
         elif _loops.background.is_loop(self.loop) and not _loops.in_trio():
             self.wait()  # a coroutine driven by hand: this thread serves nobody
+        elif self._task is not None and self.loop is None:
+            await self._served_by_trio()
         else:
             await self.drain()
 
@@ -186,6 +190,44 @@ class Lane:
             _loops.close_unserved(item[0])  # the parent process serves it
             _finish(item[-1], None)
         self._wake()
+
+    def _is_late(self, run: "Run | None") -> bool:
+        """
+        Tell whether nobody comes any more who waits for what is queued: the block is
+        left; or, where there is none, the outermost run has ended.
+        """
+        layer: Any = self._layer
+        if layer.rank == "block":
+            return layer not in layer._owner._open
+        return run is not None and run.parent_id is None and run._ended_ns is not None
+
+    def _kick_trio(self) -> None:
+        if self._task is not None or not self._items:
+            return
+        from trio.lowlevel import spawn_system_task
+
+        try:
+            self._task = spawn_system_task(self._serve_trio)
+        except RuntimeError:  # trio ends, and begins none
+            self.loop = _loops.background.loop()
+            self.loop.call_soon_threadsafe(self._kick)
+
+    async def _served_by_trio(self) -> None:
+        from trio import Event
+
+        async def tell() -> None:
+            served.set()
+
+        served = Event()
+        self.put(tell(), "flush")
+        await served.wait()
+
+    async def _serve_trio(self) -> None:
+        try:
+            with _loops.shield():
+                await self._serve()
+        finally:
+            self._stop(None)
 
     def _kick(self) -> None:
         if self._task is None and self._items and self.loop is not None:
@@ -307,6 +349,8 @@ def queue(
         lane = None
     if lane is None:
         return _served_here(awaitable, listener, event, show, run)
+    if _loops.background.is_loop(lane.loop) and _loops.in_trio():
+        lane.wait()  # trio ends, and maybe the process
     if not listener.raises:
         return None
     if _loops.background.is_loop(lane.loop) and not _loops.background.is_here():

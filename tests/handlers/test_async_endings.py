@@ -275,6 +275,77 @@ async def test_constructor_handler_in_trio(reports: list[str]) -> None:
     assert heard.events == WHOLE or reports
 
 
+@traced
+def numbers() -> Generator[int]:
+    """
+    Count to two.
+    """
+    yield 1
+    yield 2
+
+
+@traced
+async def anumbers() -> AsyncGenerator[int]:
+    """
+    The same, in async code.
+    """
+    yield 1
+    yield 2
+
+
+async def left_open(way: str) -> tuple[Heard, Any]:
+    """
+    Step a stream once, and close it elsewhere: what is heard of it has been left by then.
+    """
+    heard = Heard()
+    streamed: Any = numbers if way.startswith("sync") else anumbers
+    if way.endswith("constructor"):
+        stream = traced(callbacks=[heard])(streamed)()
+    else:
+        async with callbacks(heard):
+            stream = streamed()
+    if way.startswith("sync"):
+        next(stream)
+    else:
+        await anext(stream)
+    return heard, stream
+
+
+WAYS = ["sync block", "async block", "async constructor"]
+
+
+@both_backends
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.rule(14, "async", "generator")
+async def test_stream_closed_behind_its_block(way: str) -> None:
+    """
+    What is closed when its block has been left has its end heard all the same.
+    """
+    heard, stream = await left_open(way)
+
+    if way.startswith("sync"):
+        stream.close()
+    else:
+        await stream.aclose()
+    await anyio.sleep(0.01)
+
+    assert heard.events[-1] == "on_chain_error"
+
+
+@pytest.mark.parametrize("way", ["async block", "async constructor"])
+@pytest.mark.rule(14, "async", "generator")
+def test_stream_that_trio_closes(way: str) -> None:
+    """
+    So has a stream that trio closes when it ends, and starts no more.
+    """
+    trio = pytest.importorskip("trio")
+
+    heard, stream = trio.run(left_open, way)
+
+    assert heard.events[-1] == "on_chain_error"
+    del stream
+
+
 @pytest.mark.rule(14, "sync")
 def test_handler_that_never_ends(
     monkeypatch: pytest.MonkeyPatch, reports: list[str]
