@@ -1,9 +1,12 @@
 """
 By what names a class tells its fields: dataclasses, classes of attrs, pydantic models,
-named tuples, records of numpy.
+named tuples, records of numpy; else slots and the instance dictionary.
 """
 
 import sys
+import types
+
+from instrument._text import names_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,6 +14,27 @@ if TYPE_CHECKING:
     from typing import Any
 
     Pairs = list[tuple[Any, Any]]
+
+_NO_FIELDS = frozenset(
+    ("__dict__", "__weakref__", "__vectorcalloffset__", "__suppress_context__")
+)
+
+
+def places(bases: "tuple[type[Any], ...]") -> "tuple[Any, Pairs]":
+    """
+    Find the descriptors of an instance dictionary and of the slots.
+    """
+    instance_dict = None
+    slots: Pairs = []
+    for base in bases:
+        for name, place in names_in(base).items():
+            kind = type(place)
+            is_member = kind is types.MemberDescriptorType
+            if name == "__dict__" and (is_member or kind is types.GetSetDescriptorType):
+                instance_dict = instance_dict or place.__get__
+            elif is_member and name not in _NO_FIELDS:
+                slots.append((name, place.__get__))
+    return instance_dict, slots
 
 
 def marked(names: "Iterable[str]") -> "Callable[[Any, Pairs], tuple[Pairs, Pairs]]":
@@ -87,12 +111,12 @@ def record_of(value: "Any") -> "Any":
     return {name: numpy.void.__getitem__(value, name) for name in names}
 
 
-def kind_of_array(value: "Any") -> str:
+def is_of_numbers(value: "Any") -> bool:
     """
-    Give the letter that says what an array of numpy holds.
+    Tell whether an array holds numbers, times or truth values, and nothing else.
     """
     numpy: Any = sys.modules["numpy"]
-    return str(numpy.ndarray.dtype.__get__(value).kind)
+    return str(numpy.ndarray.dtype.__get__(value).kind) in "biufcmM"
 
 
 MARKS: "dict[str, Callable[[Any], Any]]" = {

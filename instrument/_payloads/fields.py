@@ -10,30 +10,12 @@ for: muted, and guarded.
 
 import builtins
 import sys
+import types
 import weakref
 from collections import deque
 from itertools import islice
-from types import (
-    AsyncGeneratorType,
-    BuiltinFunctionType,
-    CodeType,
-    CoroutineType,
-    FunctionType,
-    GeneratorType,
-    GetSetDescriptorType,
-    MappingProxyType,
-    MemberDescriptorType,
-    MethodType,
-    ModuleType,
-)
 
-from instrument._payloads.field_names import (
-    MARKS,
-    kind_of_array,
-    marked,
-    record_of,
-    without_pydantics,
-)
+from instrument._payloads import field_names
 from instrument._payloads.turns import as_turn, is_sdks_message
 from instrument._state import muted
 from instrument._text import args_of, bases_of, is_callers, is_of_library, names_in
@@ -66,9 +48,6 @@ SPACES = (
 )
 """Before JSON: what ``str.strip`` takes away, and a mark of the order of bytes."""
 _SPACES = b" \t\r\n\v\f\xef\xbb\xbf"
-_NO_FIELDS = frozenset(
-    ("__dict__", "__weakref__", "__vectorcalloffset__", "__suppress_context__")
-)
 _name_of: "Any" = type.__dict__["__name__"].__get__
 _size_of: "Any" = type.__dict__["__basicsize__"].__get__
 _item_size_of: "Any" = type.__dict__["__itemsize__"].__get__
@@ -115,7 +94,7 @@ class Opening:
 
     def __init__(self, kind: "type[Any]") -> None:
         bases = bases_of(kind)
-        self._dict, self._slots = _places(bases)
+        self._dict, self._slots = field_names.places(bases)
         self._split: Callable[[Any, Pairs], tuple[Pairs, Pairs]] | None = None
         self.told = REPR
         self.read: Any = None
@@ -178,7 +157,7 @@ class Opening:
         Look for no fields but what a subclass adds: what they are told as shows none,
         unless that has a ``repr`` of its own.
         """
-        self._dict, self._slots = _places(self._added)
+        self._dict, self._slots = field_names.places(self._added)
         self.is_whole = self.told is not REPR or not any(map(_has_repr, self._added))
 
     def _find_names(self, bases: "tuple[type[Any], ...]", *, is_tuple: bool) -> None:
@@ -186,7 +165,7 @@ class Opening:
         Find by what names a class tells its fields.
         """
         for base in bases:
-            for mark, find in MARKS.items():
+            for mark, find in field_names.MARKS.items():
                 if mark in names_in(base) and (mark == "_fields") is is_tuple:
                     try:
                         self._split = find(names_in(base)[mark])
@@ -290,23 +269,6 @@ def is_of_pairs(kind: "type[Any]") -> bool:
     return kind is not list and issubclass(kind, (tuple, list, deque))
 
 
-def _places(bases: "tuple[type[Any], ...]") -> "tuple[Any, Pairs]":
-    """
-    Find the descriptors of an instance dictionary and of the slots.
-    """
-    instance_dict = None
-    slots: Pairs = []
-    for base in bases:
-        for name, place in names_in(base).items():
-            kind = type(place)
-            is_member = kind is MemberDescriptorType
-            if name == "__dict__" and (is_member or kind is GetSetDescriptorType):
-                instance_dict = instance_dict or place.__get__
-            elif is_member and name not in _NO_FIELDS:
-                slots.append((name, place.__get__))
-    return instance_dict, slots
-
-
 def _is_all_in(kind: "type[Any]", slots: int, *, has_dict: object) -> bool:
     """
     Tell whether its instances hold nothing but those slots and a dictionary that is
@@ -361,11 +323,8 @@ def _array(value: "Any") -> str:
     """
     Tell an array of numpy by its size; what are no numbers may be, or lead to, anything.
     """
-    return (
-        _count(value)
-        if kind_of_array(value) in "biufcmM"
-        else Unreadable(_count(value))
-    )
+    told = _count(value)
+    return told if field_names.is_of_numbers(value) else Unreadable(told)
 
 
 def _decoded(value: "Any") -> str | None:
@@ -415,7 +374,7 @@ def _of_exception(opening: Opening) -> None:
         (pythons if is_pythons else others).append(base)
     room = 0
     if others:  # Python's own tell of themselves nothing but what they are made of
-        slots = len(_places(tuple(others))[1]) + (_offsets[1](others[0]) > 0)
+        slots = len(field_names.places(tuple(others))[1]) + (_offsets[1](others[0]) > 0)
         room = _size_of(others[0]) - max(map(_size_of, pythons)) - _POINTER * slots
     opening.is_whole = room == 0
 
@@ -429,19 +388,36 @@ def _of_message(opening: Opening) -> None:
     Tell a message as the turn that it is; what else it holds is looked into, not told.
     """
     opening.settle(FIELDS)
-    opening._split = lambda value, held: as_turn(value, without_pydantics(held))
+    opening._split = lambda value, held: as_turn(
+        value, field_names.without_pydantics(held)
+    )
 
 
 def _of_document(opening: Opening) -> None:
     opening.settle(FIELDS)
-    split = marked(("page_content", "metadata"))
-    opening._split = lambda value, held: split(value, without_pydantics(held))
+    split = field_names.marked(("page_content", "metadata"))
+    opening._split = lambda value, held: split(
+        value, field_names.without_pydantics(held)
+    )
 
 
 _VIEWS: "list[Any]" = [type(it({})) for it in (dict.keys, dict.values, dict.items)]
 _BARE = (
-    *(AsyncGeneratorType, BuiltinFunctionType, CodeType, CoroutineType, FunctionType),
-    *(GeneratorType, ModuleType, type, type(...), type(NotImplemented), range),
+    *(
+        types.AsyncGeneratorType,
+        types.BuiltinFunctionType,
+        types.CodeType,
+        types.CoroutineType,
+        types.FunctionType,
+    ),
+    *(
+        types.GeneratorType,
+        types.ModuleType,
+        type,
+        type(...),
+        type(NotImplemented),
+        range,
+    ),
     *(weakref.ref, weakref.ProxyType, weakref.CallableProxyType),
 )
 _BUILTIN: "list[tuple[Any, Row]]" = [
@@ -457,9 +433,9 @@ _BUILTIN: "list[tuple[Any, Row]]" = [
     (dict, _told_as(MAPPING, _pairs)),
     *[(it, _told_as(ITEMS, _items_by(it))) for it in (list, tuple, set, frozenset)],
     *[(it, _told_as(ITEMS, _items_by(it))) for it in (deque, *_VIEWS)],
-    (MappingProxyType, _asked),
+    (types.MappingProxyType, _asked),
     (BaseException, _of_exception),
-    (MethodType, _whole),
+    (types.MethodType, _whole),
     *[(it, Opening.bare) for it in _BARE],
 ]
 _LATER: "dict[tuple[str, str], Row]" = {
@@ -474,7 +450,7 @@ _LATER: "dict[tuple[str, str], Row]" = {
     ("ipaddress", "IPv4Address"): _text_by("ipaddress", "IPv4Address", "__str__"),
     ("ipaddress", "IPv6Address"): _text_by("ipaddress", "IPv6Address", "__str__"),
     ("numpy", "generic"): _text_by("numpy", "generic", "item"),
-    ("numpy", "void"): _told_as(VALUE, record_of, asks=True),
+    ("numpy", "void"): _told_as(VALUE, field_names.record_of, asks=True),
     ("numpy", "ndarray"): _told_as(VALUE, _array, asks=True),
     ("array", "array"): _told_as(VALUE, _count, asks=True),
     ("enum", "Enum"): _of_enum,
@@ -504,7 +480,7 @@ def _rows() -> "dict[int, Row]":
     rows = {id(kind): settle for kind, settle in _BUILTIN}
     for (module, name), settle in _LATER.items():
         there = sys.modules.get(module)
-        kind = there.__dict__.get(name) if type(there) is ModuleType else None
+        kind = there.__dict__.get(name) if type(there) is types.ModuleType else None
         if kind is not None:
             rows[id(kind)] = settle
     return rows

@@ -9,6 +9,7 @@ from instrument._payloads.fields import names_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
 MASK = "[redacted]"
 _MOST_NAMES = 4_096
@@ -139,3 +140,21 @@ def words_of(name: str) -> "list[str]":
     parted = "".join(f" {char}" if char.isupper() else char for char in name)
     whole = name if name.isupper() else parted
     return [word.casefold() for word in _OTHER_WORDS.findall(whole)]
+
+
+def numbered(text: "Any", shown: "dict[Any, Any]") -> str:
+    """
+    Give *text* as a key that there is not yet, found in few steps where many are alike.
+    """
+    if text not in shown:
+        return text  # type: ignore[no-any-return]
+    taken, free = 1, 2
+    while f"{text} ({free})" in shown:
+        taken, free = free, 2 * free
+    while free - taken > 1:
+        middle = (taken + free) // 2
+        if f"{text} ({middle})" in shown:
+            taken = middle
+        else:
+            free = middle
+    return f"{text} ({free})"

@@ -20,7 +20,7 @@ from instrument._payloads.fields import (
     read,
 )
 from instrument._payloads.jsonable import jsonable, repr_of
-from instrument._payloads.names import MASK, Names
+from instrument._payloads.names import MASK, Names, numbered
 from instrument._text import cut
 
 TYPE_CHECKING = False
@@ -300,7 +300,7 @@ class _Walk:
         elif text is None:  # a path is of names
             self._asked += not _is_of_names(key)
             text = self._said_by(key)
-        return _numbered(text, shown)
+        return numbered(text, shown)
 
     def _named(self, shown: "Any") -> "Any":
         """
@@ -311,7 +311,7 @@ class _Walk:
         named: dict[Any, Any] = {}
         for key, item in shown.items():
             if type(key) is _Unsaid:
-                key = _numbered(self._said_by(key.key), named)  # noqa: PLW2901
+                key = numbered(self._said_by(key.key), named)  # noqa: PLW2901
             named[key] = item
         return named
 
@@ -329,7 +329,7 @@ class _Walk:
         """
         before = self.changes
         told = self.walked(key, path, depth)
-        return key if self.changes == before else _numbered(key_of(told), shown)
+        return key if self.changes == before else numbered(key_of(told), shown)
 
     def _items(
         self, items: "list[Any]", count: int, kind: "Any", path: "Path", depth: int
@@ -476,24 +476,6 @@ def _each_once(pairs: "list[tuple[str, Any]]") -> "dict[str, Any]":
         message = "a name stands twice"
         raise ValueError(message)
     return held
-
-
-def _numbered(text: "Any", shown: "dict[Any, Any]") -> str:
-    """
-    Give *text* as a key that there is not yet, found in few steps where many are alike.
-    """
-    if text not in shown:
-        return text  # type: ignore[no-any-return]
-    taken, free = 1, 2
-    while f"{text} ({free})" in shown:
-        taken, free = free, 2 * free
-    while free - taken > 1:
-        middle = (taken + free) // 2
-        if f"{text} ({middle})" in shown:
-            taken = middle
-        else:
-            free = middle
-    return f"{text} ({free})"
 
 
 _PAIR = 2

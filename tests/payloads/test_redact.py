@@ -718,7 +718,7 @@ def test_keys_alike_are_told_apart_in_few_steps() -> None:
             return "same"
 
     def trace(frame: types.FrameType, event: str, _: object) -> Any:
-        if frame.f_code.co_name != "_numbered":
+        if frame.f_code.co_name != "numbered":
             return None
         asked[event] += 1
         return trace

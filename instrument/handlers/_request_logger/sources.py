@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 100  # characters of a kind
 
+
 def source_of(run: "Run") -> Source:
     """
     Give where the function of *run* stands, of a framework's run that of the nearest
