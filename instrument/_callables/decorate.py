@@ -6,7 +6,7 @@ closure cannot be: generator functions, whose wrapper must act at the call, part
 callable objects, builtins.
 """
 
-from types import FunctionType
+from types import FunctionType, MethodType
 
 from instrument._text import bases_of, names_in
 
@@ -73,8 +73,21 @@ def wrapping_of(target: "Any") -> "Any":
     kind = type(target)
     if kind is FunctionType or any(MARK in names_in(it) for it in bases_of(kind)):
         wrapping = getattr(target, MARK, None)
-        return wrapping if getattr(wrapping, "wrapper", None) is target else None
+        parent = None if kind is FunctionType else target._self_parent
+        itself = target if parent is None else parent  # a method of an object
+        return wrapping if getattr(wrapping, "wrapper", None) is itself else None
     return None  # it may be anything that stands in a class
+
+
+def owner_of(method: "Any") -> "Any":
+    """
+    Give the object whose method that is, or None.
+    """
+    kind = type(method)
+    if kind is MethodType:
+        return method.__self__
+    is_ours = any(MARK in names_in(it) for it in bases_of(kind))
+    return method._self_instance if is_ours else None
 
 
 def is_coroutine_function(target: "Any") -> bool:

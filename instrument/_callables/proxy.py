@@ -23,6 +23,10 @@ class BoundProxy(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
     A method of one object.
     """
 
+    @property
+    def __instrument__(self) -> "Any":
+        return self._self_parent._self_wrapping
+
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
 

@@ -3,8 +3,10 @@
 come in here.
 """
 
+from types import MethodType
+
 from instrument._audience.plan import checked_metadata, checked_tags
-from instrument._callables.decorate import wrapping_of
+from instrument._callables.decorate import owner_of, wrapping_of
 from instrument._payloads.kinds import check_kind, nearest_kind
 from instrument._payloads.messages import string
 from instrument._text import safe_repr
@@ -286,13 +288,19 @@ def _applied(target: "Any", keywords: Keywords) -> "Any":
         from instrument._traced.classes import decorate_class
 
         return decorate_class(target, keywords)
-    held = getattr(target, "__func__", target)
-    inner = wrapping_of(held)
+    inner = wrapping_of(target)
+    if inner is None:
+        inner = wrapping_of(getattr(target, "__func__", target))
     if isinstance(inner, Spec):  # decorated twice: one run
-        function = inner.function
+        function, owner = inner.function, owner_of(target)
         if isinstance(target, (classmethod, staticmethod)):
             function = type(target)(function)
-        return Spec(function, keywords.over(inner.keywords)).wrap(function)
+        elif owner is not None:
+            function = MethodType(function, owner)
+        spec = Spec(function, keywords.over(inner.keywords))
+        if type(function) is MethodType:  # its object may have handlers
+            spec.alert += inner.alert
+        return spec.wrap(function)
     return Spec(target, keywords).wrap(target)
 
 

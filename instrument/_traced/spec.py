@@ -369,10 +369,13 @@ class Spec:
     ) -> "tuple[Layer, ...]":
         layers = self.layers
         owner = instance if instance is not None else args[0] if args else None
+        is_owner = instance is not None
+        if type(self.function) is MethodType:
+            owner, is_owner = self.function.__self__, True
         if (
             self.alert
             and owner is not None
-            and (instance is not None or self._binder.is_method_of(owner, self.wrapper))
+            and (is_owner or self._binder.is_method_of(owner, self.wrapper))
         ):
             layers += layers_of(owner)
         if self.takes_callbacks and CALLBACKS in kwargs:

@@ -349,3 +349,69 @@ def test_inputs_of_a_bound_method() -> None:
         {"query": "b", "limit": 3},
         {"query": "c"},
     ]
+
+
+@traced
+class Twice:
+    """
+    Methods of every kind that are traced.
+    """
+
+    @traced(tags=["inner"])
+    def plain(self, a: int = 1) -> Any:
+        return self, a
+
+    @traced(tags=["inner"])
+    async def coroutine(self, a: int = 1) -> Any:
+        return self, a
+
+    @traced(tags=["inner"])
+    def generator(self, a: int = 1) -> Any:
+        yield self, a
+
+    @traced(tags=["inner"])
+    async def async_generator(self, a: int = 1) -> Any:
+        yield self, a
+
+    @traced(tags=["inner"])
+    @classmethod
+    def of_class(cls, a: int = 1) -> Any:
+        return cls, a
+
+
+async def result_of(called: Any) -> Any:
+    """
+    Give what a call of any of these comes to.
+    """
+    if inspect.isawaitable(called):
+        return await called
+    if inspect.isgenerator(called):
+        return next(called)
+    return await anext(called) if inspect.isasyncgen(called) else called
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(
+    "name", ["plain", "coroutine", "generator", "async_generator", "of_class"]
+)
+async def test_method_of_an_object_decorated_twice(name: str, times: int) -> None:
+    """
+    A traced method, taken from its object and traced again, is that object's, is one
+    run, and is heard by the object's own handlers.
+    """
+    own, recorder = Recorder(), Recorder()
+    thing = Twice(callbacks=[own])  # type: ignore[call-arg]
+    owner: Any = Twice if name == "of_class" else thing
+    method = getattr(thing, name)
+    for _ in range(times):
+        method = traced("again", tags=["outer"])(method)
+
+    assert await result_of(method(2)) == (owner, 2)
+    with callbacks(recorder):
+        assert await result_of(method(a=3)) == (owner, 3)
+
+    assert inspect.signature(method) == inspect.signature(getattr(thing, name))
+    assert [run.name for run in recorder.runs] == ["again"]
+    assert recorder.runs[0].inputs == {"a": 3}
+    assert {*recorder.runs[0].tags} == {"inner", "outer"}
+    assert len(own.runs) == (0 if name == "of_class" else 2)
