@@ -7,6 +7,8 @@ object, and ``__init__`` is wrapped, in each subclass too, when the first such k
 comes. Plain constructions stay as they were.
 """
 
+from types import BuiltinFunctionType, FunctionType
+
 from instrument._audience.plan import Layer, checked_metadata, checked_tags
 from instrument._callables.decorate import wrapping_of
 from instrument._payloads.messages import get
@@ -119,9 +121,23 @@ def _take_keywords(cls: "Any") -> None:
             object.__setattr__(thing, SLOT, held)
         return thing
 
-    __new__.__wrapped__ = cls.__init__ if is_plain else original  # type: ignore[attr-defined]
+    __new__.__wrapped__ = _telling(cls, original)  # type: ignore[attr-defined]
     setattr(__new__, _PREPARED, True)
     cls.__new__ = staticmethod(__new__)
+
+
+def _telling(cls: "Any", original: "Any") -> "Any":
+    """
+    Give what tells the parameters of the constructor, whose ``__new__`` that is.
+    """
+    init = cls.__init__
+    if original is object.__new__:
+        return _taking_nothing if init is object.__init__ else init
+    is_pythons = type(original) is BuiltinFunctionType and type(init) is FunctionType
+    return init if is_pythons else original
+
+
+def _taking_nothing(cls): ...  # type: ignore[no-untyped-def] # which would be told
 
 
 def _prepare(cls: "Any", *, is_plain: bool) -> None:

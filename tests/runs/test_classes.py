@@ -3,7 +3,9 @@ Traced classes: what handlers their objects have, and what becomes of those.
 """
 
 import copy
+import inspect
 import pickle
+from abc import ABC
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -282,6 +284,28 @@ def test_init_that_replaces_what_is_held() -> None:
 
 
 @pytest.mark.rule(1, "sync")
+@pytest.mark.parametrize("base", [object, ABC, Exception, dict, Chain])
+@pytest.mark.parametrize("has_init", [False, True])
+def test_signature_of_a_class(base: Any, has_init: bool) -> None:
+    """
+    A class shows the constructor's parameters that it has undecorated; a subclass its
+    own.
+    """
+
+    def __init__(self: Any, name: str, size: int = 1) -> None: ...  # noqa: N807
+
+    def made() -> Any:
+        return type("Made", (base,), {"__init__": __init__} if has_init else {})
+
+    if base in (Exception, dict) and not has_init:
+        pytest.skip("Python tells none")
+    plain, decorated = made(), traced(made())
+
+    assert inspect.signature(decorated) == inspect.signature(plain)
+    below = type("Below", (decorated,), {"__init__": lambda self, other: None})
+    assert str(inspect.signature(below)) == "(other)"
+
+
 def test_init_without_a_signature() -> None:
     """
     A constructor written in C, which shows no signature, gets none of the keywords.
