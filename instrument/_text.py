@@ -67,6 +67,10 @@ _FLAT = frozenset(
 )
 _CUT = re.compile(r"… \[([0-9]+) more characters\]\Z")
 _MARK = 60
+_MOST_RAISED = 1_000
+_MOST_GROUPS = 20
+_FEW = 10
+"""How many of more exceptions than so many are written."""
 _JOINERS = "\u200c\u200d"
 
 
@@ -256,9 +260,14 @@ def raised_text(
     import traceback
 
     raised = _all_raised(exc)
+    is_many = len(raised) > _MOST_RAISED
+    if show is not None:  # it looks through all that is in a group, for each in there
+        groups = [it for it in raised if issubclass(type(it), BaseExceptionGroup)]
+        is_many = is_many or len(groups) > _MOST_GROUPS
+    raised = raised[:_FEW] if is_many else raised
     messages = {} if show is None else {id(it): show(it) for it in raised}
     is_long = not all(_is_writable(it, limit) for it in raised)
-    if not is_long and all(messages.get(id(it), it) is it for it in raised):
+    if not (is_many or is_long) and all(messages.get(id(it), it) is it for it in raised):
         text = _as_python_writes(exc, frames, said)
         if text is not None:
             return cut(text, limit)
@@ -339,14 +348,14 @@ _held_by: "Any" = BaseException.__dict__["__dict__"].__get__
 
 def _all_raised(exc: BaseException) -> "list[BaseException]":
     """
-    Give *exc* and what it was raised from, or while.
+    Give *exc* and what it was raised from, or while; of very many, some.
     """
     found = {id(exc): exc}
     left = [exc]
-    while left:
+    while left and len(found) <= _MOST_RAISED:
         it = left.pop()
         members = members_of(it) if issubclass(type(it), BaseExceptionGroup) else ()
-        for other in (*[of(it) for of in _raised_from], *members):
+        for other in (*[of(it) for of in _raised_from], *members[:_MOST_RAISED]):
             if other is not None and id(other) not in found:
                 found[id(other)] = other
                 left.append(other)

@@ -3,6 +3,7 @@ Texts, names and keys of millions of characters, and objects of as many attribut
 shows a part of one makes no more.
 """
 
+import traceback
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from instrument._payloads.jsonable import encoded, is_plain, jsonable, text_of
 from instrument._payloads.kinds import nearest_kind
 from instrument._payloads.names import MASK
 from instrument._payloads.redact import as_redactor, redacted
-from instrument._text import safe_repr
+from instrument._text import raised_text, safe_repr
 from instrument.handlers import RequestLogger
 from instrument.handlers._shared.open_runs import other_model
 from instrument.handlers._shared.spans.told import Told
@@ -270,3 +271,59 @@ def test_tree() -> None:
         pass
 
     assert recorder.tree().count("… [4000 more characters]") == 2
+
+
+def in_groups(depth: int) -> BaseException:
+    """
+    Give an error in a group in a group ...
+    """
+    exc: Exception = ValueError("deep")
+    for _ in range(depth):
+        exc = ExceptionGroup("group", [exc])
+    return exc
+
+
+def raised_from(count: int) -> BaseException:
+    """
+    Give an error that was raised from another, which was raised from another ...
+    """
+    exc = ValueError("number 0.")
+    for number in range(1, count):
+        below, exc = exc, ValueError(f"number {number}.")
+        exc.__cause__ = below
+    return exc
+
+
+@pytest.mark.parametrize(
+    "exc, told",
+    [
+        (in_groups(100), "ExceptionGroup: "),
+        (raised_from(5_000), "ValueError: number 4999."),
+        (raised_from(5_000), "ValueError: number 4998."),
+    ],
+    ids=["groups", "causes", "cause"],
+)
+def test_errors(exc: BaseException, told: str) -> None:
+    """
+    Of very many errors that led to one, or are in it, a few are looked at, and written.
+    """
+    asked: list[object] = []
+
+    def show(it: object) -> object:
+        asked.append(it)
+        return it
+
+    assert told in raised_text(exc, None, 10_000, show)
+    assert 2 <= len(asked) <= 10
+    assert told in raised_text(exc, None, 10_000)
+
+
+def test_few_errors_are_written_as_python_does() -> None:
+    """
+    Of fewer none is left out.
+    """
+    exc = in_groups(5)
+
+    text = raised_text(exc, None, 10_000, lambda it: it)
+
+    assert text == "".join(traceback.format_exception(exc))
