@@ -133,7 +133,10 @@ class Delivery:
             if not is_heard(exc, answer):
                 return self
         elif type(exc) is RecursionError and self._is_owed(exc, answer):
-            raise exc
+            try:
+                raise exc
+            finally:  # its traceback holds this frame
+                del self, exc, failure
         self._index += 1
         _, listener, layer, _ = self._receivers[count]
         self._answer = None if answer is UNTOLD else (answer, listener, layer)
@@ -275,11 +278,11 @@ class Delivery:
                     below = left.__traceback__
                     while below is not None and below.tb_frame.f_code is not code:
                         below = below.tb_next
-                    if below is None or not self._event.endswith("_start"):
+                    is_begun, below = below is not None, None  # it leads back here
+                    if not is_begun or not self._event.endswith("_start"):
                         self._index -= 1
                         close_unserved(result)
                         raise
-                    del below
                 self.told()
                 if isinstance(left, (GeneratorExit, *cancellations())):
                     # its traceback tells nothing, and has frames that hold the run

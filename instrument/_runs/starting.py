@@ -198,6 +198,7 @@ def starting(run: Run) -> Delivery | None:  # type: ignore[return]
                 or where.f_code.co_flags & CO_COROUTINE  # which is made, not begun
             ):
                 run._rest = count
+            below = where = None  # they lead back to this frame
         return unbroken(run, rest_of_start(run).broken(count, result, exc))
 
 
@@ -242,6 +243,7 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ign
                 or where.f_code.co_flags & CO_COROUTINE  # which is made, not begun
             ):
                 run._rest = count
+            below = where = None  # they lead back to this frame
         rest = rest_of_start(run, 0, args, kwargs)
         return unbroken(run, rest.broken(count, result, exc))
 
@@ -283,6 +285,7 @@ def _asking(  # type: ignore[return]
                 or where.f_code.co_flags & CO_COROUTINE  # which is made, not begun
             ):
                 run._rest = count
+            below = where = None  # they lead back to this frame
         rest = rest_of_start(run, 0, args, keywords(run, own))
         return unbroken(run, rest.broken(count, result, exc))
 
@@ -323,5 +326,6 @@ def _recording(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ig
                 or where.f_code.co_flags & CO_COROUTINE  # which is made, not begun
             ):
                 run._rest = count
+            below = where = None  # they lead back to this frame
         rest = rest_of_start(run, 0, args, kwargs).with_record(record)
         return unbroken(run, rest.broken(count, result, exc))

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import Context, copy_context
+from functools import partial
 from inspect import iscoroutinefunction
 from types import coroutine
 from typing import Any, Self
@@ -676,6 +677,29 @@ def test_payload_goes_though_a_handler_stops(decorator: str, handler: Any) -> No
         return end
 
     assert [ending for ending in STOPPED if kept(ended(ending))] == []
+
+
+@pytest.mark.rule(21)
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("decorate", [traced, traced.chat_model])
+@pytest.mark.parametrize("handler", ["typed", "native"])
+def test_payload_goes_though_the_stack_was_full(decorate: Any, handler: str) -> None:
+    """
+    Nor where the stack ends in a handler, or in what is read for it, wherever that is.
+    """
+
+    def end(above: int, payload: object) -> None:
+        def body(given: object) -> None:
+            called(given)
+
+        called: Any = decorate(body)
+        if above:
+            end(above - 1, payload)
+            return
+        with HANDLERS[handler](), suppress(RecursionError):
+            called(payload)
+
+    assert [it for it in range(9) if kept(partial(end, it))] == []
 
 
 @pytest.mark.rule(21)
