@@ -267,7 +267,9 @@ def raised_text(
     raised = raised[:_FEW] if is_many else raised
     messages = {} if show is None else {id(it): show(it) for it in raised}
     is_long = not all(_is_writable(it, limit) for it in raised)
-    if not (is_many or is_long) and all(messages.get(id(it), it) is it for it in raised):
+    if not (is_many or is_long) and all(
+        messages.get(id(it), it) is it for it in raised
+    ):
         text = _as_python_writes(exc, frames, said)
         if text is not None:
             return cut(text, limit)

@@ -192,9 +192,8 @@ def starting(run: Run) -> Delivery | None:  # type: ignore[return]
         if result is UNTOLD and type(exc) is RecursionError:  # a call may have no room
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
             where = None if below is None else below.tb_frame
-            if (
-                where is None
-                or where.f_globals is OF_RUNS
+            if where is None or (
+                where.f_globals is OF_RUNS
                 or where.f_code.co_flags & CO_COROUTINE  # which is made, not begun
             ):
                 run._rest = count
@@ -237,9 +236,8 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ign
         if result is UNTOLD and type(exc) is RecursionError:  # a call may have no room
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
             where = None if below is None else below.tb_frame
-            if (
-                where is None
-                or where.f_globals is OF_RUNS
+            if where is None or (
+                where.f_globals is OF_RUNS
                 or where.f_code.co_flags & CO_COROUTINE  # which is made, not begun
             ):
                 run._rest = count
@@ -279,9 +277,8 @@ def _asking(  # type: ignore[return]
         if result is UNTOLD and type(exc) is RecursionError:  # a call may have no room
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
             where = None if below is None else below.tb_frame
-            if (
-                where is None
-                or where.f_globals is OF_RUNS
+            if where is None or (
+                where.f_globals is OF_RUNS
                 or where.f_code.co_flags & CO_COROUTINE  # which is made, not begun
             ):
                 run._rest = count
