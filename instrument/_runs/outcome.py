@@ -15,6 +15,7 @@ from types import (
 )
 
 from instrument._delivery.dispatch import Delivery, keywords, record_of
+from instrument._delivery.loops import running_loop
 from instrument._payloads.answers import LLMResult
 from instrument._payloads.redact import error_of
 from instrument._report import UNTOLD
@@ -241,7 +242,16 @@ def _is_keeper(held: "Any") -> bool:
         module = _module_of(type(held))
     except AttributeError:  # it was taken from the class
         return False
-    return type(module) is str and module.partition(".")[0] in _KEEPERS
+    is_keeper = type(module) is str and module.partition(".")[0] in _KEEPERS
+    return is_keeper and held is not _task_at_work()
+
+
+def _task_at_work() -> object:
+    """
+    Give the task that this is called in: what it has at hand it leaves with the run.
+    """
+    loop = running_loop()
+    return None if loop is None else sys.modules["asyncio.tasks"].current_task(loop)
 
 
 def _says(kept: BaseException, exc: BaseException) -> bool:

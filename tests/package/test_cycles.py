@@ -19,6 +19,7 @@ import pytest
 from instrument import AsyncCallbackHandler, bind, callbacks, current_run, traced
 from instrument._delivery.lanes import Serving
 from instrument.handlers import background
+from instrument.testing import Recorder
 
 Ending = Callable[[Callable[[Any], Any], object], None]
 
@@ -842,3 +843,40 @@ def test_payload_goes_though_a_body_that_fails_knows_its_run(
                 raised(lambda: traced(body)(payload))
 
     assert not kept(end)
+
+
+async def _waited_for_too_long() -> None:
+    tasks = [asyncio.current_task()]
+    raise TimeoutError(len(tasks))
+
+
+@pytest.mark.rule(21)
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.anyio
+async def test_error_that_knows_its_own_task_is_kept_as_it_was_raised() -> None:
+    """
+    What waits has its own task at hand: that leads to no run any more.
+    """
+    recorder = Recorder()
+    with callbacks(recorder), pytest.raises(TimeoutError) as caught:
+        await traced(_waited_for_too_long)()
+
+    assert recorder.runs[0].error is caught.value
+
+
+async def _asked(payload: object) -> None:
+    with suppress(TimeoutError), callbacks(lambda event: None):
+        await traced(_held)(payload)
+
+
+async def _held(payload: object) -> None:
+    await _waited_for_too_long()
+
+
+@pytest.mark.rule(21)
+@pytest.mark.usefixtures("uncollected")
+def test_payload_goes_though_an_error_knows_its_own_task() -> None:
+    """
+    Nor does that keep what the run was given.
+    """
+    assert not kept(lambda payload: asyncio.run(_asked(payload)))
