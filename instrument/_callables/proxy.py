@@ -7,6 +7,7 @@ They pickle, copy and answer `inspect` like what they wrap.
 import copy
 import inspect
 import sys
+from types import MethodType
 
 import wrapt
 
@@ -114,6 +115,8 @@ class AsyncProxy(Proxy):
 
 
 def _is_global(proxy: Proxy) -> bool:
+    if type(proxy.__wrapped__) is MethodType:
+        return False  # its name is that of a function
     name = getattr(proxy.__wrapped__, "__qualname__", "<locals>")
     return isinstance(name, str) and "<locals>" not in name
 

@@ -14,7 +14,11 @@ from weakref import ref
 from instrument import _report, _state
 from instrument._audience.plan import EPOCH, NOBODY, Layer
 from instrument._callables.coroutines import follow, gives_items, is_followed
-from instrument._callables.decorate import decorated, is_coroutine_function
+from instrument._callables.decorate import (
+    decorated,
+    is_coroutine_function,
+    wrapping_of,
+)
 from instrument._runs.ending import afail, afinish, discard, fail, finish, mend
 from instrument._runs.opening import (
     FunctionRecipe,
@@ -127,7 +131,13 @@ class Spec:
         """
         Decorate a copy of the function in the same way.
         """
-        return Spec(target, self.keywords).wrap(target)
+        if type(target) is MethodType:  # a copy of its object has it as it was
+            inner = wrapping_of(target.__func__)
+            if type(inner) is Spec:
+                target = MethodType(inner.function, target.__self__)
+        made = Spec(target, self.keywords)
+        made.alert += self.alert
+        return made.wrap(target)
 
     def plain(self, function: "Any") -> "Callable[..., Any]":
         return flat(self, function) or self._plain(function)

@@ -415,3 +415,42 @@ async def test_method_of_an_object_decorated_twice(name: str, times: int) -> Non
     assert recorder.runs[0].inputs == {"a": 3}
     assert {*recorder.runs[0].tags} == {"inner", "outer"}
     assert len(own.runs) == (0 if name == "of_class" else 2)
+
+
+class Kept:
+    """
+    An object whose methods are decorated later.
+    """
+
+    def __init__(self, size: int = 3) -> None:
+        self.size = size
+
+    def bare(self, a: int) -> Any:
+        return self.size, a
+
+    @traced(tags=["inner"])
+    def itself(self, a: int) -> Any:
+        return self.size, a
+
+
+@pytest.mark.parametrize("name", ["bare", "itself"])
+@pytest.mark.parametrize(
+    "copied",
+    [lambda it: pickle.loads(pickle.dumps(it)), copy.copy, copy.deepcopy],
+    ids=["pickle", "copy", "deepcopy"],
+)
+@each_decorator
+def test_method_of_an_object_copied(
+    name: str, copied: Callable[[Any], Any], decorate: Decorate
+) -> None:
+    """
+    A decorated method of an object is pickled and copied as the method is: with it.
+    """
+    recorder = Recorder()
+
+    again = copied(decorate(getattr(Kept(4), name)))
+    with callbacks(recorder):
+        result = again(2)
+
+    assert result == (4, 2)
+    assert names(recorder) in ([], ["x"], ["Kept.itself"])
