@@ -255,6 +255,18 @@ def _names_around(function: "Any") -> "dict[str, Any]":
     return known
 
 
+def _names_in_class(function: "Any", known: "dict[str, Any]") -> "dict[str, Any]":
+    """
+    Give the names of the class of *function*, of what its module knows.
+    """
+    first, *others = str(getattr(function, "__qualname__", "")).split(".")
+    owner: Any = known.get(first)
+    for name in others[:-1]:
+        owner = names_in(owner).get(name) if issubclass(type(owner), type) else None
+    is_class = others and issubclass(type(owner), type)
+    return {**names_in(owner)} if is_class else {}
+
+
 def _secrets(
     function: "Any", parameters: "list[Parameter]", around: "dict[str, Any]"
 ) -> "frozenset[str]":
@@ -265,18 +277,20 @@ def _secrets(
     Where an annotation cannot be resolved, its text decides: better masked than shown.
     """
     function = _innermost(function)
-    scope = {**getattr(function, "__globals__", {}), **around}
+    known = getattr(function, "__globals__", {})
+    scope = {**known, **_names_in_class(function, known), **around}
     typing = sys.modules.get("typing")
     written = [function]
     if typing is not None and hasattr(function, "__code__"):
         written += typing.get_overloads(function)
     hints = [{parameter.name: parameter.annotation for parameter in parameters}]
     hints += [getattr(each, "__annotations__", {}) for each in written]
-    return frozenset(
-        parameter.name
-        for parameter in parameters
-        if any(_is_secret(it.get(parameter.name), scope, {}) for it in hints)
-    )
+    found = []
+    for name in hints[0]:
+        seen: dict[Any, Any] = {}  # most say the same twice
+        if any(_is_secret(it.get(name), scope, seen) for it in hints):
+            found.append(name)
+    return frozenset(found)
 
 
 def _innermost(function: "Any") -> "Any":

@@ -326,6 +326,38 @@ def test_secret_by_a_name_from_around(everything: Any) -> None:
     assert "me" in everything.text
 
 
+class Account:
+    """
+    A class whose methods are decorated when it is there.
+    """
+
+    Key = Annotated[str, Secret]
+
+    def log_in(self, key: Key) -> None: ...
+
+    class Card:
+        """
+        One within it.
+        """
+
+        Pin = Annotated[str, Secret]
+
+        def pay(self, pin: Pin) -> None: ...
+
+
+@pytest.mark.rule(16, "sync")
+def test_secret_by_a_name_of_the_class(everything: Any) -> None:
+    """
+    A method may be decorated later: its annotation names what its class has.
+    """
+    with callbacks(everything):
+        traced(Account().log_in)(KEY)
+        traced.tool(Account.log_in)(Account(), KEY)
+        traced(Account.Card().pay)(KEY)
+
+    assert KEY not in everything.text
+
+
 @pytest.mark.rule(16, "sync")
 def test_secret_of_what_is_wrapped(everything: Any) -> None:
     """
