@@ -243,15 +243,19 @@ def _is_keeper(held: "Any") -> bool:
     except AttributeError:  # it was taken from the class
         return False
     is_keeper = type(module) is str and module.partition(".")[0] in _KEEPERS
-    return is_keeper and held is not _task_at_work()
+    return is_keeper and not _is_at_work(held)
 
 
-def _task_at_work() -> object:
+def _is_at_work(held: object) -> bool:
     """
-    Give the task that this is called in: what it has at hand it leaves with the run.
+    Tell whether that is the loop or the task that this is called in: the one leads to all
+    that there is, and the other leaves what it has at hand with the run.
     """
     loop = running_loop()
-    return None if loop is None else sys.modules["asyncio.tasks"].current_task(loop)
+    if loop is None:
+        return False
+    task = sys.modules["asyncio.tasks"].current_task(loop)
+    return held is loop or held is task
 
 
 def _says(kept: BaseException, exc: BaseException) -> bool:

@@ -846,8 +846,12 @@ def test_payload_goes_though_a_body_that_fails_knows_its_run(
 
 
 async def _waited_for_too_long() -> None:
+    loop = asyncio.get_running_loop()
+    planned = loop.call_later(60, function, 0)
     tasks = [asyncio.current_task()]
-    raise TimeoutError(len(tasks))
+    planned.cancel()
+    del planned
+    raise TimeoutError(loop, len(tasks))
 
 
 @pytest.mark.rule(21)
@@ -855,7 +859,7 @@ async def _waited_for_too_long() -> None:
 @pytest.mark.anyio
 async def test_error_that_knows_its_own_task_is_kept_as_it_was_raised() -> None:
     """
-    What waits has its own task at hand: that leads to no run any more.
+    What waits has its own task at hand, and the loop: those lead to no run any more.
     """
     recorder = Recorder()
     with callbacks(recorder), pytest.raises(TimeoutError) as caught:
