@@ -191,13 +191,13 @@ def starting(run: Run) -> Delivery | None:  # type: ignore[return]
         run._rest = count + (type(result) is not CoroutineType)
         if result is UNTOLD and type(exc) is RecursionError:  # a call may have no room
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
-            where = None if below is None else below.tb_frame
-            if where is None or (
-                where.f_globals is OF_RUNS
-                or where.f_code.co_flags & CO_COROUTINE  # which is made, not begun
+            if (
+                below is None
+                or below.tb_frame.f_globals is OF_RUNS
+                or below.tb_frame.f_code.co_flags & CO_COROUTINE  # made, not begun
             ):
                 run._rest = count
-            below = where = None  # they lead back to this frame
+            below = None  # it leads back to this frame
         return unbroken(run, rest_of_start(run).broken(count, result, exc))
 
 
@@ -235,13 +235,13 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ign
         run._rest = count + (type(result) is not CoroutineType)
         if result is UNTOLD and type(exc) is RecursionError:  # a call may have no room
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
-            where = None if below is None else below.tb_frame
-            if where is None or (
-                where.f_globals is OF_RUNS
-                or where.f_code.co_flags & CO_COROUTINE  # which is made, not begun
+            if (
+                below is None
+                or below.tb_frame.f_globals is OF_RUNS
+                or below.tb_frame.f_code.co_flags & CO_COROUTINE  # made, not begun
             ):
                 run._rest = count
-            below = where = None  # they lead back to this frame
+            below = None  # it leads back to this frame
         rest = rest_of_start(run, 0, args, kwargs)
         return unbroken(run, rest.broken(count, result, exc))
 
@@ -276,13 +276,13 @@ def _asking(  # type: ignore[return]
         run._rest = count + (type(result) is not CoroutineType)
         if result is UNTOLD and type(exc) is RecursionError:  # a call may have no room
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
-            where = None if below is None else below.tb_frame
-            if where is None or (
-                where.f_globals is OF_RUNS
-                or where.f_code.co_flags & CO_COROUTINE  # which is made, not begun
+            if (
+                below is None
+                or below.tb_frame.f_globals is OF_RUNS
+                or below.tb_frame.f_code.co_flags & CO_COROUTINE  # made, not begun
             ):
                 run._rest = count
-            below = where = None  # they lead back to this frame
+            below = None  # it leads back to this frame
         rest = rest_of_start(run, 0, args, keywords(run, own))
         return unbroken(run, rest.broken(count, result, exc))
 
@@ -315,14 +315,13 @@ def _recording(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ig
         run._rest = count + (type(result) is not CoroutineType)
         if result is UNTOLD and type(exc) is RecursionError:
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
-            where = None if below is None else below.tb_frame
             if (
-                where is None
-                or where.f_globals is _OF_RECORDS
-                or where.f_globals is _OF_KINDS
-                or where.f_code.co_flags & CO_COROUTINE  # which is made, not begun
+                below is None
+                or below.tb_frame.f_globals is _OF_RECORDS
+                or below.tb_frame.f_globals is _OF_KINDS
+                or below.tb_frame.f_code.co_flags & CO_COROUTINE  # made, not begun
             ):
                 run._rest = count
-            below = where = None  # they lead back to this frame
+            below = None  # it leads back to this frame
         rest = rest_of_start(run, 0, args, kwargs).with_record(record)
         return unbroken(run, rest.broken(count, result, exc))

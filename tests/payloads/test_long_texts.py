@@ -119,13 +119,12 @@ def test_plain(held: object, expected: object) -> None:
 @pytest.mark.parametrize(
     "show",
     [
-        lambda wide: encoded({"data": wide}),
         lambda wide: text_of(wide, 100),
         lambda wide: next(value(wide, Marks())),
         lambda wide: redacted(wide, NAMES, ("inputs",)),
         lambda wide: redacted(wide, (lambda it, _: it,), ("inputs",)),
     ],
-    ids=["JSON", "text", "line", "names", "function"],
+    ids=["text", "line", "names", "function"],
 )
 @pytest.mark.parametrize("kind", [Wide, WideError, WideFields])
 def test_attributes(show: Callable[[object], object], kind: type) -> None:
@@ -133,9 +132,9 @@ def test_attributes(show: Callable[[object], object], kind: type) -> None:
     Of very many attributes no more are read than may be told.
     """
     wide = kind()
-    vars(wide).update(dict.fromkeys(range(600_000), 1))
+    vars(wide).update(dict.fromkeys(range(400_000), 1))
 
-    assert most_held_by(lambda: show(wide)) < 30_000_000
+    assert most_held_by(lambda: show(wide)) < 24_000_000
 
 
 def test_attributes_are_counted() -> None:
