@@ -130,7 +130,7 @@ class Lane:
             await self.served(self.put(None, "flush"))
         elif _loops.background.is_loop(self.loop) and not _loops.in_trio():
             self.wait()  # a coroutine driven by hand: this thread serves nobody
-        elif self._task is not None and self.loop is None:
+        elif self._task is not None and self.loop is None and _loops.in_trio():
             await self._served_by_trio()
         else:
             await self.drain()
