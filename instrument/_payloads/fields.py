@@ -403,22 +403,20 @@ def _of_document(opening: Opening) -> None:
 
 _VIEWS: "list[Any]" = [type(it({})) for it in (dict.keys, dict.values, dict.items)]
 _BARE = (
-    *(
-        types.AsyncGeneratorType,
-        types.BuiltinFunctionType,
-        types.CodeType,
-        types.CoroutineType,
-        types.FunctionType,
-    ),
-    *(
-        types.GeneratorType,
-        types.ModuleType,
-        type,
-        type(...),
-        type(NotImplemented),
-        range,
-    ),
-    *(weakref.ref, weakref.ProxyType, weakref.CallableProxyType),
+    types.AsyncGeneratorType,
+    types.BuiltinFunctionType,
+    types.CodeType,
+    types.CoroutineType,
+    types.FunctionType,
+    types.GeneratorType,
+    types.ModuleType,
+    type,
+    type(...),
+    type(NotImplemented),
+    range,
+    weakref.ref,
+    weakref.ProxyType,
+    weakref.CallableProxyType,
 )
 _BUILTIN: "list[tuple[Any, Row]]" = [
     (type(None), _told_as(VALUE, lambda value: value)),

@@ -435,6 +435,35 @@ def test_line_that_is_being_written(
     assert handler.lost == 0
 
 
+def test_line_that_is_written_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Nor is it waited for without end: ours begins a line of its own.
+    """
+    path = tmp_path / "events.jsonl"
+    path.write_text("words")
+
+    def sleep(_: float) -> None:
+        looks.append(None)
+        assert len(looks) < 1_000
+        with path.open("a") as file:
+            file.write(" and words")
+
+    looks: list[None] = []
+    monkeypatch.setattr(lines, "fcntl", None)
+    monkeypatch.setattr(lines, "sleep", sleep)
+    with FileCallbackHandler(path) as handler, callbacks(handler):
+        traced(work)()
+
+    _, *others = path.read_text().splitlines()
+    assert [Event.from_json(line).event for line in others] == [
+        "on_chain_start",
+        "on_chain_end",
+    ]
+    assert handler.lost == 0
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
 def test_pipe_that_nobody_reads(tmp_path: Path, reports: list[str]) -> None:
     """

@@ -36,7 +36,7 @@ _FLAGS = {
 }
 _PATIENCE_S = 0.1
 """How long to wait for another process: it writes a line, unless it was stopped."""
-_LOOK_S = 0.05
+_LOOK_S, _MOST_LOOKS = 0.05, 10
 
 _BLOCK = 65_536
 
@@ -381,11 +381,13 @@ def _is_torn(rest: bytes) -> bool:
 
 def _size_at_rest(file: int, size: int) -> int:
     """
-    Give the size of *file* when it ends with a line, or does not change any more: what
-    looks torn may be a line that somebody is writing.
+    Give the size of *file* when it ends with a line, or does not change any more, or
+    after a while: what looks torn may be a line that somebody is writing.
     """
     before = -1
-    while size != before and not _ends_line(file, size):
+    for _ in range(_MOST_LOOKS):
+        if size == before or _ends_line(file, size):
+            break
         sleep(_LOOK_S)
         before, size = size, os.fstat(file).st_size
     return size
