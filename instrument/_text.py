@@ -36,6 +36,9 @@ names_in: "Callable[[type], Mapping[str, Any]]" = type.__dict__["__dict__"].__ge
 _qualname_of: "Callable[[type], str]" = type.__dict__["__qualname__"].__get__
 _module_of: "Callable[[type], Any]" = type.__dict__["__module__"].__get__
 args_of: "Any" = BaseException.__dict__["args"].__get__
+dict_of: "Callable[[BaseException], dict[str, Any]]" = BaseException.__dict__[
+    "__dict__"
+].__get__
 
 _SHORT = 200
 _MOST = 200_000
@@ -287,7 +290,7 @@ def _is_writable(exc: BaseException, limit: int) -> bool:
     """
     Tell whether Python may write *exc* with its notes: it does so line by line.
     """
-    notes = _held_by(exc).get("__notes__")
+    notes = dict_of(exc).get("__notes__")
     texts = [it for it in args_of(exc) if issubclass(type(it), str)]
     if sum(map(str.__len__, texts)) > limit or not is_sayable(exc):
         return False
@@ -327,7 +330,7 @@ def _saying(exc: BaseException, said: str) -> BaseException:
     made = _Said(said)
     made.__cause__, made.__context__ = (of(exc) for of in _raised_from)
     made.__suppress_context__ = _suppresses(exc)
-    notes = _held_by(exc).get("__notes__")
+    notes = dict_of(exc).get("__notes__")
     if type(notes) is list:
         made.__notes__ = notes
     return made
@@ -345,7 +348,6 @@ def _is_pythons(exc: BaseException) -> bool:
 
 _PLAIN = frozenset(map(id, (str, int, float, bool, type(None))))
 _suppresses: "Any" = BaseException.__dict__["__suppress_context__"].__get__
-_held_by: "Any" = BaseException.__dict__["__dict__"].__get__
 
 
 def _all_raised(exc: BaseException) -> "list[BaseException]":

@@ -367,6 +367,7 @@ def _held_as(name: str, instance_dict: "Any") -> "Callable[[Any], Any]":
 
 def _of_exception(opening: Opening) -> None:
     opening._slots.append(("args", args_of))
+    opening._split = _without_marks
     pythons: list[type[Any]] = [BaseException]
     others: list[type[Any]] = []
     for base in opening._added:
@@ -377,6 +378,17 @@ def _of_exception(opening: Opening) -> None:
         slots = len(field_names.places(tuple(others))[1]) + (_offsets[1](others[0]) > 0)
         room = _size_of(others[0]) - max(map(_size_of, pythons)) - _POINTER * slots
     opening.is_whole = room == 0
+
+
+def _without_marks(_: object, held: "Pairs") -> "tuple[Pairs, Pairs]":
+    """
+    Leave out what we ourselves have put on an exception.
+    """
+    return [it for it in held if not _is_mark(it[0])], []
+
+
+def _is_mark(name: object) -> bool:
+    return type(name) is str and name.startswith("__instrument_")
 
 
 def _whole(opening: Opening) -> None:

@@ -10,7 +10,7 @@ from instrument._payloads.jsonable import text_of
 from instrument._payloads.names import MASK, Names, words_of
 from instrument._payloads.walk import walked
 from instrument._state import muted
-from instrument._text import args_of, cut, is_sayable, safe_repr, safe_str
+from instrument._text import args_of, cut, dict_of, is_sayable, safe_repr, safe_str
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 DROPPED = "[dropped: the redactor failed]"
 _MOST_TEXT = 10_000
 _MOST_MESSAGE = 100_000
+_MOST_TRACEBACK = 16_000
+TRACEBACK = "__instrument_traceback__"
+"""The mark with the traceback of what was raised in another process."""
 
 
 OPENED = Names((), opens=True)
@@ -141,6 +144,36 @@ def error_of(run: "Run") -> str | None:
     if run._said is None and run.error is not None:
         run._said = said_by(run.error, run._audience)
     return run._said
+
+
+def traceback_text(run: "Run") -> str | None:
+    """
+    Give the traceback of what was raised in *run*, as handlers may see it: no local
+    values, and of one that is too long its end. None where that was raised elsewhere, or
+    the run has not failed, but was left.
+    """
+    exc = run.error
+    if exc is None or not run.error_origin or run.status != "error":
+        return None
+    show = run._audience.shows()
+    text: object = remote_traceback(exc)
+    if text is None:
+        frames = _report._frames_of_others(exc)
+        said = error_of(run)
+        text = _report._written(exc, frames, tells=True, show=show, said=said)
+    elif show is not None:
+        text = show(text)
+    if type(text) is not str:
+        return None
+    over = len(text) - _MOST_TRACEBACK
+    return text if over <= 0 else f"… [{over} characters left out]\n{text[over:]}"
+
+
+def remote_traceback(exc: BaseException) -> str | None:
+    """
+    Give the traceback that *exc* had in the process where it was raised, as was told.
+    """
+    return dict.get(dict_of(exc), TRACEBACK)
 
 
 def _text_of(exc: BaseException) -> str:

@@ -8,7 +8,8 @@ import builtins
 from functools import lru_cache
 
 from instrument import exceptions
-from instrument._text import args_of, safe_str, type_of
+from instrument._payloads.redact import TRACEBACK
+from instrument._text import args_of, cut, safe_str, type_of
 from instrument.exceptions import RemoteError
 
 TYPE_CHECKING = False
@@ -41,14 +42,24 @@ def written(exc: BaseException, *, is_shown: bool = True) -> "dict[str, Any]":
     return made
 
 
-def remade(told: "dict[str, Any]", message: str = "", trace: str = "") -> BaseException:
+def remade(
+    told: "dict[str, Any]", message: str = "", traceback: object = None
+) -> BaseException:
     """
     Make an exception of what is told of it, which may be anything.
 
     Args:
         message: What it says, where that is not told.
-        trace: Its traceback.
+        traceback: As text, where it was told.
     """
+    trace = cut(traceback, _LONGEST) if type(traceback) is str else ""
+    made = _made(told, message, trace)
+    if trace:
+        made.__dict__[TRACEBACK] = trace
+    return made
+
+
+def _made(told: "dict[str, Any]", message: str, trace: str) -> BaseException:
     name, given = told.get("type"), told.get("message")
     name = name if type(name) is str else "Exception"
     message = given if type(given) is str else message

@@ -344,7 +344,7 @@ class Mirrors:
 
             return CancelledError()
         named = {"own": True, **told, "type": data["type"]}
-        exc = errors.remade(named, data["message"], data.get("traceback") or "")
+        exc = errors.remade(named, data["message"], data.get("traceback"))
         if data["origin"] is not False:
             return exc
         if type(below) is type(exc) and str(below) == str(exc):

@@ -17,7 +17,7 @@ from types import (
 from instrument._delivery.dispatch import Delivery, keywords, record_of
 from instrument._delivery.loops import running_loop
 from instrument._payloads.answers import LLMResult
-from instrument._payloads.redact import error_of
+from instrument._payloads.redact import error_of, traceback_text
 from instrument._report import UNTOLD
 from instrument._runs.results import CONTAINERS, guarded, outputs_of, read_answer
 from instrument._runs.run import Run
@@ -26,6 +26,7 @@ from instrument._text import (
     args_of,
     bases_of,
     cancellations,
+    dict_of,
     names_in,
     traceback_of,
     type_of,
@@ -44,9 +45,6 @@ ALREADY_SET = object()
 LEFT = "__instrument_left__"
 """The mark on what a server raised as the client had gone."""
 _ORIGIN = "__instrument_origin__"
-_dict_of: "Callable[[BaseException], dict[str, Any]]" = BaseException.__dict__[
-    "__dict__"
-].__get__
 _set_args: "Any" = BaseException.__dict__["args"].__set__
 _KEPT = "__instrument_kept__"
 _NOTES = "__notes__"
@@ -174,7 +172,7 @@ def _without_frames(exc: BaseException) -> BaseException:
     cls = type(exc)
     asyncio = sys.modules.get("asyncio.exceptions")
     if cls is GeneratorExit or cls is getattr(asyncio, "CancelledError", None):
-        exc = dict.setdefault(_dict_of(exc), _KEPT, cls(*exc.args))
+        exc = dict.setdefault(dict_of(exc), _KEPT, cls(*exc.args))
     return exc
 
 
@@ -190,7 +188,7 @@ def let_go(run: Run, *, is_held: bool = False) -> None:
     exc = run.error
     if exc is None:
         return
-    kept = dict.get(_dict_of(exc), _KEPT)
+    kept = dict.get(dict_of(exc), _KEPT)
     if (is_held or _holds_runs(exc, run)) if kept is None else not _says(kept, exc):
         kept = guarded(exc, _alike)
     if kept is not None:
@@ -204,7 +202,7 @@ def _holds_runs(exc: BaseException, run: Run) -> bool:
 
     Of one that came through a run below, the frames above that are looked at.
     """
-    if any(type(it) is Run for it in dict.values(_dict_of(exc))):
+    if any(type(it) is Run for it in dict.values(dict_of(exc))):
         return True
     traceback = traceback_of(exc)
     left = _FRAMES if run.error_origin else _FRAMES_OF_ONE
@@ -262,8 +260,8 @@ def _says(kept: BaseException, exc: BaseException) -> bool:
     """
     Tell whether *kept* still says what *exc* does: a level may have changed its text.
     """
-    notes = dict.get(_dict_of(kept), _NOTES)
-    is_noted = notes is dict.get(_dict_of(exc), _NOTES)
+    notes = dict.get(dict_of(kept), _NOTES)
+    is_noted = notes is dict.get(dict_of(exc), _NOTES)
     return is_noted and args_of(kept) is args_of(exc)
 
 
@@ -283,10 +281,10 @@ def _alike(exc: BaseException) -> BaseException:
                 with suppress(AttributeError, TypeError):  # it is read only
                     place.__set__(made, value)
     _set_args(made, args_of(exc))
-    for name, value in dict.items(_dict_of(exc)):
-        dict.__setitem__(_dict_of(made), name, None if type(value) is Run else value)
-    dict.pop(_dict_of(made), _KEPT, None)  # one that says something else
-    dict.__setitem__(_dict_of(exc), _KEPT, made)
+    for name, value in dict.items(dict_of(exc)):
+        dict.__setitem__(dict_of(made), name, None if type(value) is Run else value)
+    dict.pop(dict_of(made), _KEPT, None)  # one that says something else
+    dict.__setitem__(dict_of(exc), _KEPT, made)
     return made
 
 
@@ -305,7 +303,7 @@ def _is_origin(exc: BaseException, run: Run) -> bool:
     be another's by now.
     """
     trace_id = run.trace_id
-    marks = _dict_of(exc)
+    marks = dict_of(exc)
     seen = dict.get(marks, _ORIGIN, ())
     if trace_id in seen:
         return False
@@ -322,7 +320,7 @@ def status_of(run: Run, exc: BaseException) -> str:
         return "abandoned"
     if issubclass(kind, cancellations()):
         return "abandoned" if _is_deserted(run) else "cancelled"
-    return "abandoned" if dict.get(_dict_of(exc), LEFT) else "error"
+    return "abandoned" if dict.get(dict_of(exc), LEFT) else "error"
 
 
 def _is_deserted(run: Run) -> bool:
@@ -366,9 +364,11 @@ def _end_data(run: Run) -> "dict[str, Any]":
 
 def _error_data(run: Run) -> "dict[str, Any]":
     partial = run.outputs is not None or run._answer is not None
+    traceback = guarded(run, traceback_text)
     return {
         "type": type_of(run.error),
         "message": error_of(run),
+        **({} if traceback is None else {"traceback": traceback}),
         "origin": run.error_origin,
         **_measures(run),
         **(run._kind.end_data(run) if partial else {}),

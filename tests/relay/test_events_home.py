@@ -226,6 +226,13 @@ def test_error_is_the_same_on_its_way() -> None:
     assert [type(error) for error in errors] == [ValueError] * 3
     assert errors[1] is errors[2]
     assert [run.error_origin for run in recorder.runs] == [False, False, True]
+    ends = [it.data for it in recorder.events[-3:]]
+    assert [jobs.__file__ in it.get("traceback", "") for it in ends] == [
+        True,
+        False,
+        False,
+    ]
+    assert ends[0]["traceback"].rstrip().endswith("ValueError: no luck")
 
 
 @pytest.mark.parametrize("method", METHODS)

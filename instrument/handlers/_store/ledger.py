@@ -267,7 +267,7 @@ class Ledger:
             kind = told.event[3:].removesuffix("_event")
             run.is_marked(told, data, kind)
             trace.news["retries"] += kind == "retry"
-        self._put_event(run, told, _with_stack(told, data))
+        self._put_event(run, told, told.data)
 
     def _found(self, told: "Told", trace: TraceRow, *, is_start: bool) -> RunRow:
         """
@@ -439,12 +439,6 @@ class Ledger:
 _REPLACED = "ON CONFLICT (id) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}" for name in RUNS if name != "id"
 )
-
-
-def _with_stack(told: "Told", data: "dict[str, Any]") -> str:
-    if told.stack is None or "traceback" in data:
-        return told.data
-    return json.dumps({**data, "traceback": told.stack}, separators=(",", ":"))
 
 
 def _compressed(data: str) -> "str | bytes":

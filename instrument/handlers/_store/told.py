@@ -9,7 +9,6 @@ import json
 from instrument._payloads.event import TOKEN, Usage
 from instrument._payloads.jsonable import TEXT_LIMIT, encoded
 from instrument._text import cut
-from instrument.handlers._shared.spans.told import _stack_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ class Told:
         data: As JSON.
         described: Tags and metadata as JSON; empty where there are none.
         came_hex: The id of the trace, where it has come in from elsewhere.
-        stack: The traceback of what was raised in this run.
     """
 
     __slots__ = (
@@ -45,7 +43,6 @@ class Told:
         "parent_run_id",
         "run_id",
         "seq",
-        "stack",
         "started_ns",
         "text",
         "time_ns",
@@ -61,7 +58,6 @@ class Told:
         self.data = self.described = self.text = self.channel = ""
         self.length = None
         self.came_hex: str | None = None
-        self.stack: str | None = None
         self.started_ns = self.time_ns
         if run is not None:
             came = run._root_run()._audience.incoming
@@ -73,8 +69,6 @@ class Told:
             self.channel = _text(data.get("channel")) or "text"
             self.length = data.get("length")
             return
-        if run is not None and name.endswith("_error"):
-            self.stack = stack_of(run)
         self.data = event_data(event)
         if event.tags or event.metadata or event.extra:
             told: dict[str, Any] = {"tags": event.tags, "metadata": event.metadata}
@@ -127,16 +121,6 @@ def event_data(event: "Event") -> str:
     if type(usage) is Usage:
         data = {**data, "usage": usage.to_dict()}
     return encoded(data, event._asked())
-
-
-def stack_of(run: "Run") -> str | None:
-    """
-    Give the traceback of what was raised in *run*, if it comes from there.
-    """
-    exc = run.error
-    if exc is None or not run.error_origin or run.status != "error":
-        return None
-    return _stack_of(run, exc)
 
 
 def _text(value: object) -> str:

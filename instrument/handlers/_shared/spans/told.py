@@ -7,9 +7,9 @@ the moment after. Who reads it may be in another thread, and reads it when it ha
 
 import json
 
-from instrument import _ids, _report
+from instrument import _ids
 from instrument._payloads.jsonable import encoded, jsonable
-from instrument._payloads.redact import error_of
+from instrument._payloads.redact import error_of, traceback_text
 from instrument._text import cut, safe_repr, type_of
 from instrument.handlers._shared.checks import checked_size
 from instrument.handlers._shared.values import asked_by
@@ -26,7 +26,6 @@ LIMIT = 32_000
 """How many characters one field of a payload has at most, if nothing else is said."""
 
 _FIELDS = 8  # how many of them all that went in, or came out, may fill
-_STACK = 16_000
 _LONGEST_NAME = 1_000
 _MOST_TAGS = 100
 _MOST_EVENTS = 128
@@ -54,7 +53,7 @@ class Failure:
         name = type_of(exc)
         self.type = name if module == "builtins" else f"{module}.{name}"
         self.message = cut(error_of(run) or "", LIMIT)
-        self.stack = _stack_of(run, exc) if run.error_origin else None
+        self.stack = traceback_text(run)
 
 
 class Told:
@@ -293,15 +292,6 @@ _PAYLOAD_PARAMS = ("tools", "functions", "instructions", "system", "response_for
 def _answered_of(run: "Run", limit: int) -> "dict[str, Any]":
     told = run._kind.end_data(run)
     return told if limit else {name: told[name] for name in _UNPAID if name in told}
-
-
-def _stack_of(run: "Run", exc: BaseException) -> str:
-    frames = _report._frames_of_others(exc)
-    show = run._audience.shows()
-    said = error_of(run)
-    text = _report._written(exc, frames, tells=True, show=show, said=said)
-    over = len(text) - _STACK
-    return text if over <= 0 else f"… [{over} characters left out]\n{text[over:]}"
 
 
 def _json(value: "Any") -> str:
