@@ -77,10 +77,12 @@ def _made(told: "dict[str, Any]", message: str, trace: str) -> BaseException:
 @lru_cache(100)
 def _named(name: str) -> "type[RemoteError]":
     """
-    Give a class of that name, by which records and reports tell it.
+    Give a class of that name, by which records and reports tell it: with no module, as
+    that is not told.
     """
     is_name = len(name) < _LONGEST_NAME and name.replace(".", "").isidentifier()
-    return type(name if is_name else "RemoteError", (RemoteError,), {})
+    name = name if is_name else "RemoteError"
+    return type(name, (RemoteError,), {"__module__": "builtins"})
 
 
 def lost(message: str) -> RemoteError:

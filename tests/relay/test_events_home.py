@@ -37,7 +37,13 @@ from instrument._relay import arrivals, homes
 from instrument._relay.sockets import SOCKETS
 from instrument._state import PROCESS, get_state, set_state
 from instrument.exceptions import BudgetExceeded, RemoteError
-from instrument.handlers import BudgetHandler, StoreHandler, UsageHandler, filtered
+from instrument.handlers import (
+    BudgetHandler,
+    RequestLogger,
+    StoreHandler,
+    UsageHandler,
+    filtered,
+)
 from instrument.propagation import attach, carrier
 from instrument.testing import Recorder
 
@@ -233,6 +239,22 @@ def test_error_is_the_same_on_its_way() -> None:
         False,
     ]
     assert ends[0]["traceback"].rstrip().endswith("ValueError: no luck")
+
+
+def test_log_has_the_traceback_of_there(reports: list[str]) -> None:
+    """
+    A log tells where an error of a worker was raised there, and by what name.
+    """
+    failed = pytest.raises(jobs.OwnError)
+    with failed, callbacks(RequestLogger()), pool_of(1) as pool:
+        pool.submit(bind(jobs.fails_in_its_own_way)).result()
+
+    lines = reports[-1].splitlines()
+    there = lines[lines.index("In the process where it was raised:") :]
+    assert lines[1].startswith("OwnError: mine")
+    assert there[1] == "Traceback (most recent call last):"
+    assert any(jobs.__file__ in line for line in there)
+    assert there[-1] == "jobs.OwnError: mine"
 
 
 @pytest.mark.parametrize("method", METHODS)

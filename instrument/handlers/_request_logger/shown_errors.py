@@ -12,6 +12,7 @@ from types import FunctionType, TracebackType
 
 from instrument._payloads.fields import name_of
 from instrument._payloads.messages import fields_of, items
+from instrument._payloads.redact import remote_traceback
 from instrument._text import (
     cut,
     members_of,
@@ -37,6 +38,7 @@ _FRAMES = 100
 """The most frames of one exception shown, half of them outermost."""
 _NOTES = 20
 _NOTE = 10_000
+_REMOTE = 16_000
 _GENERATOR = (lambda: (yield)).__code__
 _NAME = 200
 _MESSAGE = 100_000
@@ -96,7 +98,7 @@ class _Likenesses:
         made.__cause__ = self.of(_read["__cause__"](exc))
         made.__context__ = self.of(_read["__context__"](exc))
         made.__suppress_context__ = _read["__suppress_context__"](exc)
-        for note in _notes_of(exc):
+        for note in (*_notes_of(exc), *_remote_lines(exc)):
             made.add_note(self._text(note))
         return made
 
@@ -186,6 +188,14 @@ def _frame(file: str, name: str, qualified: str, line: int) -> "Any":
 
 def _name(name: object) -> str:
     return printable(cut(name, _NAME)) if type(name) is str else "?"
+
+
+def _remote_lines(exc: BaseException) -> "list[str]":
+    """
+    Give the traceback that *exc* had in another process, a note a line.
+    """
+    lines = (remote_traceback(exc) or "")[-_REMOTE:].splitlines()
+    return ["In the process where it was raised:", *lines] if lines else []
 
 
 def _notes_of(exc: BaseException) -> "list[str]":
