@@ -191,8 +191,8 @@ def test_killed_in_the_middle(receiver: "Receiver", tmp_path: Path) -> None:
 
 def test_several_processes(receiver: "Receiver", tmp_path: Path) -> None:
     """
-    Several processes keep in one folder, and one of them may send what another has kept:
-    each span arrives once.
+    Several processes keep in one folder, and one of them may send what another has kept,
+    or the next one, what they had no time for at their end: each span arrives once.
     """
     commands = [
         command(WORKER, receiver.url, tmp_path, f"{first}", "300")
@@ -201,8 +201,11 @@ def test_several_processes(receiver: "Receiver", tmp_path: Path) -> None:
     processes = [subprocess.Popen(command) for command in commands]
     for process in processes:
         assert process.wait(50) == 0
+    handler = OTLPHandler(receiver.url, spool=tmp_path)
+    receiver.wait_for(lambda: len(receiver.spans) >= 900)
 
     assert numbers(receiver) == list(range(900))
+    assert handler.drain(20)
     assert files(tmp_path) == []
 
 
