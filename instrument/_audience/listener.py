@@ -245,7 +245,7 @@ def as_listener(handler: object, event: str | None = None) -> Listener:
     Raises:
         TypeError: If it can hear nothing; names the value and the cure.
     """
-    if event is None and type(handler) in met:
+    if event is None and is_met(handler):
         return quick_listener(handler)
     if issubclass(type(handler), Listener):
         return handler  # type: ignore[return-value]
@@ -270,6 +270,22 @@ def as_listener(handler: object, event: str | None = None) -> Listener:
     if cls in _kinds and cls not in _BOUND and not unguarded:
         met[cls] = _flushing.get(cls) is not False
     return made
+
+
+def is_met(handler: object) -> bool:
+    """
+    Tell whether the class of *handler* is among `met`.
+
+    Raises:
+        TypeError: If that has no hash, which its metaclass says; names the cure.
+    """
+    try:
+        return type(handler) in met
+    except Exception as exc:  # code of the application
+        _report.pass_on(exc)
+        from instrument._audience.slips import no_hash
+
+        raise TypeError(no_hash(handler)) from exc
 
 
 def quick_listener(handler: object) -> Listener:

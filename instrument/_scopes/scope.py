@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     F = TypeVar("F", bound=Callable[..., Any])
 
 
+_ALL = 1.0
+"""What hears every request; itself it need not be checked."""
 _installed: "dict[int, Layer]" = {}
 """The layer of each object that is installed, by the id of that, which it holds."""
 
@@ -102,16 +104,18 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         tags: "Iterable[str]" = (),
         metadata: "Mapping[str, Any] | None" = None,
         inherit: bool = True,
-        sample: float = 1.0,
+        sample: float = _ALL,
         redact: "Redactor | Iterable[str] | None" = None,
         capture: bool = True,
         plumbing: bool = True,
         **functions: "Unpack[Functions]",
     ) -> None:
-        listeners = []
-        may_flush = bool(functions)
+        listeners, may_flush = [], bool(functions)
         for handler in handlers:
-            flushes = may_flush_of(type(handler))
+            try:
+                flushes = may_flush_of(type(handler))
+            except Exception as exc:  # its class has no hash
+                flushes = _unmet(exc)
             if flushes is None:  # few: its class is met for the first time
                 listeners.append(_listener_of(handler))
                 may_flush = True
@@ -119,19 +123,17 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
                 listeners.append(quick_listener(handler))
                 may_flush = flushes or may_flush
         if functions:
-            plumbing = _as_it_was_called(functions, plumbing)
-            listeners += [as_listener(f, name) for name, f in functions.items()]
+            plumbing = _take(functions, plumbing, listeners)
         self.listeners, self._may_flush = tuple(listeners), may_flush
         self.tags = checked_tags(tags) if tags else ()
         self.metadata = None if metadata is None else checked_metadata(metadata)
         if not (inherit is capture is plumbing is True):
             check_flags(inherit=inherit, capture=capture, plumbing=plumbing)
-        self.inherit = inherit
-        if type(sample) is not float or sample != 1.0:
+        self.inherit, self.capture = inherit, capture
+        if sample is not _ALL:
             sample = checked_sample(sample)
         self.sample = sample
         self.redactors = () if redact is None else (as_redactor(redact),)
-        self.capture = capture
         self.plumbing = plumbing
         self._open: dict[Scope, Scope] = {}
         self._places: dict[Any, dict[int, Any]] | None = None
@@ -398,6 +400,11 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             forget(self, scope)
 
 
+def _unmet(exc: Exception) -> bool | None:
+    _report.pass_on(exc)
+    return None
+
+
 def _listener_of(handler: object) -> Listener:
     """
     Make that of a handler given to a block.
@@ -430,12 +437,16 @@ def _take_out(layer: Layer) -> None:
     EPOCH.end()
 
 
-def _as_it_was_called(functions: "Any", plumbing: bool) -> "Any":
-    if "hidden" not in functions:
-        return plumbing
-    from instrument._audience.slips import as_it_was_called
+def _take(functions: "Any", plumbing: bool, listeners: "list[Listener]") -> "Any":
+    """
+    Take what was given by name; give ``plumbing``, as ``hidden`` is called now.
+    """
+    if "hidden" in functions:
+        from instrument._audience.slips import as_it_was_called
 
-    return as_it_was_called(functions)
+        plumbing = as_it_was_called(functions)
+    listeners += [as_listener(f, name) for name, f in functions.items()]
+    return plumbing
 
 
 def _is_local() -> TypeError:

@@ -12,7 +12,7 @@ import pytest
 
 from instrument import Event, callbacks, emit, traced
 from instrument._audience.listener import EVENTS, as_listener
-from instrument.handlers import StdOutCallbackHandler, local
+from instrument.handlers import StdOutCallbackHandler, background, local
 from instrument.testing import Recorder
 
 
@@ -45,6 +45,35 @@ def test_duck() -> None:
         traced(work)()
 
     assert duck.heard == ["done"]
+
+
+class Unhashed(type):
+    """
+    A metaclass by which classes compare, and have no hash.
+    """
+
+    def __eq__(cls, other: object) -> bool:
+        return cls is other
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    "give", [callbacks, background, lambda it: traced(callbacks=[it])]
+)
+def test_class_without_a_hash(give: Any) -> None:
+    """
+    A handler whose class has no hash is refused, with what to give instead.
+    """
+    handler = Unhashed("Odd", (Duck,), {})()
+
+    with pytest.raises(TypeError, match=r"metaclass of Odd gives it none") as refused:
+        give(handler)
+    with callbacks(on_chain_end=handler.on_chain_end):
+        traced(work)()
+
+    assert "callbacks(on_llm_end=handler.on_llm_end)" in str(refused.value)
+    assert handler.heard == ["done"]
 
 
 def test_namespace() -> None:
