@@ -8,6 +8,9 @@ does the binding, defaults included. Secrets are masked in it.
 
 import keyword
 import sys
+from collections import ChainMap
+from functools import partial
+from types import CodeType
 
 from instrument._payloads.messages import get
 from instrument._payloads.names import MASK
@@ -235,24 +238,43 @@ def _names_around(function: "Any") -> "dict[str, Any]":
     """
     import re
 
-    code = getattr(function, "__code__", None)
-    hints = getattr(function, "__annotations__", None)
+    inner = _innermost(function)
+    code = getattr(inner, "__code__", None)
+    hints = getattr(inner, "__annotations__", None)
     if code is None or type(hints) is not dict:
         return {}
-    quoted = [hint for hint in hints.values() if type(hint) is str]
+    quoted = " ".join(hint for hint in hints.values() if type(hint) is str)
     frame = sys._getframe(1) if quoted else None
-    known: dict[str, Any] = {}
+    scopes = [] if inner is function else _names_of_object(function)
     for _ in range(_NEAR):
         if frame is None:
             break
-        if code in frame.f_code.co_consts:
-            code, names = frame.f_code, frame.f_locals
-            if names is frame.f_globals:
+        if _is_in(code, frame.f_code):
+            if frame.f_locals is frame.f_globals:
                 break
-            used = re.findall(r"[^\W\d]\w*", " ".join(quoted))
-            known = {name: names[name] for name in used if name in names} | known
+            code = frame.f_code
+            scopes.append(frame.f_locals)
         frame = frame.f_back
-    return known
+    used = re.findall(r"[^\W\d]\w*", quoted)
+    found = [{name: it[name] for name in used if name in it} for it in scopes]
+    return dict(ChainMap(*found))
+
+
+def _names_of_object(function: "Any") -> "list[Any]":
+    """
+    Give the names of the classes of which a callable object is, or that a method is of.
+    """
+    owner = getattr(function, "__self__", function)
+    kind = owner if issubclass(type(owner), type) else type(owner)
+    return [names_in(base) for base in bases_of(kind)]
+
+
+def _is_in(code: object, outer: CodeType) -> bool:
+    """
+    Tell whether *code* is of a function that is made there, or in a class there.
+    """
+    inner = [it for it in outer.co_consts if type(it) is CodeType]
+    return code in inner or any(code in it.co_consts for it in inner)
 
 
 def _names_in_class(function: "Any", known: "dict[str, Any]") -> "dict[str, Any]":
@@ -297,16 +319,13 @@ def _innermost(function: "Any") -> "Any":
     """
     Give the function that is called at last, behind partials, methods and decorators.
     """
-    from functools import partial
-    from inspect import unwrap
-
     for _ in range(_MOST_LAYERS):
         if issubclass(type(function), partial):
             function = function.func
         elif hasattr(function, "__func__"):
             function = function.__func__
         elif hasattr(function, "__wrapped__"):
-            function = unwrap(function)
+            function = function.__wrapped__
         elif hasattr(function, "__code__"):
             break
         else:

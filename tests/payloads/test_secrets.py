@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Awaitable, Callable
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from inspect import Parameter, Signature
 from textwrap import dedent
 from typing import (
@@ -321,6 +321,61 @@ def test_secret_by_a_name_from_around(everything: Any) -> None:
         Client().log_in(KEY)
         Client.make(KEY)
         Client.check(KEY)
+
+    assert KEY not in everything.text
+    assert "me" in everything.text
+
+
+def wrapped(function: Callable[..., None]) -> Callable[..., None]:
+    """
+    Decorate a function as any decorator does.
+    """
+
+    @wraps(function)
+    def call(*args: Any) -> None:
+        function(*args)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "way", ["partial", "wraps", "cache", "bound", "class", "object"]
+)
+@pytest.mark.rule(16, "sync")
+def test_secret_by_a_name_from_around_what_is_wrapped(
+    everything: Any, way: str
+) -> None:
+    """
+    It may name that too where the function is wrapped, or of an object or a class that
+    stands in the same function.
+    """
+    Own = Annotated[str, Secret]  # noqa: N806 - a type
+
+    def log_in(user: str, key: Own) -> None: ...
+
+    class Client:
+        Key = Annotated[str, Secret]
+
+        def log_in(self, user: str, key: Own) -> None: ...
+
+        @classmethod
+        def make(cls, user: str, key: Own) -> None: ...
+
+        def __call__(self, user: str, key: Key) -> None: ...
+
+    class Other(Client): ...
+
+    ways: dict[str, Callable[..., None]] = {
+        "partial": partial(log_in),
+        "wraps": wrapped(log_in),
+        "cache": cache(log_in),
+        "bound": Client().log_in,
+        "class": Client.make,
+        "object": Other(),
+    }
+
+    with callbacks(everything):
+        traced(ways[way])("me", KEY)
 
     assert KEY not in everything.text
     assert "me" in everything.text
