@@ -14,10 +14,12 @@ from hashlib import sha256
 from html import escape
 from pathlib import Path
 
+from instrument._payloads.names import MASK
 from instrument._payloads.redact import redacted
 from instrument._text import printable
 from instrument.handlers._shared.amounts import counted
 from instrument.handlers._shared.usual_names import USUAL_NAMES
+from instrument.handlers._store.facts import answered_in, asked_in, line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,13 +53,7 @@ def packed(requests: "Sequence[Pair]", *, redactor: "Names", text: str = "") -> 
         redactor: Masks by name, once more: what is sent to somebody may be seen by many.
         text: What is shown where there is no JavaScript.
     """
-    pairs = [
-        {
-            "request": masked(request, redactor),
-            "runs": [masked(run, redactor) for run in runs],
-        }
-        for request, runs in requests
-    ]
+    pairs = [_pair(request, runs, redactor) for request, runs in requests]
     one = pairs[0] if len(pairs) == 1 else None
     name = counted(len(pairs), "request") if one is None else one["request"]["name"]
     data = {"requests": pairs} if one is None else one
@@ -72,6 +68,27 @@ def packed(requests: "Sequence[Pair]", *, redactor: "Names", text: str = "") -> 
         data=b64encode(gzip.compress(raw, mtime=0)).decode(),
         text=escape(printable(text, also="\n")),
     )
+
+
+def _pair(
+    request: "dict[str, Any]", runs: "list[dict[str, Any]]", redactor: "Names"
+) -> "dict[str, Any]":
+    row = masked(request, redactor)
+    shown = [masked(run, redactor) for run in runs]
+    for run, told in zip(runs, shown, strict=True):
+        # what a row says of a run is a value without the name that it stands under
+        changed = {
+            name: line(words_in(told)) or ""
+            for name, words_in in _WORDS.items()
+            if words_in(told) != words_in(run)
+        }
+        told |= {name: text for name, text in changed.items() if name in told}
+        if run["run_id"] == request["run_id"]:
+            row |= {name: text for name, text in changed.items() if name in row}
+    return {"request": row, "runs": shown}
+
+
+_WORDS = {"said": asked_in, "answered": answered_in}
 
 
 _HTML = """\
@@ -131,6 +148,9 @@ def _without_said(told: "Any", redactor: "Names") -> "Any":
             changed[name] = redactor.masked_text(value)
         elif name in _HOLDERS:
             changed[name] = _without_said(value, redactor)
+    held = changed.get("data") if told.get("event") == "on_custom_event" else None
+    if type(held) is dict and redactor.masks(held.get("name")):
+        changed["data"] = {**held, "data": MASK}
     return changed
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from instrument import callbacks, cli, current_run, traced
+from instrument import callbacks, cli, current_run, emit, traced
 from instrument.handlers._tree.page import page_of
 from instrument.testing import Recorder
 from instrument.viewer import notebook, onefile
@@ -174,6 +174,48 @@ def test_secrets(exported: Callable[[str], Path]) -> None:
     assert "enigma" not in held + text
     assert "password=[redacted]" in held
     assert '"api_key": "[redacted]"' in held
+
+
+@pytest.mark.parametrize("name", ["password", "pin"])
+@pytest.mark.parametrize("ends", ["html", "jsonl", "md"])
+def test_secret_that_is_all_there_is(
+    name: str, ends: str, tmp_path: Path, store: Any
+) -> None:
+    """
+    What goes in or comes out alone under a masked name is masked in rows as well, which
+    say it without the name.
+    """
+    named: Any = {"inputs": lambda it: {name: it}, "outputs": lambda it: {name: it}}
+    work = traced("work", **named)(lambda it: it)
+    path = tmp_path / f"x.{ends}"
+    words = ["export", "LAST", "--to", str(path), "--store", str(store.path)]
+
+    with callbacks(store.handler):
+        with traced("around"):
+            emit(name, "enigma")
+        work("enigma")
+    assert store.handler.drain(10)
+    assert cli.main([*words, "--redact", "pin"]) == 0
+
+    text = path.read_text("utf-8")
+    held = json.dumps(parts(text)[3]) if ends == "html" else ""
+    assert "[redacted]" in held + text
+    assert "enigma" not in held + text
+
+
+def test_secret_in_a_row(store: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    The list of requests says nothing of what is usually secret.
+    """
+    with callbacks(store.handler):
+        traced("log in")(lambda password: {"session_token": password})("enigma")
+    assert store.handler.drain(10)
+
+    assert cli.main(["show", "--store", str(store.path)]) == 0
+
+    told = capsys.readouterr().out
+    assert "[redacted]" in told
+    assert "enigma" not in told
 
 
 @pytest.mark.parametrize(

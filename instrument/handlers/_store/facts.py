@@ -4,6 +4,9 @@ What a row says of a run in one line: what was asked, what came out, how much.
 
 import json
 
+from instrument._payloads.names import MASK
+from instrument.handlers._shared.usual_names import USUAL
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -103,7 +106,8 @@ def _said(value: "Any") -> str:
         if "role" in value and "content" in value:
             return _message(value)
         if len(value) == 1:
-            return _said(next(iter(value.values())))
+            [(name, held)] = value.items()
+            return MASK if USUAL.masks(name) else _said(held)
         words = (value.get(name) for name in _QUESTIONS)
         question = next((it for it in words if type(it) is str and it), None)
         if question is not None:
