@@ -159,7 +159,11 @@ def is_plain(value: object) -> bool:
                 left -= len(it)
                 if left < 0:
                     return False
-                below += it
+                for key in it:
+                    if type(key) is str:
+                        room -= len(key)
+                    else:
+                        below.append(key)
                 below += it.values()
             elif kind is list or kind is tuple:
                 left -= len(it)
