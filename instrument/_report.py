@@ -460,7 +460,7 @@ def _written(
         text = raised_text(exc, frames, _MOST_SAID, show, said)
     if show is not None and tells:
         text = show(text)
-    if isinstance(text, str):
+    if type(text) is str:
         return text
     lines = "".join(traceback.format_tb(frames))
     return f"{lines}{type_of(exc)}: {_UNTOLD}"

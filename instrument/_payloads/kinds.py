@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     Args = tuple[tuple[Any, ...], dict[str, Any] | None]
 
 _INPUT_STR = 10_000
+_MOST_TEXT = 10_000
 _LONGEST_KIND = 100  # characters; no known one is nearly as long
 _WRAPS = 8
 
@@ -247,21 +248,20 @@ class Llm(Kind):
 
     def end_data(self, run: "Run") -> "dict[str, Any]":
         answer = run._read_answer() or Answer()
-        calls = _shown(run, answer.tool_calls, "tool_calls")
         data = {
-            "text": _shown(run, answer.text, "text"),
-            "tool_calls": [] if calls is None else calls,
+            "text": _shown_text(run, answer.text, "text"),
+            "tool_calls": _shown_dicts(run, answer.tool_calls, "tool_calls") or [],
             "model": answer.model or run.model,
             "finish_reason": answer.finish_reason,
         }
         if answer.reasoning:
-            data["reasoning"] = _shown(run, answer.reasoning, "reasoning")
+            data["reasoning"] = _shown_text(run, answer.reasoning, "reasoning")
         if answer.response_id:
             data["response_id"] = answer.response_id
         for name in ("server_tool_calls", "files"):
             told = getattr(answer, name)
             if told:
-                data[name] = _shown(run, told, name)
+                data[name] = _shown_dicts(run, told, name)
         if answer.error:
             data["error"] = _shown_error(run, answer.error)
         return data
@@ -364,7 +364,7 @@ def _result(run: "Run") -> LLMResult:
 
 def _generation(run: "Run", answer: Answer) -> Generation:
     info = {"finish_reason": answer.finish_reason} if answer.finish_reason else None
-    text = _shown(run, answer.text, "text")
+    text = _shown_text(run, answer.text, "text")
     message = answer.message if run._audience.shows_all else None
     return Generation("" if text is None else text, message, info)
 
@@ -375,6 +375,30 @@ def _shown(run: "Run", value: object, name: str) -> "Any":
     if is_left_out or not audience.capture:
         return None
     return redacted(value, audience.redactors, ("outputs", name))
+
+
+def _shown_text(run: "Run", text: str | None, name: str) -> str | None:
+    """
+    Give a text as one, whatever a redactor makes of it.
+    """
+    shown = _shown(run, text, name)
+    return None if shown is None else _as_text(shown)
+
+
+def _shown_dicts(run: "Run", told: object, name: str) -> "Any":
+    """
+    Give calls or files as a list of dicts: what a redactor puts in place of one is all
+    that is known of it.
+    """
+    shown = _shown(run, told, name)
+    if shown is None or shown is told:
+        return shown
+    listed = shown if type(shown) is list else [shown]
+    return [it if type(it) is dict else {"name": _as_text(it)} for it in listed]
+
+
+def _as_text(shown: object) -> str:
+    return shown if type(shown) is str else text_of(shown, _MOST_TEXT)
 
 
 def _shown_error(run: "Run", error: "dict[str, Any]") -> "Any":

@@ -72,6 +72,18 @@ def fields_of(value: object) -> "dict[str, Any]":
     return fields if issubclass(type(fields), dict) else {}  # a class has another
 
 
+def without_subclass(value: "Any") -> "Any":
+    """
+    Give a text, dict or list of a subclass as one of the builtin types.
+    """
+    kind = type(value)
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if issubclass(kind, dict) and kind is not dict:
+        return dict(dict.items(value))
+    return list.copy(value) if issubclass(kind, list) else value
+
+
 def reader(value: object) -> "Callable[[str], Any]":
     """
     Give what reads the fields of *value* by name, as `get` does, a fifth as dear.

@@ -20,6 +20,7 @@ from instrument._payloads.fields import (
     read,
 )
 from instrument._payloads.jsonable import jsonable, repr_of
+from instrument._payloads.messages import without_subclass
 from instrument._payloads.names import MASK, Names, numbered
 from instrument._text import cut
 
@@ -118,7 +119,7 @@ class _Walk:
             changed = self._ask(value, path)
             if changed is not value:
                 self.changes += 1
-                return changed
+                return without_subclass(changed)
         kind = type(value)
         if kind is str:
             return self._text(value, path, depth)
@@ -389,6 +390,8 @@ class _Walk:
             told = self._of_error(told, path)
         shown = self._mapping(told, len(told), path, depth)
         self._mapping(kept, len(kept), path, depth)
+        if is_error and self._names is None and _has_other_text(told, shown):
+            shown["args"] = self._masked()  # as for names
         if opening.told is REPR:
             self._left = outer - (left - self._left)
         if opening.told is REPR and path[0] != "error":
@@ -450,6 +453,18 @@ class _Unsaid:
 
     def __init__(self, key: object) -> None:
         self.key = key
+
+
+def _has_other_text(held: "list[Any]", shown: "Any") -> bool:
+    """
+    Tell whether a function has another text in place of one that an exception holds by
+    name, as it does among what it was made of, and in its message.
+    """
+    return type(shown) is dict and any(
+        type(item) is str and shown.get(name) != item
+        for name, item in held
+        if name != "args"
+    )
 
 
 def _is_of_names(key: object) -> bool:
