@@ -16,7 +16,11 @@ _MOST_NAMES = 4_096
 _MOST_NAME = 500
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
 _OTHER_WORDS = re.compile(r"[^\W_]+")
-_SAID = re.compile(r"""(?<![\w.-])([\w.-]{1,100})\\{0,9}["']?\s{0,3}[:=]\s{0,3}""")
+_SAID = re.compile(
+    r"""(?<![\w.-])([\w.-]{1,100})\\{0,9}["']?\s{0,3}[:=]\s{0,3}"""
+    r"""|[\[(]\s{0,3}b?\\{0,9}["']([\w.-]{1,100})\\{0,9}["']\s{0,3},\s{0,3}"""
+)
+"""A name before its value, or in a pair with it."""
 _ESCAPED = re.compile(r"\\{1,9}u00([2-7][0-9a-fA-F])")
 _NAMED = re.compile(r"""(?:\A|["'])([^"']*)["']\s*:""")
 _PAIRED = re.compile(r"""[\[(][\s\\]*["']([^"'\\]*)\\*["']\s*,""")
@@ -25,7 +29,7 @@ _GIVEN = re.compile(r"(?:\n|\\n)(?: {0,99}\| )?  (?! )[^\n]{0,500}?, input_value
 _QUOTES = ("'", '"')
 _OPENS = ("{", "[")
 _LINE = re.compile(r"\n|\\n")
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"?|\'(?:[^\'\\]|\\.)*\'?', re.DOTALL)
+_QUOTED = re.compile(r'b?(?:"(?:[^"\\]|\\.)*"?|\'(?:[^\'\\]|\\.)*\'?)', re.DOTALL)
 _UNQUOTED = re.compile(r"[^,;\n)}\]&]*")
 
 
@@ -71,15 +75,15 @@ class Names:
         shown: list[str] = []
         at = 0
         for found in _SAID.finditer(text):
-            if found.start() < at or not self.masks(found[1]):
+            if found.start() < at or not self.masks(found[1] or found[2]):
                 continue
             end = found.end()
             first = text[end : end + 1]
             if first and first in "{[(":
                 stop = len(text)
             else:
-                value = _QUOTED if first and first in "\"'" else _UNQUOTED
-                stop = value.match(text, end).end()  # type: ignore[union-attr]
+                value = _QUOTED.match(text, end) or _UNQUOTED.match(text, end)
+                stop = value.end()  # type: ignore[union-attr]
             shown += [text[at:end], MASK]
             at = stop
         return "".join([*shown, text[at:]])

@@ -111,6 +111,13 @@ def redacted(value: object, redactors: "tuple[Redactor, ...]", path: "Path") -> 
     return value
 
 
+def is_masked(name: str, redactors: "tuple[Redactor, ...]") -> bool:
+    """
+    Tell whether what is told under that name is masked by it.
+    """
+    return any(type(it) is Names and it.masks(name) for it in redactors)
+
+
 def said_by(exc: BaseException, audience: "Audience") -> str | None:
     """
     Give the message of *exc* as handlers may see it: made anew of its arguments, where

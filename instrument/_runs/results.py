@@ -1,5 +1,6 @@
 """
-What is recorded of a result: it is read guarded, and kept in a container of its own.
+What is recorded of a result: it is read guarded, and kept in a container of its own; and
+what is said of what a body tells wrongly.
 """
 
 from collections import OrderedDict, defaultdict, deque
@@ -8,8 +9,10 @@ from operator import methodcaller
 
 from instrument import _report
 from instrument._payloads.answers import Answer, answer_of
+from instrument._payloads.event import Usage
 from instrument._payloads.messages import is_dict, is_pydantic
-from instrument._payloads.redact import redacted
+from instrument._payloads.names import MASK
+from instrument._payloads.redact import redacted, said_by
 from instrument._state import muted
 from instrument._text import is_callers, safe_repr
 
@@ -162,6 +165,48 @@ def named(inputs: object, name: str) -> "dict[str, Any]":
 
 def _plain_dict(value: "Any") -> "dict[str, Any]":
     return dict(dict.items(value))
+
+
+_slips: "dict[str, int]" = {}
+_MOST_SLIPS = 1_000
+_TOLD_AGAIN = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
+
+
+def slipped(slip: str, message: "Callable[[], str]") -> None:
+    """
+    Report what a body has told wrongly: the first time, then how often.
+
+    Args:
+        slip: Which it is, and of what run.
+    """
+    count = _slips.get(slip, 0) + 1
+    if len(_slips) >= _MOST_SLIPS:  # runs may have names without end
+        _slips.clear()
+    _slips[slip] = count
+    if count == 1:
+        _report.complain(message, None)
+    elif count in _TOLD_AGAIN:
+        _report.complain(f"{slip} has been wrong {count:,} times", None)
+
+
+def not_counted(run: "Run", exc: BaseException, counts: "dict[str, Any]") -> None:
+    """
+    Report that *counts* are none of tokens.
+    """
+    slip = f"record_usage of {run.name!r}"
+
+    def message() -> str:
+        shows = run._audience.shows()
+        is_shown = shows is None or all(shows(it) is it for it in counts.values())
+        told = f"{slip}: {said_by(exc, run._audience) if is_shown else _NO_COUNT}"
+        if counts.keys() <= set(Usage.__slots__):
+            return told
+        return f"{told}. It takes {', '.join(Usage.__slots__)}."
+
+    slipped(slip, message)
+
+
+_NO_COUNT = f"Usage: a count must be a number or None, not {MASK}"
 
 
 def as_text(value: object) -> str:

@@ -4,18 +4,20 @@
 
 from itertools import count
 
-from instrument import _ids, _report
+from instrument import _ids
 from instrument._audience.plan import Layer, Options, Plan, View
 from instrument._delivery.dispatch import Delivery, keywords, record_of
 from instrument._payloads.event import Usage
 from instrument._payloads.kinds import failure_of
 from instrument._payloads.messages import get, is_dict
 from instrument._payloads.names import MASK
-from instrument._payloads.redact import redacted, said_by
+from instrument._payloads.redact import is_masked, redacted, said_by
 from instrument._runs.results import (
     as_text,
     contained,
+    not_counted,
     read,
+    slipped,
     take_inputs,
 )
 from instrument._runs.tokens import atell, tell
@@ -236,7 +238,11 @@ class Run(Frame):
     @usage.setter
     def usage(self, usage: Usage) -> None:
         self._read_answer()
-        self._usage = usage
+        if issubclass(type(usage), Usage):
+            self._usage = usage
+        else:
+            slip = f"run.usage of {self.name!r}"
+            slipped(slip, lambda: f"{slip} is a Usage, not a {type_of(usage)}.")
 
     def add_tags(self, *tags: str) -> None:
         """
@@ -270,13 +276,7 @@ class Run(Frame):
         try:
             self.usage = self.usage + Usage(**counts)  # type: ignore[arg-type]
         except (TypeError, ValueError) as exc:
-            shows = self._audience.shows()
-            is_shown = shows is None or all(shows(it) is it for it in counts.values())
-            said = said_by(exc, self._audience) if is_shown else _NO_COUNT
-            message = f"record_usage of {self.name!r}: {said}"
-            if not counts.keys() <= set(Usage.__slots__):
-                message += f". It takes {', '.join(Usage.__slots__)}."
-            _report.complain(message, None)
+            not_counted(self, exc, counts)
 
     def token(self, text: str, chunk: object = None, channel: str = "text") -> None:
         """
@@ -311,7 +311,9 @@ class Run(Frame):
         """
         shown = state if type(state) is int else self._cleared(state, "retry")
         attempt = get(state, "attempt_number")
-        data = {"attempt": shown if attempt is None else attempt}
+        if type(attempt) is not int:
+            attempt = shown if attempt is None else self._cleared(attempt, "retry")
+        data = {"attempt": attempt}
         exc = failure_of(state)
         if exc is not None:
             data["type"] = type_of(exc)
@@ -325,7 +327,10 @@ class Run(Frame):
         Tell an event of the application's own: ``on_custom_event``; to *audience*, or
         else to those who hear the run.
         """
-        name, shown = as_text(name), self._cleared(data, "data", audience)
+        heard = audience or self._audience
+        name, shown = as_text(name), self._cleared(data, "data", heard)
+        if shown is not None and is_masked(name, heard.redactors):
+            shown = MASK
         fields = {"name": name, "data": shown}
         self._tell("on_custom_event", (name, shown), fields, audience)
 
@@ -492,6 +497,3 @@ def begun(
     run.id = _ids.mint(started_at) if id is None else id
     run._started_ns = _ids.clock_ns()
     return run
-
-
-_NO_COUNT = f"Usage: a count must be a number or None, not {MASK}"

@@ -2,10 +2,10 @@
 A piece of a model's answer, on its way to those who hear its channel.
 """
 
-from instrument import _ids, _report
+from instrument import _ids
 from instrument._audience.audience import CHANNELS
 from instrument._delivery.dispatch import Delivery
-from instrument._runs.results import as_text
+from instrument._runs.results import as_text, slipped
 from instrument._state import MUTED, get_state, set_state
 from instrument._text import safe_repr
 
@@ -149,8 +149,8 @@ def _delivery(
     if type(text) is not str:
         text = as_text(text if run._audience.shows_all else run._cleared(text, "token"))
     if channel is not None:
-        if channel not in CHANNELS:
-            _report.complain(_NO_CHANNEL.format(safe_repr(channel)), None)
+        if type(channel) is not str or channel not in CHANNELS:
+            _no_channel(run, channel)
             channel = "text"
         if run._first_token_ns is None:
             run._first_token_ns = _ids.clock_ns()
@@ -187,7 +187,11 @@ def _made(
     return Delivery(run, "on_llm_new_token", receivers, (text,), lambda _: data, kwargs)
 
 
-_NO_CHANNEL = (
-    "run.token(channel={}): a piece of an answer is text, reasoning or tool_call; it"
-    " was told as text."
-)
+def _no_channel(run: "Run", channel: object) -> None:
+    def message() -> str:
+        return (
+            f"run.token(channel={safe_repr(as_text(channel))}) of {run.name!r}: a piece"
+            " of an answer is text, reasoning or tool_call; it is told as text."
+        )
+
+    slipped(f"run.token(channel=) of {run.name!r}", message)

@@ -270,7 +270,9 @@ class UsageHandler(BaseCallbackHandler):
 
 
 def _name(value: object) -> str | None:
-    return cut(value, LONGEST_NAME) if isinstance(value, str) else None
+    if not issubclass(type(value), str):
+        return None
+    return cut(value, LONGEST_NAME)  # type: ignore[arg-type]
 
 
 def _grouped(group: str | None) -> dict[str, str]:

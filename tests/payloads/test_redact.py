@@ -324,6 +324,34 @@ def test_retry_state(everything: Any) -> None:
     assert KEY not in everything.text
 
 
+def test_attempt_that_is_no_number() -> None:
+    """
+    An attempt may be told by anything; in it, too, names mask.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder, redact=["password"]), traced("run") as run:
+        run.retry({"attempt_number": {"of": 3, "password": KEY}})
+
+    assert recorder.events[1].data == {"attempt": {"of": 3, "password": MASK}}
+
+
+@pytest.mark.parametrize("options", [{"redact": ["password"]}, {"capture": False}])
+def test_event_of_a_masked_name(options: Any, everything: Any) -> None:
+    """
+    What the application tells under a name that is masked is masked, in a run or out of
+    any.
+    """
+    with callbacks(everything, **options):
+        emit("password", KEY)
+        emit("news", {"user": "grace"})
+        with traced("run") as run:
+            run.emit("dbPassword", KEY)
+
+    assert KEY not in everything.text
+    assert ("grace" in everything.text) == ("redact" in options)
+
+
 MASKED = [
     ("password", "Password", True),
     ("password", "X-PASSWORD", True),
@@ -643,6 +671,10 @@ ERRORS = [
     (ValueError("Password: x\nnext"), "Password: [redacted]\nnext"),
     (ValueError("password={'a': 1}"), "password=[redacted]"),
     (ValueError("password=password=x"), "password=[redacted]"),
+    (ValueError("got [('password', 'x, y')]"), "got [('password', [redacted])]"),
+    (ValueError("got [(b'password', b'x, y')]"), "got [(b'password', [redacted])]"),
+    (ValueError("(['password', 'x'])"), "(['password', [redacted]])"),
+    (ValueError("no ('user', 'password')"), "no ('user', 'password')"),
     (ValueError({"password": "x"}), "{'password': [redacted]}"),
     (ValueError({"password": "x"}, 1), "({'password': [redacted]}, 1)"),
     (ValueError("no input_tokens: 3"), "no input_tokens: 3"),

@@ -263,7 +263,8 @@ def test_counts_that_hold_it(count: Any, log: list[str]) -> None:
     """
     What was given as a number, and holds what is masked, is not reported.
     """
-    with callbacks(BaseCallbackHandler(), redact=["password"]), traced("a") as run:
+    name = f"counts {type(count).__name__}"
+    with callbacks(BaseCallbackHandler(), redact=["password"]), traced(name) as run:
         run.record_usage(input_tokens=count)
 
     assert "a count must be a number or None, not [redacted]" in "".join(log)

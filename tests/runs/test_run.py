@@ -122,12 +122,61 @@ def test_wrong_usage_is_reported(counts: Any, reports: list[str]) -> None:
     """
     A usage that is none ends no request: it is reported.
     """
-    with callbacks(Recorder()), traced("run") as run:
+    name = f"run {counts}"
+    with callbacks(Recorder()), traced(name) as run:
         run.record_usage(**counts)
 
     assert run.usage == Usage()
-    assert "record_usage of 'run'" in reports[0]
+    assert f"record_usage of {name!r}" in reports[0]
     assert ("It takes input_tokens, " in reports[0]) == ("unknown" in counts)
+
+
+SLIPS: dict[str, Any] = {
+    "run.token(channel=) of ": lambda run: run.token("la", channel="song"),
+    "record_usage of ": lambda run: run.record_usage(input_tokens="many"),
+    "run.usage of ": lambda run: setattr(run, "usage", {"input_tokens": 3}),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_slips_are_counted(slip: str, reports: list[str]) -> None:
+    """
+    What a body tells wrongly, call after call, is reported once, then counted.
+    """
+    recorder, name = Recorder(), f"slips at {slip}"
+
+    with callbacks(recorder), traced(name, kind="llm") as run:
+        for _ in range(11):
+            SLIPS[slip](run)
+
+    assert run.usage == Usage()
+    assert recorder.events[-1].event == "on_llm_end"
+    assert len(reports) == 2
+    assert f"of {name!r}" in reports[0]
+    assert reports[1] == f"{slip}{name!r} has been wrong 10 times\n"
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError, SystemExit, type("Own", (BaseException,), {})]
+)
+def test_channel_that_compares_in_its_own_way(error: Any, reports: list[str]) -> None:
+    """
+    A channel that is no text is not compared: the piece is told as text.
+    """
+
+    class Channel:
+        def __eq__(self, other: object) -> bool:
+            raise error
+
+        __hash__ = None  # type: ignore[assignment]
+
+    recorder, name = Recorder(), f"compares by {error.__name__}"
+
+    with callbacks(recorder), traced(name, kind="llm") as run:
+        run.token("la", channel=Channel())  # type: ignore[arg-type]
+
+    assert recorder.events[1].data == {"token": "la", "channel": "text"}
+    assert "it is told as text" in reports[0]
 
 
 def test_usage_given_beats_usage_read() -> None:
