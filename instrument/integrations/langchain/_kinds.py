@@ -58,8 +58,9 @@ def answer_of(result: "LLMResult") -> Answer:
         used = getattr(message, "usage_metadata", None)
         for call in getattr(message, "tool_calls", None) or ():
             answer.called(call["id"], call["name"], call["args"])
-    used = used or _first((output, told), ("token_usage", "usage"))
-    answer.usage = usage_of({"usage": used}) if used else None
+    if not _is_told(used):
+        used = _first((output, told), ("token_usage", "usage"))
+    answer.usage = None if used is None else usage_of({"usage": used})
     answer.model = _string(_first((told, output), ("model_name", "model")))
     reason = _first((told, info, output), ("finish_reason", "stop_reason"))
     answer.finish_reason = _string(reason)
@@ -94,13 +95,22 @@ def _first(holders: "tuple[Mapping[str, Any], ...]", names: tuple[str, ...]) -> 
     for holder in holders:
         if holder:
             for name in names:
-                if holder.get(name):
-                    return holder[name]
+                value = holder.get(name)
+                if _is_told(value):
+                    return value
     return None
 
 
+def _is_told(value: "Any") -> bool:
+    """
+    Tell whether there is anything in it; what is no text or dict is not asked.
+    """
+    kind = type(value)
+    return bool(value) if kind is str or kind is dict else value is not None
+
+
 def _string(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    return str.__str__(value) if issubclass(type(value), str) else None
 
 
 class _Original(_payload.Kind):

@@ -198,3 +198,32 @@ def test_original_objects_reach_handlers() -> None:
     messages, response = heard
     assert [[m.content for m in each] for each in messages] == [["q"]]
     assert response.generations[0][0].message is answer
+
+
+class Untrue:
+    """
+    What may not be asked for its truth.
+    """
+
+    def __bool__(self) -> bool:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("name", ["token_usage", "model_name", "finish_reason"])
+def test_odd_metadata(name: str, reports: list[str]) -> None:
+    """
+    What a model said of itself is not asked for its truth: the answer is told, and what
+    else it said.
+    """
+    known = {"model_name": "gpt-x", "finish_reason": "stop", name: Untrue()}
+    message = AIMessage("hello", response_metadata=known)
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        FakeMessagesListChatModel(responses=[message]).invoke("hi")
+
+    told = recorder.events[-1].data
+    assert told["text"] == "hello"
+    assert told["model"] == (None if name == "model_name" else "gpt-x")
+    assert told["finish_reason"] == (None if name == "finish_reason" else "stop")
+    assert reports == []
