@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import types
+from array import array, typecodes
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from instrument.handlers import (
 from instrument.testing import Recorder
 
 SECRET = "enigma1940"
+CHARACTERS: Any = "w" if "w" in typecodes else "u"
 
 
 @dataclasses.dataclass
@@ -281,6 +283,9 @@ HIDES: dict[str, Callable[[str, Any], Any]] = {
     "json buffer": lambda name, value: bytearray(
         json.dumps([{name: str(value)}]), "l1"
     ),
+    "json characters": lambda name, value: array(
+        CHARACTERS, json.dumps({name: str(value)})
+    ),
     "number key": lambda _, value: {Port.PASSWORD: value},
     "json text key": lambda name, value: {Text(json.dumps({name: str(value)})): 1},
     "json key": lambda name, value: {json.dumps({name: str(value)}): 1},
@@ -468,6 +473,7 @@ def test_structure_shows_it_unmasked(name: str) -> None:
     unseen = {
         "json bytes",
         "json buffer",
+        "json characters",
         "marked json",
         "settings",
         "json bytes key",
