@@ -510,7 +510,9 @@ def test_what_a_body_tells(
             run.text(value)
             run.retry(value)
             run.add_metadata(held=value)
+            run.token("a", None, value)
             run.record_usage(input_tokens=value)
+            run.usage = run.model = run.provider = value
             run.outputs = value
             with traced("b", kind=kind, inputs=value):
                 current_run().outputs = [value]

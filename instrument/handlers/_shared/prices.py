@@ -248,7 +248,7 @@ def _priced(row: "Mapping[str, float]", usage: Usage) -> float:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME
+    return type(value) is str and 0 < len(value) <= _LONGEST_NAME
 
 
 def _checked_table(table: object) -> "PriceTable":

@@ -500,3 +500,29 @@ def _names(module: Any) -> set[str]:
         for value in vars(holder).values()
         if type(value) is str and "." in value
     }
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_provider_that_is_no_text(dialect: str) -> None:
+    """
+    A body may say anything of its provider: what is no text is not looked at.
+    """
+
+    class Odd:
+        def __bool__(self) -> bool:
+            raise RuntimeError
+
+        __hash__ = None  # type: ignore[assignment]
+
+    told: list[Told] = []
+
+    def hear(outputs: Any, *, run: Any, **_: Any) -> None:
+        told.append(Told(run, LIMIT, None))
+        told[0].ends(run)
+
+    with callbacks(on_llm_end=hear), traced("ask", kind="llm") as run:
+        run.provider = Odd()  # type: ignore[assignment]
+
+    written = json.dumps(attributes_of(told[0], dialect))
+    assert "ask" in written or "llm" in written.lower()
+    assert "Odd" not in written

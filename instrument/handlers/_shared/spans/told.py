@@ -238,7 +238,7 @@ def _is_above(came: "Incoming | None", run: "Run") -> bool:
 
 
 def _short(text: "Any", most: int = _LONGEST_NAME) -> "Any":
-    return text if type(text) is not str or len(text) <= most else cut(text, most)
+    return cut(text, most) if issubclass(type(text), str) else None
 
 
 def _tags_of(run: "Run") -> "list[str]":
