@@ -119,6 +119,17 @@ def is_of_numbers(value: "Any") -> bool:
     return str(numpy.ndarray.dtype.__get__(value).kind) in "biufcmM"
 
 
+def characters_of(value: "Any") -> str | None:
+    """
+    Give the text of an array of characters; None of any other buffer.
+    """
+    kind: Any = getattr(sys.modules.get("array"), "array", str)
+    if not issubclass(type(value), kind):
+        return None
+    is_text = kind.typecode.__get__(value) in ("u", "w")
+    return kind.tounicode(value) if is_text else None
+
+
 MARKS: "dict[str, Callable[[Any], Any]]" = {
     "__pydantic_fields__": _pydantic_names,
     "__dataclass_fields__": _dataclass_names,

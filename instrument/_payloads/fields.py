@@ -250,11 +250,10 @@ def names_of(key: object) -> "list[str]":
 
 def json_in(value: "Any", opening: Opening) -> str | None:
     """
-    Give the text of bytes or an array of characters that may be JSON; None of anything
-    else.
+    Give the text of bytes or characters that may be JSON; None of anything else.
     """
-    if opening.read is _cells:
-        text = read(value, _characters)
+    if opening.read is _count:
+        text = read(value, field_names.characters_of)
         return None if text is None else str.__str__(text)
     if opening.read is not _size:
         return None
@@ -321,16 +320,6 @@ def _size(value: "Any") -> str:
 
 def _count(value: "Any") -> str:
     return f"<{name_of(value)} of {memoryview(value).nbytes:,} bytes>"
-
-
-def _cells(value: "Any") -> str:
-    return _count(value)
-
-
-def _characters(value: "Any") -> str | None:
-    kind = sys.modules["array"].array
-    is_text = kind.typecode.__get__(value) in ("u", "w")
-    return kind.tounicode(value) if is_text else None
 
 
 def _array(value: "Any") -> str:
@@ -476,7 +465,7 @@ _LATER: "dict[tuple[str, str], Row]" = {
     ("numpy", "generic"): _text_by("numpy", "generic", "item"),
     ("numpy", "void"): _told_as(VALUE, field_names.record_of, asks=True),
     ("numpy", "ndarray"): _told_as(VALUE, _array, asks=True),
-    ("array", "array"): _told_as(VALUE, _cells, asks=True),
+    ("array", "array"): _told_as(VALUE, _count, asks=True),
     ("enum", "Enum"): _of_enum,
     ("functools", "partial"): _whole,
     ("langchain_core.messages.base", "BaseMessage"): _of_message,
