@@ -329,12 +329,14 @@ def complain(
         text = printable(message if type(message) is str else message())  # type: ignore[operator]
         frames = None if exc is None else _frames_of_others(exc)
         if exc is not None and is_framed:
-            text += _framed(_written(exc, frames, tells=tells, show=show))
+            text += _framed(written(exc, tells=tells, show=show))
         logger = _logger()
         if logger is None:
             print(text, file=sys.stderr)  # noqa: T201 - the one place that is left
         else:
-            source = _caller() if frames is None else _source_of(frames)
+            source = _caller()
+            if frames is not None:
+                source = _place_of(frames.tb_frame, frames.tb_lineno)
             if source is not None:
                 logger = logger.patch(partial(place, source))
             logger.opt(depth=2).error("{}", text)
@@ -425,10 +427,6 @@ def _frames_of_others(exc: BaseException) -> "TracebackType | None":
     return frames
 
 
-def _source_of(frames: "TracebackType") -> Source:
-    return _place_of(frames.tb_frame, frames.tb_lineno)
-
-
 def _place_of(frame: "FrameType", line: int) -> Source:
     code = frame.f_code
     return Source(_module_of(frame), code.co_name, line, code.co_filename)
@@ -444,17 +442,20 @@ def _caller() -> Source | None:
     return None if frame is None else _place_of(frame, frame.f_lineno)
 
 
-def _written(
+def written(
     exc: BaseException,
-    frames: "TracebackType | None",
     *,
-    tells: bool,
     show: "Show | None",
+    tells: bool = True,
     said: str | None = None,
 ) -> str:
+    """
+    Write *exc* with its traceback, as may be seen; *said* is its message where that is
+    known.
+    """
     import traceback
 
-    frames = frames or traceback_of(exc)
+    frames = _frames_of_others(exc) or traceback_of(exc)
     text: object = None
     if tells:
         text = raised_text(exc, frames, _MOST_SAID, show, said)

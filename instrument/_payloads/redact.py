@@ -165,9 +165,7 @@ def traceback_text(run: "Run") -> str | None:
     show = run._audience.shows()
     text: object = remote_traceback(exc)
     if text is None:
-        frames = _report._frames_of_others(exc)
-        said = error_of(run)
-        text = _report._written(exc, frames, tells=True, show=show, said=said)
+        text = _report.written(exc, show=show, said=error_of(run))
     elif show is not None:
         text = show(text)
     if type(text) is not str:
