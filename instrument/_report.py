@@ -152,6 +152,7 @@ UNTOLD: "Any" = type("Untold", (), {"__slots__": ()})()
 
 _OURS = "instrument._"
 """How the modules begin that make what a handler is told, before it is called."""
+_BEFORE = (_OURS, "instrument.handlers._filtered")  # which asks whether it is told
 
 
 def is_heard(exc: BaseException, answer: object) -> bool:
@@ -165,7 +166,7 @@ def is_heard(exc: BaseException, answer: object) -> bool:
         return True
     signals = codes_of_signals()
     traceback = traceback_of(exc)
-    while traceback is not None and _module_of(traceback.tb_frame).startswith(_OURS):
+    while traceback is not None and _module_of(traceback.tb_frame).startswith(_BEFORE):
         traceback = traceback.tb_next
     return traceback is not None and traceback.tb_frame.f_code not in signals
 

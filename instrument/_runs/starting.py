@@ -158,7 +158,9 @@ def starting(run: Run) -> Delivery | None:  # type: ignore[return]
     """
     Tell that *run* starts; give what is left to do.
 
-    It ends without ``return None``, at which an interrupt would not be caught.
+    It ends without ``return None``, at which an interrupt would not be caught. Where a
+    handler has failed, no call comes before it is noted who has heard: behind one a
+    signal may come.
     """
     receivers = run._voices.start or run._voices.look(run._audience, run._kind)[0]
     if not receivers.entries:
@@ -188,7 +190,7 @@ def starting(run: Run) -> Delivery | None:  # type: ignore[return]
                 return rest_of_start(run).after(count + 1, result)
             count, result = count + 1, UNTOLD
     except BaseException as exc:
-        run._rest = count + (type(result) is not CoroutineType)
+        run._rest = count + (result is UNTOLD or type(result) is not CoroutineType)
         if result is UNTOLD and type(exc) is RecursionError:  # a call may have no room
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
             if (
@@ -232,7 +234,7 @@ def _starting(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ign
                 return rest.after(count + 1, result)
             count, result = count + 1, UNTOLD
     except BaseException as exc:
-        run._rest = count + (type(result) is not CoroutineType)
+        run._rest = count + (result is UNTOLD or type(result) is not CoroutineType)
         if result is UNTOLD and type(exc) is RecursionError:  # a call may have no room
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
             if (
@@ -273,7 +275,7 @@ def _asking(  # type: ignore[return]
                 return rest.after(count + 1, result)
             count, result = count + 1, UNTOLD
     except BaseException as exc:
-        run._rest = count + (type(result) is not CoroutineType)
+        run._rest = count + (result is UNTOLD or type(result) is not CoroutineType)
         if result is UNTOLD and type(exc) is RecursionError:  # a call may have no room
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
             if (
@@ -312,7 +314,7 @@ def _recording(run: Run, receivers: "Receivers") -> Delivery | None:  # type: ig
                 return rest.after(count + 1, result)
             count, result = count + 1, UNTOLD
     except BaseException as exc:
-        run._rest = count + (type(result) is not CoroutineType)
+        run._rest = count + (result is UNTOLD or type(result) is not CoroutineType)
         if result is UNTOLD and type(exc) is RecursionError:
             below: Any = exc.__traceback__.tb_next  # type: ignore[union-attr]
             if (

@@ -34,7 +34,7 @@ from instrument._relay import arrivals
 from instrument._report import failures
 from instrument._scopes import scope
 from instrument._state import MUTED, PROCESS, get_state, set_state
-from instrument.handlers import FileCallbackHandler
+from instrument.handlers import FileCallbackHandler, filtered
 from instrument.propagation import attach, carrier
 
 pytestmark = [
@@ -922,6 +922,54 @@ def test_signal_where_inputs_are_bound() -> None:
 
     found = interrupted_at(dict.fromkeys(looks), generator, Records, Timeout, Signal)
 
+    assert vars(found) == vars(Found())
+
+
+@pytest.mark.parametrize("ears", [Ears, Records])
+def test_signal_where_a_handler_has_failed_at_a_start(ears: "type[Ears]") -> None:
+    """
+    A signal that comes as a handler has failed at a start keeps nobody who heard it
+    from the end.
+    """
+
+    class FailsAtStarts:
+        def on_chain_start(self, *_: object, **__: object) -> None:
+            raise ValueError
+
+        on_tool_start = on_chat_model_start = on_chain_start
+
+    @traced.tool
+    def tool(value: int) -> None:
+        pass
+
+    def told_first(_: object, heard: Ears) -> None:
+        with callbacks(heard, FailsAtStarts(), redact=["password"]):
+            inner(1)
+            tool(1)
+            chat([{"role": "user", "content": "hi"}])
+
+    looks = [it for it in lines_of(told_first, ears, Signal) if "_runs/starting" in it]
+
+    found = interrupted_at(dict.fromkeys(looks), told_first, ears, Timeout, Signal)
+
+    assert vars(found) == vars(Found())
+
+
+def test_signal_while_it_is_asked_who_hears() -> None:
+    """
+    A signal that comes as `filtered` asks whether its handler hears a run keeps no event
+    from that handler.
+    """
+
+    def asked(_: object, heard: Ears) -> None:
+        with callbacks(filtered(heard, kinds="chain", names="inner")):
+            inner(1)
+
+    looks = [it for it in lines_of(asked, Ears, Signal) if "_filtered" in it]
+
+    found = interrupted_at(dict.fromkeys(looks), asked, Ears, Timeout, Signal)
+
+    assert looks
     assert vars(found) == vars(Found())
 
 
