@@ -16,7 +16,7 @@ from instrument import AsyncCallbackHandler, callbacks, traced
 
 HANDLERS = """
     from instrument import AsyncCallbackHandler
-    from instrument.handlers import MonitorHandler, TreeHandler, background
+    from instrument.handlers import MonitorHandler, TreeHandler, background, tail
 
     class Async(AsyncCallbackHandler):
         async def on_chain_start(self, *args, **kwargs): pass
@@ -30,6 +30,10 @@ HANDLERS = """
 
     class Wrong:
         def on_chain_start(self, serialized, inputs, no_such, **kwargs): pass
+
+    class Mixed:
+        async def on_chain_start(self, *args, **kwargs): pass
+        def on_chain_end(self, *args, **kwargs): print("heard")
 """
 SCRIPT = """
     import os, resource, sys, threading
@@ -130,6 +134,19 @@ def test_way_to_another_process(more: str, limit: str) -> None:
     out, _ = ran("lambda event: None", limit, more)
 
     assert out.splitlines()[-1] == "0 broken, 0 leaked"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts in /proc/self/fd")
+@pytest.mark.parametrize("limit", [NO_THREAD, NO_DESCRIPTOR], ids=["thread", "fd"])
+def test_request_that_cannot_be_told(limit: str) -> None:
+    """
+    Of a request that `tail` has kept, and whose async handler cannot be served, sync
+    methods hear the rest, and nothing is left that was never awaited.
+    """
+    out, err = ran("tail(Mixed(), keep=lambda runs: True)", limit)
+
+    assert out.splitlines() == ["heard"] * 20 + ["0 broken, 0 leaked"]
+    assert "never awaited" not in err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a stack size that is refused")

@@ -2,6 +2,7 @@
 `tail`: a handler that is told of whole requests, once it is known which are worth it.
 """
 
+from functools import partial
 from weakref import WeakKeyDictionary
 
 from instrument import _report
@@ -13,12 +14,12 @@ from instrument._payloads.answers import LLMResult
 from instrument.handlers._shared.checks import checked_size
 from instrument.handlers._shared.prices import Prices
 from instrument.handlers._shared.wrapper import Wrapped
-from instrument.handlers._tail.requests import Call, Request
+from instrument.handlers._tail.requests import Call, Later, Request
 from instrument.handlers._tail.rules import checked_rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from instrument._audience.plan import Layer
@@ -102,7 +103,7 @@ class Tail(Wrapped):
             if layer is not None and layer.rank == "block":
                 pending = self._decide(self._of_block(layer))
             if pending is not None:
-                return _behind(pending, flush)
+                return Later(_behind(pending, flush), pending.close)
             return None if flush is None else flush()
 
         return leave
@@ -170,7 +171,7 @@ class Tail(Wrapped):
                 known = layer.requests[self.key] = Request()
             return known
 
-    def _decide(self, request: Request) -> "Coroutine[Any, Any, None] | None":
+    def _decide(self, request: Request) -> Later | None:
         """
         Decide on a request that is over, and tell it where it is kept.
         """
@@ -207,7 +208,7 @@ class Tail(Wrapped):
             _report.failed(rule, "tail(keep=...)", exc)
             return True
 
-    def _tell(self, request: Request) -> "Coroutine[Any, Any, None] | None":
+    def _tell(self, request: Request) -> Later | None:
         """
         Tell what was kept, and what comes meanwhile, in order.
 
@@ -223,7 +224,8 @@ class Tail(Wrapped):
                     left = self._failed(call, exc) or left
                     continue
                 if hasattr(type(result), "__await__"):
-                    return self._tell_later(request, call, result, left)
+                    rest = self._tell_later(request, call, result, left)
+                    return Later(rest, partial(self._give_up, request, result))
             if left is not None:
                 raise left
             return None
@@ -243,7 +245,7 @@ class Tail(Wrapped):
                     if hasattr(type(result), "__await__"):
                         await result
                 except GeneratorExit:  # it can wait for nothing more
-                    self._give_up(request)
+                    self._give_up(request, result)
                     raise
                 except BaseException as exc:
                     left = self._failed(call, exc) or left
@@ -257,7 +259,8 @@ class Tail(Wrapped):
         finally:
             del left, result
 
-    def _give_up(self, request: Request) -> None:
+    def _give_up(self, request: Request, result: "Any") -> None:
+        close_unserved(result)
         while (call := self._next(request)) is not None:
             try:
                 result = call()
@@ -326,9 +329,7 @@ def tail(
     return Tail(handler, rules, share, most, Prices(prices) if is_priced else None)
 
 
-async def _behind(
-    pending: "Coroutine[Any, Any, None]", flush: "Callable[[], Any] | None"
-) -> None:
+async def _behind(pending: Later, flush: "Callable[[], Any] | None") -> None:
     await pending
     result: Any = None if flush is None else flush()
     if hasattr(type(result), "__await__"):

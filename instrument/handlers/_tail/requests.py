@@ -1,5 +1,6 @@
 """
-`Request`: what is kept of a request until it has ended, and what is known of it.
+`Request`: what is kept of a request until it has ended, and what is known of it;
+`Later`: what is to be awaited to tell it.
 """
 
 from collections import deque
@@ -10,7 +11,7 @@ from instrument._payloads.event import TOKEN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine, Generator
     from typing import Any
 
     from instrument._runs.run import Run
@@ -143,6 +144,26 @@ class Request:
         if rules.slow_s is not None and lasted_ns > rules.slow_s * 1e9:
             return True
         return rules.cost_usd is not None and self._cost_usd > rules.cost_usd
+
+
+class Later:
+    """
+    What is to be awaited. Closed, as where nobody can await it, it also lets go of what
+    it would have awaited, which a coroutine that has not begun cannot.
+    """
+
+    def __init__(
+        self, inner: "Coroutine[Any, Any, None]", let_go: "Callable[[], object]"
+    ) -> None:
+        self._inner = inner
+        self._let_go = let_go
+
+    def __await__(self) -> "Generator[Any, Any, None]":
+        return self._inner.__await__()
+
+    def close(self) -> None:
+        self._inner.close()
+        self._let_go()
 
 
 def _drawn_for(run: "Run") -> float:
