@@ -170,12 +170,21 @@ def watch(path: str, **options: "Any") -> None:
     if not is_possible():
         message = f"auto.watch: {TOO_OLD}. Decorate it: @traced."
         raise RuntimeError(message)
+    if DISABLED:
+        return
+    target = Target(path, make)
+    try:
+        _switch_on(target)
+    except AttributeError:  # as long as another thread is at the import of its module
+        target.load()
+        _switch_on(target)
+
+
+def _switch_on(target: "Target") -> None:
     with LOCK:
-        unwatch(path)
-        if not DISABLED:
-            target = Target(path, make)
-            target.switch_on()
-            _targets[path] = target
+        unwatch(target.path)
+        target.switch_on()
+        _targets[target.path] = target
 
 
 def unwatch(path: str) -> None:

@@ -5,6 +5,7 @@ which adapter hears which package.
 
 import sys
 from contextlib import suppress
+from importlib import import_module
 from types import CodeType
 
 from instrument._hearing.imports import forget, when_imported
@@ -87,6 +88,17 @@ class Target:
         if self._code is not None:
             return None
         return self._error or f"{self._module} has not been imported yet"
+
+    def load(self) -> None:
+        """
+        Wait for its module where another thread is at the import of it: what is not
+        there yet cannot be found, and that it came later would not be told.
+
+        Not under `LOCK`, which that thread may need.
+        """
+        if self._module in sys.modules:
+            with suppress(Exception):  # that thread is told why
+                import_module(self._module)
 
     def switch_on(self) -> None:
         """
@@ -175,8 +187,10 @@ class Targets:
 
     def load(self) -> None:
         """
-        Import nothing: what is heard is found by its name.
+        Import nothing, as what is heard is found by its name; wait for what is at it.
         """
+        for target in self._targets:
+            target.load()
 
     def install(self) -> None:
         """

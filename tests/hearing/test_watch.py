@@ -11,16 +11,19 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from importlib import import_module, invalidate_caches, reload
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from instrument import BaseCallbackHandler, auto, callbacks, current_run, traced
+from instrument._hearing.functions import maker
 from instrument._hearing.sys_monitoring import LOCK
+from instrument._hearing.targets import Targets
 from instrument._hearing.watches import HeardCall, Watch
 from instrument.testing import Recorder
 
@@ -785,6 +788,42 @@ def test_module_imported_later(
     assert after[0] == "<later:f -: tool>"
     assert "there is no 'later:gone': later has no 'gone'" in after[1]
     assert recorder.tree() == "tool f: ok"
+
+
+def test_module_that_another_thread_is_importing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorder: Recorder
+) -> None:
+    """
+    Where another thread is at the import of its module, a function is watched when that
+    is done, by `auto.watch` and by an adapter alike.
+    """
+    begun, may_go_on = threading.Event(), threading.Event()
+    source = "begun.set()\nassert may_go_on.wait(20)\ndef f(): ...\ndef g(): ..."
+    (tmp_path / "slowly.py").write_text(f"from events import *\n{source}")
+    monkeypatch.syspath_prepend(tmp_path)
+    events = SimpleNamespace(begun=begun, may_go_on=may_go_on)
+    monkeypatch.setitem(sys.modules, "events", events)
+    adapter = Targets({"slowly:g": maker("slowly:g", {"kind": "tool"})})
+
+    def installed() -> None:
+        adapter.load()
+        adapter.install()
+
+    with ThreadPoolExecutor(3) as pool:
+        importing = pool.submit(import_module, "slowly")
+        assert begun.wait(20)
+        watching = [pool.submit(auto.watch, "slowly:f"), pool.submit(installed)]
+        wait(watching, 0.1)  # it is not done before
+        may_go_on.set()
+        module, _, _ = importing.result(), *(it.result() for it in watching)
+    with callbacks(recorder):
+        module.f()
+        module.g()
+    auto.unwatch("slowly:f")
+    adapter.uninstall()
+    del sys.modules["slowly"]
+
+    assert recorder.tree() == "chain f: ok\ntool g: ok"
 
 
 def test_module_that_is_reloaded(module: Any, recorder: Recorder) -> None:
