@@ -8,7 +8,7 @@ how it ends.
 from itertools import islice
 
 from instrument._payloads.answers import usage_of
-from instrument._runs.ending import afail, afinish, fail, finish
+from instrument._runs.ending import afail, afinish, fail, finish, mend
 from instrument._runs.merging import Inner, belonging
 from instrument._runs.opening import Recipe, current_run, open_run
 from instrument._runs.results import guarded
@@ -120,9 +120,14 @@ def begin(asked: Asked) -> "Call | None":
     Raises:
         Exception: What a handler with ``raise_error`` raised; nothing has begun then.
     """
-    call = _opened(asked)
-    if type(call) is Own:
-        start(call.run)
+    before = get_state()
+    try:
+        call = _opened(asked)
+        if type(call) is Own:
+            start(call.run)
+    except BaseException:
+        set_state(before)
+        raise
     return call
 
 
@@ -130,9 +135,18 @@ async def abegin(asked: Asked) -> "Call | None":
     """
     The same in async code.
     """
-    call = _opened(asked)
-    if isinstance(call, Own):
-        await _done(astart(call.run))
+    before, call = get_state(), None
+    try:
+        call = _opened(asked)
+        if isinstance(call, Own):
+            await _done(astart(call.run))
+    except BaseException as exc:
+        if isinstance(call, Own):
+            fail(call.run, exc, before)
+            call.mend(before, exc)
+        else:
+            set_state(before)
+        raise
     return call
 
 
@@ -241,6 +255,13 @@ class Own:
         finally:  # or the traceback would keep the run, and the run the traceback
             del stream, run
 
+    def mend(self, before: object, exc: BaseException) -> None:
+        """
+        End where an interrupt has kept others from it, and go back to the state *before*.
+        """
+        if self.run is not None:
+            mend(self.run, before, exc)
+
     def _let_go(self) -> None:
         """
         Hold the run no more, which holds what was raised, whose frames hold this.
@@ -272,8 +293,13 @@ class Own:
         if self.run is None:
             return
         self._learn(value)
-        stream = self._stream
-        await _done(stream.areturned(value) if stream else afinish(self.run, value))
+        stream, before = self._stream, get_state()
+        try:
+            await _done(stream.areturned(value) if stream else afinish(self.run, value))
+        except BaseException as exc:
+            if stream is not None:
+                self.mend(before, exc)
+            raise
 
     async def araised(self, exc: BaseException) -> None:
         """

@@ -105,12 +105,12 @@ class Inner:
         self._answer = outer._inner = Answer()
         self._has_items = False
         self._part = Part(outer._plan, outer)
-        self.enter()
         outer.model = outer.model or model
         outer.provider = outer.provider or provider
         if not outer.params and outer._audience.capture:
             shown = redacted(params(), outer._audience.redactors, ("inputs",))
             outer._params = shown if is_dict(shown) else None
+        self.enter()
 
     def enter(self) -> "Any":
         """
@@ -177,6 +177,12 @@ class Inner:
         End with what *outer* sees itself.
         """
         self.returned(None)
+
+    def mend(self, before: object, exc: BaseException) -> None:
+        """
+        Leave its body where an interrupt has kept others from it.
+        """
+        leave(self._part)
 
     async def areturned(self, value: object) -> None:
         """

@@ -21,7 +21,7 @@ from dis import opmap, opname
 from functools import cache, partial
 from pathlib import Path
 from threading import get_ident
-from types import CodeType, FrameType
+from types import CodeType, FrameType, SimpleNamespace
 from typing import Any
 from weakref import ref
 
@@ -29,7 +29,7 @@ import pytest
 from loguru import logger
 
 import instrument
-from instrument import bind, callbacks, current_run, emit, traced
+from instrument import bind, callbacks, current_run, emit, traced, wrap
 from instrument._relay import arrivals
 from instrument._report import failures
 from instrument._scopes import scope
@@ -968,6 +968,82 @@ def test_signal_while_it_is_asked_who_hears() -> None:
     looks = [it for it in lines_of(asked, Ears, Signal) if "_filtered" in it]
 
     found = interrupted_at(dict.fromkeys(looks), asked, Ears, Timeout, Signal)
+
+    assert looks
+    assert vars(found) == vars(Found())
+
+
+class SyncAPIClient:
+    """
+    What clients of SDKs inherit from.
+    """
+
+    def __init__(self, answer: object) -> None:
+        self.answer = answer
+
+    def request(self, cast_to: object, options: object) -> object:
+        return self.answer
+
+
+class AsyncAPIClient(SyncAPIClient):
+    """
+    The same for async code.
+    """
+
+    async def request(self, cast_to: object, options: object) -> object:
+        return self.answer
+
+
+SyncAPIClient.__module__ = AsyncAPIClient.__module__ = "openai._base_client"
+ASKED = SimpleNamespace(
+    url="/chat/completions", json_data={"model": "m", "messages": []}, extra_json=None
+)
+
+
+def wrapped_call(*ears: Any) -> None:
+    with callbacks(*ears):
+        wrap(SyncAPIClient({})).request(dict, ASKED)
+
+
+def wrapped_call_in_a_model(*ears: Any) -> None:
+    @traced.chat_model
+    def asking(messages: "list[Any]") -> Any:
+        return wrap(SyncAPIClient({})).request(dict, ASKED)
+
+    with callbacks(*ears):
+        asking([])
+
+
+def wrapped_stream(*ears: Any) -> None:
+    with callbacks(*ears):
+        for _ in wrap(SyncAPIClient(it for it in "ab")).request(dict, ASKED):  # type: ignore[attr-defined]
+            pass
+
+
+async def async_wrapped_call(*ears: Any) -> None:
+    async with callbacks(*ears):
+        await wrap(AsyncAPIClient({})).request(dict, ASKED)
+
+
+@pytest.mark.parametrize("ears", [Ears, AsyncEars])
+@pytest.mark.parametrize(
+    "act",
+    [
+        wrapped_call,
+        wrapped_call_in_a_model,
+        wrapped_stream,
+        driven(async_wrapped_call),
+    ],
+)
+def test_signal_in_the_call_of_a_wrapped_client(
+    act: "Callable[..., object]", ears: "type[Ears]"
+) -> None:
+    """
+    A signal in the call of a client of `wrap` leaves nobody deaf, and no run open.
+    """
+    looks = [it for it in lines_of(act, ears, Signal) if it.startswith("_hearing/")]
+
+    found = interrupted_at(dict.fromkeys(looks), act, ears, Timeout, Signal)
 
     assert looks
     assert vars(found) == vars(Found())

@@ -43,25 +43,31 @@ def make_call(
         taken: Gives of the SDK's result the whole answer, or `LATER`, and what the
             caller gets.
     """
-    call = None if asked is None else begin(asked)
-    if call is None:
-        return send()
-    SENT.add(state := get_state())
+    before, call = get_state(), None
     try:
-        result = send()
+        call = None if asked is None else begin(asked)
+        if call is None:
+            return send()
+        SENT.add(state := get_state())
+        try:
+            result = send()
+        except BaseException as exc:
+            call.raised(exc)
+            raise
+        finally:
+            SENT.discard(state)
+        try:
+            whole, result = taken(call, result)
+        except BaseException as exc:
+            call.raised(GeneratorExit())  # no more is heard of it
+            _report.unread(make_call, _HEARING, exc)
+            return result
+        if whole is not LATER:
+            call.returned(whole)
     except BaseException as exc:
-        call.raised(exc)
+        if call is not None:
+            call.mend(before, exc)
         raise
-    finally:
-        SENT.discard(state)
-    try:
-        whole, result = taken(call, result)
-    except BaseException as exc:
-        call.raised(GeneratorExit())  # no more is heard of it
-        _report.unread(make_call, _HEARING, exc)
-        return result
-    if whole is not LATER:
-        call.returned(whole)
     return result
 
 
@@ -73,25 +79,31 @@ async def amake_call(
     """
     The same in async code.
     """
-    call = None if asked is None else await abegin(asked)
-    if call is None:
-        return await send()
-    SENT.add(state := get_state())
+    before, call = get_state(), None
     try:
-        result = await send()
+        call = None if asked is None else await abegin(asked)
+        if call is None:
+            return await send()
+        SENT.add(state := get_state())
+        try:
+            result = await send()
+        except BaseException as exc:
+            await call.araised(exc)
+            raise
+        finally:
+            SENT.discard(state)
+        try:
+            whole, result = taken(call, result)
+        except BaseException as exc:
+            await call.araised(GeneratorExit())
+            _report.unread(amake_call, _HEARING, exc)
+            return result
+        if whole is not LATER:
+            await call.areturned(whole)
     except BaseException as exc:
-        await call.araised(exc)
+        if call is not None:
+            call.mend(before, exc)
         raise
-    finally:
-        SENT.discard(state)
-    try:
-        whole, result = taken(call, result)
-    except BaseException as exc:
-        await call.araised(GeneratorExit())
-        _report.unread(amake_call, _HEARING, exc)
-        return result
-    if whole is not LATER:
-        await call.areturned(whole)
     return result
 
 
