@@ -127,6 +127,7 @@ def begin(asked: Asked) -> "Call | None":
             start(call.run)
     except BaseException:
         set_state(before)
+        before = None  # this frame goes with what was raised
         raise
     return call
 
@@ -146,6 +147,7 @@ async def abegin(asked: Asked) -> "Call | None":
             call.mend(before, exc)
         else:
             set_state(before)
+        call = before = None
         raise
     return call
 
@@ -268,7 +270,7 @@ class Own:
         """
         if self._stream is not None:
             self._stream, self._tell, self._atell = None, _nobody, _nobody
-            self.run = None
+            self.run = self._outside = None
 
     async def aitem(self, chunk: object) -> None:
         """

@@ -16,7 +16,14 @@ from typing import Any, Self
 
 import pytest
 
-from instrument import BaseCallbackHandler, Usage, callbacks, current_run, wrap
+from instrument import (
+    BaseCallbackHandler,
+    Usage,
+    callbacks,
+    current_run,
+    traced,
+    wrap,
+)
 from instrument.handlers import StdOutCallbackHandler
 from instrument.testing import Recorder
 
@@ -150,6 +157,14 @@ def options(**more: Any) -> Any:
     return SimpleNamespace(**{**given, **more})
 
 
+class Text(str):
+    """
+    A text that can be looked for.
+    """
+
+    __slots__ = ("__weakref__",)
+
+
 class SyncAPIClient:
     """
     What the SDKs' clients inherit from.
@@ -173,6 +188,26 @@ class AsyncAPIClient(SyncAPIClient):
 
     async def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
         return SyncAPIClient.request(self, cast_to, options, **kwargs)
+
+
+class Offline(SyncAPIClient):
+    """
+    A client that reaches nobody.
+    """
+
+    def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
+        message = "cut"
+        raise OSError(message)
+
+
+class AsyncOffline(AsyncAPIClient):
+    """
+    The same for async code.
+    """
+
+    async def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
+        message = "cut"
+        raise OSError(message)
 
 
 SyncAPIClient.__module__ = AsyncAPIClient.__module__ = "openai._base_client"
@@ -334,11 +369,15 @@ def test_a_stream_closed() -> None:
 
 def test_a_stream_that_fails() -> None:
     """
-    An error in a stream ends the run.
+    An error in a stream ends the run, and the run around it; both keep the very error.
     """
     recorder = Recorder()
     stream = Stream()
     error = OSError("cut")
+
+    @traced
+    def around() -> None:
+        list(ask(stream))
 
     def chunks() -> Iterator[Any]:
         yield chunk("H")
@@ -347,9 +386,9 @@ def test_a_stream_that_fails() -> None:
     stream.chunks = chunks()
 
     with callbacks(recorder), pytest.raises(OSError, match="cut"):
-        list(ask(stream))
+        around()
 
-    assert recorder.runs[0].error is error
+    assert [run.error is error for run in recorder.runs] == [True, True]
 
 
 @pytest.mark.parametrize("is_generator", [False, True])
@@ -357,9 +396,6 @@ def test_a_stream_that_fails_is_gone(*, is_generator: bool) -> None:
     """
     What was asked and raised is held by nothing of ours once the stream is dropped.
     """
-
-    class Text(str):
-        __slots__ = ("__weakref__",)
 
     def chunks(text: Text) -> Iterator[Any]:
         yield chunk("H")
@@ -385,6 +421,54 @@ def test_a_stream_that_fails_is_gone(*, is_generator: bool) -> None:
         assert held() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_a_call_that_fails_is_gone() -> None:
+    """
+    What was asked and raised is held by nothing of ours once the caller has caught it,
+    and a run around the call keeps the very error.
+    """
+    recorder = Recorder()
+    error = OSError("cut")
+
+    def fails(text: Text) -> None:
+        body = {"model": "m", "messages": [{"role": "user", "content": text}]}
+        with pytest.raises(OSError, match="cut"):
+            wrap(Offline()).request(dict, options(json_data=body))
+
+    text = Text("hi")
+    held = weakref.ref(text)
+    with callbacks(lambda event: None):
+        fails(text)
+    del text
+    with callbacks(recorder), pytest.raises(OSError, match="cut"):
+        traced("around")(ask)(error)
+
+    assert held() is None
+    [around] = recorder.find("around")
+    assert around.error is error
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("uncollected")
+async def test_an_async_call_that_fails_is_gone() -> None:
+    """
+    The same in async code.
+    """
+
+    async def fails(text: Text) -> None:
+        body = {"model": "m", "messages": [{"role": "user", "content": text}]}
+        with pytest.raises(OSError, match="cut"):
+            await wrap(AsyncOffline()).request(dict, options(json_data=body))
+
+    text = Text("hi")
+    held = weakref.ref(text)
+    async with callbacks(lambda event: None):
+        await fails(text)
+    del text
+
+    assert held() is None
 
 
 @pytest.mark.anyio

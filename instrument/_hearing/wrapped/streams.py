@@ -67,6 +67,8 @@ def make_call(
     except BaseException as exc:
         if call is not None:
             call.mend(before, exc)
+        # this frame goes with what was raised, and would lead to the run
+        call = before = state = None
         raise
     return result
 
@@ -103,6 +105,7 @@ async def amake_call(
     except BaseException as exc:
         if call is not None:
             call.mend(before, exc)
+        call = before = state = None
         raise
     return result
 
