@@ -148,8 +148,7 @@ class Ledger:
         except BaseException:
             self._runs.clear()  # they are ahead of the tables: read anew
             self._traces.clear()
-            if self.connection.in_transaction:
-                execute("ROLLBACK")
+            self.connection.rollback()
             raise
         self._begin()
 

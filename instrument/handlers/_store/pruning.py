@@ -97,7 +97,7 @@ def _delete(connection: sqlite3.Connection, where: str, value: int) -> int:
         connection.execute(f"DELETE FROM traces WHERE id IN ({marks})", keys)  # noqa: S608
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        connection.rollback()
         raise
     return len(found)
 

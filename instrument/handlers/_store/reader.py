@@ -353,7 +353,7 @@ class Reader:
             try:
                 yield connection
             finally:
-                connection.execute("ROLLBACK")
+                connection.rollback()
         except sqlite3.Error as exc:
             message = f"the store {str(self.shown)!r} cannot be read: {exc}"
             raise StoreError(message) from exc

@@ -296,5 +296,5 @@ def _set_up(connection: sqlite3.Connection, path: "Path") -> None:
                 connection.execute(_TEXTS)
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        connection.rollback()
         raise

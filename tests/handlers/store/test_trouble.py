@@ -117,6 +117,47 @@ worker.EXIT_WAIT_S = 0.5
     reader.close()
 
 
+@pytest.mark.parametrize("what", ["made", "pruned"])
+def test_full_disk_is_what_is_told(what: str, tmp_path: Path) -> None:
+    """
+    Where there is no room to make the tables, or to delete old requests, the report says
+    that, and not that nothing could be undone.
+    """
+    pytest.importorskip("resource")
+    code = """
+import resource, sys
+from pathlib import Path
+from time import monotonic
+from instrument import callbacks, traced
+from instrument.handlers import StoreHandler
+from instrument.handlers._store import pruning, tables
+path, what = Path(sys.argv[1]), sys.argv[2]
+bounds = pruning.Bounds()
+bounds.tighten(None, 1)
+no_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+if what == "pruned":
+    handler = StoreHandler(path)
+    for number in range(9):
+        with callbacks(handler), traced("call", inputs={"text": "x" * 9_000}): pass
+    assert handler.drain(20)
+    connection = tables.writing(path)
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_960, no_limit[1]))
+try:
+    if what == "pruned":
+        pruning.prune(connection, bounds, monotonic() + 20)
+    else:
+        tables.writing(path)
+except Exception as exc:
+    print(exc.sqlite_errorname)
+resource.setrlimit(resource.RLIMIT_FSIZE, no_limit)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "traces.db"), what]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.stdout in {"SQLITE_IOERR\n", "SQLITE_IOERR_WRITE\n", "SQLITE_FULL\n"}
+
+
 def test_disk_that_fills_up(tmp_path: Path) -> None:
     """
     What there is room for is kept, in order, and the rest is counted: nothing goes
