@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 class BoundProxy(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
     """
-    A method of one object.
+    A method of one object, or as its class has it.
     """
 
     @property
@@ -32,12 +32,17 @@ class BoundProxy(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
         return repr(self.__wrapped__)
 
     def __reduce_ex__(self, protocol: object) -> "Any":
-        return getattr, (self._self_instance, self.__wrapped__.__name__)
+        owner = self._self_instance
+        if owner is None:
+            owner = self._self_owner
+        return getattr, (owner, self.__wrapped__.__name__)
 
     def __copy__(self) -> "BoundProxy":
         return self
 
     def __deepcopy__(self, memo: "Any") -> "Any":
+        if self._self_instance is None:
+            return self  # as functions are
         owner = copy.deepcopy(self._self_instance, memo)
         return getattr(owner, self.__wrapped__.__name__)
 

@@ -55,6 +55,13 @@ class Owner:
         yield self
 
 
+def pickled(value: Any) -> Any:
+    """
+    Take it through a pickle.
+    """
+    return pickle.loads(pickle.dumps(value))
+
+
 @each_copy
 @pytest.mark.parametrize("target", [partial(answer, "a"), partial(Answerer(), "a")])
 @pytest.mark.rule(1, "sync")
@@ -147,3 +154,29 @@ def test_copied_bound_method(copied: Callable[[Any], Any]) -> None:
     for found in (method(), owner_of_generator):
         assert isinstance(found, Owner)
         assert (found is owner) is (copied is copy.copy)
+
+
+class Heir(Owner):
+    """
+    Inherits a generator method.
+    """
+
+
+@pytest.mark.parametrize("owner", [Owner, Heir])
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled])
+@pytest.mark.rule(1, "sync")
+def test_generator_method_of_a_class(
+    copied: Callable[[Any], Any], owner: type[Owner]
+) -> None:
+    """
+    A generator method taken from its class is copied and pickled as a function is.
+    """
+    recorder = Recorder()
+    streamed = owner()
+
+    stream = copied(owner.stream)
+    with callbacks(recorder):
+        assert list(stream(streamed)) == [streamed]
+
+    assert stream == owner.stream
+    assert [run.name for run in recorder.runs] == ["Owner.stream"]
