@@ -19,10 +19,23 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+_ANNOTATIONS: "Any" = next(
+    vars(base)["__annotations__"]
+    for base in wrapt.FunctionWrapper.__mro__
+    if "__annotations__" in vars(base)
+)
+"""
+What gives those of what is wrapped: of each class its own, as Python puts an empty
+dictionary in its place once the class is asked (``inspect.getmembers(type(proxy))``).
+"""
+
+
 class BoundProxy(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
     """
     A method of one object, or as its class has it.
     """
+
+    __annotations__ = _ANNOTATIONS
 
     @property
     def __instrument__(self) -> "Any":
@@ -52,6 +65,7 @@ class Proxy(wrapt.FunctionWrapper):  # type: ignore[type-arg]
     A callable, traced or scoped.
     """
 
+    __annotations__ = _ANNOTATIONS
     __bound_function_wrapper__ = BoundProxy
 
     def __repr__(self) -> str:
@@ -63,6 +77,10 @@ class Proxy(wrapt.FunctionWrapper):  # type: ignore[type-arg]
         super().__init__(wrapped, wrapper)
         self._self_wrapper_function = wrapper
         self._self_wrapping = wrapping
+        call = getattr(type(wrapped), "__call__", None)  # noqa: B004 - its code is wanted
+        if hasattr(call, "__code__") and not isinstance(wrapped, type):
+            serve = _serving(wrapped, wrapper)  # as who asks the object for it is told
+            self.__call__ = type(self)(wrapped.__call__, serve, wrapping)  # type: ignore[method-assign]
 
     @property
     def __instrument__(self) -> "Any":
@@ -111,12 +129,25 @@ class AsyncProxy(Proxy):
     An object that is called as a coroutine function, also to who looks at its class.
     """
 
+    __annotations__ = _ANNOTATIONS
+
     async def __call__(self, *args: "Any", **kwargs: "Any") -> "Any":
         try:
             return await super().__call__(*args, **kwargs)
         except BaseException as exc:
             drop_second(exc)
             raise
+
+
+def _serving(target: "Any", wrapper: "Callable[..., Any]") -> "Callable[..., Any]":
+    """
+    Give what serves a call of the ``__call__`` of *target* as one of *target*.
+    """
+
+    def serve(wrapped: "Any", instance: "Any", args: "Any", kwargs: "Any") -> "Any":
+        return wrapper(target, None, args, kwargs)
+
+    return serve
 
 
 def _is_global(proxy: Proxy) -> bool:

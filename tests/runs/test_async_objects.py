@@ -1,14 +1,16 @@
 """
-Objects whose ``__call__`` is async stay so to whoever looks.
+Objects that are called stay what they are to whoever looks, async ones async.
 """
 
 import copy
 import inspect
+import pickle
 import traceback
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, get_type_hints
+from unittest.mock import create_autospec
 
 import pytest
 from starlette._utils import is_async_callable
@@ -119,3 +121,96 @@ def test_what_an_object_takes(
 
     assert inspect.getfullargspec(decorated).args == ["query"]
     assert inspect.signature(decorated) == inspect.signature(form())
+
+
+class Plain:
+    """
+    An object that is called.
+    """
+
+    def __call__(self, query: "str", *, limit: int = 3) -> "list[str]":
+        return [query] * limit
+
+
+class Pieces:
+    """
+    An object that is called as a generator function.
+    """
+
+    def __call__(self, query: "str") -> "Iterator[str]":
+        yield query
+
+
+class AsyncPieces:
+    """
+    The same for async code.
+    """
+
+    async def __call__(self, query: "str") -> "AsyncIterator[str]":
+        yield query
+
+
+@pytest.mark.parametrize("decorate", WAYS, ids=range(len(WAYS)))
+@pytest.mark.parametrize("form", [Search, Plain, Pieces, AsyncPieces])
+def test_what_its_call_is(
+    decorate: Callable[[Any], Any], form: Callable[[], Any]
+) -> None:
+    """
+    Asked for its ``__call__``, it gives what answers like the object's own, by which mocks
+    and frameworks find what it takes.
+    """
+    plain, call = form().__call__, decorate(form()).__call__
+
+    assert inspect.signature(call) == inspect.signature(plain)
+    assert get_type_hints(call) == get_type_hints(plain)
+    assert inspect.getsource(call) == inspect.getsource(plain)
+    assert inspect.isgeneratorfunction(call) == inspect.isgeneratorfunction(plain)
+    assert inspect.isasyncgenfunction(call) == inspect.isasyncgenfunction(plain)
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        create_autospec(decorate(form()))("a", "b", "c")
+
+
+class Annotated:
+    """
+    Has annotations of its own, and is called as a coroutine function.
+    """
+
+    def __init__(self) -> None:
+        self.__annotations__ = {"query": str}
+
+    async def __call__(self, query: str) -> None: ...
+
+    @traced
+    def stream(self, query: str) -> "Iterator[str]":
+        yield query
+
+
+@pytest.mark.parametrize(
+    "made", [traced(Annotated()), traced(Pieces.__call__), Annotated().stream]
+)
+def test_its_class_is_asked_for_annotations(made: Any) -> None:
+    """
+    What is wrapped keeps its annotations when those of the wrapper's class are asked for,
+    as `help` does.
+    """
+    annotations = made.__annotations__
+
+    inspect.getmembers(type(made))
+
+    assert annotations
+    assert made.__annotations__ == annotations
+
+
+def test_its_call_is_the_object_called() -> None:
+    """
+    What is called by way of ``__call__`` is heard as a call of the object.
+    """
+    recorder = Recorder()
+    made = traced("search", kind="tool")(Plain())
+
+    with callbacks(recorder):
+        assert made.__call__("a", limit=1) == copy.copy(made).__call__("a", limit=1)
+        assert pickle.loads(pickle.dumps(made.__call__))("b", limit=1) == ["b"]
+
+    assert [run.name for run in recorder.runs] == ["search"] * 3
+    assert recorder.runs[0].inputs == {"query": "a", "limit": 1}
