@@ -6,6 +6,7 @@ closure cannot be: generator functions, whose wrapper must act at the call, part
 callable objects, builtins.
 """
 
+from functools import partial, wraps
 from types import FunctionType, MethodType
 
 from instrument._text import bases_of, names_in
@@ -98,13 +99,11 @@ def is_coroutine_function(target: "Any") -> bool:
 
 
 def _closure(function: "Any", wrapping: "Wrapping") -> "Any":
-    import functools
-
     if is_coroutine_function(function):
         made = wrapping.coroutine(function)
     else:
         made = wrapping.plain(function)
-    return functools.wraps(function)(made)
+    return wraps(function)(made)
 
 
 def _proxied(target: "Any", wrapping: "Wrapping") -> "Any":
@@ -121,7 +120,7 @@ def _flags(target: "Any") -> int:
     """
     Read the code flags of what a call will run.
     """
-    while hasattr(target, "func") and hasattr(target, "keywords"):  # partials
+    while isinstance(target, partial):  # a mock has a `func` of a `func` without end
         target = target.func
     function = getattr(target, "__func__", target)
     code = getattr(function, "__code__", None)

@@ -2,6 +2,7 @@
 What one ``@traced`` says of its function, and how a call of it becomes a run.
 """
 
+from functools import partial
 from types import (
     AsyncGeneratorType,
     CoroutineType,
@@ -400,7 +401,7 @@ def default_name(target: "Any") -> str:
     Name a run after its function: the qualified name, from the module or the
     enclosing function on.
     """
-    while hasattr(target, "func") and hasattr(target, "keywords"):  # partials
+    while isinstance(target, partial):
         target = target.func
     target = getattr(target, "__func__", target)
     name = getattr(target, "__qualname__", None) or type(target).__qualname__

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from unittest.mock import MagicMock
 
 import cloudpickle
 import pytest
@@ -454,3 +455,12 @@ def test_method_of_an_object_copied(
 
     assert result == (4, 2)
     assert names(recorder) in ([], ["x"], ["Kept.itself"])
+
+
+@each_decorator
+def test_mock(decorate: Decorate) -> None:
+    """
+    A mock, which has every attribute, is decorated like any object.
+    """
+    assert decorate(MagicMock(return_value=1))() == 1
+    assert traced(MagicMock(return_value=2))() == 2
