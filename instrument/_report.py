@@ -5,9 +5,8 @@ A failure is told with its traceback the first time it happens to one handler at
 event, then counted and told again at 10, 100, 1,000 ... No local values are shown:
 they may be what a redactor hides.
 
-What only passed through a handler is no failure of its own, and is not told but goes
-on to the call: an interrupt, what a signal handler raised, and the cancellation of the
-task or scope.
+What only passed through a handler (`_interrupts.py`) is no failure of its own, and is not
+told but goes on to the call.
 """
 
 import sys
@@ -15,13 +14,10 @@ import weakref
 from collections import namedtuple
 from functools import partial
 
+from instrument._interrupts import OURS, module_of, parted
 from instrument._text import (
-    cancellations,
-    codes_of_signals,
     cut,
-    each_in,
     is_callers,
-    is_of_signal,
     printable,
     raised_text,
     safe_str,
@@ -67,114 +63,6 @@ def forgotten(what: object, way: str) -> None:
     warnings.warn(message, RuntimeWarning, stacklevel=3, source=what)
 
 
-def is_of_call(exc: BaseException) -> bool:
-    """
-    Tell whether *exc*, which came of something foreign, or a member is for the call.
-    """
-    kind = type(exc)
-    if issubclass(kind, BaseExceptionGroup):
-        return parted(exc)[0] is not None
-    if issubclass(kind, (Exception, SystemExit)):
-        return is_of_signal(exc)
-    known = sys.modules.get("asyncio.exceptions")
-    if issubclass(kind, getattr(known, "CancelledError", ())):
-        return _is_task_cancelled()
-    if issubclass(kind, getattr(trio := sys.modules.get("trio"), "Cancelled", ())):
-        return _is_scope_cancelled(trio)
-    return True
-
-
-def parted(exc: BaseException) -> "tuple[BaseException | None, BaseException | None]":
-    """
-    Give what of *exc* is to reach the call, and what is a failure.
-
-    Of a group with interrupts it is the group; of one with a mere cancellation that.
-    """
-    if not issubclass(type(exc), BaseExceptionGroup):
-        return (exc, None) if is_of_call(exc) else (None, exc)
-    groups, others = each_in(exc)
-    found = [it for it in others if is_of_call(it)]
-    parts = [*found, *filter(is_of_signal, groups)]
-    if parts and all(issubclass(type(it), cancellations()) for it in parts):
-        return parts[0], None if len(found) == len(others) else exc
-    return (exc, None) if parts else (None, exc)
-
-
-def pass_on(exc: Exception) -> None:
-    """
-    Raise *exc* again where it is to reach the call.
-    """
-    if is_of_call(exc):
-        raise exc
-
-
-def _is_task_cancelled() -> bool:
-    """
-    Tell whether the task of here was asked to stop; outside any, nobody can be.
-    """
-    events = sys.modules.get("asyncio.events")  # another thread may be importing it
-    if getattr(events, "_get_running_loop", lambda: None)() is None:
-        return False
-    task = sys.modules["asyncio.tasks"].current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _is_scope_cancelled(trio: "Any") -> bool:
-    """
-    Tell whether the scope of here is cancelled; a worker thread is told by trio alone.
-    """
-    if trio.lowlevel.in_trio_run():
-        return trio.current_effective_deadline() == float("-inf")  # type: ignore[no-any-return]
-    try:
-        trio.from_thread.check_cancelled()
-    except RuntimeError:  # it is none of trio's
-        return False
-    except trio.Cancelled:
-        pass
-    return True
-
-
-_ROOM = 100
-
-
-def has_room(levels: int = _ROOM) -> bool:
-    """
-    Tell whether the stack has room for what a handler may call.
-    """
-    try:
-        return levels == 0 or has_room(levels - 1)
-    except RecursionError:
-        return False
-
-
-UNTOLD: "Any" = type("Untold", (), {"__slots__": ()})()
-"""Stands for what a handler answers until it has been called."""
-
-_OURS = "instrument._"
-"""How the modules begin that make what a handler is told, before it is called."""
-_BEFORE = (_OURS, "instrument.handlers._filtered")  # which asks whether it is told
-
-
-def is_heard(exc: BaseException, answer: object) -> bool:
-    """
-    Tell whether who was being served when *exc* came has been called.
-
-    Args:
-        answer: What it has answered; else `UNTOLD`.
-    """
-    if answer is not UNTOLD:
-        return True
-    signals = codes_of_signals()
-    traceback = traceback_of(exc)
-    while traceback is not None and _module_of(traceback.tb_frame).startswith(_BEFORE):
-        traceback = traceback.tb_next
-    return traceback is not None and traceback.tb_frame.f_code not in signals
-
-
-def _module_of(frame: "FrameType") -> str:
-    return str(frame.f_globals.get("__name__"))
-
-
 def failed(
     handler: object,
     event: str,
@@ -184,6 +72,7 @@ def failed(
     tells: bool = True,
     show: "Show | None" = None,
     run: "Any" = None,
+    met: int = 0,
 ) -> None:
     """
     Report that *handler* raised *exc* when it was served *event*, of *run* if that is
@@ -196,12 +85,14 @@ def failed(
             from a payload: it is left out then.
         show: Gives the text of the traceback as it may be seen, and of an exception
             its message where something in it may not; else itself.
+        met: The cancellations that its task had met before that was awaited; or
+            `AT_ONCE`, where nothing was.
 
     Raises:
         BaseException: What of *exc* is no failure of the handler: an interrupt, or the
             cancellation of the call.
     """
-    part, failure = parted(exc)
+    part, failure = parted(exc, met)
     if failure is not None:
         failed_apart(handler, event, exc, stops=stops, tells=tells, show=show, run=run)
     if part is exc:
@@ -274,7 +165,7 @@ def warn(message: str, category: type[Warning] = RuntimeWarning) -> None:
 
     frame: FrameType | None = sys._getframe(1)
     level = 2
-    while frame is not None and _module_of(frame).startswith("instrument."):
+    while frame is not None and module_of(frame).startswith("instrument."):
         frame = frame.f_back
         level += 1
     warnings.warn(message, category, stacklevel=level)
@@ -421,16 +312,16 @@ def _frames_of_others(exc: BaseException) -> "TracebackType | None":
     Give its traceback from the first frame on that is neither ours nor a wrapper's of
     handlers; None if all are.
     """
-    passed = (_OURS, *(f"instrument.handlers.{name}" for name in _WRAPPERS))
+    passed = (OURS, *(f"instrument.handlers.{name}" for name in _WRAPPERS))
     frames = traceback_of(exc)
-    while frames is not None and _module_of(frames.tb_frame).startswith(passed):
+    while frames is not None and module_of(frames.tb_frame).startswith(passed):
         frames = frames.tb_next
     return frames
 
 
 def _place_of(frame: "FrameType", line: int) -> Source:
     code = frame.f_code
-    return Source(_module_of(frame), code.co_name, line, code.co_filename)
+    return Source(module_of(frame), code.co_name, line, code.co_filename)
 
 
 def _caller() -> Source | None:
@@ -438,7 +329,7 @@ def _caller() -> Source | None:
     Give the nearest line that is not ours; None where Python itself has called us.
     """
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _module_of(frame).startswith("instrument."):
+    while frame is not None and module_of(frame).startswith("instrument."):
         frame = frame.f_back
     return None if frame is None else _place_of(frame, frame.f_lineno)
 

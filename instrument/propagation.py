@@ -12,8 +12,8 @@ from weakref import WeakSet
 from instrument import _report
 from instrument._delivery.loops import FORKS
 from instrument._forks import before_fork
+from instrument._interrupts import is_of_call
 from instrument._payloads.redact import OPENED, masked_all
-from instrument._report import is_of_call
 from instrument._runs.opening import state_in_hand
 from instrument._scopes.binding import Bound, bound, bound_iterator
 from instrument._scopes.decorator import Scoped

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from copy import copy
 from types import BuiltinMethodType, FunctionType, MethodType
 
-from instrument import _report
+from instrument import _interrupts, _report
 from instrument._audience.signature import adapted, names
 from instrument._payloads import turns as _turns
 from instrument._state import guard_collections, unguarded
@@ -282,7 +282,7 @@ def is_met(handler: object) -> bool:
     try:
         return type(handler) in met
     except Exception as exc:  # code of the application
-        _report.pass_on(exc)
+        _interrupts.pass_on(exc)
         from instrument._audience.slips import no_hash
 
         raise TypeError(no_hash(handler)) from exc
@@ -392,7 +392,7 @@ def _tell_slips(cls: type, methods: "list[str]") -> None:
     try:
         from instrument._audience.slips import report
     except Exception as exc:  # no descriptor or memory is to be had
-        _report.pass_on(exc)
+        _interrupts.pass_on(exc)
         return
     report(cls, methods, EVENTS)
 

@@ -14,7 +14,7 @@ from instrument import _report
 from instrument._audience.audience import Audience
 from instrument._audience.plan import Layer, Options
 from instrument._delivery import loops as _loops
-from instrument._report import pass_on
+from instrument._interrupts import AT_ONCE, met_cancellations, pass_on
 from instrument._state import (
     MUTED,
     PROCESS,
@@ -246,10 +246,12 @@ async def _aflush(
 async def _awaited(
     listener: "Listener", result: "Any", show: "Show", run: "Run | None" = None
 ) -> None:
+    met = 0
     try:
+        met = met_cancellations()
         await result
     except BaseException as exc:
-        _report.failed(listener.handler, "flush", exc, show=show, run=run)
+        _report.failed(listener.handler, "flush", exc, show=show, run=run, met=met)
 
 
 def _is_awaitable(result: object) -> bool:
@@ -265,7 +267,8 @@ def _guarded(
     try:
         return None if method is None else method()
     except BaseException as exc:
-        _report.failed(listener.handler, "flush", exc, show=show, run=run)
+        handler = listener.handler
+        _report.failed(handler, "flush", exc, show=show, run=run, met=AT_ONCE)
         return None
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from instrument import _report
 from instrument._delivery import loops as _loops
 from instrument._forks import fork_lock
-from instrument._report import has_room, is_of_call
+from instrument._interrupts import has_room, is_of_call, met_cancellations
 from instrument._state import MUTED, set_state
 from instrument._text import cancellations
 
@@ -100,15 +100,16 @@ class Lane:
             awaitable, event, show, run, done = item
             item = None
             exc: BaseException | None = None
+            met = 0
             try:
+                met = met_cancellations()
                 if awaitable is not None:
                     await awaitable
             except BaseException as failure:
                 exc = failure
                 try:
-                    _report.failed(
-                        self.listener.handler, event, failure, show=show, run=run
-                    )
+                    handler = self.listener.handler
+                    _report.failed(handler, event, failure, show=show, run=run, met=met)
                 except cancelled:
                     if self._task is None:
                         raise  # not ours to swallow
@@ -427,13 +428,15 @@ async def in_place(
         except BaseException:
             put(awaitable, listener, layer, event, show, run)
             raise
+    met = 0
     try:
+        met = met_cancellations()
         await awaitable
     except BaseException as exc:
         if type(exc) is RecursionError and not has_room():
             raise
         stops, handler = listener.raises, listener.handler
-        _report.failed(handler, event, exc, stops=stops, show=show, run=run)
+        _report.failed(handler, event, exc, stops=stops, show=show, run=run, met=met)
         return exc
     return None
 

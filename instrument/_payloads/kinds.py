@@ -7,7 +7,7 @@ the payload's own: a handler that changes one changes nothing for the call.
 
 import sys
 
-from instrument import _report
+from instrument import _interrupts, _report
 from instrument._payloads.answers import (
     Answer,
     Generation,
@@ -329,7 +329,7 @@ def nearest_kind(name: str, cutoff: float = 0.85) -> str | None:
     try:
         from difflib import get_close_matches
     except Exception as exc:  # no descriptor or memory is to be had
-        _report.pass_on(exc)
+        _interrupts.pass_on(exc)
         return None
     plain = name.casefold().replace("-", "_").replace(" ", "_")
     return next(iter(get_close_matches(plain, KINDS, n=1, cutoff=cutoff)), None)

@@ -15,7 +15,7 @@ from time import monotonic
 from weakref import WeakSet
 
 from instrument._forks import fork_lock, in_child
-from instrument._report import is_of_call, pass_on
+from instrument._interrupts import is_of_call, pass_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import threading
 import weakref
 from time import monotonic, sleep
 
-from instrument import _report
+from instrument import _interrupts, _report
 from instrument._forks import fork_lock, in_child
 from instrument._relay.transport import Elsewhere
 
@@ -74,7 +74,7 @@ class SocketLine:
             with self:
                 return bool(self._read) or _is_ready(self._socket, _READ, 0)
         except OSError as exc:  # closed
-            _report.pass_on(exc)
+            _interrupts.pass_on(exc)
             return True
 
     def close(self) -> None:
@@ -85,7 +85,7 @@ class SocketLine:
             try:
                 self._socket.shutdown(socket.SHUT_RDWR)  # who waits in it goes on
             except OSError as exc:  # the other side was first
-                _report.pass_on(exc)
+                _interrupts.pass_on(exc)
             finally:
                 self._close_unused()
 
@@ -200,7 +200,7 @@ class Sockets:
             try:  # one more, so that who waits for one sees it
                 socket.create_connection(listener.getsockname(), PROOF_S).close()
             except OSError as exc:
-                _report.pass_on(exc)
+                _interrupts.pass_on(exc)
             thread.join(PROOF_S)
 
     def forget(self) -> None:

@@ -11,7 +11,7 @@ from instrument import _ids
 from instrument._delivery.dispatch import Delivery
 from instrument._delivery.flush import aflush_given, flush_given
 from instrument._delivery.loops import shield
-from instrument._report import UNTOLD, has_room, is_of_call
+from instrument._interrupts import UNTOLD, has_room, is_of_call
 from instrument._runs.opening import (
     INERT,
     endings,

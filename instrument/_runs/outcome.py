@@ -16,9 +16,9 @@ from types import (
 
 from instrument._delivery.dispatch import Delivery, keywords, record_of
 from instrument._delivery.loops import running_loop
+from instrument._interrupts import UNTOLD
 from instrument._payloads.answers import LLMResult
 from instrument._payloads.redact import error_of, traceback_text
-from instrument._report import UNTOLD
 from instrument._runs.results import CONTAINERS, guarded, outputs_of, read_answer
 from instrument._runs.run import Run
 from instrument._state import Frame

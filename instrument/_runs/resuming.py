@@ -5,7 +5,7 @@ anything out of the ordinary: where a handler has answered, or raised.
 A call that tells it (`_traced/flat.py`) counts in ``run._rest`` whom it has called.
 """
 
-from instrument._report import UNTOLD
+from instrument._interrupts import UNTOLD
 from instrument._runs.ending import complete, end_later, owed
 from instrument._runs.outcome import rest_of_end
 from instrument._runs.run import Run

@@ -9,8 +9,8 @@ from types import CoroutineType
 
 from instrument import _report
 from instrument._delivery.dispatch import Delivery, keywords, record_of
+from instrument._interrupts import UNTOLD
 from instrument._payloads.kinds import Kind
-from instrument._report import UNTOLD
 from instrument._runs.ending import afail, fail, owed
 from instrument._runs.outcome import rest_of_start, unbroken
 from instrument._runs.results import guarded

@@ -8,7 +8,7 @@ elsewhere, it is closed in all of them.
 
 from sys import _getframe
 
-from instrument import _report
+from instrument import _interrupts, _report
 from instrument._audience.listener import (
     Listener,
     as_listener,
@@ -401,7 +401,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
 
 
 def _unmet(exc: Exception) -> bool | None:
-    _report.pass_on(exc)
+    _interrupts.pass_on(exc)
     return None
 
 

@@ -12,10 +12,10 @@ from collections import ChainMap
 from functools import partial
 from types import CodeType
 
+from instrument._interrupts import pass_on
 from instrument._payloads.messages import get
 from instrument._payloads.names import MASK
 from instrument._payloads.redact import Secret
-from instrument._report import pass_on
 from instrument._text import bases_of, names_in
 
 TYPE_CHECKING = False

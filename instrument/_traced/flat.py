@@ -26,7 +26,7 @@ from types import (
 )
 
 from instrument import _ids
-from instrument._report import UNTOLD
+from instrument._interrupts import UNTOLD
 from instrument._runs.ending import (
     afail,
     afinish,

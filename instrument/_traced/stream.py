@@ -7,9 +7,9 @@ from contextlib import suppress
 from instrument import _ids, _report
 from instrument._callables.body import Body
 from instrument._delivery.flush import flush_given, stream_closed, stream_opened
+from instrument._interrupts import UNTOLD
 from instrument._payloads.answers import Answer, only_text, take
 from instrument._payloads.messages import read_arguments, string
-from instrument._report import UNTOLD
 from instrument._runs.ending import afail, afinish, discard, fail, finish, owed
 from instrument._runs.results import guarded, outputs_of
 from instrument._runs.starting import astart, start

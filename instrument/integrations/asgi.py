@@ -5,6 +5,7 @@ For Starlette, FastAPI, Django, Quart, and whatever else speaks the protocol.
 """
 
 from instrument import _report
+from instrument._interrupts import AT_ONCE, met_cancellations
 from instrument._payloads.messages import is_listed
 from instrument._runs.outcome import LEFT
 from instrument._scopes.arrival import Arrival
@@ -112,17 +113,19 @@ class Requests:
         try:
             return self._handlers(request)
         except BaseException as exc:
-            _report.failed(self._owner, "handlers", exc)
+            _report.failed(self._owner, "handlers", exc, met=AT_ONCE)
             return None
 
     async def awaited(self, made: "Awaitable[Any]") -> "Any":
         """
         The same, where that function is async.
         """
+        met = 0
         try:
+            met = met_cancellations()
             return await made
         except BaseException as exc:
-            _report.failed(self._owner, "handlers", exc)
+            _report.failed(self._owner, "handlers", exc, met=met)
             return None
 
     def block(self, request: "Any", made: "Any", came: "Incoming | None") -> Arrival:

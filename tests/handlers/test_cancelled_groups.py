@@ -30,7 +30,8 @@ async def test_a_timeout_meets_a_group(
 ) -> None:
     """
     What a handler's own tasks raise together as the call is cancelled hides that from
-    no timeout: the cancellation goes on alone, their failures are the handler's.
+    no timeout: the cancellation goes on alone, their failures are the handler's, and so
+    are cancellations where none has come while it was served.
     """
 
     async def gathers(*_: Any, **kwargs: Any) -> None:
@@ -56,7 +57,8 @@ async def test_a_timeout_meets_a_group(
                 await waits()
 
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
-    assert ["Several failed" in it for it in reports] == [True for _ in others]
+    is_told = bool(others) or event != "on_tool_start"
+    assert ["Several failed" in it for it in reports] == [True] * is_told
 
 
 @pytest.mark.anyio

@@ -3,6 +3,7 @@ A handler's own ``CancelledError`` is its failure; the task's cancellation is no
 """
 
 import asyncio
+import contextlib
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -147,6 +148,80 @@ async def test_own_cancellation_can_stop(
 
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
     assert reports
+
+
+async def caught() -> None:
+    """
+    Be cancelled, and go on: that stays counted.
+    """
+    asyncio.current_task().cancel()  # type: ignore[union-attr]
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)
+    assert asyncio.current_task().cancelling() == 1  # type: ignore[union-attr]
+
+
+async def failed_in_a_group() -> None:
+    """
+    Leave a group in which a task fails: up to Python 3.12 that stays counted.
+    """
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise LookupError
+
+    with pytest.raises(ExceptionGroup):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+
+
+BEFORE = pytest.mark.parametrize("before", [caught, failed_in_a_group])
+
+
+@EACH
+@BEFORE
+@pytest.mark.anyio
+async def test_own_cancellation_behind_one_of_the_task(
+    number: int, before: Callable[[], Any], reports: list[str]
+) -> None:
+    """
+    It is the handler's also where the task has been cancelled before, and goes on.
+    """
+    await before()
+
+    async with callbacks(handler(number)):
+        assert await atool() == "result"
+        assert [token async for token in amodel("p")] == ["a"]
+
+    assert reports
+
+
+@BEFORE
+@pytest.mark.anyio
+async def test_cancelled_once_more(before: Callable[[], Any]) -> None:
+    """
+    A task that has been cancelled before is cancelled by what comes later: while a
+    handler is waited for, or just before that, by itself.
+    """
+    served = asyncio.Event()
+
+    class Waits(AsyncCallbackHandler):
+        async def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+            served.set()
+            await asyncio.sleep(60)
+
+    async def request(*, by_itself: bool) -> None:
+        await before()
+        with callbacks(Waits()):
+            if by_itself:
+                asyncio.current_task().cancel()  # type: ignore[union-attr]
+            await atool()
+
+    task = asyncio.create_task(request(by_itself=False))
+    await served.wait()
+    task.cancel()
+    for it in (task, asyncio.create_task(request(by_itself=True))):
+        await asyncio.wait([it])
+        assert it.cancelled()
 
 
 @pytest.mark.parametrize("others", [[], [ValueError("bad")]])

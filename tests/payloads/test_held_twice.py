@@ -21,9 +21,9 @@ import pytest
 from loguru import logger
 
 from instrument import BaseCallbackHandler, _text, callbacks, traced
+from instrument._interrupts import is_of_call
 from instrument._payloads.jsonable import encoded, repr_of, text_of
 from instrument._payloads.names import Names
-from instrument._report import is_of_call
 from instrument._text import is_short, safe_repr, safe_str
 from instrument.handlers import (
     MonitorHandler,

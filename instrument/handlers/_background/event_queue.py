@@ -17,7 +17,7 @@ from time import monotonic
 from instrument import _report
 from instrument._delivery.flush import flushed
 from instrument._delivery.loops import close_unserved
-from instrument._report import is_of_call
+from instrument._interrupts import is_of_call
 from instrument._state import MUTED, set_state
 
 TYPE_CHECKING = False

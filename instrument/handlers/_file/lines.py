@@ -15,7 +15,7 @@ from time import monotonic, sleep
 from weakref import WeakSet, WeakValueDictionary
 
 from instrument._forks import fork_lock, in_child
-from instrument._report import pass_on
+from instrument._interrupts import pass_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

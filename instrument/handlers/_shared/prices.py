@@ -8,8 +8,8 @@ from contextlib import suppress
 from math import isfinite
 from weakref import WeakKeyDictionary
 
+from instrument._interrupts import pass_on
 from instrument._payloads.event import Usage
-from instrument._report import pass_on
 from instrument._text import safe_repr
 
 TYPE_CHECKING = False

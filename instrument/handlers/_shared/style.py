@@ -10,7 +10,7 @@ from codecs import lookup
 from itertools import accumulate
 from unicodedata import category, east_asian_width
 
-from instrument._report import pass_on
+from instrument._interrupts import pass_on
 from instrument._text import printable
 
 TYPE_CHECKING = False

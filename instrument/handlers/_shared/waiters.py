@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from instrument._delivery.loops import running_loop
-from instrument._report import pass_on
+from instrument._interrupts import pass_on
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop

@@ -10,6 +10,7 @@ from instrument._audience.audience import serving
 from instrument._audience.sampling import checked_sample
 from instrument._delivery.loops import close_unserved
 from instrument._forks import fork_lock
+from instrument._interrupts import AT_ONCE, met_cancellations
 from instrument._payloads.answers import LLMResult
 from instrument.handlers._shared.checks import checked_size
 from instrument.handlers._shared.prices import Prices
@@ -241,14 +242,16 @@ class Tail(Wrapped):
     ) -> None:
         try:
             while call is not None:
+                met = 0
                 try:
+                    met = met_cancellations()
                     if hasattr(type(result), "__await__"):
                         await result
                 except GeneratorExit:  # it can wait for nothing more
                     self._give_up(request, result)
                     raise
                 except BaseException as exc:
-                    left = self._failed(call, exc) or left
+                    left = self._failed(call, exc, met) or left
                 call, result = self._next(request), None
                 try:
                     result = None if call is None else call()
@@ -276,14 +279,16 @@ class Tail(Wrapped):
             request.is_told = True
             return None
 
-    def _failed(self, call: "Any", exc: BaseException) -> BaseException | None:
+    def _failed(
+        self, call: "Any", exc: BaseException, met: int = AT_ONCE
+    ) -> BaseException | None:
         """
         Report what the handler raised; give it back where it is for the call.
         """
         run = call.kwargs["run"]
         show = run._audience.shows()
         try:
-            _report.failed(self.handler, call.event, exc, show=show, run=run)
+            _report.failed(self.handler, call.event, exc, show=show, run=run, met=met)
         except BaseException as interrupt:
             return interrupt
         return None

@@ -17,7 +17,8 @@ from contextlib import contextmanager
 
 from instrument._delivery.flush import abandon_streams
 from instrument._forks import fork_lock, in_child
-from instrument._report import Exit, complain, pass_on
+from instrument._interrupts import pass_on
+from instrument._report import Exit, complain
 from instrument.handlers._shared.style import has_colour, painted, plain
 from instrument.handlers._tree.forest import Trees
 from instrument.handlers._tree.paper import Paper

@@ -4,7 +4,7 @@ The foot of a terminal: rows that are drawn anew in place, below what scrolls by
 
 import os
 
-from instrument._report import pass_on
+from instrument._interrupts import pass_on
 from instrument.handlers._shared.terminal import Terminal, mid_line
 
 TYPE_CHECKING = False

@@ -11,7 +11,7 @@ from collections import deque
 from contextlib import suppress
 from math import inf
 
-from instrument import _report
+from instrument import _interrupts, _report
 from instrument._delivery import loops as _loops
 from instrument._delivery.lanes import Serving
 from instrument._forks import fork_lock
@@ -185,7 +185,7 @@ class Outbox:
             async with asyncio.timeout(self._timeout_s):
                 await waiter.wait()
         except TimeoutError as exc:
-            _report.pass_on(exc)
+            _interrupts.pass_on(exc)
             self._waited(is_woken=False)
 
     def _waited(self, *, is_woken: bool) -> None:
@@ -253,7 +253,7 @@ class Outbox:
                 with trio.fail_after(self._timeout_s):
                     await self._sent(self._queue.popleft())  # type: ignore[arg-type]
         except Exception as exc:
-            _report.pass_on(exc)
+            _interrupts.pass_on(exc)
             self._fail(exc)
 
     def _send_in_thread(self) -> None:
@@ -268,7 +268,7 @@ class Outbox:
                         _close(result)
                         self._fail(RuntimeError(_NO_LOOP))
             except Exception as exc:
-                _report.pass_on(exc)
+                _interrupts.pass_on(exc)
                 self._fail(exc)
             finally:
                 self._is_sending = False

@@ -12,8 +12,8 @@ from langchain_core.callbacks.base import BaseCallbackHandler
 
 from instrument import _ids
 from instrument._audience import seen_by_langchain as _seen
+from instrument._interrupts import UNTOLD
 from instrument._payloads.answers import Answer
-from instrument._report import UNTOLD
 from instrument._runs.ending import afail, afinish, fail, finish, owed
 from instrument._runs.results import CONTAINERS
 from instrument._runs.resuming import go_on_ending

@@ -1,0 +1,149 @@
+"""
+Tell what is for the call from what is a failure of foreign code that was run meanwhile: an
+interrupt, what a signal handler raised, and the cancellation of the task or scope are.
+"""
+
+import sys
+
+from instrument._text import (
+    cancellations,
+    codes_of_signals,
+    each_in,
+    is_of_signal,
+    traceback_of,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
+
+AT_ONCE: "Any" = None
+"""Stands for what `met_cancellations` gives at once: nothing has been awaited."""
+OURS = "instrument._"
+"""How the modules begin that make what a handler is told, before it is called."""
+_BEFORE = (OURS, "instrument.handlers._filtered")  # which asks whether it is told
+_ROOM = 100
+UNTOLD: "Any" = type("Untold", (), {"__slots__": ()})()
+"""Stands for what a handler answers until it has been called."""
+
+
+def is_of_call(exc: BaseException, met: int = 0) -> bool:
+    """
+    Tell whether *exc*, which came of something foreign, or a member is for the call.
+
+    Args:
+        met: What `met_cancellations` has given before that was awaited.
+    """
+    kind = type(exc)
+    if issubclass(kind, BaseExceptionGroup):
+        return parted(exc, met)[0] is not None
+    if issubclass(kind, (Exception, SystemExit)):
+        return is_of_signal(exc)
+    known = sys.modules.get("asyncio.exceptions")
+    if issubclass(kind, getattr(known, "CancelledError", ())):
+        return _is_task_cancelled(met)
+    if issubclass(kind, getattr(trio := sys.modules.get("trio"), "Cancelled", ())):
+        return _is_scope_cancelled(trio)
+    return True
+
+
+def parted(
+    exc: BaseException, met: int = 0
+) -> "tuple[BaseException | None, BaseException | None]":
+    """
+    Give what of *exc* is to reach the call, and what is a failure.
+
+    Of a group with interrupts it is the group; of one with a mere cancellation that.
+    """
+    if not issubclass(type(exc), BaseExceptionGroup):
+        return (exc, None) if is_of_call(exc, met) else (None, exc)
+    groups, others = each_in(exc)
+    found = [it for it in others if is_of_call(it, met)]
+    parts = [*found, *filter(is_of_signal, groups)]
+    if parts and all(issubclass(type(it), cancellations()) for it in parts):
+        return parts[0], None if len(found) == len(others) else exc
+    return (exc, None) if parts else (None, exc)
+
+
+def pass_on(exc: Exception) -> None:
+    """
+    Raise *exc* again where it is to reach the call.
+    """
+    if is_of_call(exc):
+        raise exc
+
+
+def met_cancellations() -> int:
+    """
+    Count how often the task of here has been asked to stop and has met that, so that
+    what comes later is told from it: it may have caught it and go on, and up to Python
+    3.12 one stays counted where a child fails while its TaskGroup is waited for.
+    """
+    task = _task_here()
+    # who asked while it ran is met at its next await
+    if task is None or getattr(task, "_must_cancel", True):
+        return 0
+    return task.cancelling()  # type: ignore[no-any-return]
+
+
+def _is_task_cancelled(met: int) -> bool:
+    """
+    Tell whether the task of here was asked to stop since; outside any, nobody can be.
+    """
+    task = _task_here()
+    if task is None or task.cancelling() == 0:
+        return False
+    return task.cancelling() > (met_cancellations() if met is AT_ONCE else met)  # type: ignore[no-any-return]
+
+
+def _task_here() -> "Any":
+    events = sys.modules.get("asyncio.events")  # another thread may be importing it
+    if getattr(events, "_get_running_loop", lambda: None)() is None:
+        return None
+    return sys.modules["asyncio.tasks"].current_task()
+
+
+def _is_scope_cancelled(trio: "Any") -> bool:
+    """
+    Tell whether the scope of here is cancelled; a worker thread is told by trio alone.
+    """
+    if trio.lowlevel.in_trio_run():
+        return trio.current_effective_deadline() == float("-inf")  # type: ignore[no-any-return]
+    try:
+        trio.from_thread.check_cancelled()
+    except RuntimeError:  # it is none of trio's
+        return False
+    except trio.Cancelled:
+        pass
+    return True
+
+
+def has_room(levels: int = _ROOM) -> bool:
+    """
+    Tell whether the stack has room for what a handler may call.
+    """
+    try:
+        return levels == 0 or has_room(levels - 1)
+    except RecursionError:
+        return False
+
+
+def is_heard(exc: BaseException, answer: object) -> bool:
+    """
+    Tell whether who was being served when *exc* came has been called.
+
+    Args:
+        answer: What it has answered; else `UNTOLD`.
+    """
+    if answer is not UNTOLD:
+        return True
+    signals = codes_of_signals()
+    traceback = traceback_of(exc)
+    while traceback is not None and module_of(traceback.tb_frame).startswith(_BEFORE):
+        traceback = traceback.tb_next
+    return traceback is not None and traceback.tb_frame.f_code not in signals
+
+
+def module_of(frame: "FrameType") -> str:
+    return str(frame.f_globals.get("__name__"))
