@@ -262,7 +262,7 @@ def raised_text(
     """
     import traceback
 
-    raised = _all_raised(exc)
+    raised = all_raised(exc)
     is_many = len(raised) > _MOST_RAISED
     if show is not None:  # it looks through all that is in a group, for each in there
         groups = [it for it in raised if issubclass(type(it), BaseExceptionGroup)]
@@ -350,7 +350,7 @@ _PLAIN = frozenset(map(id, (str, int, float, bool, type(None))))
 _suppresses: "Any" = BaseException.__dict__["__suppress_context__"].__get__
 
 
-def _all_raised(exc: BaseException) -> "list[BaseException]":
+def all_raised(exc: BaseException) -> "list[BaseException]":
     """
     Give *exc* and what it was raised from, or while; of very many, some.
     """

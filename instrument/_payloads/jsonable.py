@@ -8,6 +8,7 @@ from instrument._payloads.fields import (
     ITEMS,
     MAPPING,
     REPR,
+    SPACES,
     VALUE,
     Unreadable,
     key_of,
@@ -456,3 +457,28 @@ def _more(shown: int, count: int | None) -> str | None:
         return "more"
     left = count - shown
     return f"{left} more" if left > 0 else None
+
+
+def may_be_json(text: str) -> bool:
+    """
+    Tell whether JSON begins in *text*, or what is not looked at.
+    """
+    head = text[:MOST_JSON].lstrip(SPACES)
+    return head[:1] in _BEGINS_JSON if head else len(text) > MOST_JSON
+
+
+def each_once(pairs: "list[tuple[str, Any]]") -> "dict[str, Any]":
+    """
+    Refuse an object that has a name twice: only the last of them would be looked into.
+    """
+    held = dict(pairs)
+    if len(held) < len(pairs):
+        message = "a name stands twice"
+        raise ValueError(message)
+    return held
+
+
+_BEGINS_JSON = frozenset('{["')
+MAY_BEGIN_JSON = frozenset((*_BEGINS_JSON, *SPACES))
+MOST_JSON = 1_000_000
+"""The most characters in which JSON is looked for."""

@@ -6,9 +6,10 @@ into is not shown.
 """
 
 from instrument import _report
+from instrument._payloads.fields import opening_of
 from instrument._payloads.jsonable import text_of
 from instrument._payloads.names import MASK, Names, words_of
-from instrument._payloads.walk import walked
+from instrument._payloads.walk import has_texts, walked
 from instrument._state import muted
 from instrument._text import args_of, cut, dict_of, is_sayable, safe_repr, safe_str
 
@@ -29,6 +30,7 @@ DROPPED = "[dropped: the redactor failed]"
 _MOST_TEXT = 10_000
 _MOST_MESSAGE = 100_000
 _MOST_TRACEBACK = 16_000
+_MOST_HELD = 1_000
 TRACEBACK = "__instrument_traceback__"
 """The mark with the traceback of what was raised in another process."""
 
@@ -142,6 +144,19 @@ def said_by(exc: BaseException, audience: "Audience") -> str | None:
         if type(redactor) is Names:
             text = redactor.masked_text(text)
     return text
+
+
+def said_of_attempt(exc: BaseException, audience: "Audience") -> str | None:
+    """
+    Give what the error of an attempt says, as `said_by`; nothing of it where that may
+    hold what a function in another process hides, which has only that text.
+    """
+    if audience.capture and any(it is OPENED for it in audience.redactors):
+        held, _ = opening_of(type(exc)).fields(exc, _MOST_HELD)
+        is_plain = all(type(it) is str or type(it) is int for it in args_of(exc))
+        if has_texts(held) or not is_plain:
+            return MASK
+    return said_by(exc, audience)
 
 
 def error_of(run: "Run") -> str | None:

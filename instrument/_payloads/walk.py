@@ -9,7 +9,6 @@ from instrument._payloads.fields import (
     FIELDS,
     MAPPING,
     REPR,
-    SPACES,
     VALUE,
     Unreadable,
     is_of_pairs,
@@ -19,7 +18,14 @@ from instrument._payloads.fields import (
     opening_of,
     read,
 )
-from instrument._payloads.jsonable import jsonable, repr_of
+from instrument._payloads.jsonable import (
+    MAY_BEGIN_JSON,
+    MOST_JSON,
+    each_once,
+    jsonable,
+    may_be_json,
+    repr_of,
+)
 from instrument._payloads.messages import without_subclass
 from instrument._payloads.names import MASK, Names, numbered
 from instrument._text import cut
@@ -39,7 +45,6 @@ _DEPTH = 32
 _MOST_VALUES = 100_000
 _MOST_OF_AN_OBJECT = 2_000
 """An object may lead to all that a program holds; more of it is not looked into."""
-_MOST_JSON = 1_000_000
 _MOST_READ = 4_000_000
 """The most characters of JSON, and of messages, that are looked through in one payload."""
 _MOST_MESSAGE = 200_000
@@ -210,11 +215,11 @@ class _Walk:
         Walk JSON: of a list of names all that looks so, else arguments of a tool.
         """
         is_told = self._names is not None or path[-1] in _ARGUMENTS
-        if not is_told or not _may_be_json(text):
+        if not is_told or not may_be_json(text):
             return text
         if depth == 0:
             return self._masked()
-        if len(text) > _MOST_JSON:
+        if len(text) > MOST_JSON:
             return self._unread(text)
         if not self._has_room(text):
             return self._masked()
@@ -222,7 +227,7 @@ class _Walk:
 
         before = self.changes
         try:
-            held = json.loads(text, object_pairs_hook=_each_once)
+            held = json.loads(text, object_pairs_hook=each_once)
         except (ValueError, RecursionError):
             return self._unread(text)
         shown = self.walked(held, path, depth - 1)
@@ -235,9 +240,9 @@ class _Walk:
         Show what is nearly JSON, half of it perhaps, only where it names nothing; of what
         is long, the beginning.
         """
-        if len(text) > _MOST_JSON:
+        if len(text) > MOST_JSON:
             self.changes += 1
-            text = cut(text, _MOST_JSON)
+            text = cut(text, MOST_JSON)
         names = self._names
         if names is None:
             return text
@@ -267,14 +272,14 @@ class _Walk:
                 has_odd_keys = True
                 key = self._key(key, shown, path, depth)  # noqa: PLW2901
             elif names is not None and (
-                kind is bytes or (kind is str and key[:1] in _MAY_BEGIN_JSON)
+                kind is bytes or (kind is str and key[:1] in MAY_BEGIN_JSON)
             ):
                 key = self._json_key(key, shown, path, depth)  # noqa: PLW2901
             if names is None:
                 shown[key] = self.walked(item, (*path, key), depth)
             elif is_masked:
                 shown[key] = self._masked()
-            elif type(item) is str and item[:1] not in _MAY_BEGIN_JSON:
+            elif type(item) is str and item[:1] not in MAY_BEGIN_JSON:
                 is_call = type(key) is str and key in _ARGUMENTS
                 shown[key] = self._unread(item) if is_call else item
             else:
@@ -359,7 +364,7 @@ class _Walk:
         Walk one of a sequence, in which a list of two may be a name and its value.
         """
         kind = type(item)
-        if kind is str and item[:1] not in _MAY_BEGIN_JSON:
+        if kind is str and item[:1] not in MAY_BEGIN_JSON:
             return item
         if kind is list and len(item) == _PAIR and self._is_named(item[0]):
             return [item[0], self._masked()]
@@ -417,6 +422,8 @@ class _Walk:
             return [*held, ("args", self._masked())]
         if path[0] == "error":
             return held
+        if names.opens and has_texts(held):  # a function may have others in their place
+            return [*held, ("args", self._masked())]
         left = self._left
         cleared = [(name, self._cleared(item, names, _DEPTH)) for name, item in held]
         self._left = left  # they are walked yet
@@ -431,7 +438,7 @@ class _Walk:
             return kind([self._cleared(it, names, depth - 1) for it in item])
         if type(item) is not str:
             return item
-        if len(item) > _MOST_JSON or not self._has_room(item):
+        if len(item) > MOST_JSON or not self._has_room(item):
             return self._masked()
         text = names.masked_text(item)
         self.changes += text != item
@@ -455,6 +462,13 @@ class _Unsaid:
         self.key = key
 
 
+def has_texts(held: "list[Any]") -> bool:
+    """
+    Tell whether an exception holds texts by names, as they may be in its message.
+    """
+    return any(type(item) is str for name, item in held if name != "args")
+
+
 def _has_other_text(held: "list[Any]", shown: "Any") -> bool:
     """
     Tell whether a function has another text in place of one that an exception holds by
@@ -474,27 +488,6 @@ def _is_of_names(key: object) -> bool:
     return type(key) is tuple and all(id(type(it)) in _NAME_TYPES for it in key)
 
 
-def _may_be_json(text: str) -> bool:
-    """
-    Tell whether JSON begins in *text*, or what is not looked at.
-    """
-    head = text[:_MOST_JSON].lstrip(SPACES)
-    return head[:1] in _BEGINS_JSON if head else len(text) > _MOST_JSON
-
-
-def _each_once(pairs: "list[tuple[str, Any]]") -> "dict[str, Any]":
-    """
-    Refuse an object that has a name twice: only the last of them would be looked into.
-    """
-    held = dict(pairs)
-    if len(held) < len(pairs):
-        message = "a name stands twice"
-        raise ValueError(message)
-    return held
-
-
 _PAIR = 2
-_BEGINS_JSON = frozenset('{["')
-_MAY_BEGIN_JSON = frozenset((*_BEGINS_JSON, *SPACES))
 _NAME_TYPES = frozenset(map(id, (str, int, float, bool, type(None), bytes)))
 """By id, as a metaclass may have a hash of its own."""

@@ -8,19 +8,24 @@ import builtins
 from functools import lru_cache
 
 from instrument import exceptions
-from instrument._payloads.redact import TRACEBACK
-from instrument._text import args_of, cut, safe_str, type_of
+from instrument._payloads.jsonable import jsonable
+from instrument._payloads.names import MASK
+from instrument._payloads.redact import TRACEBACK, redacted
+from instrument._text import all_raised, args_of, cut, safe_str, type_of
 from instrument.exceptions import RemoteError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from instrument._payloads.walk import Redactor
+
 _PLAIN = frozenset(map(id, (str, int, float, bool, type(None))))
 """By id, as a metaclass may have a hash of its own."""
 _LONGEST = 100_000
 _MOST_ARGS, _LONGEST_LIST, _MOST_BITS = 10, 1_000, 1_024
 _LONGEST_NAME = 200
+_MOST_HELD = 20
 WORKER_LOST = "WorkerLost"
 
 
@@ -40,6 +45,43 @@ def written(exc: BaseException, *, is_shown: bool = True) -> "dict[str, Any]":
         if _are_plain(args):
             made["args"] = list(args)
     return made
+
+
+def held_by(exc: BaseException, redactors: "tuple[Redactor, ...]") -> "Any":
+    """
+    Give what *exc*, and what it was raised from, hold besides plain texts: of each a
+    dict for a function that looks at that where the work was sent from, and has of
+    what they say only text. None where they hold nothing, True of very many.
+    """
+    raised = all_raised(exc)
+    if len(raised) > _MOST_HELD:
+        return True
+    held = [_fields_of(it, redactors) for it in raised]
+    return held if any(held) else None
+
+
+def _fields_of(exc: BaseException, redactors: "tuple[Redactor, ...]") -> "Any":
+    told = jsonable(redacted(exc, redactors, ("raised",)))
+    if type(told) is not dict:
+        return told  # it could not be looked into
+    is_said = all(id(type(it)) in _PLAIN for it in args_of(exc))
+    left_out = ("type", "args") if is_said else ("type",)
+    return {name: it for name, it in told.items() if name not in left_out}
+
+
+def hidden_in(held: object, redactors: "tuple[Redactor, ...]") -> "list[bool]":
+    """
+    Tell of each in what `held_by` gave there, the error first, whether something in it
+    is to be hidden, or could not be told.
+    """
+    if type(held) is not list or not held:
+        return [True]
+    return [
+        type(it) is not dict
+        or it.get("args") == MASK
+        or jsonable(redacted(it, redactors, ("error",))) != it
+        for it in held
+    ]
 
 
 def remade(

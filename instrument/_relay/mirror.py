@@ -9,6 +9,7 @@ from instrument import _report
 from instrument._payloads.answers import Answer
 from instrument._payloads.event import VERSION, Event, Usage
 from instrument._payloads.kinds import KINDS, Embedding, kind_of
+from instrument._payloads.names import MASK
 from instrument._payloads.redact import redacted
 from instrument._relay import errors
 from instrument._runs.ending import fail, finish
@@ -344,7 +345,12 @@ class Mirrors:
 
             return CancelledError()
         named = {"own": True, **told, "type": data["type"]}
-        exc = errors.remade(named, data["message"], data.get("traceback"))
+        message, traceback = data["message"], data.get("traceback")
+        if "held" in told:
+            hidden = errors.hidden_in(told["held"], run._audience.redactors)
+            message = MASK if hidden[0] else message
+            traceback = None if any(hidden) else traceback
+        exc = errors.remade(named, message, traceback)
         if data["origin"] is not False:
             return exc
         if type(below) is type(exc) and str(below) == str(exc):
@@ -394,18 +400,20 @@ def _take_outputs(run: Run, data: "dict[str, Any]") -> "Any":
         return next((data[it] for it in _OUTPUTS if it in data), None)
     answer = Answer(_text(data.get("text")) or "")
     answer.part(data.get("reasoning"), "reasoning")
-    for call in [*data["tool_calls"], *data.get("server_tool_calls", ())]:
-        answer.called(
-            call["id"],
-            call["name"],
-            call["arguments"],
-            is_whole=True,
-            is_text=type(call["arguments"]) is str,
-            is_server=call.get("server") is True,
-        )
-    for file in data.get("files", ()):
-        answer.has(file["kind"], None)
-        [*answer._files.values()][-1]._size = file["size"]
+    for name in ("tool_calls", "server_tool_calls"):
+        for call in _dicts(data, name):
+            given = call.get("arguments")
+            answer.called(
+                call.get("id"),
+                call.get("name"),
+                given,
+                is_whole=True,
+                is_text=type(given) is str,
+                is_server=name == "server_tool_calls",
+            )
+    for file in _dicts(data, "files"):
+        answer.has(_text(file.get("kind")) or "file", None)
+        [*answer._files.values()][-1]._size = file.get("size")
     answer.model = _text(data.get("model"))
     answer.finish_reason = _text(data.get("finish_reason"))
     answer.response_id = _text(data.get("response_id"))
@@ -415,6 +423,14 @@ def _take_outputs(run: Run, data: "dict[str, Any]") -> "Any":
     run._usage = usage
     run._outputs = run._cleared(answer.text, "outputs")
     return ALREADY_SET
+
+
+def _dicts(data: "dict[str, Any]", name: str) -> "list[dict[str, Any]]":
+    """
+    Give the dicts in a list, which may have been masked there, or not told.
+    """
+    told = data.get(name)
+    return [it for it in told if type(it) is dict] if type(told) is list else []
 
 
 def _text(value: object) -> str | None:

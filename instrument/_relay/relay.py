@@ -13,6 +13,7 @@ from instrument._audience.listener import as_listener
 from instrument._audience.plan import Options
 from instrument._delivery.loops import FORKS, in_trio
 from instrument._payloads.event import TOKEN
+from instrument._payloads.redact import OPENED
 from instrument._relay import errors
 from instrument._relay.outbox import WAIT_S, idle, opened
 from instrument._relay.sockets import SOCKETS
@@ -246,8 +247,12 @@ def _more(event: "Event", run: "Run") -> str:
     elif event.event.endswith(("_end", "_error")):
         what = {"provider": run.provider, "model": run._model}
     if event.event.endswith("_error") and run.error is not None:
-        is_shown = run._audience.shows_all
-        what["error"] = errors.written(run.error, is_shown=is_shown)
+        audience = run._audience
+        error = errors.written(run.error, is_shown=audience.shows_all)
+        if any(it is OPENED for it in audience.redactors):
+            held = errors.held_by(run.error, audience.redactors)
+            error |= {} if held is None else {"held": held}
+        what["error"] = error
     told = {key: value for key, value in what.items() if value is not None}
     return f',"more":{json.dumps(told)}' if told else ""
 

@@ -11,7 +11,7 @@ from instrument._payloads.event import Usage
 from instrument._payloads.kinds import failure_of
 from instrument._payloads.messages import get, is_dict
 from instrument._payloads.names import MASK
-from instrument._payloads.redact import is_masked, redacted, said_by
+from instrument._payloads.redact import is_masked, redacted, said_of_attempt
 from instrument._runs.results import (
     as_text,
     contained,
@@ -317,7 +317,7 @@ class Run(Frame):
         exc = failure_of(state)
         if exc is not None:
             data["type"] = type_of(exc)
-            data["message"] = said_by(exc, self._audience)
+            data["message"] = said_of_attempt(exc, self._audience)
         self._tell("on_retry", (shown,), data)
 
     def emit(

@@ -8,11 +8,12 @@ import os
 import signal
 import threading
 from collections.abc import Generator, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 from instrument import (
@@ -165,6 +166,69 @@ def ask_for_a_tool(messages: list[dict[str, str]]) -> dict[str, Any]:
         "model": "m-3",
         "choices": [{"message": message, "finish_reason": "tool_calls"}],
         "usage": {"prompt_tokens": 1, "completion_tokens": 2},
+    }
+
+
+class LoginError(Exception):
+    """
+    Holds what it says.
+    """
+
+    def __init__(self, password: str) -> None:
+        super().__init__("refused")
+        self.password = password
+
+    def __str__(self) -> str:
+        return f"{self.password} is refused"
+
+
+@traced
+def refuse(password: str, *, way: str) -> None:
+    """
+    Fail with what holds the password under its name.
+    """
+    error = LoginError(password)
+    if way == "itself":
+        raise error
+    if way == "cause":
+        raise LookupError("no user") from error
+    if way == "group":
+        raise ExceptionGroup("several", [error])
+    if way == "arguments":
+        raise LookupError("no user", {"password": password})
+    raise LookupError("no user")
+
+
+@traced
+def tell_of_errors(password: str) -> None:
+    """
+    Tell of an error in a payload, and of an attempt that has failed with it.
+    """
+    error = LoginError(password)
+    error.args = (f"{password} is refused",)
+    outcome: Future[None] = Future()
+    outcome.set_exception(error)
+    emit("refused", [error])
+    current_run().retry(SimpleNamespace(attempt_number=2, outcome=outcome))
+
+
+@traced.chat_model
+def answer_in_parts(messages: list[dict[str, str]]) -> dict[str, Any]:
+    """
+    Answer with a call, one that the provider has run itself, and a file.
+    """
+    function = {"name": "search", "arguments": '{"query": "x"}'}
+    image = {"type": "image_generation_call", "id": "i-1", "result": "AAAA"}
+    return {
+        "object": "response",
+        "id": "r-1",
+        "model": "m-3",
+        "status": "completed",
+        "output": [
+            {"type": "function_call", "call_id": "c-1", **function},
+            {"type": "mcp_call", "id": "s-1", "server_label": "s", **function},
+            image,
+        ],
     }
 
 

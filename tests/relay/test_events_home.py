@@ -874,3 +874,91 @@ def test_redaction_of_the_block() -> None:
     assert tool.outputs == {"found": "[redacted]"}
     ends = [it.to_json() for it in recorder.events if it.event.startswith("on_tool")]
     assert "query 1" not in "".join(ends)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"redact": ["tool_calls"]},
+        {"redact": ["files"]},
+        {"redact": ["arguments"]},
+        {"capture": False},
+        {},
+    ],
+    ids=str,
+)
+def test_answer_of_which_parts_are_hidden(
+    options: dict[str, Any], reports: list[str]
+) -> None:
+    """
+    A model's run in a worker ends as here, whatever of its calls and files is hidden.
+    """
+    ends = []
+
+    for is_there in (False, True):
+        recorder = Recorder()
+        with callbacks(recorder, **options), pool_of(1) as pool:
+            if is_there:
+                pool.submit(bind(jobs.answer_in_parts), []).result()
+            else:
+                jobs.answer_in_parts([])
+        assert len(recorder.events) == 2
+        end = told(recorder.events[-1], {})["data"]
+        ends.append({name: it for name, it in end.items() if it is not None})
+
+    assert ends[0] == ends[1]
+    assert reports == []
+
+
+WAYS = ["itself", "cause", "group", "arguments", "neither"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_function_hides_what_an_error_holds_there(way: str) -> None:
+    """
+    What a function hides of an error raised in a worker, by a name in it, is not in its
+    message either, nor in a traceback; of another error both are told.
+    """
+    recorder = Recorder()
+
+    def masked(value: Any, path: Any) -> Any:
+        return "***" if path[-1] == "password" else value
+
+    with callbacks(recorder, redact=masked), pool_of(1) as pool:
+        future = pool.submit(bind(jobs.refuse), "enigma1940", way=way)
+        assert future.exception() is not None
+    end = recorder.events[-1]
+
+    assert "enigma1940" not in end.to_json()
+    assert end.data["type"] == type(future.exception()).__name__
+    assert end.data["message"] in ("no user", "[redacted]")
+    assert (end.data["message"] == "no user") is (way in ("cause", "neither"))
+    if way == "neither":
+        assert end.data["traceback"].endswith("LookupError: no user\n")
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_function_hides_what_errors_in_payloads_hold(*, is_there: bool) -> None:
+    """
+    What a function hides in an error that is told of, or with which an attempt failed,
+    is not among what it was made of either; of a worker as of here.
+    """
+    recorder = Recorder()
+
+    def masked(value: Any, path: Any) -> Any:
+        return "***" if path[-1] == "password" else value
+
+    with callbacks(recorder, redact=masked), pool_of(1) as pool:
+        if is_there:
+            pool.submit(bind(jobs.tell_of_errors), "enigma1940").result()
+        else:
+            jobs.tell_of_errors("enigma1940")
+    told, retry = [it.data for it in recorder.events[1:3]]
+
+    assert told["data"][0] == {
+        "type": "LoginError",
+        "args": "[redacted]",
+        "password": "***",
+    }
+    assert retry == {"attempt": 2, "type": "LoginError", "message": "[redacted]"}
+    assert "enigma1940" not in "".join(it.to_json() for it in recorder.events)
