@@ -29,7 +29,12 @@ _GIVEN = re.compile(r"(?:\n|\\n)(?: {0,99}\| )?  (?! )[^\n]{0,500}?, input_value
 _QUOTES = ("'", '"')
 _OPENS = ("{", "[")
 _LINE = re.compile(r"\n|\\n")
-_QUOTED = re.compile(r'b?(?:"(?:[^"\\]|\\.)*"?|\'(?:[^\'\\]|\\.)*\'?)', re.DOTALL)
+_QUOTED = re.compile(
+    r"""b?(?:"{3}.*?(?:"{3}|\Z)|'{3}.*?(?:'{3}|\Z)"""
+    r"""|(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?)+)""",
+    re.DOTALL,
+)
+"""One text in quotes, of three or doubled in it as in SQL too."""
 _UNQUOTED = re.compile(r"[^,;\n)}\]&]*")
 
 

@@ -183,6 +183,14 @@ class LoginError(Exception):
 
 
 @traced
+def refuse_in_lines(password: str) -> None:
+    """
+    Fail with a message in which the password stands some lines below its name.
+    """
+    raise LookupError(f"password = '''\n{password}\n'''")
+
+
+@traced
 def refuse(password: str, *, way: str) -> None:
     """
     Fail with what holds the password under its name.

@@ -257,6 +257,22 @@ def test_log_has_the_traceback_of_there(reports: list[str]) -> None:
     assert there[-1] == "jobs.OwnError: mine"
 
 
+def test_log_masks_what_a_traceback_of_there_says_in_lines(
+    reports: list[str],
+) -> None:
+    """
+    In the traceback of there a log masks what stands in another line than its name.
+    """
+    with callbacks(RequestLogger()), pool_of(1) as pool:
+        future = pool.submit(bind(jobs.refuse_in_lines), "enigma1940")
+        assert type(future.exception()) is LookupError
+
+    lines = reports[-1].splitlines()
+    there = lines[lines.index("In the process where it was raised:") :]
+    assert there[-1] == "LookupError: password = [redacted]"
+    assert "enigma1940" not in reports[-1]
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_hops(method: str) -> None:
     """

@@ -41,6 +41,8 @@ _STRING = 100_000
 """The most characters read of one string in a payload, of which less is shown."""
 _ERROR = 10_000
 """The characters of an error's text in a traceback, behind which the rest is counted."""
+_TRACEBACK = 20_000
+"""Those of a note, and of a traceback of another process, which are cut before."""
 _MESSAGE = 1_000
 """The same in a record's message."""
 _DEEPEST = 8
@@ -246,7 +248,7 @@ def _error_text(run: "Run", text: str) -> str:
     Give a message as the run's redactors leave it; nothing with ``capture=False``.
     """
     shown = run._cleared(text, "error")
-    return "" if shown is None else counted_error(safe_str(shown), _ERROR)
+    return "" if shown is None else counted_error(safe_str(shown), _TRACEBACK)
 
 
 def _said_by(run: "Run", exc: BaseException, most: int = _ERROR) -> str:

@@ -98,8 +98,10 @@ class _Likenesses:
         made.__cause__ = self.of(_read["__cause__"](exc))
         made.__context__ = self.of(_read["__context__"](exc))
         made.__suppress_context__ = _read["__suppress_context__"](exc)
-        for note in (*_notes_of(exc), *_remote_lines(exc)):
+        for note in _notes_of(exc):
             made.add_note(self._text(note))
+        for line in self._remote_lines(exc):
+            made.add_note(printable(line))
         return made
 
     def _alike(self, exc: BaseException) -> BaseException:
@@ -137,6 +139,15 @@ class _Likenesses:
 
     def _text(self, text: str) -> str:
         return printable(self._show(text))
+
+    def _remote_lines(self, exc: BaseException) -> "list[str]":
+        """
+        Give the traceback that *exc* had in another process, a note a line. What of it
+        may be seen is not told by one line.
+        """
+        text = (remote_traceback(exc) or "")[-_REMOTE:]
+        lines = self._show(text).splitlines() if text else []
+        return ["In the process where it was raised:", *lines] if lines else []
 
 
 _NAMED = ("__module__", "__qualname__", "shown")
@@ -188,14 +199,6 @@ def _frame(file: str, name: str, qualified: str, line: int) -> "Any":
 
 def _name(name: object) -> str:
     return printable(cut(name, _NAME)) if type(name) is str else "?"
-
-
-def _remote_lines(exc: BaseException) -> "list[str]":
-    """
-    Give the traceback that *exc* had in another process, a note a line.
-    """
-    lines = (remote_traceback(exc) or "")[-_REMOTE:].splitlines()
-    return ["In the process where it was raised:", *lines] if lines else []
 
 
 def _notes_of(exc: BaseException) -> "list[str]":
