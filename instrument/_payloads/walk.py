@@ -348,7 +348,11 @@ class _Walk:
                 self.walked(item, (*path, index), depth)
                 for index, item in enumerate(items)
             ]
-        elif count == _PAIR and is_of_pairs(kind) and self._is_named(items[0]):
+        elif (
+            count == _PAIR
+            and (is_of_pairs(kind) or path[0] == STORED)
+            and self._is_named(items[0])
+        ):
             shown = [items[0], self._masked()]
         else:
             shown = [self._item(item, path, depth) for item in items]
@@ -488,6 +492,8 @@ def _is_of_names(key: object) -> bool:
     return type(key) is tuple and all(id(type(it)) in _NAME_TYPES for it in key)
 
 
+STORED = "stored"
+"""The path of what was written as JSON, in which a tuple is a list."""
 _PAIR = 2
 _NAME_TYPES = frozenset(map(id, (str, int, float, bool, type(None), bytes)))
 """By id, as a metaclass may have a hash of its own."""

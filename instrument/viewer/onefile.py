@@ -16,6 +16,7 @@ from pathlib import Path
 
 from instrument._payloads.names import MASK
 from instrument._payloads.redact import redacted
+from instrument._payloads.walk import STORED
 from instrument._text import printable
 from instrument.handlers._shared.amounts import counted
 from instrument.handlers._shared.usual_names import USUAL_NAMES
@@ -118,7 +119,7 @@ def masked(told: "Any", redactor: "Names") -> "Any":
     """
     Give what was stored of a request, a run or an event without what a name masks.
     """
-    shown = redacted(told, (redactor,), ("stored",))
+    shown = redacted(told, (redactor,), (STORED,))
     return _without_said(shown, redactor)
 
 

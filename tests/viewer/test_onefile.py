@@ -182,18 +182,21 @@ def test_secret_that_is_all_there_is(
     name: str, ends: str, tmp_path: Path, store: Any
 ) -> None:
     """
-    What goes in or comes out alone under a masked name is masked in rows as well, which
-    say it without the name.
+    What goes in or comes out alone under a masked name, or in a pair with it, is masked;
+    in rows as well, which say it without the name.
     """
     named: Any = {"inputs": lambda it: {name: it}, "outputs": lambda it: {name: it}}
-    work = traced("work", **named)(lambda it: it)
+
+    def work(it: str) -> str:
+        emit(name, it)
+        emit("a pair", (name, it))
+        return it
+
     path = tmp_path / f"x.{ends}"
     words = ["export", "LAST", "--to", str(path), "--store", str(store.path)]
 
     with callbacks(store.handler):
-        with traced("around"):
-            emit(name, "enigma")
-        work("enigma")
+        traced("work", **named)(work)("enigma")
     assert store.handler.drain(10)
     assert cli.main([*words, "--redact", "pin"]) == 0
 
@@ -220,7 +223,13 @@ def test_secret_in_a_row(store: Any, capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize(
     "told, masked",
-    [(0.5, 0.5), ("x", "x"), ([{"password": "x"}], [{"password": "[redacted]"}])],
+    [
+        (0.5, 0.5),
+        ("x", "x"),
+        ([{"password": "x"}], [{"password": "[redacted]"}]),
+        (["password", "x"], ["password", "[redacted]"]),
+        (["password", "x", "y"], ["password", "x", "y"]),
+    ],
 )
 def test_secrets_of_custom_events(told: Any, masked: Any) -> None:
     """
