@@ -26,6 +26,7 @@ _NAMED = re.compile(r"""(?:\A|["'])([^"']*)["']\s*:""")
 _PAIRED = re.compile(r"""[\[(][\s\\]*["']([^"'\\]*)\\*["']\s*,""")
 _GIVEN = re.compile(r"(?:\n|\\n)(?: {0,99}\| )?  (?! )[^\n]{0,500}?, input_value=")
 """Pydantic tells what it was given below the name of the field, in a group behind a bar."""
+_TYPED = ", input_type="
 _QUOTES = ("'", '"')
 _OPENS = ("{", "[")
 _LINE = re.compile(r"\n|\\n")
@@ -98,14 +99,14 @@ class Names:
         at = 0
         for found in _GIVEN.finditer(text):
             start, end = found.span()
+            if start < at:
+                continue
             field = _LINE.split(text[max(start - _MOST_NAME, 0) : start])[-1]
-            stop = text.find(", input_type=", end)
-            given = text[end : stop if stop >= 0 else len(text)]
-            is_masked = any(map(self.masks, field.split("."))) or _is_cut(given)
-            if start < at or not is_masked:
+            given, _, _ = text[end : end + _MOST_NAME].partition(_TYPED)
+            if not (any(map(self.masks, field.split("."))) or _is_cut(given)):
                 continue
             shown += [text[at:end], MASK]
-            at = stop
+            at = text.find(_TYPED, end)
             if at < 0:
                 return "".join(shown)
         return "".join([*shown, text[at:]])

@@ -61,7 +61,7 @@ def held_by(exc: BaseException, redactors: "tuple[Redactor, ...]") -> "Any":
 
 
 def _fields_of(exc: BaseException, redactors: "tuple[Redactor, ...]") -> "Any":
-    told = jsonable(redacted(exc, redactors, ("raised",)))
+    told = jsonable(redacted(exc, redactors, ("raised",)), text=_LONGEST)
     if type(told) is not dict:
         return told  # it could not be looked into
     is_said = all(id(type(it)) in _PLAIN for it in args_of(exc))

@@ -19,7 +19,7 @@ from typing import Annotated, Any, NamedTuple
 import pytest
 
 from instrument import BaseCallbackHandler, callbacks, emit, traced
-from instrument._payloads.names import MASK
+from instrument._payloads.names import MASK, Names
 from instrument._payloads.redact import as_redactor, redacted
 from instrument.handlers import StoreHandler
 from instrument.propagation import attach, carrier
@@ -741,6 +741,30 @@ def test_errors_that_are_payloads() -> None:
     assert second["strerror"] == "for 'password': [redacted]"
     assert third is other
     assert not any("hunter2" in event.to_json() for event in recorder.events)
+
+
+def test_inputs_without_end_are_looked_for_in_few_steps() -> None:
+    """
+    Of a message that begins very many inputs as pydantic tells them, and ends none, not
+    the whole rest is looked at for each.
+    """
+    looked_at: list[int] = []
+
+    def trace(frame: types.FrameType, event: str, _: object) -> Any:
+        if frame.f_code.co_name == "_is_cut":
+            looked_at.append(len(frame.f_locals["given"]))
+
+    text = "\n  no number [type=int, input_value=1" * 2_000
+    tracing = sys.gettrace()
+    try:
+        sys.settrace(trace)
+        told = Names(["password"]).masked_text(text)
+    finally:
+        sys.settrace(tracing)
+
+    assert told == text
+    assert len(looked_at) == 2_000
+    assert max(looked_at) < 1_000
 
 
 def test_keys_alike_are_told_apart_in_few_steps() -> None:
