@@ -46,7 +46,9 @@ _MOST = 1_000
 _NAME = 40
 _LINE = 1_000
 _MOST_SAID = 100_000
+_TOLD_AGAIN = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
 _counts: "dict[int, tuple[Any, dict[str, int]]]" = {}
+_slips: "dict[str, int]" = {}
 
 
 def forgotten(what: object, way: str) -> None:
@@ -135,8 +137,25 @@ def failed_apart(
     if count == 1:
         if not complain(message, exc, tells=tells, show=show):
             counts[event] = 0  # the next one is told, if there is room again
-    elif count in (10, 100, 1_000, 10_000, 100_000, 1_000_000):
+    elif count in _TOLD_AGAIN:
         complain(message, exc, is_framed=False)
+
+
+def slipped(slip: str, message: "Callable[[], str]") -> None:
+    """
+    Report what a body has told wrongly: the first time, then how often.
+
+    Args:
+        slip: Which it is, and of what run.
+    """
+    count = _slips.get(slip, 0) + 1
+    if len(_slips) >= _MOST:  # runs may have names without end
+        _slips.clear()
+    _slips[slip] = count
+    if count == 1:
+        complain(message, None)
+    elif count in _TOLD_AGAIN:
+        complain(f"{slip} has been wrong {count:,} times", None)
 
 
 def unread(

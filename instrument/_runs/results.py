@@ -1,6 +1,5 @@
 """
-What is recorded of a result: it is read guarded, and kept in a container of its own; and
-what is said of what a body tells wrongly.
+What is recorded of a result: it is read guarded, and kept in a container of its own.
 """
 
 from collections import OrderedDict, defaultdict, deque
@@ -167,28 +166,6 @@ def _plain_dict(value: "Any") -> "dict[str, Any]":
     return dict(dict.items(value))
 
 
-_slips: "dict[str, int]" = {}
-_MOST_SLIPS = 1_000
-_TOLD_AGAIN = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
-
-
-def slipped(slip: str, message: "Callable[[], str]") -> None:
-    """
-    Report what a body has told wrongly: the first time, then how often.
-
-    Args:
-        slip: Which it is, and of what run.
-    """
-    count = _slips.get(slip, 0) + 1
-    if len(_slips) >= _MOST_SLIPS:  # runs may have names without end
-        _slips.clear()
-    _slips[slip] = count
-    if count == 1:
-        _report.complain(message, None)
-    elif count in _TOLD_AGAIN:
-        _report.complain(f"{slip} has been wrong {count:,} times", None)
-
-
 def not_counted(run: "Run", exc: BaseException, counts: "dict[str, Any]") -> None:
     """
     Report that *counts* are none of tokens.
@@ -203,7 +180,7 @@ def not_counted(run: "Run", exc: BaseException, counts: "dict[str, Any]") -> Non
             return told
         return f"{told}. It takes {', '.join(Usage.__slots__)}."
 
-    slipped(slip, message)
+    _report.slipped(slip, message)
 
 
 _NO_COUNT = f"Usage: a count must be a number or None, not {MASK}"

@@ -4,7 +4,7 @@
 
 from itertools import count
 
-from instrument import _ids
+from instrument import _ids, _report
 from instrument._audience.plan import Layer, Options, Plan, View
 from instrument._delivery.dispatch import Delivery, keywords, record_of
 from instrument._payloads.event import Usage
@@ -17,7 +17,6 @@ from instrument._runs.results import (
     contained,
     not_counted,
     read,
-    slipped,
     take_inputs,
 )
 from instrument._runs.tokens import atell, tell
@@ -242,7 +241,7 @@ class Run(Frame):
             self._usage = usage
         else:
             slip = f"run.usage of {self.name!r}"
-            slipped(slip, lambda: f"{slip} is a Usage, not a {type_of(usage)}.")
+            _report.slipped(slip, lambda: f"{slip} is a Usage, not a {type_of(usage)}.")
 
     def add_tags(self, *tags: str) -> None:
         """

@@ -2,10 +2,10 @@
 A piece of a model's answer, on its way to those who hear its channel.
 """
 
-from instrument import _ids
+from instrument import _ids, _report
 from instrument._audience.audience import CHANNELS
 from instrument._delivery.dispatch import Delivery
-from instrument._runs.results import as_text, slipped
+from instrument._runs.results import as_text
 from instrument._state import MUTED, get_state, set_state
 from instrument._text import safe_repr
 
@@ -194,4 +194,4 @@ def _no_channel(run: "Run", channel: object) -> None:
             " of an answer is text, reasoning or tool_call; it is told as text."
         )
 
-    slipped(f"run.token(channel=) of {run.name!r}", message)
+    _report.slipped(f"run.token(channel=) of {run.name!r}", message)
