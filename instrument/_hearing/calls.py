@@ -198,11 +198,15 @@ class Own:
 
         One that is dropped ends when this object goes.
         """
-        stream = Stream(self.run, _PLAIN, starts=False, yields=in_pieces)
-        self._stream = stream
-        stream.leave(self._outside)
-        stream.opened()
-        self._tell = stream.tell()
+        try:
+            stream = Stream(self.run, _PLAIN, starts=False, yields=in_pieces)
+            self._stream = stream
+            stream.leave(self._outside)
+            stream.opened()
+            self._tell = stream.tell()
+        except BaseException:
+            set_state(self._outside)
+            raise
 
     def enter(self) -> "Any":
         """
@@ -248,13 +252,17 @@ class Own:
         End with what was raised; with GeneratorExit where a stream was left.
         """
         stream, run = self._stream, self.run
-        self._let_go()
         try:
             if stream is not None:
                 stream.failed(exc)
             elif run is not None:
                 fail(run, exc)
+        except BaseException as interrupt:
+            if stream is not None:  # what has ended is told no more
+                stream.failed(interrupt)
+            raise
         finally:  # or the traceback would keep the run, and the run the traceback
+            self._let_go()
             del stream, run
 
     def mend(self, before: object, exc: BaseException) -> None:
@@ -308,13 +316,17 @@ class Own:
         The twin of `raised`.
         """
         stream, run = self._stream, self.run
-        self._let_go()
         try:
             if stream is not None:
                 await _done(stream.afailed(exc))
             elif run is not None:
                 await _done(afail(run, exc))
+        except BaseException as interrupt:
+            if stream is not None:
+                stream.failed(interrupt)
+            raise
         finally:
+            self._let_go()
             del stream, run
 
     def _learn(self, value: object) -> None:

@@ -67,9 +67,11 @@ class Open:
     Attributes:
         frame: That of a generator or coroutine while no anchor is in it: nobody
             else's can have its id so long.
+        is_dropped: Whether its frame has gone, and it has begun to end by that.
     """
 
     frame: "FrameType | None" = None
+    is_dropped = False
 
     def __init__(self, armed: Armed) -> None:
         self.armed = armed
@@ -115,7 +117,11 @@ class Anchor:
             self.traced = self.traced(*args) or self.traced
 
     def __del__(self) -> None:
-        self._dropped(self)
+        try:
+            self._dropped(self)
+        except BaseException:
+            self._dropped(self)  # an interrupt may have come in the midst of it
+            raise
 
     def running(self) -> "FrameType | None":
         """

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_VARARGS, CO_VARKEYWORDS
 
 from instrument._hearing.frames import SUSPENDS
-from instrument._hearing.watches import NOTHING, HeardCall, Watch, let
+from instrument._hearing.watches import NOTHING, HeardCall, Refused, Watch, let
 from instrument._runs.ending import fail, finish
 from instrument._runs.merging import SORTS, Inner, belonging
 from instrument._runs.starting import start
@@ -145,14 +145,19 @@ class GeneratorCall(HeardCall):
     takes_items = is_stepped = True
 
     def __init__(self, run: "Run", keywords: "Keywords") -> None:
-        self._stream = Stream(run, keywords, starts=True)
-        self._stream.is_stepped = self._is_inside = True
-        outside = self._stream.enter()
-        let(self._stream.start)
-        self._stream.leave(outside)
-        self._stream.opened()
-        self.resumed()
-        self._tell = self._stream.tell()
+        before, self._stream = get_state(), Stream(run, keywords, starts=True)
+        try:
+            self._stream.is_stepped = True
+            outside = self._stream.enter()
+            let(self._stream.start)
+            self._stream.leave(outside)
+            self._stream.opened()
+            self.resumed()
+            self._tell = self._stream.tell()
+        except BaseException as exc:
+            self._stream.failed(exc.error if type(exc) is Refused else exc)
+            set_state(before)
+            raise
 
     def suspended(self, item: object) -> None:
         if item is not NOTHING:
@@ -183,6 +188,7 @@ class GeneratorCall(HeardCall):
         try:
             let(tell, value)
         finally:
+            self._is_inside = False
             set_state(self._outside)
             self._stream.frame._outer = None
 

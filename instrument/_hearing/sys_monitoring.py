@@ -14,8 +14,8 @@ from sys import _getframe
 from instrument import _report
 from instrument._forks import fork_lock
 from instrument._hearing.frames import Anchor, Armed, Open, below
-from instrument._hearing.watches import SENT, Refused, item_of
-from instrument._state import get_state
+from instrument._hearing.watches import SENT, Refused, item_of, undo
+from instrument._state import get_state, set_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -178,22 +178,29 @@ class Monitor:
         if armed.suspends:
             key, opened.frame = id(frame), frame
         self._open[key] = opened
-        refused = None
+        before = watch = refused = None
         try:
             # looked at after that: who disarms it meanwhile sees that it is open
             for watch in armed.watches:
+                before = get_state()
                 call = watch.called(frame)
                 if call is not None:
                     opened.calls += (call,)
+            self._begun(key, opened)
         except BaseException as exc:
+            if before is not None:
+                undo(before, exc)
+            self._begun(key, opened)
             refused = _refused(watch, "call", exc)
-        if not opened.calls:
-            del self._open[key]
-            self._left(armed)
-        elif not self._hears_unwinding:
-            self._hear_unwinding()
         if refused is not None:
             raise refused
+
+    def _begun(self, key: object, opened: Open) -> None:
+        if not opened.calls:
+            self._open.pop(key, None)
+            self._left(opened.armed)
+        elif not self._hears_unwinding:
+            self._hear_unwinding()
 
     def _on_return(self, code: "CodeType", offset: int, value: "Any") -> None:
         if not self._open:
@@ -201,7 +208,7 @@ class Monitor:
         frame: Any = _getframe(1)
         while frame.f_code is not code:  # as `below`, a call less
             frame = frame.f_back
-        opened = self._open.pop(frame, None) or self._suspended(frame)
+        opened = self._open.get(frame) or self._suspended(frame)
         if opened is None:
             return
         refused = None
@@ -210,10 +217,14 @@ class Monitor:
                 call.returned(value)
             except BaseException as exc:
                 refused = _refused(call, "returned", exc) or refused
+        if refused is not None:
+            raise refused  # which unwinds it: what an interrupt has kept open ends then
+        if opened.armed.suspends:
+            self._forget(frame, opened)
+        else:
+            del self._open[frame]
         if not opened.armed.watches:  # as `_left`, a call less
             self._left(opened.armed)
-        if refused is not None:
-            raise refused
 
     def _unwinding(self) -> "Callable[[CodeType, int, BaseException], None]":
         """
@@ -226,7 +237,12 @@ class Monitor:
 
         def unwound(code: "CodeType", offset: int, exc: BaseException) -> None:
             if code.co_qualname in names:
-                self._raised(below(_getframe(1), code), exc)
+                try:
+                    self._raised(below(_getframe(1), code), exc)
+                except BaseException as interrupt:
+                    # what has ended by now is told no more
+                    self._raised(below(_getframe(1), code), interrupt, is_last=True)
+                    raise
             elif not opened:
                 self._idle += 1
                 if self._idle > _IDLE:
@@ -292,28 +308,50 @@ class Monitor:
         if opened is None or not opened.is_of(frame):
             return
         for call in opened.calls:
+            before = get_state()
             try:
                 if call.is_stepped:
                     call.resumed()
-            except Exception as exc:
+            except BaseException as exc:
+                set_state(before)
                 _report.failed(call, "resumed", exc, tells=False)
 
-    def _raised(self, frame: "FrameType", exc: BaseException) -> None:
-        opened = self._open.pop(frame, None) or self._suspended(frame)
-        if opened is not None:
+    def _raised(
+        self, frame: "FrameType", exc: BaseException, *, is_last: bool = False
+    ) -> None:
+        """
+        End what is open of *frame*; where that raises, it is to be done once more.
+        """
+        opened = self._open.get(frame) or self._suspended(frame)
+        if opened is None:
+            return
+        try:
             self._fail(opened, exc)
+            is_last = True
+        finally:
+            if is_last:
+                self._forget(frame, opened)
+                self._left(opened.armed)
 
     def _suspended(self, frame: "Any") -> Open | None:
         """
-        Take out what is open of a generator or coroutine.
+        Find what is open of a generator or coroutine.
         """
         opened = self._open.get(id(frame))
-        if opened is None or not opened.is_of(frame):
-            return None
-        del self._open[id(frame)]
-        if opened.frame is None:  # a traceback may keep the frame
-            frame.f_trace = frame.f_trace.traced
-        return opened
+        return None if opened is None or not opened.is_of(frame) else opened
+
+    def _forget(self, frame: "Any", opened: Open) -> None:
+        """
+        Take out what is open of a frame: the last that is done with it, so that it is
+        found once more where an interrupt comes before.
+        """
+        if not opened.armed.suspends:
+            self._open.pop(frame, None)
+            return
+        self._open.pop(id(frame), None)
+        anchor = frame.f_trace
+        if anchor.__class__ is Anchor:  # a traceback may keep the frame
+            frame.f_trace = anchor.traced
 
     def dropped(self, anchor: Anchor) -> None:
         """
@@ -324,8 +362,15 @@ class Monitor:
             return
         opened.frame = anchor.running()
         if opened.frame is None:
-            del self._open[anchor.key]
-            self._fail(opened, GeneratorExit())
+            is_last = opened.is_dropped
+            try:
+                opened.is_dropped = True
+                self._fail(opened, GeneratorExit())
+                is_last = True
+            finally:
+                if is_last:
+                    self._open.pop(anchor.key, None)
+                    self._left(opened.armed)
 
     def _fail(self, opened: Open, raised: BaseException) -> None:
         """
@@ -337,7 +382,6 @@ class Monitor:
                 call.raised(raised)
             except BaseException as exc:
                 refused = _refused(call, "raised", exc) or refused
-        self._left(opened.armed)
         if refused is not None:
             refused.__context__ = raised
             raise refused

@@ -2,7 +2,11 @@
 What hears a call of a function that is not ours: a watch, and the calls it begins.
 """
 
-from instrument._state import get_state
+from itertools import takewhile
+
+from instrument._runs.ending import mend
+from instrument._runs.run import Run
+from instrument._state import chain, get_state, set_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,3 +110,19 @@ def let(act: "Callable[..., T]", *args: object) -> "T":
     except BaseException as exc:
         refused = Refused(exc)
     raise refused
+
+
+def undo(before: object, exc: BaseException) -> None:
+    """
+    Go back to the state *before*, as something has come in the midst of what begins a
+    call; what has begun since ends with that.
+    """
+    raised = exc.error if type(exc) is Refused else exc
+    above = list(takewhile(lambda link: link is not before, chain(get_state())))
+    try:
+        if above and above[-1]._outer is before:
+            for run in above:
+                if type(run) is Run:
+                    mend(run, before, raised)
+    finally:
+        set_state(before)

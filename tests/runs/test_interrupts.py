@@ -1049,6 +1049,193 @@ def test_signal_in_the_call_of_a_wrapped_client(
     assert vars(found) == vars(Found())
 
 
+class Client:
+    """
+    One of an SDK whose methods are the calls.
+    """
+
+    def chat(self, *, model: str, messages: "list[Any]") -> object:
+        if model == "bad":
+            raise LookupError
+        return {} if model == "whole" else pieces()
+
+    def each(self, *, model: str, messages: "list[Any]") -> Iterator[str]:
+        yield from ("a", "b")
+
+
+def pieces() -> Iterator[str]:
+    yield from ("a", "b")
+
+
+def added(value: int) -> int:
+    return value
+
+
+def failing(value: int) -> None:
+    raise LookupError
+
+
+def counted(most: int) -> Iterator[int]:
+    yield from range(most)
+
+
+def asked(messages: "list[Any]") -> str:
+    return "answer"
+
+
+async def awaited(value: int) -> int:
+    return value
+
+
+async def acounted(most: int) -> AsyncIterator[int]:
+    for value in range(most):
+        yield value
+
+
+def watched_function(*ears: Any) -> None:
+    with callbacks(*ears):
+        added(1)
+
+
+def watched_function_that_fails(*ears: Any) -> None:
+    with callbacks(*ears), suppress(LookupError):
+        failing(1)
+
+
+def watched_generator(*ears: Any) -> None:
+    with callbacks(*ears):
+        list(counted(2))
+
+
+def watched_generator_left_early(*ears: Any) -> None:
+    with callbacks(*ears):
+        stream: Any = counted(2)
+        next(stream)
+        stream.close()
+
+
+def watched_generator_dropped(*ears: Any) -> None:
+    with callbacks(*ears):
+        next(counted(2))
+
+
+def watched_part_of_a_model(*ears: Any) -> None:
+    with callbacks(*ears):
+        traced.chat_model(asked)([])
+
+
+async def watched_coroutine(*ears: Any) -> None:
+    async with callbacks(*ears):
+        await awaited(1)
+
+
+async def watched_async_generator(*ears: Any) -> None:
+    async with callbacks(*ears):
+        async for _ in acounted(2):
+            pass
+
+
+def heard_call(*ears: Any) -> None:
+    with callbacks(*ears):
+        Client().chat(model="whole", messages=[])
+
+
+def heard_call_that_fails(*ears: Any) -> None:
+    with callbacks(*ears), suppress(LookupError):
+        Client().chat(model="bad", messages=[])
+
+
+def heard_stream(*ears: Any) -> None:
+    with callbacks(*ears):
+        list(Client().chat(model="stream", messages=[]))  # type: ignore[call-overload]
+
+
+def heard_generator(*ears: Any) -> None:
+    with callbacks(*ears):
+        list(Client().each(model="m", messages=[]))
+
+
+def heard_generator_left_early(*ears: Any) -> None:
+    with callbacks(*ears):
+        stream: Any = Client().each(model="m", messages=[])
+        next(stream)
+        stream.close()
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> "Iterator[None]":
+    """
+    Hear these as `auto` does; signals come in what Python calls for it, too.
+    """
+    from instrument import auto
+    from instrument._hearing.monitored.methods import GENERATOR, MethodWatch
+    from instrument._hearing.operations import CHAT
+    from instrument._hearing.sys_monitoring import arm, disarm
+
+    register = MONITORING.register_callback
+
+    def register_through(tool: int, event: int, hear: Any) -> Any:
+        if hear is None or tool == MONITORING.PROFILER_ID:
+            return register(tool, event, hear)
+        return register(tool, event, lambda *args: sys.call_tracing(hear, args))
+
+    monkeypatch.setattr(MONITORING, "register_callback", register_through)
+    functions = (added, failing, counted, awaited, acounted, asked)
+    others = SimpleNamespace(**{it.__name__: it for it in functions}, __name__="others")
+    monkeypatch.setitem(sys.modules, "others", others)
+    for function in functions:
+        kind = "chat_model" if function is asked else "chain"
+        auto.watch(f"others:{function.__name__}", kind=kind)
+    armed: list[Any] = [
+        (function.__code__, MethodWatch("provider", CHAT, function))
+        for function in (Client.chat, Client.each)
+    ]
+    armed.append((pieces.__code__, GENERATOR))
+    for code, watch in armed:
+        arm(code, watch)
+    yield
+    for code, watch in armed:
+        disarm(code, watch)
+    for function in functions:
+        auto.unwatch(f"others:{function.__name__}")
+
+
+@pytest.mark.skipif(MONITORING is None, reason="sys.monitoring needs Python 3.12")
+@pytest.mark.parametrize("ears", [Ears, AsyncEars])
+@pytest.mark.parametrize(
+    "act",
+    [
+        watched_function,
+        watched_function_that_fails,
+        watched_generator,
+        watched_generator_left_early,
+        watched_generator_dropped,
+        watched_part_of_a_model,
+        driven(watched_coroutine),
+        driven(watched_async_generator),
+        heard_call,
+        heard_call_that_fails,
+        heard_stream,
+        heard_generator,
+        heard_generator_left_early,
+    ],
+)
+def test_signal_in_a_call_that_is_heard(
+    heard: None, act: "Callable[..., object]", ears: "type[Ears]"
+) -> None:
+    """
+    A signal in what Python calls as an SDK's or a watched function begins, goes on or
+    ends leaves nobody deaf, and no run open.
+    """
+    rooms = ("_hearing/", "_traced/stream", "_callables/", "_runs/merging")
+    looks = [it for it in lines_of(act, ears, Signal) if it.startswith(rooms)]
+
+    found = interrupted_at(dict.fromkeys(looks), act, ears, Timeout, Signal)
+
+    assert looks
+    assert vars(found) == vars(Found())
+
+
 def test_interrupt_while_installed_or_uninstalled() -> None:
     """
     An object that was interrupted in its `install` or `uninstall` is installed, or it

@@ -90,10 +90,14 @@ class MethodWatch(Watch):
         call = begun(frame, self._asked)
         if call is None:
             return None
-        if self.is_stepped:
+        if not self.is_stepped:
+            return MethodCall(call)
+        try:
             call.go_on(in_pieces=True)
             return StreamBody(call, 0)
-        return MethodCall(call)
+        except BaseException as exc:
+            call.raised(exc)
+            raise
 
     def _asked(self, frame: "FrameType") -> "Asked":
         """

@@ -119,12 +119,19 @@ class StreamWatch(KeptWatch):
         self._key = key
 
     def called(self, frame: "FrameType") -> "StreamCall | None":
-        key = self._key(frame)
-        kept = kept_of(key)
-        if kept is None:
-            return None
-        kept.reader = id(frame)
-        return StreamCall(kept.call, id(key))
+        kept = None
+        try:
+            key = self._key(frame)
+            kept = kept_of(key)
+            if kept is None:
+                return None
+            kept.reader = id(frame)
+            return StreamCall(kept.call, id(key))
+        except BaseException as exc:  # in the first step: there will be no other
+            kept = kept or kept_of(self._key(frame))
+            if kept is not None:
+                kept.call.raised(exc)
+            raise
 
 
 class StreamCall(HeardCall):
