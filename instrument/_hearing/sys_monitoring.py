@@ -193,7 +193,10 @@ class Monitor:
             self._begun(key, opened)
             refused = _refused(watch, "call", exc)
         if refused is not None:
-            raise refused
+            try:
+                raise refused
+            finally:
+                del refused
 
     def _begun(self, key: object, opened: Open) -> None:
         if not opened.calls:
@@ -217,8 +220,11 @@ class Monitor:
                 call.returned(value)
             except BaseException as exc:
                 refused = _refused(call, "returned", exc) or refused
-        if refused is not None:
-            raise refused  # which unwinds it: what an interrupt has kept open ends then
+        if refused is not None:  # what an interrupt has kept open ends as it unwinds
+            try:
+                raise refused
+            finally:  # or it would keep this frame, which has the payload
+                del refused
         if opened.armed.suspends:
             self._forget(frame, opened)
         else:
@@ -296,7 +302,10 @@ class Monitor:
             frame.f_trace = Anchor(id(frame), opened, anchor, self.dropped)
             opened.frame = None
         if refused is not None:
-            raise refused
+            try:
+                raise refused
+            finally:
+                del refused
 
     def _on_resume(
         self, code: "CodeType", offset: int, thrown: BaseException | None = None
@@ -384,7 +393,10 @@ class Monitor:
                 refused = _refused(call, "raised", exc) or refused
         if refused is not None:
             refused.__context__ = raised
-            raise refused
+            try:
+                raise refused
+            finally:
+                del refused
 
     def _left(self, armed: Armed) -> None:
         """

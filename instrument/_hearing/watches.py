@@ -108,8 +108,7 @@ def let(act: "Callable[..., T]", *args: object) -> "T":
     try:
         return act(*args)
     except BaseException as exc:
-        refused = Refused(exc)
-    raise refused
+        raise Refused(exc) from None
 
 
 def undo(before: object, exc: BaseException) -> None:

@@ -940,6 +940,40 @@ def test_handler_that_refuses_the_start(module: Any, recorder: Recorder) -> None
     assert [run.status for run in recorder.runs] == ["error", "error"]
 
 
+def divided(payload: object) -> None:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("event", ["on_chain_start", "on_chain_end", "on_chain_error"])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda module, payload: module.call(id, payload),
+        lambda module, payload: list(module.guarded([payload])),
+        lambda module, payload: module.call(divided, payload),
+    ],
+    ids=["whole", "generator", "fails"],
+)
+def test_payload_of_a_refused_call(
+    module: Any, event: str, use: Callable[[Any, object], object]
+) -> None:
+    """
+    What a refused call was given goes with what is raised, with the collector off.
+    """
+    watched("call", "guarded")
+    payload = module.Tool()
+    alive = weakref.ref(payload)
+
+    gc.disable()
+    try:
+        with callbacks(Refusing(event)), suppress(PermissionError, ZeroDivisionError):
+            use(module, payload)
+        del payload
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
 def test_handler_that_refuses_the_end(module: Any, recorder: Recorder) -> None:
     """
     One that fails at the end discards the result.
