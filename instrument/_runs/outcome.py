@@ -23,6 +23,7 @@ from instrument._runs.results import CONTAINERS, guarded, outputs_of, read_answe
 from instrument._runs.run import Run
 from instrument._state import Frame
 from instrument._text import (
+    all_raised,
     args_of,
     bases_of,
     cancellations,
@@ -200,16 +201,18 @@ def _holds_runs(exc: BaseException, run: Run) -> bool:
     Tell whether *exc* itself holds a run, as `BudgetExceeded` does, or a frame of its
     traceback leads to one.
 
-    Of one that came through a run below, the frames above that are looked at.
+    Of one that came through a run below, the frames above that are looked at; of one that
+    came from here, also those of what it was raised from.
     """
     if any(type(it) is Run for it in dict.values(dict_of(exc))):
         return True
-    traceback = traceback_of(exc)
     left = _FRAMES if run.error_origin else _FRAMES_OF_ONE
-    while traceback is not None and left:
-        if _lead_to_runs(get_referents(traceback.tb_frame), _STEPS):
-            return True
-        traceback, left = traceback.tb_next, left - 1
+    for error in all_raised(exc) if run.error_origin else (exc,):
+        traceback = traceback_of(error)
+        while traceback is not None and left:
+            if _lead_to_runs(get_referents(traceback.tb_frame), _STEPS):
+                return True
+            traceback, left = traceback.tb_next, left - 1
     return False
 
 

@@ -105,7 +105,9 @@ def tell_after(
     Go on with a piece of text behind the first *count* handlers, who have heard it; the
     last of them returned *answer*, or at the next one, of whom that is, came *exc*.
     """
-    _behind(run, count, answer, text, chunk, exc).now()
+    rest = _behind(run, count, answer, text, chunk, exc)
+    exc = None  # its traceback will hold this frame
+    rest.now()
 
 
 def atell_after(
@@ -120,6 +122,7 @@ def atell_after(
     The same in async code, where what it returns is to be awaited; it leaves any state.
     """
     rest = _behind(run, count, answer, text, chunk, exc)
+    exc = None  # its traceback will hold this frame
     waiting = rest.step()
     if waiting is not None:
         return rest.later(waiting)

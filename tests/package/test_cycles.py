@@ -682,6 +682,54 @@ def test_payload_goes_though_a_handler_stops(decorator: str, handler: Any) -> No
 
 @pytest.mark.rule(21)
 @pytest.mark.usefixtures("uncollected")
+def test_payload_goes_though_a_handler_stops_at_a_token() -> None:
+    """
+    Nor where it stops a model in the midst of what that says.
+    """
+
+    @traced.chat_model
+    def says(_: object) -> Iterator[str]:
+        yield "a"
+
+    def end(payload: object) -> None:
+        with callbacks(Stops()), suppress(ValueError):
+            list(says([{"role": "user", "content": payload}]))
+
+    assert not kept(end)
+
+
+@pytest.mark.rule(21)
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("event", ["on_chat_model_start", "on_llm_end"])
+def test_payload_goes_with_what_was_raised_from_a_stop(event: str) -> None:
+    """
+    Nor where the call around raises an error of its own from that of the handler.
+    """
+    model: Any = traced.chat_model(function)
+
+    class StopsModel:
+        raise_error = True
+
+    setattr(StopsModel, event, Stops.on_chain_end)
+
+    @traced
+    def translates(payload: object) -> None:
+        try:
+            model([{"role": "user", "content": payload}])
+        except ValueError as exc:
+            raise ZeroDivisionError from exc
+
+    stops: Any = StopsModel()
+
+    def end(payload: object) -> None:
+        with callbacks(stops), suppress(ZeroDivisionError):
+            translates(payload)
+
+    assert not kept(end)
+
+
+@pytest.mark.rule(21)
+@pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize("decorate", [traced, traced.chat_model])
 @pytest.mark.parametrize("handler", ["typed", "native"])
 def test_payload_goes_though_the_stack_was_full(decorate: Any, handler: str) -> None:
