@@ -120,14 +120,14 @@ def begin(asked: Asked) -> "Call | None":
     Raises:
         Exception: What a handler with ``raise_error`` raised; nothing has begun then.
     """
-    before = get_state()
+    before, call = get_state(), None
     try:
         call = _opened(asked)
         if type(call) is Own:
             start(call.run)
     except BaseException:
         set_state(before)
-        before = None  # this frame goes with what was raised
+        before = call = None  # this frame goes with what was raised
         raise
     return call
 
@@ -239,13 +239,18 @@ class Own:
         """
         End with a whole result, or with None where it came in pieces.
         """
-        if self.run is None:
+        stream, run = self._stream, self.run
+        if run is None:
             return
         self._learn(value)
-        if self._stream is not None:
-            self._stream.returned(value)
-        else:
-            finish(self.run, value)
+        self._let_go()
+        try:
+            if stream is not None:
+                stream.returned(value)
+            else:
+                finish(run, value)
+        finally:
+            del stream, run
 
     def raised(self, exc: BaseException) -> None:
         """
@@ -300,16 +305,19 @@ class Own:
         """
         The twin of `returned`.
         """
-        if self.run is None:
+        stream, run, before = self._stream, self.run, get_state()
+        if run is None:
             return
         self._learn(value)
-        stream, before = self._stream, get_state()
+        self._let_go()
         try:
-            await _done(stream.areturned(value) if stream else afinish(self.run, value))
+            await _done(stream.areturned(value) if stream else afinish(run, value))
         except BaseException as exc:
             if stream is not None:
-                self.mend(before, exc)
+                mend(run, before, exc)
             raise
+        finally:
+            del stream, run, before
 
     async def araised(self, exc: BaseException) -> None:
         """

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 ALREADY_SET = object()
 """Stands for the outputs that a block has set itself."""
 
+FOLLOWED = "__instrument_followed__"
+"""The mark on a class of streams that hold their run until they end."""
 LEFT = "__instrument_left__"
 """The mark on what a server raised as the client had gone."""
 _ORIGIN = "__instrument_origin__"
@@ -210,7 +212,9 @@ def _holds_runs(exc: BaseException, run: Run) -> bool:
     for error in all_raised(exc) if run.error_origin else (exc,):
         traceback = traceback_of(error)
         while traceback is not None and left:
-            if _lead_to_runs(get_referents(traceback.tb_frame), _STEPS):
+            held = get_referents(traceback.tb_frame)
+            streams = [it for it in held if FOLLOWED in names_in(type(it))]
+            if _lead_to_runs(held + get_referents(*streams), _STEPS):
                 return True
             traceback, left = traceback.tb_next, left - 1
     return False

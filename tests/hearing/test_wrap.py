@@ -9,6 +9,7 @@ import sys
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from io import StringIO
 from textwrap import dedent
 from types import SimpleNamespace
@@ -421,6 +422,55 @@ def test_a_stream_that_fails_is_gone(*, is_generator: bool) -> None:
         assert held() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_a_stream_goes_with_the_call_that_fails_beside_it() -> None:
+    """
+    Nor does one that a call has at hand when it fails keep that, or itself.
+    """
+
+    @traced
+    def fails(text: Text) -> None:
+        body = {"model": "m", "messages": [{"role": "user", "content": text}]}
+        for _ in ask(Stream(), options=options(json_data=body)):
+            raise LookupError
+
+    @traced
+    def fails_later(text: Text) -> None:
+        body = {"model": "m", "messages": [{"role": "user", "content": text}]}
+        stream = ask(Stream(), options=options(json_data=body))
+        assert len(list(stream)) == 2
+        raise LookupError
+
+    for around in (fails, fails_later):
+        text = Text("hi")
+        held = weakref.ref(text)
+        with callbacks(lambda event: None), suppress(LookupError):
+            around(text)
+        del text
+        assert held() is None
+
+
+def test_a_call_that_fails_behind_a_stream_keeps_its_error() -> None:
+    """
+    A stream that was read to its end holds no run any more: what its caller raises then
+    stays what that raised.
+    """
+    recorder = Recorder()
+    error = LookupError()
+
+    @traced("around")
+    def fails() -> None:
+        stream = ask(Stream())
+        assert len(list(stream)) == 2
+        raise error
+
+    with callbacks(recorder), suppress(LookupError):
+        fails()
+
+    [around] = recorder.find("around")
+    assert around.error is error
 
 
 @pytest.mark.usefixtures("uncollected")

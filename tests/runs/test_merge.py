@@ -536,6 +536,7 @@ async def test_stream_goes_on_after_a_token_that_was_refused(mode: str) -> None:
     with callbacks(Stops()):
         stream = begin(request())
         assert isinstance(stream, Own)
+        run = stream.run
         stream.go_on(in_pieces=True)
         with pytest.raises(LookupError):
             await take(stream, "a")
@@ -543,4 +544,4 @@ async def test_stream_goes_on_after_a_token_that_was_refused(mode: str) -> None:
         stream.returned(None)
 
     assert heard == ["a", "b"]
-    assert stream.run.outputs == "ab"
+    assert run.outputs == "ab"
