@@ -22,7 +22,11 @@ AT_ONCE: "Any" = None
 """Stands for what `met_cancellations` gives at once: nothing has been awaited."""
 OURS = "instrument._"
 """How the modules begin that make what a handler is told, before it is called."""
-_BEFORE = (OURS, "instrument.handlers._filtered")  # which asks whether it is told
+_BEFORE = (
+    OURS,
+    "instrument.integrations.langchain.",  # which tells ends itself
+    "instrument.handlers._filtered",  # which asks whether it is told
+)
 _ROOM = 100
 UNTOLD: "Any" = type("Untold", (), {"__slots__": ()})()
 """Stands for what a handler answers until it has been called."""

@@ -14,7 +14,7 @@ from instrument import _ids
 from instrument._audience import seen_by_langchain as _seen
 from instrument._interrupts import UNTOLD
 from instrument._payloads.answers import Answer
-from instrument._runs.ending import afail, afinish, fail, finish, owed
+from instrument._runs.ending import afail, afinish, fail, finish, mend, owed
 from instrument._runs.results import CONTAINERS
 from instrument._runs.resuming import go_on_ending
 from instrument._runs.tokens import atell, atell_all, tell, tell_all
@@ -102,26 +102,62 @@ class EndMethod(Method):
         run_id: "Any" = None,
         **told: "Any",
     ) -> "Any":
-        if outputs is ABSENT:
-            _, outputs = by_name(told)
-        if been_asked and has_been_asked():
-            pass_over()
-        is_stream = "inputs" in told  # which are known when it has been read
+        run = before = None
         try:
-            run = _open_runs.take(run_id.int)
-            if run is None:
+            if outputs is ABSENT:
+                _, outputs = by_name(told)
+            if been_asked and has_been_asked():
+                pass_over()
+            is_stream = "inputs" in told  # which are known when it has been read
+            before = get_state()
+            run = _open_runs.open_runs.get(run_id.int)
+            if _open_runs.take(run_id.int) is None or run is None:
                 return DONE
             if is_stream:
                 run._inputs = known_later(run, told["inputs"])
         except BaseException as exc:  # ours, or of a payload's own code
+            end_all_the_same(run, run_id, before, exc)
             return self.unread(exc)
-        if _get_running_loop() is not None and waits():
-            return to_wait_for(afinish, run, outputs)
-        if is_stream:
-            finish_stream(run, outputs)
-        else:
-            end(run, outputs)
+        try:
+            if _get_running_loop() is not None and waits():
+                return to_wait_for(afinish, run, outputs)
+            if is_stream:
+                finish_stream(run, outputs)
+            else:
+                end(run, outputs)
+        except BaseException as exc:
+            end_all_the_same(run, run_id, before, exc)
+            raise
         return DONE
+
+
+class ErrorMethod(EventMethod):
+    """
+    Ends a run of any kind with what was raised in it.
+    """
+
+    def __call__(self, *args: "Any", run_id: "UUID", **told: "Any") -> "Any":
+        run = before = None
+        try:
+            before = get_state()
+            run = _open_runs.open_runs.get(run_id.int)
+            return super().__call__(*args, run_id=run_id, **told)
+        except BaseException as exc:
+            end_all_the_same(run, run_id, before, exc)
+            raise
+
+
+def end_all_the_same(
+    run: "Run | None", run_id: "UUID", before: object, exc: BaseException
+) -> None:
+    """
+    End a run where an interrupt may have come as it was to end, of which LangChain tells
+    no more, and go back to the state *before*. Of what has ended nothing is told again.
+    """
+    run = run or _open_runs.open_runs.get(getattr(run_id, "int", 0))
+    if run is not None:
+        _open_runs.drop(run)
+        mend(run, before, exc)
 
 
 def end(run: "Run", outputs: "Any") -> None:
@@ -234,18 +270,18 @@ class Bridge(BaseCallbackHandler):
 
     on_chain_start: "Any" = StartMethod("chain")
     on_chain_end: "Any" = EndMethod()
-    on_chain_error = EventMethod(on_error)
+    on_chain_error = ErrorMethod(on_error)
     on_llm_start: "Any" = StartMethod("llm")
     on_chat_model_start: "Any" = StartMethod("chat_model")
     on_llm_new_token = EventMethod(on_llm_new_token)
     on_llm_end: "Any" = EndMethod()
-    on_llm_error = EventMethod(on_error)
+    on_llm_error = ErrorMethod(on_error)
     on_tool_start: "Any" = ToolStartMethod("tool")
     on_tool_end: "Any" = EndMethod()
-    on_tool_error = EventMethod(on_error)
+    on_tool_error = ErrorMethod(on_error)
     on_retriever_start: "Any" = StartMethod("retriever")
     on_retriever_end: "Any" = EndMethod()
-    on_retriever_error = EventMethod(on_error)
+    on_retriever_error = ErrorMethod(on_error)
     on_text = EventMethod(on_text)
     on_retry = EventMethod(on_retry)
     on_custom_event = EventMethod(on_custom_event)

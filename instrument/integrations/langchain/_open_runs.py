@@ -207,6 +207,15 @@ def _has_ended(
         _ended.pop(oldest, None)
 
 
+def drop(run: "Run | None") -> None:
+    """
+    Forget *run*, of which LangChain tells no more.
+    """
+    number = 0 if run is None else getattr(run.id, "int", 0)
+    if run is not None and open_runs.get(number) is run:
+        open_runs.pop(number, None)
+
+
 def take(number: int) -> "Run | None":
     """
     Forget a run that ends now, by the number of its id; its parent stands for it.

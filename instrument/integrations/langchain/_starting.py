@@ -86,6 +86,7 @@ class StartMethod(Method):
         handlers = given_here() if been_asked and has_been_asked() else ()
         if run_id is None or (handlers and run_id.int in _open_runs.open_runs):
             return begun(joined(run_id, handlers))
+        run = None
         try:
             parent = None if parent_run_id is None else _open_runs.find(parent_run_id)
             own = _layers_of(handlers, parent) if handlers else ()
@@ -103,10 +104,15 @@ class StartMethod(Method):
                 kind.note(run, serialized, keywords, metadata)  # type: ignore[attr-defined]
             elif id(type(inputs)) in CONTAINERS or not run._audience.shows_all:
                 run._inputs = shown(run, inputs, "inputs")
-            run = _open_runs.remember(run, own, _get_running_loop())
+            known = _open_runs.remember(run, own, _get_running_loop())
         except BaseException as exc:  # ours, or of a payload's own code
+            _open_runs.drop(run)
             return self.unread(exc)
-        return begun(run)
+        try:
+            return begun(known)
+        except BaseException:  # its end has been told, or nobody was told of it
+            _open_runs.drop(known)
+            raise
 
 
 def by_name(told: "dict[str, Any]", serialized: "Any" = None) -> "tuple[Any, Any]":
