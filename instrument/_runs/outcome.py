@@ -6,6 +6,7 @@ import sys
 from contextlib import suppress
 from contextvars import Context
 from gc import get_referents
+from operator import is_
 from types import (
     AsyncGeneratorType,
     BuiltinFunctionType,
@@ -28,6 +29,7 @@ from instrument._text import (
     bases_of,
     cancellations,
     dict_of,
+    members_of,
     names_in,
     traceback_of,
     type_of,
@@ -48,6 +50,7 @@ FOLLOWED = "__instrument_followed__"
 LEFT = "__instrument_left__"
 """The mark on what a server raised as the client had gone."""
 _ORIGIN = "__instrument_origin__"
+_message_of: "Any" = BaseExceptionGroup.__dict__["message"].__get__
 _set_args: "Any" = BaseException.__dict__["args"].__set__
 _KEPT = "__instrument_kept__"
 _NOTES = "__notes__"
@@ -267,27 +270,60 @@ def _says(kept: BaseException, exc: BaseException) -> bool:
     """
     Tell whether *kept* still says what *exc* does: a level may have changed its text.
     """
+    if issubclass(type(exc), BaseExceptionGroup):  # it has members of its own
+        is_same = _message_of(kept) is _message_of(exc)
+    else:
+        is_same = args_of(kept) is args_of(exc)
     notes = dict.get(dict_of(kept), _NOTES)
     is_noted = notes is dict.get(dict_of(exc), _NOTES)
-    return is_noted and args_of(kept) is args_of(exc)
+    return is_noted and is_same
 
 
-def _alike(exc: BaseException) -> BaseException:
+def _unframed(exc: BaseException) -> BaseException:
+    """
+    Give a member of a group itself where no frame is held by it, or by what is in it;
+    else one like it.
+    """
+    members = _unframed_in(exc)
+    return (
+        exc if members is None and traceback_of(exc) is None else _alike(exc, members)
+    )
+
+
+def _unframed_in(exc: BaseException) -> "list[BaseException] | None":
+    """
+    Give the members of a group so; None where they are the same.
+    """
+    if not issubclass(type(exc), BaseExceptionGroup):
+        return None
+    members = members_of(exc)
+    made = [_unframed(it) for it in members]
+    return None if all(map(is_, made, members)) else made
+
+
+def _alike(
+    exc: BaseException, members: "list[BaseException] | None" = None
+) -> BaseException:
     """
     Make an exception of the same class, with the same attributes but runs, and no frames;
     no code of its own runs.
+
+    Args:
+        members: Of a group, where they are others.
     """
+    members = members or _unframed_in(exc)
+    args = args_of(exc) if members is None else (_message_of(exc), members)
     bases = bases_of(type(exc))
     news = [names_in(base).get("__new__") for base in bases]
     new: Any = next(it for it in news if type(it) is BuiltinFunctionType)
-    made: BaseException = new(type(exc), *args_of(exc))
+    made: BaseException = new(type(exc), *args)
     for place in (place for base in bases for place in names_in(base).values()):
         if type(place) is MemberDescriptorType:
             value = _held_at(place, exc)
             if value is not UNTOLD and value is not _held_at(place, made):
                 with suppress(AttributeError, TypeError):  # it is read only
                     place.__set__(made, value)
-    _set_args(made, args_of(exc))
+    _set_args(made, args)
     for name, value in dict.items(dict_of(exc)):
         dict.__setitem__(dict_of(made), name, None if type(value) is Run else value)
     dict.pop(dict_of(made), _KEPT, None)  # one that says something else

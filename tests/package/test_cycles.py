@@ -700,10 +700,14 @@ def test_payload_goes_though_a_handler_stops_at_a_token() -> None:
 
 @pytest.mark.rule(21)
 @pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("is_grouped", [False, True])
 @pytest.mark.parametrize("event", ["on_chat_model_start", "on_llm_end"])
-def test_payload_goes_with_what_was_raised_from_a_stop(event: str) -> None:
+def test_payload_goes_with_what_was_raised_from_a_stop(
+    event: str, is_grouped: bool
+) -> None:
     """
-    Nor where the call around raises an error of its own from that of the handler.
+    Nor where the call around raises an error of its own from that of the handler, or a
+    group with that.
     """
     model: Any = traced.chat_model(function)
 
@@ -717,15 +721,48 @@ def test_payload_goes_with_what_was_raised_from_a_stop(event: str) -> None:
         try:
             model([{"role": "user", "content": payload}])
         except ValueError as exc:
+            if is_grouped:
+                raise ExceptionGroup("a", [ExceptionGroup("b", [exc])]) from None
             raise ZeroDivisionError from exc
 
     stops: Any = StopsModel()
 
     def end(payload: object) -> None:
-        with callbacks(stops), suppress(ZeroDivisionError):
+        with callbacks(stops), suppress(ZeroDivisionError, ExceptionGroup):
             translates(payload)
 
     assert not kept(end)
+
+
+def test_group_that_is_kept() -> None:
+    """
+    What a run keeps in place of a group says what that says, and so for all that it
+    crosses.
+    """
+    recorder = Recorder()
+
+    @traced
+    def fails() -> None:
+        raise ExceptionGroup(
+            "outer", [ValueError("a"), ExceptionGroup("b", [KeyError(1)])]
+        )
+
+    @traced
+    def holds() -> None:
+        with traced("block") as run:
+            run.outputs = 1
+            fails()
+
+    with callbacks(recorder), pytest.raises(ExceptionGroup):
+        holds()
+
+    kept_ones = [run.error for run in recorder.runs]
+    assert {repr(it) for it in kept_ones} == {
+        "ExceptionGroup('outer', [ValueError('a'), ExceptionGroup('b', [KeyError(1)])])"
+    }
+    assert kept_ones[0] is kept_ones[1]
+    assert isinstance(kept_ones[0], ExceptionGroup)
+    assert kept_ones[0].subgroup(KeyError) is not None
 
 
 @pytest.mark.rule(21)

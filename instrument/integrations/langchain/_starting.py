@@ -86,7 +86,7 @@ class StartMethod(Method):
         handlers = given_here() if been_asked and has_been_asked() else ()
         if run_id is None or (handlers and run_id.int in _open_runs.open_runs):
             return begun(joined(run_id, handlers))
-        run = None
+        run = known = None
         try:
             parent = None if parent_run_id is None else _open_runs.find(parent_run_id)
             own = _layers_of(handlers, parent) if handlers else ()
@@ -97,22 +97,33 @@ class StartMethod(Method):
             if not run._audience.plumbing and skip(run, parent_run_id, tags, metadata):
                 return DONE
             run._entry = _open_runs.Entry()
-            if tags or metadata:
-                _label(run, tags, metadata)
             run._inputs = inputs
-            if (kind := made._kind) is not CHAIN:
-                kind.note(run, serialized, keywords, metadata)  # type: ignore[attr-defined]
-            elif id(type(inputs)) in CONTAINERS or not run._audience.shows_all:
-                run._inputs = shown(run, inputs, "inputs")
+            _note(run, serialized, keywords, tags, metadata)
             known = _open_runs.remember(run, own, _get_running_loop())
-        except BaseException as exc:  # ours, or of a payload's own code
-            _open_runs.drop(run)
-            return self.unread(exc)
-        try:
             return begun(known)
-        except BaseException:  # its end has been told, or nobody was told of it
-            _open_runs.drop(known)
-            raise
+        except BaseException as exc:  # ours, or of a payload's own code
+            _open_runs.drop(run)  # its end has been told, or nobody was told of it
+            if known is not None:
+                raise
+            return self.unread(exc)
+
+
+def _note(
+    run: "Run",
+    serialized: "Any",
+    keywords: "dict[str, Any]",
+    tags: "Tags",
+    metadata: "Metadata",
+) -> None:
+    """
+    Note what LangChain tells of *run* and what it is given.
+    """
+    if tags or metadata:
+        _label(run, tags, metadata)
+    if (kind := run._kind) is not CHAIN:
+        kind.note(run, serialized, keywords, metadata)  # type: ignore[attr-defined]
+    elif id(type(run._inputs)) in CONTAINERS or not run._audience.shows_all:
+        run._inputs = shown(run, run._inputs, "inputs")
 
 
 def by_name(told: "dict[str, Any]", serialized: "Any" = None) -> "tuple[Any, Any]":
