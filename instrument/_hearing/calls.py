@@ -242,14 +242,18 @@ class Own:
         stream, run = self._stream, self.run
         if run is None:
             return
-        self._learn(value)
-        self._let_go()
         try:
+            self._learn(value)
+            self._let_go()
             if stream is not None:
                 stream.returned(value)
             else:
                 finish(run, value)
-        finally:
+        except BaseException as interrupt:
+            if stream is not None:  # what has ended is told no more
+                stream.failed(interrupt)
+            raise
+        finally:  # or the traceback would keep the run, and the run the traceback
             del stream, run
 
     def raised(self, exc: BaseException) -> None:
@@ -258,16 +262,16 @@ class Own:
         """
         stream, run = self._stream, self.run
         try:
+            self._let_go()
             if stream is not None:
                 stream.failed(exc)
             elif run is not None:
                 fail(run, exc)
         except BaseException as interrupt:
-            if stream is not None:  # what has ended is told no more
+            if stream is not None:
                 stream.failed(interrupt)
             raise
-        finally:  # or the traceback would keep the run, and the run the traceback
-            self._let_go()
+        finally:
             del stream, run
 
     def mend(self, before: object, exc: BaseException) -> None:
@@ -308,9 +312,9 @@ class Own:
         stream, run, before = self._stream, self.run, get_state()
         if run is None:
             return
-        self._learn(value)
-        self._let_go()
         try:
+            self._learn(value)
+            self._let_go()
             await _done(stream.areturned(value) if stream else afinish(run, value))
         except BaseException as exc:
             if stream is not None:
@@ -325,6 +329,7 @@ class Own:
         """
         stream, run = self._stream, self.run
         try:
+            self._let_go()
             if stream is not None:
                 await _done(stream.afailed(exc))
             elif run is not None:
@@ -334,7 +339,6 @@ class Own:
                 stream.failed(interrupt)
             raise
         finally:
-            self._let_go()
             del stream, run
 
     def _learn(self, value: object) -> None:
