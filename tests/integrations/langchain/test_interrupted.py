@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("langchain_core")
+
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.runnables import RunnableLambda
 
-from instrument import auto, callbacks
+from instrument import callbacks
 
+pytestmark = pytest.mark.usefixtures("langchain")
 RUNS = Path(__file__).parents[2] / "runs"
 ENTRY = re.compile(r"(End|Error)Method\.__call__\+\d$")
 model = FakeListChatModel(responses=["ab"])
@@ -48,7 +52,6 @@ def test_signal_in_what_langchain_tells(
     """
     monkeypatch.syspath_prepend(RUNS)
     tool: Any = import_module("test_interrupts")
-    auto.install()
     place = "integrations/langchain/"
     looks = [
         look
