@@ -281,7 +281,7 @@ def is_met(handler: object) -> bool:
     """
     try:
         return type(handler) in met
-    except Exception as exc:  # code of the application
+    except TypeError as exc:
         _interrupts.pass_on(exc)
         from instrument._audience.slips import no_hash
 

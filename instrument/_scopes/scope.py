@@ -114,7 +114,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         for handler in handlers:
             try:
                 flushes = may_flush_of(type(handler))
-            except Exception as exc:  # its class has no hash
+            except TypeError as exc:  # its class has no hash
                 flushes = _unmet(exc)
             if flushes is None:  # few: its class is met for the first time
                 listeners.append(_listener_of(handler))
@@ -400,7 +400,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             forget(self, scope)
 
 
-def _unmet(exc: Exception) -> bool | None:
+def _unmet(exc: TypeError) -> bool | None:
     _interrupts.pass_on(exc)
     return None
 
