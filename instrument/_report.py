@@ -245,8 +245,9 @@ def complain(
         if logger is None:
             print(text, file=sys.stderr)  # noqa: T201 - the one place that is left
         else:
-            source = _caller()
-            if frames is not None:
+            if frames is None:
+                source = _caller()
+            else:
                 source = _place_of(frames.tb_frame, frames.tb_lineno)
             if source is not None:
                 logger = logger.patch(partial(place, source))

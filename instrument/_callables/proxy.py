@@ -7,7 +7,7 @@ They pickle, copy and answer `inspect` like what they wrap.
 import copy
 import inspect
 import sys
-from types import MethodType
+from types import GetSetDescriptorType, MethodType
 
 import wrapt
 
@@ -19,23 +19,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-_ANNOTATIONS: "Any" = next(
-    vars(base)["__annotations__"]
-    for base in wrapt.FunctionWrapper.__mro__
-    if "__annotations__" in vars(base)
-)
-"""
-What gives those of what is wrapped: of each class its own, as Python puts an empty
-dictionary in its place once the class is asked (``inspect.getmembers(type(proxy))``).
-"""
-
-
 class BoundProxy(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
     """
     A method of one object, or as its class has it.
     """
-
-    __annotations__ = _ANNOTATIONS
 
     @property
     def __instrument__(self) -> "Any":
@@ -65,7 +52,6 @@ class Proxy(wrapt.FunctionWrapper):  # type: ignore[type-arg]
     A callable, traced or scoped.
     """
 
-    __annotations__ = _ANNOTATIONS
     __bound_function_wrapper__ = BoundProxy
 
     def __repr__(self) -> str:
@@ -129,14 +115,22 @@ class AsyncProxy(Proxy):
     An object that is called as a coroutine function, also to who looks at its class.
     """
 
-    __annotations__ = _ANNOTATIONS
-
     async def __call__(self, *args: "Any", **kwargs: "Any") -> "Any":
         try:
             return await super().__call__(*args, **kwargs)
         except BaseException as exc:
             drop_second(exc)
             raise
+
+
+for _cls in (BoundProxy, Proxy, AsyncProxy):
+    # what gives those of what is wrapped: of each class its own, as Python puts an empty
+    # dictionary in its place once the class is asked (`inspect.getmembers(type(proxy))`);
+    # without its extension wrapt has none, and each object its own
+    for _base in _cls.__mro__:
+        if type(_read := vars(_base).get("__annotations__")) is GetSetDescriptorType:
+            _cls.__annotations__ = _read  # type: ignore[assignment]
+            break
 
 
 def _serving(target: "Any", wrapper: "Callable[..., Any]") -> "Callable[..., Any]":

@@ -4,7 +4,10 @@ What is decorated stays what it is: methods, partials, objects; copied, pickled,
 
 import copy
 import inspect
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -464,3 +467,40 @@ def test_mock(decorate: Decorate) -> None:
     """
     assert decorate(MagicMock(return_value=1))() == 1
     assert traced(MagicMock(return_value=2))() == 2
+
+
+PLAIN = """
+from inspect import getmembers
+from instrument import callbacks, traced
+from instrument.testing import Recorder
+
+class Doubles:
+    def __call__(self, x: int) -> int:
+        return 2 * x
+
+@traced
+def each(x: int):
+    yield x
+
+heard, doubles = Recorder(), traced(Doubles())
+getmembers(type(each))
+with callbacks(heard):
+    print(doubles(1), doubles.__call__(2), list(each(3)), each.__annotations__)
+print([run.name for run in heard.runs])
+"""
+
+
+@pytest.mark.parametrize("disabled", ["", "true"])
+def test_without_the_extension_of_wrapt(disabled: str) -> None:
+    """
+    Objects and generator functions are decorated also where wrapt is Python alone.
+    """
+    env = {**os.environ, "WRAPT_DISABLE_EXTENSIONS": disabled}
+    printed = subprocess.check_output(
+        [sys.executable, "-c", PLAIN], env=env, text=True, timeout=60
+    )
+
+    assert printed.splitlines() == [
+        "2 4 [3] {'x': <class 'int'>}",
+        "['Doubles', 'Doubles', 'each']",
+    ]
