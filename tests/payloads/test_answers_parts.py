@@ -61,6 +61,15 @@ CALLS: dict[str, tuple[list[Any], list[Any]]] = {
         ],
         [call("f", {"a": 1}, "1"), call("g", {"b": 2}, "2")],
     ),
+    "two of one index by turns": (
+        [
+            piece('{"a":', "f", id="1", index=0),
+            piece('{"b":', "g", id="2", index=0),
+            piece("1}", id="1", index=0),
+            piece("2}", id="2", index=0),
+        ],
+        [call("f", {"a": 1}, "1"), call("g", {"b": 2}, "2")],
+    ),
     "two of one index without id": (
         [piece("{}", "f", index=0), piece('{"b":', "g", index=0), piece("2}", index=0)],
         [call("f", {}), call("g", {"b": 2})],
@@ -461,6 +470,19 @@ def test_calls_within_models() -> None:
     assert (outer.usage.input_tokens, outer.usage.cost_usd) == (3, 0.5)
 
 
+def test_reasoning_of_a_run_itself() -> None:
+    """
+    What the run itself has told of its reasoning stands, whatever the call inside knows.
+    """
+    inner, outer = Answer(), Answer()
+    inner.said("inside", "reasoning")
+    outer.said("outside", "reasoning")
+
+    outer.complete(inner)
+
+    assert outer.reasoning == "outside"
+
+
 def test_requests_of_one_call() -> None:
     """
     A stream of Gemini's that runs functions and asks again tells the sum of both, and no
@@ -481,6 +503,20 @@ def test_requests_of_one_call() -> None:
         assert (answer.usage.input_tokens, answer.usage.output_tokens) == (230, 2)
         assert answer.tool_calls == []
         assert answer.text == "Hi"
+
+
+def test_request_behind_one_that_has_not_ended() -> None:
+    """
+    Where the request before has told no end, the calls of both are kept.
+    """
+    answer = Answer()
+    for id in "ab":
+        call = {"function_call": {"name": id, "args": {}}}
+        take(
+            answer, {"candidates": [{"content": {"parts": [call]}}], "response_id": id}
+        )
+
+    assert [call["name"] for call in answer.tool_calls] == ["a", "b"]
 
 
 def test_usage_told_before_a_run_fails() -> None:

@@ -346,6 +346,16 @@ def test_answers(name: str, shaped: Any) -> None:
     assert answer.usage == usage
 
 
+@either
+def test_chunk_of_a_generation(shaped: Any) -> None:
+    """
+    LangChain's chunk of a generation holds a message as an answer of Cohere's does.
+    """
+    message = {"type": "AIMessageChunk", "content": "Hi"}
+
+    assert take(Answer(), shaped({"message": message})) == [("Hi", "text")]
+
+
 VECTORS: list[Any] = [
     {"data": [{"embedding": [1.0, 2.0]}]},
     {"embeddings": [[1.0, 2.0]]},

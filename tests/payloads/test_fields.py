@@ -580,3 +580,54 @@ def test_what_cannot_be_looked_into_is_not_shown() -> None:
     assert redacted(datetime(2026, 1, 1, tzinfo=Lost()), NAMES, ("inputs",)) == (
         "<unreadable datetime>"
     )
+
+
+def test_interrupt_while_a_class_is_looked_into() -> None:
+    """
+    What interrupts the program while a class is asked for its fields is no failure of
+    the class, which is looked into once more.
+    """
+    is_late = True
+
+    class Fields:
+        def __iter__(self) -> Iterator[Any]:
+            if is_late:
+                raise KeyboardInterrupt
+            return iter([types.SimpleNamespace(name="user", repr=True)])
+
+    class Login:
+        __attrs_attrs__ = Fields()
+
+        def __init__(self) -> None:
+            self.user = "ada"
+
+    with pytest.raises(KeyboardInterrupt):
+        jsonable(Login())
+    is_late = False
+
+    assert jsonable(Login()) == {"user": "ada"}
+
+
+def test_repr_that_is_known_is_cut() -> None:
+    """
+    A repr that a record has asked for already is cut where there is less room for it.
+    """
+
+    class Long:
+        def __repr__(self) -> str:
+            return "long" * 100
+
+    memo: Any = {}
+
+    assert len(text_of(it := Long(), 1_000, memo)) == 400
+    assert text_of(it, 10, memo) == "longlonglo… [390 more characters]"
+
+
+def test_text_in_a_buffer_of_bytes() -> None:
+    """
+    A view of bytes holds no text in which there are names, as an array may.
+    """
+    names = as_redactor(["password"])
+    given = {"view": memoryview(b"ab"), "array": array.array("i", [1])}
+
+    assert redacted(given, (names,), ("inputs",)) == given

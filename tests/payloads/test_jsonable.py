@@ -225,3 +225,12 @@ def test_encoded_cycle() -> None:
     cycle.append(cycle)
 
     assert json.loads(encoded(cycle)) == jsonable(cycle)
+
+
+def test_more_entries_than_are_plain() -> None:
+    """
+    Of more entries than json's encoder is given as they are, all are told.
+    """
+    given = {"rows": {str(number): number for number in range(5_000)}}
+
+    assert json.loads(encoded(given)) == given

@@ -178,3 +178,28 @@ def test_more_documents_than_are_told() -> None:
     assert len(told) == 40_000
     assert told[0] == {"page_content": "a", "metadata": {}}
     assert made < 45 * 33_000
+
+
+def test_message_of_more_parts_than_are_told() -> None:
+    """
+    A message of more parts than are written in one shape is told as it is.
+    """
+    message = {"role": "user", "parts": [{"text": "a"}] * 10_001}
+
+    assert turns_in(message) == [{"role": "user", "content": message}]
+
+
+def test_interrupt_while_a_message_is_read() -> None:
+    """
+    What interrupts the program while a key is compared is no failure of the message.
+    """
+
+    class Slow(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        turns_in({Slow("role"): "user", "content": "Hi"})

@@ -11,6 +11,7 @@ import time
 import types
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from functools import wraps
 from http import HTTPMethod
 from pathlib import Path, PurePosixPath
@@ -334,6 +335,26 @@ def test_attempt_that_is_no_number() -> None:
         run.retry({"attempt_number": {"of": 3, "password": KEY}})
 
     assert recorder.events[1].data == {"attempt": {"of": 3, "password": MASK}}
+
+
+def test_attempts_told_to_a_function_elsewhere() -> None:
+    """
+    Where the function that redacts is in another process, an attempt's error says what it
+    was made of as plain texts and numbers, and nothing where it may hold more.
+    """
+    recorder = Recorder()
+    with callbacks(Recorder(), redact=lambda value, path: value), traced("request"):
+        carried = carrier()
+    del carried["return"]  # it is told here
+
+    with callbacks(recorder), attach(carried), traced("job") as run:
+        for given in ("busy", 3, {"password": KEY}):
+            outcome: Future[None] = Future()
+            outcome.set_exception(LookupError(given))
+            run.retry(types.SimpleNamespace(attempt_number=2, outcome=outcome))
+
+    told = [it.data["message"] for it in recorder.events if it.event == "on_retry"]
+    assert told == ["busy", "3", MASK]
 
 
 @pytest.mark.parametrize("options", [{"redact": ["password"]}, {"capture": False}])
@@ -765,6 +786,40 @@ def test_inputs_without_end_are_looked_for_in_few_steps() -> None:
     assert told == text
     assert len(looked_at) == 2_000
     assert max(looked_at) < 1_000
+
+
+def test_inputs_that_end_and_not() -> None:
+    """
+    An input as pydantic tells it is masked up to its type, or where that is missing to
+    the end; what stands in a masked one is not looked for.
+    """
+    names = Names(["password"])
+    line = "\npassword\n  no text [type=str, input_value="
+
+    assert names.masked_text(f"{line}1{line}2, input_type=int]\nuser") == (
+        f"{line}{MASK}, input_type=int]\nuser"
+    )
+    assert names.masked_text(f"{line}1") == f"{line}{MASK}"
+
+
+def test_keys_alike() -> None:
+    """
+    Keys with the same text are numbered, and all are kept.
+    """
+
+    class Same:
+        def __repr__(self) -> str:
+            return "same"
+
+    keys: dict[Any, Any] = {Same(): number for number in range(6)}
+    keys["password"] = KEY
+    told = redacted(keys, (as_redactor(["password"]),), ("inputs",))
+
+    assert told == {
+        "same": 0,
+        **{f"same ({number + 1})": number for number in range(1, 6)},
+        "password": MASK,
+    }
 
 
 def test_keys_alike_are_told_apart_in_few_steps() -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import pytest
 
 from instrument import Event, Secret, callbacks, current_run, traced
+from instrument._payloads.redact import TRACEBACK
 from instrument.testing import Recorder
 
 LONGEST = 16_000
@@ -157,6 +158,32 @@ def test_nothing_that_is_redacted() -> None:
     assert "in log_in" in end.data["traceback"]
     assert "ada" in end.data["traceback"]
     assert "hunter2" not in end.to_json()
+
+
+def test_none_where_a_redactor_leaves_no_text() -> None:
+    """
+    Of one that was raised elsewhere, for which a function that redacts gives no text,
+    there is none.
+    """
+    recorder = Recorder()
+
+    def hide(value: Any, path: Any) -> Any:
+        return None if str(value).startswith("Traceback") else value
+
+    @traced
+    def answer() -> None:
+        exc = LookupError("Rome")
+        exc.__dict__[TRACEBACK] = "Traceback, of a worker"
+        raise exc
+
+    for redact in (None, hide):
+        with callbacks(recorder, redact=redact), pytest.raises(LookupError):
+            answer()
+
+    shown, hidden = ends_of(recorder)
+    assert shown.data["traceback"] == "Traceback, of a worker"
+    assert hidden.data["message"] == "Rome"
+    assert hidden.data.get("traceback") is None
 
 
 def test_no_message_where_no_payload_is_told() -> None:

@@ -11,6 +11,8 @@ import pytest
 from instrument import Usage
 from instrument._payloads.answers import Answer, take, usage_of
 
+COUNTS = ("prompt_tokens", "completion_tokens")
+
 
 def test_usage_adds_what_is_known() -> None:
     """
@@ -97,9 +99,8 @@ def test_odd_usage() -> None:
     """
     Counts that are no counts are not known.
     """
-    usage = usage_of({"usage": {"prompt_tokens": True, "completion_tokens": -1}})
-
-    assert usage is None
+    for odd in (True, -1, 1.5):
+        assert usage_of({"usage": dict.fromkeys(COUNTS, odd)}) is None
 
 
 @pytest.mark.parametrize("value", [2**63 + 1, 10**400, math.inf])
