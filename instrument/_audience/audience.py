@@ -370,10 +370,10 @@ def _of_methods(
     entries: list[Entry] = []
     left = iter(listeners)
     for method in methods:
-        for listener, layer in left:
-            if listener.handler is method.__self__:  # type: ignore[attr-defined]
-                entries.append((method, listener, layer, False))
-                break
+        listener, layer = next(left)
+        while listener.handler is not method.__self__:  # type: ignore[attr-defined]
+            listener, layer = next(left)
+        entries.append((method, listener, layer, False))
     made = Receivers()
     made.entries, made.methods = tuple(entries), methods
     made.native, made.typed = False, bool(methods)

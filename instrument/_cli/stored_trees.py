@@ -7,11 +7,12 @@ from contextlib import suppress
 from uuid import UUID
 
 from instrument import _ids
-from instrument._payloads.event import TOKEN, Usage
+from instrument._payloads.event import TOKEN
 from instrument._payloads.messages import string
 from instrument.exceptions import StoreError
 from instrument.handlers._shared.open_runs import ID, MODELS
 from instrument.handlers._shared.values import came_out, counted_error, value, went_in
+from instrument.handlers._store.facts import usage_in
 from instrument.handlers._tree.forest import Ended, Started, Trees
 
 TYPE_CHECKING = False
@@ -183,7 +184,7 @@ class Replay:
             status,
             now_ns,
             row.get("model") or "",
-            _usage(data.get("usage")),
+            usage_in(data),
             row.get("cost_usd"),
             came,
             error,
@@ -209,14 +210,6 @@ def name_of(kind: str, name: str, model: object, provider: object = None) -> str
     is_class = name.isidentifier() and name[:1].isupper()
     is_operation = name.partition(".")[0] == provider
     return model if is_class or is_operation else name
-
-
-def _usage(told: object) -> Usage:
-    known = told if isinstance(told, dict) else {}
-    try:
-        return Usage(**{name: known.get(name) for name in Usage.__slots__})
-    except (TypeError, ValueError):  # of a file that others wrote
-        return Usage()
 
 
 def _call(change: "Callable[..., None]", *facts: "Any") -> None:

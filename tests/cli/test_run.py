@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 
-from instrument import cli
+from instrument import callbacks, cli, traced
 from instrument._cli import run
 from instrument._hearing.targets import ADAPTERS
+from instrument.handlers import StoreHandler
 
 pytestmark = pytest.mark.wide
 
@@ -651,6 +652,23 @@ def test_store_that_is_to_come(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     environment = became.value.args[2]
     assert environment["INSTRUMENT_STORE"] == str(Path.cwd() / "new.db")
     assert [it.name for it in tmp_path.iterdir()] == ["app.py"]
+
+
+@pytest.mark.usefixtures("become")
+def test_store_that_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """
+    Looking whether something can be kept leaves a store as it is.
+    """
+    monkeypatch.chdir(tmp_path)
+    Path("app.py").touch()
+    with callbacks(StoreHandler("own.db")), traced("kept"):
+        pass
+    before = Path("own.db").read_bytes()
+
+    with pytest.raises(Became):
+        cli.main(["run", "--store", "own.db", "app.py"])
+
+    assert Path("own.db").read_bytes() == before
 
 
 @pytest.mark.usefixtures("become")

@@ -564,6 +564,7 @@ def test_secrets(told: Any, shown: Shown) -> None:
         {"status": ["error"]},
         {"status": {"a": 1}},
         {"usage": {"input_tokens": "many", "output_tokens": -1}},
+        {"usage": "none"},
         {"outputs": "x" * 10, "duration_s": [1]},
         {"origin": [], "type": 5, "message": 7},
     ],
@@ -581,9 +582,23 @@ def test_fields_of_others(told: Any, shown: Shown, tmp_path: Path, odd: Any) -> 
     store = "--store", told.path
 
     assert "whole" in shown("show", *store)
-    shown("show", "LAST", *store)
+    assert "odd" in shown("show", "LAST", *store)
     for ending in ("html", "jsonl", "md"):
         shown("export", "LAST", "--to", tmp_path / f"x.{ending}", *store)
+
+
+def test_usage_of_others(told: Any, shown: Shown) -> None:
+    """
+    Of usage that others wrote what is no count is not known; the rest of it, and that the
+    run has ended, are.
+    """
+    used = {"input_tokens": "many", "output_tokens": 7, "cost_usd": -1}
+    told.run(1, "chat_model", "odd", 0, 1, given={"messages": []}, came={"usage": used})
+
+    text = shown("show", "LAST", "--store", told.path)
+
+    assert "✓ chat_model odd" in text
+    assert "7 out" in text
 
 
 def test_request_of_which_nothing_can_be_read(
@@ -593,7 +608,13 @@ def test_request_of_which_nothing_can_be_read(
     Where no record of a request can be read, that is told in one line.
     """
     told.event(
-        "on_llm_end", 1, 1, root=1, kind="llm", name="odd", data={"usage": "none"}
+        "on_llm_end",
+        1,
+        1,
+        root=1,
+        kind="llm",
+        name="odd",
+        data={"duration_s": 10**400},
     )
 
     with pytest.raises(SystemExit):

@@ -21,7 +21,16 @@ from typing import Any
 
 import pytest
 
-from instrument import auto, bind, callbacks, current_run, emit, traced, wrap
+from instrument import (
+    BaseCallbackHandler,
+    auto,
+    bind,
+    callbacks,
+    current_run,
+    emit,
+    traced,
+    wrap,
+)
 from instrument._delivery import flush as _serve
 from instrument.handlers import OpenTelemetryHandler, background, filtered, tail
 from instrument.propagation import attach, extract
@@ -303,6 +312,37 @@ async def test_async_generator(app: App) -> None:
         "returned": "consumer",
         "consumer": None,
     }
+
+
+@pytest.mark.anyio
+async def test_async_generator_that_is_stopped(app: App) -> None:
+    """
+    One that a handler stops at a token is closed inside its span, which fails with that.
+    """
+    within: list[str] = []
+
+    class Enough(BaseCallbackHandler):
+        raise_error = True
+
+        def on_llm_new_token(self, token: str, **kwargs: Any) -> None:
+            raise LookupError("enough")
+
+    @traced.llm
+    async def stream() -> Any:
+        try:
+            yield "a"
+        finally:
+            within.append(current())
+
+    with callbacks(app.handler, Enough()), app.span("consumer"):
+        with pytest.raises(LookupError, match="enough"):
+            async for _ in stream():
+                pass
+        assert current() == "consumer"
+
+    name = within[0]
+    assert app.tree() == {name: "consumer", "consumer": None}
+    assert not app.named(name).status.is_ok
 
 
 @pytest.mark.anyio

@@ -39,6 +39,17 @@ class Search:
         return f"<{query}>"
 
 
+async def test_call_that_does_not_fit() -> None:
+    """
+    A call of an object that does not take it raises Python's error, one level up.
+    """
+    with pytest.raises(TypeError, match="query") as raised:
+        await traced(Search())()  # type: ignore[call-arg]
+
+    names = [it.name for it in raised.traceback]
+    assert names == ["test_call_that_does_not_fit", "__call__"]
+
+
 @pytest.mark.parametrize("decorate", WAYS, ids=range(len(WAYS)))
 async def test_object_stays_async(decorate: Callable[[Any], Any]) -> None:
     """

@@ -249,6 +249,38 @@ def _double(number: int) -> int:
     return 2 * number
 
 
+halve = traced(lambda number: number // 2)
+halve.__qualname__ = "halve"
+
+
+def test_shipped_by_name() -> None:
+    """
+    Through cloudpickle too, what another program finds by its name goes by that; what is
+    of the program that is run goes by value, as does what only looks so.
+    """
+    scope: dict[str, Any] = {"__name__": "__main__"}
+    exec("def run_alone(): return 7", scope)
+
+    assert pickle.loads(cloudpickle.dumps(halve)) is halve
+    again = pickle.loads(cloudpickle.dumps(traced(scope["run_alone"])))
+    another = pickle.loads(cloudpickle.dumps(traced(_double)))
+
+    assert again() == 7
+    assert another(2) == 4
+    assert another is not _double
+
+
+def test_signature_that_there_is_none_of() -> None:
+    """
+    An object of which Python knows no signature has none decorated either.
+    """
+    made: Any = traced(partial(dict))
+
+    with pytest.raises(ValueError, match="no signature"):
+        inspect.signature(made)
+    assert made(a=1) == {"a": 1}
+
+
 @pytest.mark.rule(5, "sync")
 def test_class_takes_handlers() -> None:
     """

@@ -3,7 +3,9 @@ What a row says of a run in one line: what was asked, what came out, how much.
 """
 
 import json
+from contextlib import suppress
 
+from instrument._payloads.event import Usage
 from instrument._payloads.names import MASK
 from instrument.handlers._shared.usual_names import USUAL
 
@@ -61,6 +63,18 @@ def hint_in(data: "dict[str, Any]") -> str | None:
     if type(calls) is list and calls:
         return _counted(len(calls), "tool call")
     return None
+
+
+def usage_in(data: "dict[str, Any]") -> Usage:
+    """
+    Tell what was used. What is no count, as others may write it, is not known.
+    """
+    told: Any = data.get("usage")
+    used = Usage()
+    for name in Usage.__slots__ if type(told) is dict else ():
+        with suppress(TypeError, ValueError):
+            used += Usage(**{name: told.get(name)})
+    return used
 
 
 def line(text: str, most: int = LINE) -> str | None:

@@ -3,8 +3,8 @@ What a model's run cost, written with its end; later, where the table of prices 
 being read.
 """
 
-from instrument._payloads.event import Usage
 from instrument.handlers._shared.prices import shared_prices
+from instrument.handlers._store.facts import usage_in
 from instrument.handlers._store.told import bounded
 
 TYPE_CHECKING = False
@@ -103,8 +103,6 @@ class _Asked:
     )
 
     def __init__(self, run: "RunRow", data: "dict[str, Any]") -> None:
-        told = data.get("usage") or {}
-        known = {name: told[name] for name in Usage.__slots__ if name in told}
-        self.usage = Usage(**known)
+        self.usage = usage_in(data)
         self.kind, self.model, self.provider = run.kind, run.model, run.provider
         self.status, self.time_to_first_token_s = run.status, run.first_token_ms

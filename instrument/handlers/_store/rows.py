@@ -12,6 +12,7 @@ from instrument.handlers._store.facts import (
     line,
     message,
     plain,
+    usage_in,
 )
 from instrument.handlers._store.tables import RUNS, TRACES
 from instrument.handlers._store.told import bounded
@@ -116,9 +117,10 @@ class RunRow:
         self.first_token_ms = self.first_token_ms if first is None else first
         self.model = _name(data.get("model")) or self.model
         self.finish = _name(data.get("finish_reason"))
-        usage = data.get("usage") or {}
+        usage = usage_in(data)
         for column, field in _USAGE.items():
-            setattr(self, column, _number(usage.get(field)))
+            count = getattr(usage, field)
+            setattr(self, column, count if count is None else bounded(count))
         self.hint = hint_in(data)
         text = answered_in(data)
         self.answered = line(text)
@@ -301,10 +303,6 @@ def short(text: str) -> str:
 
 def _name(value: object) -> str | None:
     return short(value) if type(value) is str and value else None
-
-
-def _number(value: "Any") -> "Any":
-    return bounded(value) if type(value) in (int, float) else None
 
 
 def _ms(seconds: "Any") -> float | None:
