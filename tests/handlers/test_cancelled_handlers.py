@@ -11,6 +11,7 @@ from functools import partial
 from threading import get_ident
 from typing import Any
 
+import anyio
 import pytest
 import trio
 
@@ -268,6 +269,54 @@ async def test_cancellation_of_the_task(reports: list[str]) -> None:
         await task
     assert task.cancelled()
     assert reports == []
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+@pytest.mark.anyio
+async def test_cancellation_raised_again(anyio_backend: str) -> None:
+    """
+    A sync handler that raises the cancellation that it is told keeps it from no other
+    handler, and not from the call.
+    """
+    recorder = Recorder()
+
+    class Raises(BaseCallbackHandler):
+        def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
+            raise error
+
+    @traced
+    async def work() -> None:
+        await anyio.sleep_forever()
+
+    with anyio.move_on_after(0) as scope, callbacks(Raises(), recorder):
+        await work()
+
+    assert scope.cancelled_caught
+    assert recorder.events[-1].data["status"] == "cancelled"
+
+
+@pytest.mark.anyio
+async def test_start_that_fills_the_stack() -> None:
+    """
+    A start in which an async handler has filled the stack itself is told it only once.
+    """
+    starts: list[str] = []
+
+    class Fills(AsyncCallbackHandler):
+        async def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+            starts.append(kwargs["name"])
+            await self.on_tool_start(*args, **kwargs) if len(starts) < 9 else full()
+
+        async def on_tool_end(self, *args: Any, **kwargs: Any) -> None:
+            starts.append("end")
+
+    def full() -> None:
+        raise RecursionError
+
+    async with callbacks(Fills()):
+        assert await atool() == "result"
+
+    assert starts == ["atool"] * 9 + ["end"]
 
 
 @pytest.mark.parametrize("anyio_backend", ["trio"])

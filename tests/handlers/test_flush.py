@@ -3,6 +3,7 @@ Handlers are flushed when their block is left, when the call that was given them
 ``callbacks=`` ends, and at the interpreter's exit.
 """
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
 from types import SimpleNamespace
@@ -288,6 +289,36 @@ async def test_cancelled_flush(anyio_backend: str) -> None:
             await flushed.wait()
 
     assert tokens == []
+
+
+@pytest.mark.anyio
+async def test_flush_cancelled_once_more() -> None:
+    """
+    Where a task that was cancelled is so again while one handler is flushed, the others
+    are all the same, and it ends as cancelled.
+    """
+    begun, flushing = asyncio.Event(), asyncio.Event()
+
+    class Slow(AsyncFlushed):
+        async def aflush(self) -> None:
+            flushing.set()
+            await asyncio.Event().wait()
+
+    quick = AsyncFlushed()
+
+    async def request() -> None:
+        async with callbacks(Slow(), quick):
+            begun.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(request())
+    for event in (begun, flushing):
+        await event.wait()
+        task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert quick.log == ["flush"]
 
 
 def test_closed_flush() -> None:

@@ -102,6 +102,95 @@ def test_call_goes_on(handler: str, reports: str, limit: str) -> None:
     assert err.count(f"{reports};") <= 1 or not reports
 
 
+def said(code: str) -> "tuple[str, str]":
+    """
+    Run *code* behind an async handler `Says`; give what was printed, and the reports.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(SAYS) + dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return done.stdout, done.stderr
+
+
+SAYS = """
+    import asyncio, os, sys, threading
+    from instrument import AsyncCallbackHandler, callbacks, traced
+
+    class Says(AsyncCallbackHandler):
+        async def on_chain_start(self, *args, **kwargs): print("start")
+        async def on_chain_end(self, *args, **kwargs): raise ValueError("not said")
+
+    @traced
+    def work(): print("work")
+
+    @traced
+    async def awork(): print("work")
+"""
+
+
+def test_async_handler_where_no_thread_is_started_any_more() -> None:
+    """
+    While the interpreter exits it starts no thread: an async handler is served in place.
+    """
+    out, err = said("""
+        def start(thread):
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+
+        threading.Thread.start = start
+        with callbacks(Says()):
+            work()
+    """)
+
+    assert out == "start\nwork\n"
+    assert "Says failed at on_chain_end" in err
+    assert "ValueError: not said" in err
+
+
+def test_async_handler_where_nothing_can_be_imported() -> None:
+    """
+    Where what serves an async handler cannot be imported, the call goes on without it.
+    """
+    out, err = said("""
+        async def main():
+            with callbacks(Says()):
+                await awork()
+
+        sys.modules["instrument._delivery.lanes"] = None
+        asyncio.run(main())
+    """)
+
+    assert out == "work\n"
+    assert "Says failed at on_chain_start" in err
+
+
+def test_background_loop_whose_descriptor_is_gone() -> None:
+    """
+    Where the descriptor of the background loop was closed, another loop serves.
+    """
+    out, _ = said("""
+        from instrument._delivery.loops import background
+
+        with callbacks(Says()):
+            work()
+        loop = background._loop
+        thread, = [it for it in threading.enumerate() if it.name == "instrument"]
+        threading.excepthook = lambda told: print(told.exc_type.__name__)
+        os.close(loop._selector.fileno())
+        loop.call_soon_threadsafe(int)
+        thread.join(10)
+        with callbacks(Says()):
+            work()
+        assert background._loop is not loop
+    """)
+
+    counts = [out.count(word) for word in ("OSError", "start", "work")]
+    assert counts == [1, 2, 2]
+
+
 CARRIED = (
     "{'v': 1, 'traceparent': '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',"
     " 'return': {'kind': 'socket', 'port': 9, 'key': '00' * 32}}"

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
+from traceback import walk_tb
 from typing import Any, get_type_hints
 from unittest.mock import create_autospec
 
@@ -17,6 +18,7 @@ from starlette._utils import is_async_callable
 from starlette.background import BackgroundTask
 
 from instrument import bind, callbacks, traced
+from instrument._callables.body import drop_second
 from instrument.testing import Recorder
 
 pytestmark = pytest.mark.anyio
@@ -48,6 +50,20 @@ async def test_call_that_does_not_fit() -> None:
 
     names = [it.name for it in raised.traceback]
     assert names == ["test_call_that_does_not_fit", "__call__"]
+
+
+def test_frames_dropped() -> None:
+    """
+    Only a frame that is there is dropped from a traceback.
+    """
+    with pytest.raises(LookupError) as raised:
+        raise LookupError
+
+    drop_second(raised.value)
+
+    assert (
+        len(raised.value.__traceback__ and [*walk_tb(raised.value.__traceback__)]) == 1
+    )
 
 
 @pytest.mark.parametrize("decorate", WAYS, ids=range(len(WAYS)))

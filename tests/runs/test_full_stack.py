@@ -131,6 +131,20 @@ class AwaitedRecords(Awaited):
             self.log.append(("start", run.id, run.parent_id))
 
 
+class AwaitedDigging(Told):
+    """
+    Is async, and takes room at a start as well.
+    """
+
+    async def on_chain_start(self, *_: object, **told: Any) -> None:
+        self.note("start", told)
+
+    async def on_chain_end(self, *_: object, **told: Any) -> None:
+        self.note("end", told)
+
+    on_chain_error = on_chain_end
+
+
 def endless() -> None:
     endless()
 
@@ -448,6 +462,24 @@ def test_each_start_has_one_end_for_async_handlers_without_a_loop(
         handlers = [Flat(), made(), made(6), Flat()]
         copy_context().run(heard, handlers, level, WAYS[way])
         for handler in handlers:
+            assert sorted(handler.ids("start")) == sorted(handler.ids("end"))
+            assert handler.is_in_order()
+
+
+@pytest.mark.rule(7, "async")
+@pytest.mark.parametrize("way", ASYNC_WAYS)
+@each_levels
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+def test_each_start_has_one_end_beside_a_start_without_room(
+    way: str, levels: range
+) -> None:
+    """
+    So do those beside an async handler that has no room at a start.
+    """
+    for level in levels:
+        handlers = [Flat(), AwaitedDigging(4), Flat()]
+        asyncio.run(aheard(handlers, level, ASYNC_WAYS[way]))
+        for handler in handlers[::2]:
             assert sorted(handler.ids("start")) == sorted(handler.ids("end"))
             assert handler.is_in_order()
 
