@@ -4,6 +4,7 @@ Reports of what failed: once with the traceback, then counted; never local value
 
 import gc
 import re
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -213,6 +214,75 @@ def test_counts_are_bounded() -> None:
 
     assert len(_report._counts) <= 1_000
     assert failures(handlers[-1]) == {"on_text": 1}
+
+
+def test_slips_are_bounded(monkeypatch: pytest.MonkeyPatch, reports: list[str]) -> None:
+    """
+    What bodies have told wrongly is counted for so many runs; then counting begins anew.
+    """
+    monkeypatch.setattr(_report, "_MOST", 2)
+    _report._slips.clear()
+
+    with callbacks(print):
+        for name in "abcca":
+            with traced(name) as run:
+                run.usage = 3  # type: ignore[assignment]
+
+    said = [report.partition(" is a Usage")[0][-1] for report in reports]
+    assert len(_report._slips) == 2
+    assert len(said) == 4
+
+
+def test_report_without_a_caller(
+    monkeypatch: pytest.MonkeyPatch, reports: list[str]
+) -> None:
+    """
+    Where no line of anybody's is behind it, as Python itself calls, it is written too.
+    """
+    monkeypatch.setattr(_report, "module_of", lambda frame: "instrument.ours")
+
+    complain("something", None)
+
+    assert "something" in reports[0]
+
+
+def test_request_that_cannot_be_named() -> None:
+    """
+    Where what names a request cannot be imported, a report goes without it.
+    """
+
+    class Run:
+        kind = name = "x"
+
+        @property
+        def trace_hex(self) -> str:
+            raise OSError("no descriptor is left")
+
+    assert _report._of(Run()) == " of x x"
+
+
+def test_signal_while_a_run_is_named() -> None:
+    """
+    What a signal's handler raises while a report names a run is no failure of that.
+    """
+
+    class Run:
+        kind = name = "x"
+
+        @property
+        def trace_hex(self) -> str:
+            signal.raise_signal(signal.SIGINT)
+            return "7"
+
+    def late(number: int, frame: Any) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGINT, late)
+    try:
+        with pytest.raises(TimeoutError):
+            _report._of(Run())
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_broken_sink() -> None:

@@ -3,6 +3,7 @@ What an engine does once more is told as that: the attempt before is over, and t
 sent the job hears of a retry.
 """
 
+import asyncio
 import json
 from collections.abc import Iterator
 from importlib import import_module
@@ -253,3 +254,27 @@ def test_what_a_job_sends_on_goes_home_past_it(
     assert through["return"]["kind"] == "socket"
     assert through["return"] == SOCKETS.address()
     assert recorder.tree() == "chain request: ok\n  chain job: ok"
+
+
+@pytest.mark.parametrize("way", ["flush", "aflush"])
+def test_interrupted_at_its_end(
+    carried: dict[str, Any], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where an interrupt comes as the last is to be told, the line is closed: the other side
+    waits for no end.
+    """
+    reached = relay.reached(carried)
+    assert reached is not None
+
+    def interrupt() -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reached._box, "finish", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        if way == "flush":
+            reached.flush()
+        else:
+            asyncio.run(reached.aflush())
+
+    assert not reached._close.alive

@@ -352,6 +352,22 @@ def test_line_that_has_been_closed_just_now(monkeypatch: pytest.MonkeyPatch) -> 
     fresh.close()
 
 
+def test_line_for_which_there_is_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where no thread is to be had for a line, it is closed.
+    """
+    transport: Any = Transport({})
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(RuntimeError, match="thread"):
+        opened(transport, {}, {})
+
+    assert transport.wires[0].is_closed
+
+
 def test_few_lines_are_kept() -> None:
     """
     Of many that serve no call the oldest are closed.
