@@ -357,10 +357,10 @@ class Run(Frame):
 
     def _next_seq(self) -> int:
         """
-        Count the events recorded in this trace; of a root run.
+        Begin to count the events recorded in this trace; of a root run. Another thread
+        may have begun just now.
         """
-        if self._seq is None:
-            self.__dict__.setdefault("_seq", count(1).__next__)
+        self.__dict__.setdefault("_seq", count(1).__next__)
         return self._seq()  # type: ignore[misc]
 
     def _root_run(self) -> "Run":

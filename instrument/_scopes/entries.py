@@ -51,12 +51,11 @@ def forget(owner: "Owner", entry: "Any") -> None:
     """
     place = entry._entered_from
     with _LOCK:
-        if owner._places is None:
-            return
-        known = owner._places.get(place, {})
+        places = owner._places or {}
+        known = places.get(place, {})
         known.pop(id(entry), None)
         if not known:
-            owner._places.pop(place, None)
+            places.pop(place, None)
         if not owner._open:
             owner._places = None
 

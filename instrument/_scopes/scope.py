@@ -311,9 +311,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
                 _take_out(layer)
                 _serve.flush(layer)
         except BaseException:  # an interrupt: it is taken out all the same
-            layer = _installed.pop(id(self), layer)
-            if layer is not None:
-                _take_out(layer)
+            _take_out(_installed.pop(id(self), layer))
             raise
 
     def undo(self, scope: Scope) -> None:
@@ -429,11 +427,11 @@ def _look_out() -> None:
         look()
 
 
-def _take_out(layer: Layer) -> None:
+def _take_out(layer: Layer | None) -> None:
     """
-    Have *layer* hear no more.
+    Have *layer*, if there is one, hear no more.
     """
-    PROCESS.pop(layer, None)
+    PROCESS.pop(layer, None)  # type: ignore[call-overload]
     EPOCH.end()
 
 

@@ -101,6 +101,7 @@ class Binder:
         raises its own error for it.
         """
         key: object = None
+        given = args
         if is_bound:
             key, args = _BOUND, args if self._is_bound else (None, *args)
         elif self.is_in_class and args:
@@ -111,10 +112,10 @@ class Binder:
         except TypeError:
             if self._has_secrets:  # which of them they are cannot be told
                 return {
-                    "args": [MASK] * len(args),
+                    "args": [MASK] * len(given),
                     "kwargs": dict.fromkeys(kwargs, MASK),
                 }
-            return {"args": list(args), "kwargs": dict(kwargs)}
+            return {"args": list(given), "kwargs": dict(kwargs)}
 
     def has_name(self, name: str) -> bool:
         """

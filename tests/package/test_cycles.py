@@ -883,6 +883,13 @@ async def _group_made(payload: object) -> None:
     raise ZeroDivisionError(task.done())
 
 
+def _of_no_module(payload: object) -> None:
+    scope: dict[str, Any] = {"type": type}
+    exec("Bare = type('Bare', (), {})", scope)
+    bare, runs = scope["Bare"](), [current_run()]
+    raise ZeroDivisionError(bare is None, len(runs))
+
+
 async def _call_planned(payload: object) -> None:
     handle = asyncio.get_running_loop().call_soon(function, payload)
     await asyncio.sleep(0)
@@ -910,6 +917,7 @@ async def _caught(called: Callable[[object], Any], payload: object) -> None:
         _task_made,
         _group_made,
         _call_planned,
+        _of_no_module,
     ],
 )
 def test_payload_goes_though_a_body_that_fails_knows_its_run(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from instrument import BaseCallbackHandler, callbacks, traced
+from instrument._payloads.kinds import KINDS
 from instrument._text import safe_repr, safe_str
 from instrument.testing import Recorder
 
@@ -18,6 +19,27 @@ pytestmark = pytest.mark.anyio
 
 
 every_mode = ("sync", "async", "generator", "async generator")
+
+
+def test_start_that_cannot_be_read(
+    reports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where what a start tells cannot be read, it is told all the same, and the block goes
+    on.
+    """
+    heard: list[str] = []
+
+    def fail(*_: object) -> None:
+        raise LookupError("nothing to read")
+
+    monkeypatch.setattr(type(KINDS["tool"]), "started", fail)
+    starts = callbacks(on_tool_start=lambda name: heard.extend([name]))
+    with starts, traced("search", kind="tool"):
+        heard.append("body")
+
+    assert heard == ["search", "body"]
+    assert "nothing to read" in reports[0]
 
 
 class NoRepr:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
 from collections.abc import Awaitable, Callable
@@ -25,9 +26,11 @@ from typing import (
 )
 
 import pytest
+import wrapt
 
 from instrument import Secret, callbacks, traced
 from instrument._payloads.names import MASK
+from instrument._traced import arguments
 from instrument.testing import Recorder
 
 if TYPE_CHECKING:
@@ -527,6 +530,87 @@ def test_secret_of_a_wrong_call(everything: Any) -> None:
         traced(anything)(KEY, extra=KEY)
 
     assert KEY not in everything.text
+
+
+@wrapt.decorator
+def other(wrapped: Any, instance: object, args: Any, kwargs: Any) -> Any:
+    """
+    Do nothing, as a decorator of another library below ours.
+    """
+    return wrapped(*args, **kwargs)
+
+
+def test_secret_of_a_wrong_call_of_a_method() -> None:
+    """
+    Which of the arguments is the secret of a method that takes others cannot be told:
+    none is shown.
+    """
+    recorder = Recorder()
+
+    class Client:
+        @traced
+        @other
+        def log_in(self, key: Annotated[str, Secret]) -> None: ...
+
+    anything: Any = Client()
+    with callbacks(recorder), pytest.raises(TypeError):
+        anything.log_in("ada", KEY, extra=KEY)
+
+    assert recorder.runs[0].inputs == {"args": [MASK, MASK], "kwargs": {"extra": MASK}}
+
+
+def test_secret_behind_layers_without_end() -> None:
+    """
+    What wraps itself is looked into so far, and is called as it is.
+    """
+
+    class Loop:
+        def __call__(self, key: Annotated[str, Secret]) -> str:
+            return key
+
+    loop: Any = Loop()
+    loop.__wrapped__ = loop
+    loop.__signature__ = inspect.signature(Loop.__call__)
+
+    assert traced(loop)(KEY) == KEY
+
+
+def test_signature_of_more_types_than_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    What is known of the types whose methods were called is bounded; none is told wrongly.
+    """
+    monkeypatch.setattr(arguments, "KNOWN_TYPES", 2)
+    recorder = Recorder()
+
+    class Base:
+        @traced
+        @other
+        def take(self, key: str) -> None: ...
+
+    with callbacks(recorder):
+        for number in range(5):
+            part: Any = type(f"Part{number}", (Base,), {})
+            part.take(part(), "a")
+
+    assert [run.inputs for run in recorder.runs] == [{"key": "a"}] * 5
+
+
+def test_no_mark_where_nobody_has_imported_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where `typing` has not been imported nothing can have been marked.
+    """
+    recorder = Recorder()
+
+    def work(key: list[int]) -> None: ...
+
+    work.__annotations__["key"] = list[int]
+    monkeypatch.delitem(sys.modules, "typing")
+    with callbacks(recorder):
+        traced(work)([1])
+
+    assert recorder.runs[0].inputs == {"key": [1]}
 
 
 @pytest.mark.parametrize("count", range(1, 8))

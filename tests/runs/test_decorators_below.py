@@ -2,6 +2,7 @@
 What stands below a decorator of ours: other decorators, class methods, arguments.
 """
 
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -104,3 +105,25 @@ async def test_first_argument_with_handlers(
 
     assert [run.name for run in of_function.runs] == ["x"]
     assert of_object.runs == []
+
+
+def test_more_decorators_than_are_looked_behind() -> None:
+    """
+    What stands behind very many decorators is heard by its name.
+    """
+    recorder = Recorder()
+
+    def below(function: Any) -> Any:
+        @functools.wraps(function)
+        def decorated(*args: Any) -> Any:
+            return function(*args)
+
+        return decorated
+
+    function: Any = leaf
+    for _ in range(30):
+        function = below(function)
+    with callbacks(recorder):
+        assert traced(function)() == "done"
+
+    assert [run.name for run in recorder.runs] == ["leaf", "leaf"]

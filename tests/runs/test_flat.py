@@ -124,6 +124,22 @@ def test_no_run_of_a_call_that_does_not_fit() -> None:
     assert len(traceback.extract_tb(own.tb)) == 1
 
 
+def test_call_of_which_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where what tells whether a call fits cannot be imported, it is made and heard.
+    """
+    recorder = Recorder()
+    decorated: Any = traced(functools.wraps(ask)(add))
+
+    with callbacks(recorder), monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "inspect", None)
+        with pytest.raises(TypeError, match="missing 1 required positional"):
+            decorated(1, 2)
+            decorated()
+
+    assert [run.status for run in recorder.runs] == ["ok", "error"]
+
+
 def test_what_a_wrapper_gives_itself_fits() -> None:
     """
     A call that leaves out what the wrapper within gives is heard.

@@ -10,6 +10,8 @@ import anyio
 import pytest
 
 from instrument import callbacks, current_run, traced
+from instrument._runs.ending import finish
+from instrument._traced import stream as reading
 from instrument.testing import Recorder
 
 pytestmark = pytest.mark.anyio
@@ -239,6 +241,54 @@ async def test_token_that_nobody_hears(how: str) -> None:
     response, run = ended[0]
     assert run.time_to_first_token_s is not None
     assert response.generations[0][0].text == ("" if how == "sync" else "ab")
+
+
+def test_chunks_behind_the_end_of_a_run() -> None:
+    """
+    What comes behind the end of its run is given on, and told to nobody.
+    """
+    recorder = Recorder()
+
+    @traced.llm
+    def ask() -> Iterator[str]:
+        yield "a"
+        finish(current_run(), None)
+        yield "b"
+
+    tokens: list[str] = []
+    with callbacks(on_llm_new_token=tokens.append):
+        assert list(ask()) == ["a", "b"]
+        with callbacks(recorder):
+            assert list(ask()) == ["a", "b"]
+
+    assert tokens == ["a", "a"]
+    assert [it.event for it in recorder.events][1:] == [
+        "on_llm_new_token",
+        "on_llm_end",
+    ]
+
+
+def test_chunk_that_cannot_be_read(
+    reports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A chunk at which the reader fails is given on, and tells nothing.
+    """
+
+    def fail(*_: object) -> None:
+        raise LookupError("a shape that nobody knows")
+
+    @traced.chat_model
+    def ask() -> Iterator[Any]:
+        yield {"choices": [{"delta": {"content": "a"}}]}
+
+    recorder = Recorder()
+    monkeypatch.setattr(reading, "take", fail)
+    with callbacks(recorder):
+        assert len(list(ask())) == 1
+
+    assert [it.event for it in recorder.events] == ["on_chat_model_start", "on_llm_end"]
+    assert "a shape that nobody knows" in reports[0]
 
 
 def test_chunk_with_code_of_its_own(reports: list[str]) -> None:
