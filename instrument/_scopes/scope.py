@@ -431,7 +431,7 @@ def _take_out(layer: Layer | None) -> None:
     """
     Have *layer*, if there is one, hear no more.
     """
-    PROCESS.pop(layer, None)  # type: ignore[call-overload]
+    PROCESS.pop(layer, None)  # type: ignore[arg-type]
     EPOCH.end()
 
 
