@@ -3,6 +3,7 @@
 process.
 """
 
+import asyncio
 import gc
 import os
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from instrument import callbacks, emit, traced
+from instrument import AsyncCallbackHandler, callbacks, emit, traced
 from instrument._report import Exit
 from instrument.handlers import background
 from instrument.testing import Recorder
@@ -284,3 +285,26 @@ def test_items_do_not_keep_runs() -> None:
     gc.collect()
 
     assert [ref() for ref in seen] == [None]
+
+
+def test_async_handler_where_no_loop_can_be_made(
+    monkeypatch: pytest.MonkeyPatch, reports: list[str]
+) -> None:
+    """
+    Where no loop is to be had for an async handler, that is reported, and Python warns of
+    nothing that was never awaited.
+    """
+
+    class Hears(AsyncCallbackHandler):
+        async def on_chain_start(self, *args: Any, **kwargs: Any) -> None: ...
+
+    def run(runner: asyncio.Runner, coroutine: Any) -> None:
+        raise OSError("no descriptor is left")
+
+    monkeypatch.setattr(asyncio.Runner, "run", run)
+    handler = background(Hears())
+    with callbacks(handler):
+        traced("x")(lambda: None)()
+
+    assert handler.flush(10)
+    assert "no descriptor is left" in reports[0]

@@ -489,6 +489,37 @@ def test_fork(tmp_path: Path) -> None:
     assert len(read(path)) == 800
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_fork_behind_a_file_put_aside(tmp_path: Path) -> None:
+    """
+    A forked child goes on with the file that its parent has open, whatever stands in its
+    place by then; of a handler that is closed it opens none.
+    """
+    path = tmp_path / "events.jsonl"
+    code = """if True:
+        import os, sys
+        from instrument import callbacks, traced
+        from instrument.handlers import FileCallbackHandler
+        closed = FileCallbackHandler(sys.argv[1] + ".closed")
+        closed.close()
+        with callbacks(FileCallbackHandler(sys.argv[1])):
+            os.rename(sys.argv[1], sys.argv[1] + ".old")
+            open(sys.argv[1], "w").close()
+            child = os.fork()
+            for _ in range(200):
+                traced(lambda text: text)("x" * 5_000)
+            if child == 0:
+                os.unlink(sys.argv[1] + ".closed")
+                sys.exit()
+            os.wait()
+    """
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+
+    assert len(read(tmp_path / "events.jsonl.old")) == 800
+    assert path.read_text() == ""
+    assert not (tmp_path / "events.jsonl.closed").exists()
+
+
 def test_crash(tmp_path: Path) -> None:
     """
     What was heard is in the file though the process died at once.

@@ -161,3 +161,15 @@ def test_size_of_nothing(screen: Any, drawn: Any) -> None:
     screen.resize(0, 0)
 
     assert drawn.size == (80, 22)
+
+
+def test_stream_that_was_closed(screen: Any, drawn: Any) -> None:
+    """
+    Where the terminal has been closed, what others write goes its own way.
+    """
+    wrote: list[str] = []
+    screen.file.close()
+
+    drawn.write(wrote.append, "a\n")
+
+    assert wrote == ["a\n"]

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instrument._payloads.names import MASK
+from instrument.handlers._shared.said import read_message
 from instrument.handlers._shared.style import Marks, cells
 from instrument.handlers._shared.values import (
     arguments,
@@ -163,6 +164,15 @@ def test_array() -> None:
     assert written(numpy.zeros((3, 1536), "float32")) == "<ndarray 3x1536 float32>"
     assert written(numpy.zeros(())) == "<ndarray of one float64>"
     assert written(numpy.float64(0.5)) == "0.5"
+
+
+def test_message_of_more_parts_than_are_shown() -> None:
+    """
+    Of a message of very many parts the rest is counted.
+    """
+    said = read_message({"role": "user", "content": [{"type": "image"}] * 1_500})
+
+    assert said.parts == [*["<image>"] * 1_000, "<500 more parts>"]
 
 
 def test_arguments() -> None:

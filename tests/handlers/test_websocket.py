@@ -651,6 +651,21 @@ def test_made_before_the_loop() -> None:
     assert sockets[0].tokens == ["a"]
 
 
+def test_flushed_on_trio_behind_a_loop() -> None:
+    """
+    What a loop of asyncio sends is not waited for where trio runs.
+    """
+    import trio
+
+    socket = Socket()
+    handler = all_events(socket)
+    asyncio.run(callbacks(handler)(answer)("a"))
+
+    trio.run(handler.aflush)
+
+    assert socket.tokens == ["a"]
+
+
 def test_no_loop(reports: list[str]) -> None:
     """
     Where no loop is ever met nothing can be sent; leaving the block says so.

@@ -327,3 +327,16 @@ def test_handler_that_tells_no_class(given: Callable[[object], Any]) -> None:
         assert traced(lambda: 1)() == 1
 
     assert heard.tree().endswith(": ok")
+
+
+def test_what_a_wrapped_handler_may_stop() -> None:
+    """
+    A wrapper says of itself what its handler says: whether it may stop a call.
+    """
+
+    class Stops(BaseCallbackHandler):
+        raise_error = True
+
+    for handler in (BaseCallbackHandler(), Stops()):
+        wrapped: Any = filtered(handler, kinds="tool")
+        assert wrapped.raise_error is handler.raise_error

@@ -234,8 +234,7 @@ class Lines:
                 os.ftruncate(file, os.fstat(file).st_size - written)
                 self._has_left = False
             raise
-        if self._size >= 0:
-            self._size += len(line)
+        self._size += len(line)  # a size that is not known stays none of the file's
 
     def _end_last_line(self) -> None:
         """
@@ -328,12 +327,13 @@ class Lines:
         if before is None:
             return
         self._size, self._is_shared = -1, True
+        link = f"/proc/self/fd/{before}"  # leads there also where it has been renamed
         with suppress(OSError):  # it is shared, then, and never locked
-            own = self._opened("again")
-            is_same = os.path.samestat(os.fstat(own), os.fstat(before))
-            if is_same:
-                self._descriptor, self._is_shared = own, False
-            os.close(before if is_same else own)
+            self._descriptor = self._opened(
+                "again", link if os.path.exists(link) else ""  # noqa: PTH110
+            )
+            self._is_shared = False
+            os.close(before)
 
     def _is_current(self) -> bool:
         file: Any = self._descriptor
@@ -342,13 +342,14 @@ class Lines:
         except FileNotFoundError:
             return False
 
-    def _opened(self, mode: str) -> int:
+    def _opened(self, mode: str, path: "str | bytes" = "") -> int:
+        path = path or self.path
         how = getattr(os, "O_CLOEXEC", 0) | _FLAGS[mode]
-        file = os.open(self.path, os.O_RDWR | how, 0o666)
+        file = os.open(path, os.O_RDWR | how, 0o666)
         if fcntl is None or not stat.S_ISFIFO(os.fstat(file).st_mode):
             return file
         try:  # who reads a pipe, too, is not told when nobody else does, and waits
-            return os.open(self.path, os.O_WRONLY | getattr(os, "O_CLOEXEC", 0))
+            return os.open(path, os.O_WRONLY | getattr(os, "O_CLOEXEC", 0))
         finally:
             os.close(file)
 

@@ -8,7 +8,6 @@ import shutil
 import sqlite3
 import tempfile
 from contextlib import ExitStack
-from itertools import count as counting
 from pathlib import Path
 from threading import Thread
 from time import sleep
@@ -187,18 +186,17 @@ def _place(source: Path, file: os.stat_result) -> int | None:
     """
     Tell as which number *file* was put aside: 0 for the one in use, None if it has gone.
     """
-    missing = 0
-    for number in counting():
+    number = missing = 0
+    while missing < _MISSING:
         try:
             found = _numbered(source, number).stat()
         except FileNotFoundError:
             missing += 1
-            if missing == _MISSING:
-                return None
-            continue
-        missing = 0
-        if os.path.samestat(found, file):
-            return number
+        else:
+            missing = 0
+            if os.path.samestat(found, file):
+                return number
+        number += 1
     return None
 
 

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -1162,3 +1162,16 @@ def test_suppressed_tracing(receiver: "Receiver") -> None:
 
     assert seen == [True]
     assert context.get_value("suppress_instrumentation") is None
+
+
+def test_version_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Run from a checkout, which has no metadata, what is sent has an empty version.
+    """
+
+    def fail(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", fail)
+
+    assert SENDER._version() == ""

@@ -156,6 +156,74 @@ def test_followed_file_is_put_aside(tmp_path: Path) -> None:
     reader.close()
 
 
+def test_followed_file_is_put_aside_while_it_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What is renamed once more just as it is looked at is looked for anew: none is left out.
+    """
+    place, moved = EVENTS_FILE._place, list[int]()
+
+    def moves(source: Path, file: os.stat_result) -> int | None:
+        found: int | None = place(source, file)
+        if found and len(moved) < 2:
+            moved.append(found)
+            return found + len(moved) - 1
+        return found
+
+    monkeypatch.setattr(EVENTS_FILE, "_LOOK_S", 0.01)
+    monkeypatch.setattr(EVENTS_FILE, "_place", moves)
+    path = tmp_path / "events.jsonl"
+    with callbacks(FileCallbackHandler(path)):
+        answer("How?")
+    reader = Reader(store_of(path, follow=True))
+
+    path.rename(tmp_path / "events.jsonl.1")
+    with callbacks(FileCallbackHandler(path)):
+        answer("And?")
+
+    until(lambda: reader.about()["events"] == 10)
+    assert len(moved) == 2
+    reader.close()
+
+
+def test_file_that_has_gone_far(tmp_path: Path) -> None:
+    """
+    A file that is none of those that were put aside has no place among them.
+    """
+    path, other = tmp_path / "events.jsonl", tmp_path / "other.jsonl"
+    other.touch()
+
+    assert EVENTS_FILE._place(path, other.stat()) is None
+
+
+def test_copy_that_cannot_be_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where the copy cannot be begun, that is said, and it is closed.
+    """
+    opened: list[sqlite3.Connection] = []
+    writing = EVENTS_FILE.writing
+
+    def noted(store: Path) -> sqlite3.Connection:
+        opened.append(writing(store))
+        return opened[-1]
+
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(EVENTS_FILE, "writing", noted)
+    monkeypatch.setattr(EVENTS_FILE, "Ledger", fail)
+    path = tmp_path / "events.jsonl"
+    path.touch()
+
+    with pytest.raises(StoreError, match="disk I/O error"):
+        store_of(path)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")
+
+
 @pytest.mark.parametrize("at_once", [5_000, 4])
 def test_file_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int

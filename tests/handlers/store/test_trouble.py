@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -609,6 +610,50 @@ def test_heartbeat_that_fails(
     with sqlite3.connect(store.path) as connection:
         assert connection.execute("SELECT said FROM traces").fetchall()[-1] == ("2",)
     connection.close()
+
+
+def test_batch_at_which_writing_fails(
+    store: Any, reports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A batch at which what writes it fails itself is counted as lost; the next is written.
+    """
+    ledger: Any = WRITER.Ledger
+    write, failed = ledger.write, list[int]()
+
+    def fails(self: Any, batch: list[Any]) -> None:
+        if not failed:
+            failed.append(len(batch))
+            raise LookupError("of our own")
+        write(self, batch)
+
+    monkeypatch.setattr(ledger, "write", fails)
+    for number in (1, 2):
+        with callbacks(store.handler):
+            echo(number)
+        assert store.handler.drain(20)
+
+    assert store.handler.lost == failed[0]
+    assert "of our own" in reports[0]
+    assert store.reader.requests()[0]["said"] == "2"
+
+
+def test_exit_while_a_batch_is_written(
+    store: Any, reports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    At exit one batch that is being written is waited for a moment; then what has not been
+    is counted, and nothing is written any more.
+    """
+    monkeypatch.setattr(WRITER, "_TRY_AGAIN_S", 0.01)
+    store.ask()
+    writer = store.handler._writer
+
+    with ThreadPoolExecutor(1) as other, writer.in_sqlite:
+        other.submit(writer._lost_at_exit, 0).result(10)
+
+    assert "not written in time at exit" in reports[0]
+    assert writer._has_written([]) is False
 
 
 def test_request_that_somebody_deletes(store: Any) -> None:
