@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
-from time import sleep
+from time import monotonic, sleep
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -296,6 +297,57 @@ def test_line_that_is_closed(posts: Any, client: Any) -> None:
     assert not home.lines
 
 
+def test_line_that_is_lost_and_left_twice(posts: Any) -> None:
+    """
+    Why a line was lost first is what is told; it is let go of once.
+    """
+    _, there, line = opened(posts)
+    for why in ("it was lost", "it was lost again"):
+        line.lose(why)
+
+    with pytest.raises(OSError, match=r"it was lost$"):
+        line.receive(WAIT_S)
+    there.leave(line)
+    there.leave(line)
+    assert line.key not in there.lines
+
+
+def test_inbox_that_may_come_back(posts: Any) -> None:
+    """
+    Where Redis has just come back, an inbox that is not there yet is waited for.
+    """
+    there = posts()
+    there._again_s = monotonic()
+    begun = monotonic()
+
+    assert there.open("instrument:nobody") is None
+    assert monotonic() - begun > _posts.BEAT_S / 2
+
+
+def test_reader_that_fails(posts: Any, reports: list[str]) -> None:
+    """
+    Where what reads an inbox fails itself, that is reported, and it goes on.
+    """
+    home = posts()
+    take, failed = home._take, list[object]()
+
+    def fails(entry: Any) -> None:
+        if not failed:
+            failed.append(entry)
+            raise LookupError("of our own")
+        take(entry)
+
+    home._take = fails
+    home.serve(echo)
+    there = posts()
+    until(lambda: there.open(home.inbox))
+    first = there.open(home.inbox)
+    first.send(b"lost on the way, and sent once more")
+
+    assert first.receive(WAIT_S).startswith(b"back")
+    assert "of our own" in reports[0]
+
+
 def test_process_that_leaves(posts: Any, client: Any) -> None:
     """
     Who leaves takes the inbox away, and tells the others; that it left is known for an hour.
@@ -495,6 +547,11 @@ def test_a_call_comes_home(redis_url: str) -> None:
             "rediss://h/0?ssl_cert_reqs=none",
         ),
         (
+            {"broker_url": "redis://h/0?socket_timeout=5"},
+            "broker_url",
+            "redis://h/0?socket_timeout=5",
+        ),
+        (
             {"broker_url": "redis://b/0", "instrument_redis_url": "redis://own/0"},
             "instrument_redis_url",
             "redis://own/0",
@@ -581,6 +638,71 @@ def test_redis_of_the_app_that_sends(sent: list[Any], redis_url: str) -> None:
         apps[2].tasks["own"].delay()
 
     assert [it["return"]["redis"] for it in sent] == ["instrument_redis_url"]
+
+
+def test_task_that_no_app_has(sent: list[Any]) -> None:
+    """
+    Of a task that is sent by its name, and that none of several apps has, any Redis is
+    taken; here there is none.
+    """
+    apps = [celery.Celery(name, set_as_current=False) for name in ("one", "two")]
+    for app in apps:
+        app.conf.broker_url = "memory://"
+        app.finalize()
+
+    with callbacks(Recorder()):
+        apps[0].send_task("of_nobody")
+
+    assert ["return" in it for it in sent] == [False]
+
+
+def test_task_that_is_sent_without_headers() -> None:
+    """
+    What is sent without headers goes as it is.
+    """
+    with callbacks(Recorder()):
+        answers = celery.signals.before_task_publish.send(sender="x", headers=None)
+
+    assert all(answer is None for _, answer in answers)
+
+
+def test_way_home_that_cannot_be_told(
+    sent: list[Any], reports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where it cannot be told how events come home, a task goes with the trace alone.
+    """
+
+    def fail(*_: object, **options: object) -> None:
+        raise LookupError("no way home")
+
+    monkeypatch.setattr(
+        import_module("instrument.integrations.celery"), "carrier_of", fail
+    )
+    app = celery.Celery("x", broker="memory://", set_as_current=False)
+    task = app.task(name="without")(work)
+    with callbacks(Recorder()), traced("request") as run:
+        task.delay()
+
+    assert run.trace_hex in sent[0]["traceparent"]
+    assert "no way home" in reports[0]
+
+
+def test_tasks_are_heard_once() -> None:
+    """
+    A worker that begins once more has its tasks heard by what hears them already.
+    """
+    hear: Any = import_module("instrument.integrations.celery")._hear_tasks
+    app = celery.Celery("x", broker="memory://", set_as_current=False)
+    kind = type(app.task(name="heard")(work)._get_current_object())
+    calls = []
+
+    for _ in range(2):
+        hear(SimpleNamespace(app=app))
+        calls.append(kind.__call__)
+
+    assert calls[0] is calls[1]
+    assert calls[0] is not celery.Task.__call__
 
 
 @pytest.mark.parametrize(

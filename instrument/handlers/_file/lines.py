@@ -330,7 +330,8 @@ class Lines:
         link = f"/proc/self/fd/{before}"  # leads there also where it has been renamed
         with suppress(OSError):  # it is shared, then, and never locked
             self._descriptor = self._opened(
-                "again", link if os.path.exists(link) else ""  # noqa: PTH110
+                "again",
+                link if os.path.exists(link) else "",  # noqa: PTH110
             )
             self._is_shared = False
             os.close(before)
