@@ -922,6 +922,30 @@ def test_span_that_cannot_be_read(
     assert "the end of a span" in str(reports)
 
 
+def test_part_that_cannot_be_read(
+    tracer: Any,
+    recorder: Recorder,
+    reports: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    Where the end of a span within a model's cannot be read, the model's goes on.
+    """
+    words = "instrument.integrations.opentelemetry._words.Words"
+    statuses: list[str] = []
+
+    with callbacks(recorder), tracer.start_as_current_span("chat big"):
+        with monkeypatch.context() as patched:
+            for name in ("outputs", "answer", "usage"):
+                patched.setattr(f"{words}.{name}", None, raising=False)
+            tracer.start_span("chat big").end()
+        statuses += [run.status for run in recorder.runs]
+
+    assert statuses == ["running"]
+    assert [run.status for run in recorder.runs] == ["ok"]
+    assert "the end of a span" in str(reports)
+
+
 def test_many_answers_of_tools(tracer: Any, recorder: Recorder) -> None:
     """
     Of the parts of a message the first 1,000 are read, and each is looked at once.

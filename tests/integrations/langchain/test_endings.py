@@ -16,7 +16,7 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 
 from instrument import callbacks, traced
-from instrument.integrations.langchain import _open_runs
+from instrument.integrations.langchain import _open_runs, _starting
 from instrument.testing import Recorder
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("langchain")]
@@ -198,6 +198,86 @@ def test_handler_interrupted_at_the_end() -> None:
         RunnableLambda(str).invoke(1)
 
     assert ended == ["1"]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_handler_interrupted_at_an_error(
+    is_async: bool, whole: Callable[..., None]
+) -> None:
+    """
+    So where it hears of an error.
+    """
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    def fail(_: Any) -> None:
+        raise LookupError("not there")
+
+    recorder, app = Recorder(), RunnableLambda(fail)
+
+    with (
+        callbacks(recorder, on_chain_error=interrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        if is_async:
+            asyncio.run(app.ainvoke(1))
+        else:
+            app.invoke(1)
+
+    whole(recorder)
+    assert [run.status for run in recorder.runs] == ["error"]
+
+
+@pytest.mark.parametrize("event", ["on_chain_start", "on_chat_model_start"])
+def test_async_start_interrupted_from_the_keyboard(event: str) -> None:
+    """
+    Ctrl-C while a handler hears of a start that async code tells reaches the caller.
+    """
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    handler: Any = {event: interrupt}
+    model = FakeListChatModel(responses=["a"])
+
+    with callbacks(**handler), pytest.raises(KeyboardInterrupt):
+        asyncio.run((RunnableLambda(str) | model).ainvoke(1))
+
+
+def interrupted(*_: Any) -> Any:
+    """
+    Be what an interrupt comes in the midst of.
+    """
+    raise KeyboardInterrupt
+
+
+def test_interrupted_as_it_is_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A run whose end is interrupted before it has begun ends all the same, and is forgotten.
+    """
+    recorder = Recorder()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_open_runs, "take", interrupted)
+        with callbacks(recorder), pytest.raises(KeyboardInterrupt):
+            RunnableLambda(str).invoke(1)
+
+    assert len(recorder.runs) == 1
+    assert recorder.runs[0].status == "error"
+    assert not _open_runs.open_runs
+
+
+def test_interrupted_as_it_is_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A run whose start is interrupted in async code is forgotten.
+    """
+    with monkeypatch.context() as patched:
+        patched.setattr(_starting, "astart", interrupted)
+        with callbacks(Recorder()), pytest.raises(KeyboardInterrupt):
+            asyncio.run(RunnableLambda(str).ainvoke(1))
+
+    assert not _open_runs.open_runs
 
 
 def test_one_of_a_batch_fails(whole: Callable[..., None]) -> None:

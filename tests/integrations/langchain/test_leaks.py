@@ -5,6 +5,7 @@ Nothing stays behind: no hook, no run, no payload, however many blocks and calls
 import asyncio
 import gc
 import weakref
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -139,3 +140,17 @@ def test_oldest_of_none() -> None:
     Looking for the oldest in a map that another thread has emptied is no error.
     """
     assert _open_runs._oldest({}) is None
+
+
+def test_oldest_of_what_changes_meanwhile() -> None:
+    """
+    Where another thread puts something in as the oldest is looked for, there is none yet.
+    """
+
+    class Changing(dict[int, Any]):
+        def __iter__(self) -> Iterator[int]:
+            raise RuntimeError("dictionary changed size during iteration")
+
+    assert _open_runs._oldest({1: None}) == 1
+    assert _open_runs._oldest({}) is None
+    assert _open_runs._oldest(Changing()) is None
