@@ -164,6 +164,19 @@ def test_uninstall_before_the_import(framework: Framework) -> None:
     assert framework.imported().listeners == []
 
 
+def test_uninstall_while_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What is uninstalled just as a framework has been imported hears none of it.
+    """
+    loaded: list[str] = []
+    monkeypatch.setattr(auto, "_load", loaded.append)
+
+    auto.uninstall()
+    auto._load_if_on("framework", None)
+
+    assert loaded == []
+
+
 def test_install_from_threads(framework: Framework) -> None:
     """
     Threads that install and uninstall at once leave at most one listener behind.

@@ -4,6 +4,7 @@ What goes along to another process: the trace, and what was drawn for its sample
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instrument import callbacks, current_run, traced
+from instrument import callbacks, current_run, propagation, traced
 from instrument._audience.sampling import drawn
 from instrument.propagation import attach, carrier, extract, inject
 from instrument.testing import Recorder
@@ -528,3 +529,42 @@ def test_described_by_nobody() -> None:
     with attach(came), callbacks(Recorder()), traced("run") as run:
         assert run.metadata == {"c": "d"}
         assert run.tags == ("x",)
+
+
+def test_what_makes_carriers_cannot_be_imported(
+    reports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where what makes carriers cannot be imported, nothing goes along, and that is said;
+    not before a fork, at which nobody has asked for one.
+    """
+    monkeypatch.delattr("instrument._relay.carriers", raising=False)
+    monkeypatch.setitem(sys.modules, "instrument._relay.carriers", None)
+
+    with callbacks(Recorder()), traced("request") as run:
+        carried = propagation.Carried(run)
+        assert carried.carrier(reports=False) == {}
+        assert reports == []
+        assert carrier() == {}
+
+    assert "carrier failed at import" in reports[0]
+
+
+def test_what_has_come_cannot_be_read(
+    reports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where it cannot be told what has come in, the work goes on as if nothing had.
+    """
+
+    def fail(*_: object) -> None:
+        raise LookupError("no way to read it")
+
+    monkeypatch.setattr(propagation._Attached, "_arrive", fail)
+    recorder = Recorder()
+
+    with callbacks(recorder), attach({"v": 1}):
+        traced("work")(lambda: None)()
+
+    assert [run.name for run in recorder.runs] == ["work"]
+    assert "attach failed at attach" in reports[0]
