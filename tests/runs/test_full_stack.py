@@ -9,6 +9,7 @@ import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import pytest
@@ -143,6 +144,18 @@ class AwaitedDigging(Told):
         self.note("end", told)
 
     on_chain_error = on_chain_end
+
+
+def of_all_kinds(cls: type[Any]) -> type[Any]:
+    """
+    Have a class hear runs of all kinds as it hears chains.
+    """
+    made = type(f"{cls.__name__}OfAll", (cls,), {})
+    for kind in ("tool", "retriever", "llm", "embedding"):
+        for event in ("start", "end", "error"):
+            setattr(made, f"on_{kind}_{event}", getattr(cls, f"on_chain_{event}"))
+    made.on_chat_model_start = cls.on_chain_start  # type: ignore[attr-defined]
+    return made
 
 
 def endless() -> None:
@@ -464,6 +477,49 @@ def test_each_start_has_one_end_for_async_handlers_without_a_loop(
         for handler in handlers:
             assert sorted(handler.ids("start")) == sorted(handler.ids("end"))
             assert handler.is_in_order()
+
+
+def opened(kind: str) -> None:
+    with traced("x", kind=kind):
+        pass
+
+
+def within(handlers: list[Any], room: int, way: Callable[[], object]) -> None:
+    limit = sys.getrecursionlimit()
+    with callbacks(*handlers):
+        before = get_state()
+        sys.setrecursionlimit(depth() + room)
+        try:
+            way()
+        except RecursionError as exc:
+            exc.with_traceback(None)
+        finally:
+            sys.setrecursionlimit(limit)
+        assert get_state() is before
+    assert not owed
+    assert not frameworks
+
+
+@pytest.mark.rule(7, "sync")
+@pytest.mark.parametrize(
+    "kind", ["tool", "retriever", "llm", "chat_model", "embedding"]
+)
+def test_each_start_has_one_end_whatever_room_there_is(kind: str) -> None:
+    """
+    However little room there is for a run of any kind, its start has one end.
+    """
+
+    @traced("x", kind=kind)
+    def call(text: str) -> str:
+        return text
+
+    flat, digging = of_all_kinds(Flat), of_all_kinds(Digging)
+    for room in range(14, 90):
+        for way in (partial(call, "q"), partial(opened, kind)):
+            handlers = [flat(), digging(room % 5), flat()]
+            copy_context().run(within, handlers, room, way)
+            for handler in handlers[::2]:
+                assert handler.ids("start") == handler.ids("end")
 
 
 @pytest.mark.rule(7, "async")
