@@ -31,7 +31,7 @@ _CAME_OUT = (
     *("outputs", "documents", "vectors", "reasoning", "text", "tool_calls"),
     "finish_reason",
 )
-_FENCE = re.compile(r"^\s*(`{3,})", re.MULTILINE)
+_FENCE = re.compile(r"^[^\S\n]*(`{3,})", re.MULTILINE)
 
 
 class Markdown:
