@@ -391,6 +391,25 @@ def each_in(
     return list(groups.values()), list(found.values())
 
 
+def has_texts(held: "list[Any]") -> bool:
+    """
+    Tell whether an exception holds texts by names, as they may be in its message.
+    """
+    return any(type(item) is str for name, item in held if name != "args")
+
+
+def has_other_text(held: "list[Any]", shown: "Any") -> bool:
+    """
+    Tell whether a function has another text in place of one that an exception holds by
+    name, as it does among what it was made of, and in its message.
+    """
+    return type(shown) is dict and any(
+        type(item) is str and shown.get(name) != item
+        for name, item in held
+        if name != "args"
+    )
+
+
 def cancellations() -> "tuple[type[BaseException], ...]":
     """
     Give the exception types by which the loaded async libraries cancel.

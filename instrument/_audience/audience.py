@@ -8,7 +8,7 @@ from functools import partial
 from instrument import _ids, _report
 from instrument._audience.pairs import pair_of
 from instrument._audience.sampling import ARRIVED, incoming_of, sampled
-from instrument._payloads.redact import redacted, said_by
+from instrument._payloads.redact import is_of_pool, redacted, said_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,8 +177,10 @@ class Audience:
         if not self.capture:
             return None
         shown = redacted(told, self.redactors, ("error",))
-        is_raised = issubclass(type(told), BaseException)
-        return said_by(told, self) if is_raised and shown is not told else shown  # type: ignore[arg-type]
+        if not issubclass(type(told), BaseException):
+            return shown
+        is_said = shown is told and not is_of_pool(told)
+        return told if is_said else said_by(told, self)  # type: ignore[arg-type]
 
     def trace_hex_of(self, root_id: "UUID") -> str:
         """

@@ -8,12 +8,13 @@ from instrument._payloads.fields import names_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
 MASK = "[redacted]"
 _MOST_NAMES = 4_096
 _MOST_NAME = 500
+_MOST_LOOKS = 20
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
 _OTHER_WORDS = re.compile(r"[^\W_]+")
 _SAID = re.compile(
@@ -150,6 +151,31 @@ def words_of(name: str) -> "list[str]":
     parted = "".join(f" {char}" if char.isupper() else char for char in name)
     whole = name if name.isupper() else parted
     return [word.casefold() for word in _OTHER_WORDS.findall(whole)]
+
+
+def is_in(said: str, item: object, say: "Callable[[object], str]") -> bool:
+    """
+    Tell whether what a ``repr`` said shows *item*, as a word or words of its own.
+    """
+    if type(item) is not str:
+        return _stands_in(said, say(item))
+    is_short = len(item) <= len(said)
+    return is_short and (_stands_in(said, item) or _stands_in(said, repr(item)))
+
+
+def _stands_in(said: str, text: str) -> bool:
+    if not text:
+        return True
+    at = -1
+    for _ in range(_MOST_LOOKS):
+        at = said.find(text, at + 1)
+        if at < 0:
+            return False
+        end = at + len(text)
+        around = said[max(at - 1, 0) : at], said[end : end + 1]
+        if not any(it.isalnum() or it == "_" for it in around):
+            return True
+    return False
 
 
 def numbered(text: "Any", shown: "dict[Any, Any]") -> str:

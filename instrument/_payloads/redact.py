@@ -5,13 +5,24 @@ It fails closed: a redactor that fails drops the whole payload, and what cannot 
 into is not shown.
 """
 
+import re
+
 from instrument import _report
 from instrument._payloads.fields import opening_of
 from instrument._payloads.jsonable import text_of
 from instrument._payloads.names import MASK, Names, words_of
-from instrument._payloads.walk import has_texts, walked
+from instrument._payloads.walk import walked
 from instrument._state import muted
-from instrument._text import args_of, cut, dict_of, is_sayable, safe_repr, safe_str
+from instrument._text import (
+    args_of,
+    cut,
+    dict_of,
+    has_texts,
+    is_sayable,
+    safe_repr,
+    safe_str,
+    type_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +42,9 @@ _MOST_TEXT = 10_000
 _MOST_MESSAGE = 100_000
 _MOST_TRACEBACK = 16_000
 _MOST_HELD = 1_000
+_POOLS = frozenset(("_RemoteTraceback", "RemoteTraceback"))
+"""What pools of processes put below an error: a text that is all it had there."""
+_PLACE = re.compile(r'^[|+ ]{0,99}File "[^"\n]*", line \d+, in .*$', re.MULTILINE)
 TRACEBACK = "__instrument_traceback__"
 """The mark with the traceback of what was raised in another process."""
 
@@ -129,6 +143,8 @@ def said_by(exc: BaseException, audience: "Audience") -> str | None:
         return None
     if not audience.redactors:
         return _text_of(exc)
+    if is_of_pool(exc):
+        return safe_str(redacted(_places_in(exc), audience.redactors, ("error",)))
     shown = redacted(exc, audience.redactors, ("error",))
     if shown is exc:
         return safe_str(redacted(_text_of(exc), audience.redactors, ("error",)))
@@ -144,6 +160,21 @@ def said_by(exc: BaseException, audience: "Audience") -> str | None:
         if type(redactor) is Names:
             text = redactor.masked_text(text)
     return text
+
+
+def is_of_pool(exc: BaseException) -> bool:
+    """
+    Tell whether that is what a pool of processes puts below an error: all that was
+    raised there, as text, of which nobody can tell what in it is to be masked.
+    """
+    return type_of(exc) in _POOLS
+
+
+def _places_in(exc: BaseException) -> str:
+    """
+    Give where it was raised there, without what it said.
+    """
+    return "\n".join(["", *_PLACE.findall(_text_of(exc)), MASK])
 
 
 def said_of_attempt(exc: BaseException, audience: "Audience") -> str | None:

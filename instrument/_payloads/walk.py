@@ -27,8 +27,8 @@ from instrument._payloads.jsonable import (
     repr_of,
 )
 from instrument._payloads.messages import without_subclass
-from instrument._payloads.names import MASK, Names, numbered
-from instrument._text import cut
+from instrument._payloads.names import MASK, Names, is_in, numbered
+from instrument._text import cut, has_other_text, has_texts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -399,12 +399,14 @@ class _Walk:
             told = self._of_error(told, path)
         shown = self._mapping(told, len(told), path, depth)
         self._mapping(kept, len(kept), path, depth)
-        if is_error and self._names is None and _has_other_text(told, shown):
+        if is_error and self._names is None and has_other_text(told, shown):
             shown["args"] = self._masked()  # as for names
         if opening.told is REPR:
             self._left = outer - (left - self._left)
-        if opening.told is REPR and path[0] != "error":
-            self.changes += self._names is not None and self._names.opens
+        is_opened = self._names is not None and self._names.opens
+        if is_opened and opening.told is REPR and path[0] != "error":
+            self.changes += 1
+            shown = shown if is_error else self._only_said(value, told, shown)
         if self.changes == before:
             return value
         shown = self._named(shown)
@@ -412,6 +414,24 @@ class _Walk:
             fields = shown if type(shown) is dict else {}
             return {"type": name_of(value), **fields}
         return shown
+
+    def _only_said(self, value: "Any", held: "list[Any]", shown: "Any") -> "Any":
+        """
+        Mask of an object's fields what its ``repr`` does not show, in place of which they
+        are told: it may have been made to hide that.
+        """
+        if type(shown) is not dict:
+            return shown
+        said = self._said_by(value)
+        seen = {
+            name
+            for name, item in held
+            if type(name) is str and is_in(said, item, self._said_by)
+        }
+        return {
+            name: item if type(name) is str and name in seen else MASK
+            for name, item in shown.items()
+        }
 
     def _of_error(self, held: "list[Any]", path: "Path") -> "list[Any]":
         """
@@ -464,25 +484,6 @@ class _Unsaid:
 
     def __init__(self, key: object) -> None:
         self.key = key
-
-
-def has_texts(held: "list[Any]") -> bool:
-    """
-    Tell whether an exception holds texts by names, as they may be in its message.
-    """
-    return any(type(item) is str for name, item in held if name != "args")
-
-
-def _has_other_text(held: "list[Any]", shown: "Any") -> bool:
-    """
-    Tell whether a function has another text in place of one that an exception holds by
-    name, as it does among what it was made of, and in its message.
-    """
-    return type(shown) is dict and any(
-        type(item) is str and shown.get(name) != item
-        for name, item in held
-        if name != "args"
-    )
 
 
 def _is_of_names(key: object) -> bool:

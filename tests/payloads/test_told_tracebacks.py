@@ -4,13 +4,20 @@ Tests of the traceback in the record of an error.
 
 import asyncio
 import json
+import linecache
 import os
+import pickle
+from concurrent.futures import process
+from multiprocessing import pool
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from loguru import logger
 
 from instrument import Event, Secret, callbacks, current_run, traced
 from instrument._payloads.redact import TRACEBACK
+from instrument.handlers import RequestLogger
 from instrument.testing import Recorder
 
 LONGEST = 16_000
@@ -184,6 +191,105 @@ def test_none_where_a_redactor_leaves_no_text() -> None:
     assert shown.data["traceback"] == "Traceback, of a worker"
     assert hidden.data["message"] == "Rome"
     assert hidden.data.get("traceback") is None
+
+
+class RefusedError(Exception):
+    """
+    Says what it holds by a name.
+    """
+
+    def __init__(self, password: str) -> None:
+        super().__init__(password)
+        self.password = password
+
+    def __str__(self) -> str:
+        return f"no user has {self.password}"
+
+
+def masked(value: Any, path: tuple[str | int, ...]) -> Any:
+    """
+    Mask by a function what is called a password.
+    """
+    return "***" if path[-1] == "password" else value
+
+
+@pytest.mark.parametrize("redact", [["password"], masked], ids=["names", "function"])
+@pytest.mark.parametrize(
+    "wrapped",
+    [process._ExceptionWithTraceback, pool.ExceptionWithTraceback],  # type: ignore[attr-defined]
+    ids=["concurrent.futures", "multiprocessing"],
+)
+def test_what_a_pool_tells_of_its_worker(wrapped: Any, redact: Any) -> None:
+    """
+    Where anything redacts, of the traceback that a pool of processes puts below an error
+    the places are told, and nothing that was said there: it is a text, in which nobody
+    can tell what is to be masked.
+    """
+    recorder, lines = Recorder(), list[str]()
+    number = logger.add(lines.append, format="{message}")
+
+    def there() -> bytes:
+        try:
+            try:
+                raise RefusedError("enigma1940")
+            except RefusedError as exc:
+                raise LookupError("no such user") from exc
+        except LookupError as exc:
+            return pickle.dumps(wrapped(exc, exc.__traceback__))
+
+    @traced
+    def work() -> None:
+        raise pickle.loads(there())
+
+    logged = callbacks(recorder, RequestLogger(), redact=redact)
+    with logged, pytest.raises(LookupError):
+        work()
+    logger.remove(number)
+
+    (end,) = ends_of(recorder)
+    for told in (end.data["traceback"], "".join(lines)):
+        assert "enigma1940" not in told
+        assert "LookupError: no such user" in told
+        assert told.count(", in there") == 2
+        assert told.count("[redacted]") == 1
+
+
+def test_lines_of_programs_are_masked_in_logs(tmp_path: Path) -> None:
+    """
+    A line in which something stands under a masked name is shown by a log as little as
+    by a record.
+    """
+    path = tmp_path / "program.py"
+    path.write_text(
+        "def log_in(act):\n    act(user='ada', password='enigma1940')\n", "utf-8"
+    )
+    scope: dict[str, Any] = {}
+    exec(compile(path.read_text("utf-8"), str(path), "exec"), scope)
+    recorder, shown = Recorder(), dict[str, str]()
+
+    def refuse(user: str, password: str) -> None:
+        raise LookupError(user)
+
+    for name, options in (
+        ("masked", {"redact": ["password"]}),
+        ("another", {"redact": ["key"]}),
+        ("nothing", {"capture": False}),
+    ):
+        lines: list[str] = []
+        number = logger.add(lines.append, format="{message}")
+        logged = callbacks(recorder, RequestLogger(), **options)
+        with logged, pytest.raises(LookupError):
+            traced(scope["log_in"])(refuse)
+        logger.remove(number)
+        shown[name] = "".join(lines)
+
+    assert "password='enigma1940'" in linecache.getline(str(path), 2)
+    assert "password=[redacted]" in ends_of(recorder)[0].data["traceback"]
+    assert "enigma1940" not in shown["masked"]
+    assert "program.py, a line that may not be seen>" in shown["masked"]
+    assert "raise LookupError(user)" in shown["masked"]
+    assert "password='enigma1940'" in shown["another"]
+    assert "password='enigma1940'" in shown["nothing"]
 
 
 def test_no_message_where_no_payload_is_told() -> None:

@@ -207,6 +207,32 @@ def refuse(password: str, *, way: str) -> None:
     raise LookupError("no user")
 
 
+class Account:
+    """
+    Has a ``repr`` that does not show all.
+    """
+
+    def __init__(self, user: str, key: str) -> None:
+        self.user = user
+        self.key = key
+        self.visits = 3
+
+    def __repr__(self) -> str:
+        return f"<Account of {self.user}, {self.visits} visits>"
+
+
+@traced
+def tell_of_objects(key: str) -> None:
+    """
+    Tell of objects that have a ``repr`` of their own, and of one that has Python's.
+    """
+    plain: Any = type("Plain", (), {})()
+    plain.key = key
+    account = Account("ada", key)
+    account.friend = Account("bob", key)  # type: ignore[attr-defined]
+    emit("told", {"account": account, "plain": plain})
+
+
 @traced
 def tell_of_errors(password: str) -> None:
     """

@@ -978,3 +978,31 @@ def test_function_hides_what_errors_in_payloads_hold(*, is_there: bool) -> None:
     }
     assert retry == {"attempt": 2, "type": "LoginError", "message": "[redacted]"}
     assert "enigma1940" not in "".join(it.to_json() for it in recorder.events)
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_function_is_shown_no_more_than_a_repr_shows(*, is_there: bool) -> None:
+    """
+    What the ``repr`` of a worker's object does not show does not come home either, where
+    its fields are told for a function that masks by name.
+    """
+    recorder = Recorder()
+
+    def masked(value: Any, path: Any) -> Any:
+        return "***" if path[-1] == "user" and is_there else value
+
+    with callbacks(recorder, redact=masked), pool_of(1) as pool:
+        if is_there:
+            pool.submit(bind(jobs.tell_of_objects), "enigma1940").result()
+        else:
+            jobs.tell_of_objects("enigma1940")
+    start, told, _ = recorder.events
+
+    assert start.data["inputs"] == {"key": "enigma1940"}
+    assert "enigma1940" not in told.to_json()
+    if is_there:
+        account = {"type": "Account", "user": "***", "key": "[redacted]", "visits": 3}
+        assert told.data["data"] == {
+            "account": {**account, "friend": "[redacted]"},
+            "plain": {"type": "Plain", "key": "[redacted]"},
+        }

@@ -160,7 +160,10 @@ class RequestLogger(RunHandler):
             self._target.write(self._level, message, fields, source_of(run))
             return
         shown = shown_error(
-            error, lambda text: _error_text(run, text), lambda exc: _said_by(run, exc)
+            error,
+            lambda text: _error_text(run, text),
+            lambda exc: _said_by(run, exc),
+            lambda line: _is_hidden(run, line),
         )
         said = printable(_said_by(run, error, _MESSAGE))
         message += f": {said}" if said else ""
@@ -249,6 +252,16 @@ def _error_text(run: "Run", text: str) -> str:
     """
     shown = run._cleared(text, "error")
     return "" if shown is None else counted_error(safe_str(shown), _TRACEBACK)
+
+
+def _is_hidden(run: "Run", line: str) -> bool:
+    """
+    Tell whether the run's redactors leave a line of a program otherwise.
+    """
+    if not line or not run._audience.capture:
+        return False
+    shown = run._cleared(line, "error")
+    return type(shown) is not str or shown != line
 
 
 def _said_by(run: "Run", exc: BaseException, most: int = _ERROR) -> str:

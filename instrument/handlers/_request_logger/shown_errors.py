@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     Show = Callable[[str], str]
     Say = Callable[[BaseException], str]
+    Hides = Callable[[str], bool]
 
 _ERRORS = 50
 """The most exceptions shown: causes, contexts and members of groups together."""
@@ -46,7 +47,10 @@ _module_of: "Any" = type.__dict__["__module__"].__get__
 
 
 def shown_error(
-    exc: BaseException, show: "Show", say: "Say | None" = None
+    exc: BaseException,
+    show: "Show",
+    say: "Say | None" = None,
+    hides: "Hides | None" = None,
 ) -> BaseException:
     """
     Make the likeness of *exc*, with its traceback, cause and context.
@@ -56,8 +60,9 @@ def shown_error(
             after that.
         say: Gives an exception's message as it may be seen; by default what *show*
             makes of it.
+        hides: Tells of a line of a program whether something in it may not be seen.
     """
-    return _Likenesses(show, say).of(exc) or _Plain()
+    return _Likenesses(show, say, hides).of(exc) or _Plain()
 
 
 class _Plain(Exception):  # noqa: N818 - never raised
@@ -79,8 +84,9 @@ class _Likenesses:
     The likenesses of one exception and of all that it leads to; cycles stay cycles.
     """
 
-    def __init__(self, show: "Show", say: "Say | None") -> None:
+    def __init__(self, show: "Show", say: "Say | None", hides: "Hides | None") -> None:
         self._show = show
+        self._hides = hides
         self._say = say or (lambda exc: show(cut(safe_str(exc), _MESSAGE)))
         self._made: dict[int, BaseException | None] = {}
 
@@ -94,7 +100,7 @@ class _Likenesses:
             return None
         self._made[id(exc)] = None  # a member may lead back to its group
         made = self._made[id(exc)] = self._alike(exc)
-        made.__traceback__ = shown_traceback(traceback_of(exc))
+        made.__traceback__ = shown_traceback(traceback_of(exc), self._hides)
         made.__cause__ = self.of(_read["__cause__"](exc))
         made.__context__ = self.of(_read["__context__"](exc))
         made.__suppress_context__ = _read["__suppress_context__"](exc)
@@ -158,9 +164,12 @@ _read: "dict[str, Callable[[BaseException], Any]]" = {
 """What an exception holds, read without asking it."""
 
 
-def shown_traceback(traceback: TracebackType | None) -> TracebackType | None:
+def shown_traceback(
+    traceback: TracebackType | None, hides: "Hides | None" = None
+) -> TracebackType | None:
     """
-    Rebuild *traceback*: the same files, lines and functions, and no values.
+    Rebuild *traceback*: the same files, lines and functions, and no values; of a line
+    that may not be seen, none.
     """
     places = list(_places(traceback))
     left = len(places) - _FRAMES
@@ -169,6 +178,8 @@ def shown_traceback(traceback: TracebackType | None) -> TracebackType | None:
         places[half:-half] = [(f"<{left} frames left out>", "...", "...", 1)]
     made = None
     for file, name, qualified, line in reversed(places):
+        if hides is not None and hides(linecache.getline(file, line)):
+            file = f"<{file}, a line that may not be seen>"  # noqa: PLW2901
         made = TracebackType(made, _frame(file, name, qualified, line), 0, line)
     return made
 
