@@ -37,11 +37,46 @@ def places(bases: "tuple[type[Any], ...]") -> "tuple[Any, Pairs]":
     return instance_dict, slots
 
 
+class Aliased(str):
+    """
+    The name of a field that is given, or written, under other names as well.
+    """
+
+    __slots__ = ("aliases",)
+    aliases: frozenset[str]
+
+
+def aliased(name: str, *aliases: object) -> str:
+    """
+    Give the name of a field with its aliases, if it has any: a text, or a list of what
+    an ``AliasPath`` leads by and an ``AliasChoices`` chooses from.
+    """
+    texts: list[Any] = []
+    for alias in aliases:
+        held = getattr(alias, "path", None) or getattr(alias, "choices", None)
+        texts += [alias] if type(held) is not list else held
+    for path in [it for it in texts if type(it) is not str]:
+        texts += getattr(path, "path", None) or ()
+    others = frozenset(it for it in texts if type(it) is str and it != name)
+    if not others:
+        return name
+    made = Aliased(name)
+    made.aliases = others
+    return made
+
+
+def aliases_of(name: object) -> "frozenset[str]":
+    """
+    Give the other names of a field.
+    """
+    return name.aliases if type(name) is Aliased else frozenset()
+
+
 def marked(names: "Iterable[str]") -> "Callable[[Any, Pairs], tuple[Pairs, Pairs]]":
     """
     Split what is held into the fields of these names, and the rest.
     """
-    told_names = dict.fromkeys(map(str.__str__, names))
+    told_names = {str.__str__(name): name for name in names}
 
     def is_told(name: object) -> bool:
         return type(name) is str and name in told_names  # another has its own hash
@@ -49,7 +84,8 @@ def marked(names: "Iterable[str]") -> "Callable[[Any, Pairs], tuple[Pairs, Pairs
     def split(value: object, held: "Pairs") -> "tuple[Pairs, Pairs]":
         found = {name: item for name, item in held if is_told(name)}
         rest = [(name, item) for name, item in held if not is_told(name)]
-        return [(name, found[name]) for name in told_names if name in found], rest
+        told = [(told_names[name], found[name]) for name in told_names if name in found]
+        return told, rest
 
     return split
 
@@ -59,13 +95,16 @@ def _dataclass_names(found: "Any") -> "Any":
 
 
 def _attrs_names(found: "Any") -> "Any":
-    return marked([field.name for field in found if field.repr is not False])
+    told = [field for field in found if field.repr is not False]
+    return marked(
+        [aliased(field.name, getattr(field, "alias", None)) for field in told]
+    )
 
 
 def _pydantic_names(found: "Any") -> "Any":
     known = dict.items(found)
-    names = [n for n, field in known if getattr(field, "repr", True) is not False]
-    split_named = marked(names)
+    told_fields = [it for it in known if getattr(it[1], "repr", True) is not False]
+    split_named = marked([aliased(n, *_aliases(it)) for n, it in told_fields])
 
     def split(value: object, held: "Pairs") -> "tuple[Pairs, Pairs]":
         told, rest = split_named(value, held)
@@ -75,6 +114,11 @@ def _pydantic_names(found: "Any") -> "Any":
         return told, without_pydantics(rest)
 
     return split
+
+
+def _aliases(field: object) -> "list[Any]":
+    kinds = ("alias", "validation_alias", "serialization_alias")
+    return [getattr(field, kind, None) for kind in kinds]
 
 
 def without_pydantics(held: "Pairs") -> "Pairs":

@@ -4,6 +4,7 @@ By which names ``redact=[...]`` masks: `Names`, and how a name is parted into wo
 
 import re
 
+from instrument._payloads.field_names import aliases_of
 from instrument._payloads.fields import names_of
 
 TYPE_CHECKING = False
@@ -63,7 +64,7 @@ class Names:
         Tell whether what stands under that name is masked.
         """
         if type(key) is not str:
-            return any(map(self.masks, names_of(key)))
+            return any(map(self.masks, (*names_of(key), *aliases_of(key))))
         known = self._known.get(key)
         if known is None:
             known = self._is_masked(key)

@@ -20,6 +20,7 @@ from typing import Annotated, Any, NamedTuple
 import pytest
 
 from instrument import BaseCallbackHandler, callbacks, emit, traced
+from instrument._payloads.jsonable import jsonable
 from instrument._payloads.names import MASK, Names
 from instrument._payloads.redact import as_redactor, redacted
 from instrument.handlers import StoreHandler
@@ -1035,6 +1036,42 @@ def test_private_attributes_of_a_model() -> None:
     )
 
     assert told == {"type": "SimpleNamespace", "held": {"user": "ada"}}
+
+
+def test_fields_of_another_name() -> None:
+    """
+    A field is masked by each name under which its model takes or writes it, and told by
+    its own; others are as they were.
+    """
+    pydantic = pytest.importorskip("pydantic")
+    attrs = pytest.importorskip("attrs")
+    several = pydantic.AliasChoices("pw", pydantic.AliasPath("login", "db_password"))
+
+    class Settings(pydantic.BaseModel):  # type: ignore[misc,name-defined]
+        first: str = pydantic.Field(KEY, alias="password")
+        second: str = pydantic.Field(KEY, validation_alias=several)
+        third: str = pydantic.Field(KEY, validation_alias="DB_PASSWORD")
+        fourth: str = pydantic.Field(KEY, serialization_alias="userPassword")
+        fifth: str = pydantic.Field("shown", alias="passwords")
+
+    @attrs.define
+    class Login:
+        key: str = attrs.field(alias="password")
+        user: str = "ada"
+
+    recorder = Recorder()
+    with callbacks(recorder, redact=["password"]):
+        emit("made", [Settings(), Login(KEY)])
+    unmasked = redacted(Settings(), (as_redactor(["token"]),), ("x",))
+
+    masked = dict.fromkeys(("first", "second", "third", "fourth"), MASK)
+    assert recorder.events[0].data["data"] == [
+        {**masked, "fifth": "shown"},
+        {"key": MASK, "user": "ada"},
+    ]
+    assert type(unmasked) is Settings
+    assert list(jsonable(unmasked)) == [*masked, "fifth"]
+    assert {type(it) for it in jsonable(unmasked)} == {str}
 
 
 def refuse(value: str) -> str:
