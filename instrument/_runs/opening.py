@@ -9,7 +9,7 @@ from instrument import _report
 from instrument._audience.plan import EPOCH, NOBODY, Plan, View, linked, mark
 from instrument._payloads.kinds import kind_of
 from instrument._payloads.messages import fields_of
-from instrument._runs.results import as_text
+from instrument._runs.results import label_of
 from instrument._runs.run import Run, begun
 from instrument._state import MUTED, Frame, get_state, live_state
 from instrument._text import bases_of, names_in
@@ -343,7 +343,7 @@ def emit(name: str, data: object = None) -> None:
         run.emit(name, data)  # of a framework, which was given handlers of its own
         return
     if not run:
-        recipe = Recipe(as_text(name), "custom")
+        recipe = Recipe(label_of(name), "custom")
         run = begun(Run(), recipe, None, plan, audience, state)
         if audience.undecided:
             audience = Plan(plan, mark(run.trace_hex)).settle()

@@ -9,6 +9,7 @@ from operator import methodcaller
 from instrument import _report
 from instrument._payloads.answers import Answer, answer_of
 from instrument._payloads.event import Usage
+from instrument._payloads.fields import key_of, name_of
 from instrument._payloads.messages import is_dict, is_pydantic
 from instrument._payloads.names import MASK
 from instrument._payloads.redact import redacted, said_by
@@ -194,6 +195,15 @@ def as_text(value: object) -> str:
         return str.__str__(value)
     with muted():
         return "" if value is None else safe_repr(value)
+
+
+def label_of(value: object) -> str:
+    """
+    Give a name or a tag as a text. Of what can be none its type is told: labels are not
+    redacted, and it may hold what is.
+    """
+    text = "" if value is None else key_of(value)
+    return f"<{name_of(value)}>" if text is None else text
 
 
 def take_inputs(run: "Run") -> None:

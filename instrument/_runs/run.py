@@ -13,8 +13,8 @@ from instrument._payloads.messages import get, is_dict
 from instrument._payloads.names import MASK
 from instrument._payloads.redact import is_masked, redacted, said_of_attempt
 from instrument._runs.results import (
-    as_text,
     contained,
+    label_of,
     not_counted,
     read,
     take_inputs,
@@ -224,7 +224,7 @@ class Run(Frame):
 
     @model.setter
     def model(self, name: str | None) -> None:
-        self._model = as_text(name) if issubclass(type(name), str) else None
+        self._model = label_of(name) if issubclass(type(name), str) else None
 
     @property
     def usage(self) -> Usage:
@@ -247,7 +247,7 @@ class Run(Frame):
         """
         Add tags to this run and to those it starts later.
         """
-        added = [as_text(tag) for tag in tags]
+        added = [label_of(tag) for tag in tags]
         if type(self._added) is list:
             self._added += added
         else:
@@ -327,7 +327,7 @@ class Run(Frame):
         else to those who hear the run.
         """
         heard = audience or self._audience
-        name, shown = as_text(name), self._cleared(data, "data", heard)
+        name, shown = label_of(name), self._cleared(data, "data", heard)
         if shown is not None and is_masked(name, heard.redactors):
             shown = MASK
         fields = {"name": name, "data": shown}

@@ -5,7 +5,7 @@ A piece of a model's answer, on its way to those who hear its channel.
 from instrument import _ids, _report
 from instrument._audience.audience import CHANNELS
 from instrument._delivery.dispatch import Delivery
-from instrument._runs.results import as_text
+from instrument._runs.results import as_text, label_of
 from instrument._state import MUTED, get_state, set_state
 from instrument._text import safe_repr
 
@@ -193,7 +193,7 @@ def _made(
 def _no_channel(run: "Run", channel: object) -> None:
     def message() -> str:
         return (
-            f"run.token(channel={safe_repr(as_text(channel))}) of {run.name!r}: a piece"
+            f"run.token(channel={safe_repr(label_of(channel))}) of {run.name!r}: a piece"
             " of an answer is text, reasoning or tool_call; it is told as text."
         )
 

@@ -1061,7 +1061,7 @@ def test_fields_of_another_name() -> None:
 
     recorder = Recorder()
     with callbacks(recorder, redact=["password"]):
-        emit("made", [Settings(), Login(KEY)])
+        emit("made", [Settings(), Login(password=KEY)])  # type: ignore[call-arg]
     unmasked = redacted(Settings(), (as_redactor(["token"]),), ("x",))
 
     masked = dict.fromkeys(("first", "second", "third", "fourth"), MASK)

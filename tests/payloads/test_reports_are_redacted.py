@@ -3,6 +3,7 @@ What a failing handler says is reported as handlers may see it, on every road.
 """
 
 import asyncio
+import enum
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,11 +15,14 @@ from loguru import logger
 from instrument import (
     AsyncCallbackHandler,
     BaseCallbackHandler,
+    Run,
     callbacks,
     current_run,
+    emit,
     traced,
 )
-from instrument.handlers import StoreHandler, background
+from instrument.handlers import StoreHandler, background, tail
+from instrument.testing import Recorder
 
 SECRET = "enigma1940"
 SAID = f"cannot log in with password='{SECRET}'"
@@ -33,6 +37,14 @@ def log() -> Iterator[list[str]]:
     number = logger.add(lines.append, format="{message}")
     yield lines
     logger.remove(number)
+
+
+class Way(enum.Enum):
+    """
+    A tag.
+    """
+
+    SHORT = "short"
 
 
 @traced("log in")
@@ -284,4 +296,42 @@ def test_counts_that_are_none(log: list[str]) -> None:
         call()
 
     assert "[redacted]" in "".join(log)
+    assert SECRET not in "".join(log)
+
+
+def test_labels_that_are_none(log: list[str]) -> None:
+    """
+    Of what is given as a name, a tag or a channel and can be none its type is told: it
+    may hold what is masked. An enum is told by its value.
+    """
+    recorder, held = Recorder(), {"password": SECRET}
+    given: Any = held
+
+    with callbacks(recorder, redact=["password"]):
+        emit(given)
+        with traced("ask", kind="llm") as run:
+            run.add_tags(given, Way.SHORT, None)  # type: ignore[arg-type]
+            run.token("Hi", channel=given)
+            run.emit(given)
+
+    assert [it.data["name"] for it in recorder.events if "name" in it.data] == [
+        "<dict>"
+    ] * 2
+    assert list(recorder.runs[-1].tags) == ["<dict>", "short", ""]
+    assert [line.split(")")[0] for line in log] == ["run.token(channel='<dict>'"]
+    assert SECRET not in "".join(it.to_json() for it in recorder.events)
+
+
+def test_rule_of_tail_that_fails(log: list[str]) -> None:
+    """
+    What a rule of `tail` fails with is reported as the request's handlers may see it.
+    """
+
+    def keep(runs: list[Run]) -> bool:
+        raise ValueError(SAID)
+
+    with callbacks(tail(Recorder(), keep=keep), redact=["password"]):
+        log_in()
+
+    assert "keep failed at tail(keep=...): ValueError: cannot log in" in log[0]
     assert SECRET not in "".join(log)

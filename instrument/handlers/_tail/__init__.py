@@ -206,7 +206,8 @@ class Tail(Wrapped):
         try:
             return bool(rule(list(runs)))
         except BaseException as exc:
-            _report.failed(rule, "tail(keep=...)", exc)
+            show = runs[0]._audience.shows() if runs else None
+            _report.failed(rule, "tail(keep=...)", exc, show=show)
             return True
 
     def _tell(self, request: Request) -> Later | None:
