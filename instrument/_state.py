@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from instrument._audience.plan import Layer, Plan
 
+    Less = Callable[[Plan], Plan]
+
     T = TypeVar("T")
 
 
@@ -62,14 +64,14 @@ class Frame:
     if TYPE_CHECKING:
         run: Any
 
-        def cloned(self, outer: Any, layers: "tuple[Layer, ...]") -> "Frame":
+        def cloned(self, outer: Any, less: "Less") -> "Frame":
             """
-            Give a frame of the same standing, over *outer* and without *layers*.
+            Give a frame of the same standing, over *outer*, its plan *less* some layers.
             """
 
-        def _viewed_without(self, layers: "tuple[Layer, ...]") -> Any:
+        def _viewed(self, less: "Less") -> Any:
             """
-            Give what stands over a run so that *layers* are not heard below.
+            Give what stands over a run so that some layers are not heard below.
             """
 
 
@@ -192,13 +194,19 @@ def without(top: "Any", gone: Frame) -> "Any":
     above = list(takewhile(lambda link: link is not gone, chain(top)))
     if not above or above[-1]._outer is not gone:
         return top
-    below = gone._outer
+    below, layers = gone._outer, gone._layers
+    made = below._plan.as_it_is() if isinstance(below, Frame) else {}
+
+    def less(plan: "Plan") -> "Plan":
+        return plan.without(layers, made)
+
     for link in reversed(above):
         if link._is_run:
             link._outer = below
-            below = link._viewed_without(gone._layers)
+            # what is given for a chain that held it is never that chain itself
+            below = link._viewed(less) if layers or link is top else link
         elif link._stands_on is not gone:
-            below = link.cloned(below, gone._layers)
+            below = link.cloned(below, less)
     return below
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from instrument._audience.sampling import Incoming
     from instrument._payloads.walk import Redactor
     from instrument._runs.run import Run
+    from instrument._state import Less
 
 
 class Options:
@@ -193,20 +194,36 @@ class Plan:
         """
         self.audience = UNSETTLED
 
-    def without(self, layers: "tuple[Layer, ...]") -> "Plan":
+    def without(self, layers: "tuple[Layer, ...]", made: "dict[Plan, Plan]") -> "Plan":
         """
         Give the same plan less some layers.
+
+        Args:
+            made: What was made of the plans that this one stands on; filled here, so
+                that those who stand on each other share what they are made of.
         """
-        kept = []
+        links: list[Plan] = []
         link: Plan | None = self
-        while link is not None:
-            if link.layer is not None and link.layer not in layers:
-                kept.append(link.layer)
+        while link is not None and link not in made:
+            links.append(link)
             link = link.outer
-        plan = NOBODY
-        for layer in reversed(kept):
-            plan = Plan(plan, layer)
+        plan = NOBODY if link is None else made[link]
+        for link in reversed(links):
+            if link.layer is not None and link.layer not in layers:
+                plan = Plan(plan, link.layer)
+            made[link] = plan
         return plan
+
+    def as_it_is(self) -> "dict[Plan, Plan]":
+        """
+        Give what `without` makes of a plan that stays, by whichever name others have it.
+        """
+        made: dict[Plan, Plan] = {self: self}
+        link = self
+        while link.layer is None and link.outer is not None:
+            link = link.outer
+            made[link] = link
+        return made
 
     def _in_order(self) -> "list[Layer]":
         """
@@ -257,9 +274,9 @@ class View(Frame, Plan):
     def _plan(self) -> Plan:  # type: ignore[override]
         return self
 
-    def cloned(self, outer: object, layers: "tuple[Layer, ...]") -> "View":
-        plan = self.without(layers)
-        return View(plan, self.run, outer, stands_on=self._stands_on)
+    def cloned(self, outer: object, less: "Less") -> "View":
+        run = self._stands_on  # a run has one view at the most
+        return View(less(self), self.run, run or outer, stands_on=run)
 
 
 def linked(plan: Plan, layers: "tuple[Layer, ...]") -> Plan:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from instrument._payloads.jsonable import Memo
     from instrument._payloads.kinds import Kind
     from instrument._runs.opening import Binding, Recipe
+    from instrument._state import Less
 
 
 class Run(Frame):
@@ -333,11 +334,11 @@ class Run(Frame):
         fields = {"name": name, "data": shown}
         self._tell("on_custom_event", (name, shown), fields, audience)
 
-    def _viewed_without(self, layers: "tuple[Layer, ...]") -> View:
+    def _viewed(self, less: "Less") -> View:
         """
-        Give what stands over this run so that *layers* are not heard below.
+        Give what stands over this run so that some layers are not heard below.
         """
-        return View(self._plan.without(layers), self, self, stands_on=self)
+        return View(less(self._plan), self, self, stands_on=self)
 
     @property
     def _owner(self) -> object:  # type: ignore[override]

@@ -21,4 +21,4 @@ def own(plan: "Plan") -> "Plan":
         if link.layer is not None:
             layers.append(link.layer)
         link = link.outer
-    return plan.without(tuple(layers)) if layers else plan
+    return plan.without(tuple(layers), {}) if layers else plan

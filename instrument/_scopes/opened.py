@@ -3,7 +3,6 @@ An open block: what stands in the one ContextVar while it is.
 """
 
 import sys
-from copy import copy
 
 from instrument._audience.plan import EPOCH, NOBODY, UNSETTLED, Layer, Options, Plan
 from instrument._audience.sampling import ARRIVED
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from instrument._audience.audience import Audience
     from instrument._runs.run import Run
+    from instrument._state import Less
 
 
 _loop_of_now: "Callable[[], AbstractEventLoop | None] | None" = None
@@ -81,16 +81,12 @@ class Scope(Frame, Layer, Plan):
         made.epoch = epoch  # whatever has changed since then has changed it too
         return made
 
-    def cloned(self, outer: object, layers: "tuple[Layer, ...]") -> "Scope":
-        made: Scope = copy(self)
+    def cloned(self, outer: object, less: "Less") -> "Scope":
+        made: Scope = Scope()
+        vars(made).update(vars(self))
         made._original = self.layer
         made._outer = outer
-        plan, under = self._plan, self._outer
-        is_on_it = isinstance(under, Frame) and plan.outer is under._plan
-        if is_on_it and under._layers != layers and isinstance(outer, Frame):
-            made._mended = Plan(outer._plan, plan.layer)  # that has been mended already
-        else:
-            made._mended = plan.without(layers)
+        made._mended = less(self._plan)
         return made
 
 

@@ -10,7 +10,6 @@ import os
 import sys
 import threading
 import types
-from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import ExitStack
 from contextvars import Context, copy_context
@@ -57,6 +56,29 @@ def leave(block: Any, exc: BaseException | None = None) -> None:
     Leave a block as ``with`` does.
     """
     block.__exit__(exc and type(exc), exc, None)
+
+
+def lines_of_chains(act: Callable[[], object]) -> int:
+    """
+    Count the lines that *act* executes where chains and plans are put together.
+    """
+    files = {it.__code__.co_filename for it in (chain, Plan.without)}
+    lines = 0
+
+    def counting(*_: object) -> Any:
+        nonlocal lines
+        lines += 1
+        return counting
+
+    tracing = sys.gettrace()
+    sys.settrace(
+        lambda frame, *_: counting if frame.f_code.co_filename in files else None
+    )
+    try:
+        act()
+    finally:
+        sys.settrace(tracing)
+    return lines
 
 
 def in_thread(function: Callable[..., object], *args: object) -> None:
@@ -720,37 +742,33 @@ def test_many_installed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not PROCESS
 
 
-def test_growth_of_leaving_out_of_order() -> None:
+@pytest.mark.parametrize("kind", ["blocks", "runs", "runs with handlers", "both"])
+def test_growth_of_leaving_out_of_order(kind: str) -> None:
     """
-    The first of some blocks is left in as many steps as there are blocks above it.
+    Each of some blocks, left first in, first out, is left in as many steps as there are
+    blocks above it, however many have been left so before.
     """
+    makers: dict[str, list[Callable[[], Any]]] = {
+        "blocks": [lambda: callbacks(lambda event: None)],
+        "runs": [lambda: traced("x")],
+        "runs with handlers": [lambda: traced("x", callbacks=[lambda event: None])],
+    }
+    makers["both"] = [*makers["blocks"], *makers["runs"]]
 
     def steps(count: int) -> int:
-        taken = Counter[str]()
+        with callbacks(lambda event: None):
+            blocks = [make() for make in makers[kind] * (count // len(makers[kind]))]
+            for block in blocks:
+                block.__enter__()
+            half = count // 2
+            for block in blocks[:half]:
+                leave(block)
+            taken = lines_of_chains(lambda: leave(blocks[half]))
+            for block in reversed(blocks[half + 1 :]):
+                leave(block)
+        return taken
 
-        def opened() -> Iterator[None]:
-            with callbacks(lambda event: None):
-                yield
+    few, more, most = steps(20), steps(40), steps(60)
 
-        bodies: list[Any] = [opened() for _ in range(count)]
-        for body in bodies:
-            next(body)
-        plans = Plan.without.__code__
-        sys.settrace(lambda frame, *_: counting if frame.f_code is plans else None)
-
-        def counting(*_: object) -> Any:
-            taken["lines"] += 1
-            return counting
-
-        bodies[0].close()
-        sys.settrace(None)
-        for body in reversed(bodies[1:]):
-            body.close()
-        return taken["lines"]
-
-    tracing = sys.gettrace()
-    try:
-        few, many = steps(10), steps(100)
-    finally:
-        sys.settrace(tracing)
-    assert 0 < few == many
+    assert few < more
+    assert most - more == more - few
