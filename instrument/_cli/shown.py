@@ -11,8 +11,9 @@ from time import localtime, sleep, strftime
 from instrument import _ids
 from instrument._cli.request_rows import RequestRows
 from instrument._cli.stored_trees import PAYLOAD, Replay, stored_tree
-from instrument._cli.stores import found
+from instrument._cli.stores import found, of_now
 from instrument._text import printable
+from instrument.exceptions import StoreError
 from instrument.handlers._shared.amounts import counted
 from instrument.handlers._shared.open_runs import ID
 from instrument.handlers._shared.style import is_terminal
@@ -100,7 +101,10 @@ class _List:
         if requests or follow:
             terminal.lines([rows.head(), *map(rows.row, requests)])
         if follow:
-            self._follow(rows, requests)
+            try:
+                self._follow(rows, requests)
+            finally:
+                self._reader.close()
         terminal.line([(self._summary(requests), "dim")])
 
     def _newest(self, most: int) -> "list[Request]":
@@ -108,12 +112,16 @@ class _List:
 
     def _follow(self, rows: RequestRows, shown: "list[Request]") -> None:
         """
-        Write a request when it comes, and again when it has ended.
+        Write a request when it comes, and again when it has ended; also of a store that
+        comes in the place of this one.
         """
         known = {it["trace_id"]: it["status"] for it in self._newest(_FOLLOWED)}
         known |= {it["trace_id"]: it["status"] for it in shown}
         cursor = -1
         while True:
+            reader, self._reader = self._reader, of_now(self._reader)
+            if self._reader is not reader:
+                known, cursor = {}, -1
             if self._reader.cursor() != cursor:
                 cursor = self._reader.cursor()
                 newest = self._newest(_FOLLOWED)
@@ -170,6 +178,9 @@ def _follow(
     while request["status"] == "running":
         replay.tell_more()
         sleep(_TICK_S)
+        if not reader.is_there():
+            message = f"the store {str(reader.shown)!r} is not there any more"
+            raise StoreError(message)
         request = reader.request(request["trace_id"])
     replay.tell_more()
     display.settle()

@@ -46,6 +46,23 @@ def opened(
         reader.close()
 
 
+def of_now(reader: "Reader") -> "Reader":
+    """
+    Give a reader of what is at the path now: *reader*, or where another store has come
+    there, one of that, and *reader* is closed.
+    """
+    from instrument.handlers._store.reader import Reader
+
+    if reader.is_there():
+        return reader
+    try:
+        made = Reader(reader.path, shown=reader.shown)
+    except StoreError:  # none yet: it is looked for again
+        return reader
+    reader.close()
+    return made
+
+
 def found(parser: "argparse.ArgumentParser", reader: "Reader", word: str) -> str:
     """
     Give the id of the request that *word* names.

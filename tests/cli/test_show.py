@@ -408,6 +408,56 @@ def test_follow(
     assert "newest last" not in text
 
 
+def test_follow_a_store_made_anew(
+    tmp_path: Path, shown: Shown, steps: list[Callable[[], object]]
+) -> None:
+    """
+    Where the store is removed, and a program makes another in its place, ``--follow``
+    goes on with that; what is no store yet is waited for.
+    """
+    path = tmp_path / "own.db"
+
+    def told(name: str) -> None:
+        handler = StoreHandler(path)
+        with callbacks(handler), traced(name, kind="tool"):
+            pass
+        assert handler.drain()
+
+    def remove() -> None:
+        for file in tmp_path.iterdir():
+            file.unlink()
+
+    told("first")
+    steps += [remove, path.touch, remove, partial(told, "second"), lambda: None]
+
+    text = shown("show", "--follow", "--store", path, code=130)
+
+    assert re.findall(r" tool (\w+)$", text, re.MULTILINE) == ["first", "second"]
+
+
+def test_follow_one_of_a_store_that_goes(
+    tmp_path: Path,
+    shown: Shown,
+    steps: list[Callable[[], object]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """
+    One request is followed no more where its store has been removed, which is said.
+    """
+    pytest.importorskip("rich")
+    path = tmp_path / "own.db"
+    handler = StoreHandler(path)
+    with callbacks(handler), traced("first", kind="tool"):
+        handler.drain()
+        steps.append(path.unlink)
+        with pytest.raises(SystemExit) as exit_info:
+            shown("show", "LAST", "--follow", "--store", path)
+
+    assert exit_info.value.code == 2
+    error = f"instrument: error: the store {str(path)!r} is not there any more\n"
+    assert capsys.readouterr().err == error
+
+
 def test_follow_a_store_that_goes(
     tmp_path: Path,
     shown: Shown,

@@ -65,6 +65,7 @@ class Reader:
         self.shown = shown or self.path
         if not self.path.exists():
             raise StoreError(_no_file(self.path))
+        self._file = _file_at(self.path)
         self._local = local()
         self._lock = fork_lock()
         self._open: list[sqlite3.Connection] = []
@@ -252,6 +253,12 @@ class Reader:
         with self._reading() as connection:
             return _cursor(connection)
 
+    def is_there(self) -> bool:
+        """
+        Tell whether what is read is still what is at the path.
+        """
+        return _file_at(self.path) == self._file
+
     def about(self) -> "dict[str, Any]":
         """
         Tell how much there is.
@@ -369,6 +376,14 @@ class Reader:
             with self._lock:
                 self._open.append(known)
         return known
+
+
+def _file_at(path: Path) -> "tuple[int, int] | None":
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def reading(path: Path) -> sqlite3.Connection:
