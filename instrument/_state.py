@@ -16,7 +16,7 @@ from itertools import takewhile
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any, TypeVar
+    from typing import Any, Self, TypeVar
 
     from instrument._audience.plan import Layer, Plan
 
@@ -60,6 +60,12 @@ class Frame:
     _is_run = False
     _stands_on: "Frame | None" = None
     _around: "Any" = None
+
+    def __copy__(self) -> "Self":
+        return self  # what stands in the chain is one; the token of its Context too
+
+    def __deepcopy__(self, memo: object) -> "Self":
+        return self
 
     if TYPE_CHECKING:
         run: Any

@@ -5,13 +5,14 @@ Copies and pickles of what is decorated: they are decorated in the same way.
 import copy
 import pickle
 from collections.abc import Callable
+from contextlib import nullcontext
 from contextvars import Context
 from functools import partial
 from typing import Any
 
 import pytest
 
-from instrument import bind, callbacks, traced
+from instrument import Event, bind, callbacks, current_run, traced
 from instrument.testing import Recorder
 
 each_copy = pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
@@ -180,3 +181,26 @@ def test_generator_method_of_a_class(
 
     assert stream == owner.stream
     assert [run.name for run in recorder.runs] == ["Owner.stream"]
+
+
+@each_copy
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_run_copied(copied: Callable[[Any], Any], *, is_heard: bool) -> None:
+    """
+    Who copies what holds a run has that very run in the copy, whether anybody hears it
+    or not; so has who copies an event.
+    """
+    events: list[Event] = []
+
+    @traced
+    def kept() -> tuple[Any, Any]:
+        run = current_run()
+        return run, copied({"run": run})["run"]
+
+    with callbacks(events.append) if is_heard else nullcontext():
+        run, again = kept()
+        with traced("block", inputs={"q": 1}) as block:
+            assert copied(block) is block
+
+    assert again is run
+    assert [copied(it).to_json() for it in events] == [it.to_json() for it in events]
