@@ -88,8 +88,9 @@ class Block:
                     finish(run, ALREADY_SET)
                 else:
                     fail(run, exc)
+            finally:  # a handler may have stopped it
+                if run.error is not None:
                     let_go(run, is_held=True)
-            finally:
                 if not is_home:
                     run._outer, run._is_gone = outer, True
                     run._entry = (
@@ -139,8 +140,9 @@ class Block:
                 pending = afinish(run, ALREADY_SET) if exc is None else afail(run, exc)
                 if pending is not None:
                     await pending
-                let_go(run, is_held=True)
             finally:
+                if run.error is not None:
+                    let_go(run, is_held=True)
                 if not is_home:
                     run._outer, run._is_gone = outer, True
                     run._entry = (

@@ -682,6 +682,36 @@ def test_payload_goes_though_a_handler_stops(decorator: str, handler: Any) -> No
 
 @pytest.mark.rule(21)
 @pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("is_async", [False, True])
+def test_payload_goes_though_a_handler_stops_a_block_that_fails(
+    is_async: bool,
+) -> None:
+    """
+    Nor where it stops a block that fails, which has its run at hand.
+    """
+
+    async def ablock(payload: object) -> None:
+        async with traced("x") as run:
+            run.outputs = payload
+            raise LookupError
+
+    def block(payload: object) -> None:
+        with traced("x") as run:
+            run.outputs = payload
+            raise LookupError
+
+    def end(payload: object) -> None:
+        with callbacks(Stops()), suppress(ValueError):
+            if is_async:
+                ablock(payload).send(None)
+            else:
+                block(payload)
+
+    assert not kept(end)
+
+
+@pytest.mark.rule(21)
+@pytest.mark.usefixtures("uncollected")
 def test_payload_goes_though_a_handler_stops_at_a_token() -> None:
     """
     Nor where it stops a model in the midst of what that says.
