@@ -94,16 +94,16 @@ async def asteps(
         inner, step = await _start(inner, body)
         frame, tell, resume, value = body.frame, body.atell(), step.send, None
         while True:
-            frame._outer = outside = get_state()
-            set_state(body.state)
             try:
-                try:
-                    signal = resume(value)
-                except StopIteration as stop:
-                    item = stop.value
-                else:
+                while True:  # not by `continue`, at which an interrupt is not caught
+                    frame._outer = outside = get_state()
+                    set_state(body.state)
+                    try:
+                        signal = resume(value)
+                    except StopIteration as stop:
+                        item = stop.value
+                        break
                     resume, value = await _answer(step, signal, body, outside)
-                    continue
                 body.state = get_state()
                 step = thrown = resume = value = None
                 if (pending := tell(item)) is not None:

@@ -21,7 +21,7 @@ from dis import opmap, opname
 from functools import cache, partial
 from pathlib import Path
 from threading import get_ident
-from types import CodeType, FrameType, SimpleNamespace
+from types import CodeType, FrameType, SimpleNamespace, coroutine
 from typing import Any
 from weakref import ref
 
@@ -269,6 +269,20 @@ async def amodel(prompt: str) -> AsyncIterator[str]:
     yield "b"
 
 
+@coroutine
+def once() -> Iterator[None]:
+    """
+    Wait once.
+    """
+    yield
+
+
+@traced.llm
+async def waiting(prompt: str) -> AsyncIterator[str]:
+    await once()
+    yield "a"
+
+
 def reported(*ears: Any) -> None:
     with callbacks(Fails(), *ears):
         inner(1)
@@ -383,6 +397,12 @@ async def async_stream_left_early(*ears: Any) -> None:
         await stream.aclose()  # type: ignore[attr-defined]
 
 
+async def async_stream_that_waits(*ears: Any) -> None:
+    async with callbacks(*ears):
+        async for _ in waiting("p"):
+            pass
+
+
 async def async_decorated(*ears: Any) -> None:
     await callbacks(*ears)(aouter)(1)
 
@@ -400,14 +420,12 @@ async def async_followed(*ears: Any) -> None:
 
 def driven(act: "Callable[..., Awaitable[None]]") -> "Callable[..., None]":
     """
-    Run a coroutine function that waits for nothing, without a loop.
+    Run a coroutine function without a loop.
     """
 
     def drive(*ears: Any) -> None:
-        try:
-            act(*ears).__await__().send(None)
-        except StopIteration:
-            return
+        for _ in act(*ears).__await__():
+            pass
 
     drive.__name__ = act.__name__
     return drive
@@ -436,6 +454,7 @@ ASYNC = [
     driven(async_function),
     driven(async_generator),
     driven(async_stream_left_early),
+    driven(async_stream_that_waits),
     driven(async_decorated),
     driven(async_traced_block),
     driven(async_followed),
