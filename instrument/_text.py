@@ -318,16 +318,11 @@ def _as_python_writes(
         return None
 
 
-class _Said(Exception):  # noqa: N818 - never raised
-    def __str__(self) -> str:
-        return str.__str__(self.args[0])
-
-
 def _saying(exc: BaseException, said: str) -> BaseException:
     """
     Give what Python writes *exc* by, without asking that for its message once more.
     """
-    made = _Said(said)
+    made = Exception(str.__str__(said))
     made.__cause__, made.__context__ = (of(exc) for of in _raised_from)
     made.__suppress_context__ = _suppresses(exc)
     notes = dict_of(exc).get("__notes__")
