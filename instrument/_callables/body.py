@@ -3,6 +3,7 @@ What goes with a driven body: when it starts, yields, returns or fails.
 """
 
 from functools import partial
+from gc import get_referents
 from types import CoroutineType
 
 from instrument._state import Frame, get_state, set_state
@@ -12,6 +13,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
     from typing import Any
+
+
+_DRIVERS = ("steps", "asteps", "followed")
 
 
 class Body:
@@ -184,6 +188,22 @@ def _step(around: "Any", act: "Callable[..., Any]", *given: object) -> "Any":
         raise
     finally:
         around.leave()
+
+
+def end_unbegun(exc: BaseException) -> None:
+    """
+    End the bodies whose driver *exc* has come to at its very entry: an interrupt, which
+    none of its lines could meet, and whose traceback would keep them.
+    """
+    traceback = traceback_of(exc)
+    while traceback is not None:
+        frame = traceback.tb_frame
+        if frame.f_code.co_name in _DRIVERS:
+            # not its `f_locals`, which it would keep up to Python 3.12
+            for body in get_referents(frame):
+                if issubclass(type(body), Body) and not body.is_stepped:
+                    body.__del__()
+        traceback = traceback.tb_next
 
 
 def less_one(exc: BaseException) -> BaseException:

@@ -15,6 +15,7 @@ from types import (
     MemberDescriptorType,
 )
 
+from instrument._callables.body import end_unbegun
 from instrument._delivery.dispatch import Delivery, keywords, record_of
 from instrument._delivery.loops import running_loop
 from instrument._interrupts import UNTOLD
@@ -157,6 +158,8 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
     kind = run._kind
     run.error = _without_frames(exc)
     run.error_origin = _is_origin(exc, run)
+    if run.error_origin:
+        end_unbegun(exc)
     run._take_partial()
     if run._is_told and kind.is_model:
         with suppress(RecursionError):  # as of a stream: there may be no room for more

@@ -992,6 +992,75 @@ def test_signal_while_it_is_asked_who_hears() -> None:
     assert vars(found) == vars(Found())
 
 
+@traced
+def items() -> Iterator[str]:
+    return (it for it in "ab")
+
+
+@traced
+def stream() -> AsyncIterator[str]:
+    async def pieces() -> AsyncIterator[str]:
+        yield "a"
+
+    return pieces()
+
+
+@traced
+def answer() -> "Awaitable[None]":
+    async def wait() -> None:
+        await once()
+
+    return wait()
+
+
+@traced
+def reads() -> None:
+    list(items())
+
+
+@traced
+async def areads() -> None:
+    async for _ in stream():
+        pass
+    await answer()
+    await traced(once)()
+
+
+def returned_and_read(*ears: Any) -> None:
+    with callbacks(*ears):
+        reads()
+
+
+async def returned_and_awaited(*ears: Any) -> None:
+    async with callbacks(*ears):
+        await areads()
+
+
+@pytest.mark.parametrize("act", [returned_and_read, driven(returned_and_awaited)])
+def test_signal_as_what_a_function_has_returned_begins(
+    act: "Callable[..., object]",
+) -> None:
+    """
+    A signal at the very entry of a body that a function has returned ends its run with
+    that of who reads it, also while somebody holds what was raised.
+    """
+    held = []
+
+    def holding(*ears: Any) -> None:
+        try:
+            act(*ears)
+        except Timeout as exc:
+            held.append(exc)
+            raise
+
+    looks = [it for it in lines_of(act, Ears, Signal) if it.startswith("_callables/")]
+
+    found = interrupted_at(dict.fromkeys(looks), holding, Ears, Timeout, Signal)
+
+    assert held
+    assert vars(found) == vars(Found())
+
+
 class SyncAPIClient:
     """
     What clients of SDKs inherit from.
