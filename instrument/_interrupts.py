@@ -22,10 +22,13 @@ AT_ONCE: "Any" = None
 """Stands for what `met_cancellations` gives at once: nothing has been awaited."""
 OURS = "instrument._"
 """How the modules begin that make what a handler is told, before it is called."""
+_KEEPERS = ("instrument.handlers._tail", "instrument.handlers._background")
+"""Those that keep what a handler is told for later: their `call` says whether it has."""
 _BEFORE = (
     OURS,
     "instrument.integrations.langchain.",  # which tells ends itself
     "instrument.handlers._filtered",  # which asks whether it is told
+    *_KEEPERS,
 )
 _ROOM = 100
 UNTOLD: "Any" = type("Untold", (), {"__slots__": ()})()
@@ -145,6 +148,9 @@ def is_heard(exc: BaseException, answer: object) -> bool:
     signals = codes_of_signals()
     traceback = traceback_of(exc)
     while traceback is not None and module_of(traceback.tb_frame).startswith(_BEFORE):
+        frame = traceback.tb_frame
+        if frame.f_code.co_name == "hear" and module_of(frame).startswith(_KEEPERS):
+            return getattr(frame.f_locals.get("call"), "is_kept", False)
         traceback = traceback.tb_next
     return traceback is not None and traceback.tb_frame.f_code not in signals
 

@@ -34,7 +34,7 @@ from instrument._relay import arrivals
 from instrument._report import failures
 from instrument._scopes import scope
 from instrument._state import MUTED, PROCESS, get_state, set_state
-from instrument.handlers import FileCallbackHandler, filtered
+from instrument.handlers import FileCallbackHandler, background, filtered, tail
 from instrument.propagation import attach, carrier
 
 pytestmark = [
@@ -987,6 +987,26 @@ def test_signal_while_it_is_asked_who_hears() -> None:
     looks = [it for it in lines_of(asked, Ears, Signal) if "_filtered" in it]
 
     found = interrupted_at(dict.fromkeys(looks), asked, Ears, Timeout, Signal)
+
+    assert looks
+    assert vars(found) == vars(Found())
+
+
+@pytest.mark.parametrize("wrapper", [background, partial(tail, sample=1.0)])
+def test_signal_while_an_event_is_kept_for_later(wrapper: "Callable[..., Any]") -> None:
+    """
+    Nor one that comes as `background` or `tail` keeps what its handler will hear, which
+    is told once.
+    """
+
+    def kept(_: object, heard: Ears) -> None:
+        with callbacks(wrapper(heard)):
+            inner(1)
+
+    places = ("handlers/_background/", "handlers/_tail/")
+    looks = [it for it in lines_of(kept, Ears, Signal) if it.startswith(places)]
+
+    found = interrupted_at(dict.fromkeys(looks), kept, Ears, Timeout, Signal)
 
     assert looks
     assert vars(found) == vars(Found())

@@ -102,7 +102,8 @@ class Background(Wrapped):
             for each in args:
                 if issubclass(type(each), LLMResult):
                     each.read()
-            self._queue.put(event, partial(method, *args, **kwargs))
+            call = partial(method, *args, **kwargs)
+            self._queue.put(event, call)
 
         return hear
 

@@ -58,8 +58,10 @@ class EventQueue:
         run = call.keywords.get("run")
         if run is not None and not run._audience.shows_all:
             self._shows_all = False
-        if self._items.qsize() < self._maxsize:
-            self._items.put((event, call))
+        is_full = self._items.qsize() >= self._maxsize
+        item, call.is_kept = (event, call), True  # type: ignore[attr-defined]
+        if not is_full:  # no interrupt comes between
+            self._items.put(item)
         else:
             self._drop()
 
@@ -130,21 +132,23 @@ class EventQueue:
     def _start(self) -> None:
         import asyncio  # noqa: F401 - here it can be told that it cannot be had
 
-        with self._lock:
-            if self._thread is not None:
-                return
-            self._thread = thread = Thread(
-                target=_serve_all,
-                args=(self._items, self._inner),
-                name="instrument background",
-                daemon=True,
-            )
+        thread = None
         try:
+            with self._lock:
+                if self._thread is not None:
+                    return
+                self._thread = thread = Thread(
+                    target=_serve_all,
+                    args=(self._items, self._inner),
+                    name="instrument background",
+                    daemon=True,
+                )
             thread.start()
         except BaseException as exc:
             # at exit, from Python 3.12 on, none can be started: flush serves instead
             if not (_report.Exit.has_begun and isinstance(exc, RuntimeError)):
-                self._thread = None
+                if thread is not None and not thread.is_alive():
+                    self._thread = None
                 raise
 
     def _drop(self) -> None:

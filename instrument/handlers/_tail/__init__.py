@@ -91,7 +91,8 @@ class Tail(Wrapped):
             return None
 
         def hear(*args: "Any", **kwargs: "Any") -> "Any":
-            return self._hear(event, method, args, kwargs)
+            call = Call(event, method, args, kwargs)
+            return self._hear(call)
 
         return hear
 
@@ -109,37 +110,31 @@ class Tail(Wrapped):
 
         return leave
 
-    def _hear(
-        self,
-        event: str,
-        method: "Callable[..., Any] | None",
-        args: "tuple[Any, ...]",
-        kwargs: "dict[str, Any]",
-    ) -> "Any":
-        run: Run = kwargs["run"]
-        is_native = event == "on_event"
+    def _hear(self, call: Call) -> "Any":
+        run: Run = call.kwargs["run"]
+        is_native = call.event == "on_event"
         if is_native:
-            event = args[0].event
+            call.event = call.args[0].event
         request = self._request_of(run)
-        call = None
-        if method is not None and request.is_kept is not False:
-            call = Call(event, method, args, kwargs)
-            for each in args:
+        is_heard = call.method is not None and request.is_kept is not False
+        if is_heard:
+            for each in call.args:
                 if issubclass(type(each), LLMResult):
                     each.read()
-        is_over = False
+        is_over = is_put = False
         with self._lock:
             if request.is_kept is None:
                 request.draw(run)
                 if not is_native:
-                    request.note(run, event, self._rules, self._prices)
-                is_over = request.is_over(run, event)
-            if call is not None and not request.is_told:
+                    request.note(run, call.event, self._rules, self._prices)
+                is_over = request.is_over(run, call.event)
+            is_put = is_heard and not request.is_told
+            if is_put:
                 request.put(call, self._max_events)
-                call = None
+        call.is_kept = True
         if is_over:
             return self._decide(request)
-        return call() if call is not None and request.is_kept else None
+        return call() if is_heard and not is_put and request.is_kept else None
 
     def _request_of(self, run: "Run") -> Request:
         """
@@ -217,6 +212,13 @@ class Tail(Wrapped):
         Returns:
             What is to be awaited, from the first async method on.
         """
+        try:
+            return self._told(request)
+        except BaseException:  # an interrupt between two: the rest is told all the same
+            close_unserved(self._told(request))
+            raise
+
+    def _told(self, request: Request) -> Later | None:
         left: BaseException | None = None
         try:
             while (call := self._next(request)) is not None:
@@ -275,8 +277,10 @@ class Tail(Wrapped):
 
     def _next(self, request: Request) -> "Call | None":
         with self._lock:
+            while request.calls and request.calls[0].is_made:
+                request.calls.popleft()
             if request.calls:
-                return request.calls.popleft()
+                return request.calls[0]
             request.is_told = True
             return None
 

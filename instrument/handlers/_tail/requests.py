@@ -27,14 +27,18 @@ _TOKENS = (TOKEN, "on_stream_event")
 class Call:
     """
     One call of the handler that is still to be made.
+
+    Attributes:
+        is_kept: Whether that is seen to: an interrupt does not have it kept once more.
+        is_made: Whether it has been made.
     """
 
-    __slots__ = ("args", "event", "kwargs", "method")
+    __slots__ = ("args", "event", "is_kept", "is_made", "kwargs", "method")
 
     def __init__(
         self,
         event: str,
-        method: "Callable[..., Any]",
+        method: "Callable[..., Any] | None",
         args: "tuple[Any, ...]",
         kwargs: "dict[str, Any]",
     ) -> None:
@@ -42,9 +46,11 @@ class Call:
         self.method = method
         self.args = args
         self.kwargs = kwargs
+        self.is_kept = self.is_made = False
 
     def __call__(self) -> "Any":
-        return self.method(*self.args, **self.kwargs)
+        self.is_made = True  # no interrupt comes between
+        return self.method(*self.args, **self.kwargs)  # type: ignore[misc]
 
 
 class Request:
@@ -129,6 +135,7 @@ class Request:
         is_essential = call.event.endswith((_STARTS, *_TERMINAL))
         is_token = call.event in _TOKENS
         is_beyond = self._is_full and (is_token or len(self.calls) >= most)
+        call.is_kept = True
         if is_beyond and not is_essential:
             self.lost += 1
         else:
