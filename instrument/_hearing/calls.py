@@ -155,7 +155,7 @@ async def abegin(asked: Asked) -> "Call | None":
 def _opened(asked: Asked) -> "Call | None":
     recipe = asked.recipe
     outer, belongs = belonging(recipe.kind)
-    if belongs == "nothing" or (recipe.kind == "tool" and _is_told(asked)):
+    if belongs == "nothing":
         return None
     if outer is not None and belongs == "part":
         return Inner(outer, asked.model, asked.provider, asked.params)
@@ -164,17 +164,6 @@ def _opened(asked: Asked) -> "Call | None":
         return None
     run._model, run.provider = asked.model, asked.provider
     return Own(run)
-
-
-def _is_told(asked: Asked) -> bool:
-    """
-    Tell whether this is a tool's call that the run in hand is: an SDK calls itself.
-    """
-    run = current_run()
-    if not run or run.provider != asked.provider:
-        return False
-    told = ("tool", asked.recipe.name, asked.inputs)
-    return (run.kind, run.name, run.inputs) == told
 
 
 class Own:

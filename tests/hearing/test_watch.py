@@ -622,6 +622,32 @@ def test_anchor_that_is_lost(module: Any) -> None:
     del monitor._open[id(frame)]
 
 
+def test_anchor_that_is_interrupted(module: Any) -> None:
+    """
+    An interrupt in the midst of what ends a frame that has gone leaves nothing open.
+    """
+    from instrument._hearing.frames import Anchor, Armed, Open
+
+    class Told(HeardCall):
+        def raised(self, exc: BaseException) -> None:
+            told.append(type(exc))
+            if len(told) == 1:
+                raise KeyboardInterrupt
+
+    watched("add")
+    monitor = found()
+    told: list[object] = []
+    opened = monitor._open[0] = Open(Armed(sys._getframe().f_code))
+    opened.calls = (Told(),)
+    anchor = Anchor(0, opened, None, monitor.dropped)
+
+    with pytest.raises(KeyboardInterrupt):
+        anchor.__del__()
+
+    assert 0 not in monitor._open
+    assert told[0] is GeneratorExit
+
+
 def test_frame_with_the_id_of_another(module: Any) -> None:
     """
     What was open of a frame is not taken for that of one that has its id by now: a
@@ -1094,6 +1120,54 @@ def test_switched_off_while_it_is_found(module: Any, recorder: Recorder) -> None
     target.switch_off()
 
     assert recorder.tree() == "chain add: ok"
+
+
+def test_imported_behind_being_switched_off(module: Any) -> None:
+    """
+    What is imported just as it has been switched off is not heard.
+    """
+    from instrument._hearing.targets import Target
+
+    target = Target("others:add", maker("others:add", {}))
+
+    target._imported(module)
+
+    assert sys.monitoring.get_tool(3) is None
+
+
+def test_stream_that_is_interrupted_at_its_first_step() -> None:
+    """
+    An interrupt as it is looked for whose stream is read, which is nobody's, goes on.
+    """
+    from instrument._hearing.monitored.streams import StreamWatch
+
+    asked: list[object] = []
+
+    def key(frame: object) -> object:
+        asked.append(frame)
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+        return frame
+
+    with pytest.raises(KeyboardInterrupt):
+        StreamWatch(key).called(sys._getframe())
+
+    assert len(asked) == 2
+
+
+def test_method_that_nobody_hears() -> None:
+    """
+    A call of a method at which nobody listens by then is no run.
+    """
+    from instrument._hearing.monitored.methods import MethodWatch
+    from instrument._hearing.operations import Operation
+
+    def chat(self: object, model: str = "m") -> None: ...
+
+    watch = MethodWatch("nobody", Operation("chat_model", "chat", "model"), chat)
+    heard: Any = SimpleNamespace(f_locals={"self": None, "model": "m"})
+
+    assert watch.called(heard) is None
 
 
 def test_model_inside_a_model(module: Any, recorder: Recorder) -> None:

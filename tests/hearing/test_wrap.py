@@ -25,6 +25,8 @@ from instrument import (
     traced,
     wrap,
 )
+from instrument._hearing.monitored.stainless import PostWatch
+from instrument._hearing.targets import Target
 from instrument.handlers import StdOutCallbackHandler
 from instrument.testing import Recorder
 
@@ -627,6 +629,71 @@ async def test_async_raw_responses() -> None:
         await raw.close()
 
     assert statuses(recorder) == ["ok", "abandoned"]
+
+
+def interrupted(*_: object) -> None:
+    """
+    Be a handler in which an interrupt comes.
+    """
+    raise KeyboardInterrupt
+
+
+def test_interrupt_where_a_stream_fails() -> None:
+    """
+    An interrupt while a handler hears that a stream has failed reaches its reader; the
+    run has ended with the stream's error.
+    """
+    recorder = Recorder()
+    stream = Stream()
+
+    def chunks() -> Iterator[Any]:
+        yield chunk("H")
+        raise OSError("cut")
+
+    stream.chunks = chunks()
+    with (
+        callbacks(recorder, on_llm_error=interrupted),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        list(ask(stream))
+
+    assert statuses(recorder) == ["error"]
+    assert type(recorder.runs[0].error) is OSError
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("fails", [False, True])
+async def test_interrupt_where_an_async_stream_ends(fails: bool) -> None:
+    """
+    So in async code, and where it has come to its end.
+    """
+    recorder = Recorder()
+    stream = AsyncStream()
+
+    def chunks() -> Iterator[Any]:
+        yield chunk("H")
+        if fails:
+            raise OSError("cut")
+
+    stream.chunks = chunks()
+    event = "on_llm_error" if fails else "on_llm_end"
+    handlers: Any = {event: interrupted}
+    with callbacks(recorder, **handlers), pytest.raises(KeyboardInterrupt):
+        async for _ in await aask(stream):
+            pass
+
+    assert statuses(recorder) == ["error" if fails else "ok"]
+
+
+def test_wrapped_client_is_not_heard_twice() -> None:
+    """
+    What is posted by a wrapped client, which hears itself, is not heard as well where its
+    SDK is heard automatically.
+    """
+    watch = PostWatch("openai", Target("nowhere:Client.post", None), [])  # type: ignore[arg-type]
+    frame: Any = SimpleNamespace(f_locals={"self": wrap(SyncAPIClient())})
+
+    assert watch.called(frame) is None
 
 
 def test_raise_error() -> None:

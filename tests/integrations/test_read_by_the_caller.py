@@ -168,6 +168,22 @@ def test_failing_reader(client: Any) -> None:
     assert [run.status for run in recorder.runs] == ["error"]
 
 
+async def test_async_failing_reader(aclient: Any) -> None:
+    """
+    The same in async code.
+    """
+    recorder = Recorder()
+    raw = aclient.chat.completions.with_streaming_response
+
+    async with callbacks(recorder), raw.create(**ASKED) as response:
+        pieces = response.http_response.aiter_bytes(8)
+        await anext(pieces)
+        with pytest.raises(KeyError):
+            await pieces.athrow(KeyError())
+
+    assert [run.status for run in recorder.runs] == ["error"]
+
+
 @pytest.mark.parametrize("is_stream", [True, False])
 def test_cast_to_a_response(client: Any, is_stream: bool) -> None:
     """
