@@ -155,11 +155,14 @@ class Delivery:
     def _is_owed(self, exc: BaseException, answer: object) -> bool:
         """
         Tell whether the next receiver is told once more, as the stack was full: of a
-        start where it has not been called, of an end also where that broke off.
+        start where it has not been called, of an end also where that broke off. What a
+        handler is written in C for may meet a limit of its own.
         """
+        if has_room():
+            return False
         if self._event.endswith("_start"):
             return not is_heard(exc, answer)
-        return self._event.endswith(("_end", "_error")) and not has_room()
+        return self._event.endswith(("_end", "_error"))
 
     def step(self) -> "Waiting | None":
         """

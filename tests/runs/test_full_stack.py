@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextvars import copy_context
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -550,6 +551,37 @@ def test_ends_that_need_room(way: str) -> None:
         handler = Late(10)
         copy_context().run(heard, [handler], levels, WAYS[way])
         assert sorted(handler.ids("start")) == sorted(handler.ids("end"))
+
+
+@pytest.mark.rule(7, "sync")
+@pytest.mark.parametrize("kind", ["chain", "tool", "llm", "chat_model"])
+@pytest.mark.parametrize("is_block", [False, True])
+def test_handler_in_c_that_meets_the_limit_itself(
+    kind: str, is_block: bool, reports: list[str]
+) -> None:
+    """
+    What a handler written in C raises, as it writes what is nested too deep, is its own
+    failure: the call goes on, and the others hear each event once.
+    """
+    nested: list[Any] = []
+    for _ in range(200_000):
+        nested = [nested]
+    heard = [of_all_kinds(Flat)() for _ in range(2)]
+    handler = SimpleNamespace()
+    writes: Any = "{1!r}".format
+    setattr(handler, f"on_{kind}_start", writes)
+
+    with callbacks(heard[0]), callbacks(handler), callbacks(heard[1]):
+        if is_block:
+            with traced("x", kind=kind) as run:
+                run.outputs = "done"
+        else:
+            assert traced("x", kind=kind)(lambda given: "done")(nested) == "done"
+
+    assert not owed
+    for each in heard:
+        assert [what for what, _, _ in each.log] == ["start", "end"]
+    assert bool(reports) is (not is_block and kind != "tool")  # which is given text
 
 
 @pytest.mark.parametrize("way", WAYS)
