@@ -903,6 +903,25 @@ def test_scheduler_that_is_not_there(reports: list[str]) -> None:
     assert "a scheduler" in "".join(reports)
 
 
+def test_scheduler_that_goes_as_it_is_left(
+    reports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What fails where the scheduler is being left is no failure.
+    """
+
+    async def fail(station: Any) -> None:
+        station._is_left = True
+        raise OSError("the scheduler has gone")
+
+    monkeypatch.setattr(Station, "_serve", fail)
+    station = Station("tcp://127.0.0.1:9", None, print)
+    station._thread.join(10)
+
+    assert station.is_over
+    assert reports == []
+
+
 def test_no_thread_is_to_be_had(
     lines: Any, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from instrument import callbacks, traced
-from instrument._runs.ending import owed
+from instrument._runs.ending import owed, settle
 from instrument._runs.opening import frameworks
 from instrument._state import get_state
 
@@ -252,6 +252,11 @@ def scoped() -> None:
 
 
 @traced("x")
+def given() -> None:
+    given(callbacks=[Flat()])  # type: ignore[call-arg]
+
+
+@traced("x")
 def catching() -> str:
     try:
         return catching()
@@ -347,6 +352,7 @@ WAYS: dict[str, Callable[[], object]] = {
     "returned by another": lambda: list(returned_by_another()),
     "returned coroutine": lambda: returned_coroutine().send(None),
     "scoped": scoped,
+    "given": given,
     "caught": catching,
     "caught, async": lambda: stepped(catching_coroutine()),
     "changed": changing,
@@ -371,9 +377,11 @@ def deeper(levels: int, way: Callable[[], object]) -> None:
         way()
 
 
-def with_little_room(levels: int, way: Callable[[], object]) -> BaseException | None:
+def with_little_room(
+    levels: int, way: Callable[[], object], room: int = ROOM
+) -> BaseException | None:
     limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(depth() + ROOM)
+    sys.setrecursionlimit(depth() + room)
     try:
         deeper(levels, way)
     except (RecursionError, ValueError) as exc:
@@ -551,6 +559,54 @@ def test_ends_that_need_room(way: str) -> None:
         handler = Late(10)
         copy_context().run(heard, [handler], levels, WAYS[way])
         assert sorted(handler.ids("start")) == sorted(handler.ids("end"))
+
+
+def made() -> Any:
+    """
+    Make a run that has started, and is in no variable's hand any more.
+    """
+    with traced("x") as run:
+        return run
+
+
+@pytest.mark.rule(7)
+def test_what_is_owed_stays_owed_until_it_can_be_told() -> None:
+    """
+    Of what is owed the ends of what is below a run are told before its own; what is being
+    told just then is left alone, and what has been told is forgotten.
+    """
+    with callbacks(Flat()), traced("x") as above:
+        below = made()
+        ended, told, elsewhere = made(), made(), made()
+    try:
+        owed.update({ended: RecursionError(), elsewhere: RecursionError(), told: None})
+        settle(below)
+        assert [*owed] == [ended, elsewhere, told]
+        settle(above)
+        assert [*owed] == [told]
+    finally:
+        owed.clear()
+
+
+@pytest.mark.rule(7)
+def test_what_there_is_no_room_for_stays_owed() -> None:
+    """
+    However little room there is to tell what is owed, it is told or stays owed.
+    """
+    heard, was_owed = Flat(), 0
+
+    for room in range(12 if sys.version_info < (3, 12) else 5, 60):
+        with callbacks(heard), traced("x") as above:
+            below = made()
+            below._ended_ns = None  # as if its end had met a full stack
+            owed[below] = RecursionError()
+            with_little_room(0, partial(settle, above), room)
+            was_owed += below in owed
+            settle(above)
+        assert not owed
+        assert heard.ids("end").count(below.id) == 2
+
+    assert was_owed
 
 
 @pytest.mark.rule(7, "sync")
