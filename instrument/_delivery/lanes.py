@@ -423,7 +423,7 @@ async def in_place(
     if queued is not None:
         try:
             await queued.settled()
-        except RecursionError:
+        except RecursionError:  # pragma: no cover - at one depth alone
             raise  # whoever delivers it does so when there is room
         except BaseException:
             put(awaitable, listener, layer, event, show, run)

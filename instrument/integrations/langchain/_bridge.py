@@ -199,7 +199,7 @@ def end(run: "Run", outputs: "Any") -> None:
             set_state(state)
             run._rest = None
     except BaseException as exc:
-        if run._rest is None or run in owed:
+        if run._rest is None or run in owed:  # pragma: no cover - interrupted here
             fail(run, exc)
             raise
         go_on_ending(run, state, answer, exc)
