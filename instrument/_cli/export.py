@@ -58,6 +58,6 @@ def run(parser: "argparse.ArgumentParser", arguments: "argparse.Namespace") -> N
         names = " ".join(arguments.redact)
         parser.error(f"--redact {names}: a name has letters or digits")
     with opened(parser, arguments.store) as reader, reader.at_one_state():
-        request = reader.request(found(parser, reader, arguments.request))
+        request = found(parser, reader, arguments.request)
         text = write(reader, request, redactor)
     exported.save(parser, arguments.to, text)

@@ -62,11 +62,8 @@ def show(
         asked = " ".join([*words, *["status:error"] * errors])
         _List(reader, asked, store).show(parser, follow=follow)
         return
-    request = reader.request(found(parser, reader, words[0]))
-    if follow:
-        _follow(parser, reader, request)
-    else:
-        _one(reader, request)
+    show_one = _follow if follow else _one
+    show_one(parser, reader, words[0])
 
 
 def _is_id(word: str) -> bool:
@@ -149,22 +146,23 @@ class _List:
         )
 
 
-def _one(reader: "Reader", request: "Request") -> None:
+def _one(parser: "argparse.ArgumentParser", reader: "Reader", word: str) -> None:
     terminal = Terminal()
     rows = Rows(terminal.marks, has_line=terminal.width is not None)
-    tree = stored_tree(reader, request, terminal.marks)
+    with reader.at_one_state():  # it may be deleted meanwhile
+        request = found(parser, reader, word)
+        tree = stored_tree(reader, request, terminal.marks)
     width = terminal.width or paper_width()
     terminal.lines([_head(request, terminal.marks), *rows.whole(tree, width)])
 
 
-def _follow(
-    parser: "argparse.ArgumentParser", reader: "Reader", request: "Request"
-) -> None:
+def _follow(parser: "argparse.ArgumentParser", reader: "Reader", word: str) -> None:
     """
     Show one request as it goes on, until it has ended.
     """
     from instrument.handlers._tree.display import display_of
 
+    request = found(parser, reader, word)
     try:
         display = display_of(sys.stdout)
     except ImportError:
@@ -181,7 +179,7 @@ def _follow(
         if not reader.is_there():
             message = f"the store {str(reader.shown)!r} is not there any more"
             raise StoreError(message)
-        request = reader.request(request["trace_id"])
+        request = found(parser, reader, request["trace_id"])
     replay.tell_more()
     display.settle()
 

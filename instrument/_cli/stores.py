@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+    from typing import Any
 
     from instrument.handlers._store.reader import Reader
 
@@ -63,11 +64,14 @@ def of_now(reader: "Reader") -> "Reader":
     return made
 
 
-def found(parser: "argparse.ArgumentParser", reader: "Reader", word: str) -> str:
+def found(
+    parser: "argparse.ArgumentParser", reader: "Reader", word: str
+) -> "dict[str, Any]":
     """
-    Give the id of the request that *word* names.
+    Give the request that *word* names.
     """
     try:
-        return reader.find(word)
+        with reader.at_one_state():
+            return reader.request(reader.find(word))
     except LookupError as exc:
         parser.error(str(exc.args[0]))

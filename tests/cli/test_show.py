@@ -4,10 +4,12 @@
 The texts are those of the design, but for ids and the day.
 """
 
+import json
 import re
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from instrument import callbacks, cli, traced
 from instrument._cli import shown as show
 from instrument._cli.stored_trees import name_of
 from instrument.handlers import StoreHandler
+from instrument.handlers._store import rows
+from instrument.handlers._store.events_file import store_of
+from instrument.handlers._store.reader import Reader
 
 Shown = Callable[..., str]
 
@@ -458,6 +463,34 @@ def test_follow_one_of_a_store_that_goes(
     assert capsys.readouterr().err == error
 
 
+def test_follow_one_that_is_deleted(
+    tmp_path: Path,
+    shown: Shown,
+    steps: list[Callable[[], object]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """
+    One request is followed no more where somebody deletes it, which is said in one line.
+    """
+    pytest.importorskip("rich")
+    path = tmp_path / "own.db"
+    handler = StoreHandler(path)
+
+    def delete() -> None:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            for table in ("events", "runs", "traces"):
+                connection.execute(f"DELETE FROM {table}")
+
+    with callbacks(handler), traced("first", kind="tool") as run:
+        handler.drain()
+        steps.append(delete)
+        with pytest.raises(SystemExit):
+            shown("show", "LAST", "--follow", "--store", path)
+
+    error = f"instrument: error: no request '{run.id}' in {str(path)!r}.\n"
+    assert capsys.readouterr().err.endswith(error)
+
+
 def test_follow_a_store_that_goes(
     tmp_path: Path,
     shown: Shown,
@@ -616,7 +649,10 @@ def test_secrets(told: Any, shown: Shown) -> None:
         {"usage": {"input_tokens": "many", "output_tokens": -1}},
         {"usage": "none"},
         {"outputs": "x" * 10, "duration_s": [1]},
+        {"duration_s": 1e308, "time_to_first_token_s": -1},
         {"origin": [], "type": 5, "message": 7},
+        {"origin": True, "traceback": {"a": 1}},
+        {"vectors": {"count": 2, "size": "\ud800"}},
     ],
 )
 def test_fields_of_others(told: Any, shown: Shown, tmp_path: Path, odd: Any) -> None:
@@ -627,7 +663,7 @@ def test_fields_of_others(told: Any, shown: Shown, tmp_path: Path, odd: Any) -> 
     told.run(
         2, "chat_model", "odd", 2, 3, given={"messages": [], "model": [1]},
         meanwhile=[(2.5, "on_llm_new_token", {"token": [1], "channel": {}, "count": "x"})],
-        came={"status": "error", **odd},
+        came={"status": "error", **odd}, tags=["x", 1, None],
     )  # fmt: skip
     store = "--store", told.path
 
@@ -635,6 +671,29 @@ def test_fields_of_others(told: Any, shown: Shown, tmp_path: Path, odd: Any) -> 
     assert "odd" in shown("show", "LAST", *store)
     for ending in ("html", "jsonl", "md"):
         shown("export", "LAST", "--to", tmp_path / f"x.{ending}", *store)
+
+
+@pytest.mark.parametrize("number", ["1e308", "1e999", "NaN", f"{10**400}", "-1", '"1"'])
+def test_numbers_of_others(told: Any, number: str) -> None:
+    """
+    A duration, or a length, that others wrote and that is none is not known; the page has
+    no number that JSON has not.
+    """
+    told.run(
+        1, "llm", "odd", 0, 1, given={"prompts": []},
+        meanwhile=[(0.5, "on_llm_new_token", {"token": "", "length": 4711})],
+        came={"duration_s": 4711, "time_to_first_token_s": 4711},
+    )  # fmt: skip
+    told.path.write_text(told.path.read_text("utf-8").replace("4711", number), "utf-8")
+    reader = Reader(store_of(told.path))
+
+    [request] = reader.requests()
+    runs = reader.skeleton(request["trace_id"])
+    rest = reader.names(), reader.events(request["trace_id"])
+    reader.close()
+
+    assert "duration_ms" not in request
+    json.dumps([request, runs, rest], allow_nan=False)
 
 
 def test_usage_of_others(told: Any, shown: Shown) -> None:
@@ -652,20 +711,16 @@ def test_usage_of_others(told: Any, shown: Shown) -> None:
 
 
 def test_request_of_which_nothing_can_be_read(
-    told: Any, capsys: pytest.CaptureFixture[str], reports: list[str]
+    told: Any,
+    capsys: pytest.CaptureFixture[str],
+    reports: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
     Where no record of a request can be read, that is told in one line.
     """
-    told.event(
-        "on_llm_end",
-        1,
-        1,
-        root=1,
-        kind="llm",
-        name="odd",
-        data={"duration_s": 10**400},
-    )
+    told.event("on_llm_end", 1, 1, root=1, kind="llm", name="odd", data={})
+    monkeypatch.delattr(rows, "usage_in")  # no value is known that would have it fail
 
     with pytest.raises(SystemExit):
         cli.main(["show", "LAST", "--store", str(told.path)])

@@ -58,11 +58,18 @@ def hint_in(data: "dict[str, Any]") -> str | None:
     if type(vectors) is dict and type(vectors.get("count")) is int:
         size = vectors.get("size")
         told = _counted(vectors["count"], "vector")
-        return f"{told} of {size}" if size else told
+        return f"{told} of {size}" if type(size) is int and size else told
     calls = data.get("tool_calls")
     if type(calls) is list and calls:
         return _counted(len(calls), "tool call")
     return None
+
+
+def tags_in(described: "dict[str, Any]") -> "list[str]":
+    """
+    Give the tags, of what a start event says of itself.
+    """
+    return [it for it in described.get("tags", ()) if type(it) is str]
 
 
 def usage_in(data: "dict[str, Any]") -> Usage:

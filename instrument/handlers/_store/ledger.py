@@ -357,11 +357,11 @@ class Ledger:
         if self._piece is None:
             return
         run, told = self._piece
-        data = {"token": "".join(self._pieces), "channel": told.channel}
+        data: dict[str, Any] = {"token": "".join(self._pieces), "channel": told.channel}
         if told.length is not None:
             data["length"] = told.length
         if len(self._pieces) > 1:
-            data["count"] = len(self._pieces)  # type: ignore[assignment]
+            data["count"] = len(self._pieces)
         self._piece, self._pieces = None, []
         self._event_key += 1
         self._put_event(run, told, json.dumps(data, separators=(",", ":")))

@@ -4,7 +4,9 @@
 
 import re
 import sqlite3
+import zlib
 from contextlib import contextmanager
+from json import JSONDecodeError
 from pathlib import Path
 from threading import local
 
@@ -39,6 +41,8 @@ _OF_RUNS = (
     "FROM runs JOIN traces ON traces.id = runs.trace"
     " WHERE runs.run_id >= ? AND runs.run_id < ?"
 )
+_DAMAGED = (UnicodeDecodeError, JSONDecodeError, zlib.error)
+"""What is raised of a text in it that is no more what was written."""
 _HEX = re.compile(r"[0-9a-f-]+\Z")
 
 
@@ -361,7 +365,7 @@ class Reader:
                 yield connection
             finally:
                 connection.rollback()
-        except sqlite3.Error as exc:
+        except (sqlite3.Error, *_DAMAGED) as exc:
             message = f"the store {str(self.shown)!r} cannot be read: {exc}"
             raise StoreError(message) from exc
 

@@ -5,6 +5,7 @@ The records of a store, as they were told, and all that they say of one run.
 import json
 
 from instrument._payloads.event import TOKEN, VERSION
+from instrument.handlers._store.facts import tags_in
 from instrument.handlers._store.shapes import cuts_in
 from instrument.handlers._store.tables import payload
 
@@ -124,7 +125,7 @@ class _Whole:
 
     def is_described(self, told: "dict[str, Any]") -> None:
         self._made |= {
-            "tags": told.get("tags", []),
+            "tags": tags_in(told),
             "metadata": told.get("metadata", {}),
         }
 
@@ -153,7 +154,7 @@ class _Whole:
         if not failed:
             return
         error = {"type": data.get("type"), "message": data.get("message") or ""}
-        if "traceback" in data:
+        if type(data.get("traceback")) is str:
             error["traceback"] = data["traceback"]
         self._made["error"] = error | {"origin": bool(data.get("origin"))}
 

@@ -12,10 +12,11 @@ from instrument.handlers._store.facts import (
     line,
     message,
     plain,
+    tags_in,
     usage_in,
 )
 from instrument.handlers._store.tables import RUNS, TRACES
-from instrument.handlers._store.told import bounded
+from instrument.handlers._store.told import LARGEST, bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class RunRow:
         Take tags and metadata.
         """
         told = json.loads(described) if described else {}
-        tags, metadata = told.get("tags"), told.get("metadata")
+        tags, metadata = tags_in(told), told.get("metadata")
         self.tags = _json(tags) if tags else None
         self.metadata = _json(metadata) if metadata else None
 
@@ -306,7 +307,9 @@ def _name(value: object) -> str | None:
 
 
 def _ms(seconds: "Any") -> float | None:
-    return seconds * 1e3 if type(seconds) in (int, float) else None
+    if type(seconds) not in (int, float) or not 0 <= seconds <= LARGEST:
+        return None  # others write what is none
+    return float(seconds * 1e3)
 
 
 def _json(value: object) -> str:

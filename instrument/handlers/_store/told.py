@@ -67,7 +67,8 @@ class Told:
         if name == TOKEN and data.keys() <= _OF_TOKENS:
             self.text = _text(data.get("token"))
             self.channel = _text(data.get("channel")) or "text"
-            self.length = data.get("length")
+            length = data.get("length")
+            self.length = length if type(length) is int else None
             return
         self.data = event_data(event)
         if event.tags or event.metadata or event.extra:

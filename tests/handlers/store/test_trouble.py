@@ -3,6 +3,7 @@ What a store does where nothing can be written, or what is there is no store.
 """
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from instrument.handlers._store.reader import Reader
 
 WRITER: Any = import_module("instrument.handlers._store.writer")
 READER: Any = import_module("instrument.handlers._store.reader")
+ROWS: Any = import_module("instrument.handlers._store.rows")
 
 
 @traced.tool
@@ -301,14 +303,22 @@ def test_many_wait(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(waited) <= 0.001
 
 
-def test_record_that_cannot_be_read(store: Any, reports: list[str]) -> None:
+def test_record_that_cannot_be_read(
+    store: Any, reports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
     A record that cannot be is passed over, and counted; those beside it are written.
     """
     with callbacks(store.handler):
         echo(1)
     record = store.reader.events(store.newest["trace_id"])[1][1]
-    record["data"]["duration_s"] = 10**400
+    record["data"]["output"] = "odd"
+    answered_in = ROWS.answered_in
+
+    def fails(data: Any) -> Any:
+        return answered_in(data) if data["output"] != "odd" else None + data
+
+    monkeypatch.setattr(ROWS, "answered_in", fails)  # no value is known that does so
 
     store.handler.on_event(Event.from_json(json.dumps(record)))
     with callbacks(store.handler):
@@ -317,7 +327,7 @@ def test_record_that_cannot_be_read(store: Any, reports: list[str]) -> None:
     assert store.handler.drain(20)
     assert store.handler.lost == 1
     assert store.reader.requests()[0]["said"] == "2"
-    assert any("OverflowError" in it for it in reports)
+    assert any("TypeError" in it for it in reports)
 
 
 @pytest.mark.parametrize(
@@ -525,6 +535,23 @@ def damage(path: Path, statement: str) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute(statement)
     connection.close()
+
+
+@pytest.mark.parametrize(
+    "text", ["CAST(x'7b22ff227d' AS TEXT)", "'{\"a\"'", "x'00ff'"], ids=str
+)
+def test_text_that_is_damaged(store: Any, text: str) -> None:
+    """
+    Where a text in a store is no more what was written, the file is named in one line.
+    """
+    with callbacks(store.handler):
+        echo(1)
+    request = store.newest
+    damage(store.path, f"UPDATE events SET data = {text}")
+
+    for read in (store.reader.run, store.reader.events):
+        with pytest.raises(StoreError, match=re.escape(str(store.path))):
+            read(request["run_id"])
 
 
 def test_table_that_is_gone(store: Any, reports: list[str]) -> None:
