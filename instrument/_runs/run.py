@@ -25,7 +25,7 @@ from instrument._text import type_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine
     from typing import Any
     from uuid import UUID
 
@@ -88,7 +88,7 @@ class Run(Frame):
     _seq: "Callable[[], int] | None" = None
     _params: "dict[str, Any] | None" = None
     _is_told = False  # by the body itself, what comes out
-    _added: "Sequence[str]" = ()
+    _added: "Any" = ()
     _extra: "tuple[Layer, ...]" = ()
     _metadata: "dict[str, Any] | None" = None
     _inner: "Answer | None" = None
@@ -248,13 +248,13 @@ class Run(Frame):
         """
         Add tags to this run and to those it starts later.
         """
-        added = [label_of(tag) for tag in tags]
-        if type(self._added) is list:
-            self._added += added
-        else:
-            self._added = [*self._added, *added]
-        self._tagged = True
-        self._add(added, {})
+        added = self._added
+        if type(added) is not dict:
+            added = dict.fromkeys(added, False)
+        given = dict.fromkeys(map(label_of, tags), True)  # runs below have it, too
+        self._add([tag for tag in given if not added.get(tag)], {})
+        added.update(given)
+        self._added, self._tagged = added, True
 
     def add_metadata(self, **metadata: object) -> None:
         """

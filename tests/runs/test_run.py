@@ -2,6 +2,7 @@
 `Run`: its facts, and the inert one that stands where no run is.
 """
 
+import tracemalloc
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
@@ -217,6 +218,31 @@ def test_added_tags_and_metadata() -> None:
     assert recorder.events[-1].tags == ["a", "b"]
     assert recorder.events[-1].metadata == {"a": 1, "b": 2, "c": 3}
     assert recorder.events[0].metadata == {"a": 1, "b": 1}
+
+
+def test_same_tag_added_again_and_again() -> None:
+    """
+    What is added once more, as by each step of a long run, takes no more room.
+    """
+    recorder = Recorder()
+
+    def add() -> None:
+        for number in range(5_000):
+            run.add_tags("a", "b")
+            run.add_metadata(step=number % 10)
+
+    with callbacks(recorder), traced("run") as run:
+        add()
+        tracemalloc.start()
+        try:
+            add()
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        traced("after")(lambda: None)()
+
+    assert held < 10_000
+    assert recorder.find("after")[0].tags == run.tags == ("a", "b")
 
 
 def test_ended_run_says_nothing() -> None:
