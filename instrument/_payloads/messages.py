@@ -6,6 +6,7 @@ type keeps them.
 """
 
 import json
+import re
 from collections import namedtuple
 from functools import partial
 from types import GetSetDescriptorType, MemberDescriptorType
@@ -14,7 +15,7 @@ from instrument._text import bases_of, is_callers, names_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     Reads = Callable[[object], Any]
@@ -25,6 +26,12 @@ _SLOTS = (MemberDescriptorType, type(vars(_Named)["field"]))
 MOST_TOLD = 33_000
 """The most messages and documents that are looked at: a record has no room for more."""
 _MOST_TYPES = 500
+PIECES = frozenset(("arguments", "args", "input", "partial_json", "delta"))
+"""What texts of tool calls, and pieces of them, stand under."""
+_CALLS = frozenset(
+    ("function", "function_call", "tool_calls", "tool_call_chunks", "toolUse")
+)
+_HALF = re.compile(r"""[\s"\\\ufeff]*(?:\{[\s\\]*(?:"|\Z)|\[[\s\\]*(?:[\[{"]|\Z))""")
 _places: "dict[int, tuple[type, Reads | None, Reads | None]]" = {}
 """
 Of a type by its id, what reads an object's dictionary, and what a pydantic model keeps
@@ -235,6 +242,40 @@ def read_arguments(told: object) -> object:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
+
+
+def is_piece(
+    key: str, text: str, pairs: "Iterable[tuple[Any, Any]]", above: object
+) -> bool:
+    """
+    Tell whether a text that stands under one of `PIECES` is a piece of a tool call's
+    arguments, of which nobody can tell by what name it goes on.
+
+    Args:
+        pairs: All that stands beside it.
+        above: The name under which that stands.
+    """
+    about = {
+        name: it
+        for name, it in pairs
+        if type(name) is str and type(it) is str and name in ("name", "type")
+    }
+    kind = about.get("type", "")
+    if key == "delta":
+        is_of_call = "arguments" in kind or "input" in kind
+        return kind.endswith(".delta") and is_of_call and bool(text)
+    is_call = key == "partial_json" or above in _CALLS or kind == "tool_call_chunk"
+    if not is_call or about.get("name"):
+        return False
+    whole = text.strip()
+    return bool(whole) and not (whole[0] == "{" and whole[-1] == "}")
+
+
+def is_half(text: str) -> bool:
+    """
+    Tell whether a text that is no JSON begins as an object or a list of JSON does.
+    """
+    return _HALF.match(text) is not None
 
 
 def document_data(document: object) -> object:

@@ -19,10 +19,15 @@ _MOST_LOOKS = 20
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
 _OTHER_WORDS = re.compile(r"[^\W_]+")
 _SAID = re.compile(
-    r"""(?<![\w.-])([\w.-]{1,100})\\{0,9}["']?\s{0,3}[:=]\s{0,3}"""
-    r"""|[\[(]\s{0,3}b?\\{0,9}["']([\w.-]{1,100})\\{0,9}["']\s{0,3},\s{0,3}"""
+    r"""(?<![\w.-])([\w.-]{1,100})\\{0,9}["'`”\])]{0,3}\s{0,20}"""
+    r"""(?:[!<>~:]?={1,3}>?|<>|->|[:>\uff1a\uff1d])\s{0,3}[ \t]{0,20}"""
+    r"""|[\[(]\s{0,40}b?\\{0,9}["']([\w.-]{1,100})\\{0,9}["']\s{0,3},\s{0,40}"""
+    r"""|(?<![\w.-])--?([A-Za-z][\w.-]{0,99})(?:\\{0,9}["']\s{0,3},|(?=\s))\s{0,3}"""
 )
-"""A name before its value, or in a pair with it."""
+"""A name before its value, in a pair with it, or as an option of a command."""
+_COLUMNS = re.compile(r"\(([^()=\n]{1,300})\){1,3}=(?=\()")
+"""The names of columns before their values, as a database tells them."""
+_NAME = re.compile(r"[\w.-]+")
 _ESCAPED = re.compile(r"\\{1,9}u00([2-7][0-9a-fA-F])")
 _NAMED = re.compile(r"""(?:\A|["'])([^"']*)["']\s*:""")
 _PAIRED = re.compile(r"""[\[(][\s\\]*["']([^"'\\]*)\\*["']\s*,""")
@@ -31,6 +36,7 @@ _GIVEN = re.compile(r"(?:\n|\\n)(?: {0,99}\| )?  (?! )[^\n]{0,500}?, input_value
 _TYPED = ", input_type="
 _QUOTES = ("'", '"')
 _OPENS = ("{", "[")
+_OPEN, _CLOSED = ("{", "[", "("), ("}", "]", ")")
 _LINE = re.compile(r"\n|\\n")
 _QUOTED = re.compile(
     r"""b?(?:"{3}.*?(?:"{3}|\Z)|'{3}.*?(?:'{3}|\Z)"""
@@ -39,6 +45,10 @@ _QUOTED = re.compile(
 )
 """One text in quotes, of three or doubled in it as in SQL too."""
 _UNQUOTED = re.compile(r"[^,;\n)}\]&]*")
+_BLOCK = re.compile(r"[{\[(]|[|>][+-]?[ \t]{0,9}\n|-----BEGIN ")
+"""What begins a value of more lines, of which the end is not looked for."""
+_BRACKET = re.compile(r"[{\[(]")
+_PARTED = re.compile(rf"{_QUOTED.pattern}|[{{\[(]|[}}\])]", re.DOTALL)
 
 
 class Names:
@@ -79,22 +89,21 @@ class Names:
         Mask in a message what it tells under such a name: ``password='x'``.
         """
         text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
-        text = self._without_inputs(text)
+        text = self._without_columns(self._without_inputs(text))
         shown: list[str] = []
         at = 0
         for found in _SAID.finditer(text):
-            if found.start() < at or not self.masks(found[1] or found[2]):
-                continue
-            end = found.end()
-            first = text[end : end + 1]
-            if first and first in "{[(":
-                stop = len(text)
-            else:
-                value = _QUOTED.match(text, end) or _UNQUOTED.match(text, end)
-                stop = value.end()  # type: ignore[union-attr]
-            shown += [text[at:end], MASK]
-            at = stop
+            name = found[1] or found[2] or found[3]
+            if found.start() >= at and self.masks(name):
+                shown += [text[at : found.end()], MASK]
+                at = _end_of_value(text, found.end())
         return "".join([*shown, text[at:]])
+
+    def _without_columns(self, text: str) -> str:
+        for found in _COLUMNS.finditer(text):
+            if any(map(self.masks, _NAME.findall(found[1]))):
+                return f"{text[: found.end()]}{MASK}"
+        return text
 
     def _without_inputs(self, text: str) -> str:
         shown: list[str] = []
@@ -130,6 +139,29 @@ class Names:
             if tail in self._ends:
                 return True
         return False
+
+
+def _end_of_value(text: str, at: int) -> int:
+    """
+    Find where what begins there ends: a text in quotes, or all up to what parts it from
+    the next, a call with what it is given.
+    """
+    if _BLOCK.match(text, at):
+        return len(text)
+    quoted = _QUOTED.match(text, at)
+    if quoted:
+        return quoted.end()
+    end: int = _UNQUOTED.match(text, at).end()  # type: ignore[union-attr]
+    opened = _BRACKET.search(text, at, end)
+    if opened is None:
+        return end
+    depth = 0
+    for found in _PARTED.finditer(text, opened.start()):
+        depth += found[0] in _OPEN
+        depth -= found[0] in _CLOSED
+        if depth == 0:
+            return found.end()
+    return len(text)
 
 
 def _is_cut(given: str) -> bool:
@@ -195,3 +227,25 @@ def numbered(text: "Any", shown: "dict[Any, Any]") -> str:
         else:
             free = middle
     return f"{text} ({free})"
+
+
+class Unsaid:
+    """
+    A key that is no name, which has not been asked for its ``repr``.
+    """
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: object) -> None:
+        self.key = key
+
+
+def is_of_names(key: object) -> bool:
+    """
+    Tell whether *key* is a tuple of names, whose ``repr`` is Python's alone.
+    """
+    return type(key) is tuple and all(id(type(it)) in NAME_TYPES for it in key)
+
+
+NAME_TYPES = frozenset(map(id, (str, int, float, bool, type(None), bytes)))
+"""By id, as a metaclass may have a hash of its own."""

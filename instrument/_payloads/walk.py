@@ -26,8 +26,16 @@ from instrument._payloads.jsonable import (
     may_be_json,
     repr_of,
 )
-from instrument._payloads.messages import without_subclass
-from instrument._payloads.names import MASK, Names, is_in, numbered
+from instrument._payloads.messages import PIECES, is_half, is_piece, without_subclass
+from instrument._payloads.names import (
+    MASK,
+    NAME_TYPES,
+    Names,
+    Unsaid,
+    is_in,
+    is_of_names,
+    numbered,
+)
 from instrument._text import cut, has_other_text, has_texts
 
 TYPE_CHECKING = False
@@ -86,6 +94,7 @@ class _Walk:
     """
 
     __slots__ = (
+        "_above",
         "_ask",
         "_asked",
         "_chars",
@@ -107,6 +116,7 @@ class _Walk:
         *,
         is_strict: bool = False,
     ) -> None:
+        self._above: Any = None
         self._ask: Any = redactor
         self._names = names
         self._said = said
@@ -237,15 +247,15 @@ class _Walk:
 
     def _unread(self, text: str) -> str:
         """
-        Show what is nearly JSON, half of it perhaps, only where it names nothing; of what
-        is long, the beginning.
+        Show what is nearly JSON, half of it perhaps, only where it names nothing, and to
+        a function nothing of it; of what is long, the beginning.
         """
         if len(text) > MOST_JSON:
             self.changes += 1
             text = cut(text, MOST_JSON)
         names = self._names
         if names is None:
-            return text
+            return self._masked() if is_half(text) else text
         is_seen = self._has_room(text) and "\\u" not in text
         return self._masked() if not is_seen or names.are_in(text) else text
 
@@ -264,18 +274,23 @@ class _Walk:
             return self._masked()
         names = self._names
         shown: dict[Any, Any] = {}
-        has_odd_keys = False
+        has_odd_keys, above = False, self._above
         for key, item in pairs:
             is_masked = names is not None and names.masks(key)
             kind = type(key)
-            if id(kind) not in _NAME_TYPES:
+            self._above = key if kind is str else None
+            if id(kind) not in NAME_TYPES:
                 has_odd_keys = True
                 key = self._key(key, shown, path, depth)  # noqa: PLW2901
             elif names is not None and (
                 kind is bytes or (kind is str and key[:1] in MAY_BEGIN_JSON)
             ):
                 key = self._json_key(key, shown, path, depth)  # noqa: PLW2901
-            if names is None:
+            is_text = kind is str and type(item) is str
+            if is_text and key in PIECES and is_piece(key, item, pairs, above):
+                told = f"<piece of a tool call, {len(item):,} characters>"
+                shown[key] = self._masked(told)
+            elif names is None:
                 shown[key] = self.walked(item, (*path, key), depth)
             elif is_masked:
                 shown[key] = self._masked()
@@ -284,12 +299,12 @@ class _Walk:
                 shown[key] = self._unread(item) if is_call else item
             else:
                 shown[key] = self.walked(item, path, depth)
-        self._has_odd_keys = has_odd_keys
+        self._has_odd_keys, self._above = has_odd_keys, above
         return shown
 
     def _key(
         self, key: "Any", shown: "dict[Any, Any]", path: "Path", depth: int
-    ) -> "str | _Unsaid":
+    ) -> "str | Unsaid":
         """
         Give the text of a key that has a hash of its own, which is not asked; of one that
         is no name and of which nothing is masked, what stands for it until `_named`.
@@ -302,9 +317,9 @@ class _Walk:
             text = None if text is None else key_of(told)
             text = text or f"<{name_of(key)}>"
         elif text is None and self._names is not None:
-            return _Unsaid(key)
+            return Unsaid(key)
         elif text is None:  # a path is of names
-            self._asked += not _is_of_names(key)
+            self._asked += not is_of_names(key)
             text = self._said_by(key)
         return numbered(text, shown)
 
@@ -312,11 +327,11 @@ class _Walk:
         """
         Name the keys that have not been asked, now that they are told.
         """
-        if type(shown) is not dict or _Unsaid not in map(type, shown):
+        if type(shown) is not dict or Unsaid not in map(type, shown):
             return shown
         named: dict[Any, Any] = {}
         for key, item in shown.items():
-            if type(key) is _Unsaid:
+            if type(key) is Unsaid:
                 key = numbered(self._said_by(key.key), named)  # noqa: PLW2901
             named[key] = item
         return named
@@ -359,7 +374,7 @@ class _Walk:
         if kind is list:
             return shown
         if kind is set or kind is frozenset:
-            is_hashed = all(id(type(item)) in _NAME_TYPES for item in shown)
+            is_hashed = all(id(type(item)) in NAME_TYPES for item in shown)
             return kind(shown) if is_hashed else shown
         return tuple(shown) if issubclass(kind, tuple) else shown
 
@@ -460,7 +475,10 @@ class _Walk:
             if self._left < 0 or depth == 0:
                 return self._masked()
             return kind([self._cleared(it, names, depth - 1) for it in item])
-        if type(item) is not str:
+        if kind is bytes:
+            text = self._cleared(item.decode("latin-1"), names, depth)
+            return str.encode(text, "latin-1")
+        if kind is not str:
             return item
         if len(item) > MOST_JSON or not self._has_room(item):
             return self._masked()
@@ -475,26 +493,6 @@ class _Walk:
         return [(first, name), (second, self._masked())]
 
 
-class _Unsaid:
-    """
-    A key that is no name, which has not been asked for its ``repr``.
-    """
-
-    __slots__ = ("key",)
-
-    def __init__(self, key: object) -> None:
-        self.key = key
-
-
-def _is_of_names(key: object) -> bool:
-    """
-    Tell whether *key* is a tuple of names, whose ``repr`` is Python's alone.
-    """
-    return type(key) is tuple and all(id(type(it)) in _NAME_TYPES for it in key)
-
-
 STORED = "stored"
 """The path of what was written as JSON, in which a tuple is a list."""
 _PAIR = 2
-_NAME_TYPES = frozenset(map(id, (str, int, float, bool, type(None), bytes)))
-"""By id, as a metaclass may have a hash of its own."""

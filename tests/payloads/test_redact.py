@@ -659,7 +659,8 @@ def test_text_that_stands_for_a_value_is_asked_for() -> None:
 
 def test_function_reads_arguments() -> None:
     """
-    A function is asked for what stands in the JSON text of a tool's arguments.
+    A function is asked for what stands in the JSON text of a tool's arguments, and what
+    is half of such a text is not shown.
     """
 
     def hide(value: Any, path: Any) -> Any:
@@ -670,8 +671,30 @@ def test_function_reads_arguments() -> None:
     assert redacted(given, (hide,), ("inputs",)) == {
         "arguments": '{"pin": "***"}',
         "text": '{"pin": 1}',
-        "args": '{"pin": ',
+        "args": MASK,
     }
+
+
+@pytest.mark.parametrize(
+    "text, is_shown",
+    [
+        (f'{{"pin": "{KEY}', False),
+        (f' [{{"pin": "{KEY}"}}, ', False),
+        (f'"{{\\"pin\\": \\"{KEY}', False),
+        ("{{name}} goes in", True),
+        ("[a note] of mine", True),
+        ('"Hi", she said', True),
+        ("-la /tmp", True),
+    ],
+)
+def test_function_and_half_of_the_arguments(text: str, *, is_shown: bool) -> None:
+    """
+    A model that was cut short leaves half a call, in which a function finds no field: that
+    is not shown; what is no JSON is text.
+    """
+    told = redacted({"input": text}, (lambda value, _: value,), ("inputs",))
+
+    assert told == {"input": text if is_shown else MASK}
 
 
 class RefusedError(ValueError):
@@ -763,6 +786,53 @@ def test_errors_that_are_payloads() -> None:
     assert second["strerror"] == "for 'password': [redacted]"
     assert third is other
     assert not any("hunter2" in event.to_json() for event in recorder.events)
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("d['password'] = 'x' # a", "d['password'] = ~ # a"),
+        ("form[password]=x&user=ada", "form[password]=~&user=ada"),
+        ("`password` = `x`, 1", "`password` = ~, 1"),
+        ("“password”: “x”", "“password”: ~"),
+        ("password       : x", "password       : ~"),
+        ("password != 'x' and", "password != ~ and"),
+        ("password => x", "password => ~"),
+        ("password\uff1ax", "password\uff1a~"),
+        ("<password>x</password>\n<user>", "<password>~\n<user>"),
+        ("Key (password)=(x) already exists.", "Key (password)=~"),
+        ("Key (id, password)=(1, x) exists.", "Key (id, password)=~"),
+        ("Key (lower(password))=(x) exists.", "Key (lower(password))=~"),
+        ("Key (id, name)=(1, x) exists.", "Key (id, name)=(1, x) exists."),
+        ("mysql --password x, y", "mysql --password ~, y"),
+        ("['mysql', '--password', 'x', '-q']", "['mysql', '--password', ~, '-q']"),
+        ("mysql --passwords x", "mysql --passwords x"),
+        ("Login(password=Secret('a', ')x'), id=1)", "Login(password=~, id=1)"),
+        ("password=Secret('a', [x, 'y'", "password=~"),
+        (
+            "f(\n      'password',\n      'x',\n  )",
+            "f(\n      'password',\n      ~,\n  )",
+        ),
+        ("password: |\n  x\n  y", "password: ~"),
+        ("password: -----BEGIN KEY-----\nx\ny", "password: ~"),
+    ],
+)
+def test_ways_to_say_a_value(text: str, told: str) -> None:
+    """
+    A message tells a value under its name as programs, databases, commands and markup do;
+    where that does not end in sight, no more of the message is shown.
+    """
+    assert Names(["password"]).masked_text(text) == told.replace("~", MASK)
+
+
+def test_bytes_that_an_error_says() -> None:
+    """
+    What an error that is an argument was made of is masked in bytes as in texts.
+    """
+    error = ValueError(b"password=\xff, user=ada")
+    told = {"type": "ValueError", "args": (b"password=[redacted], user=ada",)}
+
+    assert redacted([error], NAMES, ("inputs",)) == [told]
 
 
 def test_inputs_without_end_are_looked_for_in_few_steps() -> None:
@@ -965,6 +1035,13 @@ def test_error_made_of_too_much(count: int) -> None:
     assert "more" in recorder.events[-1].data["message"]
 
 
+def hides_nothing(value: Any, _: Any) -> Any:
+    """
+    Redact nothing.
+    """
+    return value
+
+
 PIECES: list[Callable[[str], Any]] = [
     lambda it: {
         "choices": [{"delta": {"tool_calls": [{"function": {"arguments": it}}]}}]
@@ -1002,6 +1079,33 @@ def test_pieces_of_tool_calls_that_a_chain_hands_on(made_of: Any, at: int) -> No
     assert first == f"<piece of a tool call, {at} characters>"
     assert second == f"<piece of a tool call, {len(told) - at} characters>"
     assert third == {"choices": [{"delta": {"content": "Hi"}}]}
+
+
+@pytest.mark.parametrize("redact", [["password"], hides_nothing])
+@pytest.mark.parametrize("made_of", PIECES, ids=range(len(PIECES)))
+def test_pieces_of_tool_calls_wherever_they_stand(made_of: Any, redact: Any) -> None:
+    """
+    Half a tool call is told by its length in whatever holds it, as the pairs that
+    LangGraph streams, and to a function as well: of a piece nobody knows the name.
+    """
+    recorder = Recorder()
+    pieces = ['{"password": ', f'"{KEY}"', "}"]
+
+    @traced
+    def chain(chunk: Any) -> Iterator[Any]:
+        emit("chunk", chunk)
+        yield "messages", (chunk, {"step": 1})
+
+    with callbacks(recorder, redact=redact):
+        for piece in pieces:
+            list(chain(made_of(piece)))
+
+    emitted = [it.data["data"] for it in recorder.events if "data" in it.data]
+    for run, event, piece in zip(recorder.runs, emitted, pieces, strict=True):
+        told = made_of(f"<piece of a tool call, {len(piece)} characters>")
+        assert run.inputs == {"chunk": told}
+        assert run.outputs == [("messages", (told, {"step": 1}))]
+        assert event == told
 
 
 def test_arguments_that_lack_their_beginning() -> None:
