@@ -5,10 +5,11 @@ A file line, a database row, a WebSocket frame and a message from a worker proce
 are all an `Event` as JSON. Never pickle.
 """
 
+from copy import copy
 from uuid import UUID
 
 from instrument import _text
-from instrument._payloads.jsonable import encoded, jsonable
+from instrument._payloads.jsonable import encoded, is_plain, jsonable
 from instrument.exceptions import EventFormatError
 
 TYPE_CHECKING = False
@@ -196,6 +197,18 @@ class Event:
         Give the event as one line of JSON, pure ASCII.
         """
         return encoded(self._fields(), self._asked())
+
+    def settled(self) -> "Event":
+        """
+        Give the event as it is now: with what it tells as JSON types, where it holds
+        objects, which may change before it is told.
+        """
+        data = {name: it for name, it in self.data.items() if type(it) is not Usage}
+        if is_plain(data):
+            return self
+        made = copy(self)
+        made.data = {**self.data, **jsonable(data, memo=self._asked())}
+        return made
 
     def _asked(self) -> "Memo":
         """

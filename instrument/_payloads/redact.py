@@ -42,8 +42,11 @@ _MOST_TEXT = 10_000
 _MOST_MESSAGE = 100_000
 _MOST_TRACEBACK = 16_000
 _MOST_HELD = 1_000
-_POOLS = frozenset(("_RemoteTraceback", "RemoteTraceback"))
-"""What pools of processes put below an error: a text that is all it had there."""
+_POOLS = frozenset(
+    ("_RemoteTraceback", "RemoteTraceback", "UnpickleableExceptionWrapper")
+)
+"""What pools of processes put below an error, and Celery in the place of one: a text that
+is all it had there."""
 _PLACE = re.compile(r'^[|+ ]{0,99}File "[^"\n]*", line \d+, in .*$', re.MULTILINE)
 TRACEBACK = "__instrument_traceback__"
 """The mark with the traceback of what was raised in another process."""
@@ -164,8 +167,8 @@ def said_by(exc: BaseException, audience: "Audience") -> str | None:
 
 def is_of_pool(exc: BaseException) -> bool:
     """
-    Tell whether that is what a pool of processes puts below an error: all that was
-    raised there, as text, of which nobody can tell what in it is to be masked.
+    Tell whether that is what a pool of processes puts below an error, or Celery in the
+    place of one that cannot be pickled: all that was raised there, as text, of which nobody can tell what in it is to be masked.
     """
     return type_of(exc) in _POOLS
 

@@ -423,7 +423,11 @@ class _Walk:
             self.changes += 1
             shown = shown if is_error else self._only_said(value, told, shown)
         if self.changes == before:
-            return value
+            if path[0] != "metadata":
+                return value
+            self._asked += 1  # it is told at the end as well, and may hold more then
+            if opening.told is REPR:
+                return self._said_by(value)
         shown = self._named(shown)
         if opening.told is REPR:
             fields = shown if type(shown) is dict else {}
@@ -487,10 +491,8 @@ class _Walk:
         return text
 
     def _named_pair(self, pair: "list[Any]") -> "list[Any]":
-        (first, name), (second, _) = pair
-        if not self._is_named(name):
-            return pair
-        return [(first, name), (second, self._masked())]
+        first, (second, _) = pair
+        return [first, (second, self._masked())] if self._is_named(first[1]) else pair
 
 
 STORED = "stored"

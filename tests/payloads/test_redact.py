@@ -5,25 +5,27 @@
 from __future__ import annotations
 
 import collections
+import io
 import json
 import sys
+import threading
 import time
 import types
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from functools import wraps
+from functools import partial, wraps
 from http import HTTPMethod
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, NamedTuple
 
 import pytest
 
-from instrument import BaseCallbackHandler, callbacks, emit, traced
+from instrument import BaseCallbackHandler, Event, callbacks, emit, traced
 from instrument._payloads.jsonable import jsonable
 from instrument._payloads.names import MASK, Names
 from instrument._payloads.redact import as_redactor, redacted
-from instrument.handlers import StoreHandler
+from instrument.handlers import StdOutCallbackHandler, StoreHandler, background, tail
 from instrument.propagation import attach, carrier
 from instrument.testing import Recorder
 
@@ -1118,6 +1120,64 @@ def test_arguments_that_lack_their_beginning() -> None:
     shown = redacted([first, second], NAMES, ("outputs",))
 
     assert shown == [{"arguments": MASK, "input": "Hi, you"}, {"arguments": MASK}]
+
+
+class Context:
+    """
+    Shows all that it holds by then.
+    """
+
+    def __repr__(self) -> str:
+        return f"Context({self.__dict__})"
+
+
+def test_metadata_that_changes() -> None:
+    """
+    An object in metadata is told with every event as it was when it was given.
+    """
+    recorder, given, added = Recorder(), Context(), Context()
+    holder = types.SimpleNamespace(held=[added])
+
+    with callbacks(recorder, redact=["email"], metadata={"given": given}):
+        with traced("request") as run:
+            run.add_metadata(added=holder)
+            given.__dict__["email"] = added.__dict__["email"] = KEY
+        traced(lambda: None)()
+
+    told = {"given": "Context({})", "added": "namespace(held=[Context({})])"}
+    assert recorder.events[0].metadata == {"given": "Context({})"}
+    assert recorder.events[1].metadata == told
+    assert KEY not in "".join(it.to_json() for it in recorder.events[:2])
+    assert recorder.events[2].metadata == {
+        "given": {"type": "Context", "email": MASK},
+    }
+
+
+@pytest.mark.parametrize("later", [background, partial(tail, keep=lambda _: True)])
+def test_what_is_told_later(later: Any) -> None:
+    """
+    A handler that is told later is told of an object as it was when its run began.
+    """
+    lines: list[str] = []
+    has_changed, screen = threading.Event(), io.StringIO()
+
+    def hear(event: Event) -> None:
+        assert has_changed.wait(5)
+        lines.append(event.to_json())
+
+    @traced
+    def act(context: Context, more: list[Any]) -> None:
+        context.__dict__["email"] = more[0].__dict__["email"] = KEY
+        has_changed.set()
+
+    shown = tail(StdOutCallbackHandler(file=screen), keep=lambda _: True)
+    with callbacks(later(hear), shown, redact=["email"]):
+        act(Context(), [Context()])
+
+    start = Event.from_json(lines[0])
+    assert start.data["inputs"] == {"context": "Context({})", "more": ["Context({})"]}
+    assert "context=Context({})" in screen.getvalue()
+    assert KEY not in "".join(lines) + screen.getvalue()
 
 
 def test_private_attributes_of_a_model() -> None:

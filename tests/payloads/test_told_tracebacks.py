@@ -254,6 +254,33 @@ def test_what_a_pool_tells_of_its_worker(wrapped: Any, redact: Any) -> None:
         assert told.count("[redacted]") == 1
 
 
+class UnpickleableExceptionWrapper(Exception):  # noqa: N818 - as Celery names it
+    """
+    What Celery raises in the place of an error that cannot be pickled.
+    """
+
+
+def test_what_stands_in_for_a_workers_error() -> None:
+    """
+    Where anything redacts, what Celery has of a worker's error is not told: its text.
+    """
+    recorder, lines, text = Recorder(), list[str](), "RefusedError('enigma1940')"
+    number = logger.add(lines.append, format="{message}")
+
+    @traced
+    def work() -> None:
+        raise UnpickleableExceptionWrapper(text)
+
+    logged = callbacks(recorder, RequestLogger(), redact=["password"])
+    with logged, pytest.raises(UnpickleableExceptionWrapper):
+        work()
+    logger.remove(number)
+
+    (end,) = ends_of(recorder)
+    assert end.data["message"] == "\n[redacted]"
+    assert "enigma1940" not in end.data["traceback"] + "".join(lines)
+
+
 def test_lines_of_programs_are_masked_in_logs(tmp_path: Path) -> None:
     """
     A line in which something stands under a masked name is shown by a log as little as

@@ -8,10 +8,9 @@ from time import monotonic
 from instrument import _report
 from instrument._delivery import loops as _loops
 from instrument._delivery.flush import flush_at_exit
-from instrument._payloads.answers import LLMResult
 from instrument.handlers._background.event_queue import EventQueue
 from instrument.handlers._shared.checks import checked_size
-from instrument.handlers._shared.wrapper import Wrapped
+from instrument.handlers._shared.wrapper import Wrapped, kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,11 +97,8 @@ class Background(Wrapped):
         if method is None:
             return None
 
-        def hear(*args: "Any", **kwargs: object) -> None:
-            for each in args:
-                if issubclass(type(each), LLMResult):
-                    each.read()
-            call = partial(method, *args, **kwargs)
+        def hear(*args: "Any", **kwargs: "Any") -> None:
+            call = partial(method, *kept(args, kwargs.get("run")), **kwargs)
             self._queue.put(event, call)
 
         return hear

@@ -10,10 +10,15 @@ from instrument import _report
 from instrument._audience import seen_by_langchain as _seen
 from instrument._audience.listener import Listener, as_listener
 from instrument._audience.plan import Options
+from instrument._payloads.answers import LLMResult
+from instrument._payloads.event import Event
+from instrument._payloads.jsonable import text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from instrument._runs.run import Run
 
 
 class Wrapped(Listener, _seen.Seen):
@@ -71,3 +76,22 @@ class Wrapped(Listener, _seen.Seen):
     @property
     def hears_channels(self) -> bool:
         return self._inner.hears_channels
+
+
+def kept(args: "tuple[Any, ...]", run: "Run | None") -> "tuple[Any, ...]":
+    """
+    Give what a handler is told later: read as it is now, where it may change meanwhile,
+    or something is redacted, as objects may hold by then what they do not hold yet.
+    """
+    for each in args:
+        if issubclass(type(each), LLMResult):
+            each.read()
+    if run is None or not run._audience.redactors:
+        return args
+    if run._asked is None:
+        run._asked = {}
+        text_of(run._kind.start_data(run), _MOST_ASKED, run._asked)
+    return tuple([it.settled() if type(it) is Event else it for it in args])
+
+
+_MOST_ASKED = 100_000
