@@ -388,4 +388,4 @@ def record_of(run: "Run", event: str, data: "dict[str, Any]") -> Event:
     made.run = run
     made.extra = {}
     made._memo = None
-    return made
+    return made.settled() if run._audience.redactors else made

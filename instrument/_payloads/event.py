@@ -9,7 +9,7 @@ from copy import copy
 from uuid import UUID
 
 from instrument import _text
-from instrument._payloads.jsonable import encoded, is_plain, jsonable
+from instrument._payloads.jsonable import NODE_LIMIT, encoded, jsonable
 from instrument.exceptions import EventFormatError
 
 TYPE_CHECKING = False
@@ -204,7 +204,7 @@ class Event:
         objects, which may change before it is told.
         """
         data = {name: it for name, it in self.data.items() if type(it) is not Usage}
-        if is_plain(data):
+        if not _has_objects(data):
             return self
         made = copy(self)
         made.data = {**self.data, **jsonable(data, memo=self._asked())}
@@ -328,3 +328,26 @@ def _counted(name: str, value: "Any") -> "Any":
         message = f"Usage: {name} cannot be negative or nan: {value!r}"
         raise ValueError(message)
     return min(value, _MOST)
+
+
+def _has_objects(data: "dict[str, Any]") -> bool:
+    """
+    Tell whether there is more in it than Python's own containers, texts and numbers.
+    """
+    left: list[Any] = [data]
+    for _ in range(NODE_LIMIT):
+        if not left:
+            return False
+        it = left.pop()
+        kind = type(it)
+        if kind is dict:
+            left += it.values()
+        elif kind is list or kind is tuple:
+            left += it
+        elif id(kind) not in _PLAIN:
+            return True
+    return True
+
+
+_PLAIN = frozenset(map(id, (str, int, float, bool, type(None), bytes)))
+"""By id, as a metaclass may have a hash of its own."""

@@ -1153,7 +1153,20 @@ def test_metadata_that_changes() -> None:
     }
 
 
-@pytest.mark.parametrize("later", [background, partial(tail, keep=lambda _: True)])
+def asynchronous(hear: Callable[[Event], None]) -> Callable[[Event], Awaitable[None]]:
+    """
+    Make a handler that sync code does not wait for.
+    """
+
+    async def later(event: Event) -> None:
+        hear(event)
+
+    return later
+
+
+@pytest.mark.parametrize(
+    "later", [background, partial(tail, keep=lambda _: True), asynchronous]
+)
 def test_what_is_told_later(later: Any) -> None:
     """
     A handler that is told later is told of an object as it was when its run began.

@@ -10,7 +10,7 @@ from instrument._delivery import loops as _loops
 from instrument._delivery.flush import flush_at_exit
 from instrument.handlers._background.event_queue import EventQueue
 from instrument.handlers._shared.checks import checked_size
-from instrument.handlers._shared.wrapper import Wrapped, kept
+from instrument.handlers._shared.wrapper import Wrapped, read_now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ class Background(Wrapped):
             return None
 
         def hear(*args: "Any", **kwargs: "Any") -> None:
-            call = partial(method, *kept(args, kwargs.get("run")), **kwargs)
+            read_now(args, kwargs.get("run"))
+            call = partial(method, *args, **kwargs)
             self._queue.put(event, call)
 
         return hear

@@ -11,7 +11,6 @@ from instrument._audience import seen_by_langchain as _seen
 from instrument._audience.listener import Listener, as_listener
 from instrument._audience.plan import Options
 from instrument._payloads.answers import LLMResult
-from instrument._payloads.event import Event
 from instrument._payloads.jsonable import text_of
 
 TYPE_CHECKING = False
@@ -78,20 +77,17 @@ class Wrapped(Listener, _seen.Seen):
         return self._inner.hears_channels
 
 
-def kept(args: "tuple[Any, ...]", run: "Run | None") -> "tuple[Any, ...]":
+def read_now(args: "tuple[Any, ...]", run: "Run | None") -> None:
     """
-    Give what a handler is told later: read as it is now, where it may change meanwhile,
-    or something is redacted, as objects may hold by then what they do not hold yet.
+    Read what a handler is told of later as it is now: what may change meanwhile and, where
+    anything is redacted, what objects say, which may hold more by then.
     """
     for each in args:
         if issubclass(type(each), LLMResult):
             each.read()
-    if run is None or not run._audience.redactors:
-        return args
-    if run._asked is None:
+    if run is not None and run._asked is None and run._audience.redactors:
         run._asked = {}
         text_of(run._kind.start_data(run), _MOST_ASKED, run._asked)
-    return tuple([it.settled() if type(it) is Event else it for it in args])
 
 
 _MOST_ASKED = 100_000

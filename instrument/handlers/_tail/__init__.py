@@ -13,7 +13,7 @@ from instrument._forks import fork_lock
 from instrument._interrupts import AT_ONCE, met_cancellations
 from instrument.handlers._shared.checks import checked_size
 from instrument.handlers._shared.prices import Prices
-from instrument.handlers._shared.wrapper import Wrapped, kept
+from instrument.handlers._shared.wrapper import Wrapped, read_now
 from instrument.handlers._tail.requests import Call, Later, Request
 from instrument.handlers._tail.rules import checked_rules
 
@@ -117,7 +117,7 @@ class Tail(Wrapped):
         request = self._request_of(run)
         is_heard = call.method is not None and request.is_kept is not False
         if is_heard:
-            call.args = kept(call.args, run)
+            read_now(call.args, run)
         is_over = is_put = False
         with self._lock:
             if request.is_kept is None:
