@@ -14,6 +14,7 @@ import types
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial, wraps
 from http import HTTPMethod
 from pathlib import Path, PurePosixPath
@@ -1131,6 +1132,15 @@ class Context:
         return f"Context({self.__dict__})"
 
 
+@dataclass
+class Row:
+    """
+    Is told by its fields.
+    """
+
+    held: object
+
+
 def test_metadata_that_changes() -> None:
     """
     An object in metadata is told with every event as it was when it was given.
@@ -1140,13 +1150,16 @@ def test_metadata_that_changes() -> None:
 
     with callbacks(recorder, redact=["email"], metadata={"given": given}):
         with traced("request") as run:
-            run.add_metadata(added=holder)
+            run.add_metadata(added=holder, row=Row(added))
             given.__dict__["email"] = added.__dict__["email"] = KEY
         traced(lambda: None)()
 
-    told = {"given": "Context({})", "added": "namespace(held=[Context({})])"}
     assert recorder.events[0].metadata == {"given": "Context({})"}
-    assert recorder.events[1].metadata == told
+    assert recorder.events[1].metadata == {
+        "given": "Context({})",
+        "added": "namespace(held=[Context({})])",
+        "row": {"held": "Context({})"},
+    }
     assert KEY not in "".join(it.to_json() for it in recorder.events[:2])
     assert recorder.events[2].metadata == {
         "given": {"type": "Context", "email": MASK},
@@ -1191,6 +1204,19 @@ def test_what_is_told_later(later: Any) -> None:
     assert start.data["inputs"] == {"context": "Context({})", "more": ["Context({})"]}
     assert "context=Context({})" in screen.getvalue()
     assert KEY not in "".join(lines) + screen.getvalue()
+
+
+def test_answer_of_a_redactor_that_holds_itself() -> None:
+    """
+    What a function has in the place of a value is told, whatever it leads back to.
+    """
+    recorder, circle = Recorder(), list[Any]()
+    circle.append(circle)
+
+    with callbacks(recorder, redact=lambda value, _: circle if value == 1 else value):
+        emit("told", {"a": 1})
+
+    assert '{"a":[' in recorder.events[0].to_json()
 
 
 def test_private_attributes_of_a_model() -> None:
