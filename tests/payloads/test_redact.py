@@ -24,7 +24,7 @@ import pytest
 
 from instrument import BaseCallbackHandler, Event, callbacks, emit, traced
 from instrument._payloads.jsonable import jsonable
-from instrument._payloads.names import MASK, Names
+from instrument._payloads.names import MASK, Names, is_in
 from instrument._payloads.redact import as_redactor, redacted
 from instrument.handlers import StdOutCallbackHandler, StoreHandler, background, tail
 from instrument.propagation import attach, carrier
@@ -860,6 +860,27 @@ def test_inputs_without_end_are_looked_for_in_few_steps() -> None:
     assert told == text
     assert len(looked_at) == 2_000
     assert max(looked_at) < 1_000
+
+
+@pytest.mark.parametrize(
+    "said, item, is_shown",
+    [
+        ("C(ada)", "ada", True),
+        ("C('a\\nb')", "a\nb", True),
+        ("C(adam)", "ada", False),
+        ("C(_ada)", "ada", False),
+        ("C(12)", 12, True),
+        ("C(123)", 12, False),
+        ("C()", "", True),
+        ("xa" * 30, "a", False),
+        ("C()", "longer than what is said", False),
+    ],
+)
+def test_what_a_repr_shows(said: str, item: object, is_shown: bool) -> None:
+    """
+    A ``repr`` shows a field where that stands in it for itself, not within a word.
+    """
+    assert is_in(said, item, repr) is is_shown
 
 
 def test_inputs_that_end_and_not() -> None:
