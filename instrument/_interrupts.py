@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 AT_ONCE: "Any" = None
-"""Stands for what `met_cancellations` gives at once: nothing has been awaited."""
+"""
+Stands for what `met_cancellations` gives where nothing has been awaited: a task's own
+cancellation comes where it awaits, so that what comes at once is none.
+"""
 OURS = "instrument._"
 """How the modules begin that make what a handler is told, before it is called."""
 _KEEPERS = ("instrument.handlers._tail", "instrument.handlers._background")
@@ -35,7 +38,7 @@ UNTOLD: "Any" = type("Untold", (), {"__slots__": ()})()
 """Stands for what a handler answers until it has been called."""
 
 
-def is_of_call(exc: BaseException, met: int = 0) -> bool:
+def is_of_call(exc: BaseException, met: int = AT_ONCE) -> bool:
     """
     Tell whether *exc*, which came of something foreign, or a member is for the call.
 
@@ -56,7 +59,7 @@ def is_of_call(exc: BaseException, met: int = 0) -> bool:
 
 
 def parted(
-    exc: BaseException, met: int = 0
+    exc: BaseException, met: int = AT_ONCE
 ) -> "tuple[BaseException | None, BaseException | None]":
     """
     Give what of *exc* is to reach the call, and what is a failure.
@@ -88,10 +91,9 @@ def met_cancellations() -> int:
     3.12 one stays counted where a child fails while its TaskGroup is waited for.
     """
     task = _task_here()
-    # who asked while it ran is met at its next await
-    if task is None or getattr(task, "_must_cancel", True):
+    if task is None or not hasattr(task, "_must_cancel"):
         return 0
-    return task.cancelling()  # type: ignore[no-any-return]
+    return _met_by(task)
 
 
 def _is_task_cancelled(met: int) -> bool:
@@ -99,9 +101,15 @@ def _is_task_cancelled(met: int) -> bool:
     Tell whether the task of here was asked to stop since; outside any, nobody can be.
     """
     task = _task_here()
-    if task is None or task.cancelling() == 0:
-        return False
-    return task.cancelling() > (met_cancellations() if met is AT_ONCE else met)  # type: ignore[no-any-return]
+    return met is not AT_ONCE and task is not None and _met_by(task) > met
+
+
+def _met_by(task: "Any") -> int:
+    """
+    Tell how often *task* was asked to stop, but for the one that it meets only at its
+    next await, as it was running when that was asked.
+    """
+    return int(task.cancelling() - getattr(task, "_must_cancel", False))
 
 
 def _task_here() -> "Any":

@@ -14,7 +14,7 @@ import weakref
 from collections import namedtuple
 from functools import partial
 
-from instrument._interrupts import OURS, module_of, parted
+from instrument._interrupts import AT_ONCE, OURS, module_of, parted
 from instrument._text import (
     cut,
     is_callers,
@@ -74,7 +74,7 @@ def failed(
     tells: bool = True,
     show: "Show | None" = None,
     run: "Any" = None,
-    met: int = 0,
+    met: int = AT_ONCE,
 ) -> None:
     """
     Report that *handler* raised *exc* when it was served *event*, of *run* if that is

@@ -11,7 +11,7 @@ from types import CoroutineType
 from instrument import _ids, _report
 from instrument._audience.listener import EVENTS
 from instrument._delivery.loops import close_unserved
-from instrument._interrupts import AT_ONCE, UNTOLD, has_room, is_heard, parted, pass_on
+from instrument._interrupts import UNTOLD, has_room, is_heard, parted, pass_on
 from instrument._payloads.event import TOKEN, VERSION, Event
 from instrument._state import MUTED, set_state
 from instrument._text import cancellations
@@ -126,7 +126,7 @@ class Delivery:
         if count == len(self._receivers):  # all have heard: it is none of theirs
             self.error = exc
             return self
-        part, failure = parted(exc, AT_ONCE)
+        part, failure = parted(exc)
         if part is not None:
             if not self._goes_on(part):
                 self.error = part

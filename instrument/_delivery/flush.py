@@ -14,7 +14,7 @@ from instrument import _report
 from instrument._audience.audience import Audience
 from instrument._audience.plan import Layer, Options
 from instrument._delivery import loops as _loops
-from instrument._interrupts import AT_ONCE, met_cancellations, pass_on
+from instrument._interrupts import met_cancellations, pass_on
 from instrument._state import (
     MUTED,
     PROCESS,
@@ -268,7 +268,7 @@ def _guarded(
         return None if method is None else method()
     except BaseException as exc:
         handler = listener.handler
-        _report.failed(handler, "flush", exc, show=show, run=run, met=AT_ONCE)
+        _report.failed(handler, "flush", exc, show=show, run=run)
         return None
 
 

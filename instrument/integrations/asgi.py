@@ -5,7 +5,7 @@ For Starlette, FastAPI, Django, Quart, and whatever else speaks the protocol.
 """
 
 from instrument import _report
-from instrument._interrupts import AT_ONCE, met_cancellations
+from instrument._interrupts import met_cancellations
 from instrument._payloads.messages import is_listed
 from instrument._runs.outcome import LEFT
 from instrument._scopes.arrival import Arrival
@@ -113,7 +113,7 @@ class Requests:
         try:
             return self._handlers(request)
         except BaseException as exc:
-            _report.failed(self._owner, "handlers", exc, met=AT_ONCE)
+            _report.failed(self._owner, "handlers", exc)
             return None
 
     async def awaited(self, made: "Awaitable[Any]") -> "Any":

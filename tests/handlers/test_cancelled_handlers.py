@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from instrument import AsyncCallbackHandler, BaseCallbackHandler, callbacks, traced
-from instrument.handlers import background, filtered
+from instrument.handlers import background, filtered, tail
 from instrument.testing import Recorder
 
 
@@ -223,6 +223,67 @@ async def test_cancelled_once_more(before: Callable[[], Any]) -> None:
     for it in (task, asyncio.create_task(request(by_itself=True))):
         await asyncio.wait([it])
         assert it.cancelled()
+
+
+class RaisesAtOnce(AsyncCallbackHandler):
+    """
+    Raises it before it waits for anything.
+    """
+
+    async def on_event(self, event: Any, **kwargs: Any) -> None:
+        raise asyncio.CancelledError
+
+    async def aflush(self) -> None:
+        raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("kind", [Raises, RaisesAtOnce])
+@pytest.mark.anyio
+async def test_own_cancellation_before_that_of_the_task(
+    kind: Callable[[], Any], reports: list[str]
+) -> None:
+    """
+    It is the handler's also where the task has been asked to stop, by its own body, and
+    meets that only when it next waits.
+    """
+    done: list[str] = []
+
+    @traced.tool
+    async def cancelling() -> str:
+        asyncio.current_task().cancel()  # type: ignore[union-attr]
+        return "result"
+
+    async def request() -> None:
+        with callbacks(kind()):
+            done.append(await cancelling())
+            done.append(await cancelling())
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(request())
+    await asyncio.wait([task])
+
+    assert (done, task.cancelled()) == (["result", "result"], True)
+    assert any("failed at on_tool_end" in report for report in reports)
+
+
+@BEFORE
+@pytest.mark.anyio
+async def test_own_cancellation_of_what_else_is_asked(
+    before: Callable[[], Any], reports: list[str]
+) -> None:
+    """
+    What else of an application's own is asked, as a rule of `tail`, fails likewise.
+    """
+    await before()
+
+    def keep(runs: object) -> bool:
+        raise asyncio.CancelledError
+
+    with callbacks(tail(recorder := Recorder(), keep)):
+        assert await atool() == "result"
+
+    assert [run.status for run in recorder.runs] == ["ok"]
+    assert "failed at tail(keep=...)" in reports[0]
 
 
 @pytest.mark.parametrize("others", [[], [ValueError("bad")]])
