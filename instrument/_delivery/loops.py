@@ -120,9 +120,11 @@ class Background:
 
     def _start(self) -> "AbstractEventLoop":
         import asyncio
-        import threading
+        from threading import Event
 
-        started = threading.Event()
+        from instrument._delivery.threads import Server
+
+        started = Event()
         loop = asyncio.new_event_loop()
 
         def serve() -> None:
@@ -137,13 +139,17 @@ class Background:
                 except BaseException as exc:  # what a handler left there has raised
                     _report.failed_apart(self, "serve", exc)
 
+        thread = Server(serve, "instrument")
         try:
-            threading.Thread(target=serve, name="instrument", daemon=True).start()
-        except BaseException:  # no thread is to be had
-            loop.close()
+            thread.start()
+            self._loop = loop
+            started.wait()
+        except BaseException:  # no thread is to be had, or an interrupt comes
+            self._loop = loop
+            if thread.forgo():
+                self._loop = None
+                loop.close()
             raise
-        self._loop = loop
-        started.wait()
         return loop
 
 

@@ -139,11 +139,10 @@ def test_no_thread_left(monkeypatch: pytest.MonkeyPatch) -> None:
     Where no thread can be started, starts and ends are sampled all the same.
     """
 
-    class Refused(threading.Thread):
-        def start(self) -> None:
-            raise RuntimeError
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError
 
-    monkeypatch.setattr(_memory, "Thread", Refused)
+    monkeypatch.setattr(threading.Thread, "start", start)
     made = Gauge()
 
     moment = made.begin()

@@ -6,6 +6,7 @@ import gc
 import io
 import subprocess
 import sys
+import threading
 from contextlib import ExitStack
 from typing import Any
 
@@ -243,7 +244,7 @@ def test_child_of_a_process_that_draws(screen: Any) -> None:
     """
     handler: Any = TreeHandler(screen.file)
     display: Display = handler._display
-    display._work.acquire()
+    display._thread = threading.current_thread()
     display.forked()
 
     with callbacks(handler), traced("child"):

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from dis import opmap, opname
 from functools import cache, partial
 from pathlib import Path
-from threading import get_ident
+from threading import Thread, get_ident
 from types import CodeType, FrameType, SimpleNamespace, coroutine
 from typing import Any
 from weakref import ref
@@ -34,7 +34,14 @@ from instrument._relay import arrivals
 from instrument._report import failures
 from instrument._scopes import scope
 from instrument._state import MUTED, PROCESS, get_state, set_state
-from instrument.handlers import FileCallbackHandler, background, filtered, tail
+from instrument.handlers import (
+    FileCallbackHandler,
+    StoreHandler,
+    TreeHandler,
+    background,
+    filtered,
+    tail,
+)
 from instrument.propagation import attach, carrier
 
 pytestmark = [
@@ -1010,6 +1017,86 @@ def test_signal_while_an_event_is_kept_for_later(wrapper: "Callable[..., Any]") 
 
     assert looks
     assert vars(found) == vars(Found())
+
+
+class Stored:
+    """
+    A store, and what says whether it is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.handler: Any = StoreHandler(folder / f"{id(self)}.db")
+
+    def is_served(self) -> bool:
+        return bool(self.handler.drain(20))
+
+
+class Queued(Stored):
+    """
+    A handler with a queue and a thread of its own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._heard = Ears()
+        self.handler = background(self._heard)
+
+    def is_served(self) -> bool:
+        return bool(self.handler.flush(20)) and self._heard.ends.total() > 0
+
+
+class Drawn(Stored):
+    """
+    A tree that is drawn on a terminal.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._read_from, terminal = os.openpty()
+        self._file = os.fdopen(terminal, "w", encoding="utf-8")
+        self.handler = TreeHandler(self._file)
+
+    def is_served(self) -> bool:
+        shown = b""
+        while b"inner" not in shown and (read := os.read(self._read_from, 65_536)):
+            shown += read
+        self._file.close()
+        os.close(self._read_from)
+        return True
+
+
+@pytest.mark.parametrize("kind", [Stored, Queued, Drawn])
+def test_signal_as_a_thread_begins(
+    kind: "type[Stored]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A signal as the thread of a handler begins, or is waited for, keeps no other thread
+    from its work, and the handler from nothing that comes later.
+    """
+    monkeypatch.setenv("TERM", "xterm")
+
+    def request(handler: Any) -> None:
+        with callbacks(handler), suppress(Timeout):
+            inner(1)
+
+    def served(line: "int | str") -> "Iterable[str]":
+        heard = kind(tmp_path)
+        at: Any = Signal(line, Timeout)
+        signal.signal(at.signum, at)
+        with suppress(Timeout), at.on():
+            copy_context().run(request, heard.handler)
+        other = Thread(target=request, args=(heard.handler,), daemon=True)
+        other.start()
+        other.join(20)
+        assert not other.is_alive(), at.place
+        assert heard.is_served(), at.place
+        return list(at.seen)
+
+    served(-1)
+    waits = ("_start", "threads.py", "event_queue.py", "display.py")
+    looks = [it for it in served(-1) if any(part in it for part in waits)]
+
+    for look in dict.fromkeys(looks):
+        served(look)
+    assert looks
 
 
 @traced

@@ -11,12 +11,13 @@ from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
-from threading import RLock, Thread, current_thread
+from threading import RLock, current_thread
 from time import monotonic
 
 from instrument import _report
 from instrument._delivery.flush import flushed
 from instrument._delivery.loops import close_unserved
+from instrument._delivery.threads import serve
 from instrument._interrupts import is_of_call
 from instrument._state import MUTED, set_state
 
@@ -24,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import Runner
     from collections.abc import Callable
+    from threading import Thread
     from typing import Any
 
     from instrument._audience.listener import Listener
@@ -75,7 +77,7 @@ class EventQueue:
         """
         Queue a flush; None where nothing was ever queued.
         """
-        if self._thread is None:
+        if self._thread is None and self._items.empty():
             return None
         done: Future[None] = Future()
         show = None if self._shows_all else _nothing
@@ -132,23 +134,11 @@ class EventQueue:
     def _start(self) -> None:
         import asyncio  # noqa: F401 - here it can be told that it cannot be had
 
-        thread = None
         try:
-            with self._lock:
-                if self._thread is not None:
-                    return
-                self._thread = thread = Thread(
-                    target=_serve_all,
-                    args=(self._items, self._inner),
-                    name="instrument background",
-                    daemon=True,
-                )
-            thread.start()
-        except BaseException as exc:
+            serve(self, _serve_all, "instrument background", self._items, self._inner)
+        except RuntimeError:
             # at exit, from Python 3.12 on, none can be started: flush serves instead
-            if not (_report.Exit.has_begun and isinstance(exc, RuntimeError)):
-                if thread is not None and not thread.is_alive():
-                    self._thread = None
+            if not _report.Exit.has_begun:
                 raise
 
     def _drop(self) -> None:

@@ -7,11 +7,16 @@ Resident memory is the process's: what other threads allocate meanwhile is in it
 from bisect import bisect_left
 from contextlib import suppress
 from operator import itemgetter
-from threading import RLock, Thread
+from threading import RLock
 from time import perf_counter_ns, sleep
 from weakref import WeakSet
 
+from instrument._delivery.threads import serve
 from instrument._forks import in_child
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from threading import Thread
 
 PERIOD_S = 0.01
 _FRESH_NS = 1_000_000
@@ -86,13 +91,8 @@ class Gauge:
         return peaks[-1]
 
     def _start(self) -> None:
-        self._thread = Thread(
-            target=self._look, name="instrument-memory-sampler", daemon=True
-        )
-        try:
-            self._thread.start()
-        except (RuntimeError, MemoryError):  # at exit, or there is no thread left
-            self._thread = None
+        with suppress(RuntimeError, MemoryError):  # at exit, or there is no thread left
+            serve(self, self._look, "instrument-memory-sampler")
 
     def _look(self) -> None:
         idle_s = 0.0

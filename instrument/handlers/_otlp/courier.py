@@ -2,15 +2,18 @@
 `Courier`: sends what a spool keeps, the oldest first, in a thread of its own.
 """
 
-from threading import Condition, Event, RLock, Thread
+from contextlib import suppress
+from threading import Condition, Event, RLock
 from time import monotonic
 
 from instrument import _report
+from instrument._delivery.threads import serve
 from instrument._forks import fork_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from threading import Thread
 
     from instrument.handlers._otlp.post import Refusal
     from instrument.handlers._otlp.spool import Spool
@@ -75,17 +78,10 @@ class Courier:
         Have it look into the spool.
         """
         self._woken.set()
-        with self._lock:
-            if self._thread is not None:
-                return
-            thread = Thread(
-                target=self._work, name="instrument OTLP spool", daemon=True
-            )
-            self._thread = thread
-        try:
-            thread.start()
-        except RuntimeError:  # at exit none can be started, or none is to be had
-            self._thread = None
+        with suppress(
+            RuntimeError
+        ):  # at exit none can be started, or none is to be had
+            serve(self, self._work, "instrument OTLP spool")
 
     def settle(self, until: float, *, is_leaving: bool) -> bool:
         """

@@ -9,19 +9,21 @@ import sys
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
+from threading import Event
 from time import monotonic
 from weakref import WeakSet
 
 from instrument import _report
 from instrument._audience.listener import Listener
 from instrument._delivery.flush import flush_at_exit
+from instrument._delivery.threads import serve
 from instrument._forks import fork_lock, in_child
 from instrument._state import MUTED, set_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from threading import Thread
     from typing import Any
 
     from instrument._audience.plan import Layer
@@ -152,15 +154,8 @@ class Worker(ABC):
             self._start()
 
     def _start(self) -> None:
-        with self._lock:
-            if self._thread is not None:
-                return
-            thread = Thread(target=self._work, name=self._thread_name, daemon=True)
-            self._thread = thread
-        try:
-            thread.start()
-        except RuntimeError:  # none is to be had now, or at exit: later, then
-            self._thread = None
+        with suppress(RuntimeError):  # none is to be had now, or at exit: later, then
+            serve(self, self._work, self._thread_name)
 
     def _work(self) -> None:
         be_quiet()

@@ -13,9 +13,9 @@ import sys
 import threading
 import weakref
 from collections import deque
-from contextlib import contextmanager
 
 from instrument._delivery.flush import abandon_streams
+from instrument._delivery.threads import Server
 from instrument._forks import fork_lock, in_child
 from instrument._interrupts import pass_on
 from instrument._report import Exit, complain
@@ -27,12 +27,13 @@ from instrument.handlers._tree.screen import Screen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any, TextIO
 
     from instrument.handlers._shared.style import Segment
     from instrument.handlers._tree.forest import Tree
 
+_BUSY: "Any" = object()
 _TICK_S = 0.1
 _PATIENCE_S = 1.0
 _QUEUED = (
@@ -72,10 +73,6 @@ class Display:
         self._pen = threading.RLock()
         self._is_drawing = False
         self._wake = threading.Event()
-        # never waited for: it is held while the thread is at work, and released by that
-        self._work = threading.Lock()
-        # held for a moment: to queue a fact, and to end the thread when there is none
-        self._gate = threading.RLock()
         self._thread: threading.Thread | None = None
 
     def shows_on(self, terminal: int) -> bool:
@@ -96,9 +93,8 @@ class Display:
             if self.mode == "done":
                 self._paper.tell(change, *facts)
             return
-        with self._gate:
-            self._queue.append((change, facts))
-            is_at_work = self._work.locked()
+        self._queue.append((change, facts))
+        is_at_work = self._thread is not None  # which looks once more when it has ended
         if Exit.has_begun or len(self._queue) > _QUEUED:
             self.settle(redraw=True)
         elif not is_at_work:
@@ -115,36 +111,36 @@ class Display:
         Raises:
             OSError: The terminal cannot be written to.
         """
-        with self._at_work() as is_free:
-            if not is_free:
-                return
-            self._update(redraw=redraw)
-            thread = self._thread
-            if thread is not None and self._is_over:
-                self._leave()
+        thread = self._with_pen(lambda: self._settled(redraw=redraw), _BUSY)
+        if thread is _BUSY:
+            return
         is_left = thread not in (self._thread, threading.current_thread())
         if thread is not None and is_left and thread.is_alive():
             self._wake.set()
             thread.join(_PATIENCE_S)
+        self._go_on()
         self._complain()
 
     def write(self, write: "Callable[[str], int]", text: str) -> int:
         """
         Write what others write, above the trees and after those that are done.
         """
-        with self._at_work() as is_free:
-            if not (is_free and self._caught and isinstance(text, str)):
-                return write(text)
+
+        def put() -> bool:
+            if not (self._caught and isinstance(text, str)):
+                return False
             self._update(redraw=False)
             self._screen.write(write, text)
-        return len(text)
+            return True
+
+        return len(text) if self._with_pen(put, False) else write(text)
 
     def forked(self) -> None:
         """
         Leave the terminal to the parent; this is its child.
         """
         if self.mode == "live":
-            self.mode = "silent" if self._work.locked() else "done"
+            self.mode = "done" if self._thread is None else "silent"
         self._release()
         self._begin_anew()
         self.trees.clear()
@@ -154,44 +150,60 @@ class Display:
     def _is_over(self) -> bool:
         return Exit.has_begun or not self.trees.running
 
-    @contextmanager
-    def _at_work(self) -> "Iterator[bool]":
+    def _with_pen(self, act: "Callable[[], Any]", busy: "Any") -> "Any":
         """
-        Hold the pen.
+        Do *act* with the pen in hand. It is no block of our own: an interrupt as that is
+        left would have the pen stay here.
 
-        False where this very thread holds it already: what is collected while it draws
-        may end runs, write, or leave a block.
+        Args:
+            busy: What is given where this very thread holds it already: what is
+                collected while it draws may end runs, write, or leave a block.
         """
         with self._pen:
             if self._is_drawing:
-                yield False
-                return
+                return busy
             try:
                 self._is_drawing = True
-                yield True
+                return act()
             finally:
                 self._is_drawing = False
 
+    def _settled(self, *, redraw: bool) -> "threading.Thread | None":
+        self._update(redraw=redraw)
+        thread = self._thread
+        if thread is not None and self._is_over:
+            self._leave()
+        return thread
+
     def _start(self) -> None:
         streams = _streams(self.file)
-        if not self._work.acquire(blocking=False):
-            return
-        thread = threading.Thread(target=self._run, name="TreeHandler", daemon=True)
-        with self._at_work():
-            self._caught = [_Caught(stream, self) for stream in streams]
-            self._thread = thread
+        thread = Server(self._run, "TreeHandler")
         try:
+            with self._pen:
+                if self._thread is not None:
+                    return
+                self._thread = thread
+                self._caught = [_Caught(stream, self) for stream in streams]
             thread.start()
-        except RuntimeError:  # no more threads, or too late for one
-            with self._at_work():
-                if self._thread is thread:
-                    self._end()
+        except BaseException as exc:  # no more threads, too late for one, an interrupt
+            if thread.forgo():
+                with self._pen:
+                    if self._thread is thread:
+                        self._end()
+            if not isinstance(exc, RuntimeError):
+                raise
             self.settle(redraw=True)
 
     def _run(self) -> None:
         while self._work_on():
             pass
-        if self._queue:  # told by what was collected in the very moment of the end
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """
+        Begin once more for what was told in the very moment of the end.
+        """
+        if self._queue and self._thread is None and not Exit.has_begun:
             self._start()
 
     def _work_on(self) -> bool:
@@ -200,11 +212,13 @@ class Display:
         """
         self._wake.wait(_TICK_S)
         self._wake.clear()
-        with self._at_work():
-            if self._thread is not threading.current_thread():  # who settled has left
-                return False
-            self._update()
-            return not (self._is_over and self._leave())
+        return bool(self._with_pen(self._worked, True))
+
+    def _worked(self) -> bool:
+        if self._thread is not threading.current_thread():  # who settled has left
+            return False
+        self._update()
+        return not (self._is_over and self._leave())
 
     def _leave(self) -> bool:
         """
@@ -217,21 +231,14 @@ class Display:
         except (OSError, ValueError) as exc:
             pass_on(exc)
             self._error = exc
-        # not waited for: who has it tells something, and may wait for the pen himself
-        if not self._gate.acquire(blocking=False):
+        if self._queue and not Exit.has_begun:
             return False
-        try:
-            if self._queue and not Exit.has_begun:
-                return False
-            self._end()
-            return True
-        finally:
-            self._gate.release()
+        self._end()
+        return True
 
     def _end(self) -> None:
         self._release()
         self._thread = None
-        self._work.release()
 
     def _release(self) -> None:
         for caught in self._caught:

@@ -1052,7 +1052,7 @@ def test_no_thread_is_to_be_had(
         start(thread)
 
     handler = OTLPHandler(receiver.url)
-    monkeypatch.setattr(WORKER.Thread, "start", cannot)
+    monkeypatch.setattr(threading.Thread, "start", cannot)
     with callbacks(handler):
         alone()
     assert handler.sent == 0
