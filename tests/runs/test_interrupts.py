@@ -6,6 +6,7 @@ A trace function stands for the signal: it comes to every line, and it is what
 midst of lines, and of what handlers and Python itself do for us.
 """
 
+import asyncio
 import gc
 import os
 import signal
@@ -30,6 +31,7 @@ from loguru import logger
 
 import instrument
 from instrument import bind, callbacks, current_run, emit, traced, wrap
+from instrument._delivery.loops import Background
 from instrument._relay import arrivals
 from instrument._report import failures
 from instrument._scopes import scope
@@ -1097,6 +1099,27 @@ def test_signal_as_a_thread_begins(
     for look in dict.fromkeys(looks):
         served(look)
     assert looks
+
+
+def test_interrupt_as_the_background_loop_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    An interrupt as the thread of the background loop is waited for is what is raised,
+    and that loop serves what comes later.
+    """
+    background, start = Background(), Thread.start
+
+    def interrupted(thread: Thread) -> None:
+        start(thread)
+        raise Timeout
+
+    with monkeypatch.context() as patched, pytest.raises(Timeout):
+        patched.setattr(Thread, "start", interrupted)
+        background.loop()
+
+    served = asyncio.run_coroutine_threadsafe(asyncio.sleep(0, 1), background.loop())
+    assert served.result(20) == 1
 
 
 @traced
