@@ -97,15 +97,15 @@ def failed(
     part, failure = parted(exc, met)
     if failure is not None:
         failed_apart(handler, event, exc, stops=stops, tells=tells, show=show, run=run)
-    if part is exc:
-        raise exc
-    if part is not None:
-        context = part.__context__
-        try:
-            raise part
-        finally:  # not in the group that holds it: that would be a cycle
+    if part is None:
+        return
+    context = part.__context__ if part is not exc else None
+    try:
+        raise part
+    finally:  # nor may this frame hold what is raised, nor the group that holds it
+        if part is not exc:
             part.__context__ = context
-            del part, failure, exc
+        del part, failure, exc, context, run, show
 
 
 def failed_apart(

@@ -854,6 +854,40 @@ def test_what_serves_a_queue_lets_go_of_its_cancellation() -> None:
     assert not kept(end)
 
 
+@pytest.mark.rule(21)
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("waits_at", ["on_chain_start", "on_chain_end", "aflush"])
+def test_cancelled_while_handlers_are_served(waits_at: str) -> None:
+    """
+    A request that is cancelled as it leaves its block, while that waits for what is
+    queued for a handler, or has it flushed, keeps nothing.
+    """
+
+    async def wait(*args: object, **kwargs: object) -> None:
+        served.set()
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def request(payload: object) -> None:
+        handler: Any = type("Waits", (AsyncCallbackHandler,), {waits_at: wait})()
+        async with callbacks(handler):
+            traced(function)(payload)
+
+    async def cancelled(payload: object) -> None:
+        task = asyncio.create_task(request(payload))
+        del payload
+        await served.wait()
+        task.cancel()
+        await asyncio.wait([task])
+
+    def end(payload: object) -> None:
+        asyncio.run(cancelled(payload))
+
+    served = asyncio.Event()
+
+    assert not kept(end)
+
+
 def _fails(_: object) -> None:
     raise ZeroDivisionError
 
