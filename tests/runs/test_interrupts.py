@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from dis import opmap, opname
 from functools import cache, partial
 from pathlib import Path
+from tempfile import mkdtemp
 from threading import Thread, get_ident
 from types import CodeType, FrameType, SimpleNamespace, coroutine
 from typing import Any
@@ -1027,7 +1028,7 @@ class Stored:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.handler: Any = StoreHandler(folder / f"{id(self)}.db")
+        self.handler: Any = StoreHandler(Path(mkdtemp(dir=folder), "traces.db"))
 
     def is_served(self) -> bool:
         return bool(self.handler.drain(20))
