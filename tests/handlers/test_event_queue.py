@@ -308,3 +308,26 @@ def test_async_handler_where_no_loop_can_be_made(
 
     assert handler.flush(10)
     assert "no descriptor is left" in reports[0]
+
+
+def test_interrupted_as_an_event_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    An event at which an interrupt comes before it was kept is kept all the same.
+    """
+    recorder = Recorder()
+    handler = background(recorder)
+    put, interrupted = handler._queue.put, list[object]()
+
+    def interrupt(*given: Any) -> None:
+        if not interrupted:
+            interrupted.append(given)
+            raise KeyboardInterrupt
+        put(*given)
+
+    monkeypatch.setattr(handler._queue, "put", interrupt)
+    with callbacks(handler), pytest.raises(KeyboardInterrupt):
+        traced("x")(lambda: None)()
+
+    assert handler.flush(10)
+    events = [it.event for it in recorder.events]
+    assert events == ["on_chain_start", "on_chain_error"]

@@ -301,6 +301,32 @@ def test_one_thread(screen: Any, drawing: Any) -> None:
     assert [it.name for it in threading.enumerate()].count("TreeHandler") == 1
 
 
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_interrupted_as_the_thread_starts(
+    has_begun: bool, screen: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    An interrupt as the thread that draws is started reaches the call; the next request
+    is shown.
+    """
+    start = threading.Thread.start
+
+    def interrupt(thread: threading.Thread) -> None:
+        if has_begun:
+            start(thread)
+        raise KeyboardInterrupt
+
+    handler = TreeHandler(screen.file)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupt)
+        with callbacks(handler), pytest.raises(KeyboardInterrupt):
+            traced("first")(lambda: None)()
+    with callbacks(handler):
+        traced("second")(lambda: None)()
+
+    assert "chain second" in screen.text()
+
+
 def test_no_thread_to_be_had(screen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Where no thread can be started, the tree is drawn where things are told.

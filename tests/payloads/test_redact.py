@@ -25,7 +25,7 @@ import pytest
 from instrument import BaseCallbackHandler, Event, callbacks, emit, traced
 from instrument._payloads.jsonable import jsonable
 from instrument._payloads.names import MASK, Names, is_in
-from instrument._payloads.redact import as_redactor, redacted
+from instrument._payloads.redact import OPENED, as_redactor, redacted
 from instrument.handlers import StdOutCallbackHandler, StoreHandler, background, tail
 from instrument.propagation import attach, carrier
 from instrument.testing import Recorder
@@ -1491,3 +1491,22 @@ def test_mapping_with_a_text_of_its_own(kind: Any) -> None:
         raise ValueError(held)
 
     assert KEY not in recorder.events[-1].to_json()
+
+
+def test_objects_of_a_worker_beyond_what_is_looked_at() -> None:
+    """
+    Of very many objects that are told as their fields, those that are not looked into are
+    masked whole.
+    """
+
+    class Point:
+        def __init__(self) -> None:
+            self.x, self.y = 1, 2
+
+        def __repr__(self) -> str:
+            return "Point(1, 2)"
+
+    told: Any = redacted([Point() for _ in range(60_000)], (OPENED,), ("inputs",))
+
+    assert told[0] == {"type": "Point", "x": 1, "y": 2}
+    assert told[-1] == MASK

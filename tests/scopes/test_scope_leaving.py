@@ -19,7 +19,13 @@ from typing import Any
 import anyio
 import pytest
 
-from instrument import callbacks, current_run, emit, traced
+from instrument import (
+    BaseCallbackHandler,
+    callbacks,
+    current_run,
+    emit,
+    traced,
+)
 from instrument._audience.plan import Layer, Plan
 from instrument._scopes import scope as scopes
 from instrument._state import PROCESS, chain, get_state
@@ -772,3 +778,21 @@ def test_growth_of_leaving_out_of_order(kind: str) -> None:
 
     assert few < more
     assert most - more == more - few
+
+
+def test_uninstall_that_is_interrupted() -> None:
+    """
+    An interrupt as the handlers are flushed leaves nothing installed.
+    """
+    recorder = Recorder()
+
+    class Interrupted(BaseCallbackHandler):
+        def flush(self) -> None:
+            raise KeyboardInterrupt
+
+    installed = callbacks(Interrupted(), recorder).install()
+    with pytest.raises(KeyboardInterrupt):
+        installed.uninstall()
+    traced("x")(len)("")
+
+    assert recorder.runs == []

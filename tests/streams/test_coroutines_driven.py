@@ -330,3 +330,27 @@ async def test_generator_that_is_awaited_is_no_stream(kind: str) -> None:
     (run,) = recorder.runs
     assert (run.status, run.time_to_first_token_s) == ("ok", None)
     assert "SLEPT" in str(getattr(run.outputs, "generations", run.outputs))
+
+
+def test_interrupted_before_its_first_line() -> None:
+    """
+    What a function returned, and an interrupt has come to before any line of it, ends
+    before the run that it fails.
+    """
+    recorder = Recorder()
+
+    async def body() -> None: ...
+
+    @traced
+    def inner() -> Any:
+        return body()
+
+    @traced
+    def outer() -> None:
+        inner().throw(KeyboardInterrupt())
+
+    with callbacks(recorder), pytest.raises(KeyboardInterrupt):
+        outer()
+
+    ends = [it.name for it in recorder.events if not it.event.endswith("_start")]
+    assert ends == ["inner", "outer"]
