@@ -25,7 +25,7 @@ from instrument import (
     traced,
     wrap,
 )
-from instrument._hearing.monitored.stainless import PostWatch
+from instrument._hearing.monitored.stainless import CloseWatch, PostWatch
 from instrument._hearing.targets import Target
 from instrument.handlers import StdOutCallbackHandler
 from instrument.testing import Recorder
@@ -683,6 +683,31 @@ async def test_interrupt_where_an_async_stream_ends(fails: bool) -> None:
             pass
 
     assert statuses(recorder) == ["error" if fails else "ok"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("fails", [False, True])
+async def test_interrupt_where_an_async_call_ends(fails: bool) -> None:
+    """
+    So of a call whose answer comes whole.
+    """
+    recorder = Recorder()
+    event = "on_llm_error" if fails else "on_llm_end"
+    handlers: Any = {event: interrupted}
+
+    with callbacks(recorder, **handlers), pytest.raises(KeyboardInterrupt):
+        await aask(OSError("cut") if fails else answer("Hi"))
+
+    assert statuses(recorder) == ["error" if fails else "ok"]
+
+
+def test_closing_of_what_is_not_heard() -> None:
+    """
+    The close of a response that belongs to no call is none of ours.
+    """
+    frame: Any = SimpleNamespace(f_locals={"self": Raw(Http())})
+
+    assert CloseWatch().called(frame) is None
 
 
 def test_wrapped_client_is_not_heard_twice() -> None:

@@ -643,6 +643,37 @@ def test_handler_in_c_that_meets_the_limit_itself(
     assert "RecursionError" in reports[0]
 
 
+@pytest.mark.rule(7, "sync")
+@pytest.mark.parametrize("kind", ["chain", "tool", "llm", "chat_model"])
+@pytest.mark.parametrize("is_block", [False, True])
+def test_handler_that_fills_the_stack_itself(
+    kind: str, is_block: bool, reports: list[str]
+) -> None:
+    """
+    So is what a handler raises that calls itself without end.
+    """
+
+    class Endless:
+        def __init__(self) -> None:
+            setattr(self, f"on_{kind}_start", lambda *args, **kwargs: endless())
+
+    heard = [of_all_kinds(Flat)() for _ in range(2)]
+    handler: Any = Endless()
+    made = traced("x", kind=kind)
+
+    with callbacks(heard[0]), callbacks(handler), callbacks(heard[1]):
+        if is_block:
+            with made:
+                pass
+        else:
+            assert made(lambda given: "done")("q") == "done"
+
+    assert not owed
+    for each in heard:
+        assert [what for what, _, _ in each.log] == ["start", "end"]
+    assert "RecursionError" in reports[0]
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_what_reaches_the_caller(way: str) -> None:
     """

@@ -659,3 +659,15 @@ async def test_nothing_is_left(
         while is_left():  # noqa: ASYNC110 - nobody tells when a socket has closed
             await asyncio.sleep(0)
     assert [*stream] == ["b"]
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    """
+    A store is gone where nothing is at its path, and not where that cannot be asked.
+    """
+    there = tmp_path / "there"
+    there.touch()
+
+    assert not following._is_absent(there)
+    assert following._is_absent(tmp_path / "gone")
+    assert not following._is_absent(there / "below a file")

@@ -681,6 +681,9 @@ def test_exit_while_a_batch_is_written(
 
     assert "not written in time at exit" in reports[0]
     assert writer._has_written([]) is False
+    lost = store.handler.lost
+    writer.lose(1, "it came too late")
+    assert store.handler.lost == lost
 
 
 def test_request_that_somebody_deletes(store: Any) -> None:
