@@ -610,56 +610,41 @@ def test_what_there_is_no_room_for_stays_owed() -> None:
     assert was_owed
 
 
+def in_c() -> Any:
+    """
+    Make a handler's method that is written in C, and writes what its run is told with.
+    """
+    made: Any = partial("{metadata!r}".format)
+    made.__signature__ = inspect.signature(lambda *args, **kwargs: None)
+    return made
+
+
+def without_end() -> Any:
+    """
+    Make one that calls itself without end.
+    """
+    return lambda *args, **kwargs: endless()
+
+
 @pytest.mark.rule(7, "sync")
 @pytest.mark.parametrize("kind", ["chain", "tool", "llm", "chat_model"])
 @pytest.mark.parametrize("is_block", [False, True])
-def test_handler_in_c_that_meets_the_limit_itself(
-    kind: str, is_block: bool, reports: list[str]
+@pytest.mark.parametrize("method", [in_c, without_end])
+def test_handler_that_meets_the_limit_itself(
+    kind: str, is_block: bool, method: Callable[[], Any], reports: list[str]
 ) -> None:
     """
-    What a handler written in C raises, as it writes what is nested too deep, is its own
-    failure: the call goes on, and the others hear each event once.
+    What a handler raises that fills the stack itself, also one written in C, which writes
+    what is nested too deep, is its own failure: the call goes on, and the others hear
+    each event once.
     """
     nested: list[Any] = []
     for _ in range(200_000):
         nested = [nested]
     heard = [of_all_kinds(Flat)() for _ in range(2)]
     handler = SimpleNamespace()
-    writes: Any = partial("{metadata!r}".format)  # written in C, as it is
-    writes.__signature__ = inspect.signature(lambda *args, **kwargs: None)
-    setattr(handler, f"on_{kind}_start", writes)
+    setattr(handler, f"on_{kind}_start", method())
     made = traced("x", kind=kind, metadata={"nested": nested})
-
-    with callbacks(heard[0]), callbacks(handler), callbacks(heard[1]):
-        if is_block:
-            with made:
-                pass
-        else:
-            assert made(lambda given: "done")("q") == "done"
-
-    assert not owed
-    for each in heard:
-        assert [what for what, _, _ in each.log] == ["start", "end"]
-    assert "RecursionError" in reports[0]
-
-
-@pytest.mark.rule(7, "sync")
-@pytest.mark.parametrize("kind", ["chain", "tool", "llm", "chat_model"])
-@pytest.mark.parametrize("is_block", [False, True])
-def test_handler_that_fills_the_stack_itself(
-    kind: str, is_block: bool, reports: list[str]
-) -> None:
-    """
-    So is what a handler raises that calls itself without end.
-    """
-
-    class Endless:
-        def __init__(self) -> None:
-            setattr(self, f"on_{kind}_start", lambda *args, **kwargs: endless())
-
-    heard = [of_all_kinds(Flat)() for _ in range(2)]
-    handler: Any = Endless()
-    made = traced("x", kind=kind)
 
     with callbacks(heard[0]), callbacks(handler), callbacks(heard[1]):
         if is_block:
