@@ -10,6 +10,7 @@ from uuid import UUID
 
 from instrument import _text
 from instrument._payloads.jsonable import NODE_LIMIT, encoded, jsonable
+from instrument._payloads.names import NAME_TYPES
 from instrument.exceptions import EventFormatError
 
 TYPE_CHECKING = False
@@ -344,10 +345,6 @@ def _has_objects(data: "dict[str, Any]") -> bool:
             left += it.values()
         elif kind is list or kind is tuple:
             left += it
-        elif id(kind) not in _PLAIN:
+        elif id(kind) not in NAME_TYPES:
             return True
     return True
-
-
-_PLAIN = frozenset(map(id, (str, int, float, bool, type(None), bytes)))
-"""By id, as a metaclass may have a hash of its own."""

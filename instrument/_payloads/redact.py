@@ -168,7 +168,8 @@ def said_by(exc: BaseException, audience: "Audience") -> str | None:
 def is_of_pool(exc: BaseException) -> bool:
     """
     Tell whether that is what a pool of processes puts below an error, or Celery in the
-    place of one that cannot be pickled: all that was raised there, as text, of which nobody can tell what in it is to be masked.
+    place of one that cannot be pickled: all that was raised there, as text, of which
+    nobody can tell what in it is to be masked.
     """
     return type_of(exc) in _POOLS
 

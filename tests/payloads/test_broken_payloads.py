@@ -9,6 +9,7 @@ import pytest
 
 from instrument import BaseCallbackHandler, callbacks, traced
 from instrument._payloads.kinds import KINDS
+from instrument._report import failures
 from instrument._text import safe_repr, safe_str
 from instrument.testing import Recorder
 
@@ -21,25 +22,25 @@ pytestmark = pytest.mark.anyio
 every_mode = ("sync", "async", "generator", "async generator")
 
 
-def test_start_that_cannot_be_read(
-    reports: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_start_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Where what a start tells cannot be read, it is told all the same, and the block goes
-    on.
+    Where what a start tells cannot be read, that is reported, it is told all the same,
+    and the block goes on.
     """
     heard: list[str] = []
 
     def fail(*_: object) -> None:
         raise LookupError("nothing to read")
 
+    before = failures(KINDS["tool"])
     monkeypatch.setattr(type(KINDS["tool"]), "started", fail)
     starts = callbacks(on_tool_start=lambda name: heard.extend([name]))
     with starts, traced("search", kind="tool"):
         heard.append("body")
 
     assert heard == ["search", "body"]
-    assert "nothing to read" in reports[0]
+    after = failures(KINDS["tool"])["reading a payload"]
+    assert after == before.get("reading a payload", 0) + 1
 
 
 class NoRepr:

@@ -392,10 +392,12 @@ def with_little_room(
     return None
 
 
-def heard(handlers: list[Any], levels: int, way: Callable[[], object]) -> None:
+def heard(
+    handlers: list[Any], levels: int, way: Callable[[], object], room: int = ROOM
+) -> None:
     with callbacks(*handlers):
         before = get_state()
-        with_little_room(levels, way)
+        with_little_room(levels, way, room)
         assert get_state() is before
     assert not owed
     assert not frameworks
@@ -494,22 +496,6 @@ def opened(kind: str) -> None:
         pass
 
 
-def within(handlers: list[Any], room: int, way: Callable[[], object]) -> None:
-    limit = sys.getrecursionlimit()
-    with callbacks(*handlers):
-        before = get_state()
-        sys.setrecursionlimit(depth() + room)
-        try:
-            way()
-        except RecursionError as exc:
-            exc.with_traceback(None)
-        finally:
-            sys.setrecursionlimit(limit)
-        assert get_state() is before
-    assert not owed
-    assert not frameworks
-
-
 @pytest.mark.rule(7, "sync")
 @pytest.mark.parametrize(
     "kind", ["tool", "retriever", "llm", "chat_model", "embedding"]
@@ -527,7 +513,7 @@ def test_each_start_has_one_end_whatever_room_there_is(kind: str) -> None:
     for room in range(14, 90):
         for way in (partial(call, "q"), partial(opened, kind)):
             handlers = [flat(), digging(room % 5), flat()]
-            copy_context().run(within, handlers, room, way)
+            copy_context().run(heard, handlers, 0, way, room)
             for handler in handlers[::2]:
                 assert handler.ids("start") == handler.ids("end")
 

@@ -78,9 +78,7 @@ class Courier:
         Have it look into the spool.
         """
         self._woken.set()
-        with suppress(
-            RuntimeError
-        ):  # at exit none can be started, or none is to be had
+        with suppress(RuntimeError):  # none is to be had, or, at exit, can be started
             serve(self, self._work, "instrument OTLP spool")
 
     def settle(self, until: float, *, is_leaving: bool) -> bool:

@@ -77,10 +77,14 @@ def usage_in(data: "dict[str, Any]") -> Usage:
     Tell what was used. What is no count, as others may write it, is not known.
     """
     told: Any = data.get("usage")
+    told = told if type(told) is dict else {}
+    known = {name: told[name] for name in Usage.__slots__ if name in told}
+    with suppress(TypeError, ValueError):
+        return Usage(**known)
     used = Usage()
-    for name in Usage.__slots__ if type(told) is dict else ():
+    for name, count in known.items():
         with suppress(TypeError, ValueError):
-            used += Usage(**{name: told.get(name)})
+            used += Usage(**{name: count})
     return used
 
 
