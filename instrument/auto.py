@@ -9,6 +9,7 @@ import sys
 from functools import partial
 from importlib import import_module
 
+import instrument  # noqa: F401 - whole first, though another thread is importing it
 from instrument._hearing.imports import forget, when_imported
 from instrument._hearing.sys_monitoring import LOCK, TOO_OLD, Impossible, is_possible
 from instrument._hearing.targets import ADAPTERS, Target

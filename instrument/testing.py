@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from itertools import count
 from uuid import UUID
 
+import instrument  # noqa: F401 - whole first, though another thread is importing it
 from instrument import _ids
 from instrument._audience.handler import BaseCallbackHandler
 from instrument._text import cut, printable

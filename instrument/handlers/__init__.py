@@ -5,6 +5,7 @@ Nothing may come in that makes a run: a handler is told of them, and no higher t
 `instrument._delivery`. None is imported before it is asked for.
 """
 
+import instrument  # noqa: F401 - whole first, though another thread is importing it
 from instrument._audience.listener import local
 
 TYPE_CHECKING = False

@@ -25,3 +25,5 @@ or when a client of it is wrapped; its import imports nothing of that package. I
 `celery` for all tasks of the modules that import it, and `ray` has a decorator in the
 place of Ray's own.
 """
+
+import instrument  # noqa: F401 - whole first, though another thread is importing it

@@ -7,6 +7,7 @@ It reads the store and nothing else. Whoever may see the page sees prompts and a
 
 from typing import TYPE_CHECKING, Any
 
+import instrument  # noqa: F401 - whole first, though another thread is importing it
 from instrument.handlers._store.place import checked_path
 from instrument.viewer.access import Mounted
 from instrument.viewer.app import Viewer

@@ -178,6 +178,44 @@ def test_import_of_what_is_elsewhere(name: str, cure: str) -> None:
     assert not hasattr(instrument, name)
 
 
+IMPORTED_TOGETHER = """
+import sys
+from importlib import import_module
+from threading import Barrier, Thread
+
+def load(name):
+    together.wait()
+    loaded.append(import_module(name).__name__)
+
+names, loaded = sys.argv[1:], []
+together = Barrier(len(names))
+sys.setswitchinterval(1e-5)
+for thread in (threads := [Thread(target=load, args=[name]) for name in names]):
+    thread.start()
+for thread in threads:
+    thread.join()
+print(*sorted(loaded))
+"""
+
+
+def test_imports_in_several_threads_at_once() -> None:
+    """
+    Whichever public modules several threads import first, at once, each has its own.
+
+    What they race for is Python's locks of modules: of these ten, some meet.
+    """
+    names = ["instrument", "instrument.auto", "instrument.handlers"]
+    names += ["instrument.integrations", "instrument.testing", "instrument.viewer"]
+    command = [sys.executable, "-c", IMPORTED_TOGETHER, *names]
+
+    for _ in range(10):
+        ended = subprocess.run(
+            command, capture_output=True, text=True, timeout=60, check=False
+        )
+
+        assert ended.stdout.split() == names, ended.stderr
+
+
 def test_module_that_is_not_imported() -> None:
     """
     What is not imported with the package is refused with the line that imports it.
