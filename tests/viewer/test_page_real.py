@@ -120,7 +120,8 @@ def test_store_that_goes_and_comes_back(opened: "Opened", store: "Store") -> Non
     opened.page.locator(".banner").wait_for()
     assert "The store cannot be read any more." in opened.texts(".banner .says")[0]
 
-    for path, moved in zip(there, away, strict=True):
+    # the log first: who opens the file without it makes one, which this would replace
+    for path, moved in reversed(list(zip(there, away, strict=True))):
         moved.rename(path)
     opened.page.locator(".banner").wait_for(state="detached")
     opened.errors.clear()  # answers 503 while it was away, which Chromium reports
