@@ -69,6 +69,41 @@ class Secret:
     """
 
 
+class Metadata(dict["str", "Any"]):
+    """
+    The metadata of a run where something is redacted, also what its body puts there.
+
+    A copy is a plain dict of what handlers may see.
+    """
+
+    __slots__ = ("_redactors",)
+
+    def __init__(
+        self, given: "dict[str, Any]", redactors: "tuple[Redactor, ...]"
+    ) -> None:
+        self._redactors = redactors
+        self.update(given)
+
+    def __setitem__(self, name: str, value: "Any") -> None:
+        self.update({name: value})
+
+    def setdefault(self, name: str, default: "Any" = None) -> "Any":
+        if name not in self:
+            self[name] = default
+        return self.get(name)
+
+    def update(self, *given: "Any", **named: "Any") -> None:
+        shown = redacted(dict(*given, **named), self._redactors, ("metadata",))
+        super().update(shown if type(shown) is dict else {})
+
+    def __ior__(self, given: "Any") -> "Any":  # type: ignore[misc]
+        self.update(given)
+        return self
+
+    def __reduce__(self) -> "Any":
+        return dict, (dict(self),)
+
+
 def as_redactor(given: object) -> "Redactor":
     """
     Make a redactor of a function ``(value, path) -> value`` or a list of names.

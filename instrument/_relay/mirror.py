@@ -10,7 +10,6 @@ from instrument._payloads.answers import Answer
 from instrument._payloads.event import VERSION, Event, Usage
 from instrument._payloads.kinds import KINDS, Embedding, kind_of
 from instrument._payloads.names import MASK
-from instrument._payloads.redact import redacted
 from instrument._relay import errors
 from instrument._runs.ending import fail, finish
 from instrument._runs.opening import NamedRecipe, Recipe, _refine
@@ -373,11 +372,8 @@ def _describe(run: Run, record: Event) -> None:
     known = run._audience.tags
     run._added = tuple([str(tag) for tag in record.tags if tag not in known])
     run._tagged = bool(known or run._added)
-    given: Any = record.metadata
-    if given and run._audience.redactors:
-        given = redacted(given, run._audience.redactors, ("metadata",))
-    if given and type(given) is dict:
-        run._metadata = {**run.metadata, **given}
+    if record.metadata:
+        run.metadata.update(record.metadata)
         run._described = True
 
 

@@ -11,7 +11,7 @@ from instrument._payloads.event import Usage
 from instrument._payloads.kinds import failure_of
 from instrument._payloads.messages import get, is_dict
 from instrument._payloads.names import MASK
-from instrument._payloads.redact import is_masked, redacted, said_of_attempt
+from instrument._payloads.redact import Metadata, is_masked, redacted, said_of_attempt
 from instrument._runs.results import (
     contained,
     label_of,
@@ -146,10 +146,9 @@ class Run(Frame):
         """
         metadata = self._metadata
         if metadata is None:
-            metadata = self._audience.metadata.copy()
-            if self._audience.redactors:
-                metadata = redacted(metadata, self._audience.redactors, ("metadata",))
-            metadata = self._metadata = metadata if is_dict(metadata) else {}
+            metadata, redactors = self._audience.metadata, self._audience.redactors
+            metadata = Metadata(metadata, redactors) if redactors else metadata.copy()
+            self._metadata = metadata
             self._described = True  # it may be changed from now on
         return metadata
 
@@ -261,9 +260,7 @@ class Run(Frame):
         Add metadata to this run and to those it starts later.
         """
         self._add([], metadata)
-        redactors = self._audience.redactors
-        shown = redacted(metadata, redactors, ("metadata",)) if redactors else metadata
-        self.metadata.update(shown if is_dict(shown) else {})
+        self.metadata.update(metadata)
         self._described = True
 
     def record_usage(self, **counts: "int | float | None") -> None:

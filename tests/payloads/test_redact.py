@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import collections
+import copy
 import io
 import json
+import pickle
 import sys
 import threading
 import time
@@ -1160,6 +1162,36 @@ class Row:
     """
 
     held: object
+
+
+@pytest.mark.parametrize("redact", [["password"], mask], ids=["names", "function"])
+def test_metadata_that_the_body_sets(everything: Any, redact: Any) -> None:
+    """
+    What a body puts into its run's metadata is redacted, however it puts it there.
+    """
+    heard: list[dict[str, Any]] = []
+
+    class Typed(BaseCallbackHandler):
+        def on_chain_end(self, outputs: Any, **kwargs: Any) -> None:
+            heard.append(kwargs["metadata"])
+
+    with callbacks(everything, Typed(), redact=redact), traced("run") as run:
+        run.metadata["item"] = {"password": KEY, "user": "ada"}
+        run.metadata.update({"password": KEY}, named={"password": KEY})
+        run.metadata.setdefault("default", {"password": KEY})
+        assert run.metadata.setdefault("default") is run.metadata["default"]
+        held = run.metadata
+        held |= {"or": {"password": KEY}}
+
+    nothing: Any = run.metadata["default"]
+    shown = {"item": {**nothing, "user": "ada"}, "named": nothing, "default": nothing}
+    shown |= {"or": nothing, **nothing}
+    copies = [run.metadata.copy(), copy.copy(run.metadata), copy.deepcopy(run.metadata)]
+    copies.append(pickle.loads(pickle.dumps(run.metadata)))
+    assert KEY not in everything.text
+    assert heard == [everything.events[-1].metadata] == [shown]
+    assert copies == [shown] * 4
+    assert {type(it) for it in (*copies, *heard)} == {dict}
 
 
 def test_metadata_that_changes() -> None:

@@ -13,7 +13,6 @@ from langchain_core.callbacks import BaseCallbackManager
 from instrument._audience.audience import Audience
 from instrument._audience.plan import FrameworkLayer, Layer, Options, linked
 from instrument._payloads.kinds import CHAIN
-from instrument._payloads.redact import redacted
 from instrument._runs.opening import open_run
 from instrument._runs.results import CONTAINERS
 from instrument._runs.starting import astart, start
@@ -160,11 +159,13 @@ def _label(run: "Run", tags: "Tags", metadata: "Metadata") -> None:
     if tags:
         run._added, run._tagged = tuple(tags), True
     given: Any = metadata.copy() if metadata else None
-    if given and run._audience.redactors:
-        given = redacted(given, run._audience.redactors, ("metadata",))
-    if type(given) is dict:
-        run._metadata = {**run.metadata, **given} if run._described else given
-        run._described = True
+    if type(given) is not dict:
+        return
+    if run._described or run._audience.redactors:
+        run.metadata.update(given)
+    else:
+        run._metadata = given
+    run._described = True
 
 
 def joined(id: "UUID | None", handlers: "tuple[Listener, ...]") -> "Run | None":
