@@ -25,17 +25,38 @@ cancellation comes where it awaits, so that what comes at once is none.
 """
 OURS = "instrument._"
 """How the modules begin that make what a handler is told, before it is called."""
-_KEEPERS = ("instrument.handlers._tail", "instrument.handlers._background")
-"""Those that keep what a handler is told for later: their `call` says whether it has."""
+_HANDLERS = ("instrument.handlers.", "instrument.testing")
+_WRAPPERS = tuple(
+    f"instrument.handlers._{it}" for it in ("filtered", "tail", "background")
+)
+"""Those that another handler is told by: that may be anybody's."""
 _BEFORE = (
     OURS,
     "instrument.integrations.langchain.",  # which tells ends itself
-    "instrument.handlers._filtered",  # which asks whether it is told
-    *_KEEPERS,
+    *_HANDLERS,
 )
 _ROOM = 100
 UNTOLD: "Any" = type("Untold", (), {"__slots__": ()})()
 """Stands for what a handler answers until it has been called."""
+
+
+class Taking:
+    """
+    Whether a handler of ours has taken what it is told, where one call takes it: a frame
+    of the handler's has this as *taking*.
+
+    Attributes:
+        is_taken: Set before that call, and nothing is called in between: no signal is
+            looked for there.
+    """
+
+    is_taken = False
+
+    def fails(self, exc: BaseException) -> None:
+        """
+        Note that *exc* came before: a failure is not told once more.
+        """
+        self.is_taken = self.is_taken or not is_of_call(exc)
 
 
 def is_of_call(exc: BaseException, met: int = AT_ONCE) -> bool:
@@ -144,22 +165,32 @@ def has_room(levels: int = _ROOM) -> bool:
         return False
 
 
-def is_heard(exc: BaseException, answer: object) -> bool:
+def is_heard(exc: BaseException, answer: object, *, is_again: bool = False) -> bool:
     """
-    Tell whether who was being served when *exc* came has been called.
+    Tell whether who was being served when *exc* came has been called. One of ours has
+    not, until it has taken what it is told; where it takes that by no single call, it
+    may be told once more at any time.
 
     Args:
         answer: What it has answered; else `UNTOLD`.
+        is_again: Whether it was told once more already.
     """
     if answer is not UNTOLD:
         return True
     signals = codes_of_signals()
-    traceback = traceback_of(exc)
-    while traceback is not None and module_of(traceback.tb_frame).startswith(_BEFORE):
+    is_ours, traceback = False, traceback_of(exc)
+    while traceback is not None:
         frame = traceback.tb_frame
-        if frame.f_code.co_name == "hear" and module_of(frame).startswith(_KEEPERS):
-            return getattr(frame.f_locals.get("call"), "is_kept", False)
+        module = module_of(frame)
+        if not module.startswith(_BEFORE):
+            break
+        if module.startswith(_HANDLERS):
+            is_ours = is_ours or not module.startswith(_WRAPPERS)
+            if (taking := frame.f_locals.get("taking")) is not None:
+                return is_again or getattr(taking, "is_taken", False)
         traceback = traceback.tb_next
+    if is_ours:  # also in what it asks of a payload, or of the standard library
+        return is_again
     return traceback is not None and traceback.tb_frame.f_code not in signals
 
 

@@ -44,9 +44,11 @@ class Recorder(BaseCallbackHandler):
         self.runs: list[Run] = []
 
     def on_event(self, event: "Event", **kwargs: "Any") -> None:
-        self.events.append(event)
-        if event.event.endswith("_start") and event.run is not None:
-            self.runs.append(event.run)
+        run, is_start = event.run, event.event.endswith("_start")
+        started = [run] if is_start and run is not None else []
+        # no calls: an interrupt comes before these, and it is told once more, or after
+        self.events += [event]
+        self.runs += started
 
     @property
     def roots(self) -> "list[Run]":

@@ -60,6 +60,7 @@ class Delivery:
     """
 
     __slots__ = (
+        "_again",
         "_answer",
         "_args",
         "_data",
@@ -87,7 +88,7 @@ class Delivery:
         self._args = args
         self._kwargs = keywords(run) if kwargs is None else kwargs
         self._data = data
-        self._index = 0
+        self._index, self._again = 0, -1
         self._record: Event | None = None
         self._answer: tuple[Any, Listener, Layer] | None = None
         self.error: BaseException | None = None
@@ -130,7 +131,8 @@ class Delivery:
         if part is not None:
             if not self._goes_on(part):
                 self.error = part
-            if not is_heard(exc, answer):
+            if not is_heard(exc, answer, is_again=self._again == count):
+                self._again = count
                 return self
         elif type(exc) is RecursionError and self._is_owed(exc, answer):
             try:

@@ -14,7 +14,13 @@ from instrument import _report
 from instrument._audience.audience import Audience
 from instrument._audience.plan import Layer, Options
 from instrument._delivery import loops as _loops
-from instrument._interrupts import met_cancellations, pass_on
+from instrument._interrupts import (
+    UNTOLD,
+    is_heard,
+    is_of_call,
+    met_cancellations,
+    pass_on,
+)
 from instrument._state import (
     MUTED,
     PROCESS,
@@ -267,6 +273,9 @@ def _guarded(
     try:
         return None if method is None else method()
     except BaseException as exc:
+        if method is not None and is_of_call(exc) and not is_heard(exc, UNTOLD):
+            method()  # one of ours, which had not come to it
+            raise
         handler = listener.handler
         _report.failed(handler, "flush", exc, show=show, run=run)
         return None

@@ -209,7 +209,9 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         try:
             scope = self._leave(left)
         except BaseException:  # an interrupt: it is left all the same
-            self._leave_after_all(left)
+            scope = self._leave_after_all(left)
+            if scope is not None:
+                _serve.flush(scope)
             raise
         if scope is not None and (
             scope.lanes
@@ -246,7 +248,9 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         try:
             scope = self._leave(left)
         except BaseException:  # an interrupt: it is left all the same
-            self._leave_after_all(left)
+            scope = self._leave_after_all(left)
+            if scope is not None:
+                _serve.flush(scope)
             raise
         if scope is None or not (
             scope.lanes
@@ -322,19 +326,22 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         scope.unsettle()
         set_state(without(get_state(), scope))
 
-    def _leave_after_all(self, left: "list[Any]") -> None:
+    def _leave_after_all(self, left: "list[Any]") -> "Scope | Layer | None":
         """
         Take out what was to be left when an interrupt came.
 
         Args:
             left: The frame that `_leave` has chosen, if it came so far.
+
+        Returns:
+            Its layer, or None if it had been left.
         """
         if not left:
-            self._leave(left)
-            return
+            return self._leave(left)
         frame = left[0]
         self._forget(frame.layer)
         set_state(without(get_state(), frame))
+        return frame._original or frame  # type: ignore[no-any-return]
 
     def _leave(self, left: "list[Any]") -> "Scope | Layer | None":
         """

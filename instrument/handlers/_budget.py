@@ -8,6 +8,7 @@ from time import perf_counter
 from weakref import WeakKeyDictionary
 
 from instrument._forks import fork_lock
+from instrument._interrupts import Taking
 from instrument._text import safe_repr
 from instrument.exceptions import BudgetExceeded
 from instrument.handlers._shared import amounts
@@ -132,8 +133,10 @@ class BudgetHandler(RunHandler):
                 self._check_tool(run, account)
             elif run.kind in _MODELS:
                 self._check_model(run, account)
-                account.calls += 1
+                taking = Taking()
                 self._calls[run] = _Call(account)
+                taking.is_taken = True
+                account.calls += 1
 
     def on_llm_new_token(
         self, token: str, *, channel: str = "text", **kwargs: "Any"
@@ -143,7 +146,9 @@ class BudgetHandler(RunHandler):
         if call is None:  # it was refused, and its body went on all the same
             return
         account, limit = call.account, self._max_tokens
+        taking = Taking()
         with account.lock:
+            taking.is_taken = True
             call.chunks += 1
             account.tokens += 1
         if limit is not None and account.tokens > limit:
@@ -151,19 +156,23 @@ class BudgetHandler(RunHandler):
         self._hold_seconds(run, account)
 
     def run_ended(self, run: "Run") -> None:
-        call = self._calls.pop(run, None)
+        call = self._calls.get(run)
         if call is None:
             return
+        taking = Taking()
         account, usage = call.account, run.usage
         cost_usd = self._prices.cost_usd(run) if self._prices else 0.0
         written = call.chunks if usage.output_tokens is None else usage.output_tokens
         tokens = (usage.input_tokens or 0) + written - call.chunks
+        asked = _asked(run) if cost_usd is None else None
         with account.lock:
+            taking.is_taken = True
             account.tokens += tokens
             if cost_usd is None:
-                account.unpriced = _asked(run)
+                account.unpriced = asked
             else:
                 account.cost_usd += cost_usd
+        self._calls.pop(run, None)
 
     def _check_tool(self, run: "Run", account: "_Account") -> None:
         if self._tools is not None and run.name not in self._tools:

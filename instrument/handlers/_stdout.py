@@ -4,6 +4,7 @@
 
 import sys
 
+from instrument._interrupts import Taking
 from instrument._payloads.jsonable import text_of
 from instrument._payloads.kinds import failure_of
 from instrument._payloads.messages import get
@@ -75,32 +76,37 @@ class StdOutCallbackHandler(RunHandler):
         self._prices = shared_prices()
 
     def run_started(self, run: "Run") -> None:
+        taking = Taking()
         self._prices.asked(run)
         with lock:
             entry = self._terminal.open_runs.start(run, self)
         line = _Line(self._terminal, run, entry, self._payload)
         line.head(">", "cyan", "bold")
         line.payload(lambda marks: input_of(run, marks))
-        line.write()
+        line.write(taking)
 
     def on_llm_new_token(
         self, token: str, channel: str = "text", **kwargs: "Any"
     ) -> None:
         entry = self._terminal.open_runs.of(kwargs["run"], self)
+        taking = Taking()
         if entry.owner is self:
-            entry.token()
+            entry.token(taking)
 
     def run_ended(self, run: "Run") -> None:
-        open_runs = self._terminal.open_runs
+        open_runs, taking = self._terminal.open_runs, Taking()
         with lock:
             entry = open_runs.ending(run, self)
         line = _Line(self._terminal, run, entry, self._payload)
         line.head(*_SIGNS.get(run.status, _STOPPED), "")
         line.add(f"  {amounts.duration(run.duration_s)}")
         line.ending(self._prices)
-        line.write()
-        with lock:
-            open_runs.end(run, entry)
+        try:
+            line.write(taking)
+        finally:
+            if taking.is_taken:
+                with lock:
+                    open_runs.end(run, entry)
 
     def on_retry(self, retry_state: "Any", **kwargs: "Any") -> None:
         run = kwargs["run"]
@@ -128,12 +134,13 @@ class StdOutCallbackHandler(RunHandler):
         name: str,
         written: "Callable[[Marks], Iterator[str]]",
     ) -> None:
+        taking = Taking()
         with lock:
             entry = self._terminal.open_runs.of(run, self)
         line = _Line(self._terminal, run, entry, self._payload)
         line.told(kind, name)
         line.payload(written)
-        line.write()
+        line.write(taking)
 
 
 class _Line:
@@ -212,14 +219,14 @@ class _Line:
             text = self._marks.cropped(written(self._marks), room)
             self.add(f"  {text}" if text else "", "dim")
 
-    def write(self) -> None:
+    def write(self, taking: Taking) -> None:
         """
         Write it, cropped to the terminal's width unless it tells an error.
         """
         line = self._segments
         if self._width is not None and not self._is_whole:
             line = self._marks.fitted(line, self._width)
-        self._terminal.line(line)
+        self._terminal.line(line, taking)
 
     def _begin(self, sign: str, colour: str, kind: str, style: str) -> None:
         self.add(sign, colour)

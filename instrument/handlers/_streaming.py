@@ -3,6 +3,7 @@
 """
 
 from instrument._audience.handler import BaseCallbackHandler
+from instrument._interrupts import Taking
 from instrument.handlers._shared.checks import checked_channels
 from instrument.handlers._shared.terminal import Terminal
 
@@ -38,5 +39,6 @@ class StreamingStdOutCallbackHandler(BaseCallbackHandler):
     def on_llm_new_token(
         self, token: str, *, channel: str = "text", **kwargs: "Any"
     ) -> None:
+        taking = Taking()
         if channel in self._channels:
-            self._terminal.piece(token, kwargs["run"])
+            self._terminal.piece(token, kwargs["run"], taking)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, overload
 from instrument._audience.handler import BaseCallbackHandler
 from instrument._delivery.loops import in_trio, running_loop
 from instrument._forks import fork_lock
+from instrument._interrupts import Taking
 from instrument._state import DISABLED
 from instrument._text import safe_repr
 from instrument.handlers._shared.checks import checked_channels, checked_size
@@ -103,11 +104,13 @@ class TokenStream(BaseCallbackHandler, Generic[Item]):
     def on_llm_new_token(
         self, token: str, *, channel: str = "text", **kwargs: "Any"
     ) -> None:
+        taking = Taking()
         if channel in self._channels:
-            self._put(token, kwargs["run"])
+            self._put(token, kwargs["run"], taking)
 
     def on_event(self, event: "Event", **kwargs: "Any") -> None:
-        self._put(event, kwargs["run"])
+        taking = Taking()
+        self._put(event, kwargs["run"], taking)
 
     def flush(self) -> None:
         """
@@ -171,7 +174,7 @@ class TokenStream(BaseCallbackHandler, Generic[Item]):
             raise StopAsyncIteration
         return item  # type: ignore[no-any-return]
 
-    def _put(self, item: "Any", run: "Run") -> None:
+    def _put(self, item: "Any", run: "Run", taking: Taking) -> None:
         only = self._only
         if only and run.name not in only and only.isdisjoint(run.tags):
             return
@@ -183,6 +186,7 @@ class TokenStream(BaseCallbackHandler, Generic[Item]):
             with self._lock:
                 self.dropped += 1
             return
+        taking.is_taken = True
         self._items.append(item)
         if self._is_closed:  # just now, by another thread
             self._items.clear()

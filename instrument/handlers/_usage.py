@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from instrument._audience.handler import BaseCallbackHandler
 from instrument._forks import fork_lock
+from instrument._interrupts import Taking
 from instrument._text import cut, safe_repr
 from instrument.handlers._shared import amounts
 from instrument.handlers._shared.accounts import Accounts
@@ -72,7 +73,7 @@ class Ledger:
     """
 
     def __init__(self) -> None:
-        self._tallies: dict[Tallied, defaultdict[str, Any]] = {}
+        self._tallies: dict[Tallied, dict[str, Any]] = {}
         self._lock = fork_lock()
 
     def __repr__(self) -> str:
@@ -112,15 +113,37 @@ class Ledger:
         Args:
             key: What it is grouped by, or None, the provider and the model.
         """
-        with self._lock:
-            tallies = self._tallies
-            if key not in tallies:
-                if len(tallies) >= MOST_MODELS:
-                    key = None if key[0] is None else _OTHER, _OTHER, _OTHER
-                tallies.setdefault(key, defaultdict(int))
-            tally = tallies[key]
-            for name, count in counts.items():
-                tally[name] += count  # this is not interrupted by a collection
+        self.add_with(self, key, counts, Taking())
+
+    def add_with(
+        self,
+        other: "Ledger",
+        key: "Tallied",
+        counts: "dict[str, Any]",
+        taking: Taking,
+    ) -> None:
+        """
+        Add them here and to *other*, wholly or not at all, and tell *taking* which.
+
+        A collection may have another call counted meanwhile: then they are added anew.
+        """
+        is_done = False
+        with self._lock, other._lock:
+            here, there = self._place(key), other._place(key)
+            while not is_done:
+                known, others = self._tallies[here], other._tallies[there]
+                sums, other_sums = _added(known, counts), _added(others, counts)
+                # nothing is called from here on
+                if self._tallies[here] is known and other._tallies[there] is others:
+                    taking.is_taken = is_done = True
+                    self._tallies[here] = sums
+                    other._tallies[there] = other_sums
+
+    def _place(self, key: "Tallied") -> "Tallied":
+        if key not in self._tallies and len(self._tallies) >= MOST_MODELS:
+            key = None if key[0] is None else _OTHER, _OTHER, _OTHER
+        self._tallies.setdefault(key, {})
+        return key
 
 
 class UsageHandler(BaseCallbackHandler):
@@ -245,8 +268,8 @@ class UsageHandler(BaseCallbackHandler):
             counts["cost_usd"] = cost_usd
         group = group_of(run, self._group_by)
         key = (group, _name(run.provider), _name(run.model))
-        self._all.add(key, counts)
-        self._accounts.of(run, self).add(key, counts)
+        taking = Taking()
+        self._all.add_with(self._accounts.of(run, self), key, counts, taking)
 
     def _table(self) -> Table:
         rows = self._all._by_row()
@@ -267,6 +290,10 @@ class UsageHandler(BaseCallbackHandler):
                 [*cells[:at], *cells[at + 1 :]] for cells in (head, *written)
             ]
         return Table(head, written, 2 + len(grouped), _hint(rows))
+
+
+def _added(known: "dict[str, Any]", counts: "dict[str, Any]") -> "dict[str, Any]":
+    return known | {name: known.get(name, 0) + it for name, it in counts.items()}
 
 
 def _name(value: object) -> str | None:

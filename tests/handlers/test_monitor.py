@@ -476,7 +476,7 @@ def test_threads_and_tasks(memory: bool) -> None:
     assert (stats["thread"].count, stats["task"].count) == (5_000, 5_000)
     assert stats["thread"].input_tokens == 5_000
     assert len(monitor._open) == 0
-    assert sum(monitor._tallies[None, "task"].quantiles._counts.values()) == 5_000
+    assert sum(monitor._tallies[None, "task"].quantiles.counts.values()) == 5_000
 
 
 def test_reading_while_others_write(monitor: MonitorHandler) -> None:

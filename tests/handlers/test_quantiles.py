@@ -49,7 +49,7 @@ def test_buckets_are_bounded() -> None:
         for i in range(10):
             seen.add(10 ** (tenth / 10) * (1 + i))
 
-    assert len(seen._counts) <= 1_382
+    assert len(seen.counts) <= 1_382
 
 
 @pytest.mark.parametrize("value, shown", [(0.0, 1e-7), (-1.0, 1e-7), (1e300, 1e5)])

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from instrument import bind, callbacks, current_run, traced
+from instrument._interrupts import Taking
 from instrument.exceptions import RequestStopped
 from instrument.handlers import SSEHandler
+from instrument.handlers._protocols.framing import _Item
 from instrument.handlers._sse import _resumable
 from instrument.testing import Recorder
 
@@ -750,8 +752,7 @@ def test_collected_in_mid_frame() -> None:
     with callbacks(stream), traced("outer"):
         inner = model("a", "b")
         next(inner)
-        line = stream._framing._do
-        line(lambda: (inner.close(), ([], None))[1])  # type: ignore[func-returns-value]
+        stream._framing._do(_Item(lambda: [*filter(None, [inner.close()])]), Taking())  # type: ignore[func-returns-value]
 
     runs = [
         it["data"] for it in told(b"".join(stream))[:-1] if it["type"] == "data-run"

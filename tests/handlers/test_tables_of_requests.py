@@ -11,6 +11,7 @@ import pytest
 
 from instrument import callbacks, current_run, traced
 from instrument.handlers import MonitorHandler, UsageHandler
+from instrument.handlers._monitor.quantiles import Quantiles
 from instrument.handlers._monitor.tally import Tally
 from instrument.testing import predictable
 
@@ -80,8 +81,9 @@ def busy(monitor: MonitorHandler) -> MonitorHandler:
     tally = monitor._tallies[None, "gpt-4o-mini"]
     tally.input_tokens, tally.output_tokens, tally.cost_usd = 1_204_881, 96_310, 0.2385
     tally.streamed_tokens, tally.streamed_s = 74_000, 1_000.0
+    tally.first_tokens = first = Quantiles()
     for share in range(100):
-        tally._streamed(0.212 if share < 80 else 0.641, 1.0, None)
+        first.add(0.212 if share < 80 else 0.641)
     return monitor
 
 

@@ -8,14 +8,19 @@ midst of lines, and of what handlers and Python itself do for us.
 
 import asyncio
 import gc
+import io
+import json
+import logging
 import os
+import re
 import signal
+import sqlite3
 import sys
 import warnings
 from _thread import interrupt_main
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from dis import opmap, opname
@@ -39,13 +44,21 @@ from instrument._scopes import scope
 from instrument._state import MUTED, PROCESS, get_state, set_state
 from instrument.handlers import (
     FileCallbackHandler,
+    MonitorHandler,
+    OTLPHandler,
+    RequestLogger,
+    SSEHandler,
+    StdOutCallbackHandler,
     StoreHandler,
     TreeHandler,
+    UsageHandler,
+    WebSocketHandler,
     background,
     filtered,
     tail,
 )
 from instrument.propagation import attach, carrier
+from instrument.testing import Recorder
 
 pytestmark = [
     # an interrupt between the making of a step and its await, as undecorated
@@ -1511,3 +1524,269 @@ def test_signal_on_the_way_home(monkeypatch: pytest.MonkeyPatch) -> None:
             sent(carrier())
 
     assert missed_in("_relay/", carried) == {}
+
+
+@dataclass
+class Output:
+    """
+    A handler of ours, and what its output tells of runs, by name.
+    """
+
+    handler: Any
+    told: "Callable[[], list[tuple[str, str]]]"
+
+
+def file_output(folder: Path) -> Output:
+    path = Path(mkdtemp(dir=folder), "events.jsonl")
+    handler = FileCallbackHandler(path)
+
+    def told() -> "list[tuple[str, str]]":
+        handler.close()
+        records = map(json.loads, path.read_text(encoding="ascii").splitlines())
+        return [(it["event"], it["run_id"]) for it in records]
+
+    return Output(handler, told)
+
+
+def tail_output(folder: Path) -> Output:
+    output = file_output(folder)
+    return Output(tail(output.handler, sample=1.0), output.told)
+
+
+def recorder_output(_: Path) -> Output:
+    recorder = Recorder()
+
+    def told() -> "list[tuple[str, str]]":
+        starts = [it.run for it in recorder.events if it.event.endswith("_start")]
+        assert recorder.runs == starts
+        return [(it.event, str(it.run_id)) for it in recorder.events]
+
+    return Output(recorder, told)
+
+
+def store_output(folder: Path) -> Output:
+    path = Path(mkdtemp(dir=folder), "traces.db")
+    handler = StoreHandler(path)
+
+    def told() -> "list[tuple[str, str]]":
+        assert handler.drain(20)
+        assert handler._writer._waiting == handler._writer._held == 0
+        if not path.exists():
+            return []
+        with closing(sqlite3.connect(path)) as connection:
+            rows = connection.execute("select id, status from runs").fetchall()
+        starts = [("on_start", str(id)) for id, _ in rows]
+        return starts + [("on_end", str(id)) for id, it in rows if it != "running"]
+
+    return Output(handler, told)
+
+
+def stream_output(protocol: str) -> "Callable[[Path], Output]":
+    def output(_: Path) -> Output:
+        handler = SSEHandler(protocol=protocol, payload="all")  # type: ignore[arg-type]
+
+        def told() -> "list[tuple[str, str]]":
+            pairs = []
+            for _, frame in handler._box._frames:
+                line = frame.partition(b"data: ")[2].strip()
+                if line.startswith(b"{") and b"event: end" not in frame:
+                    pairs.append(_frame_of(json.loads(line)))
+            return pairs
+
+        return Output(handler, told)
+
+    output.__name__ = f"{protocol}_output"
+    return output
+
+
+def _frame_of(frame: "dict[str, Any]") -> "tuple[str, str]":
+    if "event" in frame:
+        return frame["event"], frame["run_id"]
+    kind = frame["type"]
+    if kind == "data-run":
+        is_start = frame["data"]["status"] == "running"
+        return "on_start" if is_start else "on_end", frame["id"]
+    if kind in ("STEP_STARTED", "STEP_FINISHED"):
+        kind = "on_start" if kind == "STEP_STARTED" else "on_end"
+        return kind, frame["stepName"]
+    ends = {"RUN_STARTED": "on_start", "RUN_FINISHED": "on_end", "RUN_ERROR": "on_end"}
+    return ends.get(kind, kind), "stream"
+
+
+def lines_output(_: Path) -> Output:
+    file = io.StringIO()
+
+    def told() -> "list[tuple[str, str]]":
+        words = [it.split() for it in file.getvalue().splitlines()]
+        events = {"*": "told", ">": "on_start"}
+        return [(events.get(it[0], "on_end"), it[2]) for it in words]
+
+    return Output(StdOutCallbackHandler(file), told)
+
+
+def log_output(_: Path) -> Output:
+    records: list[Any] = []
+    to = logging.getLogger(f"interrupted.{id(records)}")
+    to.setLevel("INFO")
+    to.propagate = False
+    sink = logging.Handler()
+    sink.emit = records.append  # type: ignore[assignment,method-assign]
+    to.addHandler(sink)
+
+    def told() -> "list[tuple[str, str]]":
+        ends = {True: "on_start", False: "on_end"}
+        return [(ends[it.status == "running"], it.run_id) for it in records]
+
+    return Output(RequestLogger(to), told)
+
+
+def socket_output(_: Path) -> Output:
+    sent: list[str] = []
+    socket = SimpleNamespace(send=sent.append)
+
+    def told() -> "list[tuple[str, str]]":
+        frames = map(json.loads, sent)
+        return [(it["event"], it["run_id"]) for it in frames]
+
+    return Output(WebSocketHandler(socket, payload="all"), told)
+
+
+def span_output(_: Path) -> Output:
+    handler = OTLPHandler("http://127.0.0.1:1")
+    spans: list[Any] = []
+    handler._sender._serve_batch = lambda batch, **_: spans.extend(batch)  # type: ignore[method-assign]
+
+    def told() -> "list[tuple[str, str]]":
+        assert handler.drain(20)
+        ids = [it.run_id for it in spans]
+        starts = {*ids, *map(str, handler._open)}
+        return [*(("on_start", it) for it in starts), *(("on_end", it) for it in ids)]
+
+    return Output(handler, told)
+
+
+def count_output(_: Path) -> Output:
+    monitor = MonitorHandler()
+
+    def told() -> "list[tuple[str, str]]":
+        for tally in monitor._tallies.values():
+            assert sum(tally.quantiles.counts.values()) == tally.count
+        counted = [
+            f"{it.name} {number}"
+            for it in monitor.stats.values()
+            for number in range(it.count)
+        ]
+        return [(event, it) for it in counted for event in ("on_start", "on_end")]
+
+    return Output(monitor, told)
+
+
+def usage_output(_: Path) -> Output:
+    usage = UsageHandler()
+
+    def told() -> "list[tuple[str, str]]":
+        assert usage.total.calls <= 1
+        return []
+
+    return Output(usage, told)
+
+
+def tree_output(_: Path) -> Output:
+    file = io.StringIO()
+    handler = TreeHandler(file)
+
+    def told() -> "list[tuple[str, str]]":
+        assert not handler._display.trees.running
+        assert not handler._forest._nodes
+        rows = re.findall(r"(?:chain|llm) (?:outer|inner|model)\b", file.getvalue())
+        return [(event, it) for it in rows for event in ("on_start", "on_end")]
+
+    return Output(handler, told)
+
+
+OUTPUTS = [
+    file_output,
+    tail_output,
+    recorder_output,
+    store_output,
+    stream_output("native"),
+    stream_output("ag-ui"),
+    stream_output("ai-sdk"),
+    lines_output,
+    log_output,
+    socket_output,
+    span_output,
+    count_output,
+    usage_output,
+    tree_output,
+]
+
+
+def half_told(output: Output, kind: "type[BaseException]", look: "int | str") -> bool:
+    """
+    Tell whether *output* has a run without an end, an end without a start, or one twice,
+    or other runs than somebody else has heard.
+    """
+    heard = Alone()
+
+    def act(*_: object) -> None:
+        with callbacks(output.handler, heard):
+            outer(1)
+            list(model("p"))
+
+    at: Any = Signal(look, kind)
+    signal.signal(at.signum, at)
+    with suppress(kind), at.on():
+        copy_context().run(act)
+    told = output.told()
+    if at.is_before_exit or at.is_in_ears or ", in Logger.handle" in at.place:
+        return False  # it is not flushed, or what is not ours was at work
+    starts = [id for event, id in told if event.endswith("_start")]
+    ends = [id for event, id in told if event.endswith(("_end", "_error"))]
+    return sorted(starts) != sorted(set(ends)) or len(ends) != len(set(ends))
+
+
+def looks_in(make: "Callable[[Path], Output]", folder: Path) -> "list[str]":
+    for _ in range(2):
+        handler = make(folder).handler
+        at = Signal(-1, Timeout)
+        with at.on(), callbacks(handler, Alone()):
+            outer(1)
+            list(model("p"))
+    return list(at.seen)
+
+
+@pytest.mark.parametrize("make", OUTPUTS)
+def test_signal_while_a_handler_of_ours_is_told(
+    make: "Callable[[Path], Output]", tmp_path: Path
+) -> None:
+    """
+    A signal that comes before a handler of ours has taken an event has it told once more:
+    what it writes has each run's start and end, once.
+    """
+    places = ("handlers/", "testing.py", "_scopes/scope.py:callbacks._leave")
+    looks = [it for it in looks_in(make, tmp_path) if it.startswith(places)]
+
+    found = [
+        it
+        for it in dict.fromkeys(looks)
+        if half_told(make(tmp_path), KeyboardInterrupt, it)
+    ]
+
+    assert looks
+    assert found == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, Timeout])
+@pytest.mark.parametrize("make", OUTPUTS)
+def test_signal_at_every_look_of_a_handler_of_ours(
+    make: "Callable[[Path], Output]", kind: "type[BaseException]", tmp_path: Path
+) -> None:
+    """
+    The same wherever Python looks for one.
+    """
+    looks = range(len(looks_in(make, tmp_path)))
+
+    assert [it for it in looks if half_told(make(tmp_path), kind, it)] == []

@@ -99,8 +99,8 @@ class Background(Wrapped):
 
         def hear(*args: "Any", **kwargs: "Any") -> None:
             read_now(args, kwargs.get("run"))
-            call = partial(method, *args, **kwargs)
-            self._queue.put(event, call)
+            taking = partial(method, *args, **kwargs)
+            self._queue.put(event, taking)
 
         return hear
 

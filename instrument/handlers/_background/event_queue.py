@@ -61,7 +61,7 @@ class EventQueue:
         if run is not None and not run._audience.shows_all:
             self._shows_all = False
         is_full = self._items.qsize() >= self._maxsize
-        item, call.is_kept = (event, call), True  # type: ignore[attr-defined]
+        item, call.is_taken = (event, call), True  # type: ignore[attr-defined]
         if not is_full:  # no interrupt comes between
             self._items.put(item)
         else:

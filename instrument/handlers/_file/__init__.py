@@ -6,6 +6,7 @@ import errno
 import os
 
 from instrument._audience.handler import BaseCallbackHandler
+from instrument._interrupts import Taking
 from instrument.handlers._file.lines import Lines
 from instrument.handlers._shared.checks import checked_choice, checked_size
 
@@ -66,7 +67,8 @@ class FileCallbackHandler(BaseCallbackHandler):
         return self._lines.lost
 
     def on_event(self, event: "Event", **kwargs: "Any") -> None:
-        self._lines.write(f"{event.to_json()}\n".encode("ascii"))
+        taking = Taking()
+        self._lines.write(f"{event.to_json()}\n".encode("ascii"), taking)
 
     def close(self) -> None:
         """

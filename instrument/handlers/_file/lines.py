@@ -15,7 +15,7 @@ from time import monotonic, sleep
 from weakref import WeakSet, WeakValueDictionary
 
 from instrument._forks import fork_lock, in_child
-from instrument._interrupts import pass_on
+from instrument._interrupts import Taking, pass_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,13 +48,14 @@ class Turns:
     Attributes:
         lock: Held by whoever writes.
         writer: The thread that does, if one does.
-        waiting: What was asked for from within meanwhile: a line, or None to close.
+        waiting: What was asked for from within meanwhile: a line and whether it is
+            taken, or None to close.
     """
 
     def __init__(self) -> None:
         self.lock = fork_lock()
         self.writer: int | None = None
-        self.waiting: list[tuple[Lines, bytes | None]] = []
+        self.waiting: list[tuple[Lines, tuple[bytes, Taking] | None]] = []
 
     def take(self, work: "Callable[..., object]", *args: object) -> None:
         """
@@ -77,11 +78,11 @@ class Turns:
         """
         try:
             while self.waiting:
-                lines, line = self.waiting.pop(0)
-                if line is None:
+                lines, told = self.waiting.pop(0)
+                if told is None:
                     lines._shut()
                 else:
-                    lines._put(line)
+                    lines._put(*told)
         finally:
             if self.waiting:
                 self._end()
@@ -148,22 +149,26 @@ class Lines:
     def is_open(self) -> bool:
         return self._descriptor is not None
 
-    def write(self, line: bytes) -> None:
+    def write(self, line: bytes, taking: Taking | None = None) -> None:
         """
         Append *line*, whole or not at all.
 
         What is written from within, by a body that is collected just then, follows it.
 
+        Args:
+            taking: Told when it is done, for one that an interrupt keeps from it.
+
         Raises:
             ValueError: If it is closed.
             OSError: If there is no room. What was written of it is taken back.
         """
-        turns = self._turns
+        turns, taking = self._turns, taking or Taking()
         with turns.lock:
             if turns.writer == get_ident():
-                turns.waiting.append((self, line))
+                waits, taking.is_taken = (self, (line, taking)), True
+                turns.waiting.append(waits)
             else:
-                turns.take(self._put, line)
+                turns.take(self._put, line, taking)
 
     def close(self) -> None:
         """
@@ -193,7 +198,7 @@ class Lines:
         if descriptor is not None:
             os.close(descriptor)
 
-    def _put(self, line: bytes) -> None:
+    def _put(self, line: bytes, taking: Taking) -> None:
         if self._descriptor is None:
             message = f"the file {self.path!r} of this handler is closed"
             raise ValueError(message)
@@ -202,7 +207,7 @@ class Lines:
             self._mend()
             if self._is_alone and self._is_full(len(line)):
                 failed = self._turn()
-            self._append(line)
+            self._append(line, taking)
         except OSError:
             self.lost += 1
             raise
@@ -221,11 +226,12 @@ class Lines:
             self._keep_out()
         self._end_last_line()
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, line: bytes, taking: Taking) -> None:
         file: Any = self._descriptor
         left = line
         try:
             while left:
+                taking.is_taken = True
                 left = left[os.write(file, left) :]
         except OSError:
             written = len(line) - len(left)

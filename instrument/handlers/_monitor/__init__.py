@@ -9,6 +9,7 @@ from time import thread_time_ns
 from weakref import WeakKeyDictionary
 
 from instrument._forks import fork_lock
+from instrument._interrupts import Taking
 from instrument._text import cut, safe_repr
 from instrument.handlers._monitor.memory import gauge
 from instrument.handlers._monitor.prometheus import exposition
@@ -103,7 +104,8 @@ class MonitorHandler(RunHandler):
         self._open[run] = (name, get_ident(), thread_time_ns(), moment)
 
     def run_ended(self, run: "Run") -> None:
-        begun = self._open.pop(run, (run.name, None, 0, None))
+        taking = Taking()
+        begun = self._open.get(run, (run.name, None, 0, None))
         name, thread, cpu_ns, moment = begun
         cpu_ns = thread_time_ns() - cpu_ns if thread == get_ident() else 0
         growth = None if moment is None else gauge().growth_bytes(moment)
@@ -111,7 +113,8 @@ class MonitorHandler(RunHandler):
         cost_usd = self._prices.cost_usd(run) if is_model else None
         key = group_of(run, self._group_by), name
         with self._lock:
-            self._tally(key).add(run, cpu_ns, growth, cost_usd)
+            self._tally(key).add(run, cpu_ns, growth, cost_usd, taking)
+        self._open.pop(run, None)
 
     @property
     def stats(self) -> "dict[Any, RunStats]":
@@ -184,6 +187,7 @@ class MonitorHandler(RunHandler):
             known = [
                 (tally.stats(name, group), tally.counts())
                 for (group, name), tally in list(self._tallies.items())
+                if tally.count
             ]
         known.sort(key=lambda it: it[0].total_s, reverse=True)
         return known

@@ -27,37 +27,35 @@ class Quantiles:
     the nearest of them.
     """
 
-    __slots__ = ("_counts",)
+    __slots__ = ("counts",)
 
     def __init__(self) -> None:
-        self._counts: defaultdict[int, int] = defaultdict(int)
+        self.counts: defaultdict[int, int] = defaultdict(int)
 
     def add(self, value_s: float) -> None:
         """
         Count a value (s).
         """
-        above = value_s / _LEAST_S
-        bucket = int(log(above) * _PER_E) if above > 1 else 0
-        self._counts[min(bucket, _LAST)] += 1
+        self.counts[bucket_of(value_s)] += 1
 
     def merge(self, counts: "Mapping[str, int]") -> None:
         """
         Count what another one has counted, as `to_dict` gives it.
         """
         for bucket, count in counts.items():
-            self._counts[min(max(int(bucket), 0), _LAST)] += count
+            self.counts[min(max(int(bucket), 0), _LAST)] += count
 
     def to_dict(self) -> dict[str, int]:
         """
         Give how many values are in each bucket, for JSON.
         """
-        return {str(bucket): count for bucket, count in sorted(self._counts.items())}
+        return {str(bucket): count for bucket, count in sorted(self.counts.items())}
 
     def at(self, *shares: float) -> list[float]:
         """
         Give the value (s) at each share, 0 to 1; 0.0 of nothing.
         """
-        buckets = sorted(self._counts.items())
+        buckets = sorted(self.counts.items())
         total = sum(count for _, count in buckets)
         ranks = [ceil(share * total) for share in shares]
         values = [0.0] * len(ranks)
@@ -68,6 +66,14 @@ class Quantiles:
                     values[i] = _value(bucket)
             seen += count
         return values
+
+
+def bucket_of(value_s: float) -> int:
+    """
+    Tell in which bucket a value (s) is counted.
+    """
+    above = value_s / _LEAST_S
+    return min(int(log(above) * _PER_E) if above > 1 else 0, _LAST)
 
 
 def _value(bucket: int) -> float:

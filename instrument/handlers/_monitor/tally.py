@@ -4,7 +4,8 @@ What is counted of the runs of one name, and what is told of it.
 
 from dataclasses import dataclass
 
-from instrument.handlers._monitor.quantiles import Quantiles
+from instrument._interrupts import Taking
+from instrument.handlers._monitor.quantiles import Quantiles, bucket_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Tally:
     The runs of one name so far.
 
     Nothing is called between the reading and the writing of a sum: there a generator
-    may be collected, whose run ends here too.
+    may be collected, whose run ends here too, and an interrupt would leave half of it.
     """
 
     __slots__ = (
@@ -93,12 +94,27 @@ class Tally:
         self.first_tokens: Quantiles | None = None
 
     def add(
-        self, run: "Run", cpu_ns: int, growth: int | None, cost_usd: float | None
+        self,
+        run: "Run",
+        cpu_ns: int,
+        growth: int | None,
+        cost_usd: float | None,
+        taking: Taking,
     ) -> None:
         """
         Count a run that has ended.
+
+        Args:
+            taking: Told when it is counted.
         """
         duration_s, usage = run.duration_s, run.usage
+        bucket, durations = bucket_of(duration_s), self.quantiles.counts
+        first_s, first_bucket = run.time_to_first_token_s, None
+        if first_s is not None:
+            first_bucket = bucket_of(first_s)
+            self.first_tokens = self.first_tokens or Quantiles()
+            firsts = self.first_tokens.counts
+        taking.is_taken = True  # nothing is called from here on
         self.count += 1
         self.total_s += duration_s
         if duration_s > self.max_s:  # noqa: PLR1730 - max() would be a call
@@ -115,18 +131,14 @@ class Tally:
             self.output_tokens = (self.output_tokens or 0) + usage.output_tokens
         if cost_usd is not None:
             self.cost_usd = (self.cost_usd or 0.0) + cost_usd
-        self.quantiles.add(duration_s)
-        first_s = run.time_to_first_token_s
-        if first_s is not None:
-            self._streamed(first_s, duration_s - first_s, usage.output_tokens)
-
-    def _streamed(self, first_s: float, rest_s: float, tokens: int | None) -> None:
-        if self.first_tokens is None:
-            self.first_tokens = Quantiles()
-        self.first_tokens.add(first_s)
-        if tokens is not None and tokens > 1 and rest_s > 0:
-            self.streamed_tokens += tokens - 1
-            self.streamed_s += rest_s
+        durations[bucket] += 1
+        if first_bucket is not None:
+            firsts[first_bucket] += 1
+            rest_s = duration_s - first_s  # type: ignore[operator]
+            tokens = usage.output_tokens
+            if tokens is not None and tokens > 1 and rest_s > 0:
+                self.streamed_tokens += tokens - 1
+                self.streamed_s += rest_s
 
     def stats(self, name: str, group: str | None) -> RunStats:
         """

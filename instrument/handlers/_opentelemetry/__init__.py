@@ -4,6 +4,7 @@
 
 from weakref import WeakKeyDictionary
 
+from instrument._interrupts import Taking, is_of_call
 from instrument._text import safe_repr
 from instrument.handlers._shared.checks import checked_choice
 from instrument.handlers._shared.spans.dialects import (
@@ -124,13 +125,25 @@ class OpenTelemetryHandler(Happening):
             around.enter()
 
     def run_ended(self, run: "Run") -> None:
-        known = self._open.pop(run.id, None)
+        known = self._open.get(run.id)
         if known is None:
             return
-        self._ended[run] = known  # others may begin below it
-        told, known.told = known.told, None
-        if told is None:
-            return
+        taking = Taking()
+        try:
+            self._ended[run] = known  # others may begin below it
+            if known.told is not None:
+                self._end(run, known, known.told, taking)
+        except BaseException as exc:
+            taking.fails(exc)
+            raise
+        else:
+            taking.is_taken = True
+        finally:
+            if taking.is_taken:
+                known.told = None
+                self._open.pop(run.id, None)
+
+    def _end(self, run: "Run", known: "_Known", told: Told, taking: Taking) -> None:
         if known.around is not None:
             known.around.end()
             known.around = None
@@ -138,8 +151,13 @@ class OpenTelemetryHandler(Happening):
         try:
             if known.span.is_recording():
                 _write(known.span, told, self._dialect)
-        finally:
+        except BaseException as exc:
+            if is_of_call(exc):  # it is told once more
+                raise
             known.span.end(told.ended_ns)
+            raise
+        taking.is_taken = True
+        known.span.end(told.ended_ns)
 
     def _emitted(self, run: "Run") -> "Span | None":
         """

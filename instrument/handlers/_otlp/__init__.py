@@ -5,6 +5,7 @@
 from weakref import WeakSet
 
 from instrument._delivery import loops as _loops
+from instrument._interrupts import Taking
 from instrument._text import safe_repr
 from instrument.handlers._otlp.sender import Sender, sender_for
 from instrument.handlers._otlp.target import (
@@ -172,12 +173,23 @@ class OTLPHandler(Happening):
             self._sender.lose(1, f"{_MOST_OPEN:,} runs are open already")
 
     def run_ended(self, run: "Run") -> None:
-        told = self._open.pop(run.id, None)
-        if told is not None:
+        told = self._open.get(run.id)
+        if told is None:
+            return
+        taking = Taking()
+        try:
             self._ended.add(run)  # others may begin below it
             if self._sender.has_place():
                 told.ends(run)
-                self._sender.put(told)
+                self._sender.put(told, taking)
+        except BaseException as exc:
+            taking.fails(exc)
+            raise
+        else:
+            taking.is_taken = True  # or there is no place for it
+        finally:
+            if taking.is_taken:
+                self._open.pop(run.id, None)
 
     def happens(self, run: "Run", name: str, data: "dict[Any, Any]") -> None:
         told = self._open.get(run.id)
@@ -197,6 +209,8 @@ class _Waiting(OTLPHandler):
     """
 
     def flush(self) -> None:
+        taking = Taking()
+        taking.is_taken = True  # what waits for others is not begun once more
         if not self.drain():
             raise TimeoutError(_LATE)
 

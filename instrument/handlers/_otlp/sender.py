@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 from instrument import _report
 from instrument._forks import fork_lock
+from instrument._interrupts import Taking
 from instrument.handlers._otlp import spans, wire
 from instrument.handlers._otlp.courier import Courier
 from instrument.handlers._otlp.metrics import Metrics
@@ -86,7 +87,7 @@ class Sender(Worker):
         self.lose(1, f"{self._maxsize:,} spans wait already")
         return False
 
-    def put(self, told: "Told") -> None:
+    def put(self, told: "Told", taking: Taking | None = None) -> None:
         """
         Queue the span of a run that has ended.
 
@@ -100,7 +101,7 @@ class Sender(Worker):
         if self._held + size > _HELD_CHARS:
             told.without_payload()
             size = told.size
-        self._queue(told, size)
+        self._queue(told, size, taking or Taking())
         if waiting == BATCH:
             self._hurry.put(None)
 

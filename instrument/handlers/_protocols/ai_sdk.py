@@ -74,7 +74,8 @@ class AISDK(Encoder):
         if run.kind == "tool":
             got = _output(data) if self.shows_all else None
             frames.append(_tool("tool-output-available", run, output=got))
-        return [*frames, *self._step_ended(run), _run(run, "ok", data)]
+        ended = _run(run, "ok", data)
+        return [*frames, *self._step_ended(run), ended]
 
     def failed(
         self, run: Shown, data: "Data", status: str, failure: "tuple[str, str]"
@@ -83,7 +84,8 @@ class AISDK(Encoder):
         if run.kind == "tool" and not run.is_refused:
             text = said(failure) if status == "error" else status
             frames.append(_tool("tool-output-error", run, errorText=text))
-        return [*frames, *self._step_ended(run), _run(run, status, data)]
+        told = _run(run, status, data)
+        return [*frames, *self._step_ended(run), told]
 
     def left(self, run: Shown) -> "list[Frame]":
         return [*self.closed(run), *self._step_ended(run)]

@@ -89,6 +89,7 @@ class Encoder:
         self.shows_all = shows_all
         self._open: dict[UUID, Shown] = {}
         self._first: Shown | None = None
+        self._has_begun = False
         self._has_ended = False
         self.failure: tuple[str, str] | None = None
 
@@ -153,12 +154,13 @@ class Encoder:
         """
         if self._has_ended:
             return []
-        self._has_ended = True
-        frames = [] if self._first else self.begun(None)
+        frames = [] if self._has_begun else self.begun(None)
         for run in reversed([*self._open.values()]):
             frames += self.left(run)
+        frames += self.done(error or self.failure)
         self._open.clear()
-        return frames + self.done(error or self.failure)
+        self._has_ended = True  # last, as an interrupt has it asked once more
+        return frames
 
     def _start(self, event: "Event", data: "Data") -> "list[Frame]":
         if event.run_id in self._open:  # the page was asked about it before
@@ -166,29 +168,41 @@ class Encoder:
         parent = event.parent_run_id
         run = Shown(event, None if parent is None else self._open.get(parent))
         frames: list[Frame] = []
-        if self._first is None:
+        if not self._has_begun:
             self._first = run
             frames = self.begun(run)
         if len(self._open) >= _MOST_OPEN:
             self._open.pop(next(iter(self._open)))
-        self._open[event.run_id] = run
-        return frames + self.started(run, data)
+        frames += self.started(run, data)
+        self._open[event.run_id] = run  # last, as an interrupt has it told once more
+        self._has_begun = True
+        return frames
 
     def _piece(self, run: Shown, data: "Data") -> "list[Frame]":
         text, channel = data["token"], data.get("channel", "text")
         if not text or channel == "tool_call":
             return []
-        frames = []
+        frames = self.piece(run, channel, text)
         if run.channel != channel:
-            frames = self.closed(run) + self.opened(run, channel)
-            run.channel = channel
+            frames = [*self.closed(run), *self.opened(run, channel), *frames]
+        run.channel = channel  # last, as an interrupt has it told once more
         run.has_text = run.has_text or channel == "text"
-        return [*frames, *self.piece(run, channel, text)]
+        return frames
 
     def _end(self, event: "Event", data: "Data") -> "list[Frame]":
-        run = self._open.pop(event.run_id, None)
+        run = self._open.get(event.run_id)
         if run is None:
             return []
+        before = run.channel, run.has_text
+        try:
+            frames = self._left_by(run, event, data)
+            del self._open[event.run_id]
+        except BaseException:  # an interrupt has it told once more
+            run.channel, run.has_text = before
+            raise
+        return frames
+
+    def _left_by(self, run: Shown, event: "Event", data: "Data") -> "list[Frame]":
         frames: list[Frame] = []
         text = data.get("text") if run.is_model else None
         if text and not run.has_text:  # a model that does not stream says it at once

@@ -5,6 +5,7 @@
 import json
 
 from instrument._forks import fork_lock
+from instrument._interrupts import Taking
 from instrument._payloads.fields import name_of
 from instrument._payloads.jsonable import jsonable
 from instrument._payloads.redact import error_of, redacted, said_by
@@ -106,6 +107,7 @@ class RequestLogger(RunHandler):
             self._payload = _number("payload", what, payload)
 
     def run_started(self, run: "Run") -> None:
+        taking = Taking()
         self._prices.asked(run)
         with self._lock:
             entry = self._open.start(run, self)
@@ -115,14 +117,16 @@ class RequestLogger(RunHandler):
             memo = asked_by(run)
             fields["inputs"] = _payload(run.inputs, "inputs", self._payload, memo)
             message += self._told(input_of(run, _MARKS, self._payload, memo))
-        self._target.write(self._level, message, fields, source_of(run))
+        self._target.write(self._level, message, fields, source_of(run), taking=taking)
 
     def on_llm_new_token(
         self, token: str, channel: str = "text", **kwargs: "Any"
     ) -> None:
-        self._open.of(kwargs["run"], self).token()
+        taking = Taking()
+        self._open.of(kwargs["run"], self).token(taking)
 
     def run_ended(self, run: "Run") -> None:
+        taking = Taking()
         with self._lock:
             entry = self._open.ending(run, self)
         fields = _fields(run, run.status, run.duration_s)
@@ -133,14 +137,20 @@ class RequestLogger(RunHandler):
         message += f" {duration(run.duration_s)}{_after(run, entry)}"
         consumed = entry.consumed(run, self._prices, _MARKS, wide=True)
         message += f", {consumed}" if consumed else ""
-        if run.status == "error" and run.error is not None:
-            self._failed(run, run.error, entry, message, fields)
-        else:
-            if self._payload:
-                message += self._told(output_of(run, _MARKS, self._payload, memo))
-            self._target.write(self._level, message, fields, source_of(run))
-        with self._lock:
-            self._open.end(run, entry)
+        try:
+            if run.status == "error" and run.error is not None:
+                self._failed(run, run.error, entry, message, fields, taking)
+            else:
+                if self._payload:
+                    message += self._told(output_of(run, _MARKS, self._payload, memo))
+                self._target.write(
+                    self._level, message, fields, source_of(run), taking=taking
+                )
+            taking.is_taken = True  # also where that level is off
+        finally:
+            if taking.is_taken:
+                with self._lock:
+                    self._open.end(run, entry)
 
     def _failed(
         self,
@@ -149,6 +159,7 @@ class RequestLogger(RunHandler):
         entry: "Entry",
         message: str,
         fields: "dict[str, Any]",
+        taking: Taking,
     ) -> None:
         """
         Write that a run has failed; with the traceback where that was raised.
@@ -157,7 +168,9 @@ class RequestLogger(RunHandler):
         where = entry.from_where(run)
         if where:
             message += f" from {printable(cut(where, 2 * NAME))}"
-            self._target.write(self._level, message, fields, source_of(run))
+            self._target.write(
+                self._level, message, fields, source_of(run), taking=taking
+            )
             return
         shown = shown_error(
             error,
@@ -168,7 +181,8 @@ class RequestLogger(RunHandler):
         said = printable(_said_by(run, error, _MESSAGE))
         message += f": {said}" if said else ""
         raised = (type(error), shown, shown.__traceback__)
-        self._target.write(self._error_level, message, fields, source_of(run), raised)
+        place = source_of(run)
+        self._target.write(self._error_level, message, fields, place, raised, taking)
 
     def _told(self, pieces: "Iterator[str]") -> str:
         text = _MARKS.cropped(pieces, self._payload + _COUNT)

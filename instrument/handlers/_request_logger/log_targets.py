@@ -9,6 +9,7 @@ from collections import deque
 from functools import partial
 from threading import local
 
+from instrument._interrupts import Taking
 from instrument._report import place
 from instrument._text import safe_repr
 
@@ -55,6 +56,7 @@ class LoguruTarget:
         fields: "dict[str, Any]",
         source: "Source",
         raised: "Raised | None" = None,
+        taking: Taking | None = None,
     ) -> None:
         """
         Write a record; one that comes while this thread writes another waits for that.
@@ -62,17 +64,25 @@ class LoguruTarget:
         A stream that is collected meanwhile tells of its end, and loguru would refuse
         that: its sinks are not re-entrant.
         """
+        taking = taking or Taking()
         waiting = self._here.__dict__
         if "records" in waiting:
-            waiting["records"].append((level, message, fields, source, raised))
+            record, taking.is_taken = (
+                (level, message, fields, source, raised, taking),
+                True,
+            )
+            waiting["records"].append(record)
             return
-        waiting["records"] = records = deque([(level, message, fields, source, raised)])
+        record = level, message, fields, source, raised, taking
+        waiting["records"] = records = deque([record])
         try:
             while records:
-                level, message, fields, source, raised = records.popleft()
+                level, message, fields, source, raised, taking = records.popleft()
                 # opt() also turns off what the logger given was set to: colours, lazy
                 logger = self._logger.bind(**fields).opt(exception=raised)
-                logger.patch(partial(place, source)).log(level, message)
+                log = logger.patch(partial(place, source)).log
+                taking.is_taken = True
+                log(level, message)
         finally:
             del waiting["records"]
 
@@ -104,10 +114,12 @@ class LoggingTarget:
         fields: "dict[str, Any]",
         source: "Source",
         raised: "Raised | None" = None,
+        taking: Taking | None = None,
     ) -> None:
         """
         Write a record, with *fields* as its attributes.
         """
+        taking = taking or Taking()
         logger = self._logger
         if not logger.isEnabledFor(level):
             return
@@ -125,6 +137,7 @@ class LoggingTarget:
             # by the application's record factory: such a field stays as it made it
             fields = {it: fields[it] for it in fields.keys() - taken}
             made = logger.makeRecord(*place, raised, source.function, fields)
+        taking.is_taken = True
         logger.handle(made)
 
 

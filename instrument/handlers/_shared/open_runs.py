@@ -13,6 +13,7 @@ from itertools import islice
 from weakref import WeakKeyDictionary
 
 from instrument import _ids
+from instrument._interrupts import Taking
 from instrument._payloads.event import Usage
 from instrument.handlers._shared.amounts import counted, usage
 
@@ -50,11 +51,13 @@ class Totals:
         """
         Count a model's run that has ended.
         """
+        used, is_known = self._usage + consumed, bool(consumed)
+        # nothing is called from here on: an interrupt leaves no half of it
+        self._usage = used
         self.calls += 1
-        self._usage += consumed
         if cost_usd is not None:
             self._cost_usd = (self._cost_usd or 0.0) + cost_usd
-        elif consumed:
+        elif is_known:
             self._unpriced += 1
 
     def merge(self, other: "Totals") -> None:
@@ -151,6 +154,7 @@ class Entry:
         tokens: The pieces it has told, of any channel.
         last_ns: When the last of them came.
         is_streamed: Whether they were written to this stream.
+        is_counted: Whether what it consumed is in what its request did.
     """
 
     def __init__(self, run: "Run", request: Request, owner: object) -> None:
@@ -163,7 +167,7 @@ class Entry:
         self.inside: tuple[str, int] | None = None
         self.tokens = 0
         self.last_ns = 0
-        self.is_streamed = False
+        self.is_streamed = self.is_counted = False
         self.number = 1
         self._siblings: Siblings | None = None
         if run.parent_id is not None:
@@ -195,13 +199,14 @@ class Entry:
             if not siblings.numbers:
                 self.request.siblings.pop(run.parent_id, None)
 
-    def token(self) -> None:
+    def token(self, taking: Taking) -> None:
         """
         Note that a piece of an answer has come.
         """
+        self.last_ns = _ids.clock_ns()
+        taking.is_taken = True
         self.tokens += 1
         self.request.tokens += 1
-        self.last_ns = _ids.clock_ns()
 
     def consumed(
         self, run: "Run", prices: "Prices", marks: "Marks", *, wide: bool
@@ -213,7 +218,9 @@ class Entry:
         if not self.is_model:
             return self.request.totals.written(wide=wide) if self.is_first else ""
         cost_usd = prices.cost_usd(run) if run.usage else None
-        self.request.totals.add(run.usage, cost_usd)
+        if not self.is_counted:
+            self.request.totals.add(run.usage, cost_usd)
+            self.is_counted = True
         return ", ".join(
             it
             for it in (

@@ -10,6 +10,7 @@ from contextlib import suppress
 from instrument._audience.handler import BaseCallbackHandler
 from instrument._delivery.dispatch import record_of
 from instrument._delivery.loops import running_loop
+from instrument._interrupts import Taking
 from instrument._payloads.event import TOKEN
 from instrument._text import cancellations
 from instrument.exceptions import RequestStopped
@@ -80,7 +81,7 @@ class PageHandler(BaseCallbackHandler):
 
     if TYPE_CHECKING:  # what each has of its own
 
-        def _put(self, line: str, event: Event | None) -> None: ...
+        def _put(self, line: str, event: Event | None, taking: Taking) -> None: ...
 
         @property
         def _can_ask(self) -> bool: ...
@@ -94,7 +95,7 @@ class PageHandler(BaseCallbackHandler):
             return False
         if not self._encoder.knows(run.id):  # whoever asks has heard of it first
             record = record_of(run, "on_tool_start", {"inputs": {}})
-            self._framing.tell(record)
+            self._framing.tell(record, Taking())
         self._framing.ask(question)
         return True
 

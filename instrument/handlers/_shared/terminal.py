@@ -6,6 +6,7 @@ import sys
 import weakref
 
 from instrument._forks import fork_lock
+from instrument._interrupts import Taking
 from instrument._text import printable
 from instrument.handlers._shared.open_runs import OpenRuns
 from instrument.handlers._shared.style import (
@@ -71,36 +72,41 @@ class Terminal:
         known = _open_on.get(self.file)
         return _open_on.setdefault(self.file, OpenRuns()) if known is None else known
 
-    def line(self, segments: "list[Segment]") -> None:
+    def line(self, segments: "list[Segment]", taking: Taking | None = None) -> None:
         """
         Write one whole line; what was left in mid-line is ended first.
         """
-        self.lines([segments])
+        self.lines([segments], taking)
 
-    def lines(self, lines: "list[list[Segment]]") -> None:
+    def lines(self, lines: "list[list[Segment]]", taking: Taking | None = None) -> None:
         """
-        Write lines that stay together.
+        Write lines that stay together, and tell that to *taking*.
         """
+        taking = taking or Taking()
         file = self.file
         write = painted if has_colour(file) else plain
         text = "\n".join(write(segments).rstrip() for segments in lines)
         with lock:
             start = "\n" if file in mid_line else ""
+            shown = self._encodable(f"{start}{text}\n")
             mid_line.discard(file)
-            file.write(self._encodable(f"{start}{text}\n"))
+            write_to = file.write
+            taking.is_taken = True
+            write_to(shown)
         _flush(file)
 
-    def piece(self, text: str, run: "Run | None" = None) -> None:
+    def piece(self, text: str, run: "Run | None", taking: Taking) -> None:
         """
         Write part of a line, at once visible: what *run* tells.
         """
         file = self.file
-        shown = printable(text, also="\n\t")
+        shown = self._encodable(printable(text, also="\n\t"))
         with lock:
             entry = None if run is None or not shown else self.open_runs.find(run)
             if entry is not None:
                 entry.is_streamed = True
-            file.write(self._encodable(shown))
+            taking.is_taken = True
+            file.write(shown)
             if shown:
                 (mid_line.discard if shown.endswith("\n") else mid_line.add)(file)
         _flush(file)

@@ -18,6 +18,7 @@ from instrument._audience.listener import Listener
 from instrument._delivery.flush import flush_at_exit
 from instrument._delivery.threads import serve
 from instrument._forks import fork_lock, in_child
+from instrument._interrupts import Taking
 from instrument._state import MUTED, set_state
 
 TYPE_CHECKING = False
@@ -145,11 +146,12 @@ class Worker(ABC):
         self._until = None
         self._held = self._draining = self._waiting = 0
 
-    def _queue(self, item: "Any", size: int) -> None:
+    def _queue(self, item: "Any", size: int, taking: Taking) -> None:
         with self._lock:
             self._held += size
             self._waiting += 1
-        self._items.put(item)
+            taking.is_taken = True
+            self._items.put(item)
         if self._thread is None:
             self._start()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from instrument import _report
 from instrument._delivery.loops import in_trio, running_loop
+from instrument._interrupts import Taking
 from instrument._state import DISABLED
 from instrument.handlers._shared.checks import checked_seconds, checked_size
 from instrument.handlers._shared.page_handler import PageHandler
@@ -128,6 +129,7 @@ class SSEHandler(PageHandler):
         return stream if stream._goes_back(last_event_id) else None
 
     def on_event(self, event: "Event", **kwargs: "Any") -> "Awaitable[None] | None":
+        taking = Taking()
         self._meet(event)
         box = self._box
         is_token = event.event == "on_llm_new_token"
@@ -137,7 +139,7 @@ class SSEHandler(PageHandler):
             return None
         if self._resume_s:
             self._remember(str(event.trace_id))
-        self._framing.tell(event)
+        self._framing.tell(event, taking)
         if box.is_full and not event.event.endswith(("_end", "_error")):
             return self._held_up()
         return None  # a request that is cancelled waits for nobody
@@ -146,14 +148,16 @@ class SSEHandler(PageHandler):
         """
         End, when what is here has been read; called when the block is left.
         """
+        taking = Taking()
         error = self._end_of_request()
         if self._box.is_ended:
             return
         self._framing.end(error)
         closing = self._encoder.closing(error)
         if closing is not None:
-            self._box.put(None, f"{closing}\n\n".encode("ascii"))
+            self._box.put(None, f"{closing}\n\n".encode("ascii"), Taking())
         self._box.end()
+        taking.is_taken = True
         if not self._is_read:
             self._wait_for_reader()
 
@@ -220,12 +224,12 @@ class SSEHandler(PageHandler):
             if reader == self._readers:
                 self._left()
 
-    def _put(self, line: str, event: "Event | None") -> None:
+    def _put(self, line: str, event: "Event | None", taking: Taking) -> None:
         id = None
         if self._has_ids and event is not None:
             id = f"{event.trace_id}:{event.seq}"
         told = f"id: {id}\n" if id else ""
-        self._box.put(id, f"{told}data: {line}\n\n".encode("ascii"))
+        self._box.put(id, f"{told}data: {line}\n\n".encode("ascii"), taking)
 
     @property
     def _can_ask(self) -> bool:

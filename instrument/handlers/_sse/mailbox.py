@@ -6,6 +6,7 @@ from collections import deque
 from contextlib import suppress
 
 from instrument._forks import fork_lock
+from instrument._interrupts import Taking
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,10 +60,11 @@ class Mailbox:
             self.dropped += 1
         return False
 
-    def put(self, id: str | None, frame: bytes) -> None:
+    def put(self, id: str | None, frame: bytes, taking: Taking) -> None:
         """
-        Add a frame.
+        Add a frame, and tell that to *taking*.
         """
+        taking.is_taken = True
         self._frames.append((id, frame))
         self.wake()
 

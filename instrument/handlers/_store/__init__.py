@@ -5,6 +5,7 @@ people's own tools read.
 
 from instrument._audience.handler import BaseCallbackHandler
 from instrument._delivery import loops as _loops
+from instrument._interrupts import Taking
 from instrument.handlers._shared.checks import checked_seconds, checked_size
 from instrument.handlers._store.place import checked_path
 from instrument.handlers._store.tables import check_file
@@ -85,7 +86,8 @@ class StoreHandler(BaseCallbackHandler):
         )
 
     def on_event(self, event: "Event", **kwargs: "Any") -> None:
-        self._writer.tell(event, event.run)
+        taking = Taking()
+        self._writer.tell(event, event.run, taking)
 
     def __repr__(self) -> str:
         return f"<StoreHandler of {str(self.path)!r}>"

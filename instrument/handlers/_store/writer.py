@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 from instrument import _report
 from instrument._forks import fork_lock
+from instrument._interrupts import Taking
 from instrument.exceptions import StoreError
 from instrument.handlers._shared.worker import Worker
 from instrument.handlers._store.ledger import Ledger
@@ -66,13 +67,22 @@ class Writer(Worker):
         self.in_sqlite = Lock()
         super().__init__()
 
-    def tell(self, event: "Event", run: "Run | None") -> None:
+    def tell(self, event: "Event", run: "Run | None", taking: Taking) -> None:
         """
         Take an event, to be written.
         """
         if self.is_shared and self._has_heard(event):
             return
+        try:
+            self._tell(event, run, taking)
+        except BaseException:
+            if not taking.is_taken:  # it is told once more
+                self._last.pop(get_ident(), None)
+            raise
+
+    def _tell(self, event: "Event", run: "Run | None", taking: Taking) -> None:
         if self._waiting >= _MOST_WAITING:
+            taking.is_taken = True
             self.lose(1, f"{_MOST_WAITING:,} events wait already")
             return
         told = Told(event, run)
@@ -85,7 +95,7 @@ class Writer(Worker):
             )
             told.without_payload()
             size = told.size
-        self._queue(told, size)
+        self._queue(told, size, taking)
 
     def lose(self, count: int, why: str, *, waited: int = 0) -> None:
         """

@@ -10,7 +10,7 @@ from instrument._audience.audience import serving
 from instrument._audience.sampling import checked_sample
 from instrument._delivery.loops import close_unserved
 from instrument._forks import fork_lock
-from instrument._interrupts import AT_ONCE, met_cancellations
+from instrument._interrupts import AT_ONCE, UNTOLD, is_heard, met_cancellations
 from instrument.handlers._shared.checks import checked_size
 from instrument.handlers._shared.prices import Prices
 from instrument.handlers._shared.wrapper import Wrapped, read_now
@@ -90,8 +90,8 @@ class Tail(Wrapped):
             return None
 
         def hear(*args: "Any", **kwargs: "Any") -> "Any":
-            call = Call(event, method, args, kwargs)
-            return self._hear(call)
+            taking = Call(event, method, args, kwargs)
+            return self._hear(taking)
 
         return hear
 
@@ -128,7 +128,7 @@ class Tail(Wrapped):
             is_put = is_heard and not request.is_told
             if is_put:
                 request.put(call, self._max_events)
-        call.is_kept = True
+        call.is_taken = True
         if is_over:
             return self._decide(request)
         return call() if is_heard and not is_put and request.is_kept else None
@@ -222,7 +222,7 @@ class Tail(Wrapped):
                 try:
                     result = call()
                 except BaseException as exc:
-                    left = self._failed(call, exc) or left
+                    left = self._broken(call, exc) or left
                     continue
                 if hasattr(type(result), "__await__"):
                     rest = self._tell_later(request, call, result, left)
@@ -256,7 +256,7 @@ class Tail(Wrapped):
                 try:
                     result = None if call is None else call()
                 except BaseException as exc:
-                    left = self._failed(call, exc) or left
+                    left = self._broken(call, exc) or left
             if left is not None:
                 raise left
         finally:
@@ -280,6 +280,16 @@ class Tail(Wrapped):
                 return request.calls[0]
             request.is_told = True
             return None
+
+    def _broken(self, call: "Any", exc: BaseException) -> BaseException | None:
+        """
+        Do so with what came as *call* was made, which is made once more where an
+        interrupt has kept a handler of ours from taking it.
+        """
+        interrupt = self._failed(call, exc)
+        if interrupt is not None and not call.is_again:
+            call.is_made, call.is_again = is_heard(exc, UNTOLD), True
+        return interrupt
 
     def _failed(
         self, call: "Any", exc: BaseException, met: int = AT_ONCE

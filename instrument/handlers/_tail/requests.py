@@ -29,11 +29,13 @@ class Call:
     One call of the handler that is still to be made.
 
     Attributes:
-        is_kept: Whether that is seen to: an interrupt does not have it kept once more.
+        is_taken: Whether that is seen to: an interrupt does not have it kept once more.
         is_made: Whether it has been made.
+        is_again: Whether it is made once more, as an interrupt had kept the handler from
+            taking it.
     """
 
-    __slots__ = ("args", "event", "is_kept", "is_made", "kwargs", "method")
+    __slots__ = ("args", "event", "is_again", "is_made", "is_taken", "kwargs", "method")
 
     def __init__(
         self,
@@ -46,7 +48,7 @@ class Call:
         self.method = method
         self.args = args
         self.kwargs = kwargs
-        self.is_kept = self.is_made = False
+        self.is_again = self.is_made = self.is_taken = False
 
     def __call__(self) -> "Any":
         self.is_made = True  # no interrupt comes between
@@ -135,7 +137,7 @@ class Request:
         is_essential = call.event.endswith((_STARTS, *_TERMINAL))
         is_token = call.event in _TOKENS
         is_beyond = self._is_full and (is_token or len(self.calls) >= most)
-        call.is_kept = True
+        call.is_taken = True
         if is_beyond and not is_essential:
             self.lost += 1
         else:

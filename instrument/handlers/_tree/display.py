@@ -17,7 +17,7 @@ from collections import deque
 from instrument._delivery.flush import abandon_streams
 from instrument._delivery.threads import Server
 from instrument._forks import fork_lock, in_child
-from instrument._interrupts import pass_on
+from instrument._interrupts import is_of_call, pass_on
 from instrument._report import Exit, complain
 from instrument.handlers._shared.style import has_colour, painted, plain
 from instrument.handlers._tree.forest import Trees
@@ -254,8 +254,15 @@ class Display:
         """
         try:
             for _ in range(len(self._queue)):
-                change, facts = self._queue.popleft()
-                change(*facts)
+                change, facts = self._queue[0]
+                try:
+                    change(*facts)
+                except BaseException as exc:
+                    if is_of_call(exc):  # it is done once more
+                        raise
+                    self._queue.popleft()
+                    raise
+                self._queue.popleft()
             if redraw:
                 self._draw()
             elif self.trees.done:

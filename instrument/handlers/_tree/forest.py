@@ -188,14 +188,12 @@ class Trees:
         self._forests.add(forest)
         return forest
 
-    def add(self, payload: int) -> Tree:
+    def made(self, payload: int) -> Tree:
         """
-        Begin one more tree.
+        Make one more tree; it is shown once it has a top.
         """
         self._count = self._count + 1 if self.running else 0
-        tree = Tree(payload, is_odd=self._count % 2 == 1)
-        self.running[tree] = None
-        return tree
+        return Tree(payload, is_odd=self._count % 2 == 1)
 
     def clear(self) -> None:
         """
@@ -237,12 +235,15 @@ class Forest:
         if id in nodes:  # heard twice, through two wrappers
             return
         parent = nodes.get(parent_id or id) or nodes.get(root_id)
-        tree = self._trees.add(self._payload) if parent is None else parent.tree
-        node = nodes[id] = Node(tree, parent, id, began)
+        tree = self._trees.made(self._payload) if parent is None else parent.tree
+        node = Node(tree, parent, id, began)
         if parent is None:
             tree.top = node
         else:
             parent.children[id] = node
+        nodes[id] = node  # nothing is called from here on
+        if parent is None:
+            self._trees.running[tree] = None
         tree.kept += 1
         tree.running += 1
         tree.runs += 1
@@ -289,30 +290,32 @@ class Forest:
         Note how a run has ended; its tree is done when it was the last one in it.
         """
         node = self._nodes.get(id)
-        if node is None or node.end is not None:
+        if node is None:
             return
         tree = node.tree
-        node.end = end
-        node.said = node.told = ""
-        if end.is_origin:
-            tree.failed += 1
-            tree.origins[end.error_id] = f"{node.began.kind} {node.began.name}"
-            if len(tree.origins) > KEPT:
-                del tree.origins[next(iter(tree.origins))]
-        elif end.error is not None:
-            node.passed = tree.origins.get(end.error_id, "within")
-        if node.began.is_model:
-            tree.totals.add(end.usage, end.cost_usd)
-        tree.ended.append(node)
-        tree.running -= 1
+        if node.end is None:
+            if not end.is_origin and end.error is not None:
+                node.passed = tree.origins.get(end.error_id, "within")
+            if end.is_origin and len(tree.origins) >= KEPT:
+                tree.origins.pop(next(iter(tree.origins)))
+            if node.began.is_model:
+                tree.totals.add(end.usage, end.cost_usd)
+            # nothing is called from here on: an interrupt leaves no half of it
+            if end.is_origin:
+                tree.failed += 1
+                tree.origins[end.error_id] = f"{node.began.kind} {node.began.name}"
+            node.end, node.said, node.told = end, "", ""
+            tree.ended += (node,)
+            tree.running -= 1
         if not tree.running:
             self._finish(tree)
 
     def _finish(self, tree: Tree) -> None:
+        if tree in self._trees.running:  # it is shown still
+            self._trees.done += [tree]
+            del self._trees.running[tree]
         for node in tree.ended:
-            del self._nodes[node.id]
-        if self._trees.running.pop(tree, tree) is None:  # it is shown still
-            self._trees.done.append(tree)
+            self._nodes.pop(node.id, None)
 
     def _fold(self, tree: Tree) -> None:
         """

@@ -7,6 +7,7 @@ import sys
 from collections import deque
 
 from instrument._forks import fork_lock
+from instrument._interrupts import Taking
 from instrument._report import Exit
 from instrument.handlers._shared.terminal import Terminal
 from instrument.handlers._tree.forest import Trees
@@ -63,7 +64,7 @@ class Paper:
             try:
                 while self._queue:
                     known, told = self._queue.popleft()
-                    known(*told)
+                    known(*told)  # told once more, where an interrupt comes
                     self._write_done()
             finally:
                 self._is_at_work = False
@@ -88,12 +89,21 @@ class Paper:
         self.trees.clear()
 
     def _write_done(self) -> None:
-        done = self.trees.done.copy()
-        self.trees.done.clear()
-        for tree in done:
-            self._write(tree)
+        done = self.trees.done
+        while done:
+            taking = Taking()
+            try:
+                self._write(done[0], taking)
+            except BaseException as exc:
+                taking.fails(exc)
+                raise
+            else:
+                taking.is_taken = True
+            finally:
+                if taking.is_taken:
+                    del done[0]
 
-    def _write(self, tree: "Tree") -> None:
+    def _write(self, tree: "Tree", taking: Taking) -> None:
         lines = self._rows.whole(tree, paper_width())
         if self._is_notebook:
             from IPython.display import display
@@ -101,7 +111,7 @@ class Paper:
             text = "\n".join("".join(part for part, _ in line) for line in lines)
             display({"text/html": page([tree]), "text/plain": text}, raw=True)
         else:
-            self._terminal.lines(lines)
+            self._terminal.lines(lines, taking)
 
 
 def is_notebook(file: object) -> bool:

@@ -5,6 +5,7 @@
 import json
 from typing import TYPE_CHECKING, Literal
 
+from instrument._interrupts import Taking
 from instrument._text import safe_repr
 from instrument.handlers._shared.checks import (
     checked_choice,
@@ -97,12 +98,13 @@ class WebSocketHandler(PageHandler):
         return self._outbox.dropped
 
     def on_event(self, event: "Event", **kwargs: "Any") -> "Awaitable[None] | None":
+        taking = Taking()
         self._meet(event)
         outbox = self._outbox
         is_token = event.event == "on_llm_new_token"
         if outbox.closed or not outbox.takes(is_expendable=is_token):
             return None
-        self._framing.tell(event)
+        self._framing.tell(event, taking)
         return outbox.held_up()
 
     def heard(self, text: str | bytes) -> bool:
@@ -135,7 +137,9 @@ class WebSocketHandler(PageHandler):
         """
         Wait until what is queued is sent, in another thread than the socket's loop.
         """
+        taking = Taking()
         self._framing.end(self._end_of_request())
+        taking.is_taken = True  # what waits for others is not begun once more
         self._outbox.flush()
 
     async def aflush(self) -> None:
@@ -148,8 +152,8 @@ class WebSocketHandler(PageHandler):
     def asking(self) -> "Awaitable[None] | None":
         return self._outbox.sent()
 
-    def _put(self, line: str, event: "Event | None") -> None:
-        self._outbox.put(line)
+    def _put(self, line: str, event: "Event | None", taking: Taking) -> None:
+        self._outbox.put(line, taking)
 
     @property
     def _can_ask(self) -> bool:

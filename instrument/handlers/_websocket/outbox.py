@@ -15,6 +15,7 @@ from instrument import _interrupts, _report
 from instrument._delivery import loops as _loops
 from instrument._delivery.lanes import Serving
 from instrument._forks import fork_lock
+from instrument._interrupts import Taking
 from instrument.handlers._shared.waiters import AsyncioWaiter, ThreadWaiter
 
 TYPE_CHECKING = False
@@ -78,11 +79,11 @@ class Outbox:
             self.dropped += 1
         return False
 
-    def put(self, frame: str) -> None:
+    def put(self, frame: str, taking: Taking) -> None:
         """
-        Queue *frame*, without waiting.
+        Queue *frame*, without waiting, and tell that to *taking*.
         """
-        self._put(frame)
+        self._put(frame, taking)
 
     def sent(self) -> "Awaitable[None] | None":
         """
@@ -118,7 +119,7 @@ class Outbox:
             self._send_in_thread()
         if self._can_wait():
             sent = ThreadWaiter()
-            self._put(sent)
+            self._put(sent, Taking())
             self._waited(is_woken=sent.wait(self._timeout_s))
 
     async def aflush(self) -> None:
@@ -129,7 +130,7 @@ class Outbox:
         running = _loops.running_loop()
         if self._loop is not None and running is not None:
             sent = AsyncioWaiter(running)
-            self._put(sent)
+            self._put(sent, Taking())
             await self._woken(sent)
         elif self._loop is None and _loops.in_trio():
             await self._send_on_trio()
@@ -149,7 +150,8 @@ class Outbox:
             places += self._maxsize
         return len(self._queue) - len(self._held) < places
 
-    def _put(self, item: "str | Waiter") -> None:
+    def _put(self, item: "str | Waiter", taking: Taking) -> None:
+        taking.is_taken = True
         self._queue.append(item)
         if self._is_closed():
             self._discard()
@@ -251,7 +253,9 @@ class Outbox:
         try:
             while self._queue:
                 with trio.fail_after(self._timeout_s):
-                    await self._sent(self._queue.popleft())  # type: ignore[arg-type]
+                    frame: Any = self._queue[0]
+                    del self._queue[0]  # no interrupt comes between
+                    await self._sent(frame)
         except Exception as exc:
             _interrupts.pass_on(exc)
             self._fail(exc)
@@ -263,7 +267,9 @@ class Outbox:
             self._is_sending = True
             try:
                 while self._queue:
-                    result = self._send(self._queue.popleft())  # type: ignore[arg-type]
+                    frame: Any = self._queue[0]
+                    del self._queue[0]  # no interrupt comes between
+                    result = self._send(frame)
                     if inspect.isawaitable(result):
                         _close(result)
                         self._fail(RuntimeError(_NO_LOOP))

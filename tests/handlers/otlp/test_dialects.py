@@ -415,7 +415,7 @@ def test_most_events() -> None:
         "http://127.0.0.1:1"
     )
     told: list[Told] = []
-    handler._sender.put = told.append
+    handler._sender.put = lambda it, _: told.append(it)
     with callbacks(handler):
         talks()
 
