@@ -8,7 +8,8 @@ from functools import partial
 from instrument import _ids, _report
 from instrument._audience.pairs import pair_of
 from instrument._audience.sampling import ARRIVED, incoming_of, sampled
-from instrument._payloads.redact import is_of_pool, redacted, said_by
+from instrument._payloads.names import is_of_pool
+from instrument._payloads.redact import redacted, said_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from instrument._audience.listener import EVENTS
 from instrument._delivery.loops import close_unserved
 from instrument._interrupts import UNTOLD, has_room, is_heard, parted, pass_on
 from instrument._payloads.event import TOKEN, VERSION, Event
+from instrument._payloads.redact import asked_for
 from instrument._state import MUTED, set_state
 from instrument._text import cancellations
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import Any, NoReturn
 
-    from instrument._audience.audience import Receivers
+    from instrument._audience.audience import Audience, Receivers
     from instrument._audience.listener import Listener
     from instrument._audience.plan import Layer
     from instrument._runs.run import Run
@@ -364,11 +365,16 @@ async def _served(
     return await _lanes.in_place(awaitable, listener, layer, event, show, run)
 
 
-def record_of(run: "Run", event: str, data: "dict[str, Any]") -> Event:
+def record_of(
+    run: "Run", event: str, data: "dict[str, Any]", audience: "Audience | None" = None
+) -> Event:
     """
     Make the one native record of an event; it counts up the trace's ``seq``.
 
     A token's has no tags and metadata: those of its run's start hold.
+
+    Args:
+        audience: Who hears it, where that is not the run's.
     """
     # by plain stores, and no property: a call of the class costs 6k instructions more
     root = run._root or run
@@ -389,5 +395,9 @@ def record_of(run: "Run", event: str, data: "dict[str, Any]") -> Event:
     made.data = data
     made.run = run
     made.extra = {}
-    made._memo = None
-    return made.settled() if run._audience.redactors else made
+    redactors = (audience or run._audience).redactors
+    if not redactors:
+        made._memo = None
+        return made
+    made._memo = asked_for(redactors)
+    return made.settled()

@@ -1,12 +1,12 @@
 """
 By what names a class tells its fields: dataclasses, classes of attrs, pydantic models,
-named tuples, records of numpy; else slots and the instance dictionary.
+structs of msgspec, named tuples, records of numpy; else slots and the instance dictionary.
 """
 
 import sys
 import types
 
-from instrument._text import names_in
+from instrument._text import is_callers, names_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,6 +135,35 @@ def without_pydantics(held: "Pairs") -> "Pairs":
     return kept
 
 
+def _older_pydantic_names(found: "Any") -> "Any":
+    """
+    Split as version 1 of pydantic, and ``pydantic.v1``, tell their fields.
+    """
+    known = dict.items(found)
+    told_fields = [it for it in known if it[1].field_info.repr]
+    split_named = marked([aliased(name, field.alias) for name, field in told_fields])
+
+    def split(value: object, held: "Pairs") -> "tuple[Pairs, Pairs]":
+        told, rest = split_named(value, held)
+        extra = [it for it in rest if str(it[0])[:1] != "_" and str(it[0]) not in found]
+        return [*told, *extra], [it for it in rest if str(it[0]) != "__fields_set__"]
+
+    return split
+
+
+def _struct_names(kind: "type[Any]") -> "Any":
+    """
+    Split as structs of msgspec tell their fields, whose class knows them by descriptors
+    of its own class; None of any other class.
+    """
+    held = names_in(type(kind))
+    names, written = (held.get(f"__struct_{it}fields__") for it in ("", "encode_"))
+    if not type(names) is type(written) is types.MemberDescriptorType:
+        return None
+    pairs = zip(names.__get__(kind), written.__get__(kind), strict=True)
+    return marked([aliased(*pair) for pair in pairs])
+
+
 def _tuple_names(found: "Any") -> "Any":
     names = [str.__str__(name) for name in tuple.__iter__(found)]
 
@@ -178,5 +207,21 @@ MARKS: "dict[str, Callable[[Any], Any]]" = {
     "__pydantic_fields__": _pydantic_names,
     "__dataclass_fields__": _dataclass_names,
     "__attrs_attrs__": _attrs_names,
+    "__fields__": _older_pydantic_names,
     "_fields": _tuple_names,
 }
+
+
+def found_in(bases: "tuple[type[Any], ...]", *, is_tuple: bool) -> "Any":
+    """
+    Give what splits the fields of a class that tells them by name; None of any other.
+    """
+    for base in bases:
+        for mark, find in MARKS.items():
+            if mark in names_in(base) and (mark == "_fields") is is_tuple:
+                try:
+                    return find(names_in(base)[mark])
+                except BaseException as exc:  # another thing of that name
+                    if is_callers(exc):
+                        raise
+    return _struct_names(bases[0])

@@ -110,7 +110,9 @@ class Opening:
                 self.member = _held_as("_name_", self._dict)
             found[0](self)
         if self.told is REPR or issubclass(kind, tuple):
-            self._find_names(bases, is_tuple=issubclass(kind, tuple))
+            split = field_names.found_in(bases, is_tuple=issubclass(kind, tuple))
+            self._split = split or self._split
+            self.told = self.told if split is None else FIELDS
         if self.told is FIELDS and is_sdks_message(kind):
             _of_message(self)
 
@@ -158,23 +160,7 @@ class Opening:
         unless that has a ``repr`` of its own.
         """
         self._dict, self._slots = field_names.places(self._added)
-        self.is_whole = self.told is not REPR or not any(map(_has_repr, self._added))
-
-    def _find_names(self, bases: "tuple[type[Any], ...]", *, is_tuple: bool) -> None:
-        """
-        Find by what names a class tells its fields.
-        """
-        for base in bases:
-            for mark, find in field_names.MARKS.items():
-                if mark in names_in(base) and (mark == "_fields") is is_tuple:
-                    try:
-                        self._split = find(names_in(base)[mark])
-                    except BaseException as exc:  # another thing of that name
-                        if is_callers(exc):
-                            raise
-                        continue
-                    self.told = FIELDS
-                    return
+        self.is_whole = self.told is not REPR or not any(map(has_repr, self._added))
 
 
 _openings: "dict[int, tuple[Opening, Any]]" = {}
@@ -284,7 +270,10 @@ def _is_all_in(kind: "type[Any]", slots: int, *, has_dict: object) -> bool:
     return bool(room == 0 and _item_size_of(kind) == 0)
 
 
-def _has_repr(base: "type[Any]") -> bool:
+def has_repr(base: "type[Any]") -> bool:
+    """
+    Tell whether a class of the application's writes a ``repr``.
+    """
     is_own = not {"__repr__", "__str__"}.isdisjoint(names_in(base))
     return is_own and not is_of_library(base)
 
@@ -343,7 +332,7 @@ def _told_as(told: str, read: "Any", *, asks: bool = False) -> "Row":
 def _asked(opening: Opening) -> None:
     opening.settle(MAPPING, _asked_pairs, asks=True)
     opening.is_copied = True
-    opening.is_whole = not any(map(_has_repr, opening._added))
+    opening.is_whole = not any(map(has_repr, opening._added))
 
 
 def _text_by(module: str, name: str, method: str) -> "Row":

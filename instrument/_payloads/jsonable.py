@@ -8,7 +8,6 @@ from instrument._payloads.fields import (
     ITEMS,
     MAPPING,
     REPR,
-    SPACES,
     VALUE,
     Unreadable,
     key_of,
@@ -120,11 +119,37 @@ def repr_once(value: object, limit: int, memo: "Memo") -> str:
     """
     known = memo.get(id(value))
     if known is None or type(known[1]) is not str:  # None: it has too much to write
-        known = memo[id(value)] = value, repr_of(value)
+        known = memo[id(value)] = value, said_of(value, memo)
     text: str = known[1]
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… [{length_of(text) - limit} more characters]"
+
+
+class Asked(dict):  # type: ignore[type-arg]
+    """
+    What objects said of themselves, as it may be seen: a `Memo` where something is
+    redacted, as a ``repr`` may show what is found nowhere in the object.
+    """
+
+    __slots__ = ("_show",)
+
+    def __init__(self, show: "Callable[[str], str]") -> None:
+        self._show = show
+
+    def shown(self, text: str) -> str:
+        """
+        Give what an object said, as it may be seen.
+        """
+        return self._show(text)
+
+
+def said_of(value: object, memo: "Memo") -> str:
+    """
+    Give `repr_of` of *value*, as it may be seen.
+    """
+    text = repr_of(value)
+    return memo.shown(text) if type(memo) is Asked else text
 
 
 class _Kept:
@@ -268,7 +293,7 @@ class _Writing:
             self._reprs -= 1
             if self._reprs < 0:
                 return f"<{name_of(value)}>"
-            return repr_of(value) if is_short(value) else None
+            return said_of(value, self._memo) if is_short(value) else None
 
         return self._once(value, made)  # type: ignore[no-any-return]
 
@@ -457,28 +482,3 @@ def _more(shown: int, count: int | None) -> str | None:
         return "more"
     left = count - shown
     return f"{left} more" if left > 0 else None
-
-
-def may_be_json(text: str) -> bool:
-    """
-    Tell whether JSON begins in *text*, or what is not looked at.
-    """
-    head = text[:MOST_JSON].lstrip(SPACES)
-    return head[:1] in _BEGINS_JSON if head else len(text) > MOST_JSON
-
-
-def each_once(pairs: "list[tuple[str, Any]]") -> "dict[str, Any]":
-    """
-    Refuse an object that has a name twice: only the last of them would be looked into.
-    """
-    held = dict(pairs)
-    if len(held) < len(pairs):
-        message = "a name stands twice"
-        raise ValueError(message)
-    return held
-
-
-_BEGINS_JSON = frozenset('{["')
-MAY_BEGIN_JSON = frozenset((*_BEGINS_JSON, *SPACES))
-MOST_JSON = 1_000_000
-"""The most characters in which JSON is looked for."""

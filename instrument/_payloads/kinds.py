@@ -25,7 +25,7 @@ from instrument._payloads.messages import (
     is_listed,
     items,
 )
-from instrument._payloads.redact import redacted
+from instrument._payloads.redact import asked_for, redacted
 from instrument._payloads.turns import turns_of
 
 TYPE_CHECKING = False
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from instrument._payloads.jsonable import Memo
     from instrument._runs.run import Run
 
     Args = tuple[tuple[Any, ...], dict[str, Any] | None]
@@ -146,7 +145,7 @@ class Tool(Kind):
         inputs = run.inputs
         only = next(iter(inputs.values())) if _single(inputs) else None
         is_text = issubclass(type(only), str)
-        asked: Memo = {}
+        asked = asked_for(run._audience.redactors)
         text = only if is_text else text_of(inputs, _INPUT_STR, asked)
         if asked:
             run._asked = asked
@@ -382,7 +381,7 @@ def _shown_text(run: "Run", text: str | None, name: str) -> str | None:
     Give a text as one, whatever a redactor makes of it.
     """
     shown = _shown(run, text, name)
-    return None if shown is None else _as_text(shown)
+    return None if shown is None else _as_text(shown, run)
 
 
 def _shown_dicts(run: "Run", told: object, name: str) -> "Any":
@@ -394,11 +393,13 @@ def _shown_dicts(run: "Run", told: object, name: str) -> "Any":
     if shown is None or shown is told:
         return shown
     listed = shown if type(shown) is list else [shown]
-    return [it if type(it) is dict else {"name": _as_text(it)} for it in listed]
+    return [it if type(it) is dict else {"name": _as_text(it, run)} for it in listed]
 
 
-def _as_text(shown: object) -> str:
-    return shown if type(shown) is str else text_of(shown, _MOST_TEXT)
+def _as_text(shown: object, run: "Run") -> str:
+    if type(shown) is str:
+        return shown
+    return text_of(shown, _MOST_TEXT, asked_for(run._audience.redactors))
 
 
 def _shown_error(run: "Run", error: "dict[str, Any]") -> "Any":

@@ -1,11 +1,21 @@
 """
-By which names ``redact=[...]`` masks: `Names`, and how a name is parted into words.
+By which names ``redact=[...]`` masks: `Names`, how a name is parted into words, and where
+names are looked for: in JSON, in what a class has.
 """
 
 import re
+from types import FunctionType
 
 from instrument._payloads.field_names import aliases_of
-from instrument._payloads.fields import names_of
+from instrument._payloads.fields import REPR, SPACES, has_repr, names_of, opening_of
+from instrument._text import (
+    args_of,
+    bases_of,
+    is_callers,
+    is_of_library,
+    names_in,
+    type_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,6 +78,7 @@ class Names:
         self.opens = opens
         self._ends = frozenset("".join(words_of(name)) for name in self.names)
         self._known: dict[str, bool] = {}
+        self._classes: dict[int, tuple[int, bool, object]] = {}
 
     def masks(self, key: object) -> bool:
         """
@@ -83,6 +94,20 @@ class Names:
             if len(key) <= _MOST_NAME:
                 self._known[key] = known
         return known
+
+    def masks_in(self, kind: "type[Any]") -> bool:
+        """
+        Tell whether a class that writes its own ``repr`` has something under such a
+        name: a property, say, which is not asked.
+        """
+        size = sum(len(names_in(base)) for base in bases_of(kind))
+        known = self._classes.get(id(kind))
+        if known is None or known[0] != size:
+            is_so = any(it in _ANY or self.masks(it) for it, _ in held_by_class(kind))
+            if len(self._classes) >= _MOST_TYPES:
+                self._classes.clear()
+            known = self._classes[id(kind)] = size, is_so, kind
+        return known[1]
 
     def masked_text(self, text: str) -> str:
         """
@@ -186,6 +211,78 @@ def words_of(name: str) -> "list[str]":
     return [word.casefold() for word in _OTHER_WORDS.findall(whole)]
 
 
+def held_by_class(kind: "type[Any]") -> "list[tuple[str, object]]":
+    """
+    Give what the application's classes that *kind* derives from have, by name, if one
+    of them writes the ``repr``, which may show it: ``__getattr__`` of what is told so,
+    as that may be anything.
+    """
+    bases = [base for base in bases_of(kind) if not is_of_library(base)]
+    if not any(map(has_repr, bases)):
+        return []
+    held = [it for base in bases for it in names_in(base).items()]
+    return [
+        (name, item)
+        for name, item in held
+        if type(name) is str
+        and (name[:2] != "__" or (name in _ANY and opening_of(kind).told is REPR))
+        and type(item) is not kind
+    ]
+
+
+def shows_by_class(kind: "type[Any]", redactor: "Any", path: "tuple[Any, ...]") -> bool:
+    """
+    Tell whether the ``repr`` of what is of that class may show what is masked, and is
+    found in no instance. A function is asked of what is no method; of a property, which
+    is not asked, by its name.
+    """
+    if type(redactor) is Names:
+        return redactor.masks_in(kind)
+    for name, item in held_by_class(kind):
+        if type(item) in _METHODS:
+            continue
+        given = item if type(item) in _PLAIN else _UNASKED
+        try:
+            if redactor(given, (*path, name)) is not given:
+                return True
+        except BaseException as exc:  # it looks for another type of value there
+            if is_callers(exc):
+                raise
+            return True
+    return False
+
+
+def is_of_pool(exc: BaseException) -> bool:
+    """
+    Tell whether that is what a pool of processes puts below an error, or Celery in the
+    place of one that cannot be pickled or made anew: all that was raised there, as text,
+    of which nobody can tell what in it is to be masked.
+    """
+    given = args_of(exc)
+    is_text = type(exc) is Exception and len(given) == 1 and type(given[0]) is str
+    return type_of(exc) in _POOLS or (is_text and _MADE.match(given[0]) is not None)
+
+
+def only_said(
+    value: object,
+    held: "Iterable[tuple[Any, Any]]",
+    shown: "Any",
+    say: "Callable[[object], str]",
+) -> "Any":
+    """
+    Mask of *value*'s fields what its ``repr`` does not show, in place of which they
+    are told: it may have been made to hide that.
+    """
+    if type(shown) is not dict:
+        return shown
+    said = say(value)
+    seen = {name for name, item in held if type(name) is str and is_in(said, item, say)}
+    return {
+        name: item if type(name) is str and name in seen else MASK
+        for name, item in shown.items()
+    }
+
+
 def is_in(said: str, item: object, say: "Callable[[object], str]") -> bool:
     """
     Tell whether what a ``repr`` said shows *item*, as a word or words of its own.
@@ -247,5 +344,38 @@ def is_of_names(key: object) -> bool:
     return type(key) is tuple and all(id(type(it)) in NAME_TYPES for it in key)
 
 
+def may_be_json(text: str) -> bool:
+    """
+    Tell whether JSON begins in *text*, or what is not looked at.
+    """
+    head = text[:MOST_JSON].lstrip(SPACES)
+    return head[:1] in _BEGINS_JSON if head else len(text) > MOST_JSON
+
+
+def each_once(pairs: "list[tuple[str, Any]]") -> "dict[str, Any]":
+    """
+    Refuse an object that has a name twice: only the last of them would be looked into.
+    """
+    held = dict(pairs)
+    if len(held) < len(pairs):
+        message = "a name stands twice"
+        raise ValueError(message)
+    return held
+
+
+_BEGINS_JSON = frozenset('{["')
+MAY_BEGIN_JSON = frozenset((*_BEGINS_JSON, *SPACES))
+MOST_JSON = 1_000_000
+"""The most characters in which JSON is looked for."""
+_POOLS = frozenset(
+    ("_RemoteTraceback", "RemoteTraceback", "UnpickleableExceptionWrapper")
+)
+_MADE = re.compile(r"<class '[\w.<>]{1,500}'>\(")
+"""What Celery says of an error whose class takes other arguments than it has."""
+_ANY = ("__getattr__", "__getattribute__")
+_METHODS = (FunctionType, classmethod, staticmethod)
+_PLAIN = (str, int, float, bool, type(None))
+_UNASKED = "…"
+_MOST_TYPES = 500  # a class is held by what is known of it
 NAME_TYPES = frozenset(map(id, (str, int, float, bool, type(None), bytes)))
 """By id, as a metaclass may have a hash of its own."""

@@ -9,9 +9,9 @@ import re
 
 from instrument import _report
 from instrument._payloads.fields import opening_of
-from instrument._payloads.jsonable import text_of
-from instrument._payloads.names import MASK, Names, words_of
-from instrument._payloads.walk import walked
+from instrument._payloads.jsonable import Asked, text_of
+from instrument._payloads.names import MASK, Names, is_of_pool, words_of
+from instrument._payloads.walk import SAID, walked
 from instrument._state import muted
 from instrument._text import (
     args_of,
@@ -21,7 +21,6 @@ from instrument._text import (
     is_sayable,
     safe_repr,
     safe_str,
-    type_of,
 )
 
 TYPE_CHECKING = False
@@ -42,11 +41,6 @@ _MOST_TEXT = 10_000
 _MOST_MESSAGE = 100_000
 _MOST_TRACEBACK = 16_000
 _MOST_HELD = 1_000
-_POOLS = frozenset(
-    ("_RemoteTraceback", "RemoteTraceback", "UnpickleableExceptionWrapper")
-)
-"""What pools of processes put below an error, and Celery in the place of one: a text that
-is all it had there."""
 _PLACE = re.compile(r'^[|+ ]{0,99}File "[^"\n]*", line \d+, in .*$', re.MULTILINE)
 TRACEBACK = "__instrument_traceback__"
 """The mark with the traceback of what was raised in another process."""
@@ -156,13 +150,25 @@ def redacted(value: object, redactors: "tuple[Redactor, ...]", path: "Path") -> 
     redactor = redactors[0]  # what is reported where memory is full
     with muted():  # a redactor may call what is traced
         try:
-            said: Memo = {}
+            said = asked_for(redactors)
             for redactor in redactors:
                 value = walked(redactor, value, path, said)
         except BaseException as exc:
             _report.unread(redactor, f"redact of {path[0]}", exc)
             return DROPPED
     return value
+
+
+def asked_for(redactors: "tuple[Redactor, ...]") -> "Memo":
+    """
+    Give where to keep what objects say of themselves, for who tells it: shown as the
+    message of an error is, which may name what stands in it.
+    """
+    return Asked(lambda text: _shown_text(text, redactors)) if redactors else {}
+
+
+def _shown_text(text: str, redactors: "tuple[Redactor, ...]") -> str:
+    return safe_str(redacted(text, redactors, (SAID,)))
 
 
 def is_masked(name: str, redactors: "tuple[Redactor, ...]") -> bool:
@@ -190,7 +196,7 @@ def said_by(exc: BaseException, audience: "Audience") -> str | None:
     if type(said) is tuple and len(said) == 1:
         said = said[0]
     if type(said) is not str:
-        text = text_of(said, _MOST_TEXT)
+        text = text_of(said, _MOST_TEXT, asked_for(audience.redactors))
     else:
         said = cut(said, _MOST_MESSAGE)
         text = repr(said) if issubclass(type(exc), KeyError) else said
@@ -198,15 +204,6 @@ def said_by(exc: BaseException, audience: "Audience") -> str | None:
         if type(redactor) is Names:
             text = redactor.masked_text(text)
     return text
-
-
-def is_of_pool(exc: BaseException) -> bool:
-    """
-    Tell whether that is what a pool of processes puts below an error, or Celery in the
-    place of one that cannot be pickled: all that was raised there, as text, of which
-    nobody can tell what in it is to be masked.
-    """
-    return type_of(exc) in _POOLS
 
 
 def _places_in(exc: BaseException) -> str:

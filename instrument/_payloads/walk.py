@@ -5,6 +5,7 @@ objects told as their fields where something in them is masked.
 A key is asked for its ``repr`` only where that is told, and once.
 """
 
+from instrument._payloads.field_names import aliases_of
 from instrument._payloads.fields import (
     FIELDS,
     MAPPING,
@@ -18,23 +19,22 @@ from instrument._payloads.fields import (
     opening_of,
     read,
 )
-from instrument._payloads.jsonable import (
-    MAY_BEGIN_JSON,
-    MOST_JSON,
-    each_once,
-    jsonable,
-    may_be_json,
-    repr_of,
-)
+from instrument._payloads.jsonable import jsonable, said_of
 from instrument._payloads.messages import PIECES, is_half, is_piece, without_subclass
 from instrument._payloads.names import (
     MASK,
+    MAY_BEGIN_JSON,
+    MOST_JSON,
     NAME_TYPES,
     Names,
     Unsaid,
-    is_in,
+    each_once,
     is_of_names,
+    is_of_pool,
+    may_be_json,
     numbered,
+    only_said,
+    shows_by_class,
 )
 from instrument._text import cut, has_other_text, has_texts
 
@@ -71,7 +71,7 @@ def walked(redactor: "Redactor", value: object, path: "Path", said: "Memo") -> o
         # the first word says which payload it is: inputs, token, data ...
         if path[1:] and names.masks(path[-1]):
             return MASK
-        if path[0] == "error" and type(value) is str:
+        if path[0] in ("error", SAID) and type(value) is str:
             value = names.masked_text(cut(value, _MOST_MESSAGE))
     walk = _Walk(redactor, names, said)
     shown = walk.walked(value, path, _DEPTH)
@@ -169,6 +169,7 @@ class _Walk:
         told = opening.told
         if told is REPR or told is FIELDS:
             return self._object(value, opening, path, depth)
+        self.changes += shows_by_class(kind, self._ask, path)
         if told is VALUE:
             shown = self._told(value, opening, path, depth)
         else:
@@ -277,7 +278,7 @@ class _Walk:
         has_odd_keys, above = False, self._above
         for key, item in pairs:
             is_masked = names is not None and names.masks(key)
-            kind = type(key)
+            kind, aliases = type(key), aliases_of(key)
             self._above = key if kind is str else None
             if id(kind) not in NAME_TYPES:
                 has_odd_keys = True
@@ -291,7 +292,7 @@ class _Walk:
                 told = f"<piece of a tool call, {len(item):,} characters>"
                 shown[key] = self._masked(told)
             elif names is None:
-                shown[key] = self.walked(item, (*path, key), depth)
+                shown[key] = self._by_each((key, *aliases), item, path, depth)
             elif is_masked:
                 shown[key] = self._masked()
             elif type(item) is str and item[:1] not in MAY_BEGIN_JSON:
@@ -300,6 +301,16 @@ class _Walk:
             else:
                 shown[key] = self.walked(item, path, depth)
         self._has_odd_keys, self._above = has_odd_keys, above
+        return shown
+
+    def _by_each(self, names: "Any", item: "Any", path: "Path", depth: int) -> "Any":
+        """
+        Ask a function of a field by each name that it has, until it changes something.
+        """
+        before, shown = self.changes, item
+        for name in names:
+            if self.changes == before:
+                shown = self.walked(item, (*path, name), depth)
         return shown
 
     def _key(
@@ -339,7 +350,7 @@ class _Walk:
     def _said_by(self, key: object) -> str:
         known = self._said.get(id(key))
         if known is None:
-            known = self._said[id(key)] = key, repr_of(key)
+            known = self._said[id(key)] = key, said_of(key, self._said)
         return known[1]
 
     def _json_key(
@@ -401,6 +412,7 @@ class _Walk:
         Walk the fields of an object; it stays what it is where nothing is masked.
         """
         before, outer = self.changes, self._left
+        self.changes += shows_by_class(type(value), self._ask, path)
         if opening.told is REPR:
             self._left = min(outer, _MOST_OF_AN_OBJECT)
         left = self._left
@@ -411,7 +423,10 @@ class _Walk:
         if len(told) == _PAIR and issubclass(type(value), tuple):
             told = self._named_pair(told)
         elif is_error:
-            told = self._of_error(told, path)
+            is_unknown = path[0] != "error" and is_of_pool(value)
+            told = (
+                [("args", self._masked())] if is_unknown else self._of_error(told, path)
+            )
         shown = self._mapping(told, len(told), path, depth)
         self._mapping(kept, len(kept), path, depth)
         if is_error and self._names is None and has_other_text(told, shown):
@@ -421,7 +436,7 @@ class _Walk:
         is_opened = self._names is not None and self._names.opens
         if is_opened and opening.told is REPR and path[0] != "error":
             self.changes += 1
-            shown = shown if is_error else self._only_said(value, told, shown)
+            shown = shown if is_error else only_said(value, told, shown, self._said_by)
         if self.changes == before:
             if path[0] != "metadata":
                 return value
@@ -433,24 +448,6 @@ class _Walk:
             fields = shown if type(shown) is dict else {}
             return {"type": name_of(value), **fields}
         return shown
-
-    def _only_said(self, value: "Any", held: "list[Any]", shown: "Any") -> "Any":
-        """
-        Mask of an object's fields what its ``repr`` does not show, in place of which they
-        are told: it may have been made to hide that.
-        """
-        if type(shown) is not dict:
-            return shown
-        said = self._said_by(value)
-        seen = {
-            name
-            for name, item in held
-            if type(name) is str and is_in(said, item, self._said_by)
-        }
-        return {
-            name: item if type(name) is str and name in seen else MASK
-            for name, item in shown.items()
-        }
 
     def _of_error(self, held: "list[Any]", path: "Path") -> "list[Any]":
         """
@@ -495,6 +492,8 @@ class _Walk:
         return [first, (second, self._masked())] if self._is_named(first[1]) else pair
 
 
+SAID = "repr"
+"""The path of what an object says of itself."""
 STORED = "stored"
 """The path of what was written as JSON, in which a tuple is a list."""
 _PAIR = 2

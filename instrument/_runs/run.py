@@ -444,10 +444,11 @@ class Run(Frame):
         if event == "on_custom_event":  # its own first argument is called name
             del kwargs["name"]
         delivery = Delivery(self, event, receivers, args, lambda _: data, kwargs)
-        if self._described and audience not in (None, self._audience):
-            kwargs["metadata"] = self._metadata_for(audience)
+        if audience not in (None, self._audience):
+            if self._described:
+                kwargs["metadata"] = self._metadata_for(audience)
             if receivers.native:
-                record = record_of(self, event, data)
+                record = record_of(self, event, data, audience)
                 record.metadata = kwargs["metadata"].copy()
                 delivery.with_record(record)
         mutely(delivery.now)

@@ -123,7 +123,7 @@ class StdOutCallbackHandler(RunHandler):
         is_told = data is not None and run._audience.capture
 
         def written(marks: "Marks") -> "Iterator[str]":
-            return value(data, marks) if is_told else iter(())
+            return value(data, marks, kwargs["run"]) if is_told else iter(())
 
         self._tell(run, "event", str(name), written)
 

@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import datetime as dt
 import enum
+import functools
 import io
 import json
 import logging
@@ -256,6 +257,18 @@ def of_error(value: Any) -> LoginError:
     return made
 
 
+def by_class(password: Any, *bases: type, **more: Any) -> Any:
+    """
+    Make a class that has the secret, whose instances show it and do not hold it.
+    """
+
+    def shows(it: Any) -> str:
+        return f"It({it.db_password!r})"
+
+    held = more or {"db_password": password}
+    return type("It", bases, {**held, "__repr__": shows})
+
+
 def function() -> None:
     """
     Be held by a partial.
@@ -327,6 +340,16 @@ HIDES: dict[str, Callable[[str, Any], Any]] = {
     "arguments": lambda _, value: LoginError({"password": value}),
     "method": lambda _, value: Plain(value).__repr__,
     "set": lambda _, value: {Ticket("ada", str(value))},
+    "property": lambda _, value: by_class(property(lambda _: value))(),
+    "computed once": lambda _, value: by_class(
+        functools.cached_property(lambda _: value)
+    )(),
+    "class attribute": lambda _, value: by_class(value)(),
+    "inherited": lambda _, value: type("Under", (by_class(value),), {})(),
+    "any attribute": lambda _, value: by_class(None, __getattr__=lambda *_: value)(),
+    "list of a class": lambda _, value: by_class(value, list)([1]),
+    "text of a class": lambda _, value: by_class(value, str)("public"),
+    "error of a class": lambda _, value: by_class(value, LoginError)("no"),
     "user list": lambda _, value: collections.UserList([{"password": value}]),
 }
 
@@ -486,6 +509,8 @@ def test_structure_shows_it_unmasked(name: str) -> None:
         "method",
         "escaped",
         "json twice",
+        "list of a class",
+        "text of a class",
     }
     shown = SECRET in recorder.events[0].to_json()
     assert shown or name in unseen

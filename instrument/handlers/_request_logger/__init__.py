@@ -8,7 +8,7 @@ from instrument._forks import fork_lock
 from instrument._interrupts import Taking
 from instrument._payloads.fields import name_of
 from instrument._payloads.jsonable import jsonable
-from instrument._payloads.redact import error_of, redacted, said_by
+from instrument._payloads.redact import asked_for, error_of, redacted, said_by
 from instrument._text import cut, printable, safe_str
 from instrument.handlers._request_logger.log_targets import target_of
 from instrument.handlers._request_logger.shown_errors import shown_error
@@ -130,7 +130,7 @@ class RequestLogger(RunHandler):
         with self._lock:
             entry = self._open.ending(run, self)
         fields = _fields(run, run.status, run.duration_s)
-        memo: Memo = {}
+        memo = asked_for(run._audience.redactors)
         if self._payload:
             fields["outputs"] = _payload(run.outputs, "outputs", self._payload, memo)
         message = f"{_head(run, entry)} {_ENDED.get(run.status, run.status)} in"

@@ -22,7 +22,7 @@ from instrument._payloads.fields import (
 from instrument._payloads.jsonable import repr_once
 from instrument._payloads.messages import items
 from instrument._payloads.names import MASK
-from instrument._payloads.redact import DROPPED
+from instrument._payloads.redact import DROPPED, asked_for
 from instrument._text import length_of
 from instrument.handlers._shared import amounts
 from instrument.handlers._shared.said import (
@@ -132,7 +132,10 @@ def asked_by(run: "Run") -> "Memo":
     """
     Give what objects in the inputs of a run that starts have said already.
     """
-    return {} if run._asked is None else run._asked.copy()
+    asked = asked_for(run._audience.redactors)
+    if run._asked is not None:
+        asked.update(run._asked)
+    return asked
 
 
 def output_of(
@@ -144,15 +147,20 @@ def output_of(
     if not run._audience.capture:
         return iter(())
     data = run._kind.end_data(run)
+    memo = asked_for(run._audience.redactors) if memo is None else memo
     is_none = run.outputs is None and not (data.get("text") or data.get("tool_calls"))
     return iter(()) if is_none else came_out(data, marks, most, memo)
 
 
-def value(given: object, marks: "Marks") -> "Pieces":
+def value(given: object, marks: "Marks", run: "Run | None" = None) -> "Pieces":
     """
     Write any value.
+
+    Args:
+        run: That which told it, of which something may be redacted.
     """
-    return _Writing(marks).value(given)
+    memo = None if run is None else asked_for(run._audience.redactors)
+    return _Writing(marks, memo=memo).value(given)
 
 
 def arguments(given: "dict[Any, Any]", marks: "Marks") -> "Pieces":

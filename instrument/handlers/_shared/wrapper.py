@@ -12,6 +12,7 @@ from instrument._audience.listener import Listener, as_listener
 from instrument._audience.plan import Options
 from instrument._payloads.answers import LLMResult
 from instrument._payloads.jsonable import text_of
+from instrument._payloads.redact import asked_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def read_now(args: "tuple[Any, ...]", run: "Run | None") -> None:
         if issubclass(type(each), LLMResult):
             each.read()
     if run is not None and run._asked is None and run._audience.redactors:
-        run._asked = {}
+        run._asked = asked_for(run._audience.redactors)
         text_of(run._kind.start_data(run), _MOST_ASKED, run._asked)
 
 

@@ -80,7 +80,7 @@ class TreeHandler(RunHandler):
         self._display.tell(self._forest.retry, kwargs["run"].id, attempt(retry_state))
 
     def on_custom_event(self, name: str, data: "Any", **kwargs: "Any") -> None:
-        told = self._teller.event(name, data)
+        told = self._teller.event(name, data, kwargs["run"])
         self._display.tell(self._forest.tell, kwargs["run"].id, told)
 
     def run_ended(self, run: "Run") -> None:

@@ -2,7 +2,7 @@
 What a tree keeps of a run, written where the run is: its payload may change, and goes.
 """
 
-from instrument._payloads.redact import error_of
+from instrument._payloads.redact import asked_for, error_of
 from instrument._text import type_of
 from instrument.handlers._shared.open_runs import ID, MODELS, shown_name
 from instrument.handlers._shared.prices import shared_prices
@@ -64,7 +64,8 @@ class Teller:
             model = run.model if isinstance(run.model, str) else ""
             cost_usd = self._prices.cost_usd(run) if run.usage else None
         if self._payload and run._audience.capture and run.status != "error":
-            pieces = came_out(run._kind.end_data(run), self._marks)
+            memo = asked_for(run._audience.redactors)
+            pieces = came_out(run._kind.end_data(run), self._marks, memo=memo)
             came = self._marks.cropped(pieces, self._payload)
             if came == "''" and run.status != "ok":  # it was left before it said any
                 came = ""
@@ -82,14 +83,14 @@ class Teller:
             error is not None and run.error_origin,
         )
 
-    def event(self, name: str, data: object) -> str:
+    def event(self, name: str, data: object, run: "Run") -> str:
         """
         Tell an event of the application's own.
         """
         told = self._marks.name(str(name))
         if data is None or not self._payload:
             return told
-        return f"{told} {self._marks.cropped(value(data, self._marks), _EVENT)}"
+        return f"{told} {self._marks.cropped(value(data, self._marks, run), _EVENT)}"
 
     def _error(self, run: "Run", exc: BaseException) -> tuple[str, list[str]]:
         kind = self._marks.name(type_of(exc))

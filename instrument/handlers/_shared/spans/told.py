@@ -9,7 +9,7 @@ import json
 
 from instrument import _ids
 from instrument._payloads.jsonable import encoded, jsonable
-from instrument._payloads.redact import error_of, traceback_text
+from instrument._payloads.redact import asked_for, error_of, traceback_text
 from instrument._text import cut, safe_repr, type_of
 from instrument.handlers._shared.checks import checked_size
 from instrument.handlers._shared.values import asked_by
@@ -82,6 +82,7 @@ class Told:
         "_id",
         "_metadata",
         "_parent_id",
+        "_redactors",
         "_root_id",
         "_seen",
         "_usage",
@@ -125,6 +126,7 @@ class Told:
         self.first_token_s: float | None = None
         self.events: list[tuple[str, int, str]] = []
         self.lost_events = 0
+        self._redactors = run._audience.redactors
         self._asked = _captured(_asked_of(run, limit), limit, asked_by(run))
         self._seen = id(run._inputs)  # itself it may hold what keeps the run alive
         self._answered = self._metadata = "{}"
@@ -144,7 +146,7 @@ class Told:
         self._usage = run.usage
         self.first_token_s = run.time_to_first_token_s
         self.description = _short(run._description, LIMIT)
-        memo: Memo = {}
+        memo = asked_for(self._redactors)
         if self._seen != id(run._inputs):  # told anew, as of a stream of LangChain's
             self._asked = _captured(_asked_of(run, self.limit), self.limit, memo)
         if exc is not None and run.status == "error":
@@ -161,7 +163,8 @@ class Told:
         if len(self.events) >= _MOST_EVENTS:
             self.lost_events += 1
             return
-        text = _captured(data if self.limit else {}, self.limit)
+        memo = asked_for(self._redactors)
+        text = _captured(data if self.limit else {}, self.limit, memo)
         self.events.append((_short(name), _ids.wall_ns(), text))
 
     # what is asked for in another thread is made there

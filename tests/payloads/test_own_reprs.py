@@ -1,0 +1,349 @@
+"""
+What an object says of itself while something is redacted: what its class has under a
+masked name is not shown, what its ``repr`` names is masked, by each name of a field.
+"""
+
+import io
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field, v1
+
+from instrument import callbacks, emit, traced
+from instrument.handlers import (
+    FileCallbackHandler,
+    RequestLogger,
+    StdOutCallbackHandler,
+    TreeHandler,
+    background,
+)
+from instrument.handlers._shared.spans.told import LIMIT, Told
+from instrument.testing import Recorder
+
+SECRET = "enigma1940"
+SESSION = {"user": "ada", "token": SECRET}
+
+
+class Session:
+    """
+    Shows what is kept elsewhere, by name, as a proxy does.
+    """
+
+    def __repr__(self) -> str:
+        return f"<Session {SESSION}>"
+
+
+class Account:
+    """
+    Shows by no name what its class computes.
+    """
+
+    def __init__(self) -> None:
+        self.user = "ada"
+
+    @property
+    def token(self) -> str:
+        """
+        Be in no instance.
+        """
+        return SECRET
+
+    @staticmethod
+    def renewed() -> str:
+        """
+        Be a method, for which no function is asked.
+        """
+        return SECRET
+
+    def __repr__(self) -> str:
+        return f"Account({self.user}, {self.token})"
+
+
+@traced
+def take(given: Any) -> None:
+    """
+    Be given something.
+    """
+
+
+def by_name(value: Any, path: Any) -> Any:
+    """
+    Mask what stands under one name.
+    """
+    return "***" if path[-1] == "token" else value
+
+
+def by_text(value: Any, path: Any) -> Any:
+    """
+    Mask one text wherever it stands.
+    """
+    return value.replace(SECRET, "***") if type(value) is str else value
+
+
+def of_numbers(value: Any, path: Any) -> Any:
+    """
+    Fail on a text under one name.
+    """
+    return round(value) if path[-1] == "token" else value
+
+
+def everything_told(value: Any, redact: Any, folder: Path) -> list[str]:
+    """
+    Give what each handler tells of *value*, in all places.
+    """
+    stream, recorder, kept = io.StringIO(), Recorder(), list[str]()
+    log = logging.getLogger("own reprs")
+    log.propagate, log.handlers = False, [logging.StreamHandler(stream)]
+    log.setLevel(logging.INFO)
+
+    @traced.tool
+    def work(given: Any) -> Any:
+        emit("said", {"it": given})
+        with traced("inner", kind="chat_model", inputs=[given]) as run:
+            run.outputs = given
+        return [given]
+
+    @traced
+    def fails() -> None:
+        raise LookupError(value)
+
+    def spans(*_: Any, run: Any, **__: Any) -> None:
+        told = Told(run, LIMIT, None)
+        told.happens("said", run.inputs)
+        told.ends(run)
+        kept.extend([told._asked, told._answered, *(it[2] for it in told.events)])
+
+    with callbacks(
+        recorder,
+        TreeHandler(stream),
+        StdOutCallbackHandler(stream),
+        background(StdOutCallbackHandler(stream)),
+        RequestLogger(log, payload=True),
+        FileCallbackHandler(folder / "events.jsonl"),
+        on_tool_start=lambda input_str: kept.append(input_str),  # noqa: PLW0108 - by name
+        on_tool_end=spans,
+        redact=redact,
+        metadata={"it": value},
+    ):
+        work(value)
+        with pytest.raises(LookupError):
+            fails()
+    kept += [event.to_json() for event in recorder.events]
+    return [*kept, stream.getvalue(), (folder / "events.jsonl").read_text("utf-8")]
+
+
+@pytest.mark.parametrize(
+    "redact", [["token"], by_text], ids=["names", "function of texts"]
+)
+def test_what_a_repr_says_by_name(redact: Any, tmp_path: Path) -> None:
+    """
+    What an object shows from elsewhere is masked as the message of an error is: after the
+    name that it stands under, or as a function has it.
+    """
+    told = everything_told(Session(), redact, tmp_path)
+
+    assert SECRET not in "".join(told)
+    assert "<Session {'user': 'ada', 'token': " in "".join(told)
+
+
+@pytest.mark.parametrize("redact", [["token"], by_name, of_numbers])
+def test_what_a_class_computes(redact: Any, tmp_path: Path) -> None:
+    """
+    An object that writes its own ``repr``, and whose class has something under a masked
+    name, is told by its fields: for a function too, also one that fails on what stands
+    for what is not asked.
+    """
+    told = everything_told(Account(), redact, tmp_path)
+
+    assert SECRET not in "".join(told)
+    assert '{"given":{"type":"Account","user":"ada"}}' in "".join(told)
+
+
+def test_interrupt_of_a_function_that_is_asked_by_name() -> None:
+    """
+    An interrupt while a function is asked of what a class computes is no failure of it.
+    """
+
+    def redact(value: Any, path: Any) -> Any:
+        if path[-1] == "token":
+            raise KeyboardInterrupt
+        return value
+
+    with pytest.raises(KeyboardInterrupt), callbacks(Recorder(), redact=redact):
+        take(Account())
+
+
+def test_class_that_gets_a_name_later() -> None:
+    """
+    What is put on a class after it was told once is found.
+    """
+
+    class Open:
+        def __repr__(self) -> str:
+            return f"Open({getattr(self, 'token', None)})"
+
+    recorder = Recorder()
+    with callbacks(recorder, redact=["token"]):
+        take(Open())
+        Open.token = SECRET  # type: ignore[attr-defined]
+        take(Open())
+
+    told = [it.data["inputs"]["given"] for it in recorder.events if "inputs" in it.data]
+    assert told == ["Open(None)", {"type": "Open"}]
+
+
+def test_many_classes_are_not_kept() -> None:
+    """
+    Of classes beyond some hundreds it is not kept what they have.
+    """
+    recorder = Recorder()
+    with callbacks(recorder, redact=["token"]):
+        for _ in range(501):
+            take(type("Made", (Account,), {})())
+
+    starts = [
+        it.data["inputs"]["given"] for it in recorder.events if "inputs" in it.data
+    ]
+    assert starts == [{"type": "Made", "user": "ada"}] * 501
+
+
+def test_class_without_a_repr_stays() -> None:
+    """
+    An object that shows nothing of itself stays what it is, whatever its class has.
+    """
+
+    class Quiet:
+        token = SECRET
+
+    recorder, value = Recorder(), Quiet()
+    with callbacks(recorder, redact=["token"]):
+        take(value)
+
+    assert recorder.runs[0].inputs["given"] is value
+
+
+def test_event_in_a_block_that_masks_more() -> None:
+    """
+    An event emitted in a block that masks more than its run does is told as that has it.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder), traced("run"), callbacks(redact=["token"]):
+        emit("said", {"it": Session()})
+
+    (said,) = [it for it in recorder.events if it.event == "on_custom_event"]
+    assert said.data["data"] == {"it": "<Session {'user': 'ada', 'token': [redacted]}>"}
+
+
+class Older(v1.BaseModel):
+    """
+    A model as version 1 of pydantic makes them.
+    """
+
+    user: str = "ada"
+    secret: str = v1.Field(alias="dbPassword")
+    hidden: str = v1.Field("hidden", repr=False)
+
+    class Config:
+        extra = "allow"
+
+
+class Newer(BaseModel):
+    """
+    A model of today's pydantic.
+    """
+
+    secret: str = Field(alias="dbPassword")
+
+
+def kept() -> Any:
+    """
+    Make an object of a class of attrs.
+    """
+    attrs = pytest.importorskip("attrs")
+    made = attrs.make_class("Kept", {"secret": attrs.field(alias="dbPassword")})
+    return made(SECRET)
+
+
+def struct() -> Any:
+    """
+    Make a struct of msgspec.
+    """
+    msgspec = pytest.importorskip("msgspec")
+    made = msgspec.defstruct(
+        "Struct", [("user", str), ("secret", str, msgspec.field(name="dbPassword"))]
+    )
+    return made("ada", SECRET)
+
+
+MODELS: dict[str, Callable[[], Any]] = {
+    "pydantic.v1": lambda: Older.parse_obj({"dbPassword": SECRET, "more": 1}),
+    "pydantic": lambda: Newer(dbPassword=SECRET),
+    "attrs": kept,
+    "msgspec": struct,
+}
+
+
+@pytest.mark.parametrize("name", ["db password", "secret"])
+@pytest.mark.parametrize("is_function", [False, True])
+@pytest.mark.parametrize("model", MODELS)
+def test_each_name_of_a_field(model: str, is_function: bool, name: str) -> None:
+    """
+    A field is masked by each name that it has: that in the code, and that by which it is
+    given or written.
+    """
+    recorder, known = Recorder(), name.replace(" p", "P")
+
+    def redact(value: Any, path: Any) -> Any:
+        return "[redacted]" if path[-1] == known else value
+
+    with callbacks(recorder, redact=redact if is_function else [name]):
+        take(MODELS[model]())
+
+    assert recorder.events[0].data["inputs"]["given"]["secret"] == "[redacted]"
+    assert SECRET not in recorder.events[0].to_json()
+
+
+def test_fields_of_an_older_model() -> None:
+    """
+    A model of pydantic's first version is told by its fields, those besides included, but
+    what it does not show.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        take(Older.parse_obj({"dbPassword": "x", "more": 1}))
+
+    told = recorder.events[0].to_dict()["data"]["inputs"]["given"]
+    assert told == {"user": "ada", "secret": "x", "more": 1}
+
+
+class UnpickleableExceptionWrapper(Exception):  # noqa: N818 - as Celery names it
+    """
+    What Celery has in the place of an error that cannot be pickled.
+    """
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnpickleableExceptionWrapper("app", "LoginError", (SECRET,)),
+        Exception(f"<class 'app.LoginError'>(['{SECRET}'])"),
+    ],
+)
+@pytest.mark.parametrize("redact", [["token"], by_name])
+def test_error_of_a_worker_as_a_value(error: Exception, redact: Any) -> None:
+    """
+    What Celery has of a worker's error is not told where it is a result, as of a group,
+    either.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder, redact=redact):
+        traced(lambda: [1, error])()
+
+    told = {"type": type(error).__name__, "args": "[redacted]"}
+    assert recorder.events[1].data["outputs"] == [1, told]
