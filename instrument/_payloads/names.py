@@ -43,6 +43,7 @@ _NAMED = re.compile(r"""(?:\A|["'])([^"']*)["']\s*:""")
 _PAIRED = re.compile(r"""[\[(][\s\\]*["']([^"'\\]*)\\*["']\s*,""")
 _GIVEN = re.compile(r"(?:\n|\\n)(?: {0,99}\| )?  (?! )[^\n]{0,500}?, input_value=")
 """Pydantic tells what it was given below the name of the field, in a group behind a bar."""
+_INPUT = ", input_value="
 _TYPED = ", input_type="
 _QUOTES = ("'", '"')
 _OPENS = ("{", "[")
@@ -78,7 +79,7 @@ class Names:
         self.opens = opens
         self._ends = frozenset("".join(words_of(name)) for name in self.names)
         self._known: dict[str, bool] = {}
-        self._classes: dict[int, tuple[int, bool, object]] = {}
+        self._classes: dict[int, tuple[_Held, bool]] = {}
 
     def masks(self, key: object) -> bool:
         """
@@ -100,19 +101,23 @@ class Names:
         Tell whether a class that writes its own ``repr`` has something under such a
         name: a property, say, which is not asked.
         """
-        size = sum(len(names_in(base)) for base in bases_of(kind))
+        held = _held_by(kind)
+        if not held.names:
+            return False
         known = self._classes.get(id(kind))
-        if known is None or known[0] != size:
-            is_so = any(it in _ANY or self.masks(it) for it, _ in held_by_class(kind))
+        if known is None or known[0] is not held:
+            is_so = any(it in _ANY or self.masks(it) for it in held.names)
             if len(self._classes) >= _MOST_TYPES:
                 self._classes.clear()
-            known = self._classes[id(kind)] = size, is_so, kind
+            known = self._classes[id(kind)] = held, is_so
         return known[1]
 
     def masked_text(self, text: str) -> str:
         """
         Mask in a message what it tells under such a name: ``password='x'``.
         """
+        if text.isascii() and not self._may_name(text):
+            return text
         text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
         text = self._without_columns(self._without_inputs(text))
         shown: list[str] = []
@@ -123,6 +128,18 @@ class Names:
                 shown += [text[at : found.end()], MASK]
                 at = _end_of_value(text, found.end())
         return "".join([*shown, text[at:]])
+
+    def _may_name(self, text: str) -> bool:
+        """
+        Tell whether such a name may stand in *text*, in a tenth of the time that it takes
+        to look for what follows it.
+        """
+        if "\\u" in text or _INPUT in text:
+            return True
+        chars = text.lower()
+        for apart in "-_.":
+            chars = chars.replace(apart, "")
+        return any(end in chars for end in self._ends)
 
     def _without_columns(self, text: str) -> str:
         for found in _COLUMNS.finditer(text):
@@ -211,36 +228,67 @@ def words_of(name: str) -> "list[str]":
     return [word.casefold() for word in _OTHER_WORDS.findall(whole)]
 
 
-def held_by_class(kind: "type[Any]") -> "list[tuple[str, object]]":
+class _Held:
     """
-    Give what the application's classes that *kind* derives from have, by name, if one
-    of them writes the ``repr``, which may show it: ``__getattr__`` of what is told so,
-    as that may be anything.
+    What the application's classes that *kind* derives from have, if one of them writes
+    the ``repr``, which may show it: ``__getattr__`` of what is told so, as that may be
+    anything.
+
+    Attributes:
+        names: All by name.
+        asked: With where it stands, what is no method: a function is asked of that.
+        size: How much they had, as it may become more.
     """
-    bases = [base for base in bases_of(kind) if not is_of_library(base)]
-    if not any(map(has_repr, bases)):
-        return []
-    held = [it for base in bases for it in names_in(base).items()]
-    return [
-        (name, item)
-        for name, item in held
-        if type(name) is str
-        and (name[:2] != "__" or (name in _ANY and opening_of(kind).told is REPR))
-        and type(item) is not kind
-    ]
+
+    __slots__ = ("asked", "bases", "kind", "names", "size")
+
+    def __init__(self, kind: "type[Any]") -> None:
+        self.kind = kind  # held, so that its id stays its own
+        bases = [base for base in bases_of(kind) if not is_of_library(base)]
+        self.bases = bases if any(map(has_repr, bases)) else []
+        self.size = self.counted()
+        self.names: list[str] = []
+        self.asked: list[tuple[str, type[Any]]] = []
+        is_any = bool(self.bases) and opening_of(kind).told is REPR
+        for base in self.bases:
+            for name, item in names_in(base).items():
+                if type(name) is not str or type(item) is kind:  # a member of an enum
+                    continue
+                if name[:2] == "__" and not (name in _ANY and is_any):
+                    continue
+                self.names.append(name)
+                if type(item) not in _METHODS:
+                    self.asked.append((name, base))
+
+    def counted(self) -> int:
+        """
+        Count what they have.
+        """
+        return sum([len(names_in(base)) for base in self.bases])
+
+
+_held: "dict[int, _Held]" = {}
+
+
+def _held_by(kind: "type[Any]") -> _Held:
+    known = _held.get(id(kind))
+    if known is None or (known.bases and known.size != known.counted()):
+        if len(_held) >= _MOST_TYPES:
+            _held.clear()
+        known = _held[id(kind)] = _Held(kind)
+    return known
 
 
 def shows_by_class(kind: "type[Any]", redactor: "Any", path: "tuple[Any, ...]") -> bool:
     """
     Tell whether the ``repr`` of what is of that class may show what is masked, and is
-    found in no instance. A function is asked of what is no method; of a property, which
-    is not asked, by its name.
+    found in no instance. A function is asked of a property, which is not asked, by its
+    name.
     """
     if type(redactor) is Names:
         return redactor.masks_in(kind)
-    for name, item in held_by_class(kind):
-        if type(item) in _METHODS:
-            continue
+    for name, base in _held_by(kind).asked:
+        item = names_in(base).get(name)
         given = item if type(item) in _PLAIN else _UNASKED
         try:
             if redactor(given, (*path, name)) is not given:

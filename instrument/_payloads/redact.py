@@ -168,7 +168,16 @@ def asked_for(redactors: "tuple[Redactor, ...]") -> "Memo":
 
 
 def _shown_text(text: str, redactors: "tuple[Redactor, ...]") -> str:
-    return safe_str(redacted(text, redactors, (SAID,)))
+    try:
+        for redactor in redactors:
+            if type(redactor) is Names:
+                text = redactor.masked_text(text)  # all that a walk of it would find
+            else:
+                text = safe_str(redacted(text, (redactor,), (SAID,)))
+    except BaseException as exc:  # pragma: no cover - memory is full just here
+        _report.unread(redactor, "redact of a repr", exc)
+        return DROPPED
+    return text
 
 
 def is_masked(name: str, redactors: "tuple[Redactor, ...]") -> bool:
