@@ -130,18 +130,13 @@ class Asked(dict):  # type: ignore[type-arg]
     """
     What objects said of themselves, as it may be seen: a `Memo` where something is
     redacted, as a ``repr`` may show what is found nowhere in the object.
+
+    Attributes:
+        shown: Gives what one said as it may be seen.
     """
 
-    __slots__ = ("_show",)
-
-    def __init__(self, show: "Callable[[str], str]") -> None:
-        self._show = show
-
-    def shown(self, text: str) -> str:
-        """
-        Give what an object said, as it may be seen.
-        """
-        return self._show(text)
+    __slots__ = ("shown",)
+    shown: "Callable[[str], str]"
 
 
 def said_of(value: object, memo: "Memo") -> str:

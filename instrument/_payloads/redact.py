@@ -6,6 +6,7 @@ into is not shown.
 """
 
 import re
+from functools import partial
 
 from instrument import _report
 from instrument._payloads.fields import opening_of
@@ -164,10 +165,14 @@ def asked_for(redactors: "tuple[Redactor, ...]") -> "Memo":
     Give where to keep what objects say of themselves, for who tells it: shown as the
     message of an error is, which may name what stands in it.
     """
-    return Asked(lambda text: _shown_text(text, redactors)) if redactors else {}
+    if not redactors:
+        return {}
+    made = Asked()
+    made.shown = partial(_shown_text, redactors)
+    return made
 
 
-def _shown_text(text: str, redactors: "tuple[Redactor, ...]") -> str:
+def _shown_text(redactors: "tuple[Redactor, ...]", text: str) -> str:
     try:
         for redactor in redactors:
             if type(redactor) is Names:
