@@ -3,6 +3,7 @@ What an object says of itself while something is redacted: what its class has un
 masked name is not shown, what its ``repr`` names is masked, by each name of a field.
 """
 
+import enum
 import io
 import logging
 from collections.abc import Callable
@@ -223,6 +224,24 @@ def test_class_without_a_repr_stays() -> None:
         take(value)
 
     assert recorder.runs[0].inputs["given"] is value
+
+
+def test_member_of_that_name() -> None:
+    """
+    A member of an enum that writes its own ``repr`` is no secret by its name.
+    """
+
+    class Sort(enum.Enum):
+        TOKEN = 1
+
+        def __repr__(self) -> str:
+            return "sort"
+
+    recorder = Recorder()
+    with callbacks(recorder, redact=["token"]):
+        take(Sort.TOKEN)
+
+    assert recorder.runs[0].inputs["given"] is Sort.TOKEN
 
 
 def test_event_in_a_block_that_masks_more() -> None:
