@@ -5,14 +5,16 @@ What the end of a run tells: what it returned, or what was raised in it.
 import sys
 from contextlib import suppress
 from contextvars import Context
-from gc import get_referents
+from gc import get_referents, is_tracked
 from operator import is_
 from types import (
     AsyncGeneratorType,
     BuiltinFunctionType,
     CoroutineType,
+    FunctionType,
     GeneratorType,
     MemberDescriptorType,
+    ModuleType,
 )
 
 from instrument._callables.body import end_unbegun
@@ -46,8 +48,6 @@ if TYPE_CHECKING:
 ALREADY_SET = object()
 """Stands for the outputs that a block has set itself."""
 
-FOLLOWED = "__instrument_followed__"
-"""The mark on a class of streams that hold their run until they end."""
 LEFT = "__instrument_left__"
 """The mark on what a server raised as the client had gone."""
 _ORIGIN = "__instrument_origin__"
@@ -55,9 +55,14 @@ _message_of: "Any" = BaseExceptionGroup.__dict__["message"].__get__
 _set_args: "Any" = BaseException.__dict__["args"].__set__
 _KEPT = "__instrument_kept__"
 _NOTES = "__notes__"
-_FRAMES, _FRAMES_OF_ONE, _STEPS, _SMALL = 10_000, 50, 3, 50
+_FRAMES, _FRAMES_OF_ONE = 10_000, 50
+_STEPS, _STEPS_TO_CONTEXT, _SMALL, _MOST_SEEN = 9, 3, 50, 5_000
 _CONTAINERS = frozenset(map(id, (dict, list, tuple, set)))
-_BODIES = frozenset(map(id, (GeneratorType, CoroutineType, AsyncGeneratorType)))
+_RUNNING = {
+    id(GeneratorType): "gi_running",
+    id(CoroutineType): "cr_running",
+    id(AsyncGeneratorType): "ag_running",
+}
 """By id, as a metaclass may have a hash of its own."""
 _KEEPERS = {"instrument", "asyncio", "_asyncio"}
 _module_of: "Callable[[type], object]" = type.__dict__["__module__"].__get__
@@ -215,37 +220,72 @@ def _holds_runs(exc: BaseException, run: Run) -> bool:
     if any(type(it) is Run for it in dict.values(dict_of(exc))):
         return True
     left = _FRAMES if run.error_origin else _FRAMES_OF_ONE
+    seen = _at_work()
     for error in all_raised(exc) if run.error_origin else (exc,):
         traceback = traceback_of(error)
         while traceback is not None and left:
-            held = get_referents(traceback.tb_frame)
-            streams = [it for it in held if FOLLOWED in names_in(type(it))]
-            if _lead_to_runs(held + get_referents(*streams), _STEPS):
+            frame = traceback.tb_frame
+            seen.add(id(frame.f_trace))  # of a debugger, or a watch that hears it now
+            if _lead_to_runs(get_referents(frame), seen):
                 return True
             traceback, left = traceback.tb_next, left - 1
     return False
 
 
-def _lead_to_runs(held: "list[Any]", steps: int, *, is_kept: bool = False) -> bool:
+def _at_work() -> set[int]:
     """
-    Tell whether one of *held* is a run or an open block, or leads there in a few *steps*:
-    by a small container, or what we or asyncio keep a Context in. One that a framework
-    has at hand is no such: an error is what it was raised as wherever it can be.
+    Give the ids of the loop and the task that this is called in: the one leads to all
+    that there is, and the other leaves what it has at hand with the run.
     """
-    if any(issubclass(type(it), Frame) for it in held):
-        return True
-    if is_kept and any(type(it) is Context for it in held):
-        return True
-    keepers = [it for it in held if _is_keeper(it)] if steps else []
-    if keepers and _lead_to_runs(get_referents(*keepers), steps - 1, is_kept=True):
-        return True
-    others = [it for it in held if _is_opened(it)] if steps else []
-    return bool(others) and _lead_to_runs(get_referents(*others), steps - 1)
+    loop = running_loop()
+    if loop is None:
+        return set()
+    return {id(loop), id(sys.modules["asyncio.tasks"].current_task(loop))}
+
+
+def _lead_to_runs(held: "list[Any]", seen: set[int]) -> bool:
+    """
+    Tell whether one of *held* is a run or an open block, or leads there in a few steps, by
+    whatever it holds but modules, classes, globals and many items; or whether that is too
+    much to look through.
+
+    A Context counts where we or asyncio keep it, and that is near. One that a framework
+    has at hand does not: an error is what it was raised as wherever it can be.
+
+    Args:
+        seen: The ids of what is not looked at again.
+    """
+    for step in range(_STEPS):
+        found = [it for it in filter(is_tracked, held) if id(it) not in seen]
+        if any(issubclass(type(it), Frame) for it in found):
+            return True
+        seen.update(map(id, found))
+        if len(seen) > _MOST_SEEN:
+            return True
+        for it in found:
+            if type(it) is FunctionType:
+                seen.update((id(it.__globals__), id(it.__builtins__)))
+        opened = [it for it in found if _is_opened(it)]
+        if step < _STEPS_TO_CONTEXT:
+            kept = get_referents(*filter(_is_keeper, opened))
+            if any(type(it) is Context for it in kept):
+                return True
+        held = get_referents(*opened)
+    return False
 
 
 def _is_opened(held: "Any") -> bool:
-    key = id(type(held))
-    return len(held) < _SMALL if key in _CONTAINERS else key in _BODIES
+    """
+    Tell whether it is looked into; not a body at work, which leaves what it has at hand
+    with the run.
+    """
+    cls = type(held)
+    if id(cls) in _CONTAINERS:
+        return len(held) < _SMALL
+    running = _RUNNING.get(id(cls))
+    if running is not None:
+        return not getattr(held, running)
+    return not issubclass(cls, (type, ModuleType, Context))
 
 
 def _is_keeper(held: "Any") -> bool:
@@ -253,20 +293,7 @@ def _is_keeper(held: "Any") -> bool:
         module = _module_of(type(held))
     except AttributeError:  # it was taken from the class
         return False
-    is_keeper = type(module) is str and module.partition(".")[0] in _KEEPERS
-    return is_keeper and not _is_at_work(held)
-
-
-def _is_at_work(held: object) -> bool:
-    """
-    Tell whether that is the loop or the task that this is called in: the one leads to all
-    that there is, and the other leaves what it has at hand with the run.
-    """
-    loop = running_loop()
-    if loop is None:
-        return False
-    task = sys.modules["asyncio.tasks"].current_task(loop)
-    return held is loop or held is task
+    return type(module) is str and module.partition(".")[0] in _KEEPERS
 
 
 def _says(kept: BaseException, exc: BaseException) -> bool:

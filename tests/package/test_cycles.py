@@ -5,9 +5,10 @@ goes, however that ends, with the collector off.
 
 import asyncio
 import weakref
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from contextvars import Context, copy_context
 from functools import partial
 from inspect import iscoroutinefunction
@@ -935,6 +936,54 @@ def _in_a_list(payload: object) -> None:
     raise ZeroDivisionError(len(runs))
 
 
+def _closed_over(payload: object) -> None:
+    run = current_run()
+    raise ZeroDivisionError((lambda: run) is None)
+
+
+def _bound_method(payload: object) -> None:
+    tell = current_run().text
+    raise ZeroDivisionError(tell is None)
+
+
+def _partial(payload: object) -> None:
+    tell = partial(print, current_run())
+    raise ZeroDivisionError(tell is None)
+
+
+def _of_an_object(payload: object) -> None:
+    made = Around()
+    made.__dict__["kept"] = {"of": [deque([current_run()])]}
+    raise ZeroDivisionError(made is None)
+
+
+def _too_far_to_look(payload: object) -> None:
+    made: Any = [[[[it]] for it in range(49)] for _ in range(49)]
+    made[-1][-1] += [deque([[[current_run()]]])]
+    raise ZeroDivisionError(len(made))
+
+
+def _block_of_an_object(payload: object) -> None:
+    @contextmanager
+    def opened() -> Iterator[None]:
+        with traced("block", inputs={"given": payload}):
+            yield
+
+    made = opened()
+    with made:
+        raise ZeroDivisionError
+
+
+def _stream_closed_over(payload: object) -> None:
+    made = traced(stream)(payload)
+
+    def read() -> None:
+        next(made)
+
+    read()
+    raise ZeroDivisionError
+
+
 async def _task_made(payload: object) -> None:
     task = asyncio.create_task(drained(astream(payload)))
     await task
@@ -978,6 +1027,13 @@ async def _caught(called: Callable[[object], Any], payload: object) -> None:
         _scope_left,
         _stream_open,
         _in_a_list,
+        _closed_over,
+        _bound_method,
+        _partial,
+        _of_an_object,
+        _too_far_to_look,
+        _block_of_an_object,
+        _stream_closed_over,
         _task_made,
         _group_made,
         _call_planned,
@@ -989,7 +1045,8 @@ def test_payload_goes_though_a_body_that_fails_knows_its_run(
 ) -> None:
     """
     A body that fails may have in its hands what leads to its run: a scope, what it has
-    bound, a Context, a task. The error that the run keeps does not lead back there.
+    bound, a Context, a task, a function or an object that holds it. The error that the
+    run keeps does not lead back there, nor where there is too much to look through.
     """
 
     def end(payload: object) -> None:

@@ -16,7 +16,6 @@ from instrument._hearing.calls import abegin, begin
 from instrument._hearing.passing import Events
 from instrument._hearing.watches import SENT
 from instrument._hearing.wrapped.twins import class_over
-from instrument._runs.outcome import FOLLOWED
 from instrument._state import get_state
 from instrument._text import bases_of, names_in
 
@@ -153,10 +152,7 @@ def heard_as(value: "Any", make: "Callable[[Any], type]", call: "Call") -> "Any"
     try:
         if "_instrument_call" not in made.__dict__:
             made.__dict__["_instrument_call"] = call
-            cls = class_over(type(made), make)
-            if FOLLOWED not in names_in(cls):  # to set it again would empty its caches
-                setattr(cls, FOLLOWED, True)
-            made.__class__ = cls
+            made.__class__ = class_over(type(made), make)
     except (AttributeError, TypeError) as exc:  # one that has no room for it
         what = f"hearing a {type(made).__name__}"
         _report.failed(heard_as, what, exc, tells=False)
