@@ -12,6 +12,7 @@ import selectors
 import socket
 import threading
 import weakref
+from contextlib import suppress
 from time import monotonic, sleep
 
 from instrument import _interrupts, _report
@@ -34,6 +35,8 @@ MOST_STRANGERS = 64
 """How many may be at it at once; more are let go."""
 _KEY, _NONCE = 32, 32
 _PAUSE_S = 0.1
+_SHORT_S = 1.0
+"""How long one waits for a descriptor before who comes is let go of at once."""
 _HEAD = 4
 _CHUNK = 1 << 16
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -157,6 +160,7 @@ class Sockets:
 
     def _begin(self) -> None:
         self._listener: socket.socket | None = None
+        self._spare: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._key = b""
         self._strangers = 0
@@ -194,8 +198,10 @@ class Sockets:
         Listen no more, until asked for the address again.
         """
         with self._lock:
-            listener, thread = self._listener, self._thread
+            listener, thread, spare = self._listener, self._thread, self._spare
             self._begin()
+        if spare is not None:
+            spare.close()
         if listener is not None and thread is not None:
             try:  # one more, so that who waits for one sees it
                 socket.create_connection(listener.getsockname(), PROOF_S).close()
@@ -210,8 +216,9 @@ class Sockets:
         for line in [*_open]:
             line.forget()
         _open.clear()
-        if self._listener is not None:
-            self._listener.close()
+        for each in (self._listener, self._spare):
+            if each is not None:
+                each.close()
         self._begin()
 
     def _start(self) -> None:
@@ -220,23 +227,50 @@ class Sockets:
         listener.setblocking(False)
         self._listener, self._key = listener, key
         try:
+            self._spare = socket.socket()
             self._thread = _in_thread("instrument relay", self._accept, listener, key)
-        except BaseException:  # no thread is to be had
+        except BaseException:  # no descriptor or thread is to be had
+            if self._spare is not None:
+                self._spare.close()
             self._begin()
             listener.close()
             raise
 
     def _accept(self, listener: socket.socket, key: bytes) -> None:
+        until: float | None = None
         with listener:  # closed here: its descriptor may be another's as soon as it is
             while self._listener is listener:
                 try:
                     connection, _ = listener.accept()
                 except BlockingIOError:
+                    until = None
                     _wait(listener, _READ, None)
                 except OSError:  # no descriptor is left: it waits
-                    sleep(_PAUSE_S)
+                    until = monotonic() + _SHORT_S if until is None else until
+                    if monotonic() < until or not self._turn_away(listener):
+                        sleep(_PAUSE_S)
                 else:
+                    until = None
                     self._take(connection, key)
+
+    def _turn_away(self, listener: socket.socket) -> bool:
+        """
+        Let go of one who waits, by the descriptor that is kept for that: it goes on at
+        once. Then wait for the next; False is without that descriptor.
+        """
+        with self._lock:
+            if self._listener is not listener or self._spare is None:
+                return False
+            self._spare.close()
+            self._spare = None
+            try:
+                with suppress(BlockingIOError):  # nobody is there
+                    listener.accept()[0].close()
+                self._spare = socket.socket()
+            except OSError:  # another thread has taken it
+                return False
+        _wait(listener, _READ, None)
+        return True
 
     def _take(self, connection: socket.socket, key: bytes) -> None:
         """

@@ -7,7 +7,7 @@ import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -299,27 +299,83 @@ def test_frame_that_is_too_large(
     line.close()
 
 
+@contextmanager
+def no_descriptors() -> Iterator[list[int]]:
+    """
+    Have none left in this process; give those that were taken.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = len([*Path("/proc/self/fd").iterdir()])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count + 5, hard))
+    taken: list[int] = []
+    try:
+        with pytest.raises(OSError):
+            while True:
+                taken.append(os.dup(0))
+        yield taken
+    finally:
+        for each in taken:
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_no_descriptor_is_left_for_a_while(transport: Sockets) -> None:
     """
     Where no descriptor is left, a worker waits until one is.
     """
     address = transport.address()
     client = socket.socket()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    count = len([*Path("/proc/self/fd").iterdir()])
-    resource.setrlimit(resource.RLIMIT_NOFILE, (count + 5, hard))
-    taken = []
-    try:
-        with pytest.raises(OSError):
-            while True:
-                taken.append(os.dup(0))
+
+    with no_descriptors():
         client.connect((sockets.HOST, address["port"]))
         threading.Event().wait(sockets._PAUSE_S * 1.5)
-    finally:
-        for each in taken:
-            os.close(each)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    line = SocketLine(client)
+    sockets._prove(line, bytes.fromhex(address["key"]), monotonic() + 5)
+    line.close()
+
+
+def test_no_descriptor_is_left_for_long(
+    transport: Sockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where none is left for longer, each worker is let go of at once, and goes on unheard;
+    who comes when there are some again is served.
+    """
+    monkeypatch.setattr(sockets, "_SHORT_S", 0)
+    address = transport.address()
+    clients = [socket.socket() for _ in range(3)]
+
+    with no_descriptors():
+        for each in clients:
+            each.settimeout(5)
+            each.connect((sockets.HOST, address["port"]))
+            assert left(each) == b""
+
+    for each in clients:
+        each.close()
+    line = transport.open(address)
+    line.send(b"x")
+    assert line.receive(5) == b"x"
+    line.close()
+
+
+def test_the_last_descriptor_is_taken_by_another(
+    transport: Sockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Without the descriptor that is kept to let go of workers they wait, as for a while.
+    """
+    monkeypatch.setattr(sockets, "_SHORT_S", 0)
+    address = transport.address()
+    client = socket.socket()
+    spare: Any = transport._spare
+
+    with no_descriptors() as taken:
+        spare.close()
+        taken.append(os.dup(0))
+        client.connect((sockets.HOST, address["port"]))
+        until(lambda: transport._spare is None)
 
     line = SocketLine(client)
     sockets._prove(line, bytes.fromhex(address["key"]), monotonic() + 5)
