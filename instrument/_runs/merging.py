@@ -92,7 +92,7 @@ class Inner:
     Tokens are told on *outer*, unless it yields its own.
     """
 
-    __slots__ = ("_answer", "_has_items", "_outer", "_part")
+    __slots__ = ("__weakref__", "_answer", "_has_items", "_outer", "_part")
 
     def __init__(
         self,

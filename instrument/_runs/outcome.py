@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 ALREADY_SET = object()
 """Stands for the outputs that a block has set itself."""
 
+FOLLOWED: set[int] = set()
+"""The ids of generators whose runs are kept for them, though they do not hold them."""
 LEFT = "__instrument_left__"
 """The mark on what a server raised as the client had gone."""
 _ORIGIN = "__instrument_origin__"
@@ -257,14 +259,14 @@ def _lead_to_runs(held: "list[Any]", seen: set[int]) -> bool:
     """
     for step in range(_STEPS):
         found = [it for it in filter(is_tracked, held) if id(it) not in seen]
-        if any(issubclass(type(it), Frame) for it in found):
+        if any(issubclass(type(it), Frame) or id(it) in FOLLOWED for it in found):
             return True
         seen.update(map(id, found))
         if len(seen) > _MOST_SEEN:
             return True
         for it in found:
             if type(it) is FunctionType:
-                seen.update((id(it.__globals__), id(it.__builtins__)))
+                seen |= {id(it.__globals__), id(it.__builtins__)}  # type: ignore[attr-defined]
         opened = [it for it in found if _is_opened(it)]
         if step < _STEPS_TO_CONTEXT:
             kept = get_referents(*filter(_is_keeper, opened))

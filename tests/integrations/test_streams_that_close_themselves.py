@@ -6,15 +6,18 @@ itself, in a new release, means something else by it.
 """
 
 import asyncio
+import gc
 import sys
+import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import import_module, invalidate_caches
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from instrument import BaseCallbackHandler, callbacks
+from instrument import BaseCallbackHandler, callbacks, traced
 from instrument._hearing.calls import Asked, begin
 from instrument._hearing.monitored.streams import (
     AtReturn,
@@ -277,3 +280,84 @@ async def test_by_a_handler(module: Any, hear: Any, name: str) -> None:
 
     assert given == ["Hel"]
     assert recorder.runs[0].status == "abandoned"
+
+
+class Payload:
+    """
+    What must go.
+    """
+
+
+def _returns(stream: Any) -> Any:
+    return stream
+
+
+def _fails(stream: Any) -> None:
+    raise ZeroDivisionError
+
+
+@every_stream
+@pytest.mark.rule(21)
+@pytest.mark.anyio
+@pytest.mark.parametrize("then", [_returns, _fails])
+async def test_left_by_who_had_it_at_hand(
+    module: Any, hear: Any, name: str, then: Any
+) -> None:
+    """
+    A stream that is left early goes, and its run with it, though the function that asked
+    for it returned it, or failed with it at hand: that run leads to the stream.
+    """
+    statuses: list[str] = []
+
+    @traced
+    async def asks(payload: Payload) -> Any:
+        stream = hear(getattr(module, name)("Hel", "lo"))
+        await _first(stream)
+        return then(stream)
+
+    async def ask(payload: Payload) -> None:
+        told = callbacks(on_llm_error=lambda run: statuses.append(run.status))
+        with told, suppress(ZeroDivisionError):
+            await asks(payload)
+
+    payload = Payload()
+    alive = weakref.ref(payload)
+
+    await ask(payload)
+    del payload
+    gc.collect()
+    for _ in range(9):  # the loop closes what is dropped
+        await asyncio.sleep(0)
+    gc.collect()
+
+    assert alive() is None
+    assert statuses == ["abandoned"]
+
+
+@pytest.mark.rule(21)
+@pytest.mark.usefixtures("uncollected")
+def test_generator_at_hand_of_who_fails() -> None:
+    """
+    So goes a generator, which has no room for its call.
+    """
+
+    def pieces() -> Iterator[str]:
+        yield "Hel"
+
+    @traced
+    def asks(payload: Payload) -> None:
+        made = pieces()
+        call: Any = begin(Asked(Recipe("ask", "chat_model"), dict, {}, "provider"))
+        keep(made, call, frame="gi_frame")
+        next(made)
+        del call
+        raise ZeroDivisionError
+
+    payload = Payload()
+    alive = weakref.ref(payload)
+
+    with callbacks(lambda event: None), suppress(ZeroDivisionError):
+        asks(payload)
+    del payload
+
+    assert alive() is None

@@ -958,7 +958,7 @@ def _of_an_object(payload: object) -> None:
 
 
 def _too_far_to_look(payload: object) -> None:
-    made: Any = [[[[it]] for it in range(49)] for _ in range(49)]
+    made: Any = [[[[[it]]] for it in range(49)] for _ in range(49)]
     made[-1][-1] += [deque([[[current_run()]]])]
     raise ZeroDivisionError(len(made))
 

@@ -9,6 +9,7 @@ from types import AsyncGeneratorType, GeneratorType
 from instrument._hearing.calls import begin, is_wrapped, tell_request
 from instrument._hearing.monitored.streams import (
     BodyWatch,
+    Held,
     StreamBody,
     StreamWatch,
     keep,
@@ -94,7 +95,7 @@ class MethodWatch(Watch):
             return MethodCall(call)
         try:
             call.go_on(in_pieces=True)
-            return StreamBody(call, 0)
+            return StreamBody(Held(call), 0)
         except BaseException as exc:
             call.raised(exc)
             raise

@@ -7,9 +7,12 @@ and its run ends as abandoned.
 """
 
 import weakref
+from contextlib import suppress
+from functools import partial
 
 from instrument._hearing.passing import Events
 from instrument._hearing.watches import NOTHING, HeardCall, Refused, Watch, let
+from instrument._runs.outcome import FOLLOWED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ class Kept:
         reader: The id of the frame that gives a piece of it now, or gives them all.
     """
 
-    __slots__ = ("_frame", "_holder", "call", "in_pieces", "reader")
+    __slots__ = ("_call", "_frame", "_holder", "_id", "in_pieces", "reader")
 
     def __init__(
         self,
@@ -41,10 +44,25 @@ class Kept:
         frame: str,
     ) -> None:
         self._frame = frame
-        self._holder = weakref.ref(holder, lambda _: _kept.pop(key, None))
-        self.call = call
+        self._id = id(holder)
+        self._holder = weakref.ref(holder, partial(_forget, key))
+        self._call: Callable[[], Call | None] = weakref.ref(call)
         self.in_pieces = in_pieces
         self.reader = 0
+        try:
+            holder.__dict__[_CALL] = call
+        except (AttributeError, TypeError):  # it has no room: a generator
+            self._call = lambda: call
+            FOLLOWED.add(id(holder))
+
+    @property
+    def call(self) -> "Any":
+        """
+        The call, which its holder keeps where it can: what is kept here goes by no
+        collection, and a run may lead to the holder.
+        """
+        call = self._call()
+        return _GONE if call is None else call
 
     @property
     def holder(self) -> "Any":
@@ -52,6 +70,15 @@ class Kept:
         Give what it is kept by; None if that has gone.
         """
         return self._holder()
+
+    def let_go(self) -> None:
+        """
+        Leave nothing at the holder.
+        """
+        holder = self.holder
+        FOLLOWED.discard(self._id)
+        with suppress(AttributeError):  # it has gone, or has no room
+            holder.__dict__.pop(_CALL, None)
 
     def is_of(self, key: object) -> bool:
         """
@@ -68,8 +95,30 @@ class Kept:
         return frame is not None
 
 
+class _Gone:
+    """
+    A call that a collection has with its reader: it has ended, or ends by itself.
+    """
+
+    def _nothing(self, *_: object) -> None: ...
+
+    item = returned = raised = enter = leave = _nothing
+
+
+_CALL = "_instrument_kept"
+_GONE = _Gone()
 _kept: "dict[int, Kept]" = {}
 """By the id of what the reader has."""
+
+
+def _forget(key: int, gone: object = None) -> None:
+    """
+    Keep a call no more: it has ended, or what it was kept by has *gone*.
+    """
+    kept = _kept.get(key)
+    if kept is not None and (gone is None or gone is kept._holder):
+        _kept.pop(key, None)
+        kept.let_go()
 
 
 def keep(
@@ -99,6 +148,17 @@ def kept_of(key: object) -> Kept | None:
     return kept if kept is not None and kept.is_of(key) else None
 
 
+class Held:
+    """
+    A call that is held by what hears its own body.
+    """
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: "Call") -> None:
+        self.call = call
+
+
 class KeptWatch(Watch):
     """
     What hears nothing but calls that are kept.
@@ -126,7 +186,7 @@ class StreamWatch(KeptWatch):
             if kept is None:
                 return None
             kept.reader = id(frame)
-            return StreamCall(kept.call, id(key))
+            return StreamCall(kept, id(key))
         except BaseException as exc:  # in the first step: there will be no other
             kept = kept or kept_of(self._key(frame))
             if kept is not None:
@@ -139,12 +199,16 @@ class StreamCall(HeardCall):
     One stream, from its first piece on. No state is changed while it is read.
     """
 
-    __slots__ = ("_call", "_key")
+    __slots__ = ("_key", "_of")
     takes_items = True
 
-    def __init__(self, call: "Call", key: int) -> None:
-        self._call = call
+    def __init__(self, of: "Kept | Held", key: int) -> None:
+        self._of = of
         self._key = key
+
+    @property
+    def _call(self) -> "Any":
+        return self._of.call
 
     def suspended(self, item: object) -> None:
         if item is not NOTHING:
@@ -154,12 +218,14 @@ class StreamCall(HeardCall):
                 raise Refused(exc) from None
 
     def returned(self, value: object) -> None:
-        _kept.pop(self._key, None)
-        let(self._call.returned, None)
+        call = self._call
+        _forget(self._key)
+        let(call.returned, None)
 
     def raised(self, exc: BaseException) -> None:
-        _kept.pop(self._key, None)
-        let(self._call.raised, exc)
+        call = self._call
+        _forget(self._key)
+        let(call.raised, exc)
 
 
 class PassingWatch(KeptWatch):
@@ -173,7 +239,7 @@ class PassingWatch(KeptWatch):
         if kept is None or not kept.in_pieces or kept.is_reading(frame):
             return None
         kept.reader = id(frame)
-        return PassingCall(kept.call, id(http))
+        return PassingCall(kept, id(http))
 
 
 class PassingCall(StreamCall):
@@ -183,8 +249,8 @@ class PassingCall(StreamCall):
 
     __slots__ = ("_events",)
 
-    def __init__(self, call: "Call", key: int) -> None:
-        super().__init__(call, key)
+    def __init__(self, of: "Kept | Held", key: int) -> None:
+        super().__init__(of, key)
         self._events = Events()
 
     def suspended(self, item: object) -> None:
@@ -201,7 +267,7 @@ class BodyWatch(StreamWatch):
 
     def called(self, frame: "FrameType") -> "StreamBody | None":
         heard = super().called(frame)
-        return None if heard is None else StreamBody(heard._call, heard._key)
+        return None if heard is None else StreamBody(heard._of, heard._key)
 
 
 class StreamBody(StreamCall):
@@ -212,8 +278,8 @@ class StreamBody(StreamCall):
     __slots__ = ("_is_inside", "_outside")
     is_stepped = True
 
-    def __init__(self, call: "Call", key: int) -> None:
-        super().__init__(call, key)
+    def __init__(self, of: "Kept | Held", key: int) -> None:
+        super().__init__(of, key)
         self.resumed()
 
     def resumed(self) -> None:
@@ -262,7 +328,7 @@ class StreamStep(StreamCall):
     __slots__ = ("_kept", "_outside")
 
     def __init__(self, kept: Kept, key: int) -> None:
-        super().__init__(kept.call, key)
+        super().__init__(kept, key)
         self._kept = kept
         self._outside = kept.call.enter()
 
