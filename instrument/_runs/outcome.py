@@ -3,9 +3,11 @@ What the end of a run tells: what it returned, or what was raised in it.
 """
 
 import sys
+from collections import deque
 from contextlib import suppress
 from contextvars import Context
 from gc import get_referents, is_tracked
+from itertools import islice
 from operator import is_
 from types import (
     AsyncGeneratorType,
@@ -58,8 +60,9 @@ _set_args: "Any" = BaseException.__dict__["args"].__set__
 _KEPT = "__instrument_kept__"
 _NOTES = "__notes__"
 _FRAMES, _FRAMES_OF_ONE = 10_000, 50
-_STEPS, _STEPS_TO_CONTEXT, _SMALL, _MOST_SEEN = 9, 3, 50, 5_000
-_CONTAINERS = frozenset(map(id, (dict, list, tuple, set)))
+_STEPS, _STEPS_TO_CONTEXT, _SMALL = 9, 3, 50
+_MOST_OF_A_FRAME, _MOST_SEEN = 100, 2_000
+_CONTAINERS: "tuple[Any, ...]" = (dict, list, tuple, set, frozenset, deque)
 _RUNNING = {
     id(GeneratorType): "gi_running",
     id(CoroutineType): "cr_running",
@@ -248,8 +251,8 @@ def _at_work() -> set[int]:
 def _lead_to_runs(held: "list[Any]", seen: set[int]) -> bool:
     """
     Tell whether one of *held* is a run or an open block, or leads there in a few steps, by
-    whatever it holds but modules, classes, globals and many items; or whether that is too
-    much to look through.
+    whatever it holds but modules, classes, globals and many items. It is looked for in what
+    is nearest: not through all that an application may hold, at each error.
 
     A Context counts where we or asyncio keep it, and that is near. One that a framework
     has at hand does not: an error is what it was raised as wherever it can be.
@@ -257,13 +260,15 @@ def _lead_to_runs(held: "list[Any]", seen: set[int]) -> bool:
     Args:
         seen: The ids of what is not looked at again.
     """
+    most = min(len(seen) + _MOST_OF_A_FRAME, _MOST_SEEN)
     for step in range(_STEPS):
-        found = [it for it in filter(is_tracked, held) if id(it) not in seen]
+        near = (it for it in held if is_tracked(it) and id(it) not in seen)
+        found = list(islice(near, max(most - len(seen), 0)))
+        if not found:
+            return False
         if any(issubclass(type(it), Frame) or id(it) in FOLLOWED for it in found):
             return True
         seen.update(map(id, found))
-        if len(seen) > _MOST_SEEN:
-            return True
         for it in found:
             if type(it) is FunctionType:
                 seen |= {id(it.__globals__), id(it.__builtins__)}  # type: ignore[attr-defined]
@@ -282,8 +287,9 @@ def _is_opened(held: "Any") -> bool:
     with the run.
     """
     cls = type(held)
-    if id(cls) in _CONTAINERS:
-        return len(held) < _SMALL
+    for base in _CONTAINERS:
+        if issubclass(cls, base):
+            return bool(base.__len__(held) < _SMALL)
     running = _RUNNING.get(id(cls))
     if running is not None:
         return not getattr(held, running)

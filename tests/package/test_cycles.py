@@ -957,12 +957,6 @@ def _of_an_object(payload: object) -> None:
     raise ZeroDivisionError(made is None)
 
 
-def _too_far_to_look(payload: object) -> None:
-    made: Any = [[[[[it]]] for it in range(49)] for _ in range(49)]
-    made[-1][-1] += [deque([[[current_run()]]])]
-    raise ZeroDivisionError(len(made))
-
-
 def _block_of_an_object(payload: object) -> None:
     @contextmanager
     def opened() -> Iterator[None]:
@@ -1031,7 +1025,6 @@ async def _caught(called: Callable[[object], Any], payload: object) -> None:
         _bound_method,
         _partial,
         _of_an_object,
-        _too_far_to_look,
         _block_of_an_object,
         _stream_closed_over,
         _task_made,
@@ -1046,7 +1039,7 @@ def test_payload_goes_though_a_body_that_fails_knows_its_run(
     """
     A body that fails may have in its hands what leads to its run: a scope, what it has
     bound, a Context, a task, a function or an object that holds it. The error that the
-    run keeps does not lead back there, nor where there is too much to look through.
+    run keeps does not lead back there.
     """
 
     def end(payload: object) -> None:
@@ -1078,6 +1071,25 @@ async def test_error_that_knows_its_own_task_is_kept_as_it_was_raised() -> None:
     recorder = Recorder()
     with callbacks(recorder), pytest.raises(TimeoutError) as caught:
         await traced(_waited_for_too_long)()
+
+    assert recorder.runs[0].error is caught.value
+
+
+@pytest.mark.rule(21)
+@pytest.mark.usefixtures("uncollected")
+def test_error_with_much_around_it_is_kept_as_it_was_raised() -> None:
+    """
+    Of all that an application has at hand, what is nearest is looked through, and what
+    has many items is not.
+    """
+    service = [[[it, [it]] for it in range(49)] for _ in range(49)]
+    many, recorder = deque([service] * 50), Recorder()
+
+    def fail(*given: object) -> None:
+        raise ZeroDivisionError
+
+    with callbacks(recorder), pytest.raises(ZeroDivisionError) as caught:
+        traced(fail)(service, many)
 
     assert recorder.runs[0].error is caught.value
 
