@@ -9,7 +9,9 @@ import sys
 from _thread import get_ident
 from asyncio import CancelledError, _get_running_loop, current_task
 from contextvars import Context, ContextVar
+from functools import partial
 from inspect import CO_ASYNC_GENERATOR
+from uuid import UUID
 from weakref import WeakKeyDictionary, ref
 
 from instrument import _report
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from asyncio import Task
     from collections.abc import Callable
     from typing import Any
-    from uuid import UUID
 
     from instrument._runs.run import Run
 
@@ -78,6 +79,7 @@ class Entry:
         inputs: What it told as a chain's, of a run that is none.
         input_str: A tool's input, as it writes it.
         answer: What a model has said so far, if it has said anything.
+        told: The id by which LangChain tells its end, of one that may be left.
     """
 
     task: object
@@ -87,7 +89,9 @@ class Entry:
     input_str: str
     answer: Answer | None
 
-    __slots__ = ("answer", "beside", "input_str", "inputs", "original", "task")
+    told: "ref[UUID]"
+
+    __slots__ = ("answer", "beside", "input_str", "inputs", "original", "task", "told")
 
 
 def task_here(loop: "Loop") -> object:
@@ -153,8 +157,8 @@ def remember(run: "Run", own: "tuple[Layer, ...]", loop: "Loop | None") -> "Run 
     entry.task = get_ident() if loop is None else task_here(loop)
     entry.beside = None
     parent = run._parent
-    if loop is not None and _is_outermost(run):
-        _end_with_task(run)
+    if _is_outermost(run) and (loop is None or _end_with_task(run)):
+        _end_with_id(run)
     if parent is not None:
         parent._open_children += 1
         parent._voices = parent._voices.in_full or parent._voices
@@ -246,23 +250,45 @@ def _is_outermost(run: "Run") -> bool:
     return not isinstance(outer, Entry) or outer.task is not run._entry.task
 
 
-def _end_with_task(run: "Run") -> None:
+def _end_with_task(run: "Run") -> bool:
     """
-    Have *run* be ended with its task where LangChain does not tell its end.
-
-    It does not where the task is cancelled while others are told of a start or an end.
+    Have *run* be ended with its task where LangChain does not tell its end, as where that
+    is cancelled while others are told; True where it may go on after that.
     """
     own = run._entry.task
     task = own() if isinstance(own, ref) else None
     if task is None:
-        return
+        return True
     beside = _outermost.get(task)
     if beside is None:
         beside = _outermost[task] = {}
         # in a Context of its own, since this one's would be kept as long as the task
         task.add_done_callback(_end_all, context=Context())
     run._entry.beside = beside
-    beside[run] = _may_go_on()
+    may_go_on = beside[run] = _may_go_on()
+    return may_go_on
+
+
+def _end_with_id(run: "Run") -> None:
+    """
+    Have *run* be ended when nobody has the id any more by which its end would be told.
+
+    LangChain tells no end of a stream with fallbacks that is left at its first piece.
+    """
+    told = run.id
+    if type(told) is UUID:
+        run.id = UUID(int=told.int)  # another one, as handlers may keep it
+        run._entry.told = ref(told, partial(_end_untold, told.int))
+
+
+def _end_untold(number: int, told: object) -> None:
+    run = open_runs.get(number)
+    if run is None or getattr(run._entry, "told", None) is not told:
+        return
+    own = run._entry.task
+    task = own() if isinstance(own, ref) else None
+    is_cancelled = task is not None and task.cancelling() > 0
+    Context().run(_end_left, run, is_cancelled=is_cancelled)
 
 
 def _end_all(task: "Task[Any]") -> None:
@@ -271,15 +297,20 @@ def _end_all(task: "Task[Any]") -> None:
     """
     is_cancelled = task.cancelled()
     for run, may_go_on in list(_outermost.pop(task).items()):
-        if (may_go_on and not is_cancelled) or take(run.id.int) is None:
-            continue
-        exc = CancelledError() if is_cancelled else GeneratorExit()
-        try:
-            end_below(run, exc)
-            fail(run, exc)
-        except Exception as stopped:  # there is no call any more that it could stop
-            what, show = "the end", run._audience.shows()
-            _report.failed(fail, what, stopped, show=show, run=run)
+        if is_cancelled or not may_go_on:
+            _end_left(run, is_cancelled=is_cancelled)
+
+
+def _end_left(run: "Run", *, is_cancelled: bool) -> None:
+    if take(run.id.int) is None:
+        return
+    exc = CancelledError() if is_cancelled else GeneratorExit()
+    try:
+        end_below(run, exc)
+        fail(run, exc)
+    except Exception as stopped:  # there is no call any more that it could stop
+        what, show = "the end", run._audience.shows()
+        _report.failed(fail, what, stopped, show=show, run=run)
 
 
 def _may_go_on() -> bool:

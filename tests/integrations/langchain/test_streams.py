@@ -246,6 +246,72 @@ async def test_async_model_left_early(whole: Callable[..., None]) -> None:
     assert (run.status, run.outputs) == ("abandoned", "a")
 
 
+def with_fallbacks() -> "Runnable[Any, Any]":
+    """
+    Make one of whose stream LangChain tells no end, where it is left at its first piece.
+    """
+    return RunnableGenerator(passed, apassed).with_fallbacks([RunnableLambda(str)])
+
+
+@pytest.mark.parametrize("how", ["closed", "dropped"])
+def test_left_at_the_first_piece(how: str, whole: Callable[..., None]) -> None:
+    """
+    A stream whose end LangChain does not tell is abandoned when it has gone.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder):
+        stream: Any = with_fallbacks().stream("q")
+        next(stream)
+        assert statuses(recorder)["RunnableWithFallbacks"] == "running"
+        if how == "closed":
+            stream.close()
+        del stream
+        gc.collect()
+
+    whole(recorder)
+    assert statuses(recorder)["RunnableWithFallbacks"] == "abandoned"
+
+
+@pytest.mark.parametrize("how", ["closed", "cancelled", "in two tasks"])
+async def test_async_left_at_the_first_piece(
+    how: str, whole: Callable[..., None]
+) -> None:
+    """
+    So is one in async code, as soon as the loop has closed what LangChain leaves to it,
+    also where each step has a task; or it is cancelled with its own.
+    """
+    recorder, begun = Recorder(), asyncio.Event()
+
+    async def left() -> None:
+        stream: Any = with_fallbacks().astream("q")
+        await anext(stream)
+        begun.set()
+        if how == "cancelled":
+            await asyncio.Event().wait()
+        await stream.aclose()
+
+    async with callbacks(recorder):
+        if how == "in two tasks":
+            stream: Any = with_fallbacks().astream("q")
+            await asyncio.create_task(anext(stream))
+            assert statuses(recorder)["RunnableWithFallbacks"] == "running"
+            await asyncio.create_task(stream.aclose())
+            del stream
+        else:
+            task = asyncio.create_task(left())
+            if how == "cancelled":
+                await begun.wait()
+                task.cancel()
+            await asyncio.wait([task])
+    for _ in range(100):  # turns of the loop
+        await asyncio.sleep(0)
+
+    whole(recorder)
+    expected = "cancelled" if how == "cancelled" else "abandoned"
+    assert statuses(recorder)["RunnableWithFallbacks"] == expected
+
+
 def test_broken_off_by_the_consumer(whole: Callable[..., None]) -> None:
     """
     Who breaks out of a loop over a stream leaves nothing open.
