@@ -55,6 +55,16 @@ def mint_random(started_at_ns: int) -> UUID:
     return made  # type: ignore[no-any-return]
 
 
+def copied(id: UUID) -> UUID:
+    """
+    Make another object of the same id, in a third of the steps that its class takes.
+    """
+    made: Any = _Unsealed()
+    made.int, made.is_safe = id.int, _UNKNOWN
+    made.__class__ = UUID
+    return made  # type: ignore[no-any-return]
+
+
 mint: Callable[[int], UUID] = mint_random
 """The id of a run that starts at this wall time (ns)."""
 

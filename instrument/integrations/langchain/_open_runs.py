@@ -14,7 +14,7 @@ from inspect import CO_ASYNC_GENERATOR
 from uuid import UUID
 from weakref import WeakKeyDictionary, ref
 
-from instrument import _report
+from instrument import _ids, _report
 from instrument._audience.plan import Layer, Options
 from instrument._payloads.answers import Answer, answer_of
 from instrument._runs.ending import fail, finish
@@ -277,7 +277,7 @@ def _end_with_id(run: "Run") -> None:
     """
     told = run.id
     if type(told) is UUID:
-        run.id = UUID(int=told.int)  # another one, as handlers may keep it
+        run.id = _ids.copied(told)  # as handlers may keep it
         run._entry.told = ref(told, partial(_end_untold, told.int))
 
 
