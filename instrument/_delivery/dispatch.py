@@ -42,7 +42,7 @@ def keywords(run: "Run", own: "dict[str, Any] | None" = None) -> "dict[str, Any]
         "run_id": run.id,
         "parent_run_id": run.parent_id,
         "tags": list(run.tags) if run._tagged else [],
-        "metadata": dict(run._metadata or run.metadata) if run._described else {},
+        "metadata": (run._metadata or run.metadata).copy() if run._described else {},
         "name": run.name,
         "run": run,
     }
@@ -391,7 +391,7 @@ def record_of(
     made.name = run.name
     made.tags = list(run.tags) if run._tagged and not is_token else []
     is_told = run._described and not is_token
-    made.metadata = dict(run._metadata or run.metadata) if is_told else {}
+    made.metadata = (run._metadata or run.metadata).copy() if is_told else {}
     made.data = data
     made.run = run
     made.extra = {}

@@ -11,7 +11,8 @@ from functools import partial
 from instrument import _report
 from instrument._payloads.fields import opening_of
 from instrument._payloads.jsonable import Asked, text_of
-from instrument._payloads.names import MASK, Names, is_of_pool, words_of
+from instrument._payloads.messages import without_subclass
+from instrument._payloads.names import MASK, NAME_TYPES, Names, is_of_pool, words_of
 from instrument._payloads.walk import SAID, walked
 from instrument._state import muted
 from instrument._text import (
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         redactors: "tuple[Redactor, ...]"
 
 
+_NOTHING = object()
 DROPPED = "[dropped: the redactor failed]"
 _MOST_TEXT = 10_000
 _MOST_MESSAGE = 100_000
@@ -68,15 +70,17 @@ class Metadata(dict["str", "Any"]):
     """
     The metadata of a run where something is redacted, also what its body puts there.
 
-    A copy is a plain dict of what handlers may see.
+    A copy is a plain dict of what handlers may see, whatever was put into the containers
+    and objects in it since.
     """
 
-    __slots__ = ("_redactors",)
+    __slots__ = ("_before", "_redactors")
 
     def __init__(
         self, given: "dict[str, Any]", redactors: "tuple[Redactor, ...]"
     ) -> None:
         self._redactors = redactors
+        self._before: dict[Path, Any] = {}
         self.update(given)
 
     def __setitem__(self, name: str, value: "Any") -> None:
@@ -88,15 +92,22 @@ class Metadata(dict["str", "Any"]):
         return self.get(name)
 
     def update(self, *given: "Any", **named: "Any") -> None:
-        shown = redacted(dict(*given, **named), self._redactors, ("metadata",))
-        super().update(shown if type(shown) is dict else {})
+        super().update(self._shown(dict(*given, **named)))
+
+    def copy(self) -> "dict[str, Any]":
+        is_settled = all(id(type(it)) in NAME_TYPES for it in self.values())
+        return dict(self) if is_settled else self._shown(dict(self))
 
     def __ior__(self, given: "Any") -> "Any":  # type: ignore[misc]
         self.update(given)
         return self
 
     def __reduce__(self) -> "Any":
-        return dict, (dict(self),)
+        return dict, (self.copy(),)
+
+    def _shown(self, given: "dict[str, Any]") -> "dict[str, Any]":
+        shown = redacted(given, self._redactors, ("metadata",), self._before)
+        return shown if type(shown) is dict else {}
 
 
 def as_redactor(given: object) -> "Redactor":
@@ -135,7 +146,13 @@ def as_redactor(given: object) -> "Redactor":
     raise TypeError(message)
 
 
-def redacted(value: object, redactors: "tuple[Redactor, ...]", path: "Path") -> "Any":
+def redacted(
+    value: object,
+    redactors: "tuple[Redactor, ...]",
+    path: "Path",
+    before: "dict[Path, Any] | None" = None,
+    said: "Memo | None" = None,
+) -> "Any":
     """
     Give *value* as handlers may see it.
 
@@ -145,19 +162,46 @@ def redacted(value: object, redactors: "tuple[Redactor, ...]", path: "Path") -> 
             could not be looked into. The original is never touched.
         redactors: Asked for every value, containers before what they hold.
         path: Where the value stands: ``("inputs", "user", "password")``.
+        before: What functions gave the last time, of a payload that is redacted more
+            than once, as a body may change it: of that, a hash perhaps, they are not
+            asked.
+        said: What `asked_for` gave, where others redact it as well.
     """
     if not redactors:
         return value
     redactor = redactors[0]  # what is reported where memory is full
     with muted():  # a redactor may call what is traced
         try:
-            said = asked_for(redactors)
+            said = asked_for(redactors) if said is None else said
+            given: dict[Path, Any] = {}
             for redactor in redactors:
-                value = walked(redactor, value, path, said)
+                ask: Any = redactor
+                if before is not None and type(redactor) is not Names:
+                    ask = partial(_asked, redactor, before, given)
+                value = walked(ask, value, path, said)
+            if before is not None:
+                before.update(given)
         except BaseException as exc:
             _report.unread(redactor, f"redact of {path[0]}", exc)
             return DROPPED
     return value
+
+
+def _asked(
+    redactor: "Any",
+    before: "dict[Path, Any]",
+    given: "dict[Path, Any]",
+    value: "Any",
+    path: "Path",
+) -> "Any":
+    known = before.get(path, _NOTHING)
+    is_text = type(value) is str is type(known)
+    if value is known or (is_text and value == known):
+        return value
+    shown = redactor(value, path)
+    if shown is not value:
+        given[path] = without_subclass(shown)
+    return shown
 
 
 def asked_for(redactors: "tuple[Redactor, ...]") -> "Memo":

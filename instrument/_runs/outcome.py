@@ -25,7 +25,13 @@ from instrument._delivery.loops import running_loop
 from instrument._interrupts import UNTOLD
 from instrument._payloads.answers import LLMResult
 from instrument._payloads.redact import error_of, traceback_text
-from instrument._runs.results import CONTAINERS, guarded, outputs_of, read_answer
+from instrument._runs.results import (
+    CONTAINERS,
+    guarded,
+    outputs_of,
+    read_answer,
+    set_by,
+)
 from instrument._runs.run import Run
 from instrument._state import Frame
 from instrument._text import (
@@ -84,7 +90,7 @@ def returning(run: Run, outputs: object) -> Delivery | None:  # type: ignore[ret
     """
     kind = run._kind
     if outputs is ALREADY_SET:
-        outputs = run._outputs
+        outputs = set_by(run)
         if kind.is_model:
             read_answer(run, outputs)
     else:
@@ -111,7 +117,7 @@ def returning(run: Run, outputs: object) -> Delivery | None:  # type: ignore[ret
                 run_id=run.id,
                 parent_run_id=run.parent_id,
                 tags=list(run.tags) if run._tagged else [],
-                metadata=dict(run._metadata or run.metadata) if run._described else {},
+                metadata=run.metadata.copy() if run._described else {},
                 name=run.name,
                 run=run,
             )
@@ -171,7 +177,7 @@ def failing(run: Run, exc: BaseException) -> Delivery | None:
     if run.error_origin:
         end_unbegun(exc)
     run._take_partial()
-    if run._is_told and kind.is_model:
+    if run._is_told:
         with suppress(RecursionError):  # as of a stream: there may be no room for more
             outputs_of(run, run._outputs)  # its answer is what the body set, too
     receivers = run._audience.receivers(kind.error)

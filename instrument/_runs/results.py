@@ -10,9 +10,10 @@ from instrument import _report
 from instrument._payloads.answers import Answer, answer_of
 from instrument._payloads.event import Usage
 from instrument._payloads.fields import key_of, name_of
+from instrument._payloads.jsonable import Asked
 from instrument._payloads.messages import is_dict, is_pydantic
 from instrument._payloads.names import MASK
-from instrument._payloads.redact import redacted, said_by
+from instrument._payloads.redact import asked_for, redacted, said_by
 from instrument._state import muted
 from instrument._text import is_callers, safe_repr
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument._payloads.kinds import Kind
+    from instrument._payloads.walk import Redactor
     from instrument._runs.opening import Binding
     from instrument._runs.run import Run
 
@@ -43,7 +45,7 @@ def outputs_of(run: "Run", outputs: object) -> object:
         read_answer(run, outputs)
     choose = run._recipe.outputs
     if run._is_told:
-        chosen = run._outputs
+        chosen = set_by(run)
     elif choose is None:
         return outputs
     else:
@@ -54,6 +56,27 @@ def outputs_of(run: "Run", outputs: object) -> object:
         answer.usage, answer.model = full.usage, full.model
         answer.finish_reason, answer.response_id = full.finish_reason, full.response_id
     return chosen
+
+
+def set_outputs(run: "Run", outputs: object) -> None:
+    """
+    Take the outputs that the body of *run* sets.
+    """
+    run._before = {}
+    run._outputs = contained(outputs) if run._audience.capture else None
+    set_by(run)
+
+
+def set_by(run: "Run") -> object:
+    """
+    Give the outputs that the body of *run* has set, as handlers may see what it has made
+    of them since.
+    """
+    audience, before = run._audience, run._before
+    if before is not None and audience.capture:
+        shown = redacted(run._outputs, audience.redactors, ("outputs",), before)
+        run._outputs = shown
+    return run._outputs
 
 
 def _chosen(run: "Run", choose: "Callable[[Any], Any]", outputs: object) -> object:
@@ -187,14 +210,19 @@ def not_counted(run: "Run", exc: BaseException, counts: "dict[str, Any]") -> Non
 _NO_COUNT = f"Usage: a count must be a number or None, not {MASK}"
 
 
-def as_text(value: object) -> str:
+def as_text(value: object, redactors: "tuple[Redactor, ...]" = ()) -> str:
     """
-    Give what is to be a text as one: of a string itself, of anything else its ``repr``.
+    Give what is to be a text as one: of a string itself, of anything else its ``repr``,
+    as it may be seen.
     """
     if issubclass(type(value), str):
         return str.__str__(value)
+    if value is None:
+        return ""
     with muted():
-        return "" if value is None else safe_repr(value)
+        text = safe_repr(value)
+    memo = asked_for(redactors)
+    return memo.shown(text) if type(memo) is Asked else text
 
 
 def label_of(value: object) -> str:

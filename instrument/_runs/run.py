@@ -17,6 +17,7 @@ from instrument._runs.results import (
     label_of,
     not_counted,
     read,
+    set_outputs,
     take_inputs,
 )
 from instrument._runs.tokens import atell, tell
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from instrument._payloads.answers import Answer
     from instrument._payloads.jsonable import Memo
     from instrument._payloads.kinds import Kind
+    from instrument._payloads.walk import Path
     from instrument._runs.opening import Binding, Recipe
     from instrument._state import Less
 
@@ -88,6 +90,7 @@ class Run(Frame):
     _seq: "Callable[[], int] | None" = None
     _params: "dict[str, Any] | None" = None
     _is_told = False  # by the body itself, what comes out
+    _before: "dict[Path, Any] | None" = None  # of that, by what redacts
     _added: "Any" = ()
     _extra: "tuple[Layer, ...]" = ()
     _metadata: "dict[str, Any] | None" = None
@@ -186,8 +189,7 @@ class Run(Frame):
 
     @outputs.setter
     def outputs(self, value: object) -> None:
-        self._is_told = False
-        self._take_outputs(value)
+        set_outputs(self, value)
         self._is_told = True
         self._voices = self._voices.in_full or self._voices
 

@@ -150,7 +150,8 @@ def _delivery(
     if run._ended_ns is not None:
         return None
     if type(text) is not str:
-        text = as_text(text if run._audience.shows_all else run._cleared(text, "token"))
+        told = text if run._audience.shows_all else run._cleared(text, "token")
+        text = as_text(told, run._audience.redactors)
     if channel is not None:
         if type(channel) is not str or channel not in CHANNELS:
             _no_channel(run, channel)
@@ -166,7 +167,7 @@ def _delivery(
     if not audience.shows_all:
         if channel == "tool_call":  # half of a JSON text, of which no name is known
             more, text = {"length": len(text)}, ""
-        text, chunk = as_text(run._cleared(text, "token")), None
+        text, chunk = as_text(run._cleared(text, "token"), audience.redactors), None
     return _made(run, receivers, text, chunk, channel, **more)
 
 

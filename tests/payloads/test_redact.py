@@ -8,6 +8,7 @@ import collections
 import copy
 import io
 import json
+import logging
 import pickle
 import sys
 import threading
@@ -16,6 +17,7 @@ import types
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial, wraps
 from http import HTTPMethod
@@ -24,11 +26,24 @@ from typing import Annotated, Any, NamedTuple
 
 import pytest
 
-from instrument import BaseCallbackHandler, Event, callbacks, emit, traced
+from instrument import (
+    BaseCallbackHandler,
+    Event,
+    callbacks,
+    current_run,
+    emit,
+    traced,
+)
 from instrument._payloads.jsonable import jsonable
 from instrument._payloads.names import MASK, Names, is_in
 from instrument._payloads.redact import OPENED, as_redactor, redacted
-from instrument.handlers import StdOutCallbackHandler, StoreHandler, background, tail
+from instrument.handlers import (
+    RequestLogger,
+    StdOutCallbackHandler,
+    StoreHandler,
+    background,
+    tail,
+)
 from instrument.propagation import attach, carrier
 from instrument.testing import Recorder
 
@@ -1542,3 +1557,78 @@ def test_objects_of_a_worker_beyond_what_is_looked_at() -> None:
 
     assert told[0] == {"type": "Point", "x": 1, "y": 2}
     assert told[-1] == MASK
+
+
+def hashed(value: Any, path: tuple[str | int, ...]) -> Any:
+    """
+    Mark what stands under one name, each time that it is asked.
+    """
+    return f"h({value})" if path[-1] == "password" else value
+
+
+@pytest.mark.parametrize("kind", ["chain", "tool", "llm", "retriever"])
+@pytest.mark.parametrize("is_failed", [False, True])
+@pytest.mark.parametrize(
+    "redact, shown", [(["password"], "[redacted]"), (hashed, f"h({KEY})")]
+)
+def test_outputs_that_the_body_changes(
+    kind: str, redact: Any, shown: str, *, is_failed: bool
+) -> None:
+    """
+    Outputs that a body sets are redacted as it leaves them, each value once.
+    """
+    recorder = Recorder()
+
+    @traced(kind=kind)
+    def work() -> None:
+        run = current_run()
+        assert run is not None
+        row = Row(None)
+        run.outputs = {"password": KEY, "in": {}, "row": row}
+        outputs: Any = run.outputs
+        outputs["in"]["password"] = KEY
+        row.held = {"password": KEY}
+        if is_failed:
+            raise LookupError
+
+    with suppress(LookupError), callbacks(recorder, redact=redact):
+        work()
+
+    inner = {"password": shown}
+    outputs = jsonable(recorder.runs[0].outputs)
+    assert KEY not in recorder.events[-1].to_json().replace(shown, "")
+    assert outputs == inner | {"in": inner, "row": {"held": inner}}
+
+
+@pytest.mark.parametrize(
+    "redact, shown", [(["password"], "[redacted]"), (hashed, f"h({KEY})")]
+)
+def test_metadata_that_the_body_changes(redact: Any, shown: str) -> None:
+    """
+    What a body puts into a container in its run's metadata is redacted as well, each
+    value once, and so for all who hear of it.
+    """
+    recorder, logged = Recorder(), io.StringIO()
+    log = logging.getLogger("changed metadata")
+    log.propagate, log.handlers = False, [logging.StreamHandler(logged)]
+    log.setLevel(logging.INFO)
+    log.handlers[0].setFormatter(logging.Formatter("%(message)s %(metadata)s"))
+    heard = []
+
+    @traced
+    def work() -> None:
+        run = current_run()
+        assert run is not None
+        run.metadata["in"] = {"password": KEY}
+        run.metadata["in"]["more"] = [{"password": KEY}]
+
+    def hear(output: object, metadata: object) -> None:
+        heard.append(metadata)
+
+    logger = RequestLogger(log)
+    with callbacks(recorder, logger, on_chain_end=hear, redact=redact):
+        work()
+
+    told = {"in": {"password": shown, "more": [{"password": shown}]}}
+    assert heard == [recorder.events[-1].metadata] == [told]
+    assert KEY not in logged.getvalue().replace(shown, "")

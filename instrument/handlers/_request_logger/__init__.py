@@ -115,7 +115,7 @@ class RequestLogger(RunHandler):
         message = f"{_head(run, entry)} started"
         if self._payload:
             memo = asked_by(run)
-            fields["inputs"] = _payload(run.inputs, "inputs", self._payload, memo)
+            fields["inputs"] = _payload(run, "inputs", self._payload, memo)
             message += self._told(input_of(run, _MARKS, self._payload, memo))
         self._target.write(self._level, message, fields, source_of(run), taking=taking)
 
@@ -132,7 +132,7 @@ class RequestLogger(RunHandler):
         fields = _fields(run, run.status, run.duration_s)
         memo = asked_for(run._audience.redactors)
         if self._payload:
-            fields["outputs"] = _payload(run.outputs, "outputs", self._payload, memo)
+            fields["outputs"] = _payload(run, "outputs", self._payload, memo)
         message = f"{_head(run, entry)} {_ENDED.get(run.status, run.status)} in"
         message += f" {duration(run.duration_s)}{_after(run, entry)}"
         consumed = entry.consumed(run, self._prices, _MARKS, wide=True)
@@ -200,7 +200,7 @@ def _fields(run: "Run", status: str, duration_s: float | None) -> "dict[str, Any
         "status": status,
         "duration_s": duration_s,
         "tags": _shown(run.tags),
-        "metadata": _shown(redacted(run.metadata, (USUAL,), ("metadata",))),
+        "metadata": _shown(redacted(run.metadata.copy(), (USUAL,), ("metadata",))),
         "model": _shown(run.model),
         "provider": _shown(run.provider),
         "usage": run.usage.to_dict(),
@@ -222,10 +222,12 @@ def _printable(value: "Any") -> "Any":
     return [_printable(item) for item in value] if isinstance(value, list) else value
 
 
-def _payload(value: "Any", name: str, limit: int, memo: "Memo") -> str | None:
+def _payload(run: "Run", name: str, limit: int, memo: "Memo") -> str | None:
+    value = getattr(run, name)
     if value is None:
         return None
-    value = redacted(value, (USUAL,), (name,))
+    said = asked_for((*run._audience.redactors, USUAL))
+    value = redacted(value, (USUAL,), (name,), said=said)
     if issubclass(type(value), str):
         return printable(cut(value, limit))
     plain = jsonable(value, nodes=limit, text=_STRING, memo=memo)

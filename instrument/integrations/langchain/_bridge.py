@@ -188,7 +188,7 @@ def end(run: "Run", outputs: "Any") -> None:
                 run_id=run.id,
                 parent_run_id=run.parent_id,
                 tags=list(run.tags) if run._tagged else [],
-                metadata=dict(run._metadata or run.metadata) if run._described else {},
+                metadata=run.metadata.copy() if run._described else {},
                 name=run.name,
                 run=run,
             )

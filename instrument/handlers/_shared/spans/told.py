@@ -154,7 +154,7 @@ class Told:
         if exc is None or run.outputs is not None or run._answer is not None:
             self._answered = _captured(_answered_of(run, self.limit), self.limit, memo)
         if run._described:
-            self._metadata = _captured(run.metadata, self.limit, memo)
+            self._metadata = _captured(run.metadata.copy(), self.limit, memo)
 
     def happens(self, name: str, data: "dict[str, Any]") -> None:
         """
