@@ -419,8 +419,6 @@ _BARE = (
     type(NotImplemented),
     range,
     weakref.ref,
-    weakref.ProxyType,
-    weakref.CallableProxyType,
 )
 _BUILTIN: "list[tuple[Any, Row]]" = [
     (type(None), _told_as(VALUE, lambda value: value)),

@@ -19,7 +19,7 @@ from instrument._text import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
 MASK = "[redacted]"
@@ -38,6 +38,7 @@ _SAID = re.compile(
 _COLUMNS = re.compile(r"\(([^()=\n]{1,300})\){1,3}=(?=\()")
 """The names of columns before their values, as a database tells them."""
 _NAME = re.compile(r"[\w.-]+")
+_OPTION = re.compile(r"--?([A-Za-z][\w.-]{0,99})")
 _ESCAPED = re.compile(r"\\{1,9}u00([2-7][0-9a-fA-F])")
 _NAMED = re.compile(r"""(?:\A|["'])([^"']*)["']\s*:""")
 _PAIRED = re.compile(r"""[\[(][\s\\]*["']([^"'\\]*)\\*["']\s*,""")
@@ -111,6 +112,17 @@ class Names:
                 self._classes.clear()
             known = self._classes[id(kind)] = held, is_so
         return known[1]
+
+    def without_options(self, words: "Sequence[Any]") -> "Sequence[Any]":
+        """
+        Mask in the words of a command what stands behind an option of such a name.
+        """
+        options = [_OPTION.fullmatch(it) if type(it) is str else None for it in words]
+        masked = [at for at, it in enumerate(options) if it and self.masks(it[1])]
+        shown = list(words)
+        for at in masked:
+            shown[at + 1 : at + 2] = [MASK] * (at + 1 < len(words))
+        return shown if masked else words
 
     def masked_text(self, text: str) -> str:
         """

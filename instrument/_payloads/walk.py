@@ -382,8 +382,6 @@ class _Walk:
             shown = [items[0], self._masked()]
         else:
             shown = [self._item(item, path, depth) for item in items]
-        if kind is list:
-            return shown
         if kind is set or kind is frozenset:
             is_hashed = all(id(type(item)) in NAME_TYPES for item in shown)
             return kind(shown) if is_hashed else shown
@@ -475,7 +473,9 @@ class _Walk:
             self._left -= len(item)
             if self._left < 0 or depth == 0:
                 return self._masked()
-            return kind([self._cleared(it, names, depth - 1) for it in item])
+            words = names.without_options(item)
+            self.changes += words is not item
+            return kind([self._cleared(it, names, depth - 1) for it in words])
         if kind is bytes:
             text = self._cleared(item.decode("latin-1"), names, depth)
             return str.encode(text, "latin-1")

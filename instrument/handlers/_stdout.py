@@ -8,7 +8,7 @@ from instrument._interrupts import Taking
 from instrument._payloads.jsonable import text_of
 from instrument._payloads.kinds import failure_of
 from instrument._payloads.messages import get
-from instrument._payloads.redact import error_of, said_by
+from instrument._payloads.redact import asked_for, error_of, said_by
 from instrument._text import type_of
 from instrument.handlers._shared import amounts
 from instrument.handlers._shared.checks import checked_payload
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, TextIO
 
+    from instrument._payloads.walk import Redactor
     from instrument._runs.run import Run
     from instrument.handlers._shared.open_runs import Entry
     from instrument.handlers._shared.prices import Prices
@@ -110,7 +111,7 @@ class StdOutCallbackHandler(RunHandler):
 
     def on_retry(self, retry_state: "Any", **kwargs: "Any") -> None:
         run = kwargs["run"]
-        told = attempt(retry_state)
+        told = attempt(retry_state, run._audience.redactors)
         exc = failure_of(retry_state)
         said = "" if exc is None else _error(run, exc)
         waits = get(get(retry_state, "next_action"), "sleep")
@@ -272,13 +273,13 @@ class _Line:
         return self._width - width_of(self._segments) - 2
 
 
-def attempt(state: "Any") -> str:
+def attempt(state: "Any", redactors: "tuple[Redactor, ...]" = ()) -> str:
     """
     Say which attempt comes, and of how many where that is known.
     """
     number = state if type(state) is int else get(state, "attempt_number")
     most = get(get(get(state, "retry_object"), "stop"), "max_attempt_number")
-    told = text_of(number, _ATTEMPT)
+    told = text_of(number, _ATTEMPT, asked_for(redactors))
     return f"{told} of {text_of(most, _ATTEMPT)}" if type(most) is int else told
 
 

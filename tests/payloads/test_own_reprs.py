@@ -6,6 +6,9 @@ masked name is not shown, what its ``repr`` names is masked, by each name of a f
 import enum
 import io
 import logging
+import subprocess
+import types
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field, v1
 
-from instrument import callbacks, emit, traced
+from instrument import callbacks, current_run, emit, traced
 from instrument.handlers import (
     FileCallbackHandler,
     RequestLogger,
@@ -244,6 +247,22 @@ def test_member_of_that_name() -> None:
     assert recorder.runs[0].inputs["given"] is Sort.TOKEN
 
 
+def test_key_beside_what_the_log_masks(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    A key that is an object is logged as its ``repr`` may be seen, also beside what the
+    log itself masks.
+    """
+    log = logging.getLogger("keys")
+    log.setLevel(logging.INFO)
+
+    with callbacks(RequestLogger(log, payload=True), redact=["token"]):
+        take({Session(): {"api_key": "x"}})
+
+    told = "".join(str(vars(record)) for record in caplog.records)
+    assert SECRET not in told
+    assert "'token': [redacted]" in told
+
+
 def test_event_in_a_block_that_masks_more() -> None:
     """
     An event emitted in a block that masks more than its run does is told as that has it.
@@ -366,3 +385,63 @@ def test_error_of_a_worker_as_a_value(error: Exception, redact: Any) -> None:
 
     told = {"type": type(error).__name__, "args": "[redacted]"}
     assert recorder.events[1].data["outputs"] == [1, told]
+
+
+def test_proxy_of_a_weak_reference() -> None:
+    """
+    A proxy says what it stands for as text, and nothing else: it is told by its type.
+    """
+    recorder, held = Recorder(), Session()
+
+    @traced
+    def fails(given: Any) -> None:
+        raise LookupError(given)
+
+    account = Account()
+    with callbacks(recorder, redact=["token"]):
+        take([weakref.proxy(account), weakref.proxy(held)])
+        with pytest.raises(LookupError):
+            fails(weakref.proxy(account))
+
+    assert SECRET not in "".join(event.to_json() for event in recorder.events)
+
+
+@pytest.mark.parametrize("redact", [["token"], by_text])
+def test_what_is_to_be_text_or_a_number(redact: Any) -> None:
+    """
+    An object given as a piece of text, or as the number of an attempt, is told as its
+    ``repr`` may be seen.
+    """
+    recorder, stream, session = Recorder(), io.StringIO(), Session()
+
+    @traced.chat_model
+    def work() -> None:
+        run = current_run()
+        assert run is not None
+        run.token(session)  # type: ignore[arg-type]
+        run.retry(types.SimpleNamespace(attempt_number=session))
+
+    shown = (recorder, TreeHandler(stream), StdOutCallbackHandler(stream))
+    with callbacks(*shown, redact=redact):
+        work()
+
+    told = [event.to_json() for event in recorder.events]
+    assert SECRET not in "".join([*told, stream.getvalue()])
+    assert "retry <Session {" in stream.getvalue()
+
+
+def test_option_of_a_command() -> None:
+    """
+    Of a command in an error that is told as a value the word behind a masked option is
+    masked, as in the message of an error that is raised.
+    """
+    words = ["login", "--token", SECRET, "-user", "ada", "--token"]
+    recorder = Recorder()
+
+    with callbacks(recorder, redact=["token"]):
+        traced(lambda: subprocess.CalledProcessError(1, words))()
+
+    told = recorder.events[1].data["outputs"]
+    shown = ["login", "--token", "[redacted]", "-user", "ada", "--token"]
+    assert told["args"] == (1, shown)
+    assert told["cmd"] == shown

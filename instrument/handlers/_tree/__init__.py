@@ -77,7 +77,9 @@ class TreeHandler(RunHandler):
         self._display.tell(self._forest.token, run.id, *times, token, channel)
 
     def on_retry(self, retry_state: "Any", **kwargs: "Any") -> None:
-        self._display.tell(self._forest.retry, kwargs["run"].id, attempt(retry_state))
+        run = kwargs["run"]
+        told = attempt(retry_state, run._audience.redactors)
+        self._display.tell(self._forest.retry, run.id, told)
 
     def on_custom_event(self, name: str, data: "Any", **kwargs: "Any") -> None:
         told = self._teller.event(name, data, kwargs["run"])
