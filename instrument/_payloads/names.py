@@ -86,6 +86,8 @@ class Names:
         """
         Tell whether what stands under that name is masked.
         """
+        if type(key) is tuple:  # where keys are told apart in levels: its last
+            return bool(key) and self.masks(key[-1])
         if type(key) is not str:
             return any(map(self.masks, (*names_of(key), *aliases_of(key))))
         known = self._known.get(key)

@@ -400,8 +400,9 @@ class _Walk:
 
     def _is_named(self, first: object) -> bool:
         names = self._names
-        is_number = type(first) is int or type(first) is float
-        return not is_number and names is not None and names.masks(first)
+        kind = type(first)
+        is_other = kind is int or kind is float or kind is tuple
+        return not is_other and names is not None and names.masks(first)
 
     def _object(
         self, value: "Any", opening: "Opening", path: "Path", depth: int

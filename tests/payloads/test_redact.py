@@ -1632,3 +1632,23 @@ def test_metadata_that_the_body_changes(redact: Any, shown: str) -> None:
     told = {"in": {"password": shown, "more": [{"password": shown}]}}
     assert heard == [recorder.events[-1].metadata] == [told]
     assert KEY not in logged.getvalue().replace(shown, "")
+
+
+def test_key_of_several_levels() -> None:
+    """
+    A key that is a tuple, as of columns in levels, is masked by its last name; a pair of
+    tuples is two of them.
+    """
+    given = {("db", "password"): KEY, ("db", 1): 1, (("a", "password"),): KEY}
+    rows = (("user", "password"), ("ada", "x")), {(): 1}
+
+    told = jsonable(redacted([given, rows], (Names(["password"]),), ("inputs",)))
+
+    assert told == [
+        {
+            "('db', 'password')": MASK,
+            "('db', 1)": 1,
+            "(('a', 'password'),)": MASK,
+        },
+        [[["user", "password"], ["ada", "x"]], {"()": 1}],
+    ]
