@@ -271,9 +271,8 @@ def _end_with_task(run: "Run") -> bool:
 
 def _end_with_id(run: "Run") -> None:
     """
-    Have *run* be ended when nobody has the id any more by which its end would be told.
-
-    LangChain tells no end of a stream with fallbacks that is left at its first piece.
+    Have *run* be ended when nobody has the id any more by which its end would be told: of
+    a stream with fallbacks that is left at its first piece LangChain tells none.
     """
     told = run.id
     if type(told) is UUID:
