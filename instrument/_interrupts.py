@@ -36,6 +36,7 @@ _BEFORE = (
     *_HANDLERS,
 )
 _ROOM = 100
+_module_of_class: "Any" = type.__dict__["__module__"].__get__
 UNTOLD: "Any" = type("Untold", (), {"__slots__": ()})()
 """Stands for what a handler answers until it has been called."""
 
@@ -169,7 +170,8 @@ def is_heard(exc: BaseException, answer: object, *, is_again: bool = False) -> b
     """
     Tell whether who was being served when *exc* came has been called. One of ours has
     not, until it has taken what it is told; where it takes that by no single call, it
-    may be told once more at any time.
+    may be told once more at any time, but for one of a class of the application's: that
+    has, where code that is not ours was run by it.
 
     Args:
         answer: What it has answered; else `UNTOLD`.
@@ -178,7 +180,7 @@ def is_heard(exc: BaseException, answer: object, *, is_again: bool = False) -> b
     if answer is not UNTOLD:
         return True
     signals = codes_of_signals()
-    is_ours, traceback = False, traceback_of(exc)
+    is_ours, is_theirs, traceback = False, False, traceback_of(exc)
     while traceback is not None:
         frame = traceback.tb_frame
         module = module_of(frame)
@@ -186,12 +188,21 @@ def is_heard(exc: BaseException, answer: object, *, is_again: bool = False) -> b
             break
         if module.startswith(_HANDLERS):
             is_ours = is_ours or not module.startswith(_WRAPPERS)
+            is_theirs = is_theirs or _is_derived(frame.f_locals.get("self"))
             if (taking := frame.f_locals.get("taking")) is not None:
                 return is_again or getattr(taking, "is_taken", False)
         traceback = traceback.tb_next
     if is_ours:  # also in what it asks of a payload, or of the standard library
-        return is_again
+        return is_again or (is_theirs and traceback is not None)
     return traceback is not None and traceback.tb_frame.f_code not in signals
+
+
+def _is_derived(handler: object) -> bool:
+    """
+    Tell whether the class of *handler*, of which a method of ours was called, is not ours.
+    """
+    module = str(_module_of_class(type(handler)))
+    return handler is not None and not module.startswith(_HANDLERS)
 
 
 def module_of(frame: "FrameType") -> str:

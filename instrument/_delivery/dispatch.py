@@ -132,7 +132,9 @@ class Delivery:
         if part is not None:
             if not self._goes_on(part):
                 self.error = part
-            if not is_heard(exc, answer, is_again=self._again == count):
+            is_again, is_native = self._again == count, self._receivers[count][3]
+            is_made = is_again or not is_native or self._record is not None
+            if not (is_made and is_heard(exc, answer, is_again=is_again)):
                 self._again = count
                 return self
         elif type(exc) is RecursionError and self._is_owed(exc, answer):
