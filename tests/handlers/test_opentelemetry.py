@@ -8,15 +8,18 @@ import copy
 import gc
 import json
 import logging
+import re
 import subprocess
 import sys
 import threading
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -40,7 +43,7 @@ pytest.importorskip("opentelemetry.sdk")
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
@@ -948,6 +951,81 @@ def test_leaves_nothing_behind(app: App) -> None:
         gc.collect()
     assert not app.handler._open
     assert len(app.handler._ended) == 0
+
+
+class Interrupts:
+    """
+    Interrupts a call within the handler, or of OpenTelemetry's context, by its number;
+    a profiler, as that ends with what it raises.
+    """
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and PLACES.search(frame.f_code.co_filename):
+            self.left -= 1
+            if not self.left:
+                raise KeyboardInterrupt
+
+
+PLACES = re.compile(r"[/\\]_opentelemetry[/\\]|[/\\]opentelemetry[/\\]context[/\\]")
+
+
+class Names(SpanProcessor):  # type: ignore[misc]
+    """
+    The names of the spans that have begun, and of those that have ended.
+    """
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.ended: list[str] = []
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        self.begun.append(span.name)
+
+    def on_end(self, span: Any) -> None:
+        self.ended.append(span.name)
+
+
+def test_interrupts() -> None:
+    """
+    Wherever the handler is interrupted, each span that was begun ends, once, and no
+    context stays current.
+    """
+
+    @traced.llm
+    def model() -> Iterator[str]:
+        yield from ("a", "b")
+
+    before = otel_context.get_current()
+    at, comes = 0, Interrupts(0)
+    while comes.left <= 0:
+        at, comes = at + 1, Interrupts(at + 1)
+        names, provider = Names(), TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(names)
+        handler = OpenTelemetryHandler(provider)
+
+        with suppress(KeyboardInterrupt), callbacks(handler), profiled(comes):
+            with traced("root"):
+                emit("told", {})
+                with traced("inner"):
+                    pass
+            list(model())
+
+        assert sorted(names.begun) == sorted(names.ended), at
+        assert otel_context.get_current() == before, at
+        assert not handler._open, at
+    assert at > 50
+
+
+@contextmanager
+def profiled(profile: Any) -> Iterator[None]:
+    try:
+        sys.setprofile(profile)
+        yield
+    finally:
+        sys.setprofile(None)
 
 
 def test_processes_own_provider() -> None:

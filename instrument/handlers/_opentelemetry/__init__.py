@@ -21,7 +21,6 @@ from instrument.handlers._shared.spans.told import Told, checked_limit
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Self
-    from uuid import UUID
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, TracerProvider
@@ -85,8 +84,8 @@ class OpenTelemetryHandler(Happening):
         self._limit = checked_limit("OpenTelemetryHandler(payload=...)", payload)
         self._provider = tracer_provider
         self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
-        # by their ids: a run may be collected before its end is told
-        self._open: dict[UUID, _Known] = {}
+        # by their ids, which nothing is called for: a run may be collected before its end is told
+        self._open: dict[int, _Known] = {}
         self._ended: WeakKeyDictionary[Run, _Known] = WeakKeyDictionary()
 
     def __repr__(self) -> str:
@@ -97,35 +96,44 @@ class OpenTelemetryHandler(Happening):
 
     def run_started(self, run: "Run") -> None:
         from opentelemetry.context import get_current
-        from opentelemetry.trace import SpanKind
 
         from instrument.handlers._opentelemetry.current import Current
 
+        here = get_current() if run._around is None else run._around.outside
+        # an interrupt has it told once more: what was begun by then goes on
+        made = self._open.get(run.id.int) or self._begun(run, here)
+        if run._around is None and run._is_in_hand and made.told is not None:
+            around = Current(made.span, here)
+            run._around, made.around, made.place = around, around, around.place
+        if made.around is not None:
+            made.around.enter()
+
+    def _begun(self, run: "Run", here: "Context") -> "_Known":
+        from opentelemetry.trace import SpanKind
+
         emitted = self._emitted(run)
         if emitted is not None:
-            self._open[run.id] = _Known(emitted, None)
-            return
+            self._open[run.id.int] = made = _Known(emitted, None)
+            return made
         above = run._parent
         known = None
         if above is not None:
-            known = self._open.get(above.id) or self._ended.get(above)
+            known = self._open.get(above.id.int) or self._ended.get(above)
         told = Told(run, self._limit, None if known is None else above)
-        here = get_current() if run._around is None else run._around.outside
-        span = self._tracer.start_span(
+        made, id = _Known(None, told), run.id.int
+        made.span = self._tracer.start_span(
             name_of(told, self._dialect),
             _parent_context(run, known, here),
             SpanKind.CLIENT if is_client(told) else SpanKind.INTERNAL,
             identity_of(told, self._dialect),
             start_time=told.started_ns,
         )
-        self._open[run.id] = made = _Known(span, told)
-        if run._around is None and run._is_in_hand:
-            run._around = around = Current(span, here)
-            made.around, made.place = around, around.place
-            around.enter()
+        self._open[id] = made  # no interrupt comes between
+        return made
 
     def run_ended(self, run: "Run") -> None:
-        known = self._open.get(run.id)
+        id = run.id.int
+        known = self._open.get(id)
         if known is None:
             return
         taking = Taking()
@@ -141,23 +149,29 @@ class OpenTelemetryHandler(Happening):
         finally:
             if taking.is_taken:
                 known.told = None
-                self._open.pop(run.id, None)
+                self._open.pop(id, None)
 
     def _end(self, run: "Run", known: "_Known", told: Told, taking: Taking) -> None:
         if known.around is not None:
             known.around.end()
             known.around = None
         told.ends(run)
+        span = known.span
         try:
-            if known.span.is_recording():
-                _write(known.span, told, self._dialect)
+            if span.is_recording():
+                _write(known, told, self._dialect)
         except BaseException as exc:
             if is_of_call(exc):  # it is told once more
                 raise
-            known.span.end(told.ended_ns)
+            span.end(told.ended_ns)
             raise
         taking.is_taken = True
-        known.span.end(told.ended_ns)
+        try:
+            span.end(told.ended_ns)
+        except BaseException:  # an interrupt, before that had
+            if span.is_recording():
+                span.end(told.ended_ns)
+            raise
 
     def _emitted(self, run: "Run") -> "Span | None":
         """
@@ -172,7 +186,7 @@ class OpenTelemetryHandler(Happening):
         return entry.span() if entry.provider() is own else None
 
     def happens(self, run: "Run", name: str, data: "dict[Any, Any]") -> None:
-        known = self._open.get(run.id)
+        known = self._open.get(run.id.int)
         if known is not None and known.told is not None:
             known.told.happens(name, data)
 
@@ -180,13 +194,17 @@ class OpenTelemetryHandler(Happening):
 class _Known:
     """
     What is known of a run that was told.
+
+    Attributes:
+        events: What is still to be written of those in it; None before its end.
     """
 
-    __slots__ = ("around", "place", "span", "told")
+    __slots__ = ("around", "events", "place", "span", "told")
 
-    def __init__(self, span: "Span", told: Told | None) -> None:
-        self.span = span
+    def __init__(self, span: "Any", told: Told | None) -> None:
+        self.span: Span = span
         self.told = told
+        self.events: list[Any] | None = None
         self.around: Current | None = None
         self.place: Place | None = None
 
@@ -213,13 +231,17 @@ def _parent_context(run: "Run", known: _Known | None, here: "Context") -> "Conte
     return remote(came, here)
 
 
-def _write(span: "Span", told: Told, dialect: str) -> None:
+def _write(known: "_Known", told: Told, dialect: str) -> None:
     from opentelemetry.trace import StatusCode
 
-    name = name_of(told, dialect)
+    span, name = known.span, name_of(told, dialect)
     span.update_name(name)
     span.set_attributes(attributes_of(told, dialect))
-    for event, time_ns, attributes in events_of(told):
+    if known.events is None:
+        known.events = [*events_of(told)]
+    while known.events:
+        event, time_ns, attributes = known.events[0]
+        del known.events[0]  # none is written twice
         span.add_event(event, attributes, time_ns)
     if told.failure is not None:
         span.set_status(StatusCode.ERROR, told.failure.message)

@@ -67,18 +67,31 @@ class Current:
         """
         Keep the body's context, and go back to the one outside.
         """
-        outside, self.outside = self.outside, None
-        if outside is not None:
+        outside = self.outside
+        if outside is None:
+            return
+        try:
             self._inside = get_current()
-            attach(outside)
+        finally:
+            self._attach(outside)
 
     def end(self) -> None:
         """
         Leave for good; where another Context ends the run, that is not touched.
         """
-        outside, self.outside, self._inside = self.outside, None, None
+        outside, self._inside = self.outside, None
         if outside is not None and lies_in(get_current(), self.place):
+            self._attach(outside)
+        self.outside = None
+
+    def _attach(self, outside: "Context") -> None:
+        try:
             attach(outside)
+        except BaseException:  # an interrupt: it is attached all the same
+            attach(outside)
+            raise
+        finally:
+            self.outside = None
 
 
 def lies_in(context: "Context", place: Place) -> bool:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
     from typing import Any, Self
-    from uuid import UUID
 
     from instrument._runs.run import Run
 
@@ -111,7 +110,7 @@ class OTLPHandler(Happening):
             maxsize=checked_size("OTLPHandler(maxsize=...)", maxsize),
         )
         _checked_flag("wait", wait)
-        self._open: dict[UUID, Told] = {}  # one may be collected before its end is told
+        self._open: dict[int, Told] = {}  # one may be collected before its end is told
         self._ended: WeakSet[Run] = WeakSet()
 
     @classmethod
@@ -165,15 +164,15 @@ class OTLPHandler(Happening):
 
     def run_started(self, run: "Run") -> None:
         above = run._parent
-        if above is not None and above.id not in self._open:
+        if above is not None and above.id.int not in self._open:
             above = above if above in self._ended else None
-        self._open[run.id] = Told(run, self._limit, above)
+        self._open[run.id.int] = Told(run, self._limit, above)
         if len(self._open) > _MOST_OPEN:
             self._open.pop(next(iter(self._open)), None)
             self._sender.lose(1, f"{_MOST_OPEN:,} runs are open already")
 
     def run_ended(self, run: "Run") -> None:
-        told = self._open.get(run.id)
+        told = self._open.get(run.id.int)
         if told is None:
             return
         taking = Taking()
@@ -189,10 +188,10 @@ class OTLPHandler(Happening):
             taking.is_taken = True  # or there is no place for it
         finally:
             if taking.is_taken:
-                self._open.pop(run.id, None)
+                self._open.pop(run.id.int, None)
 
     def happens(self, run: "Run", name: str, data: "dict[Any, Any]") -> None:
-        told = self._open.get(run.id)
+        told = self._open.get(run.id.int)
         if told is not None:
             told.happens(name, data)
 
