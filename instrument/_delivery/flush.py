@@ -75,27 +75,34 @@ def flush_at_exit(listener: "Listener") -> None:
     _constructed[key] = weakref.ref(listener, forget)
 
 
-def flush(layer: "Layer", run: "Run | None" = None) -> None:
+def flush(
+    layer: "Layer", run: "Run | None" = None, owed: "list[Any] | None" = None
+) -> None:
     """
     Serve what is queued in background, then flush the handlers of a block left.
 
     Args:
         run: Whose call had been given the handlers, if it was one.
+        owed: Is empty from where an interrupt keeps none of them from being flushed.
     """
-    mutely(_flush_all, layer, get_state(), run)
+    mutely(_flush_all, layer, get_state(), run, owed)
 
 
-def _flush_all(layer: "Layer", state: object, run: "Run | None") -> None:
-    left = iter(layer.options.listeners)
+def _flush_all(
+    layer: "Layer", state: object, run: "Run | None", owed: "list[Any] | None"
+) -> None:
+    left = [*layer.options.listeners]
     show, run = partial(_shown, layer, state), run or _in_hand(state)
     try:
+        if owed is not None:
+            owed.clear()
         if layer.lanes:
             _wait(layer, run)
-        for listener in left:
-            _flush(listener, layer, show, run)
+        while left:
+            _flush(left, layer, show, run)
     finally:
-        for listener in left:  # Ctrl-C in one: those behind are flushed all the same
-            _flush(listener, layer, show, run)
+        while left:  # Ctrl-C in one: those behind are flushed all the same
+            _flush(left, layer, show, run)
 
 
 def _in_hand(state: "Any") -> "Run | None":
@@ -132,46 +139,58 @@ def _wait(layer: "Layer", run: "Run | None") -> None:
 
 
 async def aflush(
-    layer: "Layer", run: "Run | None" = None, *, shielded: bool = False
+    layer: "Layer",
+    run: "Run | None" = None,
+    owed: "list[Any] | None" = None,
+    *,
+    shielded: bool = False,
 ) -> None:
     """
     The same in async code: also what is queued on this loop is served.
 
     Args:
-        run: As for `flush`.
+        run, owed: As for `flush`.
         shielded: A task that was cancelled serves behind a shield, at most 30 s.
     """
     state = get_state()
     try:
         show = partial(_shown, layer, state)
-        await _aflush_all(layer, show, run or _in_hand(state), shielded=shielded)
+        run = run or _in_hand(state)
+        await _aflush_all(layer, show, run, owed, shielded=shielded)
     except BaseException:
         set_state(state)  # an interrupt may have come on the way back to it
         raise
 
 
 async def _aflush_all(
-    layer: "Layer", show: "Show", run: "Run | None", *, shielded: bool
+    layer: "Layer",
+    show: "Show",
+    run: "Run | None",
+    owed: "list[Any] | None",
+    *,
+    shielded: bool,
 ) -> None:
-    left = iter(layer.options.listeners)
+    left = [*layer.options.listeners]
     with muted():
         try:
+            if owed is not None:
+                owed.clear()
             with _loops.shield() if shielded else nullcontext():
                 if layer.lanes:
                     from instrument._delivery import lanes as _lanes
 
                     await _lanes.settle([layer])
-                for listener in left:
-                    await _aflush(listener, layer, show, run)
+                while left:
+                    await _aflush(left, layer, show, run)
         except cancellations():  # those behind are flushed all the same
             with _loops.shield():
-                for listener in left:
-                    await _aflush(listener, layer, show, run)
+                while left:
+                    await _aflush(left, layer, show, run)
             if not shielded:  # else the one before goes on
                 raise
         finally:
-            for listener in left:  # closed meanwhile: nothing can be awaited
-                _flush(listener, layer, show, run)
+            while left:  # closed meanwhile: nothing can be awaited
+                _flush(left, layer, show, run)
 
 
 def flushed(
@@ -183,8 +202,15 @@ def flushed(
     """
     Call what flushes one handler, and give what that gave: maybe an awaitable.
     """
-    method = listener.flusher("flush", layer) or listener.flusher("aflush", layer)
-    return _guarded(listener, method, show, run)
+    return _flushed([listener], show, layer, run)
+
+
+def _flushed(
+    left: "list[Listener]", show: "Show", layer: "Layer | None", run: "Run | None"
+) -> "Any":
+    flusher = left[0].flusher
+    method = flusher("flush", layer) or flusher("aflush", layer)
+    return _guarded(left, method, show, run)
 
 
 def flush_given(run: "Run") -> None:
@@ -224,9 +250,10 @@ async def _flush_later(layer: "Layer", run: "Run", pending: "Pending | None") ->
 
 
 def _flush(
-    listener: "Listener", layer: "Layer", show: "Show", run: "Run | None"
+    left: "list[Listener]", layer: "Layer", show: "Show", run: "Run | None"
 ) -> None:
-    result = flushed(listener, show, layer, run)
+    listener = left[0]
+    result = _flushed(left, show, layer, run)
     if not _is_awaitable(result):
         return
     try:
@@ -241,10 +268,11 @@ def _flush(
 
 
 async def _aflush(
-    listener: "Listener", layer: "Layer", show: "Show", run: "Run | None"
+    left: "list[Listener]", layer: "Layer", show: "Show", run: "Run | None"
 ) -> None:
+    listener = left[0]
     method = listener.flusher("aflush", layer) or listener.flusher("flush", layer)
-    result = _guarded(listener, method, show, run)
+    result = _guarded(left, method, show, run)
     if _is_awaitable(result):
         await _awaited(listener, result, show, run)
 
@@ -265,16 +293,21 @@ def _is_awaitable(result: object) -> bool:
 
 
 def _guarded(
-    listener: "Listener",
+    left: "list[Listener]",
     method: "Callable[[], Any] | None",
     show: "Show",
     run: "Run | None",
 ) -> "Any":
+    """
+    Flush the first of *left*, and take it out; not where an interrupt came before it.
+    """
+    listener = left[0]
     try:
+        del left[0]  # nothing is called in between
         return None if method is None else method()
     except BaseException as exc:
-        if method is not None and is_of_call(exc) and not is_heard(exc, UNTOLD):
-            method()  # one of ours, which had not come to it
+        if is_of_call(exc) and not is_heard(exc, UNTOLD):
+            left.insert(0, listener)
             raise
         handler = listener.handler
         _report.failed(handler, "flush", exc, show=show, run=run)

@@ -205,22 +205,21 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         """
         Leave it; waits for handlers on the background loop, at most 30 s.
         """
-        left: list[Any] = []
+        left: list[Any]
+        left, scope = [], None
         try:
             scope = self._leave(left)
-        except BaseException:  # an interrupt: it is left all the same
-            scope = self._leave_after_all(left)
-            if scope is not None:
-                _serve.flush(scope)
+            if scope is not None and (
+                scope.lanes
+                or (
+                    (self._may_flush or scope.options is not self)
+                    and has_flush(scope.options.listeners)
+                )
+            ):
+                _serve.flush(scope, owed=left)
+        except BaseException:  # an interrupt: it is left and flushed all the same
+            self._flush_after_all(scope, left)
             raise
-        if scope is not None and (
-            scope.lanes
-            or (
-                (self._may_flush or scope.options is not self)
-                and has_flush(scope.options.listeners)
-            )
-        ):
-            _serve.flush(scope)
 
     async def __aenter__(self) -> Scope:
         """
@@ -244,26 +243,26 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         """
         Leave it when its async handlers have been served and flushed.
         """
-        left: list[Any] = []
+        left: list[Any]
+        left, scope = [], None
         try:
             scope = self._leave(left)
-        except BaseException:  # an interrupt: it is left all the same
-            scope = self._leave_after_all(left)
-            if scope is not None:
-                _serve.flush(scope)
+            if scope is None or not (
+                scope.lanes
+                or (
+                    (self._may_flush or scope.options is not self)
+                    and has_flush(scope.options.listeners)
+                )
+            ):
+                return
+            if issubclass(type(exc), GeneratorExit):  # what is closed cannot wait
+                _serve.flush(scope, owed=left)
+            else:
+                shielded = issubclass(type(exc), cancellations())
+                await _serve.aflush(scope, shielded=shielded, owed=left)
+        except BaseException:  # an interrupt: it is left and flushed all the same
+            self._flush_after_all(scope, left)
             raise
-        if scope is None or not (
-            scope.lanes
-            or (
-                (self._may_flush or scope.options is not self)
-                and has_flush(scope.options.listeners)
-            )
-        ):
-            return
-        if issubclass(type(exc), GeneratorExit):  # a coroutine being closed cannot wait
-            _serve.flush(scope)
-        else:
-            await _serve.aflush(scope, shielded=issubclass(type(exc), cancellations()))
 
     def __call__(self, target: "F" = None) -> "F":  # type: ignore[assignment]
         """
@@ -308,14 +307,18 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         layer = _installed.get(id(self))
         if layer is None:
             return
+        owed: list[Any] = [layer]
         try:
             _take_out(layer)
             layer = _installed.pop(id(self), None)
             if layer is not None:  # may have been put in once more, or another for it
                 _take_out(layer)
+                _serve.flush(layer, owed=owed)
+        except BaseException:  # an interrupt: it is taken out and flushed all the same
+            layer = _installed.pop(id(self), layer)
+            _take_out(layer)
+            if layer is not None and owed:
                 _serve.flush(layer)
-        except BaseException:  # an interrupt: it is taken out all the same
-            _take_out(_installed.pop(id(self), layer))
             raise
 
     def undo(self, scope: Scope) -> None:
@@ -325,6 +328,23 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         self._forget(scope)
         scope.unsettle()
         set_state(without(get_state(), scope))
+
+    def _flush_after_all(
+        self, scope: "Scope | Layer | None", left: "list[Any]"
+    ) -> None:
+        """
+        Leave and flush what was to be when an interrupt came.
+
+        Args:
+            scope: What has been left, if it came so far.
+            left: The frame that `_leave` has chosen, until its flush has begun.
+        """
+        if scope is None:
+            scope = self._leave_after_all(left)
+        elif not left:
+            return
+        if scope is not None:
+            _serve.flush(scope)
 
     def _leave_after_all(self, left: "list[Any]") -> "Scope | Layer | None":
         """

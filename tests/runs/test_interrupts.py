@@ -1718,13 +1718,6 @@ OUTPUTS = [
 ]
 
 
-BETWEEN = ("_audience/", "_delivery/flush", "_scopes/", "_state")
-"""
-Where the leaving of a block and its flush are: in between nothing of it is left to go on
-with.
-"""
-
-
 def half_told(output: Output, kind: "type[BaseException]", look: "int | str") -> bool:
     """
     Tell whether *output* has a run without an end, an end without a start, or one twice,
@@ -1749,8 +1742,6 @@ def half_told(output: Output, kind: "type[BaseException]", look: "int | str") ->
     told = output.told()
     if at.is_before_exit or at.is_in_ears or ", in Logger.handle" in at.place:
         return False  # it is not flushed, or what is not ours was at work
-    if type(look) is int and at.place.startswith(BETWEEN):
-        return False
     starts = [id for event, id in told if event.endswith("_start")]
     ends = [id for event, id in told if event.endswith(("_end", "_error"))]
     return sorted(starts) != sorted(set(ends)) or len(ends) != len(set(ends))
@@ -1774,7 +1765,7 @@ def test_signal_while_a_handler_of_ours_is_told(
     A signal that comes before a handler of ours has taken an event has it told once more:
     what it writes has each run's start and end, once.
     """
-    places = ("handlers/", "testing.py", "_scopes/scope.py:callbacks._leave")
+    places = ("handlers/", "testing.py", "_audience/", "_delivery/flush", "_scopes/")
     looks = [it for it in looks_in(make, tmp_path) if it.startswith(places)]
 
     found = [
@@ -1784,6 +1775,58 @@ def test_signal_while_a_handler_of_ours_is_told(
     ]
 
     assert looks
+    assert found == []
+
+
+def installed(*ears: Any) -> None:
+    with callbacks(*ears).install():
+        inner(1)
+
+
+async def closed_async_block(*ears: Any) -> None:
+    async with callbacks(*ears):
+        raise GeneratorExit
+
+
+@pytest.mark.parametrize(
+    "act", [block, driven(async_function), driven(closed_async_block), installed]
+)
+def test_signal_as_a_block_is_left(act: "Callable[..., None]") -> None:
+    """
+    Its handlers are flushed all the same, once: an async one where it can be waited for.
+    """
+
+    class Flushed(Records):
+        count = 0
+
+        def flush(self) -> None:
+            self.count += 1
+
+    def flushed_at(look: "int | str") -> Any:
+        handlers = SSEHandler(), Flushed()
+        at: Any = Signal(look, KeyboardInterrupt)
+        signal.signal(at.signum, at)
+        with suppress(KeyboardInterrupt, GeneratorExit), at.on():
+            copy_context().run(act, *handlers)
+        is_known = at.is_before_exit or "Flushed" in at.place
+        is_flushed = handlers[0]._box.is_ended, handlers[1].count
+        if at.place and not is_known and is_flushed != (True, 1):
+            found.append(at.place)
+        return at
+
+    places = tuple(
+        f"_scopes/scope.py:callbacks.{it}"
+        for it in ("__exit__", "__aexit__", "_leave", "_flush", "uninstall")
+    )
+    places += ("_audience/listener.py:has_flush", "_delivery/flush", "_state.py:mut")
+    found: list[str] = []
+    flushed_at(-1)
+    looks = flushed_at(-1).seen
+    left = [it for it in looks[len(looks) // 2 :] if it.startswith(places)]
+    for look in dict.fromkeys(left):
+        flushed_at(look)
+
+    assert left
     assert found == []
 
 
