@@ -202,7 +202,7 @@ def _is_derived(handler: object) -> bool:
     Tell whether the class of *handler*, of which a method of ours was called, is not ours.
     """
     module = str(_module_of_class(type(handler)))
-    return handler is not None and not module.startswith(_HANDLERS)
+    return handler is not None and not module.startswith((OURS, *_HANDLERS))
 
 
 def module_of(frame: "FrameType") -> str:
