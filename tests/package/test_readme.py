@@ -122,6 +122,18 @@ every_document = pytest.mark.parametrize("path", DOCUMENTS, ids=title)
 
 
 @pytest.fixture(autouse=True)
+def deaf_as_before() -> Iterator[None]:
+    """
+    Hear frameworks in the code, where it imports `instrument.auto`, and not behind it.
+    """
+    if (auto := sys.modules.get("instrument.auto")) is not None:  # as if it were anew
+        auto.install()
+    yield
+    if (auto := sys.modules.get("instrument.auto")) is not None:
+        auto.uninstall()
+
+
+@pytest.fixture(autouse=True)
 def log_as_before() -> Iterator[None]:
     """
     Take away what a guide's code has loguru write to: it is closed after the test.
