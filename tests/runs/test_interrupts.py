@@ -1779,8 +1779,13 @@ def test_signal_while_a_handler_of_ours_is_told(
 
 
 def installed(*ears: Any) -> None:
-    with callbacks(*ears).install():
+    for_the_process.append(callbacks(*ears))
+    with for_the_process[-1].install():
         inner(1)
+
+
+for_the_process: list[callbacks] = []
+"""What a ``with`` may have been kept from leaving, as at the very entry of its exit."""
 
 
 async def closed_async_block(*ears: Any) -> None:
@@ -1812,6 +1817,8 @@ def test_signal_as_a_block_is_left(act: "Callable[..., None]") -> None:
         is_flushed = handlers[0]._box.is_ended, handlers[1].count
         if at.place and not is_known and is_flushed != (True, 1):
             found.append(at.place)
+        while for_the_process:
+            for_the_process.pop().uninstall()
         return at
 
     places = tuple(
