@@ -335,7 +335,7 @@ def test_full_disk(told: Any, tmp_path: Path, before: bytes | None) -> None:
         path.write_bytes(before)
 
     done = subprocess.run(
-        [sys.executable, "-c", FULL, str(path), "--store", str(told.path)],
+        [sys.executable, "-B", "-c", FULL, str(path), "--store", str(told.path)],
         capture_output=True,
         text=True,
         timeout=60,

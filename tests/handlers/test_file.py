@@ -166,7 +166,7 @@ def test_full_disk(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
 
     done = subprocess.run(
-        [sys.executable, "-c", FULL, str(path)],
+        [sys.executable, "-B", "-c", FULL, str(path)],
         capture_output=True,
         text=True,
         check=True,
@@ -202,7 +202,7 @@ def test_full_disk_behind_a_note(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
 
     subprocess.run(
-        [sys.executable, "-c", NO_ROOM_TO_MEND, str(path)],
+        [sys.executable, "-B", "-c", NO_ROOM_TO_MEND, str(path)],
         capture_output=True,
         check=True,
     )

@@ -347,7 +347,7 @@ def test_no_room_for_the_copy(tmp_path: Path) -> None:
         answer("How is Rome?")
 
     done = subprocess.run(
-        [sys.executable, "-c", NO_ROOM, str(path)],
+        [sys.executable, "-B", "-c", NO_ROOM, str(path)],
         capture_output=True,
         text=True,
         timeout=60,

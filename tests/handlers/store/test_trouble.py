@@ -108,7 +108,7 @@ from instrument.handlers._shared import worker
 worker.EXIT_WAIT_S = 0.5
 """
     path = tmp_path / "traces.db"
-    command = [sys.executable, "-W", "error", "-c", code, str(path)]
+    command = [sys.executable, "-B", "-W", "error", "-c", code, str(path)]
 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -154,7 +154,7 @@ except Exception as exc:
     print(exc.sqlite_errorname)
 resource.setrlimit(resource.RLIMIT_FSIZE, no_limit)
 """
-    command = [sys.executable, "-c", code, str(tmp_path / "traces.db"), what]
+    command = [sys.executable, "-B", "-c", code, str(tmp_path / "traces.db"), what]
 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -193,7 +193,7 @@ print(handler.lost)
 resource.setrlimit(resource.RLIMIT_FSIZE, no_limit)
 """
     path = tmp_path / "traces.db"
-    command = [sys.executable, "-W", "error", "-c", code, str(path)]
+    command = [sys.executable, "-B", "-W", "error", "-c", code, str(path)]
 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
