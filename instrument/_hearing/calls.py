@@ -9,6 +9,7 @@ from itertools import islice
 
 from instrument._payloads.answers import usage_of
 from instrument._runs.ending import afail, afinish, fail, finish, mend
+from instrument._runs.leading import note_stream
 from instrument._runs.merging import Inner, belonging
 from instrument._runs.opening import Recipe, current_run, open_run
 from instrument._runs.results import guarded
@@ -190,6 +191,7 @@ class Own:
         try:
             stream = Stream(self.run, _PLAIN, starts=False, yields=in_pieces)
             self._stream = stream
+            note_stream(self.run._parent)
             stream.leave(self._outside)
             stream.opened()
             self._tell = stream.tell()

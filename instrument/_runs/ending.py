@@ -12,6 +12,7 @@ from instrument._delivery.dispatch import Delivery
 from instrument._delivery.flush import aflush_given, flush_given
 from instrument._delivery.loops import shield
 from instrument._interrupts import UNTOLD, has_room, is_of_call
+from instrument._runs.leading import loosen
 from instrument._runs.opening import (
     INERT,
     endings,
@@ -59,8 +60,7 @@ def finish(run: Run, outputs: object) -> None:
         if (
             (state is run or outer is None)
             and (parent is None or parent._ended_ns is None)
-            and not (run._open_children or owed)
-            and run._below is None
+            and not (run._open_children or owed or run._below)
         ):
             run._ended_ns = _ids.clock_ns()  # `_close`, where nothing is out of order
             run.status = "ok"
@@ -72,7 +72,7 @@ def finish(run: Run, outputs: object) -> None:
         rest = returning(run, outputs)
         if rest is not None:
             rest.now()
-        run._call = None
+        run._call = run._streams and loosen(run)
         set_state(after)
     except BaseException as exc:
         if rest is UNTOLD and run._rest is None:  # as if it had not begun to end

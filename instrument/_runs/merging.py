@@ -10,6 +10,7 @@ from instrument._audience.plan import NOBODY, View
 from instrument._payloads.answers import Answer, answer_of, take, usage_of
 from instrument._payloads.messages import is_dict
 from instrument._payloads.redact import redacted
+from instrument._runs.leading import note_stream
 from instrument._runs.opening import INERT, current_run, nearer, open_parent
 from instrument._runs.results import guarded
 from instrument._state import Frame, get_state, leave, set_state
@@ -132,6 +133,7 @@ class Inner:
         """
         Leave the body; the result comes later.
         """
+        note_stream(self._outer)
         leave(self._part)
 
     def item(self, chunk: object) -> None:

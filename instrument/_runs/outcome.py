@@ -3,28 +3,17 @@ What the end of a run tells: what it returned, or what was raised in it.
 """
 
 import sys
-from collections import deque
 from contextlib import suppress
-from contextvars import Context
-from gc import get_referents, is_tracked
-from itertools import islice
+from gc import get_referents
 from operator import is_
-from types import (
-    AsyncGeneratorType,
-    BuiltinFunctionType,
-    CoroutineType,
-    FunctionType,
-    GeneratorType,
-    MemberDescriptorType,
-    ModuleType,
-)
+from types import BuiltinFunctionType, MemberDescriptorType
 
 from instrument._callables.body import end_unbegun
 from instrument._delivery.dispatch import Delivery, keywords, record_of
-from instrument._delivery.loops import running_loop
 from instrument._interrupts import UNTOLD
 from instrument._payloads.answers import LLMResult
 from instrument._payloads.redact import error_of, traceback_text
+from instrument._runs.leading import at_work, lead_to_runs, loosen
 from instrument._runs.results import (
     CONTAINERS,
     guarded,
@@ -33,7 +22,6 @@ from instrument._runs.results import (
     set_by,
 )
 from instrument._runs.run import Run
-from instrument._state import Frame
 from instrument._text import (
     all_raised,
     args_of,
@@ -48,16 +36,12 @@ from instrument._text import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from instrument._audience.audience import Receivers
 
 ALREADY_SET = object()
 """Stands for the outputs that a block has set itself."""
-
-FOLLOWED: set[int] = set()
-"""The ids of generators whose runs are kept for them, though they do not hold them."""
 LEFT = "__instrument_left__"
 """The mark on what a server raised as the client had gone."""
 _ORIGIN = "__instrument_origin__"
@@ -66,17 +50,6 @@ _set_args: "Any" = BaseException.__dict__["args"].__set__
 _KEPT = "__instrument_kept__"
 _NOTES = "__notes__"
 _FRAMES, _FRAMES_OF_ONE = 10_000, 50
-_STEPS, _STEPS_TO_CONTEXT, _SMALL = 9, 3, 50
-_MOST_OF_A_FRAME, _MOST_SEEN = 100, 2_000
-_CONTAINERS: "tuple[Any, ...]" = (dict, list, tuple, set, frozenset, deque)
-_RUNNING = {
-    id(GeneratorType): "gi_running",
-    id(CoroutineType): "cr_running",
-    id(AsyncGeneratorType): "ag_running",
-}
-"""By id, as a metaclass may have a hash of its own."""
-_KEEPERS = {"instrument", "asyncio", "_asyncio"}
-_module_of: "Callable[[type], object]" = type.__dict__["__module__"].__get__
 _NO_USAGE = Run._usage
 _TRACES = 64
 """How many traces one exception object remembers; some are raised for ever."""
@@ -210,6 +183,8 @@ def let_go(run: Run, *, is_held: bool = False) -> None:
         is_held: A frame that is still at work holds it: such a one tells nothing.
     """
     run._call = None
+    if run._streams:
+        loosen(run)
     exc = run.error
     if exc is None:
         return
@@ -231,83 +206,16 @@ def _holds_runs(exc: BaseException, run: Run) -> bool:
     if any(type(it) is Run for it in dict.values(dict_of(exc))):
         return True
     left = _FRAMES if run.error_origin else _FRAMES_OF_ONE
-    seen = _at_work()
+    seen = at_work()
     for error in all_raised(exc) if run.error_origin else (exc,):
         traceback = traceback_of(error)
         while traceback is not None and left:
             frame = traceback.tb_frame
             seen.add(id(frame.f_trace))  # of a debugger, or a watch that hears it now
-            if _lead_to_runs(get_referents(frame), seen):
+            if lead_to_runs(get_referents(frame), seen):
                 return True
             traceback, left = traceback.tb_next, left - 1
     return False
-
-
-def _at_work() -> set[int]:
-    """
-    Give the ids of the loop and the task that this is called in: the one leads to all
-    that there is, and the other leaves what it has at hand with the run.
-    """
-    loop = running_loop()
-    if loop is None:
-        return set()
-    return {id(loop), id(sys.modules["asyncio.tasks"].current_task(loop))}
-
-
-def _lead_to_runs(held: "list[Any]", seen: set[int]) -> bool:
-    """
-    Tell whether one of *held* is a run or an open block, or leads there in a few steps, by
-    whatever it holds but modules, classes, globals and many items. It is looked for in what
-    is nearest: not through all that an application may hold, at each error.
-
-    A Context counts where we or asyncio keep it, and that is near. One that a framework
-    has at hand does not: an error is what it was raised as wherever it can be.
-
-    Args:
-        seen: The ids of what is not looked at again.
-    """
-    most = min(len(seen) + _MOST_OF_A_FRAME, _MOST_SEEN)
-    for step in range(_STEPS):
-        near = (it for it in held if is_tracked(it) and id(it) not in seen)
-        found = list(islice(near, max(most - len(seen), 0)))
-        if not found:
-            return False
-        if any(issubclass(type(it), Frame) or id(it) in FOLLOWED for it in found):
-            return True
-        seen.update(map(id, found))
-        for it in found:
-            if type(it) is FunctionType:
-                seen |= {id(it.__globals__), id(it.__builtins__)}  # type: ignore[attr-defined]
-        opened = [it for it in found if _is_opened(it)]
-        if step < _STEPS_TO_CONTEXT:
-            kept = get_referents(*filter(_is_keeper, opened))
-            if any(type(it) is Context for it in kept):
-                return True
-        held = get_referents(*opened)
-    return False
-
-
-def _is_opened(held: "Any") -> bool:
-    """
-    Tell whether it is looked into; not a body at work, which leaves what it has at hand
-    with the run.
-    """
-    cls = type(held)
-    for base in _CONTAINERS:
-        if issubclass(cls, base):
-            return bool(base.__len__(held) < _SMALL)
-    running = _RUNNING.get(id(cls))
-    if running is not None:
-        return not getattr(held, running)
-    return not issubclass(cls, (type, ModuleType, Context))
-
-
-def _is_keeper(held: "Any") -> bool:
-    try:
-        module = _module_of(type(held))
-    except AttributeError:  # it was taken from the class
-        return False
-    return type(module) is str and module.partition(".")[0] in _KEEPERS
 
 
 def _says(kept: BaseException, exc: BaseException) -> bool:

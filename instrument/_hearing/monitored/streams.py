@@ -12,7 +12,7 @@ from functools import partial
 
 from instrument._hearing.passing import Events
 from instrument._hearing.watches import NOTHING, HeardCall, Refused, Watch, let
-from instrument._runs.outcome import FOLLOWED
+from instrument._runs.leading import FOLLOWED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
