@@ -13,11 +13,11 @@ from instrument._runs.opening import current_run, emit
 from instrument._runs.run import Run
 from instrument._scopes.scope import callbacks
 from instrument._traced import traced
-from instrument.propagation import bind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from instrument._hearing.wrapped import wrap
+    from instrument.propagation import bind
 
     __version__: str
 
@@ -43,6 +43,10 @@ __all__ = [
 if not TYPE_CHECKING:  # or a type checker would take any name for one of ours
 
     def __getattr__(name: str) -> object:
+        if name == "bind":  # who imports its module first waits for the root
+            from instrument.propagation import bind
+
+            return bind
         if name == "wrap":  # by most programs never used
             from instrument._hearing.wrapped import wrap
 

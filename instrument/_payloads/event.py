@@ -11,7 +11,6 @@ from uuid import UUID
 from instrument import _text
 from instrument._payloads.jsonable import NODE_LIMIT, encoded, jsonable
 from instrument._payloads.names import NAME_TYPES
-from instrument.exceptions import EventFormatError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -258,16 +257,16 @@ class Event:
             fields = json.loads(line)
         except (ValueError, RecursionError) as exc:
             message = f"not an event: {_text.safe_repr(line)} is no whole line of JSON"
-            raise EventFormatError(message) from exc
+            raise _refused(message) from exc
         if not isinstance(fields, dict):
             message = f"not an event: {_text.safe_repr(line)} is no JSON object"
-            raise EventFormatError(message)
+            raise _refused(message)
         if fields.get("v") != VERSION or fields["v"] is True:
             message = (
                 f"an event of version {fields.get('v')!r}; this release reads version"
                 f" {VERSION}. Read it with the release that wrote it."
             )
-            raise EventFormatError(message)
+            raise _refused(message)
         return cls._from_fields(fields)
 
     @classmethod
@@ -282,6 +281,12 @@ class Event:
             if name not in known and name not in ("v", "event")
         }
         return made
+
+
+def _refused(message: str) -> Exception:
+    from instrument.exceptions import EventFormatError  # which waits for the root first
+
+    return EventFormatError(message)
 
 
 _TYPES: "Mapping[str, tuple[type, ...]]" = {
@@ -302,18 +307,18 @@ _TYPES: "Mapping[str, tuple[type, ...]]" = {
 def _checked(name: str, fields: "dict[str, Any]") -> "Any":
     if name not in fields:
         message = f"not an event: the field {name!r} is missing"
-        raise EventFormatError(message)
+        raise _refused(message)
     value = fields[name]
     if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
         message = f"not an event: {name!r} cannot be {_text.safe_repr(value)}"
-        raise EventFormatError(message)
+        raise _refused(message)
     if not name.endswith("_id") or value is None:
         return value
     try:
         return UUID(str(value))
     except ValueError as exc:
         message = f"not an event: {name!r} is no UUID: {_text.safe_repr(value)}"
-        raise EventFormatError(message) from exc
+        raise _refused(message) from exc
 
 
 def _counted(name: str, value: "Any") -> "Any":
