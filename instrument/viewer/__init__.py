@@ -7,7 +7,8 @@ It reads the store and nothing else. Whoever may see the page sees prompts and a
 
 from typing import TYPE_CHECKING, Any
 
-import instrument  # noqa: F401 - whole first, though another thread is importing it
+import instrument  # whole first, though another thread is importing it; so is
+import instrument.handlers._store  # noqa: F401 - this, of which modules are used here
 from instrument.handlers._store.place import checked_path
 from instrument.viewer.access import Mounted
 from instrument.viewer.app import Viewer

@@ -198,15 +198,19 @@ print(*sorted(loaded))
 """
 
 
-def test_imports_in_several_threads_at_once() -> None:
+USED = ["", ".auto", ".exceptions", ".handlers", ".integrations", ".propagation"]
+USED = [f"instrument{name}" for name in [*USED, ".testing", ".viewer"]]
+STORES = ["instrument.handlers._store", "instrument.viewer"]
+
+
+@pytest.mark.parametrize("names", [USED, [STORES[0], *STORES, STORES[1]]])
+def test_imports_in_several_threads_at_once(names: list[str]) -> None:
     """
     Whichever public modules several threads import first, at once, each has its own.
 
     What they race for is Python's locks of modules: of these ten, some meet. So the root
     imports none of them.
     """
-    names = ["", ".auto", ".exceptions", ".handlers", ".integrations", ".propagation"]
-    names = [f"instrument{name}" for name in [*names, ".testing", ".viewer"]]
     command = [sys.executable, "-c", IMPORTED_TOGETHER, *names]
 
     for _ in range(10):
