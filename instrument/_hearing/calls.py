@@ -10,7 +10,7 @@ from itertools import islice
 from instrument._payloads.answers import usage_of
 from instrument._runs.ending import afail, afinish, fail, finish, mend
 from instrument._runs.leading import note_stream
-from instrument._runs.merging import Inner, belonging
+from instrument._runs.merging import Inner, belonging, nothing
 from instrument._runs.opening import Recipe, current_run, open_run
 from instrument._runs.results import guarded
 from instrument._runs.starting import astart, start
@@ -181,6 +181,9 @@ class Own:
     def __init__(self, run: "Run") -> None:
         self.run: Any = run
         self._outside = get_state()
+
+    def __reduce__(self) -> "Any":
+        return nothing, ()
 
     def go_on(self, *, in_pieces: bool) -> None:
         """

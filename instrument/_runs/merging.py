@@ -86,6 +86,12 @@ def _is_heard_by_more(outer: "Run") -> bool:
     return len(state._plan.settle().listeners) > len(outer._audience.listeners)
 
 
+def nothing() -> None:
+    """
+    Stand for the call that a copy of an SDK's object, or one that was pickled, would hold.
+    """
+
+
 class Inner:
     """
     A call that is part of *outer*, which ends by itself, and with its own result.
@@ -112,6 +118,9 @@ class Inner:
             shown = redacted(params(), outer._audience.redactors, ("inputs",))
             outer._params = shown if is_dict(shown) else None
         self.enter()
+
+    def __reduce__(self) -> "Any":
+        return nothing, ()
 
     def enter(self) -> "Any":
         """

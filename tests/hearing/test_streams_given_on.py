@@ -4,8 +4,10 @@ at any time, after the run has ended.
 """
 
 import asyncio
+import pickle
 import weakref
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -25,6 +27,7 @@ class Payload:
     """
 
     stream: Any = None
+    password = ""
 
 
 class Pieces:
@@ -72,7 +75,7 @@ def _generator() -> Any:
 
 def _in_an_object(made: Any) -> Payload:
     held = Payload()
-    held.stream = made
+    held.stream, held.password = made, "hunter2"
     return held
 
 
@@ -132,8 +135,9 @@ WAYS = [_returned, _awaited, _from_below, _put_into_an_input, _in_a_block]
 @pytest.mark.parametrize("decorate", [traced, traced.chat_model])
 @pytest.mark.parametrize("hear", [_wrapped, _watched, _generator])
 @pytest.mark.parametrize("given", GIVEN)
+@pytest.mark.parametrize("redact", [[], ["password"]])
 def test_run_goes_with_the_stream(
-    way: Any, decorate: Any, hear: Any, given: str
+    way: Any, decorate: Any, hear: Any, given: str, redact: list[str]
 ) -> None:
     """
     A function that gives the stream of a provider on holds nothing once that is dropped.
@@ -141,7 +145,7 @@ def test_run_goes_with_the_stream(
     payload = Payload()
     alive = weakref.ref(payload)
 
-    with callbacks(lambda event: None):
+    with callbacks(lambda event: None, redact=redact or None):
         way(decorate, hear, GIVEN[given], payload)
     del payload
 
@@ -172,6 +176,23 @@ def test_what_is_told_of_it(hear: Any) -> None:
     assert recorder.runs[0].outputs == f"<{name}>"
     assert recorder.runs[0].inputs == {"question": "why?", "at": [1]}
     made.close()
+
+
+@pytest.mark.parametrize("decorate", [traced, traced.chat_model])
+def test_copies_of_it(decorate: Any) -> None:
+    """
+    What a watched call gave can be copied and pickled as ever, and a copy tells nothing.
+    """
+
+    def asks() -> Any:
+        return _watched()
+
+    with callbacks(recorder := Recorder()):
+        made = decorate(asks)()
+    copies = [deepcopy(made), pickle.loads(pickle.dumps(made))]
+
+    assert [list(it) for it in copies] == [["Hel", "lo"]] * 2
+    assert recorder.runs[0].status == "ok"
 
 
 def test_results_beside_a_stream_stay() -> None:
