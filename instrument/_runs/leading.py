@@ -110,9 +110,9 @@ def lead_to_runs(held: "list[Any]", seen: set[int]) -> bool:
         if any(issubclass(type(it), Frame) or id(it) in FOLLOWED for it in found):
             return True
         seen.update(map(id, found))
-        for it in found:
-            if type(it) is FunctionType:
-                seen |= {id(it.__globals__), id(it.__builtins__)}  # type: ignore[attr-defined]
+        functions: list[Any] = [it for it in found if type(it) is FunctionType]
+        for it in functions:
+            seen |= {id(it.__globals__), id(it.__builtins__)}
         opened = [it for it in found if _is_opened(it)]
         if step < _STEPS_TO_CONTEXT:
             kept = get_referents(*filter(_is_keeper, opened))
