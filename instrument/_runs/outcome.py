@@ -189,6 +189,7 @@ def let_go(run: Run, *, is_held: bool = False) -> None:
     if exc is None:
         return
     kept = dict.get(dict_of(exc), _KEPT)
+    is_held = is_held or run._open_children > 0  # which a frame may have to end
     if (is_held or _holds_runs(exc, run)) if kept is None else not _says(kept, exc):
         kept = guarded(exc, _alike)
     if kept is not None:

@@ -14,7 +14,12 @@ pytest.importorskip("langchain_core")
 from langchain_core.language_models import LLM
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.outputs import GenerationChunk
-from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
+from langchain_core.runnables import (
+    Runnable,
+    RunnableGenerator,
+    RunnableLambda,
+    RunnableParallel,
+)
 
 from instrument import bind, callbacks, traced
 from instrument.testing import Recorder
@@ -310,6 +315,30 @@ async def test_async_left_at_the_first_piece(
     whole(recorder)
     expected = "cancelled" if how == "cancelled" else "abandoned"
     assert statuses(recorder)["RunnableWithFallbacks"] == expected
+
+
+def test_thrown_into_while_branches_are_open() -> None:
+    """
+    What LangChain ends by what a frame of the error has is ended as soon as the error has
+    gone, though the run that failed by it stands above.
+    """
+    recorder = Recorder()
+    app = RunnableParallel(a=RunnableGenerator(passed), b=RunnableGenerator(passed))
+    gc.disable()
+    try:
+        with callbacks(recorder):
+            stream: Any = app.stream("q")
+            next(stream)
+            with pytest.raises(KeyError):
+                stream.throw(KeyError("gone"))
+            del stream
+        told = statuses(recorder)
+    finally:
+        gc.enable()
+
+    assert told.pop("RunnableParallel<a,b>") == "error"
+    assert told
+    assert "running" not in told.values()
 
 
 def test_broken_off_by_the_consumer(whole: Callable[..., None]) -> None:
