@@ -179,6 +179,7 @@ def nothing_kept() -> Iterator[None]:
 _BY_TYPE = tuple(
     f"instrument.{name}"
     for name in (
+        "_audience.by_class",
         "_audience.listener",
         "_audience.pairs",
         "_payloads.fields",

@@ -7,8 +7,10 @@ No base class is needed. What is wrong with a handler is said when it is given.
 from collections.abc import Sequence
 from copy import copy
 from types import BuiltinMethodType, FunctionType, MethodType
+from weakref import ref
 
 from instrument import _interrupts, _report
+from instrument._audience.by_class import by_class, keep
 from instrument._audience.signature import adapted, names
 from instrument._payloads import turns as _turns
 from instrument._state import guard_collections, unguarded
@@ -62,17 +64,18 @@ EVENTS: "dict[str, tuple[tuple[str, ...], tuple[str, ...]]]" = {
 _LANGCHAIN = "langchain_core.callbacks.base"
 _LANGCHAIN_OBJECTS = "instrument.integrations.langchain._objects"
 _BASES = (_LANGCHAIN, "instrument._audience.handler")
-_BOUND = frozenset((MethodType, BuiltinMethodType))
-_KNOWN_TYPES = 512
-_kinds: "dict[type, str]" = {}
-_flushing: "dict[type, bool]" = {}
-met: "dict[type, bool]" = {}
+_BOUND = frozenset(map(id, (MethodType, BuiltinMethodType)))
+_FUNCTIONS = _BOUND | {id(FunctionType)}
+_kinds: "dict[int, str]" = by_class()
+_flushing: "dict[int, bool]" = by_class()
+met: "dict[int, bool]" = by_class()
 """Classes of handlers of which nothing is left to be said when one is given; and whether
 leaving its block may have something to call."""
 may_flush_of = met.get
-_foreign: "dict[type, bool]" = {}
-_whole: "dict[tuple[type, str], object]" = {}
+_foreign: "dict[int, bool]" = by_class()
+_whole: "dict[int, dict[str, ref[Any]]]" = by_class()
 """What serves each event in handlers of a class, where it takes all as it is."""
+_NONE: "dict[str, ref[Any]]" = {}
 
 
 class Listener:
@@ -90,7 +93,7 @@ class Listener:
         self.handler = handler
         self.event = event
         self.local = False
-        is_plain = event is None and type(handler) not in _BOUND
+        is_plain = event is None and id(type(handler)) not in _BOUND
         self.key = id(handler) if is_plain else _key(handler, event)
         if unguarded:  # whoever hears is one of these
             guard_collections()
@@ -134,7 +137,7 @@ class Listener:
         """
         Whether leaving its block has something to call; known by its type.
         """
-        known = _flushing.get(type(self.handler))
+        known = _flushing.get(id(type(self.handler)))
         if known is None:
             known = self._has_flush()
         return known and self.event is None
@@ -143,10 +146,10 @@ class Listener:
         names = ("flush", "aflush")
         has_any = any(self.attribute(name) is not None for name in names)
         cls = type(self.handler)
-        if cls in _kinds:  # what it is does not depend on the instance
-            _flushing[cls] = has_any
-            if cls in met:
-                met[cls] = has_any
+        if id(cls) in _kinds:  # what it is does not depend on the instance
+            keep(_flushing, cls, has_any)
+            if id(cls) in met:
+                keep(met, cls, has_any)
         return has_any
 
     def flusher(
@@ -215,8 +218,8 @@ class Listener:
             is_plain = _kind(handler) == "callable"
             return _event_only(handler) if is_plain else None
         function = getattr(method, "__func__", None)
-        key = type(handler), event
-        is_known = function is not None and _whole.get(key) is function
+        known = _whole.get(id(type(handler)), _NONE).get(event)
+        is_known = known is not None and known() is function
         if not is_known and is_base(function):
             return None  # it does nothing, or refuses
         for flag in flags:
@@ -227,10 +230,9 @@ class Listener:
         if is_langchain(handler):
             return _for_langchain(event, method)
         made = adapted(method, event, positional, whole=True)
-        if made is method:
-            if len(_whole) >= _KNOWN_TYPES:
-                _whole.clear()
-            _whole[key] = function
+        if made is method and type(function) is FunctionType:
+            whole = {**_whole.get(id(type(handler)), _NONE), event: ref(function)}
+            keep(_whole, type(handler), whole)
         return made
 
 
@@ -267,25 +269,16 @@ def as_listener(handler: object, event: str | None = None) -> Listener:
     made = Listener()
     made.take(handler)
     cls = type(handler)
-    if cls in _kinds and cls not in _BOUND and not unguarded:
-        met[cls] = _flushing.get(cls) is not False
+    if id(cls) in _kinds and id(cls) not in _BOUND and not unguarded:
+        keep(met, cls, _flushing.get(id(cls)) is not False)
     return made
 
 
 def is_met(handler: object) -> bool:
     """
     Tell whether the class of *handler* is among `met`.
-
-    Raises:
-        TypeError: If that has no hash, which its metaclass says; names the cure.
     """
-    try:
-        return type(handler) in met
-    except TypeError as exc:
-        _interrupts.pass_on(exc)
-        from instrument._audience.slips import no_hash
-
-        raise TypeError(no_hash(handler)) from exc
+    return id(type(handler)) in met
 
 
 def quick_listener(handler: object) -> Listener:
@@ -304,7 +297,7 @@ def has_flush(listeners: "tuple[Listener, ...]") -> bool:
     """
     for listener in listeners:
         plain = listener.__class__ is Listener  # of which it is known without a call
-        if plain and _flushing.get(type(listener.handler)) is False:
+        if plain and _flushing.get(id(type(listener.handler))) is False:
             continue
         if listener.flushes:
             return True
@@ -327,12 +320,10 @@ def is_langchain(handler: object) -> bool:
     Tell whether *handler* is of a class of LangChain's callbacks, without importing it.
     """
     cls = type(handler)
-    known = _foreign.get(cls)
+    known = _foreign.get(id(cls))
     if known is None:
-        if len(_foreign) >= _KNOWN_TYPES:
-            _foreign.clear()
         known = any(base.__module__ == _LANGCHAIN for base in cls.__mro__)
-        _foreign[cls] = known
+        keep(_foreign, cls, known)
     return known
 
 
@@ -347,7 +338,12 @@ def has_methods(cls: type) -> bool:
     """
     Tell whether handlers of a class, which has been met, have methods that hear.
     """
-    return _kinds.get(cls) == "methods"
+    kind = _kinds.get(id(cls))
+    return _has_events(cls) if kind is None else kind == "methods"
+
+
+def _has_events(cls: type) -> bool:
+    return any(getattr(cls, event, None) is not None for event in EVENTS)
 
 
 def _key(handler: "Any", event: str | None) -> object:
@@ -366,18 +362,15 @@ def _kind(handler: object) -> str:
     Known by its type, unless that depends on what the instance holds.
     """
     cls = type(handler)
-    kind = _kinds.get(cls)
+    kind = _kinds.get(id(cls))
     if kind is not None:
         return kind
     if issubclass(cls, (type, list, tuple, set, frozenset, dict, str, bytes)):
         return "none"
-    by_type = any(getattr(cls, event, None) is not None for event in EVENTS)
-    if by_type or cls in (FunctionType, MethodType, BuiltinMethodType):
-        if len(_kinds) >= _KNOWN_TYPES:
-            _kinds.clear()
-            _flushing.clear()
-            met.clear()
-        kind = _kinds[cls] = "methods" if by_type else "callable"
+    by_type = _has_events(cls)
+    if by_type or id(cls) in _FUNCTIONS:
+        kind = "methods" if by_type else "callable"
+        keep(_kinds, cls, kind)
         if by_type and not is_langchain(handler):
             others = [it for it in dir(cls) if it[:3] == "on_" and it not in EVENTS]
             if others:

@@ -7,7 +7,9 @@ still has that: 4,000. One that has anything else is looked at in full.
 """
 
 from types import FunctionType
+from weakref import ref
 
+from instrument._audience.by_class import by_class, keep
 from instrument._audience.listener import (
     EVENTS,
     Listener,
@@ -26,11 +28,10 @@ if TYPE_CHECKING:
     Method = Callable[..., object]
     Had = tuple[Any, Any, Any, bool, bool, tuple[str, ...]]
 
-_MOST = 500
 _UNKNOWN = object()
-_known: "dict[type, dict[str, Had | None]]" = {}
+_known: "dict[int, dict[str, Had | None]]" = by_class()
 """
-By class, and start event: the functions that serve the start, the end, and whole events,
+By class, and start event: references to the functions that serve the start, the end, and whole events,
 None where there is none; whether the first two hear; and the flags that silence them.
 None of a class of which that says too little.
 """
@@ -45,20 +46,20 @@ def pair_of(
     Give what serves the events *start* and *end*; None where one has to look in full.
     """
     handler = listener.handler
-    had: Any = _known_of(type(handler), _NOTHING).get(start, _UNKNOWN)
+    had: Any = _known_of(id(type(handler)), _NOTHING).get(start, _UNKNOWN)
     if had is _UNKNOWN:
         had = _look_at(handler, start, end)
     if had is None or listener.event is not None or listener.__class__ is not Listener:
         return None
-    starts, ends, all_of_it, hears_start, hears_end, flags = had
+    starts, ends, every, hears_start, hears_end, flags = had
     try:
         first = getattr(handler, start, None)
         last = getattr(handler, end, None)
         whole = getattr(handler, "on_event", None)
         if (
-            (starts is not (None if first is None else first.__func__))
-            or (ends is not (None if last is None else last.__func__))
-            or (all_of_it is not (None if whole is None else whole.__func__))
+            ((None if first is None else first.__func__) is not (starts and starts()))
+            or ((None if last is None else last.__func__) is not (ends and ends()))
+            or ((None if whole is None else whole.__func__) is not (every and every()))
         ):
             return None
         for flag in flags:
@@ -75,10 +76,9 @@ def _look_at(handler: object, start: str, end: str) -> "Had | None":
     """
     Look at what a handler's class has, and remember it.
     """
-    if len(_known) >= _MOST:
-        _known.clear()
     made = _had(handler, start, end)
-    _known.setdefault(type(handler), {})[start] = made
+    known = _known_of(id(type(handler)), _NOTHING)
+    keep(_known, type(handler), {**known, start: made})
     return made
 
 
@@ -99,7 +99,7 @@ def _had(handler: object, start: str, end: str) -> "Had | None":
         is_heard = function is not None and not is_base(function)
         if is_heard and not takes_all(function, count):
             return None
-        functions.append(function)
+        functions.append(None if function is None else ref(function))
         hears.append(is_heard)
     if hears[2] or (start == "on_chat_model_start" and not hears[0]):
         return None  # it takes records, or text where there are messages

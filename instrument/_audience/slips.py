@@ -8,7 +8,7 @@ from importlib import import_module
 from opcode import opmap
 
 from instrument import _report
-from instrument._text import safe_repr, type_of
+from instrument._text import safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,18 +135,6 @@ def no_handler(handler: object, events: "Iterable[str]") -> str:
         f"callbacks() takes handlers, and {safe_repr(handler)} is none: it has no"
         " on_* method and cannot be called. Give it a method such as on_llm_end, or"
         " pass a function that takes an Event."
-    )
-
-
-def no_hash(handler: object) -> str:
-    """
-    Say that handlers are known by their class, and what to give instead.
-    """
-    name = type_of(handler)
-    return (
-        f"callbacks() takes no handler of a class without a hash, and the metaclass of"
-        f" {name} gives it none: one that defines __eq__ needs __hash__ too. Or give its"
-        " methods by name: callbacks(on_llm_end=handler.on_llm_end)."
     )
 
 

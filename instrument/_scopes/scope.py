@@ -8,7 +8,7 @@ elsewhere, it is closed in all of them.
 
 from sys import _getframe
 
-from instrument import _interrupts, _report
+from instrument import _report
 from instrument._audience.listener import (
     Listener,
     as_listener,
@@ -112,10 +112,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
     ) -> None:
         listeners, may_flush = [], bool(functions)
         for handler in handlers:
-            try:
-                flushes = may_flush_of(type(handler))
-            except TypeError as exc:  # its class has no hash
-                flushes = _unmet(exc)
+            flushes = may_flush_of(id(type(handler)))
             if flushes is None:  # few: its class is met for the first time
                 listeners.append(_listener_of(handler))
                 may_flush = True
@@ -423,11 +420,6 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         self._open.pop(scope, None)
         if self._places is not None:
             forget(self, scope)
-
-
-def _unmet(exc: TypeError) -> bool | None:
-    _interrupts.pass_on(exc)
-    return None
 
 
 def _listener_of(handler: object) -> Listener:

@@ -16,13 +16,20 @@ from typing import Any
 
 import pytest
 
-from instrument import callbacks, traced
+from instrument import (
+    AsyncCallbackHandler,
+    BaseCallbackHandler,
+    callbacks,
+    traced,
+)
 from instrument._state import Frame, get_state
+from instrument.handlers import filtered, tail
 from instrument.testing import Recorder
 
 Called = Callable[..., Awaitable[Any]]
 
 pytestmark = pytest.mark.anyio
+WRAPPERS = (lambda it: it, tail, partial(filtered, kinds="chain"))
 every_mode = ("sync", "async", "generator", "async generator")
 
 
@@ -198,6 +205,38 @@ async def test_handler_is_freed_with_its_block(called: Called) -> None:
         gc.enable()
 
 
+@pytest.mark.parametrize("base", [object, BaseCallbackHandler, AsyncCallbackHandler])
+@pytest.mark.parametrize("wrap", WRAPPERS, ids=["itself", "tail", "filtered"])
+async def test_class_of_a_handler_is_freed(base: type, wrap: Any) -> None:
+    """
+    A handler's class that is made for a request goes, and what its methods hold with it.
+    """
+    freed: list[weakref.ref[Any]] = []
+
+    async def request() -> None:
+        told: list[Any] = []
+
+        class Collecting(base):  # type: ignore[misc]
+            async def on_chain_end(self, outputs: Any, **kwargs: Any) -> None:
+                told.append(outputs)
+
+            def flush(self) -> None: ...
+
+        @traced
+        def answer() -> Any:
+            return type("Answer", (), {})()
+
+        async with callbacks(wrap(Collecting())):
+            freed.append(weakref.ref(answer()))
+        freed.append(weakref.ref(Collecting))
+
+    for _ in range(3):
+        await asyncio.create_task(request())
+    gc.collect()
+
+    assert [it() for it in freed] == [None] * 6
+
+
 @pytest.mark.rule(6, *every_mode)
 async def test_arguments_of_failed_call_are_freed(called: Called) -> None:
     """
@@ -231,7 +270,12 @@ def test_open_run_is_small() -> None:
     code = """if True:
         import tracemalloc
         from contextlib import ExitStack
-        from instrument import callbacks, traced
+        from instrument import (
+    AsyncCallbackHandler,
+    BaseCallbackHandler,
+    callbacks,
+    traced,
+)
 
         @traced.chat_model(model="m")
         def other(messages: list[str]) -> str:
