@@ -11,7 +11,14 @@ from types import CoroutineType
 from instrument import _ids, _report
 from instrument._audience.listener import EVENTS
 from instrument._delivery.loops import close_unserved
-from instrument._interrupts import UNTOLD, has_room, is_heard, parted, pass_on
+from instrument._interrupts import (
+    UNTOLD,
+    has_room,
+    is_heard,
+    is_of_call,
+    parted,
+    pass_on,
+)
 from instrument._payloads.event import TOKEN, VERSION, Event
 from instrument._payloads.redact import asked_for
 from instrument._state import MUTED, set_state
@@ -341,7 +348,9 @@ class Delivery:
         _slips.note_what_is_given(exc, event, (*EVENTS[event][0], *rest))
 
     def _stop_by(self, listener: "Listener", exc: BaseException | None) -> None:
-        if exc is not None and listener.raises and self.error is None:
+        if exc is None or self.error is not None:
+            return
+        if listener.raises or is_of_call(exc):  # an interrupt
             self.error = exc
 
     def _native(self) -> Event:

@@ -7,14 +7,20 @@ blocks a loop, and every wait has a bound.
 """
 
 from collections import deque
-from collections.abc import Coroutine
 from concurrent.futures import Future
 from concurrent.futures import wait as futures_wait
 from contextlib import suppress
+from threading import current_thread, main_thread
 from typing import Any
 
 from instrument import _report
 from instrument._delivery import loops as _loops
+from instrument._delivery.serving import (
+    Serving,
+    failed,
+    left_by,
+    served_here,
+)
 from instrument._forks import fork_lock
 from instrument._interrupts import has_room, is_of_call, met_cancellations
 from instrument._state import MUTED, set_state
@@ -23,7 +29,7 @@ from instrument._text import cancellations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Callable
 
     from instrument._audience.listener import Listener
     from instrument._audience.plan import Layer
@@ -44,7 +50,16 @@ class Lane:
     What is queued for one handler on one loop, and the task that serves it.
     """
 
-    __slots__ = ("_items", "_layer", "_task", "forks", "is_slow", "listener", "loop")
+    __slots__ = (
+        "_items",
+        "_layer",
+        "_left",
+        "_task",
+        "forks",
+        "is_slow",
+        "listener",
+        "loop",
+    )
 
     def __init__(
         self, listener: "Listener", layer: "Layer", loop: "AbstractEventLoop | None"
@@ -53,6 +68,7 @@ class Lane:
         self._layer = layer
         self._items: deque[Item] = deque()
         self._task: Any = None  # of asyncio, or of trio
+        self._left: Any = None  # one of asyncio that an interrupt has ended
         self.is_slow = False
         self.loop = loop
         self.forks = _loops.FORKS.count
@@ -129,6 +145,7 @@ class Lane:
         """
         if self.loop is not None and _loops.running_loop() is not None:
             await self.served(self.put(None, "flush"))
+            self.pass_on()
         elif _loops.background.is_loop(self.loop) and not _loops.in_trio():
             self.wait()  # a coroutine driven by hand: this thread serves nobody
         elif self._task is not None and self.loop is None and _loops.in_trio():
@@ -149,6 +166,26 @@ class Lane:
             await asyncio.wait({waiting}, timeout=FOREIGN_WAIT_S)
             self.is_slow = not waiting.done()
 
+    def interrupt(self) -> BaseException | None:
+        """
+        Give, once, the interrupt that came as this was served: nobody awaits that task.
+        """
+        if self._left is None or current_thread() is not main_thread():
+            return None
+        left, self._left = self._left, None
+        return left_by(left, self.listener.handler)
+
+    def pass_on(self) -> None:
+        """
+        Raise that interrupt, where there is one.
+        """
+        left = self.interrupt()
+        try:
+            if left is not None:
+                raise left
+        finally:
+            del left  # its traceback holds this frame
+
     def is_alive(self) -> bool:
         """
         Tell whether what is queued here will be served: by its loop, or by trio.
@@ -161,6 +198,7 @@ class Lane:
         """
         Wait in sync code for the background loop, at most 30 s.
         """
+        self.pass_on()
         if not _loops.background.is_loop(self.loop) or _loops.background.is_here():
             return
         done = self.put(None, "flush")
@@ -183,6 +221,7 @@ class Lane:
         """
         Take over what *other*, whose loop is gone, has not served.
         """
+        self._left, other._left = other._left, None
         while other._items:
             item = other._items.popleft()
             if other.forks == _loops.FORKS.count:
@@ -231,58 +270,50 @@ class Lane:
             self._stop(None)
 
     def _kick(self) -> None:
-        if self._task is None and self._items and self.loop is not None:
-            self._task = self.loop.create_task(Serving(self._serve()))
-            self._task.add_done_callback(self._stop)
+        try:
+            if self._task is not None and self._task.done():  # interrupted in `_stop`
+                self._end()
+            if self._task is None and self._items and self.loop is not None:
+                self._task = self.loop.create_task(Serving(self._serve()))
+                self._task.add_done_callback(self._stop)
+        except BaseException as exc:
+            self._keep(exc)
+
+    def _keep(self, exc: BaseException) -> None:
+        """
+        Keep what came in a callback, which asyncio would log, and no more; Ctrl-C it has
+        come out of the loop.
+        """
+        if issubclass(type(exc), (KeyboardInterrupt, SystemExit)) or self.loop is None:
+            raise exc
+        left = self.loop.create_future()
+        left.set_exception(exc)
+        lanes = self._layer.lanes  # where it may just have been taken out
+        kept = self if lanes is None else lanes.setdefault(self.listener.key, self)
+        kept._left = left
 
     async def _serve(self) -> None:
         set_state(MUTED)
         await self.drain()
 
+    def _end(self) -> None:
+        task, self._task = self._task, None
+        self._left = failed(task) or self._left
+
     def _stop(self, _: object) -> None:
         """
         Make room for the next task; the one that served is done, or was cancelled.
         """
-        self._task = None
-        lanes = self._layer.lanes
-        with _LOCK:
-            if self._items:
-                self._kick()
-            elif lanes is not None and lanes.get(self.listener.key) is self:
-                del lanes[self.listener.key]
-
-
-class Serving(Coroutine[Any, Any, None]):
-    """
-    A coroutine that cannot be cancelled before its first step.
-
-    ``asyncio.run`` cancels what is left when its main task is done, and a lane may
-    have been filled just then; once it runs, it finishes its queue.
-    """
-
-    def __init__(self, inner: "Coroutine[Any, Any, None]") -> None:
-        self._inner = inner
-        self._is_started = False
-
-    def send(self, value: object) -> object:
-        self._is_started = True
-        return self._inner.send(value)
-
-    def throw(self, *exc: "Any") -> object:
-        if not self._is_started:
-            return self.send(None)
         try:
-            return self._inner.throw(*exc)
-        finally:  # or this frame would keep what has this frame
-            exc = ()
-
-    if TYPE_CHECKING:  # the base class has one, which asyncio never calls
-
-        def close(self) -> None: ...
-
-    def __await__(self) -> "Generator[Any, Any, None]":
-        self._is_started = True  # a task factory has wrapped it
-        return self._inner.__await__()
+            self._end()
+            lanes, key = self._layer.lanes or {}, self.listener.key
+            with _LOCK:
+                if self._items:
+                    self._kick()
+                elif self._left is None and lanes.get(key) is self:
+                    del lanes[key]
+        except BaseException as exc:
+            self._keep(exc)
 
 
 def put(
@@ -339,7 +370,8 @@ def queue(
     for, but on a loop's own thread.
 
     Returns:
-        What the handler raised, already reported, if it was waited for.
+        What the handler raised, already reported, if it was waited for; or an interrupt
+        that came as it was served before.
     """
     lane: Lane | None
     try:
@@ -349,52 +381,24 @@ def queue(
             raise
         lane = None
     if lane is None:
-        return _served_here(awaitable, listener, event, show, run)
+        return served_here(awaitable, listener, event, show, run)
     if _loops.background.is_loop(lane.loop) and _loops.in_trio():
         lane.wait()  # trio ends, and maybe the process
     if not listener.raises:
-        return None
+        return lane.interrupt()
     if _loops.background.is_loop(lane.loop) and not _loops.background.is_here():
         lane.wait()
     elif lane.loop is not None and _loops.running_loop() is None:
         lane.wait_from_thread(done)
     if done.done():
         return done.exception()
+    if (left := lane.interrupt()) is not None:
+        return left
     unheard = RuntimeError(
         "an async handler cannot stop sync code on a loop's thread: make its method"
         " sync, or what it is to stop async"
     )
     _report.failed(listener.handler, f"{event} (raise_error)", unheard, run=run)
-    return None
-
-
-def _served_here(
-    awaitable: "Awaitable[Any]",
-    listener: "Listener",
-    event: str,
-    show: "Show",
-    run: "Run | None",
-) -> BaseException | None:
-    """
-    Serve an async handler in this thread, where no other can be started any more.
-
-    Returns:
-        What the handler raised, already reported.
-    """
-    import asyncio
-
-    async def served() -> None:
-        await awaitable
-
-    loop = asyncio.new_event_loop()
-    try:
-        loop.run_until_complete(served())
-    except BaseException as exc:
-        stops, handler = listener.raises, listener.handler
-        _report.failed(handler, event, exc, stops=stops, show=show, run=run)
-        return exc
-    finally:
-        loop.close()
     return None
 
 

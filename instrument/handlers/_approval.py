@@ -6,8 +6,8 @@ import asyncio
 from contextlib import contextmanager
 from secrets import token_urlsafe
 
-from instrument._delivery.lanes import Serving
 from instrument._delivery.loops import in_trio, running_loop
+from instrument._delivery.serving import Serving
 from instrument._forks import fork_lock
 from instrument._payloads.messages import get, items
 from instrument._text import printable

@@ -18,7 +18,7 @@ from typing import Any, Self
 import pytest
 
 from instrument import AsyncCallbackHandler, bind, callbacks, current_run, traced
-from instrument._delivery.lanes import Serving
+from instrument._delivery.serving import Serving
 from instrument.handlers import background
 from instrument.testing import Recorder
 

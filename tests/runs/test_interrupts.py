@@ -1931,6 +1931,146 @@ def test_signal_while_a_call_is_counted() -> None:
     assert looks
 
 
+class Rings(Ears):
+    """
+    An async handler, and a socket, to which a signal comes as it first works.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._signals = iter([AtLook.signum])
+        self.sent: list[str] = []
+
+    async def on_chain_start(self, *_: object, run_id: object, **__: object) -> None:
+        self.starts[run_id] += 1
+        for signum in self._signals:
+            signal.raise_signal(signum)
+
+    async def on_chain_end(self, *_: object, run_id: object, **__: object) -> None:
+        self.ends[run_id] += 1
+
+    on_chain_error = on_chain_end
+
+    async def send(self, text: str) -> None:
+        self.sent.append(text)
+        for signum in self._signals:
+            signal.raise_signal(signum)
+
+
+async def called_twice() -> None:
+    for value in range(2):
+        inner(value)
+        for _ in range(9):  # the loop serves who is to hear it
+            await asyncio.sleep(0)
+
+
+async def called_in_an_async_block(*ears: Any) -> None:
+    async with callbacks(*ears):
+        await called_twice()
+
+
+async def left_at_once(*ears: Any) -> None:
+    async with callbacks(*ears):
+        inner(1)
+
+
+async def next_sync_call(*ears: Any) -> None:
+    with callbacks(*ears):
+        await called_twice()
+
+
+async def next_async_call(*ears: Any) -> None:
+    async with callbacks(*ears):
+        inner(1)
+        await asyncio.sleep(0)
+        await atool(1)
+
+
+async def next_call_of_a_socket(*ears: Any) -> None:
+    async with callbacks(*map(WebSocketHandler, ears)):
+        await called_twice()
+
+
+async def block_of_a_socket(*ears: Any) -> None:
+    async with callbacks(*map(WebSocketHandler, ears)):
+        inner(1)
+
+
+def block_around_a_loop(*ears: Any) -> None:
+    async def call() -> None:
+        inner(1)
+
+    with callbacks(*ears):
+        asyncio.run(call())
+
+
+def installed_around_a_loop(*ears: Any) -> None:
+    with callbacks(*ears).install():
+        asyncio.run(called_twice())
+
+
+def on_a_loop(act: "Callable[..., Any]") -> "Callable[..., None]":
+    def run(*ears: Any) -> None:
+        asyncio.run(act(*ears))
+
+    run.__name__ = act.__name__
+    return run
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        on_a_loop(left_at_once),
+        on_a_loop(next_sync_call),
+        on_a_loop(next_async_call),
+        on_a_loop(next_call_of_a_socket),
+        on_a_loop(block_of_a_socket),
+        block_around_a_loop,
+        installed_around_a_loop,
+    ],
+)
+def test_signal_as_a_loop_serves_what_sync_code_tells(
+    act: "Callable[..., None]",
+) -> None:
+    """
+    A signal in an async handler, or in what is sent to a page, that sync code has queued
+    for its loop comes in a task that nobody awaits: it reaches what is next heard, or the
+    block as that is left, and the job does not run on.
+    """
+
+    def ring(*_: object) -> None:
+        raise Timeout
+
+    signal.signal(AtLook.signum, ring)
+    rings = Rings()
+
+    with pytest.raises(Timeout):
+        act(rings)
+
+    assert rings.starts == rings.ends
+    assert rings.sent or rings.starts
+
+
+def test_signal_as_a_task_of_ours_begins_and_ends() -> None:
+    """
+    The same wherever Python looks for one in what serves such a handler, and nobody waits
+    for ever for what is queued. Where asyncio has only just called us it logs that.
+    """
+    act = on_a_loop(called_in_an_async_block)
+    rooms = ("_delivery/lanes", "_delivery/serving")
+    looks = [it for it in lines_of(act, AsyncEars, Signal) if it.startswith(rooms)]
+    looks = [it for it in looks if not it.endswith(("_kick+0", "_stop+0"))]
+    logging.disable(logging.ERROR)  # asyncio's
+
+    try:
+        found = interrupted_at(dict.fromkeys(looks), act, AsyncEars, Timeout, Signal)
+    finally:
+        logging.disable(logging.NOTSET)
+
+    assert looks
+    assert vars(found) == vars(Found())
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, Timeout])

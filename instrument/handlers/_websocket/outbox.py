@@ -10,10 +10,11 @@ import inspect
 from collections import deque
 from contextlib import suppress
 from math import inf
+from threading import current_thread, main_thread
 
 from instrument import _interrupts, _report
 from instrument._delivery import loops as _loops
-from instrument._delivery.lanes import Serving
+from instrument._delivery.serving import Serving, failed, left_by
 from instrument._forks import fork_lock
 from instrument._interrupts import Taking
 from instrument.handlers._shared.waiters import AsyncioWaiter, ThreadWaiter
@@ -63,6 +64,7 @@ class Outbox:
         self._queue: deque[str | Waiter] = deque()
         self._held: deque[Waiter] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._left: asyncio.Task[None] | None = None  # one that an interrupt has ended
         self._is_sending = False
         self._lock = fork_lock()
         self.dropped = 0
@@ -72,6 +74,7 @@ class Outbox:
         """
         Tell whether there is place for one event more; if not, it is dropped.
         """
+        self._pass_on()
         self._meet_loop()
         if self._has_place(is_expendable=is_expendable):
             return True
@@ -132,6 +135,7 @@ class Outbox:
             sent = AsyncioWaiter(running)
             self._put(sent, Taking())
             await self._woken(sent)
+            self._pass_on()
         elif self._loop is None and _loops.in_trio():
             await self._send_on_trio()
         elif self._loop is None and not self._is_async:
@@ -155,7 +159,7 @@ class Outbox:
         self._queue.append(item)
         if self._is_closed():
             self._discard()
-        elif self._loop is not None and self._task is None:
+        elif self._loop is not None and (self._task is None or self._task.done()):
             with suppress(RuntimeError):  # closed just now: the next one finds out
                 self._loop.call_soon_threadsafe(self._kick)
 
@@ -203,14 +207,34 @@ class Outbox:
         is_task = _loops.running_loop() is not None or _loops.in_trio()
         return not is_task and _loops.is_usable(self._loop, self._forks)
 
+    def _pass_on(self) -> None:
+        """
+        Raise the interrupt that came as what was queued was sent.
+        """
+        if self._left is None or current_thread() is not main_thread():
+            return
+        left, self._left = self._left, None
+        interrupt = left_by(left, self._owner)
+        try:
+            if interrupt is not None:
+                raise interrupt
+        finally:
+            del interrupt, left  # its traceback holds this frame
+
     def _kick(self) -> None:
+        if self._task is not None and self._task.done():  # interrupted in `_stop`
+            self._end()
         if self._task is None and self._queue:
             sending = Serving(self._send_all(asyncio.get_running_loop()))
             self._task = asyncio.get_running_loop().create_task(sending)
             self._task.add_done_callback(self._stop)
 
+    def _end(self) -> None:
+        task, self._task = self._task, None
+        self._left = failed(task) or self._left
+
     def _stop(self, _: object) -> None:
-        self._task = None
+        self._end()
         self._kick()  # for what came while it ended
 
     async def _send_all(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -230,6 +254,7 @@ class Outbox:
             except asyncio.CancelledError:  # the loop ends: it waits, but not for ever
                 latest = min(latest, loop.time() + self._timeout_s)
             except Exception as exc:
+                _interrupts.pass_on(exc)
                 self._fail(exc)
 
     async def _sent(self, frame: str) -> None:
