@@ -17,8 +17,9 @@ from weakref import WeakKeyDictionary, ref
 from instrument import _ids, _report
 from instrument._audience.plan import Layer, Options
 from instrument._payloads.answers import Answer, answer_of
-from instrument._runs.ending import fail, finish
+from instrument._runs.ending import fail, finish, mend
 from instrument._runs.opening import open_parent
+from instrument._state import get_state
 from instrument.integrations.langchain._given_handlers import (
     ended,
     hear_outside,
@@ -374,14 +375,21 @@ def end_below(run: "Run", exc: BaseException, *, left: bool = True) -> None:
     whose end another handler did not let pass.
 
     Args:
-        run: What ends now.
         exc: What the others end with.
         left: Leave alone what may go on: background tasks, and other threads.
     """
-    for below in open_below(run, left=left):
-        if below._kind.is_model:
-            take_partial(below, None)
-        fail(below, exc)
+    below = open_below(run, left=left)
+    try:
+        for each in below:
+            take(each.id.int)
+            if each._kind.is_model:
+                take_partial(each, None)
+            fail(each, exc)
+    except BaseException as interrupt:
+        for each in below:
+            drop(each)
+            mend(each, get_state(), interrupt)
+        raise
 
 
 def take_partial(run: "Run", response: "Any") -> None:
@@ -390,33 +398,25 @@ def take_partial(run: "Run", response: "Any") -> None:
     """
     told = Answer() if response is None else answer_of(response)
     heard = entry_of(run).answer or Answer()
-    is_more = len(told.text) > len(heard.text)
-    run._answer = told if is_more else heard
+    run._answer = told if len(told.text) > len(heard.text) else heard
     run._take_outputs(run._answer.text or None)
 
 
 def open_below(run: "Run", *, left: bool) -> "list[Run]":
     """
-    Take the open runs below *run*, the deepest first.
-
-    Args:
-        run: What ends now.
-        left: Take only those whose code is known not to go on.
+    Give the open runs below *run*, the deepest first; where they are *left*, only those
+    whose code is known not to go on.
     """
     loop = _get_running_loop()
+    here = get_ident() if loop is None else task_here(loop)
     if isinstance(run._entry, Entry):
         here = run._entry.task
-    else:
-        here = get_ident() if loop is None else task_here(loop)
     below = [
         it
-        for it in list(open_runs.items())
-        if _is_below(it[1], run) and (not left or _is_left(it[1], here))
+        for it in list(open_runs.values())
+        if _is_below(it, run) and (not left or _is_left(it, here))
     ]
-    below.sort(key=lambda it: -it[1].depth)
-    for number, _ in below:
-        take(number)
-    return [each for _, each in below]
+    return sorted(below, key=lambda it: -it.depth)
 
 
 def _is_below(link: "Run | None", run: "Run") -> bool:

@@ -43,7 +43,14 @@ def left_early(*handlers: Any) -> None:
         stream.close()
 
 
-@pytest.mark.parametrize("act", ["whole", "streamed", "left_early"])
+def chain_left_early(*handlers: Any) -> None:
+    with callbacks(*handlers):
+        stream: Any = chain.stream("q")
+        next(stream)
+        stream.close()
+
+
+@pytest.mark.parametrize("act", ["whole", "streamed", "left_early", "chain_left_early"])
 def test_signal_in_what_langchain_tells(act: str) -> None:
     """
     A signal as LangChain tells a start, a token, an end or an error leaves nobody deaf,
