@@ -347,6 +347,7 @@ def _has_objects(data: "dict[str, Any]") -> bool:
         it = left.pop()
         kind = type(it)
         if kind is dict:
+            left += [key for key in it if type(key) is not str]
             left += it.values()
         elif kind is list or kind is tuple:
             left += it

@@ -199,6 +199,34 @@ def written(frames: list[Any]) -> str:
     return "".join(f"{json.dumps(frame)}\n" for frame in frames)
 
 
+class Ticket:
+    """
+    An object that says what it knows.
+    """
+
+    def __repr__(self) -> str:
+        return f"Ticket(password={KEPT!r})"
+
+
+@every_protocol
+def test_key_that_says_it(protocol: str) -> None:
+    """
+    What an object says that is a key is masked in the frames of all protocols.
+    """
+    page = Frames(protocol, shows_all=True)
+
+    @traced.tool
+    def sell(tickets: Any) -> Any:
+        emit("sold", [tickets])
+        return tickets
+
+    with callbacks(page, redact=["password"]):
+        sell({Ticket(): 1})
+
+    assert page.lines
+    assert KEPT not in "".join(page.lines)
+
+
 @every_protocol
 def test_golden(protocol: str) -> None:
     """
