@@ -29,12 +29,15 @@ _MOST_LOOKS = 20
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
 _OTHER_WORDS = re.compile(r"[^\W_]+")
 _SAID = re.compile(
-    r"""(?<![\w.-])([\w.-]{1,100})\\{0,9}["'`”\])]{0,3}\s{0,20}"""
+    r"""(?<![\w.-])([\w.-]{1,100})\\{0,9}["'`”\])*]{0,3}\s{0,20}"""
     r"""(?:[!<>~:]?={1,3}>?|<>|->|[:>\uff1a\uff1d])\s{0,3}[ \t]{0,20}"""
-    r"""|[\[(]\s{0,40}b?\\{0,9}["']([\w.-]{1,100})\\{0,9}["']\s{0,3},\s{0,40}"""
+    r"""|[\[(]\s{0,40}b?\\{0,9}["']([\w. -]{1,100})\\{0,9}["']\s{0,3},\s{0,40}"""
     r"""|(?<![\w.-])--?([A-Za-z][\w.-]{0,99})(?:\\{0,9}["']\s{0,3},|(?=\s))\s{0,3}"""
 )
 """A name before its value, in a pair with it, or as an option of a command."""
+_NEAR = 60
+"""How many characters before the last word of a name the others are looked for."""
+_APART = re.compile(r"[^\w. -]")
 _COLUMNS = re.compile(r"\(([^()=\n]{1,300})\){1,3}=(?=\()")
 """The names of columns before their values, as a database tells them."""
 _NAME = re.compile(r"[\w.-]+")
@@ -78,7 +81,9 @@ class Names:
     def __init__(self, names: "Iterable[str]", *, opens: bool = False) -> None:
         self.names = frozenset(names)
         self.opens = opens
-        self._ends = frozenset("".join(words_of(name)) for name in self.names)
+        parted = [words_of(name) for name in self.names]
+        self._ends = frozenset(map("".join, parted))
+        self._lasts = tuple(words[-1] for words in parted if len(words) > 1)
         self._known: dict[str, bool] = {}
         self._classes: dict[int, tuple[_Held, bool]] = {}
 
@@ -138,10 +143,20 @@ class Names:
         at = 0
         for found in _SAID.finditer(text):
             name = found[1] or found[2] or found[3]
-            if found.start() >= at and self.masks(name):
+            start = found.start()
+            if start >= at and (self.masks(name) or self._ends_one(text, start, name)):
                 shown += [text[at : found.end()], MASK]
                 at = _end_of_value(text, found.end())
         return "".join([*shown, text[at:]])
+
+    def _ends_one(self, text: str, start: int, name: str) -> bool:
+        """
+        Tell whether that is the last word of such a name: ``api key: x``.
+        """
+        if text[start - 1 : start] != " " or not name.casefold().endswith(self._lasts):
+            return False
+        before = _APART.split(text[max(start - _NEAR, 0) : start])[-1]
+        return self._is_masked(f"{before}{name}")
 
     def _may_name(self, text: str) -> bool:
         """
@@ -151,7 +166,7 @@ class Names:
         if "\\u" in text or _INPUT in text:
             return True
         chars = text.lower()
-        for apart in "-_.":
+        for apart in "-_. ":
             chars = chars.replace(apart, "")
         return any(end in chars for end in self._ends)
 

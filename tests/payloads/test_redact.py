@@ -835,6 +835,7 @@ def test_errors_that_are_payloads() -> None:
         ),
         ("password: |\n  x\n  y", "password: ~"),
         ("password: -----BEGIN KEY-----\nx\ny", "password: ~"),
+        ("**password**: x", "**password**: ~"),
     ],
 )
 def test_ways_to_say_a_value(text: str, told: str) -> None:
@@ -843,6 +844,26 @@ def test_ways_to_say_a_value(text: str, told: str) -> None:
     where that does not end in sight, no more of the message is shown.
     """
     assert Names(["password"]).masked_text(text) == told.replace("~", MASK)
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ('bad: {"My API key": "x", "id": 1}', 'bad: {"My API key": ~, "id": 1}'),
+        ("no such API key: x", "no such API key: ~"),
+        ("api key = 'x' or", "api key = ~ or"),
+        ("('id', 1), ('api key', 'x')", "('id', 1), ('api key', ~)"),
+        ("--id 1 api key=x&id=1", "--id 1 api key=~&id=1"),
+        ("api, key: x", "api, key: x"),
+        ("the rapi key: x, monkey: x", "the rapi key: x, monkey: x"),
+        ("key: x", "key: x"),
+    ],
+)
+def test_name_of_several_words(text: str, told: str) -> None:
+    """
+    A message tells a value under a name of several words, which are parted by spaces.
+    """
+    assert Names(["api_key"]).masked_text(text) == told.replace("~", MASK)
 
 
 def test_bytes_that_an_error_says() -> None:
