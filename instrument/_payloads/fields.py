@@ -74,6 +74,7 @@ class Opening:
             and how many there are, None where that is not known.
         asks: Whether that may run code of theirs, or fail: see `read`.
         is_copied: Whether it may give something else the next time.
+        is_turn: Whether they are messages, told as turns.
         is_whole: False where they have a state that cannot be read, or that a mapping's
             entries do not show and its ``repr`` may.
         member: Gives the name of an enum's member.
@@ -86,6 +87,7 @@ class Opening:
         "_split",
         "asks",
         "is_copied",
+        "is_turn",
         "is_whole",
         "member",
         "read",
@@ -99,7 +101,7 @@ class Opening:
         self.told = REPR
         self.read: Any = None
         self.member: Callable[[Any], Any] | None = None
-        self.asks = self.is_copied = False
+        self.asks = self.is_copied = self.is_turn = False
         self.is_whole = _is_all_in(kind, len(self._slots), has_dict=self._dict)
         rows = _rows()
         known = [number for number, base in enumerate(bases) if id(base) in rows]
@@ -392,6 +394,7 @@ def _of_message(opening: Opening) -> None:
     Tell a message as the turn that it is; what else it holds is looked into, not told.
     """
     opening.settle(FIELDS)
+    opening.is_turn = True
     opening._split = lambda value, held: as_turn(
         value, field_names.without_pydantics(held)
     )

@@ -25,6 +25,7 @@ from instrument._payloads.messages import (
     is_listed,
     items,
 )
+from instrument._payloads.names import Names
 from instrument._payloads.redact import asked_for, redacted
 from instrument._payloads.turns import turns_of
 
@@ -248,13 +249,13 @@ class Llm(Kind):
     def end_data(self, run: "Run") -> "dict[str, Any]":
         answer = run._read_answer() or Answer()
         data = {
-            "text": _shown_text(run, answer.text, "text"),
+            "text": _shown_text(run, answer, "text"),
             "tool_calls": _shown_dicts(run, answer.tool_calls, "tool_calls") or [],
             "model": answer.model or run.model,
             "finish_reason": answer.finish_reason,
         }
         if answer.reasoning:
-            data["reasoning"] = _shown_text(run, answer.reasoning, "reasoning")
+            data["reasoning"] = _shown_text(run, answer, "reasoning")
         if answer.response_id:
             data["response_id"] = answer.response_id
         for name in ("server_tool_calls", "files"):
@@ -363,7 +364,7 @@ def _result(run: "Run") -> LLMResult:
 
 def _generation(run: "Run", answer: Answer) -> Generation:
     info = {"finish_reason": answer.finish_reason} if answer.finish_reason else None
-    text = _shown_text(run, answer.text, "text")
+    text = _shown_text(run, answer, "text")
     message = answer.message if run._audience.shows_all else None
     return Generation("" if text is None else text, message, info)
 
@@ -376,11 +377,16 @@ def _shown(run: "Run", value: object, name: str) -> "Any":
     return redacted(value, audience.redactors, ("outputs", name))
 
 
-def _shown_text(run: "Run", text: str | None, name: str) -> str | None:
+def _shown_text(run: "Run", answer: Answer, name: str) -> str | None:
     """
-    Give a text as one, whatever a redactor makes of it.
+    Give a text as one, whatever a redactor makes of it: names are looked for in each of
+    its parts, as one that is JSON is no more to be found behind another.
     """
-    shown = _shown(run, text, name)
+    parts: list[Any] = answer.parts(name)
+    names = tuple(it for it in run._audience.redactors if type(it) is Names)
+    if names and len(parts) > 1:
+        parts = [redacted(it, names, ("outputs", name)) for it in parts]
+    shown = _shown(run, "".join(parts), name)
     return None if shown is None else _as_text(shown, run)
 
 

@@ -177,6 +177,17 @@ def as_turn(
     return list(turn.items()), [it for it in held if id(it[1]) not in told]
 
 
+def retold(told: "list[tuple[Any, Any]]", shown: object) -> "list[tuple[Any, Any]]":
+    """
+    Give what a message tells, anew of its fields as they may be seen: of texts that are
+    told as one, a part alone may be JSON.
+    """
+    if type(shown) is not dict:
+        return told
+    turn = dict(as_turn(shown, [*shown.items()])[0])
+    return [(name, turn.get(name, item)) for name, item in told]
+
+
 def is_sdks_message(kind: type) -> bool:
     """
     Tell whether values of that class are the messages of a provider's SDK.

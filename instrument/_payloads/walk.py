@@ -36,6 +36,7 @@ from instrument._payloads.names import (
     only_said,
     shows_by_class,
 )
+from instrument._payloads.turns import retold
 from instrument._text import cut, has_other_text, has_texts
 
 TYPE_CHECKING = False
@@ -422,12 +423,11 @@ class _Walk:
         if len(told) == _PAIR and issubclass(type(value), tuple):
             told = self._named_pair(told)
         elif is_error:
-            is_unknown = path[0] != "error" and is_of_pool(value)
-            told = (
-                [("args", self._masked())] if is_unknown else self._of_error(told, path)
-            )
+            told = self._of_error(value, told, path)
+        held = self._mapping(kept, len(kept), path, depth)
+        if opening.is_turn and self._names is not None and self.changes != before:
+            told = retold(told, held)
         shown = self._mapping(told, len(told), path, depth)
-        self._mapping(kept, len(kept), path, depth)
         if is_error and self._names is None and has_other_text(told, shown):
             shown["args"] = self._masked()  # as for names
         if opening.told is REPR:
@@ -444,17 +444,18 @@ class _Walk:
                 return self._said_by(value)
         shown = self._named(shown)
         if opening.told is REPR:
-            fields = shown if type(shown) is dict else {}
-            return {"type": name_of(value), **fields}
+            return {"type": name_of(value), **(shown if type(shown) is dict else {})}
         return shown
 
-    def _of_error(self, held: "list[Any]", path: "Path") -> "list[Any]":
+    def _of_error(self, error: "Any", held: "list[Any]", path: "Path") -> "list[Any]":
         """
         Mask all that an exception was made of, where one of its fields is masked:
         `BaseException` keeps that as ``args``, under no name. Else what its texts say
         under such a name, as in the message of a run's error, which is told elsewhere.
         """
         names = self._names
+        if path[0] != "error" and is_of_pool(error):
+            return [("args", self._masked())]
         if names is None:
             return held
         if any(names.masks(name) and item is not None for name, item in held):
@@ -493,8 +494,7 @@ class _Walk:
         return [first, (second, self._masked())] if self._is_named(first[1]) else pair
 
 
-SAID = "repr"
-"""The path of what an object says of itself."""
+SAID = "repr"  # the path of what an object says of itself
 STORED = "stored"
 """The path of what was written as JSON, in which a tuple is a list."""
 _PAIR = 2

@@ -59,6 +59,7 @@ def answer_of(result: object) -> Answer:
     """
     answer = Answer()
     take(answer, result)
+    answer.is_whole = True
     if answer.message is None and get(plain(result), "content") is not None:
         answer.message = result
     return answer

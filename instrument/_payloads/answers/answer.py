@@ -111,6 +111,7 @@ class Answer:
         error: The ``code`` and ``message`` of what went wrong, where it tells of that.
         others: Answers to the same that it gave beside this, by their number.
         is_first: Whether other calls were made after it, inside the same run.
+        is_whole: Whether it was read at once, so that each piece of it is a part.
         room: How many parts may still be looked at; less than none were left out.
     """
 
@@ -126,6 +127,7 @@ class Answer:
         "error",
         "finish_reason",
         "is_first",
+        "is_whole",
         "message",
         "model",
         "others",
@@ -144,7 +146,7 @@ class Answer:
         self._counts: dict[str, float] | None = None
         self._used: Usage | None = None
         self.message = message
-        self.is_first = False
+        self.is_first = self.is_whole = False
         self.model: str | None = None
         self.finish_reason: str | None = None
         self.response_id: str | None = None
@@ -172,9 +174,17 @@ class Answer:
         """
         return self._all("reasoning")
 
-    def _all(self, channel: str) -> str:
+    def parts(self, channel: str) -> "list[str]":
+        """
+        Give what it tells in that channel, part by part.
+        """
         parts = self._said.get(channel, _NONE)
-        return "".join(["".join(parts[place]) for place in sorted(parts)])
+        if self.is_whole:
+            return [piece for place in sorted(parts) for piece in parts[place]]
+        return ["".join(parts[place]) for place in sorted(parts)]
+
+    def _all(self, channel: str) -> str:
+        return "".join(self.parts(channel))
 
     @property
     def tool_calls(self) -> "list[dict[str, Any]]":

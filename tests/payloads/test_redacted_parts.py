@@ -1,0 +1,139 @@
+"""
+Answers and messages of several parts, of which one is JSON: told as one text.
+"""
+
+import json
+from typing import Any
+
+import pytest
+
+from instrument import callbacks, traced
+from instrument.testing import Recorder
+
+KEY = "hunter2"
+PARTS = ["Here: ", json.dumps({"user": "ada", "password": KEY})]
+TOLD = 'Here: {"user": "ada", "password": "[redacted]"}'
+TEXTS = [{"type": "text", "text": part} for part in PARTS]
+
+ANSWERS: dict[str, Any] = {
+    "anthropic": {"type": "message", "stop_reason": "end_turn", "content": TEXTS},
+    "openai": {
+        "object": "response",
+        "output": [
+            {
+                "type": "message",
+                "content": [{"type": "output_text", "text": part} for part in PARTS],
+            }
+        ],
+    },
+    "openai, messages": {
+        "object": "response",
+        "output": [
+            {"type": "message", "content": [{"type": "output_text", "text": part}]}
+            for part in PARTS
+        ],
+    },
+    "chat": {"choices": [{"message": {"role": "assistant", "content": TEXTS}}]},
+    "refused": {
+        "choices": [
+            {"message": {"role": "assistant", "content": PARTS[0], "refusal": PARTS[1]}}
+        ]
+    },
+    "google_genai": {
+        "candidates": [{"content": {"parts": [{"text": part} for part in PARTS]}}]
+    },
+    "botocore": {
+        "output": {"message": {"content": [{"text": part} for part in PARTS]}},
+        "stopReason": "end_turn",
+    },
+    "langchain": {"type": "ai", "content": TEXTS},
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=[*ANSWERS])
+def test_part_of_an_answer(answer: Any) -> None:
+    """
+    JSON that is one part of an answer is masked in the text of all of them.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder, redact=["password"]):
+        traced.chat_model(lambda _: answer)("hello")
+
+    assert recorder.events[-1].data["text"] == TOLD
+
+
+def test_part_of_what_was_thought() -> None:
+    """
+    JSON that is one part of a model's thoughts is masked as in its answer.
+    """
+    recorder = Recorder()
+    thoughts = [{"type": "thinking", "thinking": part} for part in PARTS]
+    answer = {"type": "message", "stop_reason": "end_turn", "content": thoughts}
+
+    with callbacks(recorder, redact=["password"]):
+        traced.chat_model(lambda _: answer)("hello")
+
+    assert recorder.events[-1].data["reasoning"] == TOLD
+
+
+def test_part_of_a_streamed_answer() -> None:
+    """
+    JSON that is one part of a streamed answer is masked in its text.
+    """
+    recorder = Recorder()
+
+    @traced.chat_model
+    def model(_: str) -> Any:
+        for index, part in enumerate(PARTS):
+            for piece in (part[:9], part[9:]):
+                delta = {"type": "text_delta", "text": piece}
+                yield {"type": "content_block_delta", "index": index, "delta": delta}
+
+    with callbacks(recorder, redact=["password"]):
+        list(model("hello"))
+
+    assert recorder.events[-1].data["text"] == TOLD
+
+
+def test_function_is_asked_of_the_whole() -> None:
+    """
+    A function is asked of the text as one, whatever parts it has.
+    """
+    recorder = Recorder()
+    asked: list[Any] = []
+
+    def redact(value: Any, path: Any) -> Any:
+        asked.append((value, path))
+        return value
+
+    with callbacks(recorder, redact=redact):
+        traced.chat_model(lambda _: ANSWERS["anthropic"])("hello")
+
+    assert ("".join(PARTS), ("outputs", "text")) in asked
+
+
+def test_part_of_a_message() -> None:
+    """
+    JSON that is one part of a message of LangChain's, or of its thoughts, is masked where
+    these are told as one.
+    """
+    messages = pytest.importorskip("langchain_core.messages")
+    recorder = Recorder()
+    thoughts = [{"type": "reasoning", "reasoning": part} for part in PARTS]
+    given = [
+        messages.HumanMessage(TEXTS),
+        messages.ToolMessage(TEXTS, tool_call_id="1", artifact={"id": 2}),
+        messages.AIMessage(thoughts),
+        messages.AIMessage("fine"),
+    ]
+
+    with callbacks(recorder, redact=["password"]):
+        traced.tool(lambda given: given)(given)
+
+    asked, found, thought, last = recorder.events[0].data["inputs"]["given"]
+    assert asked == {"role": "user", "content": TOLD}
+    assert found["content"] == TOLD
+    assert found["artifact"] == {"id": 2}
+    assert thought["reasoning"] == TOLD
+    assert last == {"role": "assistant", "content": "fine"}
