@@ -215,8 +215,10 @@ class Names:
 def _end_of_value(text: str, at: int) -> int:
     """
     Find where what begins there ends: a text in quotes, or all up to what parts it from
-    the next, a call with what it is given.
+    the next, a call with what it is given; and of what is masked already, nothing more.
     """
+    if text.startswith(MASK, at):
+        return at + len(MASK)
     if _BLOCK.match(text, at):
         return len(text)
     quoted = _QUOTED.match(text, at)

@@ -841,9 +841,13 @@ def test_errors_that_are_payloads() -> None:
 def test_ways_to_say_a_value(text: str, told: str) -> None:
     """
     A message tells a value under its name as programs, databases, commands and markup do;
-    where that does not end in sight, no more of the message is shown.
+    where that does not end in sight, no more of the message is shown. Masked once more it
+    stays as it is.
     """
-    assert Names(["password"]).masked_text(text) == told.replace("~", MASK)
+    shown = Names(["password"]).masked_text(text)
+
+    assert shown == told.replace("~", MASK)
+    assert Names(["password"]).masked_text(shown) == shown
 
 
 @pytest.mark.parametrize(
