@@ -8,6 +8,7 @@ from instrument._interrupts import Taking
 from instrument._payloads.jsonable import text_of
 from instrument._payloads.kinds import failure_of
 from instrument._payloads.messages import get
+from instrument._payloads.names import MASK
 from instrument._payloads.redact import asked_for, error_of, said_by
 from instrument._text import type_of
 from instrument.handlers._shared import amounts
@@ -22,6 +23,7 @@ from instrument.handlers._shared.style import (
     width_of,
 )
 from instrument.handlers._shared.terminal import Terminal, lock
+from instrument.handlers._shared.usual_names import USUAL
 from instrument.handlers._shared.values import (
     counted_error,
     input_of,
@@ -122,6 +124,7 @@ class StdOutCallbackHandler(RunHandler):
     def on_custom_event(self, name: str, data: "Any", **kwargs: "Any") -> None:
         run = kwargs["run"]
         is_told = data is not None and run._audience.capture
+        data = MASK if USUAL.masks(name) else data
 
         def written(marks: "Marks") -> "Iterator[str]":
             return value(data, marks, kwargs["run"]) if is_told else iter(())

@@ -423,6 +423,34 @@ def test_messages_with_payloads(records: list[dict[str, Any]]) -> None:
     assert HIDDEN not in str([it["extra"] for it in records])
 
 
+class Client:
+    """
+    An object that says what it was made with.
+    """
+
+    def __repr__(self) -> str:
+        return f"Client(api_key={HIDDEN!r}, city='Rome')"
+
+
+@pytest.mark.parametrize("redact", [None, ["city"], ["api_key"]])
+def test_what_objects_say(records: list[dict[str, Any]], redact: Any) -> None:
+    """
+    What usually is secret is masked in what objects say of themselves, in the message and
+    in the fields; what stands beside it is told.
+    """
+
+    @traced.tool
+    def look_up(client: Client) -> list[Client]:
+        return [client, Client()]
+
+    with callbacks(RequestLogger(payload=True), redact=redact):
+        look_up(Client())
+
+    told = str([(it["message"], it["extra"]) for it in records])
+    assert HIDDEN not in told
+    assert ("Rome" in told) == (redact != ["city"])
+
+
 def test_branches_and_tokens(records: list[dict[str, Any]]) -> None:
     """
     Runs that are open at once have numbers, a request that was stopped says after how

@@ -143,6 +143,40 @@ def test_failure() -> None:
     )
 
 
+def test_event_of_a_usual_name() -> None:
+    """
+    What is emitted under a name that usually is a secret's is masked.
+    """
+
+    @traced
+    def answer() -> None:
+        emit("api_key", "hunter2")
+        emit("password")
+
+    told = printed(answer).splitlines()
+
+    assert told[1:3] == ["* event api_key  [redacted]", "* event password"]
+
+
+@pytest.mark.parametrize("name", ["password", "token"])
+def test_failure_that_is_masked_already(name: str) -> None:
+    """
+    Behind what a block has masked, the rest of a failure's message is told.
+    """
+    out = io.StringIO()
+
+    with (
+        callbacks(StdOutCallbackHandler(out), redact=[name]),
+        callbacks(redact=["token", "password"]),
+        pytest.raises(ValueError, match="a"),
+        traced("fails"),
+    ):
+        raise ValueError("password='a', token=b, user=ada")
+
+    told = "password=[redacted], token=[redacted], user=ada"
+    assert out.getvalue().splitlines()[-1].endswith(told)
+
+
 def test_long_failure() -> None:
     """
     Of a message without end the rest is counted, and what is usually secret masked.

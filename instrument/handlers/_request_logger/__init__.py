@@ -114,7 +114,7 @@ class RequestLogger(RunHandler):
         fields = _fields(run, "running", None)  # in background it may have ended
         message = f"{_head(run, entry)} started"
         if self._payload:
-            memo = asked_by(run)
+            memo = _said_by_inputs(run)
             fields["inputs"] = _payload(run, "inputs", self._payload, memo)
             message += self._told(input_of(run, _MARKS, self._payload, memo))
         self._target.write(self._level, message, fields, source_of(run), taking=taking)
@@ -130,7 +130,7 @@ class RequestLogger(RunHandler):
         with self._lock:
             entry = self._open.ending(run, self)
         fields = _fields(run, run.status, run.duration_s)
-        memo = asked_for(run._audience.redactors)
+        memo = asked_for((*run._audience.redactors, USUAL))
         if self._payload:
             fields["outputs"] = _payload(run, "outputs", self._payload, memo)
         message = f"{_head(run, entry)} {_ENDED.get(run.status, run.status)} in"
@@ -222,12 +222,22 @@ def _printable(value: "Any") -> "Any":
     return [_printable(item) for item in value] if isinstance(value, list) else value
 
 
+def _said_by_inputs(run: "Run") -> "Memo":
+    """
+    Give what objects in the inputs have said already, where what usually is a secret is
+    masked too.
+    """
+    memo = asked_for((*run._audience.redactors, USUAL))
+    for key, (it, said) in asked_by(run).items():
+        memo[key] = it, USUAL.masked_text(said) if type(said) is str else said
+    return memo
+
+
 def _payload(run: "Run", name: str, limit: int, memo: "Memo") -> str | None:
     value = getattr(run, name)
     if value is None:
         return None
-    said = asked_for((*run._audience.redactors, USUAL))
-    value = redacted(value, (USUAL,), (name,), said=said)
+    value = redacted(value, (USUAL,), (name,), said=memo)
     if issubclass(type(value), str):
         return printable(cut(value, limit))
     plain = jsonable(value, nodes=limit, text=_STRING, memo=memo)
