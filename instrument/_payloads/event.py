@@ -204,7 +204,7 @@ class Event:
         objects, which may change before it is told.
         """
         data = {name: it for name, it in self.data.items() if type(it) is not Usage}
-        if not _has_objects(data):
+        if not has_objects(data):
             return self
         made = copy(self)
         made.data = {**self.data, **jsonable(data, memo=self._asked())}
@@ -336,7 +336,7 @@ def _counted(name: str, value: "Any") -> "Any":
     return min(value, _MOST)
 
 
-def _has_objects(data: "dict[str, Any]") -> bool:
+def has_objects(data: "dict[str, Any]") -> bool:
     """
     Tell whether there is more in it than Python's own containers, texts and numbers.
     """

@@ -9,8 +9,9 @@ import re
 from functools import partial
 
 from instrument import _report
+from instrument._payloads.event import has_objects
 from instrument._payloads.fields import opening_of
-from instrument._payloads.jsonable import Asked, text_of
+from instrument._payloads.jsonable import Asked, jsonable, text_of
 from instrument._payloads.messages import without_subclass
 from instrument._payloads.names import MASK, NAME_TYPES, Names, is_of_pool, words_of
 from instrument._payloads.walk import SAID, walked
@@ -229,11 +230,24 @@ def _shown_text(redactors: "tuple[Redactor, ...]", text: str) -> str:
     return text
 
 
-def is_masked(name: str, redactors: "tuple[Redactor, ...]") -> bool:
+def emitted(
+    name: str, shown: "Any", redactors: "tuple[Redactor, ...]", *, is_inner: bool
+) -> "Any":
     """
-    Tell whether what is told under that name is masked by it.
+    Give what is emitted under that name, which may be masked by it.
+
+    Args:
+        shown: That, redacted.
+        is_inner: Whether that is in a block which may mask more than its run: handlers,
+            which know what is masked in the run, are given no objects then.
     """
-    return any(type(it) is Names and it.masks(name) for it in redactors)
+    if shown is None or not redactors:
+        return shown
+    if any(type(it) is Names and it.masks(name) for it in redactors):
+        return MASK
+    if is_inner and has_objects({"": shown}):
+        return jsonable(shown, memo=asked_for(redactors))
+    return shown
 
 
 def said_by(exc: BaseException, audience: "Audience") -> str | None:

@@ -10,8 +10,7 @@ from instrument._delivery.dispatch import Delivery, keywords, record_of
 from instrument._payloads.event import Usage
 from instrument._payloads.kinds import failure_of
 from instrument._payloads.messages import get, is_dict
-from instrument._payloads.names import MASK
-from instrument._payloads.redact import Metadata, is_masked, redacted, said_of_attempt
+from instrument._payloads.redact import Metadata, emitted, redacted, said_of_attempt
 from instrument._runs.results import (
     contained,
     label_of,
@@ -329,8 +328,8 @@ class Run(Frame):
         """
         heard = audience or self._audience
         name, shown = label_of(name), self._cleared(data, "data", heard)
-        if shown is not None and is_masked(name, heard.redactors):
-            shown = MASK
+        is_inner = len(heard.redactors) != len(self._audience.redactors)
+        shown = emitted(name, shown, heard.redactors, is_inner=is_inner)
         fields = {"name": name, "data": shown}
         self._tell("on_custom_event", (name, shown), fields, audience)
 

@@ -276,6 +276,32 @@ def test_event_in_a_block_that_masks_more() -> None:
     assert said.data["data"] == {"it": "<Session {'user': 'ada', 'token': [redacted]}>"}
 
 
+def test_event_in_a_block_that_masks_more_as_arguments() -> None:
+    """
+    Handlers that take no records, and know what is masked in the run alone, are told what
+    an object says as that block has it; what says nothing stays as it is.
+    """
+    out = io.StringIO()
+    told: list[Any] = []
+
+    def keep(data: Any) -> None:
+        told.append(data)
+
+    with (
+        callbacks(StdOutCallbackHandler(out, payload=1_000), on_custom_event=keep),
+        traced("run"),
+        callbacks(redact=["token"]),
+    ):
+        emit("said", {"it": Session()})
+        emit("pair", (1, "a"))
+
+    said, pair = told
+    assert said == {"it": "<Session {'user': 'ada', 'token': [redacted]}>"}
+    assert pair == (1, "a")
+    assert "ada" in out.getvalue()
+    assert SECRET not in out.getvalue()
+
+
 class Older(v1.BaseModel):
     """
     A model as version 1 of pydantic makes them.
