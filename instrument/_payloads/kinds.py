@@ -383,8 +383,8 @@ def _shown_text(run: "Run", answer: Answer, name: str) -> str | None:
     its parts, as one that is JSON is no more to be found behind another.
     """
     parts: list[Any] = answer.parts(name)
-    names = tuple(it for it in run._audience.redactors if type(it) is Names)
-    if names and len(parts) > 1:
+    if run._audience.redactors and len(parts) > 1:
+        names = tuple(it for it in run._audience.redactors if type(it) is Names)
         parts = [redacted(it, names, ("outputs", name)) for it in parts]
     shown = _shown(run, "".join(parts), name)
     return None if shown is None else _as_text(shown, run)
