@@ -348,6 +348,43 @@ def test_rotation_that_fails(tmp_path: Path, reports: list[str]) -> None:
     assert len([line for line in reports if "failed at on_chain_end" in line]) == 1
 
 
+NO_DESCRIPTOR = """if True:
+    import resource, sys
+    from instrument import callbacks, traced
+    from instrument.handlers import FileCallbackHandler
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    handler = FileCallbackHandler(sys.argv[1], max_bytes=10)
+    with callbacks(handler):
+        traced(len)("some")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        for _ in range(5):
+            traced(len)("none is left")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        traced(len)("some again")
+    print(handler.lost)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system limits no descriptors")
+def test_rotation_without_a_descriptor(tmp_path: Path) -> None:
+    """
+    Where a file was put aside and no descriptor is left for a new one, it grows on.
+    """
+    path = tmp_path / "events.jsonl"
+
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", NO_DESCRIPTOR, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    aside = [tmp_path / f"events.jsonl.{number}" for number in (1, 2, 3)]
+    assert done.stdout == "0\n"
+    assert [len(read(it)) for it in (path, *aside)] == [1, 1, 11, 1]
+    assert done.stderr.count("FileCallbackHandler failed at") == 2
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows renames no open file")
 def test_file_is_taken_away(tmp_path: Path) -> None:
     """

@@ -202,10 +202,9 @@ class Lines:
         if self._descriptor is None:
             message = f"the file {self.path!r} of this handler is closed"
             raise ValueError(message)
-        failed: OSError | None = None
         try:
-            self._mend()
-            if self._is_alone and self._is_full(len(line)):
+            failed = self._mend()
+            if failed is None and self._is_alone and self._is_full(len(line)):
                 failed = self._turn()
             self._append(line, taking)
         except OSError:
@@ -216,15 +215,33 @@ class Lines:
         if failed is not None:
             raise failed
 
-    def _mend(self) -> None:
+    def _mend(self) -> OSError | None:
         """
         Keep other processes out, and see to it that the file ends with a line.
+
+        Returns:
+            Why none could be begun in place of one put aside; then that one grows on.
         """
+        failed: OSError | None = None
         self._keep_out()
-        while self._max_bytes is not None and not self._is_current():
-            self._reopen()
+        while self._max_bytes is not None and not (failed or self._is_current()):
+            failed = self._succeeded()
             self._keep_out()
         self._end_last_line()
+        return failed
+
+    def _succeeded(self) -> OSError | None:
+        """
+        Go on in the file that is at the path now; give why, where there can be none.
+        """
+        file: Any = self._descriptor
+        try:
+            self._reopen()
+        except OSError as exc:
+            if not os.fstat(file).st_nlink:  # nobody would find what is written there
+                raise
+            return exc
+        return None
 
     def _append(self, line: bytes, taking: Taking) -> None:
         file: Any = self._descriptor
@@ -287,8 +304,7 @@ class Lines:
             self._reopen()
         except OSError as exc:
             return exc
-        self._mend()
-        return None
+        return self._mend()
 
     def _numbered(self, number: int) -> "Any":
         path: Any = self.path
