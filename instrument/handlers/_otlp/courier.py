@@ -94,6 +94,8 @@ class Courier:
                 left = until - monotonic()
                 if left <= 0 or (is_leaving and self._failed):
                     return False
+                if self._thread is None and not is_leaving:
+                    self.wake()  # none was to be had
                 self._settled.wait(min(left, 0.1))
         return True
 

@@ -651,6 +651,34 @@ def test_idle_courier_ends(
     assert numbers(receiver) == [0, 1]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a stack size that is refused")
+def test_courier_that_comes_later(
+    receiver: "Receiver", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What no thread could be had to send is sent when somebody waits for it, and one can.
+    """
+    monkeypatch.setattr(COURIER, "_IDLE_S", 0.01)
+    handler = OTLPHandler(receiver.url, spool=tmp_path)
+    courier: Any = handler._sender._courier
+    with callbacks(handler):
+        work(1)
+    assert handler.drain(20)
+    while (idle := courier._thread) is not None:
+        idle.join(20)
+
+    threading.stack_size(2**46)  # no system has as much
+    try:
+        with callbacks(handler):
+            work(2)
+        assert not handler.drain(0.5)
+    finally:
+        threading.stack_size(0)
+
+    assert handler.drain(20)
+    assert numbers(receiver) == [1, 2]
+
+
 @pytest.mark.parametrize("error", [OSError(5, "I/O error"), MemoryError("I/O error")])
 def test_courier_that_fails(
     receiver: "Receiver", tmp_path: Path, reports: list[str], error: Exception
