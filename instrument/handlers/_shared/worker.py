@@ -131,9 +131,19 @@ class Worker(ABC):
         if self._thread is None:
             self._start()
         if self._thread is None:  # at exit, from Python 3.12 on, none can be started
+            self._serve_until(until)
+        return done.wait(max(until - monotonic(), 0.0))
+
+    def _serve_until(self, until: float) -> None:
+        """
+        Serve in this thread: also what is tried again and again has then an end.
+        """
+        before, self._until = self._until, until
+        try:
             while self._items.qsize() and monotonic() < until:
                 self._serve()
-        return done.wait(max(until - monotonic(), 0.0))
+        finally:
+            self._until = before
 
     def _renew(self) -> None:
         """

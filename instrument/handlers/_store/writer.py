@@ -160,7 +160,7 @@ class Writer(Worker):
             elif self._is_full_up and len(some) > 1:
                 self._fits = len(some) // 2  # what there is room for is kept
             elif not self._may_try_again():
-                self.lose(len(batch), "the process ends", waited=len(batch))
+                self.lose(len(batch), "no time is left", waited=len(batch))
                 batch.clear()
         self._keeps_house()
 

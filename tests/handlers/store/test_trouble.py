@@ -7,6 +7,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -75,6 +76,35 @@ def test_nothing_can_be_written(tmp_path: Path, reports: list[str]) -> None:
     assert "Traceback" not in reports[0]
     reader = Reader(handler.path)
     assert reader.about()["events"] == 4
+    reader.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a stack size that is refused")
+def test_nothing_can_be_written_and_no_thread(
+    tmp_path: Path, reports: list[str]
+) -> None:
+    """
+    Whoever waits where no thread is to be had, and nothing can be written, waits no
+    longer than was said; what is lost is counted.
+    """
+    (tmp_path / "folder").touch()
+    handler = StoreHandler(tmp_path / "folder" / "traces.db")
+    threading.stack_size(2**46)  # no system has as much
+    try:
+        with callbacks(handler):
+            assert echo(1) == 1
+        handler.drain(0.1)
+    finally:
+        threading.stack_size(0)
+
+    assert handler.lost == 2
+    assert len(reports) == 2
+    (tmp_path / "folder").unlink()
+    with callbacks(handler):
+        assert echo(2) == 2
+    assert handler.drain(20)
+    reader = Reader(handler.path)
+    assert reader.about()["events"] == 2
     reader.close()
 
 
