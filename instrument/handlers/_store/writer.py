@@ -190,7 +190,12 @@ class Writer(Worker):
             self._ledger.close()
             self._ledger = None
         if self._ledger is None:
-            self._ledger = Ledger(writing(self.path))
+            connection = writing(self.path)
+            try:
+                self._ledger = Ledger(connection)
+            except BaseException:  # Python would close it when it collects cycles
+                connection.close()
+                raise
             self._ledger.mark_lost()
         return self._ledger
 

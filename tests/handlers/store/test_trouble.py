@@ -108,6 +108,53 @@ def test_nothing_can_be_written_and_no_thread(
     reader.close()
 
 
+DESCRIPTORS = """if True:
+    import gc, importlib, os, resource, sys
+    from instrument import callbacks, traced
+    from instrument.handlers import StoreHandler
+
+    importlib.import_module("instrument.handlers._store.writer")._TRY_AGAIN_S = 0.01
+    gc.disable()
+
+    def descriptors(): return len(os.listdir("/proc/self/fd"))
+
+    handler = StoreHandler(sys.argv[1])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    left = []
+    for limit in [soft, *range(3, 25)]:
+        before = descriptors()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        with callbacks(handler):
+            traced(len)("some")
+        handler.drain(0.1)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert handler.drain(20)
+        handler._writer._close()
+        left.append(descriptors() - before)
+    print(handler.lost, sum(left))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts in /proc/self/fd")
+def test_no_descriptor_left(tmp_path: Path) -> None:
+    """
+    However few descriptors there are, none is kept by what could not be opened whole.
+    """
+    path = tmp_path / "traces.db"
+
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", DESCRIPTORS, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == "0 0\n"
+    reader = Reader(path)
+    assert reader.about()["events"] == 46
+    reader.close()
+
+
 def test_full_disk(tmp_path: Path) -> None:
     """
     Where there is no room, a program ends as it would, says so once, and at exit that
