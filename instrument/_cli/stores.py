@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from instrument.handlers._store.reader import Reader
 
 ENDINGS = (".jsonl", ".ndjson")
+_ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What is raised of values, as of a damaged page, that no writer of ours has put there."""
 
 
 @contextmanager
@@ -43,6 +45,11 @@ def opened(
         yield reader
     except StoreError as exc:
         parser.error(str(exc))
+    except _ODD as exc:
+        parser.error(
+            f"the store {str(reader.shown)!r} holds what cannot be shown"
+            f" ({type(exc).__name__}): it is damaged, or others have written to it"
+        )
     finally:
         reader.close()
 

@@ -727,3 +727,37 @@ def test_request_of_which_nothing_can_be_read(
 
     assert "there is nothing that can be read" in capsys.readouterr().err
     assert len(reports) == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("run_id = 'x'", "kind = x'00ff'", "said = x'00ff'", "tags = '[1]'"),
+        *("started_ns = 1e999", "duration_ms = 'x'", "runs = 'x'", "cost_usd = 'x'"),
+    ],
+)
+def test_store_that_is_damaged(
+    told: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path, value: str
+) -> None:
+    """
+    Where a store has what no writer puts there, that is told in one line.
+    """
+    tell_some(told)
+    path = tmp_path / "damaged.db"
+    whole = closing(sqlite3.connect(store_of(told.path)))
+    with whole as connection, closing(sqlite3.connect(path)) as copy:
+        connection.backup(copy)
+        copy.execute(f"UPDATE traces SET {value}")
+        copy.commit()
+
+    codes: list[Any] = []
+    to = str(tmp_path / "x.md")
+    for command in (["show"], ["show", "LAST"], ["export", "LAST", "--to", to]):
+        try:
+            codes.append(cli.main([*command, "--store", str(path)]))
+        except SystemExit as exc:
+            codes.append(exc.code)
+
+    told_errors = capsys.readouterr().err.splitlines()
+    assert 2 in codes
+    assert codes.count(2) == len([it for it in told_errors if "damaged.db" in it])

@@ -41,8 +41,8 @@ _OF_RUNS = (
     "FROM runs JOIN traces ON traces.id = runs.trace"
     " WHERE runs.run_id >= ? AND runs.run_id < ?"
 )
-_DAMAGED = (UnicodeDecodeError, JSONDecodeError, zlib.error)
-"""What is raised of a text in it that is no more what was written."""
+_DAMAGED = (UnicodeDecodeError, JSONDecodeError, zlib.error, TypeError, AttributeError)
+"""What is raised of a text or a row in it that is no more what was written."""
 _HEX = re.compile(r"[0-9a-f-]+\Z")
 
 
@@ -366,7 +366,8 @@ class Reader:
             finally:
                 connection.rollback()
         except (sqlite3.Error, *_DAMAGED) as exc:
-            message = f"the store {str(self.shown)!r} cannot be read: {exc}"
+            why = str(exc).partition(" with text ")[0]  # of what was told nothing
+            message = f"the store {str(self.shown)!r} cannot be read: {why}"
             raise StoreError(message) from exc
 
     def _connection(self) -> sqlite3.Connection:

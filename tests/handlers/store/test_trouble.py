@@ -631,6 +631,26 @@ def test_text_that_is_damaged(store: Any, text: str) -> None:
             read(request["run_id"])
 
 
+def test_row_that_is_damaged(store: Any) -> None:
+    """
+    Where a row has what no writer puts there, the file is named; so is it where a text
+    is none, of which nothing is shown.
+    """
+    with callbacks(store.handler):
+        echo("hunter2")
+    assert store.reader.requests()
+    store.handler._writer._close()
+    damage(store.path, "UPDATE events SET data = CAST(data || x'ff' AS TEXT)")
+
+    with pytest.raises(StoreError, match="cannot be read: Could not decode") as raised:
+        store.reader.events(store.newest["trace_id"])
+    assert "hunter2" not in str(raised.value)
+
+    damage(store.path, "UPDATE traces SET started_ns = 'x'")
+    with pytest.raises(StoreError, match=r"traces.db' cannot be read: "):
+        store.reader.requests()
+
+
 def test_table_that_is_gone(store: Any, reports: list[str]) -> None:
     """
     Where a table is gone, no event is taken for one that cannot be read: all are tried
