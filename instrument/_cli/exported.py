@@ -98,7 +98,7 @@ def _write(path: Path, content: bytes) -> None:
 
 def _runs(reader: "Reader", request: "Request") -> "list[dict[str, Any]]":
     rows, _ = reader.skeleton(request["trace_id"])
-    return [reader.run(row["run_id"]) for row in rows]
+    return [reader.run(row["run_id"], row["seq"]) for row in rows]
 
 
 def _tree(reader: "Reader", request: "Request", redactor: "Names") -> str:

@@ -55,7 +55,7 @@ def _requests(path: Path, events: "Iterable[Event]") -> "list[Pair]":
     reader = Reader(path)
     try:
         return [
-            (request, [reader.run(row["run_id"]) for row in rows])
+            (request, [reader.run(row["run_id"], row["seq"]) for row in rows])
             for request in reversed(reader.requests(limit=-1))
             for rows, _ in [reader.skeleton(request["trace_id"])]
         ]

@@ -211,9 +211,9 @@ class Reader:
                 for index, row in enumerate(rows)
             ], cursor
 
-    def run(self, run_id: str) -> "dict[str, Any]":
+    def run(self, run_id: str, seq: int | None = None) -> "dict[str, Any]":
         """
-        Give all that is known of one run.
+        Give all that is known of one run; *seq*, where its skeleton told it, saves a count.
 
         Raises:
             LookupError: If there is none.
@@ -233,7 +233,8 @@ class Reader:
             (began_ns,) = connection.execute(
                 "SELECT started_ns FROM traces WHERE id = ?", (key,)
             ).fetchone()
-            seq = self._first_seq(connection, key, [row])[row[0]]
+            if seq is None:
+                seq = self._first_seq(connection, key, [row])[row[0]]
             bone = skeleton(row, seq, began_ns, _known(connection, [row], key))
             return whole_run(
                 connection, row[0], bone, row[SKELETON.index("started_ns")]

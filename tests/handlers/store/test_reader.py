@@ -87,6 +87,23 @@ def test_all_of_a_model_run(store: Any) -> None:
     assert told["events"][1]["data"]["count"] == 3
 
 
+def test_run_whose_place_is_known(store: Any) -> None:
+    """
+    Of a run whose place is known none before it is counted: all of a request cost so
+    much each, however many they are.
+    """
+    request = store.ask()
+    runs, _ = store.reader.skeleton(request["trace_id"])
+    asked: list[str] = []
+    store.reader._connection().set_trace_callback(asked.append)
+
+    told = [store.reader.run(it["run_id"], it["seq"]) for it in runs]
+
+    assert not [it for it in asked if "count(" in it]
+    assert told == [store.reader.run(it["run_id"]) for it in runs]
+    assert [it for it in asked if "count(" in it]
+
+
 def test_all_of_a_failed_run(store: Any) -> None:
     """
     Of a run that failed there is the error with the traceback where it began.
