@@ -3,7 +3,9 @@
 """
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -395,3 +397,33 @@ def test_stream_collected_by_the_thread() -> None:
         assert handler.flush()
 
     assert heard == [("on_chain_start", "stream"), ("on_chain_error", "stream")]
+
+
+def test_thread_goes_with_its_handler() -> None:
+    """
+    A wrapper that nobody has any more is collected with what its handler keeps, runs that
+    know the wrapper among it; its thread ends.
+    """
+    threads: list[threading.Thread] = []
+
+    class Keeps(Recorder):
+        def on_event(self, event: Any, **kwargs: Any) -> None:
+            threads.append(threading.current_thread())
+            super().on_event(event)
+
+    def request() -> "weakref.ref[object]":
+        kept = Keeps()
+        with callbacks(background(kept)):
+            work()
+        assert kept.runs[0].status == "ok"
+        return weakref.ref(kept)
+
+    gone = request()
+    for _ in range(100):
+        gc.collect()
+        threads[0].join(0.1)
+        if gone() is None:
+            break
+
+    assert gone() is None
+    assert not threads[0].is_alive()

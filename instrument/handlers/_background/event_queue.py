@@ -1,8 +1,9 @@
 """
 `EventQueue`: a bounded queue of calls of one handler, and the thread that makes them.
 
-The thread knows the items, never the queue: a queue that everybody has dropped is
-collected, and its thread ends when it has served what was left.
+The thread knows the items, never the queue nor the handler, which may keep runs that it
+was told of and so the queue: one that everybody has dropped is collected, and its thread
+ends when it has served what was left.
 """
 
 import weakref
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from instrument._audience.listener import Listener
 
-    Item = tuple[str, partial[Any]] | None
+    Item = tuple[str, partial[Any], Listener]
 
 _FLUSH = "flush"
 
@@ -44,7 +45,7 @@ class EventQueue:
         self.dropped = 0
         self._inner = inner
         self._maxsize = maxsize
-        self._items: SimpleQueue[Item] = SimpleQueue()  # put() is re-entrant
+        self._items: SimpleQueue[Item | None] = SimpleQueue()  # put() is re-entrant
         self._thread: Thread | None = None
         self._lock = RLock()
         self._is_told = False
@@ -61,7 +62,7 @@ class EventQueue:
         if run is not None and not run._audience.shows_all:
             self._shows_all = False
         is_full = self._items.qsize() >= self._maxsize
-        item, call.is_taken = (event, call), True  # type: ignore[attr-defined]
+        item, call.is_taken = (event, call, self._inner), True  # type: ignore[attr-defined]
         if not is_full:  # no interrupt comes between
             self._items.put(item)
         else:
@@ -81,8 +82,8 @@ class EventQueue:
             return None
         done: Future[None] = Future()
         show = None if self._shows_all else _nothing
-        self._items.put((_FLUSH, partial(flushed, self._inner, show)))
-        self._items.put((_FLUSH, partial(done.set_result, None)))
+        self._items.put((_FLUSH, partial(flushed, self._inner, show), self._inner))
+        self._items.put((_FLUSH, partial(done.set_result, None), self._inner))
         return done
 
     def wait(self, done: "Future[None]", timeout: float) -> bool:
@@ -95,7 +96,7 @@ class EventQueue:
         if _report.Exit.has_begun and not has_thread:
             until = monotonic() + timeout
             is_over = lambda: done.done() or monotonic() >= until  # noqa: E731
-            copy_context().run(_serve_all, self._items, self._inner, is_over)
+            copy_context().run(_serve_all, self._items, is_over)
             return done.done()
         try:
             done.result(timeout)
@@ -135,7 +136,7 @@ class EventQueue:
         import asyncio  # noqa: F401 - here it can be told that it cannot be had
 
         try:
-            serve(self, _serve_all, "instrument background", self._items, self._inner)
+            serve(self, _serve_all, "instrument background", self._items)
         except RuntimeError:
             # at exit, from Python 3.12 on, none can be started: flush serves instead
             if not _report.Exit.has_begun:
@@ -155,9 +156,7 @@ class EventQueue:
 
 
 def _serve_all(
-    items: "SimpleQueue[Item]",
-    inner: "Listener",
-    is_over: "Callable[[], bool]" = lambda: False,
+    items: "SimpleQueue[Item | None]", is_over: "Callable[[], bool]" = lambda: False
 ) -> None:
     """
     Serve what is queued, in order, until there comes None or it is over.
@@ -171,27 +170,23 @@ def _serve_all(
             item = items.get()
             if item is None:
                 return
-            _serve_one(item, inner, runner)
+            _serve_one(item, runner)
             del item  # it holds the run, and so the wrapper
     finally:
         runner.close()
 
 
-def _serve_one(
-    item: "tuple[str, partial[Any]]", inner: "Listener", runner: "Runner"
-) -> None:
+def _serve_one(item: "Item", runner: "Runner") -> None:
     try:
         result = item[1]()
         if hasattr(type(result), "__await__"):
-            _await(result, runner, partial(_failed, item, inner))
+            _await(result, runner, partial(_failed, item))
     except BaseException as exc:  # nobody is above to hear of it
-        _failed(item, inner, exc)
+        _failed(item, exc)
 
 
-def _failed(
-    item: "tuple[str, partial[Any]]", inner: "Listener", exc: BaseException
-) -> None:
-    event, call = item
+def _failed(item: "Item", exc: BaseException) -> None:
+    event, call, inner = item
     run = call.keywords.get("run")
     show = None if run is None else run._audience.shows()
     _report.failed_apart(inner.handler, event, exc, show=show, run=run)
