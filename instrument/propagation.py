@@ -341,7 +341,8 @@ class _Attached(callbacks):
         if reached is not None:
             number = None if came is None else came.number
             try:
-                scope.options = relay.options(reached, self, outer, number, pid)
+                made = relay.options(reached, self, outer, number, pid)
+                scope.options, scope.installed = made
             except BaseException:
                 reached.break_off()
                 raise

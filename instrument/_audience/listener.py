@@ -84,6 +84,8 @@ class Listener:
     """
 
     __slots__ = ("__weakref__", "event", "handler", "key", "local")
+    hears = True
+    """False for what is in a block only to be called when that is left."""
 
     def take(self, handler: "Any", event: str | None = None) -> None:
         """
@@ -123,7 +125,9 @@ class Listener:
         where a block gave it, which no other process has.
         """
         where = self.remote
-        return where == "forward" or (where == "local" and layer.rank != "process")
+        return where == "forward" or (
+            where == "local" and not layer.has_installed(self)
+        )
 
     @property
     def needs_its_place(self) -> bool:

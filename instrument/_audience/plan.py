@@ -79,6 +79,7 @@ class Layer:
         forks: How often this process had been forked off then.
         number: What a block drew when it was entered; its sample is compared with it.
         incoming: What has come from another process, of a block that goes on with it.
+        installed: Who hears in such a block as it is installed here.
         is_deserted: Whether the client has gone whose request it is: what is cancelled
             there now was abandoned.
         lanes: The queues of its async handlers, while they hold anything.
@@ -94,6 +95,7 @@ class Layer:
     number: float | None = None
     trace_hex: str | None = None
     incoming: "Incoming | None" = None
+    installed: "tuple[Listener, ...]" = ()
     is_deserted = False
 
     def __init__(self, options: Options, rank: str = "constructor") -> None:
@@ -101,6 +103,12 @@ class Layer:
         self.rank = rank
         self.closed = False
         self.loop = self.lanes = None
+
+    def has_installed(self, listener: "Listener") -> bool:
+        """
+        Tell whether it is installed in this process that is heard by it.
+        """
+        return self.rank == "process" or listener in self.installed
 
 
 class FrameworkLayer(Layer):

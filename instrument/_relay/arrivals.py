@@ -166,6 +166,8 @@ class Leaving(Listener):
     have begun, and hears nothing itself.
     """
 
+    hears = False
+
     def __init__(self) -> None:
         self.take(object())
 

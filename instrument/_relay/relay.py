@@ -14,10 +14,11 @@ from instrument._audience.plan import Options
 from instrument._delivery.loops import FORKS, in_trio
 from instrument._payloads.event import TOKEN
 from instrument._payloads.redact import OPENED
-from instrument._relay import errors
+from instrument._relay import errors, homes
 from instrument._relay.outbox import WAIT_S, idle, opened
 from instrument._relay.sockets import SOCKETS
 from instrument._relay.transport import Elsewhere, Transport
+from instrument._scopes.binding import captured
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -176,23 +177,28 @@ def _by(address: "dict[str, Any]") -> "Transport | None":
 
 def options(
     relay: Relay, given: Options, outer: "Plan", number: float | None, pid: object
-) -> Options:
+) -> "tuple[Options, tuple[Listener, ...]]":
     """
-    Give what holds in a call: who sent the work hears. In a process that it made, of
-    those who hear there only the local ones do: the others' like hear where that is.
+    Give what holds in a call: who sent the work hears, and in a process that it made
+    those who hear there and are told of nothing by it.
 
     Args:
         given: The tags and metadata that came along.
         outer: Who would hear here.
         number: What was drawn for the request.
         pid: Of the process that sent it.
+
+    Returns:
+        That, and who of these is installed here.
     """
-    listeners, is_own = [as_listener(relay)], _is_of(pid)
+    is_own = _is_of(pid)
+    heard: list[tuple[Listener, Layer]] = []
     if is_own:
-        heard = outer.settle().listeners
-        listeners[:0] = [it for it, layer in heard if _hears(it, layer, number)]
-    return Options(
-        tuple(listeners),
+        told = _told_by(relay.home["id"])
+        known = outer.settle().listeners
+        heard = [it for it in known if _hears(*it, told, number)]
+    options = Options(
+        (*[it for it, _ in heard], as_listener(relay)),
         given.tags,
         given.metadata,
         inherit=not is_own,
@@ -200,6 +206,7 @@ def options(
         capture=given.capture,
         plumbing=given.plumbing,
     )
+    return options, tuple([it for it, layer in heard if layer.has_installed(it)])
 
 
 def _is_of(pid: object) -> bool:
@@ -214,17 +221,38 @@ def _is_of(pid: object) -> bool:
     return type(pid) is int and pid in known
 
 
-def _hears(listener: "Listener", layer: "Layer", number: float | None) -> bool:
+def _told_by(id: object) -> "set[object] | None":
     """
-    Tell whether it works here: installed, or given in this process and no copy of one.
+    Give who is told of what comes home to the frame of that *id*, by their keys; None
+    where that is in another process.
     """
-    is_here = layer.rank == "process" or layer.forks == FORKS.count
+    frame = homes.found(id)
+    if frame is None:
+        return None
+    heard = captured(frame).settle().listeners
+    return {listener.key for listener, layer in heard if listener.forwards(layer)}
+
+
+def _hears(
+    listener: "Listener",
+    layer: "Layer",
+    told: "set[object] | None",
+    number: float | None,
+) -> bool:
+    """
+    Tell whether it works here: given in this process, and no copy; of those installed
+    in a worker, the local ones: the others' like hear where the work was sent from.
+    """
+    if not listener.hears or type(listener.handler) is Relay:
+        return False
+    if told is not None:
+        is_here = listener.key not in told
+    elif layer.has_installed(listener):
+        is_here = listener.remote == "local"
+    else:
+        is_here = layer.rank != "block" or layer.forks == FORKS.count
     is_drawn = number is None or layer.number is not None
-    return (
-        listener.remote == "local"
-        and is_here
-        and (is_drawn or number < layer.options.sample)  # type: ignore[operator]
-    )
+    return is_here and (is_drawn or number < layer.options.sample)  # type: ignore[operator]
 
 
 def _token(event: "Event") -> str:

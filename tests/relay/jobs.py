@@ -488,6 +488,19 @@ def install_store(path: Path) -> None:
     callbacks(StoreHandler(path)).install()
 
 
+def heard_below(method: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """
+    Have a pool of this process's own make a run; tell who heard it here, and there.
+    """
+    for said in SAID.values():
+        said.heard.clear()
+    initializer = None if method == "fork" else install_all
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(1, context, initializer) as pool:
+        there = pool.submit(bind(heard_here), 0).result()
+    return {remote: list(said.heard) for remote, said in SAID.items()}, there
+
+
 def heard_here(_: object) -> dict[str, list[str]]:
     """
     Make a run, and tell which of them heard it in this process.
@@ -496,6 +509,17 @@ def heard_here(_: object) -> dict[str, list[str]]:
         said.heard.clear()
     leaf()
     return {remote: list(said.heard) for remote, said in SAID.items()}
+
+
+def heard_around(remote: str, way: str, bound: Any) -> list[str]:
+    """
+    Call what is bound where somebody who was made here hears; tell what that heard.
+    """
+    said = Said(remote)
+    is_block = way == "block"
+    with callbacks(said) if is_block else traced("around", callbacks=[said]):
+        bound()
+    return [name for name in said.heard if name != "around"]
 
 
 async def later() -> str:

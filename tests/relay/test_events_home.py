@@ -13,7 +13,7 @@ import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, nullcontext
 from contextvars import Context
 from functools import partial
 from importlib import import_module
@@ -442,6 +442,66 @@ def test_where_a_blocks_handlers_work(method: str) -> None:
     assert one.heard == ["leaf"]
     assert other.heard == []
     assert there == {"forward": [], "local": [], "drop": []}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_where_handlers_work_below_a_worker(method: str) -> None:
+    """
+    A local one that is installed in a worker hears nothing of what a pool of that
+    worker's own does: it is installed there too.
+    """
+    context = multiprocessing.get_context(method)
+    initializer = None if method == "fork" else jobs.install_all
+
+    pool = ProcessPoolExecutor(1, context, initializer)
+    with callbacks(*jobs.SAID.values()).install(), traced("request"), pool:
+        here, there = pool.submit(bind(jobs.heard_below), method).result()
+
+    assert here == {"forward": [], "local": [], "drop": []}
+    assert there == {"forward": [], "local": ["leaf"], "drop": []}
+
+
+@pytest.mark.parametrize("way", ["block", "constructor"])
+@pytest.mark.parametrize("remote", ["forward", "local", "drop"])
+@pytest.mark.parametrize("method", METHODS)
+def test_handlers_made_in_a_worker(method: str, remote: str, way: str) -> None:
+    """
+    Who is made in a worker, around what is bound, hears it there, as the request does
+    here.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder), pool_of(1, method) as pool:
+        bound = bind(jobs.leaf)
+        there = pool.submit(jobs.heard_around, remote, way, bound).result()
+
+    assert there == ["leaf"]
+    assert [run.name for run in recorder.runs] == ["leaf"]
+
+
+@pytest.mark.parametrize("way", ["block", "outer", "run", "inner", "installed"])
+@pytest.mark.parametrize("remote", ["forward", "local", "drop"])
+def test_who_hears_where_all_is_in_one_process(remote: str, way: str) -> None:
+    """
+    Work that goes on where the request's own blocks are open is heard once by each.
+    """
+    said, other = jobs.Said(remote), Recorder()
+
+    def given(*ways: str) -> Any:
+        return callbacks(said) if way in ways else nullcontext()
+
+    def request() -> None:
+        carried = carrier()
+        with given("inner"), attach(carried):
+            jobs.leaf()
+
+    constructor: Any = [said] if way == "run" else []
+    installed = callbacks(said).install() if way == "installed" else nullcontext()
+    with installed, given("outer"), callbacks(other), given("block"):
+        traced("request", callbacks=constructor)(request)()
+
+    assert [name for name in said.heard if name != "request"] == ["leaf"]
+    assert other.tree() == "chain request: ok\n  chain leaf: ok"
 
 
 ELSEWHERE = """if True:
