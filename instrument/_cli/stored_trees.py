@@ -117,8 +117,9 @@ class Replay:
             if len(found) < _PAGE:
                 break
         for row in changed:
-            if row["status"] == "lost":
-                run_id, end = UUID(row["run_id"]), Ended("lost", self._last_ns)
+            # lost, or an event of no run: no end of it will be told
+            if row["status"] != "running" and "duration_ms" not in row:
+                run_id, end = UUID(row["run_id"]), Ended(row["status"], self._last_ns)
                 self._shows(self._forest.end, run_id, end)
 
     def _tell(self, record: "dict[str, Any]") -> None:

@@ -249,6 +249,22 @@ def test_ends_that_say_little(told: Any, shown: Shown) -> None:
     ]
 
 
+def test_event_of_no_run(told: Any, shown: Shown) -> None:
+    """
+    An event that was told outside any run is listed, and shown, as what is over: of a
+    store and of a file of events alike.
+    """
+    fields = {"parent_run_id": None, "kind": "custom", "name": "deployed"}
+    data = {"name": "deployed", "data": {"version": 2}}
+    told.event("on_custom_event", 1, 0, root=1, data=data, **fields)
+
+    listed = shown("show", "--store", told.path).splitlines()
+    row = shown("show", "last", "--store", told.path).splitlines()[1]
+
+    assert re.fullmatch(r"✓ \w{6} .* 1  custom deployed", listed[1])
+    assert row == "   0 ns  ✓ custom deployed"
+
+
 def test_list_on_a_narrow_terminal(told: Any, shown: Shown) -> None:
     """
     Where there is no room for what was said, it is left out, and all rows fit.

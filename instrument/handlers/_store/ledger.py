@@ -281,8 +281,15 @@ class Ledger:
                 return run
         self._run_key += 1
         run = RunRow(told, self._run_key, trace, self.process)
+        # of no run, or of one that began before anybody heard: no end will come
+        is_alone = told.event == "on_custom_event"
+        if is_alone:
+            run.status = "ok"
         trace.starts(run)
-        _keep(self._runs, told.run_id, run)
+        if is_alone:
+            trace.open_runs -= 1
+        else:
+            _keep(self._runs, told.run_id, run)
         return run
 
     def _read_run(self, told: "Told", trace: TraceRow) -> RunRow | None:

@@ -21,6 +21,7 @@ from instrument.exceptions import StoreError
 from instrument.handlers import StoreHandler
 from instrument.handlers._store.place import default_path
 from instrument.handlers._store.reader import Reader
+from instrument.testing import Recorder
 
 RECORDS: Any = import_module("instrument.handlers._store.records")
 ROWS: Any = import_module("instrument.handlers._store.rows")
@@ -322,6 +323,35 @@ def test_marks_and_retries(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     events = store.reader.run(request["run_id"])["events"]
     assert [it.get("event") for it in events[1:3]] == ["on_retry", "on_custom_event"]
     assert events[3:] == [{"more": 3}]
+
+
+def test_event_of_no_run(store: Any) -> None:
+    """
+    What is told outside any run, or in one that began before anybody heard, is over as it
+    is told: it does not run for ever, nor is it lost when its process goes.
+    """
+    with callbacks(store.handler):
+        emit("progress", {"done": 0.5})
+    with callbacks(Recorder()), traced("work"), callbacks(store.handler):
+        emit("progress", {"done": 0.9})
+        echo(1)
+        emit("progress", {"done": 1.0})
+    with callbacks(store.handler), traced("own", kind="custom"):
+        emit("progress", None)
+        store.handler.drain()
+        running = store.reader.requests("status:running")
+
+    requests = store.reader.requests()
+    told = [(it["kind"], it["name"], it["status"], it["runs"]) for it in requests]
+    assert sorted(told) == [
+        ("chain", "work", "ok", 2),
+        ("custom", "own", "ok", 1),
+        ("custom", "progress", "ok", 1),
+    ]
+    assert [it["name"] for it in running] == ["own"]
+    work = next(it for it in requests if it["name"] == "work")
+    events = store.reader.run(work["run_id"])["events"]
+    assert [it["data"]["data"] for it in events] == [{"done": 0.9}, {"done": 1.0}]
 
 
 def test_channels_are_told_apart(store: Any) -> None:
