@@ -59,6 +59,8 @@ _QUOTED = re.compile(
     re.DOTALL,
 )
 """One text in quotes, of three or doubled in it as in SQL too."""
+_ESCAPED_QUOTE = re.compile(r"""b?(\\{1,99})(["'])""")
+"""What begins a text in quotes that stands in another."""
 _UNQUOTED = re.compile(r"[^,;\n)}\]&]*")
 _BLOCK = re.compile(r"[{\[(]|[|>][+-]?[ \t]{0,9}\n|-----BEGIN ")
 """What begins a value of more lines, of which the end is not looked for."""
@@ -221,10 +223,16 @@ def _end_of_value(text: str, at: int) -> int:
         return at + len(MASK)
     if _BLOCK.match(text, at):
         return len(text)
+    escaped = _ESCAPED_QUOTE.match(text, at)
+    if escaped:
+        return _end_of_escaped(text, escaped.end(), escaped[2], len(escaped[1]))
     quoted = _QUOTED.match(text, at)
     if quoted:
-        return quoted.end()
-    end: int = _UNQUOTED.match(text, at).end()  # type: ignore[union-attr]
+        end = quoted.end()
+        quote = text[end - 1]
+        is_doubtful = quote in _QUOTES and text.endswith("\\\\", at, end - 1)
+        return _end_of_escaped(text, end, quote, 0) if is_doubtful else end
+    end = _UNQUOTED.match(text, at).end()  # type: ignore[union-attr]
     opened = _BRACKET.search(text, at, end)
     if opened is None:
         return end
@@ -235,6 +243,16 @@ def _end_of_value(text: str, at: int) -> int:
         if depth == 0:
             return found.end()
     return len(text)
+
+
+def _end_of_escaped(text: str, at: int, quote: str, escapes: int) -> int:
+    """
+    Find where a text in quotes ends, of which a ``repr`` or JSON may have been made once
+    more: at a quote with no more escapes than the first, behind which none goes on.
+    """
+    ends = rf"(?<!\\)\\{{0,{escapes}}}{quote}(?=[\s,;)}}\]&'\"\\<|]|\Z)"
+    found = re.compile(ends).search(text, at)
+    return len(text) if found is None else found.end()
 
 
 def _is_cut(given: str) -> bool:

@@ -458,16 +458,16 @@ class _Walk:
             return [("args", self._masked())]
         if names is None:
             return held
-        if any(names.masks(name) and item is not None for name, item in held):
-            return [*held, ("args", self._masked())]
+        is_named = any(names.masks(it) and item is not None for it, item in held)
+        # a function may have others in the place of texts
+        hides = is_named or (path[0] != "error" and names.opens and has_texts(held))
+        args = [("args", self._masked())] if hides else []
         if path[0] == "error":
-            return held
-        if names.opens and has_texts(held):  # a function may have others in their place
-            return [*held, ("args", self._masked())]
+            return [*held, *args]
         left = self._left
         cleared = [(name, self._cleared(item, names, _DEPTH)) for name, item in held]
         self._left = left  # they are walked yet
-        return cleared
+        return [*cleared, *args]
 
     def _cleared(self, item: "Any", names: Names, depth: int) -> "Any":
         kind: Any = type(item)

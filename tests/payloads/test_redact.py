@@ -836,6 +836,13 @@ def test_errors_that_are_payloads() -> None:
         ("password: |\n  x\n  y", "password: ~"),
         ("password: -----BEGIN KEY-----\nx\ny", "password: ~"),
         ("**password**: x", "**password**: ~"),
+        (r'"{\"password\": \"x, y\", \"id\": 1}"', r'"{\"password\": ~, \"id\": 1}"'),
+        (
+            r"""(4, '{"password": "x\\" y", "id": 1}')""",
+            '(4, \'{"password": ~, "id": 1}\')',
+        ),
+        (r'{"password": "x\\", "id": "y"}', '{"password": ~}'),
+        (r"\"password\": \"x) y", r"\"password\": ~"),
     ],
 )
 def test_ways_to_say_a_value(text: str, told: str) -> None:
@@ -1488,13 +1495,16 @@ def test_refusal_that_is_returned(redact: Any) -> None:
     assert "ValueError('no such user')" in recorder.events[5].to_json()
 
 
-def test_notes_of_an_error_that_is_a_payload() -> None:
+@pytest.mark.parametrize("name", ["password", "user"])
+def test_notes_of_an_error_that_is_a_payload(name: str) -> None:
     """
-    What is told of an error in which something is masked are its notes too.
+    What is told of an error in which something is masked, a field of its own perhaps, are
+    its notes too.
     """
     recorder = Recorder()
     error = ValueError({"password": KEY})
     error.add_note(f"password={KEY}")
+    setattr(error, name, KEY if name == "password" else "ada")
 
     with callbacks(recorder, redact=["password"]):
         traced(lambda: error)()
