@@ -451,6 +451,26 @@ def test_what_objects_say(records: list[dict[str, Any]], redact: Any) -> None:
     assert ("Rome" in told) == (redact != ["city"])
 
 
+@pytest.mark.parametrize("redact", [None, ["pin"]])
+def test_error_that_a_provider_tells(
+    records: list[dict[str, Any]], redact: Any
+) -> None:
+    """
+    What a provider answers in place of an answer is masked in the fields as the message
+    of an error.
+    """
+    message = f"bad api_key={HIDDEN}, pin={HIDDEN if redact else 1}"
+
+    with callbacks(RequestLogger(payload=True), redact=redact):
+        traced.llm(lambda _: {"error": {"code": "refused", "message": message}})(
+            "hello"
+        )
+
+    outputs = records[-1]["extra"]["outputs"]
+    assert "bad api_key=[redacted], pin=" in outputs
+    assert HIDDEN not in outputs
+
+
 def test_branches_and_tokens(records: list[dict[str, Any]]) -> None:
     """
     Runs that are open at once have numbers, a request that was stopped says after how

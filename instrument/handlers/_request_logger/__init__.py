@@ -242,6 +242,10 @@ def _payload(run: "Run", name: str, limit: int, memo: "Memo") -> str | None:
         return printable(cut(value, limit))
     plain = jsonable(value, nodes=limit, text=_STRING, memo=memo)
     text = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+    answer = run._read_answer() if name == "outputs" else None
+    if answer is not None and answer.error:  # as the message of any other error
+        redactors = (*run._audience.redactors, USUAL)
+        text = safe_str(redacted(text, redactors, ("error",)))
     return printable(cut(text, limit))
 
 
