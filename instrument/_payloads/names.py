@@ -28,11 +28,14 @@ _MOST_NAME = 500
 _MOST_LOOKS = 20
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
 _OTHER_WORDS = re.compile(r"[^\W_]+")
+_GAP = r"(?:\s|\\{1,9}[nrt])"
 _SAID = re.compile(
-    r"""(?<![\w.-])([\w.-]{1,100})\\{0,9}["'`”\])*]{0,3}\s{0,20}"""
-    r"""(?:[!<>~:]?={1,3}>?|<>|->|[:>\uff1a\uff1d])\s{0,3}[ \t]{0,20}"""
-    r"""|[\[(]\s{0,40}b?\\{0,9}["']([\w. -]{1,100})\\{0,9}["']\s{0,3},\s{0,40}"""
-    r"""|(?<![\w.-])--?([A-Za-z][\w.-]{0,99})(?:\\{0,9}["']\s{0,3},|(?=\s))\s{0,3}"""
+    r"""(?<![\w.-])([\w.-]{1,100})\\{0,9}["'`”\])*]{0,3}"""
+    rf"""{_GAP}{{0,20}}+(?:[!<>~:]?={{1,3}}>?|<>|->|[:>\uff1a\uff1d]){_GAP}{{0,3}}[ \t]{{0,20}}"""
+    rf"""|[\[(]{_GAP}{{0,40}}+b?\\{{0,9}}["']([\w. -]{{1,100}})"""
+    rf"""\\{{0,9}}["']{_GAP}{{0,3}},{_GAP}{{0,40}}"""
+    r"""|(?:(?<![\w.-])|(?<=\\[nrt]))--?([A-Za-z][\w.-]{0,99})"""
+    rf"""(?:\\{{0,9}}["']\s{{0,3}},|(?={_GAP})){_GAP}{{0,3}}"""
 )
 """A name before its value, in a pair with it, or as an option of a command."""
 _NEAR = 60
@@ -41,6 +44,7 @@ _APART = re.compile(r"[^\w. -]")
 _COLUMNS = re.compile(r"\(([^()=\n]{1,300})\){1,3}=(?=\()")
 """The names of columns before their values, as a database tells them."""
 _NAME = re.compile(r"[\w.-]+")
+_ESCAPE = re.compile(r"[abfnrtv0]|x[0-9a-f]{2}|u[0-9a-f]{4}", re.IGNORECASE)
 _OPTION = re.compile(r"--?([A-Za-z][\w.-]{0,99})")
 _ESCAPED = re.compile(r"\\{1,9}u00([2-7][0-9a-fA-F])")
 _NAMED = re.compile(r"""(?:\A|["'])([^"']*)["']\s*:""")
@@ -144,12 +148,18 @@ class Names:
         shown: list[str] = []
         at = 0
         for found in _SAID.finditer(text):
-            name = found[1] or found[2] or found[3]
             start = found.start()
-            if start >= at and (self.masks(name) or self._ends_one(text, start, name)):
+            if start >= at and self._masks_in(text, start, found):
                 shown += [text[at : found.end()], MASK]
                 at = _end_of_value(text, found.end())
         return "".join([*shown, text[at:]])
+
+    def _masks_in(self, text: str, start: int, found: "re.Match[str]") -> bool:
+        name = found[1] or found[2] or found[3]
+        if self.masks(name) or self._ends_one(text, start, name):
+            return True
+        bare = _unescaped(text, start, name)
+        return bare is not name and self.masks(bare)
 
     def _ends_one(self, text: str, start: int, name: str) -> bool:
         """
@@ -158,7 +168,8 @@ class Names:
         if text[start - 1 : start] != " " or not name.casefold().endswith(self._lasts):
             return False
         before = _APART.split(text[max(start - _NEAR, 0) : start])[-1]
-        return self._is_masked(f"{before}{name}")
+        bare = _unescaped(text, start - len(before), before)
+        return any(self._is_masked(f"{it}{name}") for it in {before, bare})
 
     def _may_name(self, text: str) -> bool:
         """
@@ -212,6 +223,14 @@ class Names:
             if tail in self._ends:
                 return True
         return False
+
+
+def _unescaped(text: str, at: int, word: str) -> str:
+    """
+    Give a word that stands there, without the end of an escape: ``\\npassword``.
+    """
+    escape = _ESCAPE.match(word) if text[at - 1 : at] == "\\" else None
+    return word[escape.end() :] if escape else word
 
 
 def _end_of_value(text: str, at: int) -> int:

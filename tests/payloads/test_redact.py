@@ -843,6 +843,12 @@ def test_errors_that_are_payloads() -> None:
         ),
         (r'{"password": "x\\", "id": "y"}', '{"password": ~}'),
         (r"\"password\": \"x) y", r"\"password\": ~"),
+        (r"'ada\npassword=x'", r"'ada\npassword=~"),
+        (r"'a\tb\x00password: x'", r"'a\tb\x00password: ~"),
+        (r'{"e": "\u2028password\t=\t\"x, y\""}', r'{"e": "\u2028password\t=\t~"}'),
+        (r"'mysql\n--password\tx, y'", r"'mysql\n--password\t~, y'"),
+        (r"[\n  'password',\n  'x'\n]", r"[\n  'password',\n  ~\n]"),
+        (r"\password=x, \npasswords=y", r"\password=~, \npasswords=y"),
     ],
 )
 def test_ways_to_say_a_value(text: str, told: str) -> None:
@@ -862,6 +868,9 @@ def test_ways_to_say_a_value(text: str, told: str) -> None:
     [
         ('bad: {"My API key": "x", "id": 1}', 'bad: {"My API key": ~, "id": 1}'),
         ("no such API key: x", "no such API key: ~"),
+        (r"'ada\nAPI key: x", r"'ada\nAPI key: ~"),
+        (r"'\\apikey: x", r"'\\apikey: ~"),
+        (r"'\api key: x", r"'\api key: ~"),
         ("api key = 'x' or", "api key = ~ or"),
         ("('id', 1), ('api key', 'x')", "('id', 1), ('api key', ~)"),
         ("--id 1 api key=x&id=1", "--id 1 api key=~&id=1"),
