@@ -280,6 +280,23 @@ def test_rotation(tmp_path: Path) -> None:
     assert "number 19" in path.read_text()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows may refuse a link")
+def test_rotation_where_it_is_not_seen_what_is_there(tmp_path: Path) -> None:
+    """
+    What was put aside and cannot be looked at just now, as behind a link that leads to a
+    disk which is not there, is put aside further, and not written over.
+    """
+    path, aside = tmp_path / "events.jsonl", tmp_path / "events.jsonl.1"
+    aside.symlink_to(tmp_path / "archive" / "events.jsonl.1")
+
+    with FileCallbackHandler(path, max_bytes=10) as handler, callbacks(handler):
+        traced(work)()
+
+    assert (tmp_path / "events.jsonl.2").is_symlink()
+    assert len(read(aside)) == 1
+    assert handler.lost == 0
+
+
 def test_record_over_the_limit(tmp_path: Path) -> None:
     """
     A record that is longer than the limit is written all the same, to a file of its own.

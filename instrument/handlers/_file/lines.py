@@ -298,9 +298,8 @@ class Lines:
         """
         try:
             for number in range(self._keep, 0, -1):
-                newer = self._numbered(number - 1)
-                if os.path.exists(newer):  # noqa: PTH110 - a path may be bytes
-                    os.replace(newer, self._numbered(number))  # noqa: PTH105
+                with suppress(FileNotFoundError):  # there are fewer yet
+                    os.replace(self._numbered(number - 1), self._numbered(number))  # noqa: PTH105 - a path may be bytes
             self._reopen()
         except OSError as exc:
             return exc
