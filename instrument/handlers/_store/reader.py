@@ -41,7 +41,7 @@ _OF_RUNS = (
     "FROM runs JOIN traces ON traces.id = runs.trace"
     " WHERE runs.run_id >= ? AND runs.run_id < ?"
 )
-_DAMAGED = (UnicodeDecodeError, JSONDecodeError, zlib.error, TypeError, AttributeError)
+_DAMAGED = (AttributeError, KeyError, RecursionError, TypeError, zlib.error)
 """What is raised of a text or a row in it that is no more what was written."""
 _HEX = re.compile(r"[0-9a-f-]+\Z")
 
@@ -366,8 +366,9 @@ class Reader:
                 yield connection
             finally:
                 connection.rollback()
-        except (sqlite3.Error, *_DAMAGED) as exc:
-            why = str(exc).partition(" with text ")[0]  # of what was told nothing
+        except (sqlite3.Error, UnicodeDecodeError, JSONDecodeError, *_DAMAGED) as exc:
+            said = str(exc).partition(" with text ")[0]  # of what was told nothing
+            why = said if isinstance(exc, sqlite3.Error) else type(exc).__name__
             message = f"the store {str(self.shown)!r} cannot be read: {why}"
             raise StoreError(message) from exc
 

@@ -651,6 +651,20 @@ def test_row_that_is_damaged(store: Any) -> None:
         store.reader.requests()
 
 
+@pytest.mark.parametrize("value", ['{"a": 1}', "[" * 5000], ids=["kind", "deep"])
+def test_column_that_is_damaged(store: Any, value: str) -> None:
+    """
+    Where a column has JSON of another kind, or too deep, the file is named.
+    """
+    with callbacks(store.handler):
+        echo(1)
+    assert store.reader.requests()
+    damage(store.path, f"UPDATE traces SET models = '{value}'")
+
+    with pytest.raises(StoreError, match=r"traces.db' cannot be read: \w+Error$"):
+        store.reader.requests()
+
+
 def test_table_that_is_gone(store: Any, reports: list[str]) -> None:
     """
     Where a table is gone, no event is taken for one that cannot be read: all are tried
