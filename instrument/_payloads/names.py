@@ -1,11 +1,12 @@
 """
 By which names ``redact=[...]`` masks: `Names`, how a name is parted into words, and where
-names are looked for: in JSON, in what a class has.
+names are looked for: in JSON, in what a class has, in messages (as `sayings` tells them).
 """
 
 import re
 from types import FunctionType
 
+from instrument._payloads import sayings
 from instrument._payloads.field_names import aliases_of
 from instrument._payloads.fields import REPR, SPACES, has_repr, names_of, opening_of
 from instrument._text import (
@@ -22,31 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
-MASK = "[redacted]"
+MASK = sayings.MASK
 _MOST_NAMES = 4_096
 _MOST_NAME = 500
 _MOST_LOOKS = 20
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
 _OTHER_WORDS = re.compile(r"[^\W_]+")
-_GAP = r"(?:\s|\\{1,9}[nrt])"
-_SAID = re.compile(
-    r"""(?<![\w.-])([\w.-]{1,100})\\{0,9}["'`”\])*]{0,3}"""
-    rf"""{_GAP}{{0,20}}+(?:[!<>~:]?={{1,3}}>?|<>|->|[:>\uff1a\uff1d]){_GAP}{{0,3}}[ \t]{{0,20}}"""
-    rf"""|[\[(]{_GAP}{{0,40}}+b?\\{{0,9}}["']([\w. -]{{1,100}})"""
-    rf"""\\{{0,9}}["']{_GAP}{{0,3}},{_GAP}{{0,40}}"""
-    r"""|(?:(?<![\w.-])|(?<=\\[nrt]))--?([A-Za-z][\w.-]{0,99})"""
-    rf"""(?:\\{{0,9}}["']\s{{0,3}},|(?={_GAP})){_GAP}{{0,3}}"""
-)
-"""A name before its value, in a pair with it, or as an option of a command."""
 _NEAR = 60
 """How many characters before the last word of a name the others are looked for."""
 _APART = re.compile(r"[^\w. -]")
-_COLUMNS = re.compile(r"\(([^()=\n]{1,300})\){1,3}=(?=\()")
-"""The names of columns before their values, as a database tells them."""
-_NAME = re.compile(r"[\w.-]+")
-_ESCAPE = re.compile(r"[abfnrtv0]|x[0-9a-f]{2}|u[0-9a-f]{4}", re.IGNORECASE)
 _OPTION = re.compile(r"--?([A-Za-z][\w.-]{0,99})")
-_ESCAPED = re.compile(r"\\{1,9}u00([2-7][0-9a-fA-F])")
 _NAMED = re.compile(r"""(?:\A|["'])([^"']*)["']\s*:""")
 _PAIRED = re.compile(r"""[\[(][\s\\]*["']([^"'\\]*)\\*["']\s*,""")
 _GIVEN = re.compile(r"(?:\n|\\n)(?: {0,99}\| )?  (?! )[^\n]{0,500}?, input_value=")
@@ -55,21 +41,7 @@ _INPUT = ", input_value="
 _TYPED = ", input_type="
 _QUOTES = ("'", '"')
 _OPENS = ("{", "[")
-_OPEN, _CLOSED = ("{", "[", "("), ("}", "]", ")")
 _LINE = re.compile(r"\n|\\n")
-_QUOTED = re.compile(
-    r"""b?(?:"{3}.*?(?:"{3}|\Z)|'{3}.*?(?:'{3}|\Z)"""
-    r"""|(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?)+)""",
-    re.DOTALL,
-)
-"""One text in quotes, of three or doubled in it as in SQL too."""
-_ESCAPED_QUOTE = re.compile(r"""b?(\\{1,99})(["'])""")
-"""What begins a text in quotes that stands in another."""
-_UNQUOTED = re.compile(r"[^,;\n)}\]&]*")
-_BLOCK = re.compile(r"[{\[(]|[|>][+-]?[ \t]{0,9}\n|-----BEGIN ")
-"""What begins a value of more lines, of which the end is not looked for."""
-_BRACKET = re.compile(r"[{\[(]")
-_PARTED = re.compile(rf"{_QUOTED.pattern}|[{{\[(]|[}}\])]", re.DOTALL)
 
 
 class Names:
@@ -143,22 +115,22 @@ class Names:
         """
         if text.isascii() and not self._may_name(text):
             return text
-        text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
-        text = self._without_columns(self._without_inputs(text))
+        text = sayings.without_values(sayings.plain(text), self.masks)
+        text = self._without_inputs(text)
         shown: list[str] = []
         at = 0
-        for found in _SAID.finditer(text):
+        for found in sayings.BY_NAME.finditer(text):
             start = found.start()
             if start >= at and self._masks_in(text, start, found):
                 shown += [text[at : found.end()], MASK]
-                at = _end_of_value(text, found.end())
+                at = sayings.end_of_value(text, found.end())
         return "".join([*shown, text[at:]])
 
     def _masks_in(self, text: str, start: int, found: "re.Match[str]") -> bool:
         name = found[1] or found[2] or found[3]
         if self.masks(name) or self._ends_one(text, start, name):
             return True
-        bare = _unescaped(text, start, name)
+        bare = sayings.unescaped(text, start, name)
         return bare is not name and self.masks(bare)
 
     def _ends_one(self, text: str, start: int, name: str) -> bool:
@@ -168,7 +140,7 @@ class Names:
         if text[start - 1 : start] != " " or not name.casefold().endswith(self._lasts):
             return False
         before = _APART.split(text[max(start - _NEAR, 0) : start])[-1]
-        bare = _unescaped(text, start - len(before), before)
+        bare = sayings.unescaped(text, start - len(before), before)
         return any(self._is_masked(f"{it}{name}") for it in {before, bare})
 
     def _may_name(self, text: str) -> bool:
@@ -182,12 +154,6 @@ class Names:
         for apart in "-_. ":
             chars = chars.replace(apart, "")
         return any(end in chars for end in self._ends)
-
-    def _without_columns(self, text: str) -> str:
-        for found in _COLUMNS.finditer(text):
-            if any(map(self.masks, _NAME.findall(found[1]))):
-                return f"{text[: found.end()]}{MASK}"
-        return text
 
     def _without_inputs(self, text: str) -> str:
         shown: list[str] = []
@@ -223,55 +189,6 @@ class Names:
             if tail in self._ends:
                 return True
         return False
-
-
-def _unescaped(text: str, at: int, word: str) -> str:
-    """
-    Give a word that stands there, without the end of an escape: ``\\npassword``.
-    """
-    escape = _ESCAPE.match(word) if text[at - 1 : at] == "\\" else None
-    return word[escape.end() :] if escape else word
-
-
-def _end_of_value(text: str, at: int) -> int:
-    """
-    Find where what begins there ends: a text in quotes, or all up to what parts it from
-    the next, a call with what it is given; and of what is masked already, nothing more.
-    """
-    if text.startswith(MASK, at):
-        return at + len(MASK)
-    if _BLOCK.match(text, at):
-        return len(text)
-    escaped = _ESCAPED_QUOTE.match(text, at)
-    if escaped:
-        return _end_of_escaped(text, escaped.end(), escaped[2], len(escaped[1]))
-    quoted = _QUOTED.match(text, at)
-    if quoted:
-        end = quoted.end()
-        quote = text[end - 1]
-        is_doubtful = quote in _QUOTES and text.endswith("\\\\", at, end - 1)
-        return _end_of_escaped(text, end, quote, 0) if is_doubtful else end
-    end = _UNQUOTED.match(text, at).end()  # type: ignore[union-attr]
-    opened = _BRACKET.search(text, at, end)
-    if opened is None:
-        return end
-    depth = 0
-    for found in _PARTED.finditer(text, opened.start()):
-        depth += found[0] in _OPEN
-        depth -= found[0] in _CLOSED
-        if depth == 0:
-            return found.end()
-    return len(text)
-
-
-def _end_of_escaped(text: str, at: int, quote: str, escapes: int) -> int:
-    """
-    Find where a text in quotes ends, of which a ``repr`` or JSON may have been made once
-    more: at a quote with no more escapes than the first, behind which none goes on.
-    """
-    ends = rf"(?<!\\)\\{{0,{escapes}}}{quote}(?=[\s,;)}}\]&'\"\\<|]|\Z)"
-    found = re.compile(ends).search(text, at)
-    return len(text) if found is None else found.end()
 
 
 def _is_cut(given: str) -> bool:
