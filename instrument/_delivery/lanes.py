@@ -284,7 +284,8 @@ class Lane:
         Keep what came in a callback, which asyncio would log, and no more; Ctrl-C it has
         come out of the loop.
         """
-        if issubclass(type(exc), (KeyboardInterrupt, SystemExit)) or self.loop is None:
+        goes_on = issubclass(type(exc), (KeyboardInterrupt, SystemExit))
+        if goes_on or self.loop is None:  # pragma: no cover - one comes just here
             raise exc
         left = self.loop.create_future()
         left.set_exception(exc)

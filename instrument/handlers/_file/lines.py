@@ -238,8 +238,8 @@ class Lines:
         try:
             self._reopen()
         except OSError as exc:
-            if not os.fstat(file).st_nlink:  # nobody would find what is written there
-                raise
+            if not os.fstat(file).st_nlink:  # pragma: no cover - deleted just now
+                raise  # nobody would find what is written there
             return exc
         return None
 

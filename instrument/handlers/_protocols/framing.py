@@ -90,7 +90,7 @@ class Framing:
                 finally:
                     if taking.is_taken:
                         del item.frames[0]
-        except BaseException as exc:
+        except BaseException as exc:  # pragma: no cover - an interrupt, or no memory
             if is_of_call(exc):
                 raise
             self._waiting.popleft()

@@ -257,7 +257,7 @@ class Display:
                 change, facts = self._queue[0]
                 try:
                     change(*facts)
-                except BaseException as exc:
+                except BaseException as exc:  # pragma: no cover - an interrupt
                     if is_of_call(exc):  # it is done once more
                         raise
                     self._queue.popleft()

@@ -385,7 +385,7 @@ def end_below(run: "Run", exc: BaseException, *, left: bool = True) -> None:
             if each._kind.is_model:
                 take_partial(each, None)
             fail(each, exc)
-    except BaseException as interrupt:
+    except BaseException as interrupt:  # pragma: no cover - one that comes just here
         for each in below:
             drop(each)
             mend(each, get_state(), interrupt)
