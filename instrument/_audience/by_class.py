@@ -32,9 +32,7 @@ def keep(known: "dict[int, T]", cls: type, value: "T") -> None:
     Put *value* into *known* for *cls*; where there are too many, the others go.
     """
     key = id(cls)
-    if (
-        key not in _classes
-    ):  # before the value: an id is another's when its class has gone
+    if key not in _classes:  # before the value: the id is another's once it has gone
         _classes[key] = weakref.ref(cls, partial(_forget, key))
     if len(known) >= _MOST and key not in known:
         known.clear()

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 _UNKNOWN = object()
 _known: "dict[int, dict[str, Had | None]]" = by_class()
 """
-By class, and start event: references to the functions that serve the start, the end, and whole events,
-None where there is none; whether the first two hear; and the flags that silence them.
-None of a class of which that says too little.
+By class, and start event: references to the functions that serve the start, the end, and
+whole events, None where there is none; whether the first two hear; and the flags that
+silence them. None of a class of which that says too little.
 """
 _known_of = _known.get
 _NOTHING: "dict[str, Had | None]" = {}

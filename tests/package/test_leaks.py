@@ -270,12 +270,7 @@ def test_open_run_is_small() -> None:
     code = """if True:
         import tracemalloc
         from contextlib import ExitStack
-        from instrument import (
-    AsyncCallbackHandler,
-    BaseCallbackHandler,
-    callbacks,
-    traced,
-)
+        from instrument import callbacks, traced
 
         @traced.chat_model(model="m")
         def other(messages: list[str]) -> str:
