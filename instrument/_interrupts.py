@@ -4,6 +4,7 @@ interrupt, what a signal handler raised, and the cancellation of the task or sco
 """
 
 import sys
+from operator import attrgetter
 
 from instrument._text import (
     cancellations,
@@ -37,6 +38,8 @@ _BEFORE = (
 )
 _ROOM = 100
 _module_of_class: "Any" = type.__dict__["__module__"].__get__
+SETTLED: "Any" = type(None)
+"""What stands where a method was that is owed no more: it takes nothing, and gives None."""
 UNTOLD: "Any" = type("Untold", (), {"__slots__": ()})()
 """Stands for what a handler answers until it has been called."""
 
@@ -58,6 +61,17 @@ class Taking:
         Note that *exc* came before: a failure is not told once more.
         """
         self.is_taken = self.is_taken or not is_of_call(exc)
+
+
+def when_dropped(method: str) -> "Any":
+    """
+    Give a class's ``__del__``, which calls the *method* of that name.
+
+    What a signal handler raises in a ``__del__`` Python gives to nobody, and one written
+    in Python has it come there. None is looked for where an object has `SETTLED` in place
+    of the method, as each has that came to a usual end: nothing of this is Python then.
+    """
+    return property(attrgetter(method))
 
 
 def is_of_call(exc: BaseException, met: int = AT_ONCE) -> bool:

@@ -401,7 +401,7 @@ def _counts_of(handler: object) -> "dict[str, int]":
     if known is not None:
         return known[1]
     try:
-        anchor: Any = weakref.ref(owner, lambda _: _counts.pop(key, None))
+        anchor: Any = weakref.ref(owner, partial(_counts.pop, key))
     except TypeError:
         anchor = owner
     if len(_counts) >= _MOST:

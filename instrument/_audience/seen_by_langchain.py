@@ -8,6 +8,7 @@ are to be skipped: once LangChain is heard, they hear from us, once, and with ``
 
 import copyreg
 import sys
+from functools import partial
 from weakref import ref
 
 from instrument import _report
@@ -215,7 +216,7 @@ def _born(handler: object) -> None:
     Count *handler* among the `alive`.
     """
     key = id(handler)
-    alive[key] = ref(handler, lambda _: alive.pop(key, None))
+    alive[key] = ref(handler, partial(alive.pop, key))
 
 
 def _keep_flags(cls: type) -> None:

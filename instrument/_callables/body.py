@@ -6,6 +6,7 @@ from functools import partial
 from gc import get_referents
 from types import CoroutineType
 
+from instrument._interrupts import when_dropped
 from instrument._state import Frame, get_state, set_state
 from instrument._text import traceback_of
 
@@ -32,7 +33,7 @@ class Body:
         is_stepped: Whether its first step has been taken.
     """
 
-    __slots__ = ("__weakref__", "frame", "inner", "is_stepped", "state")
+    __del__ = when_dropped("dropped")
 
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
@@ -109,7 +110,7 @@ class Body:
         """
         return True
 
-    def __del__(self) -> None:
+    def dropped(self) -> None:
         """
         End as left early what its driver could not end itself.
 
@@ -202,7 +203,7 @@ def end_unbegun(exc: BaseException) -> None:
             # not its `f_locals`, which it would keep up to Python 3.12
             for body in get_referents(frame):
                 if issubclass(type(body), Body) and not body.is_stepped:
-                    body.__del__()
+                    body.dropped()
         traceback = traceback.tb_next
 
 

@@ -17,6 +17,7 @@ from types import (
 
 from instrument._callables.body import AsyncStepped, Stepped, less_one
 from instrument._callables.generators import steps
+from instrument._interrupts import SETTLED
 from instrument._state import get_state, set_state
 
 TYPE_CHECKING = False
@@ -329,6 +330,7 @@ async def _afinal(
         if not body.is_done():
             body.abandon(exc)
         raise
+    body.dropped = SETTLED  # type: ignore[method-assign]
 
 
 def _unregistered(inner: "AsyncGenerator[Any, Any]") -> "Awaitable[Any]":

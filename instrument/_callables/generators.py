@@ -9,6 +9,7 @@ application's variables, the task and the thread are as if nothing were there.
 from contextlib import suppress
 
 from instrument._callables.body import Stepped, less_one
+from instrument._interrupts import SETTLED
 from instrument._state import get_state, set_state
 
 TYPE_CHECKING = False
@@ -116,6 +117,7 @@ def _finish(
     finally:
         set_state(outside)
         body.frame._outer = None
+    body.dropped = SETTLED  # type: ignore[method-assign]
 
 
 def _mend(

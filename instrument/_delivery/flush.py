@@ -71,8 +71,7 @@ def flush_at_exit(listener: "Listener") -> None:
     one that works in background.
     """
     key = id(listener)
-    forget = lambda _: _constructed.pop(key, None)  # noqa: E731
-    _constructed[key] = weakref.ref(listener, forget)
+    _constructed[key] = weakref.ref(listener, partial(_constructed.pop, key))
 
 
 def flush(

@@ -7,6 +7,7 @@ how it ends.
 
 from itertools import islice
 
+from instrument._interrupts import SETTLED
 from instrument._payloads.answers import usage_of
 from instrument._runs.ending import afail, afinish, fail, finish, mend
 from instrument._runs.leading import note_stream
@@ -233,7 +234,8 @@ class Own:
         """
         End with a whole result, or with None where it came in pieces.
         """
-        stream, run = self._stream, self.run
+        stream: Any = self._stream
+        run = self.run
         if run is None:
             return
         try:
@@ -241,6 +243,7 @@ class Own:
             self._let_go()
             if stream is not None:
                 stream.returned(value)
+                stream.dropped = SETTLED
             else:
                 finish(run, value)
         except BaseException as interrupt:
@@ -254,11 +257,13 @@ class Own:
         """
         End with what was raised; with GeneratorExit where a stream was left.
         """
-        stream, run = self._stream, self.run
+        stream: Any = self._stream
+        run = self.run
         try:
             self._let_go()
             if stream is not None:
                 stream.failed(exc)
+                stream.dropped = SETTLED
             elif run is not None:
                 fail(run, exc)
         except BaseException as interrupt:
@@ -321,7 +326,8 @@ class Own:
         """
         The twin of `raised`.
         """
-        stream, run = self._stream, self.run
+        stream: Any = self._stream
+        run = self.run
         try:
             self._let_go()
             if stream is not None:

@@ -8,6 +8,7 @@ from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_VARARGS, CO_VARKEYWORDS
 
 from instrument._hearing.frames import SUSPENDS
 from instrument._hearing.watches import NOTHING, HeardCall, Refused, Watch, let
+from instrument._interrupts import SETTLED
 from instrument._runs.ending import fail, finish
 from instrument._runs.merging import SORTS, Inner, belonging
 from instrument._runs.starting import start
@@ -45,7 +46,7 @@ def maker(path: object, options: "dict[str, Any]") -> "Callable[[Any], FunctionW
         message = f"auto.watch takes {_PATH}, not {path!r}."
         raise ValueError(message)
     decorator = traced(options.pop("name", None), **{"kind": "chain", **options})
-    decorator._is_used = True
+    decorator._warn = SETTLED
     keywords = decorator._keywords
     _warn_of_no_package(path, module.partition(".")[0])
     return lambda function: FunctionWatch(function, keywords)

@@ -6,6 +6,7 @@ Nothing is kept alive by it: who hears is found as long as the block or run is t
 
 import os
 import weakref
+from functools import partial
 
 from instrument._audience.plan import NOBODY, View
 from instrument._forks import fork_lock, in_child
@@ -33,7 +34,7 @@ def kept(state: "Any") -> str:
         id: str | None = frame.__dict__.get(_ID)
         if id is None or id not in _frames:
             id = frame.__dict__[_ID] = os.urandom(16).hex()
-            _frames[id] = weakref.ref(frame, lambda _: _frames.pop(id, None))
+            _frames[id] = weakref.ref(frame, partial(_frames.pop, id))
     return id
 
 

@@ -4,6 +4,7 @@
 
 from instrument import _ids
 from instrument._audience.sampling import Incoming, drawn
+from instrument._interrupts import SETTLED
 from instrument._scopes.opened import Scope
 from instrument._scopes.scope import callbacks
 
@@ -26,7 +27,7 @@ class Arrival(callbacks):
         self, incoming: Incoming | None, *handlers: "Any", **options: "Any"
     ) -> None:
         super().__init__(*handlers, **options)
-        self._is_used = True  # its handlers are for whoever comes, and nobody may
+        self._warn = SETTLED  # its handlers are for whoever comes, and nobody may
         if incoming is None or incoming.trace_hex is None:
             trace_hex = _ids.trace_hex_of(_ids.mint(_ids.wall_ns()))
             incoming = Incoming(trace_hex, None, drawn(trace_hex))

@@ -8,6 +8,7 @@ from instrument._audience.plan import NOBODY, View
 from instrument._callables.body import Body
 from instrument._callables.coroutines import follow, is_followed
 from instrument._callables.decorate import decorated
+from instrument._interrupts import SETTLED
 from instrument._runs.opening import state_in_hand
 from instrument._state import (
     MUTED,
@@ -91,7 +92,7 @@ class BoundBody(Body):
     An iterator that is stepped in a captured scope.
     """
 
-    __slots__ = ()
+    dropped = SETTLED
 
     def __init__(self, state: object) -> None:
         super().__init__(captured(state))

@@ -130,8 +130,6 @@ class ScopeBody(Body):
     A scope that is open as long as a generator or coroutine.
     """
 
-    __slots__ = ("_is_left", "_owner")
-
     def __init__(self, owner: "callbacks", scope: "Scope") -> None:
         self._owner = owner
         self._is_left = True  # until it has taken the scope over

@@ -28,6 +28,7 @@ from instrument._audience.plan import (
 from instrument._audience.sampling import checked_sample
 from instrument._delivery import flush as _serve
 from instrument._delivery.loops import FORKS, running_loop
+from instrument._interrupts import SETTLED, when_dropped
 from instrument._payloads.redact import as_redactor
 from instrument._runs.ending import owed, settle
 from instrument._runs.opening import lookouts
@@ -95,8 +96,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         ValueError: For a sample outside 0 to 1.
     """
 
-    __slots__ = ("__weakref__", "_is_used", "_may_flush", "_mute", "_open", "_places")
-    _is_used: bool
+    __del__ = when_dropped("_warn")
 
     def __init__(
         self,
@@ -134,18 +134,19 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         self.plumbing = plumbing
         self._open: dict[Scope, Scope] = {}
         self._places: dict[Any, dict[int, Any]] | None = None
-        self._mute, self._is_used = 0, not listeners
+        if not listeners:
+            self._warn = SETTLED
+        self._mute = 0
 
-    def __del__(self) -> None:
+    def _forgotten(self) -> None:
         """
         Warn of handlers that nobody has given anything to hear.
         """
-        try:
-            is_used = self._is_used
-        except AttributeError:  # it could not be made
-            return
-        if not is_used:
+        if hasattr(self, "_mute"):  # else it could not be made
             _report.forgotten(self, "entered, installed or called")
+
+    _warn: "Any" = _forgotten
+    """What is called when it is dropped."""
 
     def __repr__(self) -> str:
         return f"callbacks({', '.join(names_of(self))})"
@@ -166,7 +167,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         Args:
             depth: How far up the stack it is entered; for `__aenter__`.
         """
-        self._is_used = True
+        self._warn = SETTLED
         state = get_state()
         if (_installed and id(self) in _installed) or state is MUTED or DISABLED:
             self._mute += 1
@@ -268,7 +269,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         Functions, coroutine functions, generators, async generators, and plain
         functions that return one of these.
         """
-        self._is_used = True
+        self._warn = SETTLED
         return Scoped(self).wrap(target)  # type: ignore[no-any-return]
 
     def install(self) -> "Self":
@@ -278,7 +279,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
         Returns:
             Itself; as a context manager it uninstalls at the end.
         """
-        self._is_used = True
+        self._warn = SETTLED
         if DISABLED:
             return self
         _look_out()
@@ -407,7 +408,7 @@ class callbacks(Options):  # noqa: N801 - it reads as a verb: with callbacks(han
             self._mute = 0
             self.uninstall()
             return None
-        self._is_used = True
+        self._warn = SETTLED
         try:
             _, scope = self._open.popitem()
         except KeyError:  # it has been left
@@ -430,7 +431,7 @@ def _listener_of(handler: object) -> Listener:
         TypeError: If it can hear nothing there.
     """
     if type(handler) is callbacks:
-        handler._is_used = True  # what is said is enough
+        handler._warn = SETTLED  # what is said is enough
         raise TypeError(_NESTED)
     listener = as_listener(handler)
     if listener.local:

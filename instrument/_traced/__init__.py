@@ -7,6 +7,7 @@ from types import MethodType
 
 from instrument._audience.plan import checked_metadata, checked_tags
 from instrument._callables.decorate import owner_of, wrapping_of
+from instrument._interrupts import SETTLED
 from instrument._payloads.kinds import check_kind, nearest_kind
 from instrument._payloads.messages import string
 from instrument._text import safe_repr
@@ -36,7 +37,7 @@ class Decorator(Block):
         """
         Decorate a function, a method, a class, or anything that can be called.
         """
-        self._is_used = True
+        self._warn = SETTLED
         keywords = self._keywords
         if keywords.inputs is not None and keywords.inputs is not False:
             _check_function("inputs", keywords.inputs)

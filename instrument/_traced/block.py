@@ -3,6 +3,7 @@
 """
 
 from instrument import _report
+from instrument._interrupts import SETTLED, when_dropped
 from instrument._runs.ending import afail, afinish, discard, fail, finish, mend
 from instrument._runs.opening import INERT, NamedRecipe, open_run
 from instrument._runs.outcome import ALREADY_SET, let_go
@@ -25,6 +26,7 @@ class Block:
     The context manager half of ``traced(...)``.
     """
 
+    __del__ = when_dropped("_warn")
     is_own = keyed = False
     quick: "dict[object, Any]" = {}  # noqa: RUF012 - always empty: nothing is bound by name
 
@@ -32,18 +34,20 @@ class Block:
         self._keywords = keywords
         self._open: dict[Run, Run] = {}
         self._places: dict[Any, dict[int, Any]] | None = None
-        self._is_used = False
 
-    def __del__(self) -> None:
+    def _forgotten(self) -> None:
         """
         Warn of a block that is none, and decorates nothing.
         """
-        if not getattr(self, "_is_used", True):
+        if hasattr(self, "_places"):  # else it could not be made
             _report.forgotten(self, "entered or called")
+
+    _warn: "Any" = _forgotten
+    """What is called when it is dropped."""
 
     def __setstate__(self, state: "dict[str, Any]") -> None:
         self.__dict__.update(state)
-        self._is_used = True  # of a copy nobody has to make use
+        self._warn = SETTLED  # of a copy nobody has to make use
 
     def __repr__(self) -> str:
         name, handlers = self._keywords.name, self._keywords.callbacks or ()
@@ -157,7 +161,7 @@ class Block:
             run = outer = None  # or the traceback would keep it, and it the traceback
 
     def _begun(self) -> "Run | None":
-        self._is_used = True
+        self._warn = SETTLED
         keywords = self._keywords
         if keywords.name is None:
             message = 'a traced block needs a name: with traced("rerank"): ...'
@@ -210,7 +214,7 @@ class Block:
             left += (frame, frame._outer)
             self._forget(frame)
             return frame  # type: ignore[no-any-return]
-        self._is_used = True
+        self._warn = SETTLED
         # left from another Context; another thread may leave one meanwhile
         popped = (self._open.pop(key, None) for key in reversed([*self._open]))
         run = next((it for it in popped if it is not None), None)

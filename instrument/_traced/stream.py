@@ -41,17 +41,6 @@ class Stream(Body):
         yields: False for what is awaited: what it yields is none of its items.
     """
 
-    __slots__ = (
-        "_count",
-        "_is_model",
-        "_items",
-        "_keeps",
-        "_read",
-        "_run",
-        "_starts",
-        "_yields",
-    )
-
     def __init__(
         self, run: "Run", keywords: "Keywords", *, starts: bool, yields: bool = True
     ) -> None:
@@ -93,12 +82,12 @@ class Stream(Body):
     def is_done(self) -> bool:
         return self._run._ended_ns is not None or self._run in owed
 
-    def __del__(self) -> None:
+    def dropped(self) -> None:
         if not hasattr(self, "inner"):  # an interrupt came while it was made
             return
         if self.is_stepped or not self._starts:
             try:
-                super().__del__()
+                super().dropped()
             except RecursionError as exc:  # pragma: no cover - at one depth alone
                 # plain looks: no call may have room
                 run = self._run
@@ -326,8 +315,6 @@ class StreamAround(Stream):
     """
     One with something around each step of its body.
     """
-
-    __slots__ = ()
 
     def opened(self) -> None:
         """

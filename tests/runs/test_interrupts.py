@@ -504,6 +504,7 @@ class Found:
     endless: "list[str]" = field(default_factory=list)
     told_twice: "list[str]" = field(default_factory=list)
     deaf_later: "list[str]" = field(default_factory=list)
+    lost: "list[str]" = field(default_factory=list)
 
 
 class At:
@@ -788,6 +789,8 @@ def interrupt(
         return False
     if not has_come and not at.is_lost and kind is not MemoryError:
         found.swallowed.append(place)
+    if at.is_lost and any(act is it for it, _ in ACTS):
+        found.lost.append(place)
     if state is MUTED:
         found.deaf.append(place)
     elif state is not before and not at.is_before_exit:
@@ -876,6 +879,7 @@ def test_interrupt_at_every_line(
 ) -> None:
     """
     An interrupt at any line reaches the caller; nobody is deaf, no block open after it.
+    None comes where Python gives it to nobody, in what is called as an object goes.
 
     What had started has ended, once; only where Python's own ``with`` had come no
     further than to call ``__exit__`` is a block left open. Where memory is full, it may

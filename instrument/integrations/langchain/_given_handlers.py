@@ -7,6 +7,7 @@ which comes after them, has them hear the run like any other, and once.
 """
 
 from contextvars import ContextVar
+from functools import partial
 from threading import RLock
 from weakref import ref
 
@@ -74,7 +75,7 @@ def found_behind(handler: object) -> None:
     """
     key = id(handler)
     if key in _seen.alive and key not in behind:
-        behind[key] = ref(handler, lambda _: behind.pop(key, None))
+        behind[key] = ref(handler, partial(behind.pop, key))
 
 
 def hear_outside(run: "Run") -> None:

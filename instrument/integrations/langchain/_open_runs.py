@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 _MOST = 100_000
 """LangChain forgets to end some runs: those whose start another handler refused."""
-
 _MOST_ENDED = 4_000
 _MANAGER = "run_manager"
 _DEEPEST = 40
@@ -90,7 +89,7 @@ class Entry:
     input_str: str
     answer: Answer | None
 
-    told: "ref[UUID]"
+    told: "ref[UUID] | None"
 
     __slots__ = ("answer", "beside", "input_str", "inputs", "original", "task", "told")
 
@@ -240,6 +239,7 @@ def take(number: int) -> "Run | None":
         _has_ended(number, run._parent.id, ref(run._parent))
     if run._entry.beside is not None:
         run._entry.beside.pop(run, None)
+    run._entry.told = None  # an interrupt in what this would call as that goes is lost
     return run
 
 
@@ -283,7 +283,7 @@ def _end_with_id(run: "Run") -> None:
 
 def _end_untold(number: int, told: object) -> None:
     run = open_runs.get(number)
-    if run is None or getattr(run._entry, "told", None) is not told:
+    if run is None or run._entry.told is not told:
         return
     own = run._entry.task
     task = own() if isinstance(own, ref) else None
