@@ -410,11 +410,9 @@ def cancellations() -> "tuple[type[BaseException], ...]":
     Give the exception types by which the loaded async libraries cancel.
     """
     known = (("asyncio.exceptions", "CancelledError"), ("trio", "Cancelled"))
-    return tuple(
-        getattr(sys.modules[module], name)
-        for module, name in known
-        if module in sys.modules
-    )
+    loaded = [(sys.modules.get(module), name) for module, name in known]
+    # of a module that another thread is importing there may be nothing yet
+    return tuple(getattr(it, name) for it, name in loaded if hasattr(it, name))
 
 
 def is_callers(exc: BaseException) -> bool:

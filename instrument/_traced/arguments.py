@@ -302,7 +302,7 @@ def _secrets(
     function = _innermost(function)
     known = getattr(function, "__globals__", {})
     scope = {**known, **_names_in_class(function, known), **around}
-    typing = sys.modules.get("typing")
+    typing = _whole_typing()
     written = [function]
     if typing is not None and hasattr(function, "__code__"):
         written += typing.get_overloads(function)
@@ -388,7 +388,7 @@ def _parts_of(
     """
     Give what an annotation is made of, and the names that hold in it.
     """
-    typing = sys.modules.get("typing")
+    typing = _whole_typing()
     if typing is None:  # nor is there any `Annotated` then
         return [], scope
     parts = [getattr(hint, name, None) for name in _HELD]
@@ -403,6 +403,15 @@ def _parts_of(
         parts += getattr(fields, "__annotations__", {}).values()
         scope = vars(sys.modules.get(getattr(fields, "__module__", ""), typing))
     return parts, scope
+
+
+def _whole_typing() -> "Any":
+    """
+    Give `typing`; None where nobody has imported it, or another thread is still at that:
+    then nothing was written with it yet.
+    """
+    typing = sys.modules.get("typing")
+    return typing if hasattr(typing, "get_overloads") else None
 
 
 _HELD = ("__value__", "__supertype__", "__bound__")

@@ -80,6 +80,7 @@ if not TYPE_CHECKING:  # or a type checker would take any name for one of ours
         Import a handler when it is first asked for: each may need packages of its own.
         """
         if name in _HOMES:
+            import typing  # noqa: F401 - whole first: `dataclass` looks into half of it
             from importlib import import_module
 
             return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

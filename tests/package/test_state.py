@@ -3,14 +3,22 @@ What the package does to the interpreter: nothing when it is imported, and littl
 """
 
 import gc
+import io
+import re
 import subprocess
 import sys
+import types
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from instrument import _state, callbacks
+import instrument
+from instrument import _state, callbacks, traced
 from instrument._scopes.entries import entered_from
+from instrument.handlers import TreeHandler, background
 from instrument.testing import Recorder
 
 before_3_12 = pytest.mark.skipif(
@@ -211,3 +219,83 @@ def test_asyncio_that_another_thread_imports(module: str) -> None:
     )
 
     assert (done.stdout, done.stderr) == ("True ['one', 'two']\n", "")
+
+
+def looked_for() -> list[str]:
+    """
+    Name the modules that our own look for among those that the program has imported.
+    """
+    found: set[str] = set()
+    for source in Path(instrument.__file__).parent.rglob("*.py"):
+        text = source.read_text("utf-8")
+        found |= set(re.findall(r'sys\.modules(?:\.get\(|\[)"([\w.]+)"', text))
+    of_a_framework = {"litellm", "langchain_core.runnables.config"}
+    return sorted(found - of_a_framework - {"_signal", "asyncio.tasks"})
+
+
+@pytest.mark.parametrize("name", looked_for())
+def test_module_that_another_thread_is_importing(
+    name: str, monkeypatch: pytest.MonkeyPatch, reports: list[str]
+) -> None:
+    """
+    Calls go on, and are heard, while a module is there of which nothing is made yet.
+    """
+
+    class LeftError(BaseException):
+        pass
+
+    def stream(prompt: str) -> Iterator[str]:
+        yield "a"
+        yield "b"
+
+    def raises(error: BaseException) -> None:
+        raise error
+
+    heard = Recorder()
+    shown: list[str] = []
+    worker = background(lambda event: shown.append(event.to_json()))
+    tree = TreeHandler(file=io.StringIO())
+    monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+
+    with callbacks(heard, tree, worker, redact=["password"]):
+        traced(lambda password: [password, date(2026, 1, 2), (1,)])("x")
+        next(traced.llm(stream)("p"))
+        for error in (LookupError(), LeftError(), GeneratorExit()):
+            with pytest.raises(type(error)):
+                traced(raises)(error)
+    monkeypatch.undo()
+
+    statuses = ["ok", "abandoned", "error", "error", "abandoned"]
+    assert [run.status for run in heard.runs] == statuses
+    assert heard.runs[0].inputs == {"password": "[redacted]"}
+    assert len(shown) == len(heard.events)
+    assert reports == []
+
+
+def test_handler_that_is_imported_beside_typing() -> None:
+    """
+    A handler comes whole while another thread is in the midst of the import of `typing`,
+    of which `dataclasses` takes what it finds.
+    """
+    code = """
+        import sys, threading
+        import instrument.handlers
+
+        begun, is_done = threading.Event(), threading.Event()
+
+        def slowly(event, args):
+            if event == "import" and args[0] == "_typing":
+                begun.set()
+                is_done.wait(0.5)
+
+        assert "typing" not in sys.modules
+        sys.addaudithook(slowly)
+        importing = threading.Thread(target=__import__, args=("typing",))
+        importing.start()
+        assert begun.wait(20)
+        from instrument.handlers import tail
+        is_done.set()
+        importing.join()
+        print(tail.__name__)
+    """
+    assert printed(code) == "tail"

@@ -264,7 +264,7 @@ def be_quiet() -> None:
     """
     set_state(MUTED)
     context: Any = sys.modules.get("opentelemetry.context")
-    if context is not None:
+    if hasattr(context, "attach"):  # or another thread is still importing it
         for name in ("suppress_instrumentation", "suppress_http_instrumentation"):
             context.attach(context.set_value(name, True))
 

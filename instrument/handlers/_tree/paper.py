@@ -119,7 +119,7 @@ def is_notebook(file: object) -> bool:
     Tell whether what is written to a stream is seen in a notebook.
     """
     streams = sys.modules.get("ipykernel.iostream")
-    return streams is not None and isinstance(file, streams.OutStream)
+    return isinstance(file, getattr(streams, "OutStream", ()))
 
 
 def paper_width() -> int:
