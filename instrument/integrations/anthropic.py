@@ -2,6 +2,7 @@
 Anthropic's SDK: messages, those of its beta, and completions.
 """
 
+import instrument  # noqa: F401 - whole first, though another thread is importing it
 from instrument._hearing.monitored.stainless import targets
 from instrument._hearing.wrapped.stainless import rules
 

@@ -5,6 +5,7 @@ botocore has events of its own, but a client takes them from its session when it
 made; this hears clients that were made before, too.
 """
 
+import instrument  # noqa: F401 - whole first, though another thread is importing it
 from instrument._hearing.calls import is_wrapped
 from instrument._hearing.monitored.methods import MethodCall, begun
 from instrument._hearing.monitored.retries import tell

@@ -2,6 +2,7 @@
 Cohere's SDK, version 2 of its API: chats and embeddings.
 """
 
+import instrument  # noqa: F401 - whole first, though another thread is importing it
 from instrument._hearing.monitored.methods import methods
 from instrument._hearing.monitored.retries import BACKOFF
 from instrument._hearing.operations import CHAT, Operation

@@ -2,6 +2,7 @@
 Google's SDK: what its models generate, chats included, and embeddings.
 """
 
+import instrument  # noqa: F401 - whole first, though another thread is importing it
 from instrument._hearing.monitored.methods import GENERATOR_BODY, RequestWatch, methods
 from instrument._hearing.monitored.retries import tenacity
 from instrument._hearing.operations import Operation

@@ -2,6 +2,7 @@
 Groq's SDK: chat completions, and what else of OpenAI's protocol it speaks.
 """
 
+import instrument  # noqa: F401 - whole first, though another thread is importing it
 from instrument._hearing.monitored.stainless import targets
 from instrument._hearing.wrapped.stainless import rules
 

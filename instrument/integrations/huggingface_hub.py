@@ -2,6 +2,7 @@
 The inference clients of the Hugging Face Hub.
 """
 
+import instrument  # noqa: F401 - whole first, though another thread is importing it
 from instrument._hearing.monitored.methods import GENERATOR, methods
 from instrument._hearing.operations import Operation
 from instrument._hearing.targets import Targets

@@ -6,6 +6,7 @@ state: the number of the attempt and its error. The SDK's call of the first atte
 part of it, those of later ones are its children. A stream of parts is the SDK's run.
 """
 
+import instrument  # noqa: F401 - whole first, though another thread is importing it
 from instrument._hearing.monitored.methods import MethodCall, begun
 from instrument._hearing.monitored.retries import tenacity
 from instrument._hearing.operations import Operation

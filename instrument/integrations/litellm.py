@@ -10,6 +10,7 @@ import re
 import sys
 from functools import partial
 
+import instrument  # noqa: F401 - whole first, though another thread is importing it
 from instrument._hearing.monitored.methods import MethodCall, begun
 from instrument._hearing.monitored.retries import tenacity
 from instrument._hearing.monitored.streams import AtReturn, StepWatch, closed, keep

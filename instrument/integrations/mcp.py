@@ -5,6 +5,7 @@ A tool that fails at its server raises nothing at its caller, who gets a result 
 so; nor does it in the run, whose outputs that result is.
 """
 
+import instrument  # noqa: F401 - whole first, though another thread is importing it
 from instrument._hearing.calls import Asked
 from instrument._hearing.monitored.methods import methods
 from instrument._hearing.operations import Operation

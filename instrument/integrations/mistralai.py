@@ -2,6 +2,7 @@
 Mistral's SDK: chat completions and embeddings.
 """
 
+import instrument  # noqa: F401 - whole first, though another thread is importing it
 from instrument._hearing.monitored.methods import GENERATOR, methods
 from instrument._hearing.monitored.retries import BACKOFF
 from instrument._hearing.monitored.streams import AtReturn, closed

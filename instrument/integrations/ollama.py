@@ -2,6 +2,7 @@
 Ollama's SDK: chats, texts and embeddings.
 """
 
+import instrument  # noqa: F401 - whole first, though another thread is importing it
 from instrument._hearing.monitored.methods import GENERATOR, methods
 from instrument._hearing.operations import CHAT, Operation
 from instrument._hearing.targets import Targets

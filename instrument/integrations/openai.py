@@ -2,6 +2,7 @@
 OpenAI's SDK: chat completions, Responses, completions and embeddings.
 """
 
+import instrument  # noqa: F401 - whole first, though another thread is importing it
 from instrument._hearing.monitored.stainless import targets
 from instrument._hearing.monitored.streams import AtReturn, closed
 from instrument._hearing.wrapped.stainless import rules

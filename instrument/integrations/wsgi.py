@@ -4,6 +4,7 @@
 For Flask, Django, and whatever else speaks the protocol.
 """
 
+import instrument  # noqa: F401 - whole first, though another thread is importing it
 from instrument._scopes.headers import incoming_in
 from instrument.integrations.asgi import TRACE_HEADER, Requests
 from instrument.propagation import extract
