@@ -7,6 +7,7 @@ import sys
 from operator import attrgetter
 
 from instrument._text import (
+    RAISED_FROM,
     cancellations,
     codes_of_signals,
     each_in,
@@ -37,6 +38,8 @@ _BEFORE = (
     *_HANDLERS,
 )
 _ROOM = 100
+_COUNTS_ARE_WHOLE = sys.version_info >= (3, 13)
+"""Whether a group whose task fails leaves no count behind: see `met_cancellations`."""
 _module_of_class: "Any" = type.__dict__["__module__"].__get__
 SETTLED: "Any" = type(None)
 """What stands where a method was that is owed no more: it takes nothing, and gives None."""
@@ -130,6 +133,51 @@ def met_cancellations() -> int:
     if task is None or not hasattr(task, "_must_cancel"):
         return 0
     return _met_by(task)
+
+
+def kept_back(met: int, exc: BaseException | None = None) -> BaseException | None:
+    """
+    Give the cancellation that the task of here has met since, where what was awaited kept
+    it to itself: it went on, or raised *exc* in its place. Trio, and the scopes of anyio,
+    raise it once more by themselves.
+
+    Up to Python 3.12 the count may be that of a group (see `met_cancellations`), so that
+    there only what was raised in its place tells.
+    """
+    if met is AT_ONCE or not _is_task_cancelled(met):
+        return None
+    if not _COUNTS_ARE_WHOLE and not _came_of_cancellation(exc):
+        return None
+    deadline = getattr(sys.modules.get("anyio"), "current_effective_deadline", None)
+    if deadline is not None and deadline() == float("-inf"):
+        return None
+    return sys.modules["asyncio.exceptions"].CancelledError()  # type: ignore[no-any-return]
+
+
+def pass_on_kept(met: int) -> None:
+    """
+    Raise the cancellation that what was awaited kept to itself, if it went on.
+    """
+    if not _COUNTS_ARE_WHOLE or met_cancellations() <= met:  # in nearly all calls
+        return
+    if (kept := kept_back(met)) is not None:
+        raise kept
+
+
+def _came_of_cancellation(exc: BaseException | None) -> bool:
+    """
+    Tell whether *exc* was raised from a cancellation, or while one was handled.
+    """
+    seen: set[int] = set()
+    around = [exc]
+    while around:
+        if (it := around.pop()) is None or id(it) in seen:
+            continue
+        if issubclass(type(it), cancellations()):
+            return True
+        seen.add(id(it))
+        around += [of(it) for of in RAISED_FROM]
+    return False
 
 
 def _is_task_cancelled(met: int) -> bool:

@@ -14,7 +14,7 @@ import weakref
 from collections import namedtuple
 from functools import partial
 
-from instrument._interrupts import AT_ONCE, OURS, module_of, parted
+from instrument._interrupts import AT_ONCE, OURS, kept_back, module_of, parted
 from instrument._text import (
     cut,
     is_callers,
@@ -92,11 +92,13 @@ def failed(
 
     Raises:
         BaseException: What of *exc* is no failure of the handler: an interrupt, or the
-            cancellation of the call.
+            cancellation of the call, also that in whose place it was raised.
     """
     part, failure = parted(exc, met)
     if failure is not None:
         failed_apart(handler, event, exc, stops=stops, tells=tells, show=show, run=run)
+    if part is None:
+        part = kept_back(met, exc)
     if part is None:
         return
     context = part.__context__ if part is not exc else None

@@ -236,7 +236,7 @@ def _one(_: object) -> int:
     return 1
 
 
-_raised_from: "list[Any]" = [
+RAISED_FROM: "list[Any]" = [
     BaseException.__dict__[name].__get__ for name in ("__cause__", "__context__")
 ]
 members_of: "Any" = BaseExceptionGroup.__dict__["exceptions"].__get__
@@ -308,7 +308,7 @@ def _as_python_writes(
     try:
         asked = exc if said is None or _is_pythons(exc) else _saying(exc, said)
         told = traceback.TracebackException(type(exc), asked, frames)
-        context = _raised_from[1](exc)
+        context = RAISED_FROM[1](exc)
         if issubclass(type(context), (StopIteration, StopAsyncIteration)):
             told.__context__ = None  # how a stream told us its end, not what went wrong
         return "".join(told.format())
@@ -323,7 +323,7 @@ def _saying(exc: BaseException, said: str) -> BaseException:
     Give what Python writes *exc* by, without asking that for its message once more.
     """
     made = Exception(str.__str__(said))
-    made.__cause__, made.__context__ = (of(exc) for of in _raised_from)
+    made.__cause__, made.__context__ = (of(exc) for of in RAISED_FROM)
     made.__suppress_context__ = _suppresses(exc)
     notes = dict_of(exc).get("__notes__")
     if type(notes) is list:
@@ -354,7 +354,7 @@ def all_raised(exc: BaseException) -> "list[BaseException]":
     while left and len(found) <= _MOST_RAISED:
         it = left.pop()
         members = members_of(it) if issubclass(type(it), BaseExceptionGroup) else ()
-        for other in (*[of(it) for of in _raised_from], *members[:_MOST_RAISED]):
+        for other in (*[of(it) for of in RAISED_FROM], *members[:_MOST_RAISED]):
             if other is not None and id(other) not in found:
                 found[id(other)] = other
                 left.append(other)

@@ -20,6 +20,7 @@ from instrument._interrupts import (
     is_of_call,
     met_cancellations,
     pass_on,
+    pass_on_kept,
 )
 from instrument._state import (
     MUTED,
@@ -283,6 +284,10 @@ async def _awaited(
     try:
         met = met_cancellations()
         await result
+        try:
+            pass_on_kept(met)
+        except RecursionError:  # it has been served: there is no room to look
+            return
     except BaseException as exc:
         _report.failed(listener.handler, "flush", exc, show=show, run=run, met=met)
 

@@ -13,11 +13,12 @@ from contextlib import suppress
 from threading import current_thread, main_thread
 from typing import Any
 
-from instrument import _report
+from instrument import _interrupts, _report
 from instrument._delivery import loops as _loops
 from instrument._delivery.serving import (
     Serving,
     failed,
+    finish,
     left_by,
     served_here,
 )
@@ -130,7 +131,7 @@ class Lane:
                     if self._task is None:
                         raise  # not ours to swallow
             finally:
-                _finish(done, exc)
+                finish(done, exc)
                 del done, exc, run  # its traceback holds this frame
 
     def _next(self) -> "Item | None":
@@ -228,7 +229,7 @@ class Lane:
                 self._items.append(item)
                 continue
             _loops.close_unserved(item[0])  # the parent process serves it
-            _finish(item[-1], None)
+            finish(item[-1], None)
         self._wake()
 
     def _is_late(self, run: "Run | None") -> bool:
@@ -437,6 +438,10 @@ async def in_place(
     try:
         met = met_cancellations()
         await awaitable
+        try:
+            _interrupts.pass_on_kept(met)
+        except RecursionError:  # it has been served: there is no room to look
+            return None
     except BaseException as exc:
         if type(exc) is RecursionError and not has_room():
             raise
@@ -490,10 +495,3 @@ def _home(layer: "Layer") -> "AbstractEventLoop | None":
 
 def _somewhere() -> "AbstractEventLoop":
     return _loops.running_loop() or _loops.background.loop()
-
-
-def _finish(done: "Future[None]", exc: BaseException | None) -> None:
-    if exc is None:
-        done.set_result(None)
-    else:
-        done.set_exception(exc)

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import Future
     from collections.abc import Awaitable, Callable, Generator
+    from concurrent import futures as concurrent
 
     from instrument._audience.listener import Listener
     from instrument._runs.run import Run
@@ -105,3 +106,13 @@ def served_here(
     finally:
         loop.close()
     return None
+
+
+def finish(done: "concurrent.Future[None]", exc: BaseException | None) -> None:
+    """
+    Settle what stands for one call of a handler, which was served.
+    """
+    if exc is None:
+        done.set_result(None)
+    else:
+        done.set_exception(exc)

@@ -5,7 +5,7 @@ For Starlette, FastAPI, Django, Quart, and whatever else speaks the protocol.
 """
 
 from instrument import _report
-from instrument._interrupts import met_cancellations
+from instrument._interrupts import met_cancellations, pass_on_kept
 from instrument._payloads.messages import is_listed
 from instrument._runs.outcome import LEFT
 from instrument._scopes.arrival import Arrival
@@ -123,10 +123,12 @@ class Requests:
         met = 0
         try:
             met = met_cancellations()
-            return await made
+            handlers = await made
+            pass_on_kept(met)
         except BaseException as exc:
             _report.failed(self._owner, "handlers", exc, met=met)
             return None
+        return handlers
 
     def block(self, request: "Any", made: "Any", came: "Incoming | None") -> Arrival:
         """

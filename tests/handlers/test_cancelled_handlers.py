@@ -579,3 +579,76 @@ def test_cancelled_in_a_thread_of_trio() -> None:
 
     assert scope.cancelled_caught
     assert done == []
+
+
+def keeps(event: str, *, by_raising: bool) -> Any:
+    """
+    Make a handler that answers the cancellation of the call with a failure of its own, or
+    goes on.
+    """
+
+    async def hear(*args: Any, **kwargs: Any) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            if by_raising:
+                raise ValueError("not sent") from None
+
+    return type("Keeps", (AsyncCallbackHandler,), {event: hear})()
+
+
+whole_counts = pytest.mark.skipif(
+    sys.version_info < (3, 13), reason="a group of tasks may leave a count behind"
+)
+
+
+@pytest.mark.parametrize("by_raising", [True, pytest.param(False, marks=whole_counts)])
+@pytest.mark.parametrize(
+    "event", ["on_tool_start", "on_tool_end", "on_llm_new_token", "aflush"]
+)
+@pytest.mark.parametrize("limit", [asyncio.timeout, anyio.fail_after])
+@pytest.mark.anyio
+async def test_handler_that_keeps_the_cancellation(
+    limit: Any, event: str, by_raising: bool, reports: list[str]
+) -> None:
+    """
+    It reaches the call all the same: a time limit around that is met.
+    """
+    with pytest.raises(TimeoutError):
+        async with contextlib.AsyncExitStack() as stack:
+            scope = limit(0.01)
+            if limit is asyncio.timeout:
+                await stack.enter_async_context(scope)
+            else:
+                stack.enter_context(scope)
+            async with callbacks(keeps(event, by_raising=by_raising)):
+                await atool()
+                assert [token async for token in amodel("p")] == ["a"]
+            await asyncio.sleep(60)
+
+    assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
+    assert ["ValueError: not sent" in report for report in reports] == [
+        True
+    ] * by_raising
+
+
+@pytest.mark.parametrize("caught", [False, True])
+@pytest.mark.anyio
+async def test_group_of_a_handler_cancels_nothing(caught: bool) -> None:
+    """
+    What fails in a task group of a handler cancels no call: up to Python 3.12 a count of
+    it stays.
+    """
+
+    async def part() -> None:
+        await asyncio.sleep(0)
+        raise ValueError
+
+    class Several(AsyncCallbackHandler):
+        async def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+            with contextlib.suppress(*[ExceptionGroup] * caught):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(part())
+
+    async with callbacks(Several()):
+        assert await atool() == "result"
