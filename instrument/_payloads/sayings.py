@@ -15,9 +15,12 @@ _CLOSERS = (
     r"""\\{0,39}(?:["'`”“\u2019\])*»」』\u200b-\u200f]{0,3}|&(?:quot|apos|#\w{2,3});"""
     r"""|[ \xa0\u202f]»|%2[27])"""
 )
+_OTHER_OPTIONS = r"""(?: / \\{0,9}["']?--?[\w-]{1,50}\\{0,9}["']?){0,3}"""
+"""A program may tell all names of one option: ``'--password' / '-p'``."""
 BY_NAME = re.compile(
-    rf"""(?<![\w.-])([\w.-]{{1,100}}){_CLOSERS}{_GAP}{{0,99}}+"""
-    r"""(?:[!<>~:+?|]?={1,3}>?|<>|->|→|[:>\uff1a\uff1d]|&gt;|%3[AaDd])"""
+    rf"""(?<![\w.-])([\w.-]{{1,100}}){_CLOSERS}{_OTHER_OPTIONS}{_GAP}{{0,99}}+"""
+    r"""(?:[!<>~:+?|]?={1,3}>?|<>|->|→|[:>\uff1a\uff1d]|&gt;|%3[AaDd]"""
+    r"""|(?:NOT )?(?:I?LIKE|IN|BETWEEN)(?=\s{0,3}\(?\s{0,3}['"]))"""
     rf"""{_GAP}{{0,3}}[ \t]{{0,99}}"""
     rf"""|[\[(]{_GAP}{{0,40}}+b?\\{{0,39}}["']([\w. -]{{1,100}})"""
     rf"""\\{{0,39}}["']{_GAP}{{0,3}},{_GAP}{{0,40}}"""
@@ -61,8 +64,8 @@ _WITHIN = (
     r"""|(?<![\w\\])\\{1,39}(?:"[^"\n]*+"|'[^'\n]*+')"""
 )
 _GOES_ON = (
-    r"""(?=[,;)}\]&]{0,5}[\w%$#@*+/~^!-])"""
-    r"""(?![,;)}\]&]{0,5}["']?[\w.-]{0,100}["']?\s?[=:])"""
+    r"""(?=[],;)}&.:?|<>=({[`]{0,9}[\w%$#@*+/~^!-])"""
+    r"""(?![],;)}&<({[]{0,9}["']?[\w.-]{1,100}["']?\s?[=:])"""
 )
 _UNQUOTED = re.compile(
     rf"""(?:[^,;\n)}}\]&"'\\]++|{_WITHIN}|["'\\]|[,;)}}\]&]{_GOES_ON})*+"""
@@ -77,8 +80,8 @@ _URL = re.compile(
 _FIELDS = re.compile(r"""(?:[\w-]{1,40} )?[\w.$-]{1,100}=["\w/%]""")
 """What begins a header of several fields: cookies, a signature."""
 _LINE_END = re.compile(r"[\r\n]|\\{1,9}[rn]")
-_BELOW = re.compile(r"\n([ \t]{1,40})\Z")
-_ITEM = re.compile(r"- |[\w.-]{1,100}:\s")
+_BELOW = re.compile(r"\n([ \t]{0,40})\Z")
+_ITEM = re.compile(r"-\s|[\w.-]{1,100}:\s")
 _BLOCK = re.compile(
     r"[{\[(]|[|>][\d+-]{0,2}[ \t]{0,9}(?:#[^\r\n]{0,200})?(?:\r?\n|\\{1,9}[rn])"
     r"|-----BEGIN "
@@ -87,9 +90,10 @@ _BLOCK = re.compile(
 _BRACKET = re.compile(r"[{\[(]")
 _PARTED = re.compile(rf"{_QUOTED.pattern}|[{{\[(]|[}}\])]", re.DOTALL)
 _MORE = re.compile(
-    r"""[ \t]{0,9}(?:[-=]>|→|[!=]?=|\+|>:|or\b)[ \t]{0,9}(?=[bfru]?\\{0,9}["'])"""
+    r"""(?:[ \t]{0,9}(?:[-=]>|→|[!=]?=|\+|>:|or\b|AND\b)[ \t]{0,9}"""
+    r"""|[ \t]{0,9}\r?\n[ \t]{1,99})(?=[bfru]?\\{0,9}["'])"""
 )
-"""What goes on behind a text in quotes with another."""
+"""What goes on behind a text in quotes with another, on the next line too as `pprint` does."""
 _MOST_ELEMENT = 10_000
 
 
@@ -142,14 +146,22 @@ def end_of_value(text: str, at: int) -> int:
     end = _end_of_one(text, at)
     while more := _MORE.match(text, end):
         end = _end_of_one(text, more.end())
-    if below and _ITEM.match(text, at):
-        end = _end_of_lines(text, end, below[0])
+    if below and (item := _ITEM.match(text, at)):
+        if item[0][0] == "-":  # a list may stand no further to the right than its name
+            return _end_of_lines(text, end, (f"{below[0]}-", f"{below[0]} "))
+        if below[1]:
+            return _end_of_lines(text, end, (below[0],))
     return end
 
 
 def _end_of_one(text: str, at: int) -> int:
     if text.startswith(MASK, at):
         return at + len(MASK)
+    mark = text[max(at - 60, 0) : at].rstrip()[-1:]
+    if mark == ">":
+        closed = text.find("<", at, at + _MOST_ELEMENT)
+        if found := _END_TAG.match(text, closed) if closed >= 0 else None:
+            return found.end()
     if _BLOCK.match(text, at):
         return len(text)
     escaped = _ESCAPED_QUOTE.match(text, at)
@@ -159,23 +171,20 @@ def _end_of_one(text: str, at: int) -> int:
     if quoted:
         end = quoted.end()
         quote = text[end - 1]
-        is_doubtful = quote in _QUOTES and text.endswith("\\\\", at, end - 1)
+        is_doubtful = quote in _QUOTES and (
+            text.endswith("\\\\", at, end - 1) or text[end : end + 1].isalnum()
+        )
         return _end_of_escaped(text, end, quote, 0) if is_doubtful else end
-    return _end_of_unquoted(text, at)
+    return _end_of_unquoted(text, at, mark)
 
 
-def _end_of_unquoted(text: str, at: int) -> int:
+def _end_of_unquoted(text: str, at: int, mark: str) -> int:
     start = at
-    mark = text[max(at - 60, 0) : at].rstrip()[-1:]
     other = _OTHER_QUOTE.match(text, at)
     if other:
         closing = _CLOSING.get(other[0], other[0])
         closed = text.find(closing, other.end())
         at = at if closed < 0 else closed + len(closing)
-    elif mark == ">":
-        closed = text.find("<", at, at + _MOST_ELEMENT)
-        if found := _END_TAG.match(text, closed) if closed >= 0 else None:
-            return found.end()
     elif url := _URL.match(text, at):
         at = url.end()
     elif mark == ":" and _FIELDS.match(text, at):
@@ -196,16 +205,16 @@ def _end_of_call(text: str, at: int) -> int:
     return len(text)
 
 
-def _end_of_lines(text: str, at: int, margin: str) -> int:
+def _end_of_lines(text: str, at: int, margins: tuple[str, ...]) -> int:
     """
-    Find where the lines end that begin as the one in which that is.
+    Find where the lines end that begin so.
     """
     while True:
         line = text.find("\n", at)
         at = len(text) if line < 0 else line
-        if not text.startswith(margin, at):
+        if not text.startswith(margins, at):
             return at
-        at += len(margin)
+        at += 1
 
 
 def _end_of_escaped(text: str, at: int, quote: str, escapes: int) -> int:
