@@ -121,6 +121,17 @@ def _aliases(field: object) -> "list[Any]":
     return [getattr(field, kind, None) for kind in kinds]
 
 
+def computed_aliases(names: "Any") -> "list[str]":
+    """
+    Give under what other names a pydantic model with those writes what it computes.
+    """
+    found = getattr(names.get("__pydantic_decorators__"), "computed_fields", None)
+    if type(found) is not dict:
+        return []
+    aliases = [getattr(it.info, "alias", None) for it in found.values()]
+    return [it for it in aliases if type(it) is str]
+
+
 def without_pydantics(held: "Pairs") -> "Pairs":
     """
     Leave out what validation keeps for itself, which is neither shown nor asked for; a

@@ -7,7 +7,7 @@ import re
 from types import FunctionType
 
 from instrument._payloads import sayings
-from instrument._payloads.field_names import aliases_of
+from instrument._payloads.field_names import aliases_of, computed_aliases
 from instrument._payloads.fields import REPR, SPACES, has_repr, names_of, opening_of
 from instrument._text import (
     args_of,
@@ -244,6 +244,9 @@ class _Held:
                 self.names.append(name)
                 if type(item) not in _METHODS:
                     self.asked.append((name, base))
+            aliases = computed_aliases(names_in(base))
+            self.names += aliases
+            self.asked += [(name, base) for name in aliases]
 
     def counted(self) -> int:
         """
@@ -273,7 +276,7 @@ def shows_by_class(kind: "type[Any]", redactor: "Any", path: "tuple[Any, ...]") 
     if type(redactor) is Names:
         return redactor.masks_in(kind)
     for name, base in _held_by(kind).asked:
-        item = names_in(base).get(name)
+        item = names_in(base).get(name, _Held)  # an alias is no name of the class
         given = item if type(item) in _PLAIN else _UNASKED
         try:
             if redactor(given, (*path, name)) is not given:
@@ -304,12 +307,15 @@ def only_said(
 ) -> "Any":
     """
     Mask of *value*'s fields what its ``repr`` does not show, in place of which they
-    are told: it may have been made to hide that.
+    are told: it may have been made to hide that. What an error was made of is looked
+    into elsewhere.
     """
     if type(shown) is not dict:
         return shown
     said = say(value)
     seen = {name for name, item in held if type(name) is str and is_in(said, item, say)}
+    if issubclass(type(value), BaseException):
+        seen.add("args")
     return {
         name: item if type(name) is str and name in seen else MASK
         for name, item in shown.items()

@@ -411,8 +411,9 @@ class _Walk:
         """
         Walk the fields of an object; it stays what it is where nothing is masked.
         """
-        before, outer = self.changes, self._left
-        self.changes += shows_by_class(type(value), self._ask, path)
+        before, outer, names = self.changes, self._left, self._names
+        is_by_class = shows_by_class(type(value), self._ask, path)
+        self.changes += is_by_class
         if opening.told is REPR:
             self._left = min(outer, _MOST_OF_AN_OBJECT)
         left = self._left
@@ -421,21 +422,22 @@ class _Walk:
         # what the run's error says is masked as text, where that is told
         self.changes += not (opening.is_whole or (is_error and path[0] == "error"))
         if len(told) == _PAIR and issubclass(type(value), tuple):
-            told = self._named_pair(told)
+            if self._is_named(told[0][1]):
+                told = [told[0], (told[1][0], self._masked())]
         elif is_error:
             told = self._of_error(value, told, path)
         held = self._mapping(kept, len(kept), path, depth)
-        if opening.is_turn and self._names is not None and self.changes != before:
+        if opening.is_turn and names is not None and self.changes != before:
             told = retold(told, held)
         shown = self._mapping(told, len(told), path, depth)
-        if is_error and self._names is None and has_other_text(told, shown):
+        if is_error and names is None and has_other_text(told, shown):
             shown["args"] = self._masked()  # as for names
         if opening.told is REPR:
             self._left = outer - (left - self._left)
-        is_opened = self._names is not None and self._names.opens
-        if is_opened and opening.told is REPR and path[0] != "error":
-            self.changes += 1
-            shown = shown if is_error else only_said(value, told, shown, self._said_by)
+        is_opened = names is not None and names.opens and path[0] != "error"
+        self.changes += is_opened and opening.told is REPR
+        if opening.told is REPR and (is_by_class or (is_opened and not is_error)):
+            shown = only_said(value, told, shown, self._said_by)
         if self.changes == before:
             if path[0] != "metadata":
                 return value
@@ -488,10 +490,6 @@ class _Walk:
         text = names.masked_text(item)
         self.changes += text != item
         return text
-
-    def _named_pair(self, pair: "list[Any]") -> "list[Any]":
-        first, (second, _) = pair
-        return [first, (second, self._masked())] if self._is_named(first[1]) else pair
 
 
 SAID = "repr"  # the path of what an object says of itself

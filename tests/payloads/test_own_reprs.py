@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field, v1
+from pydantic import BaseModel, Field, computed_field, v1
 
 from instrument import callbacks, current_run, emit, traced
 from instrument.handlers import (
@@ -164,6 +164,83 @@ def test_what_a_class_computes(redact: Any, tmp_path: Path) -> None:
 
     assert SECRET not in "".join(told)
     assert '{"given":{"type":"Account","user":"ada"}}' in "".join(told)
+
+
+class Address:
+    """
+    Computes what it holds within a text, and hides it, as an address of httpx does.
+    """
+
+    def __init__(self) -> None:
+        self.host = "localhost"
+        self._written = f"https://ada:{SECRET}@localhost"
+
+    @property
+    def token(self) -> str:
+        """
+        Be in no field of that name.
+        """
+        return SECRET
+
+    def __repr__(self) -> str:
+        return f"Address({self.host})"
+
+
+class AddressError(Address, LookupError):
+    """
+    An error that hides it too.
+    """
+
+
+class Slotted(Address):
+    """
+    Has it in a slot, and as a list.
+    """
+
+    __slots__ = ("_parts",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts = ["ada", SECRET]
+
+
+@pytest.mark.parametrize("redact", [["token"], by_name])
+@pytest.mark.parametrize("kind", [Address, AddressError, Slotted])
+def test_what_a_repr_hides(kind: type[Any], redact: Any, tmp_path: Path) -> None:
+    """
+    An object that is told by its fields, as its class has something under a masked name,
+    shows none that its ``repr`` hides: it is told no more with a redactor than without.
+    """
+    told = everything_told(kind(), redact, tmp_path)
+    held = everything_told(types.SimpleNamespace(held=kind()), redact, tmp_path)
+
+    assert SECRET not in "".join([*told, *held])
+    assert '"host":"localhost"' in "".join(told)
+
+
+@pytest.mark.parametrize("redact", [["token"], by_name])
+@pytest.mark.parametrize("way", ["alias", "generator"])
+def test_what_a_model_computes_under_another_name(
+    way: str, redact: Any, tmp_path: Path
+) -> None:
+    """
+    What a model computes, and writes under a masked name, is not shown.
+    """
+    alias = "token" if way == "alias" else None
+
+    class Login(BaseModel):
+        model_config = {"alias_generator": {"it": "token", "user": "user"}.__getitem__}
+        user: str = "ada"
+
+        @computed_field(alias=alias)  # type: ignore[prop-decorator]
+        @property
+        def it(self) -> str:
+            return SECRET
+
+    told = everything_told(types.SimpleNamespace(held=Login()), redact, tmp_path)
+
+    assert SECRET not in "".join(told)
+    assert '"user":"ada"' in "".join(told)
 
 
 def test_interrupt_of_a_function_that_is_asked_by_name() -> None:
