@@ -147,7 +147,10 @@ class Opening:
             except AttributeError:  # nothing was put there
                 continue
         if self._dict is not None:
-            held += islice(dict.items(self._dict(value)), max(most, 0))
+            try:
+                held += islice(dict.items(self._dict(value)), max(most, 0))
+            except (AttributeError, TypeError):  # a proxy gives that of another
+                return held
         return held
 
     def settle(self, told: str, read: "Any" = None, *, asks: bool = False) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wrapt
 from pydantic import BaseModel, Field, computed_field, v1
 
 from instrument import callbacks, current_run, emit, traced
@@ -241,6 +242,20 @@ def test_what_a_model_computes_under_another_name(
 
     assert SECRET not in "".join(told)
     assert '"user":"ada"' in "".join(told)
+
+
+def test_proxy_of_what_has_no_fields(reports: list[str]) -> None:
+    """
+    A proxy of what has no instance dictionary takes nothing of the payload with it.
+    """
+    recorder = Recorder()
+
+    with callbacks(recorder, redact=["token"]):
+        take({"user": "ada", "more": wrapt.ObjectProxy(SESSION)})
+
+    told = {"user": "ada", "more": {"type": "ObjectProxy"}}
+    assert recorder.runs[0].inputs == {"given": told}
+    assert reports == []
 
 
 def test_interrupt_of_a_function_that_is_asked_by_name() -> None:
