@@ -25,6 +25,7 @@ from instrument._payloads.messages import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     Turn = dict[str, Any]
@@ -177,15 +178,24 @@ def as_turn(
     return list(turn.items()), [it for it in held if id(it[1]) not in told]
 
 
-def retold(told: "list[tuple[Any, Any]]", shown: object) -> "list[tuple[Any, Any]]":
+def retold(
+    told: "list[tuple[Any, Any]]", shown: object, cleared: "Callable[[Any], Any]"
+) -> "list[tuple[Any, Any]]":
     """
     Give what a message tells, anew of its fields as they may be seen: of texts that are
     told as one, a part alone may be JSON.
+
+    Args:
+        shown: These fields, where something in them is masked.
+        cleared: Masks in a text what it says under a masked name, as in the message of an
+            error: a tool that failed has told that as its result.
     """
-    if type(shown) is not dict:
-        return told
-    turn = dict(as_turn(shown, [*shown.items()])[0])
-    return [(name, turn.get(name, item)) for name, item in told]
+    turn = dict(told)
+    if type(shown) is dict:
+        turn |= dict(as_turn(shown, [*shown.items()])[0])
+    if turn.get("is_error") is True:
+        turn["content"] = cleared(turn.get("content"))
+    return [(name, turn[name]) for name, _ in told]
 
 
 def is_sdks_message(kind: type) -> bool:

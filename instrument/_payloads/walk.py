@@ -414,9 +414,8 @@ class _Walk:
         before, outer, names = self.changes, self._left, self._names
         is_by_class = shows_by_class(type(value), self._ask, path)
         self.changes += is_by_class
-        if opening.told is REPR:
-            self._left = min(outer, _MOST_OF_AN_OBJECT)
-        left = self._left
+        most = _MOST_OF_AN_OBJECT if opening.told is REPR else outer
+        self._left = left = min(outer, most)
         told, kept = opening.fields(value, left + 1)
         is_error = issubclass(type(value), BaseException)
         # what the run's error says is masked as text, where that is told
@@ -427,13 +426,12 @@ class _Walk:
         elif is_error:
             told = self._of_error(value, told, path)
         held = self._mapping(kept, len(kept), path, depth)
-        if opening.is_turn and names is not None and self.changes != before:
-            told = retold(told, held)
+        if opening.is_turn and names is not None:
+            told = retold(told, self.changes != before and held, self._cleared)
         shown = self._mapping(told, len(told), path, depth)
         if is_error and names is None and has_other_text(told, shown):
             shown["args"] = self._masked()  # as for names
-        if opening.told is REPR:
-            self._left = outer - (left - self._left)
+        self._left = outer - (left - self._left)
         is_opened = names is not None and names.opens and path[0] != "error"
         self.changes += is_opened and opening.told is REPR
         if opening.told is REPR and (is_by_class or (is_opened and not is_error)):
@@ -467,21 +465,22 @@ class _Walk:
         if path[0] == "error":
             return [*held, *args]
         left = self._left
-        cleared = [(name, self._cleared(item, names, _DEPTH)) for name, item in held]
+        cleared = [(name, self._cleared(item)) for name, item in held]
         self._left = left  # they are walked yet
         return [*cleared, *args]
 
-    def _cleared(self, item: "Any", names: Names, depth: int) -> "Any":
+    def _cleared(self, item: "Any", depth: int = _DEPTH) -> "Any":
         kind: Any = type(item)
+        names: Any = self._names
         if kind is tuple or kind is list:
             self._left -= len(item)
             if self._left < 0 or depth == 0:
                 return self._masked()
             words = names.without_options(item)
             self.changes += words is not item
-            return kind([self._cleared(it, names, depth - 1) for it in words])
+            return kind([self._cleared(it, depth - 1) for it in words])
         if kind is bytes:
-            text = self._cleared(item.decode("latin-1"), names, depth)
+            text = self._cleared(item.decode("latin-1"), depth)
             return str.encode(text, "latin-1")
         if kind is not str:
             return item

@@ -12,7 +12,7 @@ from langchain_core.callbacks import dispatch_custom_event
 from langchain_core.documents import Document
 from langchain_core.language_models import LLM
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
@@ -176,6 +176,29 @@ def test_error_messages_are_redacted(everything: Any) -> None:
         RunnableLambda(fail).invoke(1)
 
     assert recorder.events[-1].data["message"] == "***"
+
+
+@pytest.mark.parametrize("holds_more", [False, True])
+def test_result_of_a_tool_that_failed(everything: Any, *, holds_more: bool) -> None:
+    """
+    What LangGraph makes a tool's result of an error is masked as that error's message:
+    it tells what the tool was called with.
+    """
+    said = f"Error invoking 'login' with kwargs {{'password': '{HIDDEN}'}}: no user"
+    more: Any = {"artifact": {"password": HIDDEN}} if holds_more else {}
+    failed = ToolMessage(said, tool_call_id="1", status="error", **more)
+    fine = ToolMessage("no password: none", tool_call_id="2")
+
+    with callbacks(everything, redact=["password"]):
+        model = FakeListChatModel(responses=["ok"])
+        RunnableLambda(lambda given: given["messages"]).invoke(
+            {"messages": [failed, fine]}
+        )
+        model.invoke([failed, fine])
+
+    assert HIDDEN not in everything.text
+    assert "kwargs {'password': [redacted]}: no user" in everything.text
+    assert everything.text.count("no password: none") > 3
 
 
 def test_secret_below_langchain(everything: Any) -> None:
