@@ -109,6 +109,17 @@ class Names:
             shown[at + 1 : at + 2] = [MASK] * (at + 1 < len(words))
         return shown if masked else words
 
+    def without_parameters(self, held: "list[tuple[Any, Any]]") -> "list[Any]":
+        """
+        Mask of an error's fields what stands in the place of a statement's marks, where
+        that names something masked, as in the message that SQLAlchemy makes of them.
+        """
+        texts = [it for name, it in held if name == "statement" and type(it) is str]
+        words = [word for text in texts for word in sayings.NAME.findall(text)]
+        if not any(map(self.masks, words)):
+            return held
+        return [(name, MASK if name == "params" else it) for name, it in held]
+
     def masked_text(self, text: str) -> str:
         """
         Mask in a message what it tells under such a name: ``password='x'``.

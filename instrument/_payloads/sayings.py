@@ -46,7 +46,7 @@ _ELEMENT = re.compile(
 )
 """A text in markup, whose name has attributes."""
 _END_TAG = re.compile(r"</[\w.:-]{1,100}\s{0,9}>")
-_NAME = re.compile(r"[\w.-]+")
+NAME = re.compile(r"[\w.-]+")
 _QUOTES = ("'", '"')
 _OPEN, _CLOSED = ("{", "[", "("), ("}", "]", ")")
 _QUOTED = re.compile(
@@ -119,10 +119,10 @@ def without_values(text: str, masks: "Callable[[str], bool]") -> str:
     if "</" in text:
         text = _ELEMENT.sub(without, text)
     given = _PARAMETERS.search(text)
-    if given and any(map(masks, _NAME.findall(text[: given.start()]))):
+    if given and any(map(masks, NAME.findall(text[: given.start()]))):
         text = f"{text[: given.end()]}{MASK}"
     for found in _COLUMNS.finditer(text):
-        if any(map(masks, _NAME.findall(found[1]))):
+        if any(map(masks, NAME.findall(found[1]))):
             return f"{text[: found.end()]}{MASK}"
     return text
 

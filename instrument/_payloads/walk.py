@@ -464,8 +464,9 @@ class _Walk:
         args = [("args", self._masked())] if hides else []
         if path[0] == "error":
             return [*held, *args]
-        left = self._left
-        cleared = [(name, self._cleared(item)) for name, item in held]
+        stated, left = names.without_parameters(held), self._left
+        self.changes += stated is not held
+        cleared = [(name, self._cleared(item)) for name, item in stated]
         self._left = left  # they are walked yet
         return [*cleared, *args]
 

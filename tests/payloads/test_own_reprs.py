@@ -548,6 +548,35 @@ def test_what_is_to_be_text_or_a_number(redact: Any) -> None:
     assert "retry <Session {" in stream.getvalue()
 
 
+class StatementError(Exception):
+    """
+    Keeps a statement and what stands in the place of its marks, as SQLAlchemy does.
+    """
+
+    def __init__(self, statement: str, params: Any) -> None:
+        super().__init__("refused")
+        self.statement, self.params = statement, params
+
+
+@pytest.mark.parametrize("params", [(1, SECRET), [(1, SECRET)], {"token_1": SECRET}])
+def test_parameters_of_a_statement(params: Any) -> None:
+    """
+    Of an error that is told as a value, and keeps a statement that names something
+    masked, the parameters are masked, as in the message of one that is raised.
+    """
+    statement = "INSERT INTO u (id, token) VALUES (?, ?)"
+    errors = [StatementError(statement, params), StatementError("SELECT id", (1,))]
+    recorder = Recorder()
+
+    with callbacks(recorder, redact=["token"]):
+        traced(lambda: errors)()
+
+    first, second = recorder.events[1].data["outputs"]
+    assert first["params"] == "[redacted]"
+    assert SECRET not in recorder.events[1].to_json()
+    assert second == "StatementError('refused')"
+
+
 def test_option_of_a_command() -> None:
     """
     Of a command in an error that is told as a value the word behind a masked option is
