@@ -315,16 +315,25 @@ def only_said(
     held: "Iterable[tuple[Any, Any]]",
     shown: "Any",
     say: "Callable[[object], str]",
+    *,
+    computes: bool,
 ) -> "Any":
     """
     Mask of *value*'s fields what its ``repr`` does not show, in place of which they
     are told: it may have been made to hide that. What an error was made of is looked
     into elsewhere.
+
+    Args:
+        computes: Whether its class has something that is masked, as a property may be:
+            it is in fields of its own, which are masked.
     """
     if type(shown) is not dict:
         return shown
     said = say(value)
-    seen = {name for name, item in held if type(name) is str and is_in(said, item, say)}
+    names = [(name, item) for name, item in held if type(name) is str]
+    if computes:
+        names = [(name, item) for name, item in names if name[:1] != "_"]
+    seen = {name for name, item in names if is_in(said, item, say)}
     if issubclass(type(value), BaseException):
         seen.add("args")
     return {

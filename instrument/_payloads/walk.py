@@ -435,7 +435,7 @@ class _Walk:
         is_opened = names is not None and names.opens and path[0] != "error"
         self.changes += is_opened and opening.told is REPR
         if opening.told is REPR and (is_by_class or (is_opened and not is_error)):
-            shown = only_said(value, told, shown, self._said_by)
+            shown = only_said(value, told, shown, self._said_by, computes=is_by_class)
         if self.changes == before:
             if path[0] != "metadata":
                 return value

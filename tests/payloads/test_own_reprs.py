@@ -193,6 +193,15 @@ class AddressError(Address, LookupError):
     """
 
 
+class Shown(Address):
+    """
+    Shows it, under no name, as an address of yarl does.
+    """
+
+    def __repr__(self) -> str:
+        return f"Shown({self.host}, {self._written})"
+
+
 class Slotted(Address):
     """
     Has it in a slot, and as a list.
@@ -206,11 +215,12 @@ class Slotted(Address):
 
 
 @pytest.mark.parametrize("redact", [["token"], by_name])
-@pytest.mark.parametrize("kind", [Address, AddressError, Slotted])
+@pytest.mark.parametrize("kind", [Address, AddressError, Shown, Slotted])
 def test_what_a_repr_hides(kind: type[Any], redact: Any, tmp_path: Path) -> None:
     """
     An object that is told by its fields, as its class has something under a masked name,
-    shows none that its ``repr`` hides: it is told no more with a redactor than without.
+    shows none that its ``repr`` hides, and none that may be what the class computes that
+    from: it is told no more with a redactor than without.
     """
     told = everything_told(kind(), redact, tmp_path)
     held = everything_told(types.SimpleNamespace(held=kind()), redact, tmp_path)
