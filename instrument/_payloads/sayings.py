@@ -95,6 +95,7 @@ _MORE = re.compile(
 )
 """What goes on behind a text in quotes with another, on the next line too as `pprint` does."""
 _MOST_ELEMENT = 10_000
+_MOST_ESCAPED = 99
 
 
 def plain(text: str) -> str:
@@ -184,6 +185,12 @@ def _end_of_unquoted(text: str, at: int, mark: str) -> int:
     if other:
         closing = _CLOSING.get(other[0], other[0])
         closed = text.find(closing, other.end())
+        for _ in range(_MOST_ESCAPED):
+            if closed < 1 or text[closed - 1] != "\\":
+                break
+            closed = text.find(closing, closed + 1)
+        else:
+            return len(text)
         at = at if closed < 0 else closed + len(closing)
     elif url := _URL.match(text, at):
         at = url.end()
