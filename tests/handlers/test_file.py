@@ -123,7 +123,14 @@ def test_after_a_crash(tmp_path: Path, torn: str) -> None:
     assert handler.lost == 1
 
 
-@pytest.mark.parametrize("last", ['{"v":1}', "{}", "a note", "n" * 100_000])
+@pytest.mark.parametrize(
+    "last",
+    [
+        *('{"v":1}', "{}", "a note", "n" * 100_000),
+        *('{"v":' + "[" * 100_000, '{"v":' + "1" * 5_000 + "}"),
+    ],
+    ids=["whole", "object", "note", "long", "deep", "digits"],
+)
 def test_last_line_is_not_ours(tmp_path: Path, last: str) -> None:
     """
     A last line without its line break that is whole, or another's text, is ended.

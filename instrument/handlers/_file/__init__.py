@@ -68,7 +68,12 @@ class FileCallbackHandler(BaseCallbackHandler):
 
     def on_event(self, event: "Event", **kwargs: "Any") -> None:
         taking = Taking()
-        self._lines.write(f"{event.to_json()}\n".encode("ascii"), taking)
+        try:
+            line = f"{event.to_json()}\n".encode("ascii")
+        except Exception as exc:
+            self._lines.misses(exc)
+            raise
+        self._lines.write(line, taking)
 
     def close(self) -> None:
         """

@@ -15,7 +15,7 @@ from time import monotonic, sleep
 from weakref import WeakSet, WeakValueDictionary
 
 from instrument._forks import fork_lock, in_child
-from instrument._interrupts import Taking, pass_on
+from instrument._interrupts import Taking, is_of_call, pass_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -170,6 +170,13 @@ class Lines:
             else:
                 turns.take(self._put, line, taking)
 
+    def misses(self, exc: Exception) -> None:
+        """
+        Count a line that *exc* kept from the file; one that an interrupt did comes again.
+        """
+        with self._turns.lock:
+            self.lost += not is_of_call(exc)
+
     def close(self) -> None:
         """
         Close the file; what is written later raises.
@@ -207,8 +214,8 @@ class Lines:
             if failed is None and self._is_alone and self._is_full(len(line)):
                 failed = self._turn()
             self._append(line, taking)
-        except OSError:
-            self.lost += 1
+        except Exception as exc:  # also where no memory is left
+            self.misses(exc)
             raise
         finally:
             self._let_go()
@@ -254,8 +261,11 @@ class Lines:
             written = len(line) - len(left)
             self._has_left = written > 0  # until it is taken back
             if written and self._is_alone and _is_file(file):
-                os.ftruncate(file, os.fstat(file).st_size - written)
-                self._has_left = False
+                end = os.lseek(file, 0, os.SEEK_CUR)  # of what was written last
+                # one who waited no longer may have written behind it
+                if end == os.fstat(file).st_size:
+                    os.ftruncate(file, end - written)
+                    self._has_left = False
             raise
         self._size += len(line)  # a size that is not known stays none of the file's
 
@@ -293,11 +303,16 @@ class Lines:
         """
         Begin a new file.
 
+        Those of before move up as far as there is a place free: where one could not be
+        put aside, again and again, it would cost them all.
+
         Returns:
             Why that failed; then the old one grows on.
         """
         try:
-            for number in range(self._keep, 0, -1):
+            numbers = range(1, self._keep)
+            free = (it for it in numbers if not os.path.lexists(self._numbered(it)))
+            for number in range(next(free, self._keep), 0, -1):
                 with suppress(FileNotFoundError):  # there are fewer yet
                     os.replace(self._numbered(number - 1), self._numbered(number))  # noqa: PTH105 - a path may be bytes
             self._reopen()
@@ -361,7 +376,8 @@ class Lines:
         file: Any = self._descriptor
         try:
             return os.path.samestat(os.stat(self.path), os.fstat(file))  # noqa: PTH116
-        except FileNotFoundError:
+        except OSError as exc:  # it is gone, or one may not look where it is any more
+            pass_on(exc)
             return False
 
     def _opened(self, mode: str, path: "str | bytes" = "") -> int:
@@ -396,7 +412,9 @@ def _is_torn(rest: bytes) -> bool:
     if not (rest.startswith(_OURS) or _OURS.startswith(rest)):
         return False
     try:
-        loads(rest)
+        loads(rest, parse_int=str)  # one of many digits is whole, too
+    except RecursionError:  # deeper than any of ours: another's
+        return False
     except ValueError:
         return True
     return False
