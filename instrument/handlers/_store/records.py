@@ -2,12 +2,10 @@
 The records of a store, as they were told, and all that they say of one run.
 """
 
-import json
-
 from instrument._payloads.event import TOKEN, VERSION
 from instrument.handlers._store.facts import tags_in
 from instrument.handlers._store.shapes import cuts_in
-from instrument.handlers._store.tables import payload
+from instrument.handlers._store.tables import loaded, payload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,11 +58,11 @@ class Records:
                 described = known[run]
             elif event.endswith("_start"):
                 known[run] = described
-            told = json.loads(described) if described else {}
+            told = loaded(described) if described else {}
             made["tags"] = told.get("tags", [])
             made["metadata"] = told.get("metadata", {})
             made |= told.get("extra", {})
-        made["data"] = json.loads(payload(data) or "{}")
+        made["data"] = loaded(payload(data) or "{}")
         return made
 
 
@@ -85,9 +83,9 @@ def whole_run(
         (key,),
     )
     for cursor, event, time_ns, data, described in rows:
-        made.hears(cursor, event, time_ns, json.loads(payload(data) or "{}"))
+        made.hears(cursor, event, time_ns, loaded(payload(data) or "{}"))
         if described is not None:
-            made.is_described(json.loads(described or "{}"))
+            made.is_described(loaded(described or "{}"))
     return made.told()
 
 

@@ -2,8 +2,9 @@
 Rows as JSON: a request in a list, a run in a tree. What is not known is left out.
 """
 
-import json
 import re
+
+from instrument.handlers._store.tables import loaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ _KEPT = (
     *("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "cost_usd"),
     *("hint", "finish"),
 )
-_CUT = re.compile(r"… \[(\d+) more characters\]\Z")
-_LEFT = re.compile(r"(?:… )?(\d+|more) (?:more )?(items|entries)\Z")
+_CUT = re.compile(r"… \[(\d{1,18}) more characters\]\Z")
+_LEFT = re.compile(r"(?:… )?(\d{1,18}|more) (?:more )?(items|entries)\Z")
 _MOST_CUTS = 100
 
 
@@ -46,7 +47,7 @@ def summary(
         row: The columns `SUMMARY`, and the status.
     """
     told = dict(zip((*SUMMARY, "status"), row, strict=True))
-    models = json.loads(told["models"])
+    models = loaded(told["models"])
     made = {
         "key": told["id"],
         "trace_id": told["trace_id"],
@@ -73,7 +74,7 @@ def summary(
     if models:
         made |= {"model": models[0], "models": len(models)}
     if told["tags"]:
-        made["tags"] = json.loads(told["tags"])
+        made["tags"] = loaded(told["tags"])
     _put(made, "process", process)
     return made
 
@@ -109,7 +110,7 @@ def skeleton(
     if told["retries"]:
         made["retries"] = told["retries"]
     if told["marks"]:
-        made["marks"] = json.loads(told["marks"])
+        made["marks"] = loaded(told["marks"])
     return made
 
 

@@ -5,6 +5,7 @@ What stands here is told to people in the guide ``examples/store``: they read it
 their own tools. A change raises `VERSION` and adds to `_MIGRATIONS`.
 """
 
+import json
 import sqlite3
 import zlib
 from contextlib import closing, suppress
@@ -16,6 +17,7 @@ from instrument.handlers._store.place import APPLICATION_ID, prepare
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
 VERSION = 1
 _MAGIC, _HEAD = b"SQLite format 3\0", 100
@@ -232,6 +234,21 @@ def payload(data: "str | bytes | None") -> str | None:
     In a store's own connections it is an SQL function, too.
     """
     return zlib.decompress(data).decode("ascii") if type(data) is bytes else data  # type: ignore[return-value]
+
+
+def loaded(text: str) -> "Any":
+    """
+    Read the JSON of a column.
+
+    Raises:
+        JSONDecodeError: If it is none; also for a number of more digits than Python reads.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError as exc:
+        raise json.JSONDecodeError(str(exc), text, 0) from exc
 
 
 def has_texts(connection: sqlite3.Connection) -> bool:

@@ -92,6 +92,14 @@ def test_what_was_cut(value: Any, cut: Any) -> None:
     assert cuts_in(value) == [cut]
 
 
+@pytest.mark.parametrize("said", ["… [{} more characters]", "… {} more items"])
+def test_what_only_reads_as_cut(said: str) -> None:
+    """
+    What a model says as if it had been cut, by a number that cannot be, was not.
+    """
+    assert cuts_in({"text": [said.format("9" * 5_000)]}) == []
+
+
 def test_very_many_cuts() -> None:
     """
     No more than a hundred cuts are told.

@@ -651,7 +651,9 @@ def test_row_that_is_damaged(store: Any) -> None:
         store.reader.requests()
 
 
-@pytest.mark.parametrize("value", ['{"a": 1}', "[" * 5000], ids=["kind", "deep"])
+@pytest.mark.parametrize(
+    "value", ['{"a": 1}', "[" * 5000, "1" * 5000], ids=["kind", "deep", "digits"]
+)
 def test_column_that_is_damaged(store: Any, value: str) -> None:
     """
     Where a column has JSON of another kind, or too deep, the file is named.
