@@ -242,7 +242,7 @@ def complain(
         text = printable(message if type(message) is str else message())  # type: ignore[operator]
         frames = None if exc is None else _frames_of_others(exc)
         if exc is not None and is_framed:
-            text += _framed(written(exc, tells=tells, show=show))
+            text += _framed(_written(exc, tells=tells, show=show))
         logger = _logger()
         if logger is None:
             print(text, file=sys.stderr)  # noqa: T201 - the one place that is left
@@ -259,6 +259,22 @@ def complain(
             raise
         return False
     return True
+
+
+def _written(exc: BaseException, *, tells: bool, show: "Show | None") -> str:
+    """
+    Write it with its traceback; or why there is none, where what makes one cannot be
+    loaded any more: no descriptor is left.
+    """
+    try:
+        return written(exc, tells=tells, show=show)
+    except (ImportError, OSError) as failure:
+        if is_callers(failure):
+            raise
+        return f"{_UNWRITTEN}: {type_of(failure)}"
+
+
+_UNWRITTEN = "its traceback cannot be written"
 
 
 def _logger() -> "Any":

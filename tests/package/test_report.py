@@ -5,6 +5,7 @@ Reports of what failed: once with the traceback, then counted; never local value
 import gc
 import re
 import signal
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -283,6 +284,41 @@ def test_signal_while_a_run_is_named() -> None:
             _report._of(Run())
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_traceback_that_cannot_be_written() -> None:
+    """
+    Where what writes tracebacks cannot be loaded any more, a failure is reported all the
+    same, once: by its line alone.
+    """
+    code = """if True:
+        import sys
+        from instrument import callbacks, traced
+
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                if name in ("traceback", "loguru"):
+                    raise OSError(24, "no descriptor is left")
+
+        class Handler:
+            def on_chain_start(self, serialized, inputs, **kwargs):
+                raise KeyError("told")
+
+        sys.meta_path.insert(0, Finder())
+        with callbacks(Handler()):
+            for _ in range(3):
+                with traced("run"):
+                    print("goes on")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "goes on\n" * 3
+    first, why = done.stderr.splitlines()
+    assert "Handler failed at on_chain_start of chain run" in first
+    assert "KeyError: 'told'" in first
+    assert why == "  | its traceback cannot be written: OSError"
 
 
 def test_broken_sink() -> None:
