@@ -348,9 +348,11 @@ def opened(
     if box is not None:
         try:
             return where, box, box.hello(told)
-        except (OSError, ValueError) as exc:  # it has been closed just now
+        except BaseException as exc:  # half of it may be on its way
             box.close()
-            pass_on(exc)
+            if not isinstance(exc, (OSError, ValueError)):
+                raise
+            pass_on(exc)  # else it has been closed just now
     line = transport.open(address)
     try:
         box = Outbox(line)

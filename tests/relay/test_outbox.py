@@ -352,6 +352,27 @@ def test_line_that_has_been_closed_just_now(monkeypatch: pytest.MonkeyPatch) -> 
     fresh.close()
 
 
+def test_line_that_an_interrupt_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where an interrupt comes as a kept line is used again, that is closed: who listens
+    there would wait for the rest, and the line's thread for ever.
+    """
+    monkeypatch.setattr(outbox, "idle", Idle())
+    transport: Any = Transport({})
+    where, box, _ = opened(transport, {}, {})
+    outbox.idle.put(where, box)
+
+    def send(frame: bytes) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(transport.wires[0], "send", send)
+    with pytest.raises(KeyboardInterrupt):
+        opened(transport, {}, {})
+
+    assert transport.wires[0].is_closed
+    assert isinstance(box.error, ConnectionAbortedError)
+
+
 def test_line_for_which_there_is_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Where no thread is to be had for a line, it is closed.
