@@ -26,6 +26,7 @@ _PORT = 8765
 _TRIED = 20
 _LAST_PORT = 65_535
 _BY_SIGNAL = 128  # as shells have it
+_NOT_LEFT = (errno.EMFILE, errno.ENFILE)
 
 
 def add_arguments(parser: "argparse.ArgumentParser") -> None:
@@ -96,12 +97,32 @@ def _serve(app: "Viewer", listener: socket.socket) -> None:
             loop.call_soon_threadsafe(task.cancel)
 
         signal.signal(signal.SIGTERM, end)
+        loop.set_exception_handler(_Trouble())
         await _serving(app, listener)
 
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(serving())
     if told:
         raise SystemExit(_BY_SIGNAL + told[0])
+
+
+class _Trouble:
+    """
+    Says what the loop meets; once where no descriptor is left, which it logs with its
+    traceback at each of very many attempts to take who comes.
+    """
+
+    is_told = False
+
+    def __call__(self, loop: "Any", context: "dict[str, Any]") -> None:
+        from instrument._report import complain
+
+        exc = context.get("exception")
+        if getattr(exc, "errno", None) not in _NOT_LEFT:
+            loop.default_exception_handler(context)
+        elif not self.is_told:
+            self.is_told = True
+            complain(f"The page lets who comes wait: {exc}", None)
 
 
 def _port(text: str) -> int:

@@ -4,6 +4,8 @@ The small server: what it answers, what it refuses, and that it keeps nothing.
 
 import asyncio
 import contextlib
+import errno
+import os
 from typing import Any
 
 import pytest
@@ -311,6 +313,35 @@ async def test_too_many_connections(
         served, _, _ = await first.reply()
 
     assert (refused, served) == (503, 200)
+
+
+async def test_no_descriptor_is_left(
+    serve_small: Any, connect: Any, monkeypatch: pytest.MonkeyPatch, reports: list[str]
+) -> None:
+    """
+    While no descriptor is left who comes waits, which is said once; then all is served.
+    """
+    loop = asyncio.get_running_loop()
+    taken, failures = (
+        loop.sock_accept,
+        [errno.EMFILE, errno.EMFILE, errno.ECONNABORTED, errno.EMFILE],
+    )
+
+    async def sock_accept(listener: Any) -> Any:
+        if failures:
+            code = failures.pop()
+            raise OSError(code, os.strerror(code))
+        return await taken(listener)
+
+    monkeypatch.setattr(loop, "sock_accept", sock_accept)
+    async with serve_small(hello) as port, connect(port) as client:
+        client.get("/a")
+        status, _, _ = await client.reply()
+
+    assert status == 200
+    assert not failures
+    assert len(reports) == 1
+    assert "The page lets who comes wait: " in reports[0]
 
 
 async def test_end_with_clients(serve_small: Any, connect: Any) -> None:

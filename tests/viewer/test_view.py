@@ -273,6 +273,54 @@ def test_serving_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         signal.signal(signal.SIGTERM, before)
 
 
+CROWD = """if True:
+    import resource, sys
+    from instrument import cli
+
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (24, limit))
+    if sys.argv.pop() == "small":
+        sys.modules["uvicorn"] = None
+    cli.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts on 24 descriptors")
+@pytest.mark.parametrize("server", ["uvicorn", "small"])
+def test_more_come_than_there_are_descriptors(store: Any, server: str) -> None:
+    """
+    Where more come than there are descriptors they wait, which is said in one line, not
+    at each attempt; the page is there again when they have left.
+    """
+    store.ask()
+    words = ["view", str(store.path), "--port", "0"]
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", CROWD, *words, server],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+        contextlib.ExitStack() as last,
+    ):
+        last.callback(process.kill)
+        shown = View(process)
+        with contextlib.ExitStack() as crowd:
+            port = int(re.findall(r":(\d+)/", shown.link)[0])
+            for _ in range(40):
+                come = socket.create_connection(("127.0.0.1", port))
+                crowd.enter_context(come)
+            assert process.stderr is not None
+            said = process.stderr.readline()
+        status = httpx.get(shown.link, follow_redirects=True, timeout=30).status_code
+        process.terminate()
+        rest = process.communicate(timeout=30)[1]
+
+    assert "The page lets who comes wait: [Errno 24]" in said
+    assert status == 200
+    assert rest == ""
+
+
 @pytest.mark.parametrize(
     "words, error",
     [
