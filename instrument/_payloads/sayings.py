@@ -185,6 +185,8 @@ def _end_of_unquoted(text: str, at: int, mark: str) -> int:
     if other:
         closing = _CLOSING.get(other[0], other[0])
         closed = text.find(closing, other.end())
+        if closed < 0 and len(text) - at > _MOST_ELEMENT:
+            return len(text)  # to search that far for each would take hours
         for _ in range(_MOST_ESCAPED):
             if closed < 1 or text[closed - 1] != "\\":
                 break

@@ -166,3 +166,12 @@ def test_long_messages(part: str) -> None:
     names, text = Names(["password"]), (part * 50_000)[:100_000]
 
     assert len(names.masked_text(text)) < 10 * len(text)
+
+
+def test_quotes_that_are_closed_nowhere() -> None:
+    """
+    Where a text in other quotes has no end, that is not searched for once for each.
+    """
+    text = "password: “, " * 300_000
+
+    assert Names(["password"]).masked_text(text) == f"password: {MASK}"
