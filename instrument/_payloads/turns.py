@@ -9,6 +9,7 @@ text where it is nothing but text, else the provider's own blocks; a call of a t
 
 from itertools import islice
 
+from instrument._payloads.field_names import Aliased
 from instrument._payloads.messages import (
     MOST_TOLD,
     ROLES,
@@ -25,7 +26,7 @@ from instrument._payloads.messages import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
     from typing import Any
 
     Turn = dict[str, Any]
@@ -63,6 +64,7 @@ _ROLES = {
 }
 _LISTED = ("content", "parts", "tool_calls", "invalid_tool_calls")
 _LISTED_IN_PARTS = ("content", "thinking", "reasoning", "summary")
+_FAILED = frozenset((("is_error", True), ("isError", True), ("status", "error")))
 _TEXTS = ("text", "input_text", "output_text", None)
 
 _CALLS = {  # where a block holds a call, and how its fields are named there
@@ -178,24 +180,30 @@ def as_turn(
     return list(turn.items()), [it for it in held if id(it[1]) not in told]
 
 
-def retold(
-    told: "list[tuple[Any, Any]]", shown: object, cleared: "Callable[[Any], Any]"
-) -> "list[tuple[Any, Any]]":
+def is_failed(pairs: "Iterable[tuple[Any, Any]]") -> bool:
+    """
+    Tell whether those are the fields of the result of a tool that failed, as providers,
+    MCP and LangChain tell it.
+    """
+    for name, item in pairs:
+        is_mark = item is True or (type(item) is str and item == "error")
+        if is_mark and type(name) in (str, Aliased) and (name, item) in _FAILED:
+            return True
+    return False
+
+
+def retold(told: "list[tuple[Any, Any]]", shown: object) -> "list[tuple[Any, Any]]":
     """
     Give what a message tells, anew of its fields as they may be seen: of texts that are
     told as one, a part alone may be JSON.
 
     Args:
         shown: These fields, where something in them is masked.
-        cleared: Masks in a text what it says under a masked name, as in the message of an
-            error: a tool that failed has told that as its result.
     """
-    turn = dict(told)
-    if type(shown) is dict:
-        turn |= dict(as_turn(shown, [*shown.items()])[0])
-    if turn.get("is_error") is True:
-        turn["content"] = cleared(turn.get("content"))
-    return [(name, turn[name]) for name, _ in told]
+    if type(shown) is not dict:
+        return told
+    turn = dict(as_turn(shown, [*shown.items()])[0])
+    return [(name, turn.get(name, item)) for name, item in told]
 
 
 def is_sdks_message(kind: type) -> bool:

@@ -36,7 +36,7 @@ from instrument._payloads.names import (
     only_said,
     shows_by_class,
 )
-from instrument._payloads.turns import retold
+from instrument._payloads.turns import is_failed, retold
 from instrument._text import cut, has_other_text, has_texts
 
 TYPE_CHECKING = False
@@ -89,6 +89,7 @@ class _Walk:
 
     Attributes:
         _asked: How often something was asked, which is not to be asked again.
+        _has_failed: Whether this is a failed tool's result, whose texts an error says.
         _has_odd_keys: Whether the last mapping had a key with a hash of its own.
         changes: How often something was masked, changed or not looked into.
         has_met_itself: Whether something in it leads back to what holds it.
@@ -99,6 +100,7 @@ class _Walk:
         "_ask",
         "_asked",
         "_chars",
+        "_has_failed",
         "_has_odd_keys",
         "_is_strict",
         "_left",
@@ -125,7 +127,7 @@ class _Walk:
         self._chars = _MOST_READ
         self._open: set[int] = set()
         self._is_strict = is_strict
-        self._has_odd_keys = False
+        self._has_failed = self._has_odd_keys = False
         self._asked = 0
         self.changes = 0
         self.has_met_itself = False
@@ -228,7 +230,7 @@ class _Walk:
         """
         is_told = self._names is not None or path[-1] in _ARGUMENTS
         if not is_told or not may_be_json(text):
-            return text
+            return self._cleared(text) if self._has_failed else text
         if depth == 0:
             return self._masked()
         if len(text) > MOST_JSON:
@@ -259,12 +261,11 @@ class _Walk:
         if names is None:
             return self._masked() if is_half(text) else text
         is_seen = self._has_room(text) and "\\u" not in text
-        return self._masked() if not is_seen or names.are_in(text) else text
+        if not is_seen or names.are_in(text):
+            return self._masked()
+        return self._cleared(text) if self._has_failed else text
 
     def _has_room(self, text: str) -> bool:
-        """
-        Tell whether *text* may be looked through as well.
-        """
         self._chars -= len(text)
         return self._chars >= 0
 
@@ -274,7 +275,8 @@ class _Walk:
         self._left -= count
         if self._left < 0:
             return self._masked()
-        names = self._names
+        names, was_failed = self._names, self._has_failed
+        self._has_failed = was_failed or (names is not None and is_failed(pairs))
         shown: dict[Any, Any] = {}
         has_odd_keys, above = False, self._above
         for key, item in pairs:
@@ -298,10 +300,12 @@ class _Walk:
                 shown[key] = self._masked()
             elif type(item) is str and item[:1] not in MAY_BEGIN_JSON:
                 is_call = type(key) is str and key in _ARGUMENTS
-                shown[key] = self._unread(item) if is_call else item
+                told = self._unread(item) if is_call else item
+                shown[key] = self._cleared(told) if self._has_failed else told
             else:
                 shown[key] = self.walked(item, path, depth)
         self._has_odd_keys, self._above = has_odd_keys, above
+        self._has_failed = was_failed
         return shown
 
     def _by_each(self, names: "Any", item: "Any", path: "Path", depth: int) -> "Any":
@@ -357,9 +361,6 @@ class _Walk:
     def _json_key(
         self, key: "Any", shown: "dict[Any, Any]", path: "Path", depth: int
     ) -> "Any":
-        """
-        Give a key that may be JSON, itself where nothing in it is masked.
-        """
         before = self.changes
         told = self.walked(key, path, depth)
         return key if self.changes == before else numbered(key_of(told), shown)
@@ -394,14 +395,13 @@ class _Walk:
         """
         kind = type(item)
         if kind is str and item[:1] not in MAY_BEGIN_JSON:
-            return item
+            return self._cleared(item) if self._has_failed else item
         if kind is list and len(item) == _PAIR and self._is_named(item[0]):
             return [item[0], self._masked()]
         return self.walked(item, path, depth)
 
     def _is_named(self, first: object) -> bool:
-        names = self._names
-        kind = type(first)
+        names, kind = self._names, type(first)
         is_other = kind is int or kind is float or kind is tuple
         return not is_other and names is not None and names.masks(first)
 
@@ -426,8 +426,8 @@ class _Walk:
         elif is_error:
             told = self._of_error(value, told, path)
         held = self._mapping(kept, len(kept), path, depth)
-        if opening.is_turn and names is not None:
-            told = retold(told, self.changes != before and held, self._cleared)
+        if opening.is_turn and names is not None and self.changes != before:
+            told = retold(told, held)
         shown = self._mapping(told, len(told), path, depth)
         if is_error and names is None and has_other_text(told, shown):
             shown["args"] = self._masked()  # as for names

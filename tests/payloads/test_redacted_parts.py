@@ -1,18 +1,22 @@
 """
-Answers and messages of several parts, of which one is JSON: told as one text.
+Answers and messages of several parts, of which one is JSON: told as one text. Results
+of tools that failed, of which a part says what an error says.
 """
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from instrument import callbacks, traced
+from instrument._payloads.redact import as_redactor, redacted
 from instrument.testing import Recorder
 
 KEY = "hunter2"
 PARTS = ["Here: ", json.dumps({"user": "ada", "password": KEY})]
 TOLD = 'Here: {"user": "ada", "password": "[redacted]"}'
+NAMES = (as_redactor(["password"]),)
 TEXTS = [{"type": "text", "text": part} for part in PARTS]
 
 ANSWERS: dict[str, Any] = {
@@ -137,3 +141,33 @@ def test_part_of_a_message() -> None:
     assert found["artifact"] == {"id": 2}
     assert thought["reasoning"] == TOLD
     assert last == {"role": "assistant", "content": "fine"}
+
+
+SAYS = "Error invoking 'login' with kwargs {'password': 'enigma', 'x': 1}"
+BLOCK = {"type": "text", "text": SAYS}
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"type": "tool_result", "content": SAYS, "is_error": True},
+        {"is_error": True, "content": [BLOCK]},
+        {"isError": True, "content": [SimpleNamespace(text=SAYS)]},
+        {"content": ["a", [SAYS], f" {SAYS}"], "is_error": True},
+        {"toolResult": {"status": "error", "content": [BLOCK]}},
+        json.dumps({"content": SAYS, "status": "error"}),
+        SimpleNamespace(is_error=True, content=[BLOCK]),
+    ],
+)
+def test_result_of_a_tool_that_failed(result: Any) -> None:
+    """
+    In the result of a tool that failed what it says is masked as the message of an error,
+    whoever tells it: of another result nothing is, nor of what stands beside it.
+    """
+    shown = redacted([result, BLOCK], NAMES, ("inputs",))
+
+    assert "enigma" not in str(shown[0])
+    assert "'password': [redacted], 'x': 1}" in str(shown[0]).replace("\\", "")
+    assert shown[1] == BLOCK
+    fine = {"is_error": False, "status": "ok", "content": [BLOCK]}
+    assert redacted(fine, NAMES, ("inputs",)) == fine
