@@ -342,6 +342,19 @@ def only_said(
     }
 
 
+def without_private(shown: "Any") -> "Any":
+    """
+    Mask the private fields of what is always told by its fields, a dataclass say, and
+    whose class has something that is masked, as a property may be: it is in these.
+    """
+    if type(shown) is not dict:
+        return shown
+    return {
+        name: MASK if type(name) is str and name[:1] == "_" else item
+        for name, item in shown.items()
+    }
+
+
 def is_in(said: str, item: object, say: "Callable[[object], str]") -> bool:
     """
     Tell whether what a ``repr`` said shows *item*, as a word or words of its own.

@@ -35,6 +35,7 @@ from instrument._payloads.names import (
     numbered,
     only_said,
     shows_by_class,
+    without_private,
 )
 from instrument._payloads.turns import is_failed, retold
 from instrument._text import cut, has_other_text, has_texts
@@ -128,8 +129,7 @@ class _Walk:
         self._open: set[int] = set()
         self._is_strict = is_strict
         self._has_failed = self._has_odd_keys = False
-        self._asked = 0
-        self.changes = 0
+        self._asked = self.changes = 0
         self.has_met_itself = False
 
     def walked(self, value: "Any", path: "Path", depth: int) -> "Any":
@@ -436,6 +436,8 @@ class _Walk:
         self.changes += is_opened and opening.told is REPR
         if opening.told is REPR and (is_by_class or (is_opened and not is_error)):
             shown = only_said(value, told, shown, self._said_by, computes=is_by_class)
+        elif is_by_class:
+            shown = without_private(shown)
         if self.changes == before:
             if path[0] != "metadata":
                 return value

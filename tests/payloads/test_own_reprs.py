@@ -10,6 +10,7 @@ import subprocess
 import types
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,23 @@ class Shown(Address):
         return f"Shown({self.host}, {self._written})"
 
 
+@dataclass(repr=False)
+class Declared(Address):
+    """
+    Declares the field that it computes it from, and hides it.
+    """
+
+    host: str = "localhost"
+    _written: str = f"https://ada:{SECRET}@localhost"
+
+
+@dataclass
+class Generated(Declared):
+    """
+    Has its ``repr`` from its fields.
+    """
+
+
 class Slotted(Address):
     """
     Has it in a slot, and as a list.
@@ -215,7 +233,9 @@ class Slotted(Address):
 
 
 @pytest.mark.parametrize("redact", [["token"], by_name])
-@pytest.mark.parametrize("kind", [Address, AddressError, Shown, Slotted])
+@pytest.mark.parametrize(
+    "kind", [Address, AddressError, Declared, Generated, Shown, Slotted]
+)
 def test_what_a_repr_hides(kind: type[Any], redact: Any, tmp_path: Path) -> None:
     """
     An object that is told by its fields, as its class has something under a masked name,
