@@ -3,6 +3,7 @@
 """
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from instrument import Event, callbacks, traced
+from instrument import Event, callbacks, emit, traced
 from instrument.handlers import FileCallbackHandler
 from instrument.handlers._file import lines
 from instrument.testing import Recorder
@@ -478,6 +479,51 @@ def test_pipe_that_nobody_reads(tmp_path: Path, reports: list[str]) -> None:
 
     assert handler.lost == 2
     assert all("Broken pipe" in line for line in reports)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, TimeoutError, LookupError])
+@pytest.mark.parametrize("size", [9, 200_000])
+def test_pipe_at_which_an_interrupt_comes(
+    tmp_path: Path, kind: type[BaseException], size: int
+) -> None:
+    """
+    Behind a line that an interrupt broke off in a full pipe another begins, and it is
+    counted as lost; one so short that nothing of it is there leaves no empty line.
+    """
+    path, found = tmp_path / "pipe", b""
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+    def interrupt(*args: object) -> None:
+        raise kind
+
+    with FileCallbackHandler(path) as handler, callbacks(handler):
+        room = b"#" * 4095 + b"\n"  # of which as many go in as there is room for
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(descriptor, room)
+        os.read(reader, len(room) * (size > len(room)))
+        before = signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        try:
+            with pytest.raises(kind):
+                emit("n", "x" * size)
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        with suppress(BlockingIOError):
+            while True:
+                found += os.read(reader, 65_536)
+        emit("n", 2)
+        found += os.read(reader, 65_536)
+
+    os.close(descriptor)
+    os.close(reader)
+    last = [line for line in found.splitlines() if not line.startswith(b"#")]
+    assert len(last) == 1 + (size > len(room))
+    assert Event.from_json(last[-1]).data["data"] == 2
+    assert handler.lost == 1
 
 
 @pytest.mark.usefixtures("reports")

@@ -39,6 +39,8 @@ _PATIENCE_S = 0.1
 _LOOK_S, _MOST_LOOKS = 0.05, 10
 
 _BLOCK = 65_536
+_PIPE_BUF = getattr(import_module("select"), "PIPE_BUF", 512)
+"""So much goes into a pipe at once or not at all."""
 
 
 class Turns:
@@ -257,17 +259,27 @@ class Lines:
             while left:
                 taking.is_taken = True
                 left = left[os.write(file, left) :]
-        except OSError:
-            written = len(line) - len(left)
-            self._has_left = written > 0  # until it is taken back
-            if written and self._is_alone and _is_file(file):
-                end = os.lseek(file, 0, os.SEEK_CUR)  # of what was written last
-                # one who waited no longer may have written behind it
-                if end == os.fstat(file).st_size:
-                    os.ftruncate(file, end - written)
-                    self._has_left = False
+        except BaseException as exc:
+            if not is_of_call(exc):
+                self._take_back(len(line) - len(left))
+            elif not _is_file(file):  # nobody can look how much of it went in
+                self.lost += 1
+                self._has_left = len(line) > _PIPE_BUF
             raise
         self._size += len(line)  # a size that is not known stays none of the file's
+
+    def _take_back(self, written: int) -> None:
+        """
+        Cut the beginning of a line that could not be written, and is counted as lost.
+        """
+        file: Any = self._descriptor
+        self._has_left = written > 0  # until it is taken back
+        if written and self._is_alone and _is_file(file):
+            end = os.lseek(file, 0, os.SEEK_CUR)  # of what was written last
+            # one who waited no longer may have written behind it
+            if end == os.fstat(file).st_size:
+                os.ftruncate(file, end - written)
+                self._has_left = False
 
     def _end_last_line(self) -> None:
         """
