@@ -5,6 +5,7 @@
 import gzip
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
+from math import isnan
 from time import monotonic, time
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -159,9 +160,11 @@ def _after(header: str | None) -> float | None:
     if not header:
         return None
     try:
-        return max(float(header), 0.0)
+        after_s = float(header)
     except ValueError:
         pass
+    else:
+        return None if isnan(after_s) else max(after_s, 0.0)
     try:
         return max(parsedate_to_datetime(header).timestamp() - time(), 0.0)
     except (ValueError, OverflowError):

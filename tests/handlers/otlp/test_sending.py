@@ -390,6 +390,7 @@ def test_partly_refused(receiver: "Receiver", reports: list[str]) -> None:
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
         ("Fri, 01 Jan 9999 00:00:00 GMT", pytest.approx(2.5e11, rel=0.1)),
         ("soon", None),
+        ("nan", None),
     ],
 )
 def test_retry_after(header: str | None, after_s: float | None) -> None:
