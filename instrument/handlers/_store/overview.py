@@ -3,6 +3,7 @@ What many requests are together: how many, how long, how dear, and when.
 """
 
 from collections import Counter
+from math import isfinite
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ def _named(key: "tuple[str, str, str | None]", rows: "list[Any]") -> "dict[str, 
 def _histogram(
     rows: "list[Any]", oldest: int, newest: int
 ) -> "list[dict[str, float | int]]":
+    if not isfinite(newest - oldest):  # of a store that is damaged
+        raise TypeError("a time without end")
     width = max(newest - oldest, 1) / _BUCKETS
     counts, errors = [0] * _BUCKETS, [0] * _BUCKETS
     for row in rows:

@@ -667,6 +667,22 @@ def test_column_that_is_damaged(store: Any, value: str) -> None:
         store.reader.requests()
 
 
+@pytest.mark.parametrize("value", ["9e999", "-9e999"])
+@pytest.mark.parametrize("where", ["", " WHERE id = 1"], ids=["all", "one"])
+def test_time_that_is_damaged(store: Any, value: str, where: str) -> None:
+    """
+    Where a request began at a time without end, the file is named.
+    """
+    with callbacks(store.handler):
+        echo(1)
+        echo(2)
+    assert store.reader.summary()["requests"] == 2
+    damage(store.path, f"UPDATE traces SET started_ns = {value}{where}")
+
+    with pytest.raises(StoreError, match=r"traces.db' cannot be read: TypeError$"):
+        store.reader.summary()
+
+
 def test_table_that_is_gone(store: Any, reports: list[str]) -> None:
     """
     Where a table is gone, no event is taken for one that cannot be read: all are tried
