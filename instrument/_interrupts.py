@@ -115,7 +115,7 @@ def parted(
     return (exc, None) if parts else (None, exc)
 
 
-def pass_on(exc: Exception) -> None:
+def pass_on(exc: BaseException) -> None:
     """
     Raise *exc* again where it is to reach the call.
     """

@@ -517,6 +517,32 @@ def test_stalled_at_the_end_of_a_loop(reports: list[str]) -> None:
     assert len(reports) == 1
 
 
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
+def test_socket_that_exits(is_async: bool, reports: list[str]) -> None:
+    """
+    A `SystemExit` of a socket is reported as any other failure, and ends no loop.
+    """
+
+    class Leaving(Socket):
+        async def send_text(self, frame: str) -> None:
+            raise SystemExit(3)
+
+    class LeavingSync(SyncSocket):
+        def send(self, frame: str) -> None:
+            raise SystemExit(3)
+
+    handler = all_events(Leaving() if is_async else LeavingSync())
+
+    async def main() -> str:
+        async with callbacks(handler):
+            return await answer("a")
+
+    assert asyncio.run(main()) == "a"
+    assert handler.closed
+    assert len(reports) == 1
+    assert "WebSocketHandler failed at send: SystemExit" in reports[0]
+
+
 def test_failures_at_once(reports: list[str]) -> None:
     """
     Of two who find at once that the client has gone, one reports it.

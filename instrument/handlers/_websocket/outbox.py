@@ -253,7 +253,7 @@ class Outbox:
                     await asyncio.sleep(0)  # a send need not give way to others
             except asyncio.CancelledError:  # the loop ends: it waits, but not for ever
                 latest = min(latest, loop.time() + self._timeout_s)
-            except Exception as exc:
+            except (Exception, SystemExit) as exc:
                 _interrupts.pass_on(exc)
                 self._fail(exc)
 
@@ -281,7 +281,7 @@ class Outbox:
                     frame: Any = self._queue[0]
                     del self._queue[0]  # no interrupt comes between
                     await self._sent(frame)
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             _interrupts.pass_on(exc)
             self._fail(exc)
 
@@ -298,7 +298,7 @@ class Outbox:
                     if inspect.isawaitable(result):
                         _close(result)
                         self._fail(RuntimeError(_NO_LOOP))
-            except Exception as exc:
+            except (Exception, SystemExit) as exc:
                 _interrupts.pass_on(exc)
                 self._fail(exc)
             finally:
@@ -313,7 +313,7 @@ class Outbox:
             self.closed = True
         return self.closed
 
-    def _fail(self, exc: Exception) -> None:
+    def _fail(self, exc: BaseException) -> None:
         """
         Give the client up: report it once, and let go whoever waits.
         """
