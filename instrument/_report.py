@@ -334,12 +334,13 @@ def _error_line(exc: BaseException, *, tells: bool, show: "Show | None") -> str:
     Say in one line what was raised, as it may be seen.
     """
     kind, said = type_of(exc), cut(safe_str(exc), _MOST_SAID) if tells else ""
-    line: object = f"{kind}: {said}" if said else kind
+    line: Any = f"{kind}: {said}" if said else kind
     if show is not None and said:
-        shown = show(exc)
-        said = f"{kind}: {shown}" if isinstance(shown, str) else kind
+        shown: Any = show(exc)
+        is_text = issubclass(type(shown), str)
+        said = f"{kind}: {str.__str__(shown)}" if is_text else kind
         line = show(line) if shown is exc else said
-    return cut(line, _LINE) if isinstance(line, str) else kind
+    return cut(line, _LINE) if issubclass(type(line), str) else kind
 
 
 _WRAPPERS = ("_background", "_filtered", "_shared.wrapper")

@@ -399,7 +399,7 @@ def has_other_text(held: "list[Any]", shown: "Any") -> bool:
     name, as it does among what it was made of, and in its message.
     """
     return type(shown) is dict and any(
-        type(item) is str and shown.get(name) != item
+        type(item) is str and (type(it := shown.get(name)) is not str or it != item)
         for name, item in held
         if name != "args"
     )

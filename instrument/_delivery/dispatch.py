@@ -10,7 +10,7 @@ from types import CoroutineType
 
 from instrument import _ids, _report
 from instrument._audience.listener import EVENTS
-from instrument._delivery.loops import close_unserved
+from instrument._delivery.loops import close_unserved, is_awaitable
 from instrument._interrupts import (
     UNTOLD,
     has_room,
@@ -185,7 +185,7 @@ class Delivery:
         """
         while True:
             answer, self._answer = self._answer, None
-            if answer is not None and hasattr(type(answer[0]), "__await__"):
+            if answer is not None and answer[0] is not None and is_awaitable(answer[0]):
                 return answer
             if self._index == len(self._receivers):
                 return None
@@ -299,7 +299,7 @@ class Delivery:
                         close_unserved(result)
                         raise
                 self.told()
-                if isinstance(left, (GeneratorExit, *cancellations())):
+                if issubclass(type(left), (GeneratorExit, *cancellations())):
                     # its traceback tells nothing, and has frames that hold the run
                     left.with_traceback(None)
                 del self, result  # nor may this frame

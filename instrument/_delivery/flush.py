@@ -254,7 +254,7 @@ def _flush(
 ) -> None:
     listener = left[0]
     result = _flushed(left, show, layer, run)
-    if not _is_awaitable(result):
+    if not _loops.is_awaitable(result):
         return
     try:
         from instrument._delivery import lanes as _lanes
@@ -273,7 +273,7 @@ async def _aflush(
     listener = left[0]
     method = listener.flusher("aflush", layer) or listener.flusher("flush", layer)
     result = _guarded(left, method, show, run)
-    if _is_awaitable(result):
+    if _loops.is_awaitable(result):
         await _awaited(listener, result, show, run)
 
 
@@ -290,10 +290,6 @@ async def _awaited(
             return
     except BaseException as exc:
         _report.failed(listener.handler, "flush", exc, show=show, run=run, met=met)
-
-
-def _is_awaitable(result: object) -> bool:
-    return hasattr(type(result), "__await__")
 
 
 def _guarded(
@@ -347,7 +343,7 @@ def _flush_at_exit(layer: "Layer") -> None:
     set_state(MUTED)
     lanes = list((layer.lanes or {}).values())
     served = [(it, flushed(it, show, layer)) for it in layer.options.listeners]
-    waiting = [(it, result) for it, result in served if _is_awaitable(result)]
+    waiting = [(it, result) for it, result in served if _loops.is_awaitable(result)]
     if not lanes and not waiting:
         return
 

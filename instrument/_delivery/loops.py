@@ -4,10 +4,12 @@ Which event loop runs here, and the one background loop for where there is none.
 
 import sys
 from _thread import RLock, get_ident  # `threading` costs 3 ms and is seldom needed
+from types import CoroutineType
 
 from instrument import _report
 from instrument._forks import in_child
 from instrument._state import get_state
+from instrument._text import bases_of, names_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +64,17 @@ def is_usable(loop: "AbstractEventLoop | None", forks: int) -> bool:
             loop says that it runs.
     """
     return loop is not None and forks == FORKS.count and loop.is_running()
+
+
+def is_awaitable(answer: object) -> bool:
+    """
+    Tell whether what a handler gave is to be awaited, without asking its class, whose
+    metaclass may raise.
+    """
+    kind = type(answer)
+    if answer is None or kind is CoroutineType:  # nearly all
+        return answer is not None
+    return any("__await__" in names_in(base) for base in bases_of(kind))
 
 
 def close_unserved(awaitable: object) -> None:

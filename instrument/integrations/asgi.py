@@ -5,6 +5,7 @@ For Starlette, FastAPI, Django, Quart, and whatever else speaks the protocol.
 """
 
 from instrument import _report
+from instrument._delivery.loops import is_awaitable
 from instrument._interrupts import met_cancellations, pass_on_kept
 from instrument._payloads.messages import is_listed
 from instrument._runs.outcome import LEFT
@@ -78,7 +79,7 @@ class CallbacksMiddleware:
             await self.app(scope, receive, send)
             return
         made = self._requests.handlers_for(scope)
-        if hasattr(type(made), "__await__"):  # `isawaitable` would ask what it is
+        if is_awaitable(made):
             made = await self._requests.awaited(made)
         came = incoming_in(extract(scope["headers"])) if self._accept_trace else None
         block = self._requests.block(scope, made, came)

@@ -17,7 +17,7 @@ from time import monotonic
 
 from instrument import _report
 from instrument._delivery.flush import flushed
-from instrument._delivery.loops import close_unserved
+from instrument._delivery.loops import close_unserved, is_awaitable
 from instrument._delivery.threads import serve
 from instrument._interrupts import is_of_call
 from instrument._state import MUTED, set_state
@@ -179,7 +179,7 @@ def _serve_all(
 def _serve_one(item: "Item", runner: "Runner") -> None:
     try:
         result = item[1]()
-        if hasattr(type(result), "__await__"):
+        if is_awaitable(result):
             _await(result, runner, partial(_failed, item))
     except BaseException as exc:  # nobody is above to hear of it
         _failed(item, exc)

@@ -12,7 +12,7 @@ from instrument._delivery.dispatch import record_of
 from instrument._delivery.loops import running_loop
 from instrument._interrupts import Taking
 from instrument._payloads.event import TOKEN
-from instrument._text import cancellations
+from instrument._text import cancellations, type_of
 from instrument.exceptions import RequestStopped
 from instrument.handlers._protocols import PROTOCOLS, encoder
 from instrument.handlers._protocols.framing import Framing
@@ -133,16 +133,17 @@ class PageHandler(BaseCallbackHandler):
         Tell what the block was left with; what comes then is another request.
         """
         exc = sys.exception()
-        is_done = isinstance(exc, (StopIteration, StopAsyncIteration))  # a body's end
+        kind = type(exc)
+        is_done = issubclass(kind, (StopIteration, StopAsyncIteration))  # a body's end
         is_left_by_it = not (exc is None or exc is self._was_handling or is_done)
         error = self._encoder.failure
         stops: tuple[type[BaseException], ...] = (RequestStopped, *cancellations())
-        if self._is_stopped or (is_left_by_it and isinstance(exc, stops)):
+        if self._is_stopped or (is_left_by_it and issubclass(kind, stops)):
             error = "cancelled", ""
-        elif is_left_by_it and isinstance(exc, GeneratorExit):
+        elif is_left_by_it and issubclass(kind, GeneratorExit):
             error = "abandoned", ""
         elif is_left_by_it and error is None:  # no run told it: it is not redacted
-            error = type(exc).__name__, ""
+            error = type_of(exc), ""
         self._task = None
         self._is_begun = self._is_stopped = self.raise_error = False
         return error

@@ -20,7 +20,7 @@ from instrument._payloads.fields import (
     read,
 )
 from instrument._payloads.jsonable import repr_once
-from instrument._payloads.messages import items
+from instrument._payloads.messages import get, items
 from instrument._payloads.names import MASK
 from instrument._payloads.redact import DROPPED, asked_for
 from instrument._text import length_of
@@ -396,7 +396,7 @@ class _Writing:
     def _calls(self, calls: "Any", before: str) -> "Pieces":
         for index, call in enumerate(calls or ()):
             yield ", " if index else f"{before}-> "
-            name, given = call.get("name"), call.get("arguments")
+            name, given = get(call, "name"), get(call, "arguments")
             is_text = issubclass(type(name), str)
             if not is_text:
                 name = repr_once(name, _LONGEST_REPR, self._memo)

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 from instrument import _report
 from instrument._audience.audience import serving
 from instrument._audience.sampling import checked_sample
-from instrument._delivery.loops import close_unserved
+from instrument._delivery.loops import close_unserved, is_awaitable
 from instrument._forks import fork_lock
 from instrument._interrupts import AT_ONCE, UNTOLD, is_heard, met_cancellations
 from instrument.handlers._shared.checks import checked_size
@@ -224,7 +224,7 @@ class Tail(Wrapped):
                 except BaseException as exc:
                     left = self._broken(call, exc) or left
                     continue
-                if hasattr(type(result), "__await__"):
+                if is_awaitable(result):
                     rest = self._tell_later(request, call, result, left)
                     return Later(rest, partial(self._give_up, request, result))
             if left is not None:
@@ -245,7 +245,7 @@ class Tail(Wrapped):
                 met = 0
                 try:
                     met = met_cancellations()
-                    if hasattr(type(result), "__await__"):
+                    if is_awaitable(result):
                         await result
                 except GeneratorExit:  # it can wait for nothing more
                     self._give_up(request, result)
@@ -267,7 +267,7 @@ class Tail(Wrapped):
         while (call := self._next(request)) is not None:
             try:
                 result = call()
-                if hasattr(type(result), "__await__"):
+                if is_awaitable(result):
                     close_unserved(result)
             except BaseException as exc:
                 self._failed(call, exc)
@@ -349,5 +349,5 @@ def tail(
 async def _behind(pending: Later, flush: "Callable[[], Any] | None") -> None:
     await pending
     result: Any = None if flush is None else flush()
-    if hasattr(type(result), "__await__"):
+    if is_awaitable(result):
         await result

@@ -176,7 +176,7 @@ def _tell_lost(
     Have who sent a task know at once that the process has died which was at it; where
     nobody here sees that, it is missed there.
     """
-    if not terminated and not isinstance(exception, WorkerLostError):
+    if not terminated and not issubclass(type(exception), WorkerLostError):
         return
     carried = _carried(sender.request if request is None else request)
     home = carried.get("return")

@@ -235,7 +235,7 @@ def _stop(run: "Run", exc: BaseException) -> BaseException:
     Forget *run*, and give what to raise: LangChain takes one type for a missing method.
     """
     _open_runs.take(run.id.int)
-    if not isinstance(exc, NotImplementedError):
+    if not issubclass(type(exc), NotImplementedError):
         return exc
     stopped = RuntimeError(f"a handler raised {exc!r}")
     stopped.__cause__ = exc
@@ -249,9 +249,9 @@ def _raise_last(run: "Run", exc: BaseException) -> None:
     It makes a coroutine for each of them, and would leave the rest un-awaited.
     """
     is_told_last = run._kind.start == "on_chat_model_start" and _has_last()
-    if not is_told_last or not isinstance(exc, Exception):
+    if not is_told_last or not issubclass(type(exc), Exception):
         raise exc
-    _stopped.set((run.id, exc))
+    _stopped.set((run.id, exc))  # type: ignore[arg-type]
 
 
 def _has_last() -> bool:

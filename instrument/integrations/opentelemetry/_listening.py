@@ -373,7 +373,7 @@ def _raised(entry: Entry, span: "Any", words: Words) -> BaseException | None:
     is_new = exc is not None and id(exc) != entry.in_flight
     if span.status.status_code is not trace.StatusCode.ERROR:
         # a span that is left says nothing of it
-        return exc if is_new and not isinstance(exc, Exception) else None
+        return exc if is_new and not issubclass(type(exc), Exception) else None
     name, message = words.failure(span)
     if is_new and type(exc).__name__ == name:
         return exc
