@@ -53,10 +53,10 @@ def get(value: object, name: str) -> "Any":
             return dict.get(value, name)  # type: ignore[call-overload]
         place = _in_class(kind, name)
         how = type(place)
-        if how in _SLOTS:
+        if place is not None and issubclass(how, _SLOTS):
             return _held(value, place.__get__)
-        computes = place is not None and hasattr(how, "__get__")
-        if not (computes and hasattr(how, "__set__")):
+        computes = place is not None and _in_class(how, "__get__") is not None
+        if not (computes and _in_class(how, "__set__") is not None):
             found = dict.get(fields_of(value), name)
             if found is not None:
                 return found
@@ -309,9 +309,9 @@ def _held(value: object, read: "Reads") -> "Any":
 def _places_of(kind: type) -> "tuple[type, Reads | None, Reads | None]":
     holds = (GetSetDescriptorType, MemberDescriptorType)
     found: list[Any] = [names_in(base).get("__dict__") for base in bases_of(kind)]
-    read = next((it.__get__ for it in found if type(it) in holds), None)
+    read = next((it.__get__ for it in found if issubclass(type(it), holds)), None)
     extra = _in_class(kind, "__pydantic_extra__")
-    read_extra = extra.__get__ if type(extra) in _SLOTS else None
+    read_extra = extra.__get__ if issubclass(type(extra), _SLOTS) else None
     if len(_places) >= _MOST_TYPES:
         _places.clear()
     made = _places[id(kind)] = kind, read, read_extra

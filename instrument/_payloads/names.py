@@ -253,7 +253,7 @@ class _Held:
                 if name[:2] == "__" and not (name in _ANY and is_any):
                     continue
                 self.names.append(name)
-                if type(item) not in _METHODS:
+                if not issubclass(type(item), _METHODS):
                     self.asked.append((name, base))
             aliases = computed_aliases(names_in(base))
             self.names += aliases
@@ -288,7 +288,7 @@ def shows_by_class(kind: "type[Any]", redactor: "Any", path: "tuple[Any, ...]") 
         return redactor.masks_in(kind)
     for name, base in _held_by(kind).asked:
         item = names_in(base).get(name, _Held)  # an alias is no name of the class
-        given = item if type(item) in _PLAIN else _UNASKED
+        given = item if id(type(item)) in _PLAIN else _UNASKED
         try:
             if redactor(given, (*path, name)) is not given:
                 return True
@@ -446,7 +446,7 @@ _MADE = re.compile(r"<class '[\w.<>]{1,500}'>\(")
 """What Celery says of an error whose class takes other arguments than it has."""
 _ANY = ("__getattr__", "__getattribute__")
 _METHODS = (FunctionType, classmethod, staticmethod)
-_PLAIN = (str, int, float, bool, type(None))
+_PLAIN = frozenset(map(id, (str, int, float, bool, type(None))))
 _UNASKED = "…"
 _MOST_TYPES = 500  # a class is held by what is known of it
 NAME_TYPES = frozenset(map(id, (str, int, float, bool, type(None), bytes)))

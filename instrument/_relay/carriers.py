@@ -131,11 +131,14 @@ def trace_context() -> "dict[str, Any]":
 
 def checked(carrier: object) -> "dict[str, Any]":
     """
-    Give a carrier, which may be anything; nothing of one of another version.
+    Give a carrier, which may be anything; nothing of one of another version. What it is
+    and holds is not asked for it: a dict of another class is copied.
     """
-    found: Any = carrier if issubclass(type(carrier), dict) else {}
+    found: Any = carrier if type(carrier) is dict else {}
+    if issubclass(type(carrier), dict) and found is not carrier:
+        found = dict.copy(carrier)  # type: ignore[arg-type]
     version = found.get("v", VERSION)
-    if version == VERSION and version is not True:
+    if (type(version) is int or type(version) is float) and version == VERSION:
         return found  # type: ignore[no-any-return]
     _report.complain(_OTHER_VERSION.format(safe_repr(version), VERSION), None)
     return {}

@@ -41,7 +41,8 @@ def incoming_in(found: "dict[str, Any]") -> Incoming | None:
     Read what came in.
     """
     given: Any = found.get("draw")
-    is_drawn = type(given) in (int, float) and 0 <= given <= 1
+    is_number = type(given) is int or type(given) is float
+    is_drawn = is_number and 0 <= given <= 1
     parent = parsed(text_of(found.get("traceparent")))
     if parent is not None:
         trace_hex, span_hex, flags = parent
@@ -180,6 +181,7 @@ def text_of(value: object) -> str:
     Give a header as text; nothing where it is too long.
     """
     if issubclass(type(value), bytes):
-        value = value[: _MOST + 1].decode("latin-1")  # type: ignore[index]
+        begins: Any = bytes.__getitem__(value, slice(_MOST + 1))  # type: ignore[call-overload]
+        value = begins.decode("latin-1")
     text = safe_str(value)
     return "" if len(text) > _MOST else text.strip(" \t")

@@ -222,7 +222,7 @@ class Spec:
         run, state = None, get_state()
         if state or self.alert or CALLBACKS in kwargs:
             run = self.open(args, kwargs, instance, fits=True)
-        if run is None or type(wrapped) in _PLAIN:
+        if run is None or issubclass(type(wrapped), _PLAIN):
             inner = wrapped(*args, **kwargs)
         else:
             try:

@@ -20,6 +20,7 @@ from instrument.handlers import (
     filtered,
     tail,
 )
+from instrument.propagation import attach, extract
 from instrument.testing import Recorder
 
 
@@ -62,12 +63,20 @@ def arm(request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
 
 class Closed(type):
     """
-    A metaclass that raises when a class is asked for its attributes.
+    A metaclass that raises when a class is asked for its attributes, or compared.
     """
 
     def __getattribute__(cls, name: str) -> Any:
         ask()
         return type.__getattribute__(cls, name)
+
+    def __eq__(cls, other: object) -> bool:
+        ask()
+        return cls is other
+
+    def __hash__(cls) -> int:
+        ask()
+        return id(cls)
 
 
 class Answer(metaclass=Closed):
@@ -275,3 +284,74 @@ def test_what_a_redactor_gives(arm: Callable[[], None], reports: list[str]) -> N
     assert caught.value is held
     assert [run.status for run in heard.runs] == ["ok", "error"]
     assert not [it for it in reports if "StdOut" in it or "redact" in it]
+
+
+@pytest.mark.parametrize("place", ["itself", "v", "traceparent", "id", "tags"])
+@pytest.mark.rule(13, "sync")
+def test_what_a_carrier_is_and_holds(place: str, arm: Callable[[], None]) -> None:
+    """
+    What came from another process may be anything, and is as if it were empty.
+    """
+
+    class Bytes(bytes):
+        def __getitem__(self, key: Any) -> Any:
+            ask()
+
+    class Told(dict[str, Any]):
+        def get(self, *args: Any) -> Any:
+            ask()
+
+        def __contains__(self, name: object) -> bool:
+            ask()
+            return False
+
+    heard, given = Recorder(), {"v": 1}
+    values = {"v": Unlike(), "traceparent": Bytes(b"00"), "id": Answer(), "tags": [1]}
+    made = Told(given) if place == "itself" else given | {place: values[place]}
+    arm()
+    came = extract([("traceparent", Bytes(b"00"))])
+    with attach(came), attach(made), callbacks(heard):
+        assert traced(lambda: 1)() == 1
+
+    assert Armed.count == 0
+    assert heard.tree().endswith(": ok")
+
+
+class Holder:
+    """
+    An object whose class holds what may not be asked, under names that are looked for.
+    """
+
+    content: Any = Answer()
+    password: Any = Answer()
+    __pydantic_extra__ = Answer()
+
+    def __init__(self) -> None:
+        self.role, self.content, self.given = "user", "Hello", Answer()
+
+    def __repr__(self) -> str:
+        return "Holder()"
+
+
+@pytest.mark.parametrize("redact", [None, ["password"], lambda value, path: value])
+@pytest.mark.rule(13, "sync")
+def test_what_a_class_holds(redact: Any, arm: Callable[[], None]) -> None:
+    """
+    What the class of a payload holds is asked as little as the payload.
+    """
+    given, heard, said = Holder(), Recorder(), list[str]()
+
+    def take(response: Any, **kwargs: Any) -> None:
+        said.append(response.generations[0][0].text)
+
+    with callbacks(
+        heard, lambda event: event.to_json(), on_llm_end=take, redact=redact
+    ):
+        arm()
+        assert traced(lambda it: it)(given) is given
+        assert traced.chat_model(lambda it: it[0])([given]) is given
+
+    assert Armed.count == 0
+    Armed.error = None
+    assert "dropped" not in repr([run.inputs for run in heard.runs])
+    assert said == ["Hello"]
