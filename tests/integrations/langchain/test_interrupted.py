@@ -85,7 +85,7 @@ def main(name: str) -> None:
         dict.fromkeys(looks), act, tool.Ears, KeyboardInterrupt, tool.Signal
     )
 
-    json.dump({**vars(found), "looks": len(looks)}, sys.stdout)
+    json.dump({**tool.faults(found), "looks": len(looks)}, sys.stdout)
 
 
 if __name__ == "__main__":
