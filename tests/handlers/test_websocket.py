@@ -517,30 +517,40 @@ def test_stalled_at_the_end_of_a_loop(reports: list[str]) -> None:
     assert len(reports) == 1
 
 
-@pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
-def test_socket_that_exits(is_async: bool, reports: list[str]) -> None:
+@pytest.mark.parametrize("how", ["async", "sync", "no loop"])
+@pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError])
+def test_socket_that_exits(
+    how: str, error: type[BaseException], reports: list[str]
+) -> None:
     """
-    A `SystemExit` of a socket is reported as any other failure, and ends no loop.
+    A `SystemExit` of a socket, or a cancellation that is its own, is reported as any
+    other failure, and ends no loop.
     """
 
     class Leaving(Socket):
         async def send_text(self, frame: str) -> None:
-            raise SystemExit(3)
+            raise error(3)
 
     class LeavingSync(SyncSocket):
         def send(self, frame: str) -> None:
-            raise SystemExit(3)
+            raise error(3)
 
-    handler = all_events(Leaving() if is_async else LeavingSync())
-
-    async def main() -> str:
+    async def main() -> WebSocketHandler:
+        handler = all_events(Leaving() if how == "async" else LeavingSync())
         async with callbacks(handler):
-            return await answer("a")
+            assert await answer("a") == "a"
+        return handler
 
-    assert asyncio.run(main()) == "a"
+    if how == "no loop":
+        handler = all_events(LeavingSync())
+        with callbacks(handler):
+            assert work() == ""
+    else:
+        handler = asyncio.run(main())
+
     assert handler.closed
     assert len(reports) == 1
-    assert "WebSocketHandler failed at send: SystemExit" in reports[0]
+    assert f"WebSocketHandler failed at send: {error.__name__}" in reports[0]
 
 
 def test_failures_at_once(reports: list[str]) -> None:

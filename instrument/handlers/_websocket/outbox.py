@@ -238,7 +238,7 @@ class Outbox:
         self._kick()  # for what came while it ended
 
     async def _send_all(self, loop: asyncio.AbstractEventLoop) -> None:
-        latest = inf
+        latest, met = inf, _interrupts.met_cancellations()
         while self._queue:
             item = self._queue.popleft()
             self._release()
@@ -251,8 +251,13 @@ class Outbox:
                 ):
                     await self._sent(item)
                     await asyncio.sleep(0)  # a send need not give way to others
-            except asyncio.CancelledError:  # the loop ends: it waits, but not for ever
+            except asyncio.CancelledError as exc:
+                if not _interrupts.is_of_call(exc, met):  # the socket's own
+                    self._fail(exc)
+                    continue
+                # the loop ends: it waits, but not for ever
                 latest = min(latest, loop.time() + self._timeout_s)
+                met = _interrupts.met_cancellations()
             except (Exception, SystemExit) as exc:
                 _interrupts.pass_on(exc)
                 self._fail(exc)
@@ -281,7 +286,7 @@ class Outbox:
                     frame: Any = self._queue[0]
                     del self._queue[0]  # no interrupt comes between
                     await self._sent(frame)
-        except (Exception, SystemExit) as exc:
+        except BaseException as exc:
             _interrupts.pass_on(exc)
             self._fail(exc)
 
@@ -298,7 +303,7 @@ class Outbox:
                     if inspect.isawaitable(result):
                         _close(result)
                         self._fail(RuntimeError(_NO_LOOP))
-            except (Exception, SystemExit) as exc:
+            except BaseException as exc:
                 _interrupts.pass_on(exc)
                 self._fail(exc)
             finally:
