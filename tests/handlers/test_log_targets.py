@@ -150,6 +150,30 @@ def test_sink_that_raises() -> None:
     assert len(written) == 2
 
 
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_sink_that_raises_as_others_wait(error: type[BaseException]) -> None:
+    """
+    Of what comes while a sink writes none is lost as that cannot write the one before.
+    """
+    written: list[str] = []
+    target = target_of(None)
+
+    def sink(message: Any) -> None:
+        written.append(str(message).strip())
+        if len(written) == 1:
+            target.write("INFO", "second", {}, HERE)
+            target.write("INFO", "third", {}, HERE)
+        if len(written) < 3:
+            raise error("full")
+
+    number = logger.add(sink, format="{message}", catch=False)
+    with pytest.raises(error, match="full"):
+        target.write("INFO", "first", {}, HERE)
+    logger.remove(number)
+
+    assert written == ["first", "second", "third"]
+
+
 def test_field_of_the_application(caplog: pytest.LogCaptureFixture) -> None:
     """
     No run was logged where the application's record factory sets a ``trace_id`` of its

@@ -76,6 +76,15 @@ class LoguruTarget:
         record = level, message, fields, source, raised, taking
         waiting["records"] = records = deque([record])
         try:
+            self._write_each(records)
+        finally:
+            del waiting["records"]
+
+    def _write_each(self, records: "deque[Any]") -> None:
+        """
+        Write what waits, each whatever becomes of the others.
+        """
+        try:
             while records:
                 level, message, fields, source, raised, taking = records.popleft()
                 # opt() also turns off what the logger given was set to: colours, lazy
@@ -84,7 +93,8 @@ class LoguruTarget:
                 taking.is_taken = True
                 log(level, message)
         finally:
-            del waiting["records"]
+            if records:
+                self._write_each(records)
 
 
 class LoggingTarget:
