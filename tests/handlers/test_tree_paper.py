@@ -139,6 +139,36 @@ def test_collected_while_it_is_written() -> None:
     assert written.index("✓ chain first") < written.index("■ chain")
 
 
+def test_failure_keeps_back_nothing_that_waits(reports: list[str]) -> None:
+    """
+    What was collected as a tree could not be written is written all the same, at once.
+    """
+
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            if suspended:
+                suspended.pop().close()
+                raise OSError("no room")
+            return super().write(text)
+
+    @traced
+    def stream() -> Any:
+        yield 1
+        yield 2
+
+    suspended: list[Any] = []
+    file = Full()
+    with callbacks(TreeHandler(file=file)):
+        left = stream()
+        next(left)
+        suspended.append(left)
+        traced("work")(lambda: None)()
+
+    assert "stream" in file.getvalue()
+    assert len(reports) == 1
+    assert "no room" in reports[0]
+
+
 def test_requests_stay_together(file: io.StringIO) -> None:
     """
     Handlers of several requests on one stream do not mix their trees.

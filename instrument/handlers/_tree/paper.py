@@ -7,7 +7,7 @@ import sys
 from collections import deque
 
 from instrument._forks import fork_lock
-from instrument._interrupts import Taking
+from instrument._interrupts import Taking, is_of_call
 from instrument._report import Exit
 from instrument.handlers._shared.terminal import Terminal
 from instrument.handlers._tree.forest import Trees
@@ -62,10 +62,7 @@ class Paper:
                 return
             self._is_at_work = True
             try:
-                while self._queue:
-                    known, told = self._queue.popleft()
-                    known(*told)  # told once more, where an interrupt comes
-                    self._write_done()
+                self._work()
             finally:
                 self._is_at_work = False
 
@@ -87,6 +84,20 @@ class Paper:
         self._queue.clear()
         self._is_at_work = False
         self.trees.clear()
+
+    def _work(self) -> None:
+        """
+        Take what was told, each whatever becomes of what was written before.
+        """
+        try:
+            while self._queue:
+                known, told = self._queue.popleft()
+                known(*told)  # told once more, where an interrupt comes
+                self._write_done()
+        except Exception as exc:
+            if not is_of_call(exc):
+                self._work()
+            raise
 
     def _write_done(self) -> None:
         done = self.trees.done
