@@ -6,7 +6,7 @@ into is not shown.
 """
 
 import re
-from functools import partial
+from functools import lru_cache, partial
 
 from instrument import _report
 from instrument._payloads.event import has_objects
@@ -45,6 +45,9 @@ _MOST_TEXT = 10_000
 _MOST_MESSAGE = 100_000
 _MOST_TRACEBACK = 16_000
 _MOST_HELD = 1_000
+_MOST_JOINED = 100
+_NOT_YET = "told later"
+"""The path of metadata, of which what objects say is not told yet."""
 _PLACE = re.compile(r'^[|+ ]{0,99}File "[^"\n]*", line \d+, in .*$', re.MULTILINE)
 TRACEBACK = "__instrument_traceback__"
 """The mark with the traceback of what was raised in another process."""
@@ -175,17 +178,51 @@ def redacted(
         try:
             said = asked_for(redactors) if said is None else said
             given: dict[Path, Any] = {}
-            for redactor in redactors:
+            order = redactors if len(redactors) == 1 else _in_order(redactors)
+            left = len(order)
+            for redactor in order:
                 ask: Any = redactor
-                if before is not None and type(redactor) is not Names:
+                is_names, left = type(redactor) is Names, left - 1
+                if before is not None and not is_names:
                     ask = partial(_asked, redactor, before, given)
-                value = walked(ask, value, path, said)
+                at = path
+                if left and path[0] == "metadata":  # the last tells what objects say
+                    at = (_NOT_YET, *path[1:])
+                    ask = ask if is_names else partial(_at, path[0], ask)
+                value = walked(ask, value, at, said)
             if before is not None:
                 before.update(given)
         except BaseException as exc:
             _report.unread(redactor, f"redact of {path[0]}", exc)
             return DROPPED
     return value
+
+
+def _in_order(redactors: "tuple[Redactor, ...]") -> "tuple[Redactor, ...]":
+    """
+    Give all names as one redactor, which is asked first: any leaves of an object in which
+    it masks something the fields alone, and the next would not know what its class calls
+    them, nor what that has. What functions give is looked through for names as well.
+    """
+    lists = [it for it in redactors if type(it) is Names]
+    if not lists:
+        return redactors
+    named = lists[0]
+    if len(lists) > 1:
+        named = _joined(tuple((it.names, it.opens) for it in lists))
+    if all(type(it) is Names for it in redactors[: len(lists)]):
+        return (named, *redactors[len(lists) :])
+    return (named, *redactors)
+
+
+@lru_cache(maxsize=_MOST_JOINED)
+def _joined(lists: "tuple[tuple[frozenset[str], bool], ...]") -> Names:
+    names = frozenset[str]().union(*(names for names, _ in lists))
+    return Names(names, opens=any(opens for _, opens in lists))
+
+
+def _at(first: str, ask: "Any", value: "Any", path: "Path") -> "Any":
+    return ask(value, (first, *path[1:]))
 
 
 def _asked(
