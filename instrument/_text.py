@@ -130,6 +130,13 @@ def _beginning(value: "Any", limit: int) -> str:
     return f"{shown[:limit]}… [{left} more characters]"
 
 
+def class_has(kind: type, name: str) -> bool:
+    """
+    Tell whether a class has something of that name, without asking its metaclass.
+    """
+    return any(name in names_in(base) for base in bases_of(kind))
+
+
 def safe_str(value: object) -> str:
     """
     Give ``str(value)``, or say what stood in the way.
@@ -454,6 +461,10 @@ def _code_of(handler: "Any") -> "CodeType | None":
     """
     Give the code that runs first when *handler* is called; None of what is in C.
     """
+    found = (names_in(base).get("__call__") for base in bases_of(type(handler)))
+    call = next((it for it in found if it is not None), None)
+    if type(call) is FunctionType and not class_has(type(handler), "__wrapped__"):
+        return call.__code__  # an object of the application's, which is not asked
     while type(handler).__name__ == "partial" and hasattr(handler, "func"):
         handler = handler.func
     function = getattr(handler, "__func__", handler)

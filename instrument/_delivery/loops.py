@@ -9,7 +9,7 @@ from types import CoroutineType
 from instrument import _report
 from instrument._forks import in_child
 from instrument._state import get_state
-from instrument._text import bases_of, names_in
+from instrument._text import class_has
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def is_awaitable(answer: object) -> bool:
     kind = type(answer)
     if answer is None or kind is CoroutineType:  # nearly all
         return answer is not None
-    return any("__await__" in names_in(base) for base in bases_of(kind))
+    return class_has(kind, "__await__")
 
 
 def close_unserved(awaitable: object) -> None:

@@ -10,6 +10,7 @@ from instrument._payloads.messages import get
 from instrument._payloads.turns import turns_of
 from instrument._runs.opening import Recipe
 from instrument._runs.results import contained
+from instrument._text import type_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Operation:
         taken = (self.given, self.model, self.system)
         inputs = {_FIRST[self.kind]: given}
         for name, value in fields.items():
-            if name not in taken and type(value).__name__ not in _LEFT_OUT:
+            if name not in taken and type_of(value) not in _LEFT_OUT:
                 inputs[name] = contained(value)
         return inputs
 
@@ -74,7 +75,7 @@ class Operation:
         value: object = fields
         for name in str(self.system).split("."):
             value = get(value, name)
-        return None if type(value).__name__ in _LEFT_OUT else value
+        return None if type_of(value) in _LEFT_OUT else value
 
 
 _LEFT_OUT = ("NoneType", "NotGiven", "Omit")

@@ -7,6 +7,7 @@ Nothing is kept but the event that has not ended yet.
 import json
 
 from instrument._payloads.messages import is_dict
+from instrument._text import class_has
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def is_response(value: object) -> bool:
     """
     Tell whether *value* is an HTTP response: some are asked for one.
     """
-    return hasattr(type(value), "iter_bytes") and hasattr(type(value), "aiter_bytes")
+    kind = type(value)
+    return class_has(kind, "iter_bytes") and class_has(kind, "aiter_bytes")
 
 
 def end_read(call: "Call", http: "Any") -> bool:

@@ -4,6 +4,7 @@ What hears a call of a function that is not ours: a watch, and the calls it begi
 
 from itertools import takewhile
 
+from instrument._payloads.fields import name_of
 from instrument._runs.ending import mend
 from instrument._runs.run import Run
 from instrument._state import chain, get_state, set_state
@@ -82,7 +83,7 @@ def item_of(value: object) -> object:
     """
     Give what an async generator yields; `NOTHING` where that or a coroutine awaits.
     """
-    if type(value).__name__ != "async_generator_wrapped_value":
+    if name_of(value) != "async_generator_wrapped_value":
         return NOTHING
     from gc import get_referents  # it has no attribute to look at
 

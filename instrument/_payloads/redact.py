@@ -242,6 +242,14 @@ def _asked(
     return shown
 
 
+def given_text(shown: "Any") -> str:
+    """
+    Give what a redactor has made of a text: a text, or else how it shows itself.
+    """
+    is_text = issubclass(type(shown), str)
+    return str.__str__(shown) if is_text else safe_repr(shown, limit=_MOST_TEXT)
+
+
 def asked_for(redactors: "tuple[Redactor, ...]") -> "Memo":
     """
     Give where to keep what objects say of themselves, for who tells it: shown as the
@@ -260,7 +268,7 @@ def _shown_text(redactors: "tuple[Redactor, ...]", text: str) -> str:
             if type(redactor) is Names:
                 text = redactor.masked_text(text)  # all that a walk of it would find
             else:
-                text = safe_str(redacted(text, (redactor,), (SAID,)))
+                text = given_text(redacted(text, (redactor,), (SAID,)))
     except BaseException as exc:  # pragma: no cover - memory is full just here
         _report.unread(redactor, "redact of a repr", exc)
         return DROPPED
@@ -297,10 +305,10 @@ def said_by(exc: BaseException, audience: "Audience") -> str | None:
     if not audience.redactors:
         return _text_of(exc)
     if is_of_pool(exc):
-        return safe_str(redacted(_places_in(exc), audience.redactors, ("error",)))
+        return given_text(redacted(_places_in(exc), audience.redactors, ("error",)))
     shown = redacted(exc, audience.redactors, ("error",))
     if shown is exc:
-        return safe_str(redacted(_text_of(exc), audience.redactors, ("error",)))
+        return given_text(redacted(_text_of(exc), audience.redactors, ("error",)))
     said = shown.get("args", MASK) if type(shown) is dict else shown
     if type(said) is tuple and len(said) == 1:
         said = said[0]

@@ -187,7 +187,8 @@ def is_failed(pairs: "Iterable[tuple[Any, Any]]") -> bool:
     """
     for name, item in pairs:
         is_mark = item is True or (type(item) is str and item == "error")
-        if is_mark and type(name) in (str, Aliased) and (name, item) in _FAILED:
+        is_name = type(name) is str or type(name) is Aliased  # `in` asks a metaclass
+        if is_mark and is_name and (name, item) in _FAILED:
             return True
     return False
 

@@ -19,7 +19,7 @@ from instrument._state import (
     set_state,
     unguarded,
 )
-from instrument._text import safe_repr
+from instrument._text import class_has, safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -211,9 +211,9 @@ def bound_iterator(target: "Any") -> "Any":
     body = BoundBody(state_in_hand())
     if is_followed(target):
         return follow(target, body)
-    if hasattr(type(target), "__next__"):
+    if class_has(type(target), "__next__"):
         return follow(_stepping(target), body)
-    if hasattr(type(target), "__anext__"):
+    if class_has(type(target), "__anext__"):
         return follow(_astepping(target), body)
     message = f"bind takes a function or an iterator, not {safe_repr(target)}."
     raise TypeError(message)

@@ -178,10 +178,10 @@ def checked_names(what: str, given: "Any", form: "re.Pattern[str]") -> "list[str
 
 def text_of(value: object) -> str:
     """
-    Give a header as text; nothing where it is too long.
+    Give a header as text; nothing where it is none, or too long.
     """
     if issubclass(type(value), bytes):
         begins: Any = bytes.__getitem__(value, slice(_MOST + 1))  # type: ignore[call-overload]
         value = begins.decode("latin-1")
-    text = safe_str(value)
+    text = str.__str__(value) if issubclass(type(value), str) else ""
     return "" if len(text) > _MOST else text.strip(" \t")

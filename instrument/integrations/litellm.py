@@ -17,6 +17,7 @@ from instrument._hearing.monitored.streams import AtReturn, StepWatch, closed, k
 from instrument._hearing.operations import Operation
 from instrument._hearing.targets import Targets
 from instrument._hearing.watches import Watch
+from instrument._text import class_has
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ class WrapperCall(MethodCall):
     __slots__ = ()
 
     def returned(self, value: "Any") -> None:
-        if hasattr(type(value), "__next__") or hasattr(type(value), "__anext__"):
+        kind = type(value)
+        if class_has(kind, "__next__") or class_has(kind, "__anext__"):
             keep(value, self._call)
         else:
             super().returned(value)

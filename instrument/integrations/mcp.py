@@ -11,7 +11,10 @@ from instrument._hearing.monitored.methods import methods
 from instrument._hearing.operations import Operation
 from instrument._hearing.targets import Targets
 from instrument._hearing.wrapped.methods import Rule
+from instrument._payloads.messages import is_dict
 from instrument._runs.opening import Recipe
+from instrument._runs.results import label_of
+from instrument._text import class_has
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,8 +40,18 @@ class ToolOperation(Operation):
     """
 
     def asked(self, provider: str, fields: "Mapping[str, Any]") -> Asked:
-        tool = _tool(str(fields.get("name")))
-        return Asked(tool, dict, fields.get("arguments") or {}, provider)
+        tool = _tool(label_of(fields.get("name")) or "tool")
+        arguments: Any = fields.get("arguments")
+        return Asked(tool, _given, arguments, provider)
+
+
+def _given(arguments: "Any") -> "dict[str, Any]":
+    """
+    Give the arguments in a dict of their own; none where they are no mapping.
+    """
+    if is_dict(arguments):
+        return dict.copy(arguments)
+    return dict(arguments) if class_has(type(arguments), "keys") else {}
 
 
 def _tool(name: str) -> Recipe:

@@ -285,6 +285,22 @@ def test_files_are_short(module: str) -> None:
     assert len(SOURCES[module].read_text("utf-8").splitlines()) <= FILE_LINES_LIMIT
 
 
+ASKS = re.compile(r"hasattr\(type\(|\btype\([\w.]+\) (?:not )?in\b")
+
+
+@every_module
+def test_no_metaclass_is_asked(module: str) -> None:
+    """
+    Whether a class has something, or is one of several, is told without its metaclass:
+    ``hasattr`` and ``in`` run code of that. A handler's payloads are plain by then.
+    """
+    source = SOURCES[module].read_text("utf-8")
+
+    assert module.startswith("handlers") or not ASKS.search(
+        source.replace("id(type(", "id((")
+    )
+
+
 @every_module
 def test_functions_are_short(module: str) -> None:
     """

@@ -17,7 +17,7 @@ from instrument._hearing.passing import Events
 from instrument._hearing.watches import SENT
 from instrument._hearing.wrapped.twins import class_over
 from instrument._state import get_state
-from instrument._text import bases_of, names_in
+from instrument._text import class_has
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 LATER = object()
 """Stands for an answer that is still to be read."""
 _HEARING = "hearing an answer"
+_MODELS = ("model_fields", "__pydantic_fields__")  # where Pydantic has either
 
 
 def make_call(
@@ -115,16 +116,17 @@ def is_stream(result: object) -> bool:
     Tell whether *result* is still to be read, piece by piece.
     """
     cls = type(_behind(result))
-    if issubclass(cls, (dict, list, tuple, str, bytes)) or hasattr(cls, "model_fields"):
+    is_whole = issubclass(cls, (dict, list, tuple, str, bytes))
+    if is_whole or any(class_has(cls, name) for name in _MODELS):
         return False
-    return hasattr(cls, "__iter__") or hasattr(cls, "__aiter__")
+    return class_has(cls, "__iter__") or class_has(cls, "__aiter__")
 
 
 def _behind(value: "Any") -> "Any":
     """
     Give what is behind the proxies that a tracer which patches the SDK puts around it.
     """
-    while any("__wrapped__" in names_in(base) for base in bases_of(type(value))):
+    while class_has(type(value), "__wrapped__"):
         value = value.__wrapped__
     return value
 
@@ -138,9 +140,9 @@ def hear_stream(call: "Call", stream: "Any") -> "Any":
     if issubclass(type(stream), AsyncGeneratorType):
         return _adriven(call, stream)
     cls = type(_behind(stream))
-    if hasattr(cls, "__aiter__"):
+    if class_has(cls, "__aiter__"):
         return heard_as(stream, async_stream_over, call)
-    make = stream_over if hasattr(cls, "__next__") else iterable_over
+    make = stream_over if class_has(cls, "__next__") else iterable_over
     return heard_as(stream, make, call)
 
 

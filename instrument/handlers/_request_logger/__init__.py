@@ -8,8 +8,14 @@ from instrument._forks import fork_lock
 from instrument._interrupts import Taking
 from instrument._payloads.fields import name_of
 from instrument._payloads.jsonable import jsonable
-from instrument._payloads.redact import asked_for, error_of, redacted, said_by
-from instrument._text import cut, printable, safe_str
+from instrument._payloads.redact import (
+    asked_for,
+    error_of,
+    given_text,
+    redacted,
+    said_by,
+)
+from instrument._text import cut, printable
 from instrument.handlers._request_logger.log_targets import target_of
 from instrument.handlers._request_logger.shown_errors import shown_error
 from instrument.handlers._request_logger.sources import source_of
@@ -245,7 +251,7 @@ def _payload(run: "Run", name: str, limit: int, memo: "Memo") -> str | None:
     answer = run._read_answer() if name == "outputs" else None
     if answer is not None and answer.error:  # as the message of any other error
         redactors = (*run._audience.redactors, USUAL)
-        text = safe_str(redacted(text, redactors, ("error",)))
+        text = given_text(redacted(text, redactors, ("error",)))
     return printable(cut(text, limit))
 
 
@@ -281,7 +287,7 @@ def _error_text(run: "Run", text: str) -> str:
     Give a message as the run's redactors leave it; nothing with ``capture=False``.
     """
     shown = run._cleared(text, "error")
-    return "" if shown is None else counted_error(safe_str(shown), _TRACEBACK)
+    return "" if shown is None else counted_error(given_text(shown), _TRACEBACK)
 
 
 def _is_hidden(run: "Run", line: str) -> bool:

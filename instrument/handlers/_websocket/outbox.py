@@ -264,7 +264,7 @@ class Outbox:
 
     async def _sent(self, frame: str) -> None:
         result = self._send(frame)
-        if inspect.isawaitable(result):
+        if _loops.is_awaitable(result):
             await result
 
     def _send_here(self) -> "Awaitable[None] | None":
@@ -300,7 +300,7 @@ class Outbox:
                     frame: Any = self._queue[0]
                     del self._queue[0]  # no interrupt comes between
                     result = self._send(frame)
-                    if inspect.isawaitable(result):
+                    if _loops.is_awaitable(result):
                         _close(result)
                         self._fail(RuntimeError(_NO_LOOP))
             except BaseException as exc:

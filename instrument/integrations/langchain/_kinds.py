@@ -49,11 +49,13 @@ def answer_of(result: "LLMResult") -> Answer:
     output: Mapping[str, Any] = result.llm_output or _NOTHING
     info: Mapping[str, Any] = generation.generation_info or _NOTHING
     told: Mapping[str, Any] = _NOTHING
-    answer = Answer(generation.text, message)
+    answer = Answer(_string(generation.text) or "", message)
     used = None
     if message is not None:
         told = message.response_metadata
-        if not isinstance(message.content, str):  # of blocks, old versions take one
+        if not issubclass(
+            type(message.content), str
+        ):  # of blocks, old versions take one
             answer.text = content_text(message.content)
         used = getattr(message, "usage_metadata", None)
         for call in getattr(message, "tool_calls", None) or ():
@@ -169,8 +171,9 @@ class _Model(_Original):
             inputs = inputs[0] if inputs else []
         run._params = params = keywords.get("invocation_params") or {}
         for key in _MODEL_KEYS:
-            if key in params and isinstance(params[key], str) and params[key]:
-                run._model = params[key]
+            model = string(params.get(key))
+            if model is not None:
+                run._model = model
                 break
         _name(run, metadata)
         if run._audience.shows_all:
@@ -197,11 +200,9 @@ def _name(run: "Run", metadata: "FrameworkLayer | None") -> None:
     Note a model and its provider from where LangChain keeps what it knows of them.
     """
     if metadata:
-        named, provider = metadata.get("ls_model_name"), metadata.get("ls_provider")
-        if run._model is None and isinstance(named, str):
-            run._model = named or None
-        if isinstance(provider, str):
-            run.provider = provider or None
+        if run._model is None:
+            run._model = string(metadata.get("ls_model_name"))
+        run.provider = string(metadata.get("ls_provider")) or run.provider
 
 
 class _Llm(_Model, _payload.Llm):

@@ -7,6 +7,8 @@ A model, a tool or a retriever never is: whoever counts tokens must hear them al
 import sys
 from weakref import WeakSet
 
+from instrument._payloads.fields import name_of
+from instrument._payloads.messages import string
 from instrument.integrations.langchain._open_runs import leave_out, left_out, open_runs
 
 TYPE_CHECKING = False
@@ -75,7 +77,9 @@ def _is_plumbing(
         return False
     if run.name.startswith(_STEPS):
         return True
-    if run.name != metadata.get("langgraph_node") or not _has_tag(tags, "graph:step:"):
+    if run.name != string(metadata.get("langgraph_node")) or not _has_tag(
+        tags, "graph:step:"
+    ):
         return run.name in _PREBUILT_STEPS and _is_made_by(_PREBUILT)
     if run.name in _AGENTS_NODES and _is_made_by(_AGENTS):
         return True
@@ -130,7 +134,7 @@ def _is_made_by(module: str) -> bool:
         steps = getattr(it, "steps", None)
         if isinstance(steps, list):
             return any(_module(step) == module for step in steps)
-        if type(it).__name__ == _STEP:  # in a task of its own
+        if name_of(it) == _STEP:  # in a task of its own
             return _module(it) == module
         frame = frame.f_back
     return False

@@ -18,6 +18,7 @@ from instrument._hearing.sys_monitoring import Impossible
 from instrument._hearing.targets import Targets, installed
 from instrument._hearing.watches import HeardCall, Watch
 from instrument._payloads.answers import Answer, answer_of
+from instrument._payloads.fields import name_of
 from instrument._runs.ending import fail, finish
 from instrument._runs.merging import belonging
 from instrument._runs.opening import (
@@ -375,7 +376,7 @@ def _raised(entry: Entry, span: "Any", words: Words) -> BaseException | None:
         # a span that is left says nothing of it
         return exc if is_new and not issubclass(type(exc), Exception) else None
     name, message = words.failure(span)
-    if is_new and type(exc).__name__ == name:
+    if is_new and name_of(exc) == name:
         return exc
     return _error(name)(message)
 

@@ -135,7 +135,7 @@ class Words:
             "gen_ai.response.time_to_first_chunk",
             "gen_ai.client.operation.time_to_first_chunk",
         )
-        is_number = type(seconds) in (int, float)
+        is_number = type(seconds) is int or type(seconds) is float
         return float(seconds) if is_number and 0 <= seconds <= _LONGEST_S else None
 
     @property
@@ -387,5 +387,6 @@ def _listed(value: "Any") -> "list[Any]":
 
 
 def _is_count(name: str, value: object) -> bool:
-    allowed = (int, float) if name == "cost_usd" else (int,)
-    return type(value) in allowed and value >= 0  # type: ignore[operator]
+    kind = type(value)
+    is_number = kind is int or (kind is float and name == "cost_usd")
+    return is_number and value >= 0  # type: ignore[operator]
