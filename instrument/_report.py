@@ -270,7 +270,7 @@ def _written(exc: BaseException, *, tells: bool, show: "Show | None") -> str:
         return written(exc, tells=tells, show=show)
     except (ImportError, OSError) as failure:
         if is_callers(failure):
-            raise
+            raise  # pragma: no cover - an interrupt alone comes here
         return f"{_UNWRITTEN}: {type_of(failure)}"
 
 

@@ -440,8 +440,8 @@ async def in_place(
         await awaitable
         try:
             _interrupts.pass_on_kept(met)
-        except RecursionError:  # it has been served: there is no room to look
-            return None
+        except RecursionError:  # pragma: no cover - at one depth alone
+            return None  # it has been served: there is no room to look
     except BaseException as exc:
         if type(exc) is RecursionError and not has_room():
             raise

@@ -48,8 +48,7 @@ async def serve(app: App, sockets: Sequence[socket.socket]) -> None:
         tasks = [*servers, *(it.task for it in connections)]
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await asyncio.wait(tasks)
         for each in sockets:
             each.close()
 
@@ -78,7 +77,7 @@ async def _accept(listener: socket.socket, connected: "Callable[[], Any]") -> No
             continue
         try:
             await loop.connect_accepted_socket(connected, client)
-        except OSError:  # it has left just now
+        except OSError:  # pragma: no cover - it has left just now
             client.close()
 
 

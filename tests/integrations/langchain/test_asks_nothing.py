@@ -34,9 +34,7 @@ class Odd:
             Odd.asked += 1
         return Odd
 
-    __class__ = property(  # type: ignore[assignment]
-        _class, lambda self, value: None
-    )
+    __class__ = property(_class, lambda self, value: None)
     __eq__ = __ne__ = __bool__ = _ask
     __hash__ = object.__hash__
 
@@ -72,7 +70,7 @@ def test_what_a_model_tells(name: str) -> None:
     try:
         with callbacks(heard, plumbing=False):
             assert Model(held=Odd()).invoke("Hi", {"metadata": metadata}) == "Hello"
-            step = RunnableLambda(lambda given: 1, name="agent")
+            step: Any = RunnableLambda(lambda given: 1, name="agent")
             assert step.invoke(1, {"metadata": metadata}) == 1
     finally:
         auto.uninstall()
