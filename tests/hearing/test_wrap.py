@@ -306,22 +306,29 @@ class Unwilling(type):
         raise LookupError(name)
 
 
+class Unwrapped:
+    @property
+    def __wrapped__(self) -> Any:
+        raise LookupError
+
+
+class Odd(metaclass=Unwilling): ...
+
+
 @pytest.mark.anyio
-async def test_an_answer_that_cannot_be_looked_at() -> None:
+@pytest.mark.parametrize("kind, status", [(Odd, "ok"), (Unwrapped, "abandoned")])
+async def test_an_answer_that_cannot_be_looked_at(kind: type, status: str) -> None:
     """
-    The call goes on, and what it was heard as is over.
+    The call goes on, and what it was heard as is over; a metaclass is not asked.
     """
-
-    class Odd(metaclass=Unwilling): ...
-
-    recorder, odd = Recorder(), Odd()
+    recorder, odd = Recorder(), kind()
 
     with callbacks(recorder):
         assert ask(odd) is odd
         assert await aask(odd) is odd
         assert not current_run()
 
-    assert statuses(recorder) == ["abandoned", "abandoned"]
+    assert statuses(recorder) == [status, status]
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt()])
