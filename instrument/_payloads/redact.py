@@ -178,7 +178,7 @@ def redacted(
         try:
             said = asked_for(redactors) if said is None else said
             given: dict[Path, Any] = {}
-            order = redactors if len(redactors) == 1 else _in_order(redactors)
+            order: Any = redactors if len(redactors) == 1 else _in_order(redactors)
             left = len(order)
             for redactor in order:
                 ask: Any = redactor
@@ -198,21 +198,21 @@ def redacted(
     return value
 
 
-def _in_order(redactors: "tuple[Redactor, ...]") -> "tuple[Redactor, ...]":
+def _in_order(redactors: "tuple[Redactor, ...]") -> "list[Redactor]":
     """
-    Give all names as one redactor, which is asked first: any leaves of an object in which
-    it masks something the fields alone, and the next would not know what its class calls
-    them, nor what that has. What functions give is looked through for names as well.
+    Give lists of names that follow one another as one redactor: the first leaves of an
+    object in which it masks something the fields alone, and the next would not know what
+    its class calls them, nor what that has. Functions keep their place: they may hide an
+    object by what it is.
     """
-    lists = [it for it in redactors if type(it) is Names]
-    if not lists:
-        return redactors
-    named = lists[0]
-    if len(lists) > 1:
-        named = _joined(tuple((it.names, it.opens) for it in lists))
-    if all(type(it) is Names for it in redactors[: len(lists)]):
-        return (named, *redactors[len(lists) :])
-    return (named, *redactors)
+    order: list[Any] = []
+    for each in redactors:
+        if order and type(each) is type(order[-1]) is Names:
+            both = order.pop(), each
+            order.append(_joined(tuple((it.names, it.opens) for it in both)))
+        else:
+            order.append(each)
+    return order
 
 
 @lru_cache(maxsize=_MOST_JOINED)

@@ -112,7 +112,7 @@ def secrets(value: object, path: tuple[str | int, ...]) -> object:
     return "***" if path[-1] == "password" else value
 
 
-OTHERS: list[Any] = [["country"], ["city"], nothing, cities]
+OTHERS: list[Any] = [["country"], ["city"], nothing]
 MADE: list[Callable[[], object]] = [Login, Account, Entry, Form, LoginError]
 
 
@@ -125,8 +125,9 @@ MADE: list[Callable[[], object]] = [Login, Account, Entry, Form, LoginError]
             for other in OTHERS
             for pair in ([other, ["password"]], [["password"], other])
         ],
+        [["password"], cities],
         [["country"], secrets],
-        [nothing, ["city"], cities, ["password"], nothing],
+        [nothing, ["city"], ["country"], ["password"], cities, nothing],
     ],
 )
 def test_each_of_several_masks_as_it_does_alone(
@@ -156,3 +157,19 @@ def test_each_of_several_masks_as_it_does_alone(
         "city" in it if type(it) is list else it is cities for it in redact
     )
     assert ("Rome" in path.read_text()) is not is_other_masked
+
+
+def test_function_is_asked_before_names_of_blocks_in_its_own() -> None:
+    """
+    One that hides objects by what they are meets them whole.
+    """
+    recorder = Recorder()
+
+    def hides(value: object, path: object) -> object:
+        return "hidden" if type(value) is Account else value
+
+    with callbacks(recorder, redact=hides), callbacks(redact=["password"]):
+        traced(lambda given: [given])(Account())
+
+    assert recorder.runs[0].inputs == {"given": "hidden"}
+    assert recorder.runs[0].outputs == ["hidden"]
