@@ -71,7 +71,7 @@ def left_by(task: "Future[Any]", owner: object) -> BaseException | None:
     try:
         if not issubclass(type(exc), (KeyboardInterrupt, SystemExit)):
             _report.failed(owner, "serve", exc)  # type: ignore[arg-type]
-    except BaseException as interrupt:
+    except BaseException as interrupt:  # pragma: no cover - no failure comes here
         return interrupt
     finally:
         del exc, task  # its traceback holds this frame

@@ -95,7 +95,7 @@ class Paper:
                 known(*told)  # told once more, where an interrupt comes
                 self._write_done()
         except Exception as exc:
-            if not is_of_call(exc):
+            if not is_of_call(exc):  # pragma: no branch - else a signal came here
                 self._work()
             raise
 
