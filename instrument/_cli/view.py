@@ -26,7 +26,6 @@ _PORT = 8765
 _TRIED = 20
 _LAST_PORT = 65_535
 _BY_SIGNAL = 128  # as shells have it
-_NOT_LEFT = (errno.EMFILE, errno.ENFILE)
 
 
 def add_arguments(parser: "argparse.ArgumentParser") -> None:
@@ -97,32 +96,12 @@ def _serve(app: "Viewer", listener: socket.socket) -> None:
             loop.call_soon_threadsafe(task.cancel)
 
         signal.signal(signal.SIGTERM, end)
-        loop.set_exception_handler(_Trouble())
         await _serving(app, listener)
 
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(serving())
     if told:
         raise SystemExit(_BY_SIGNAL + told[0])
-
-
-class _Trouble:
-    """
-    Says what the loop meets; once where no descriptor is left, which it logs with its
-    traceback at each of very many attempts to take who comes.
-    """
-
-    is_told = False
-
-    def __call__(self, loop: "Any", context: "dict[str, Any]") -> None:
-        from instrument._report import complain
-
-        exc = context.get("exception")
-        if getattr(exc, "errno", None) not in _NOT_LEFT:
-            loop.default_exception_handler(context)
-        elif not self.is_told:
-            self.is_told = True
-            complain(f"The page lets who comes wait: {exc}", None)
 
 
 def _port(text: str) -> int:
@@ -174,11 +153,12 @@ def _listener(
 
 
 def _bound(host: str, port: int | None) -> socket.socket:
+    from instrument.viewer.listener import listening
+
     for usual in range(_PORT, _PORT + _TRIED) if port is None else ():
         with contextlib.suppress(OSError):
             return _bound(host, usual)
-    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    return socket.create_server((host, port or 0), family=family)
+    return listening(host, port or 0)
 
 
 def _reached_at(listener: socket.socket) -> tuple[str, int]:

@@ -25,7 +25,6 @@ _IDLE_S = 75
 _HEAD_S = 10
 _WRITE_S = 30
 _LINGER_S = 1
-_PAUSE_S = 0.1
 _END = b"\r\n\r\n"
 _LINE = re.compile(rb"([A-Z]{1,20}) (/[!-~]*) HTTP/1\.([01])")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00\r\n]*)")
@@ -37,48 +36,20 @@ async def serve(app: App, sockets: Sequence[socket.socket]) -> None:
     """
     loop = asyncio.get_running_loop()
     connections: set[_Connection] = set()
-
-    def connected() -> _Connection:
-        return _Connection(app, connections)
-
-    servers = [loop.create_task(_accept(it, connected)) for it in sockets]
+    servers = [
+        await loop.create_server(lambda: _Connection(app, connections), sock=it)
+        for it in sockets
+    ]
     try:
-        await asyncio.gather(*servers)
+        await loop.create_future()
     finally:
-        tasks = [*servers, *(it.task for it in connections)]
+        for server in servers:
+            server.close()
+        tasks = [it.task for it in connections]
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
-        for each in sockets:
-            each.close()
-
-
-async def _accept(listener: socket.socket, connected: "Callable[[], Any]") -> None:
-    """
-    Take who comes. While no descriptor is left they wait.
-
-    Not by `loop.create_server`: up to Python 3.13 that logs each of a hundred attempts
-    with a traceback then, and each of these begins a hundred more.
-    """
-    loop = asyncio.get_running_loop()
-    listener.setblocking(False)
-    listener.listen(_MOST_CONNECTIONS)
-    is_told = False
-    while True:
-        try:
-            client, _ = await loop.sock_accept(listener)
-        except ConnectionAbortedError:  # it has left again
-            continue
-        except OSError as exc:
-            if not is_told:
-                complain(f"The page lets who comes wait: {exc}", None)
-            is_told = True
-            await asyncio.sleep(_PAUSE_S)
-            continue
-        try:
-            await loop.connect_accepted_socket(connected, client)
-        except OSError:  # pragma: no cover - it has left just now
-            client.close()
+        if tasks:
+            await asyncio.wait(tasks)
 
 
 class _RefusedError(Exception):

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import errno
 import os
+import socket
 from typing import Any
 
 import pytest
 
 from instrument.viewer import server
+from instrument.viewer.listener import listening
 
 pytestmark = pytest.mark.anyio
 
@@ -316,27 +318,28 @@ async def test_too_many_connections(
 
 
 async def test_no_descriptor_is_left(
-    serve_small: Any, connect: Any, monkeypatch: pytest.MonkeyPatch, reports: list[str]
+    connect: Any, monkeypatch: pytest.MonkeyPatch, reports: list[str]
 ) -> None:
     """
     While no descriptor is left who comes waits, which is said once; then all is served.
     """
-    loop = asyncio.get_running_loop()
-    taken, failures = (
-        loop.sock_accept,
-        [errno.EMFILE, errno.EMFILE, errno.ECONNABORTED, errno.EMFILE],
-    )
+    taken = socket.socket.accept
+    failures = [errno.EMFILE, errno.ENFILE, errno.ECONNABORTED, errno.EMFILE]
 
-    async def sock_accept(listener: Any) -> Any:
+    def accept(listener: socket.socket) -> Any:
         if failures:
             code = failures.pop()
             raise OSError(code, os.strerror(code))
-        return await taken(listener)
+        return taken(listener)
 
-    monkeypatch.setattr(loop, "sock_accept", sock_accept)
-    async with serve_small(hello) as port, connect(port) as client:
-        client.get("/a")
-        status, _, _ = await client.reply()
+    monkeypatch.setattr(socket.socket, "accept", accept)
+    with listening("127.0.0.1", 0) as listener:
+        serving = asyncio.create_task(server.serve(hello, [listener]))
+        async with connect(listener.getsockname()[1]) as client:
+            client.get("/a")
+            status, _, _ = await client.reply()
+        serving.cancel()
+        await asyncio.wait([serving])
 
     assert status == 200
     assert not failures

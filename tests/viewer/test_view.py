@@ -318,8 +318,7 @@ def test_more_come_than_there_are_descriptors(store: Any, server: str) -> None:
 
     assert "The page lets who comes wait: [Errno 24]" in said
     assert status == 200
-    # tries of asyncio, that uvicorn uses, may be due as it ends: these it tells itself
-    assert rest == "" or server == "uvicorn"
+    assert rest == ""
 
 
 @pytest.mark.parametrize(
