@@ -72,6 +72,14 @@ def aliases_of(name: object) -> "frozenset[str]":
     return name.aliases if type(name) is Aliased else frozenset()
 
 
+def as_left(told: "Pairs", left: "dict[Any, Any]") -> "Pairs":
+    """
+    Give the fields that were left of those, under all the names that they have.
+    """
+    names = {str.__str__(it): it for it, _ in told if type(it) is Aliased}
+    return [(names.get(name, name), item) for name, item in dict.items(left)]
+
+
 def marked(names: "Iterable[str]") -> "Callable[[Any, Pairs], tuple[Pairs, Pairs]]":
     """
     Split what is held into the fields of these names, and the rest.

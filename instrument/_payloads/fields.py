@@ -230,15 +230,6 @@ def key_of(key: object) -> str | None:
     return None if value is key else key_of(value)
 
 
-def names_of(key: object) -> "list[str]":
-    """
-    Give the names that a mapping's key stands for: of an enum its value and its name.
-    """
-    opening = opening_of(type(key))
-    member = None if opening.member is None else opening.member(key)
-    return [name for name in (key_of(key), member) if type(name) is str]
-
-
 def json_in(value: "Any", opening: Opening) -> str | None:
     """
     Give the text of bytes or characters that may be JSON; None of anything else.
@@ -354,8 +345,12 @@ def _text_by(module: str, name: str, method: str) -> "Row":
 
 
 def _of_enum(opening: Opening) -> None:
-    opening.settle(VALUE, _held_as("_value_", opening._dict))
+    held = opening._dict
+    opening.settle(VALUE, _held_as("_value_", held))
     opening.bare()
+    opening._dict = lambda value: {
+        name: item for name, item in dict.items(held(value)) if name not in _OF_ENUM
+    }
 
 
 def _held_as(name: str, instance_dict: "Any") -> "Callable[[Any], Any]":
@@ -411,6 +406,7 @@ def _of_document(opening: Opening) -> None:
     )
 
 
+_OF_ENUM = frozenset(("_name_", "_value_", "_sort_order_", "__objclass__"))
 _VIEWS: "list[Any]" = [type(it({})) for it in (dict.keys, dict.values, dict.items)]
 _BARE = (
     types.AsyncGeneratorType,

@@ -117,13 +117,20 @@ def repr_once(value: object, limit: int, memo: "Memo") -> str:
     Args:
         memo: As for `jsonable`.
     """
-    known = memo.get(id(value))
-    if known is None or type(known[1]) is not str:  # None: it has too much to write
-        known = memo[id(value)] = value, said_of(value, memo)
-    text: str = known[1]
+    text = said_once(value, memo)
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… [{length_of(text) - limit} more characters]"
+
+
+def said_once(value: object, memo: "Memo") -> str:
+    """
+    Give `said_of` of *value*, which is asked for it only if it has not been before.
+    """
+    known = memo.get(id(value))
+    if known is None or type(known[1]) is not str:  # None: it has too much to write
+        known = memo[id(value)] = value, said_of(value, memo)
+    return known[1]
 
 
 class Asked(dict):  # type: ignore[type-arg]

@@ -8,7 +8,14 @@ from types import FunctionType
 
 from instrument._payloads import sayings
 from instrument._payloads.field_names import aliases_of, computed_aliases
-from instrument._payloads.fields import REPR, SPACES, has_repr, names_of, opening_of
+from instrument._payloads.fields import (
+    REPR,
+    SPACES,
+    VALUE,
+    has_repr,
+    key_of,
+    opening_of,
+)
 from instrument._text import (
     args_of,
     bases_of,
@@ -41,6 +48,8 @@ _INPUT = ", input_value="
 _TYPED = ", input_type="
 _QUOTES = ("'", '"')
 _OPENS = ("{", "[")
+_MOST_OF_A_KEY = 100
+_CALLED = frozenset(("name", "key"))
 _LINE = re.compile(r"\n|\\n")
 
 
@@ -72,7 +81,7 @@ class Names:
         if type(key) is tuple:  # where keys are told apart in levels: its last
             return bool(key) and self.masks(key[-1])
         if type(key) is not str:
-            return any(map(self.masks, (*names_of(key), *aliases_of(key))))
+            return any(map(self.masks, (*_names_of(key), *aliases_of(key))))
         known = self._known.get(key)
         if known is None:
             known = self._is_masked(key)
@@ -224,11 +233,26 @@ def words_of(name: str) -> "list[str]":
     return [word.casefold() for word in _OTHER_WORDS.findall(whole)]
 
 
+def _names_of(key: object) -> "list[str]":
+    """
+    Give the names that a mapping's key stands for: of an enum its value and its name, of
+    an object, a column say, what it holds as its name.
+    """
+    opening = opening_of(type(key))
+    found = [key_of(key)]
+    if opening.member is not None:
+        found.append(opening.member(key))
+    elif opening.told is not VALUE:
+        held = opening.attributes(key, _MOST_OF_A_KEY)
+        found += [item for name, item in held if type(name) is str and name in _CALLED]
+    return [name for name in found if type(name) is str]
+
+
 class _Held:
     """
     What the application's classes that *kind* derives from have, if one of them writes
-    the ``repr``, which may show it: ``__getattr__`` of what is told so, as that may be
-    anything.
+    the ``repr``, which may show it, or all is told as a value that it may be made of:
+    ``__getattr__`` of what is told as its ``repr``, as that may be anything.
 
     Attributes:
         names: All by name.
@@ -241,11 +265,12 @@ class _Held:
     def __init__(self, kind: "type[Any]") -> None:
         self.kind = kind  # held, so that its id stays its own
         bases = [base for base in bases_of(kind) if not is_of_library(base)]
-        self.bases = bases if any(map(has_repr, bases)) else []
+        told = opening_of(kind).told
+        self.bases = bases if told is VALUE or any(map(has_repr, bases)) else []
         self.size = self.counted()
         self.names: list[str] = []
         self.asked: list[tuple[str, type[Any]]] = []
-        is_any = bool(self.bases) and opening_of(kind).told is REPR
+        is_any = bool(self.bases) and told is REPR
         for base in self.bases:
             for name, item in names_in(base).items():
                 if type(name) is not str or type(item) is kind:  # a member of an enum
@@ -407,6 +432,24 @@ class Unsaid:
 
     def __init__(self, key: object) -> None:
         self.key = key
+
+
+def named(shown: "Any", say: "Callable[[object], str]", names: "Names | None") -> "Any":
+    """
+    Name the keys that have not been asked, now that they are told; of one that calls
+    itself so, the value is masked.
+    """
+    if type(shown) is not dict or Unsaid not in map(type, shown):
+        return shown
+    told: dict[Any, Any] = {}
+    for key, item in shown.items():
+        if type(key) is not Unsaid:
+            told[key] = item
+            continue
+        name = say(key.key)
+        is_masked = names is not None and names.masks(name)
+        told[numbered(name, told)] = MASK if is_masked else item
+    return told
 
 
 def is_of_names(key: object) -> bool:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from instrument._payloads.jsonable import Memo
-    from instrument._payloads.walk import Path, Redactor
+    from instrument._payloads.walk import Left, Path, Redactor
     from instrument._runs.run import Run
 
     class Audience(Protocol):
@@ -178,6 +178,7 @@ def redacted(
         try:
             said = asked_for(redactors) if said is None else said
             given: dict[Path, Any] = {}
+            objects: Left = {}
             order: Any = redactors if len(redactors) == 1 else _in_order(redactors)
             left = len(order)
             for redactor in order:
@@ -189,7 +190,7 @@ def redacted(
                 if left and path[0] == "metadata":  # the last tells what objects say
                     at = (_NOT_YET, *path[1:])
                     ask = ask if is_names else partial(_at, path[0], ask)
-                value = walked(ask, value, at, said)
+                value = walked(ask, value, at, said, objects)
             if before is not None:
                 before.update(given)
         except BaseException as exc:

@@ -9,7 +9,7 @@ text where it is nothing but text, else the provider's own blocks; a call of a t
 
 from itertools import islice
 
-from instrument._payloads.field_names import Aliased
+from instrument._payloads.field_names import Aliased, as_left
 from instrument._payloads.messages import (
     MOST_TOLD,
     ROLES,
@@ -23,6 +23,7 @@ from instrument._payloads.messages import (
     read_arguments,
     string,
 )
+from instrument._payloads.sayings import MASK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -193,18 +194,36 @@ def is_failed(pairs: "Iterable[tuple[Any, Any]]") -> bool:
     return False
 
 
-def retold(told: "list[tuple[Any, Any]]", shown: object) -> "list[tuple[Any, Any]]":
+def retold(
+    told: "list[tuple[Any, Any]]", shown: object, left: "dict[Any, Any] | None" = None
+) -> "list[tuple[Any, Any]]":
     """
     Give what a message tells, anew of its fields as they may be seen: of texts that are
     told as one, a part alone may be JSON.
 
     Args:
         shown: These fields, where something in them is masked.
+        left: What another redactor has left of what it tells: a text in which both have
+            changed something is masked.
     """
     if type(shown) is not dict:
         return told  # pragma: no cover - more fields than are looked through
     turn = dict(as_turn(shown, [*shown.items()])[0])
-    return [(name, turn.get(name, item)) for name, item in told]
+    if left is None:
+        return [(name, turn.get(name, item)) for name, item in told]
+    before = dict(told)
+    return [
+        (name, _left_by_both(before.get(name), turn.get(name), item))
+        for name, item in as_left(told, left)
+    ]
+
+
+def _left_by_both(before: object, one: object, other: object) -> object:
+    if not type(before) is type(other) is str:
+        return other  # looked through part by part
+    if other == before:
+        return one
+    return other if type(one) is str and one == before else MASK
 
 
 def is_sdks_message(kind: type) -> bool:

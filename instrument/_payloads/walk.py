@@ -5,7 +5,9 @@ objects told as their fields where something in them is masked.
 A key is asked for its ``repr`` only where that is told, and once.
 """
 
-from instrument._payloads.field_names import aliases_of
+from functools import partial
+
+from instrument._payloads.field_names import aliases_of, as_left
 from instrument._payloads.fields import (
     FIELDS,
     MAPPING,
@@ -19,24 +21,23 @@ from instrument._payloads.fields import (
     opening_of,
     read,
 )
-from instrument._payloads.jsonable import jsonable, said_of
-from instrument._payloads.messages import PIECES, is_half, is_piece, without_subclass
+from instrument._payloads.jsonable import said_once
+from instrument._payloads.messages import PIECES, is_piece, without_subclass
 from instrument._payloads.names import (
     MASK,
     MAY_BEGIN_JSON,
-    MOST_JSON,
     NAME_TYPES,
     Names,
     Unsaid,
-    each_once,
     is_of_names,
     is_of_pool,
-    may_be_json,
+    named,
     numbered,
     only_said,
     shows_by_class,
     without_private,
 )
+from instrument._payloads.texts import ARGUMENTS, DEPTH, Texts
 from instrument._payloads.turns import is_failed, retold
 from instrument._text import cut, has_other_text, has_texts
 
@@ -48,25 +49,25 @@ if TYPE_CHECKING:
     from instrument._payloads.fields import Opening
     from instrument._payloads.jsonable import Memo
 
+    Left: TypeAlias = dict[int, tuple[dict[Any, Any], object]]
     Path: TypeAlias = tuple[str | int, ...]
     Redactor: TypeAlias = "Callable[[Any, Path], Any] | Names"
 
-_DEPTH = 32
-_MOST_VALUES = 100_000
 _MOST_OF_AN_OBJECT = 2_000
 """An object may lead to all that a program holds; more of it is not looked into."""
-_MOST_READ = 4_000_000
-"""The most characters of JSON, and of messages, that are looked through in one payload."""
 _MOST_MESSAGE = 200_000
-_ARGUMENTS = frozenset(("arguments", "args", "input", "input_str", "partial_json"))
 
 
-def walked(redactor: "Redactor", value: object, path: "Path", said: "Memo") -> object:
+def walked(
+    redactor: "Redactor", value: object, path: "Path", said: "Memo", left: "Left"
+) -> object:
     """
     Give *value* as that redactor leaves it.
 
     Args:
         said: What keys said of themselves, so that none is asked twice.
+        left: Of which object the fields are that are told in its place, by the id of
+            these: the next redactor knows by it what the class says of them.
     """
     names = redactor if type(redactor) is Names else None
     if names is not None:
@@ -75,62 +76,43 @@ def walked(redactor: "Redactor", value: object, path: "Path", said: "Memo") -> o
             return MASK
         if path[0] in ("error", SAID) and type(value) is str:
             value = names.masked_text(cut(value, _MOST_MESSAGE))
-    walk = _Walk(redactor, names, said)
-    shown = walk.walked(value, path, _DEPTH)
+    walk = _Walk(redactor, names, said, left)
+    shown = walk.walked(value, path, DEPTH)
     if walk.has_met_itself and walk.changes:
         # what leads back to something that is masked cannot be shown as it is
-        walk = _Walk(redactor, names, said, is_strict=True)
-        shown = walk.walked(value, path, _DEPTH)
+        walk = _Walk(redactor, names, said, left, is_strict=True)
+        shown = walk.walked(value, path, DEPTH)
     return shown
 
 
-class _Walk:
+class _Walk(Texts):
     """
     One walk of one redactor through one payload, of at most so many values.
 
     Attributes:
         _asked: How often something was asked, which is not to be asked again.
-        _has_failed: Whether this is a failed tool's result, whose texts an error says.
         _has_odd_keys: Whether the last mapping had a key with a hash of its own.
-        changes: How often something was masked, changed or not looked into.
         has_met_itself: Whether something in it leads back to what holds it.
     """
-
-    __slots__ = (
-        "_above",
-        "_ask",
-        "_asked",
-        "_chars",
-        "_has_failed",
-        "_has_odd_keys",
-        "_is_strict",
-        "_left",
-        "_names",
-        "_open",
-        "_said",
-        "changes",
-        "has_met_itself",
-    )
 
     def __init__(
         self,
         redactor: "Redactor",
         names: Names | None,
         said: "Memo",
+        objects: "Left",
         *,
         is_strict: bool = False,
     ) -> None:
+        super().__init__(names)
         self._above: Any = None
         self._ask: Any = redactor
-        self._names = names
-        self._said = said
-        self._left = _MOST_VALUES
-        self._chars = _MOST_READ
+        self._say = partial(said_once, memo=said)
+        self._objects = objects
         self._open: set[int] = set()
         self._is_strict = is_strict
-        self._has_failed = self._has_odd_keys = False
-        self._asked = self.changes = 0
-        self.has_met_itself = False
+        self._has_odd_keys = self.has_met_itself = False
+        self._asked = 0
 
     def walked(self, value: "Any", path: "Path", depth: int) -> "Any":
         if self._names is None:
@@ -156,46 +138,44 @@ class _Walk:
         finally:
             self._open.discard(key)
 
-    def _masked(self, told: str = MASK) -> str:
-        self.changes += 1
-        return str.__str__(told)
-
     def _opened(self, value: "Any", kind: "Any", path: "Path", depth: int) -> "Any":
         before, asked = self.changes, self._asked
         if kind is dict:
+            if id(value) in self._objects:
+                whole = self._objects[id(value)][1]
+                return self._object(whole, opening_of(type(whole)), path, depth, value)
             shown = self._mapping(dict.items(value), len(value), path, depth)
             if not self._has_odd_keys:
                 return shown
             is_same = self.changes == before and self._asked == asked
-            return value if is_same else self._named(shown)
+            return value if is_same else named(shown, self._say, self._names)
         opening = opening_of(kind)
         told = opening.told
         if told is REPR or told is FIELDS:
             return self._object(value, opening, path, depth)
-        self.changes += shows_by_class(kind, self._ask, path)
         if told is VALUE:
-            shown = self._told(value, opening, path, depth)
+            return self._value(value, opening, path, depth)
+        self.changes += shows_by_class(kind, self._ask, path)
+        self._asked += opening.is_copied
+        most = max(self._left, 0)
+        take = opening.read
+        found = read(value, take, most) if opening.asks else take(value, most)
+        if type(found) is Unreadable:
+            return self._masked(found)
+        entries, count = found
+        count = most + 1 if count is None else count
+        if told is MAPPING:
+            shown = self._mapping(entries, count, path, depth)
         else:
-            self._asked += opening.is_copied
-            most = max(self._left, 0)
-            take = opening.read
-            found = read(value, take, most) if opening.asks else take(value, most)
-            if type(found) is Unreadable:
-                return self._masked(found)
-            entries, count = found
-            count = most + 1 if count is None else count
-            if told is MAPPING:
-                shown = self._mapping(entries, count, path, depth)
-            else:
-                shown = self._items(entries, count, kind, path, depth)
+            shown = self._items(entries, count, kind, path, depth)
         if opening.is_copied or kind is list or kind is tuple:
             if not opening.is_whole:  # for what holds it, and shows its ``repr``
                 self._besides(value, opening, path, depth)
-            return self._named(shown)
+            return named(shown, self._say, self._names)
         held = opening.attributes(value, self._left + 1)
         self._mapping(held, len(held), path, depth)
         is_same = self.changes == before and self._asked == asked
-        return value if is_same else self._named(shown)
+        return value if is_same else named(shown, self._say, self._names)
 
     def _besides(
         self, value: "Any", opening: "Opening", path: "Path", depth: int
@@ -208,6 +188,24 @@ class _Walk:
         held = opening.attributes(value, self._left + 1)
         self._mapping(held, len(held), path, depth)
         self._left = outer - (left - self._left)
+
+    def _value(
+        self, value: "Any", opening: "Opening", path: "Path", depth: int
+    ) -> "Any":
+        """
+        Walk a value, which is not told where it hides something masked: that may be made
+        of what is told.
+        """
+        before, asked = self.changes, self._asked
+        if shows_by_class(type(value), self._ask, path):
+            return self._masked()
+        held = opening.attributes(value, self._left + 1)
+        self._mapping(held, len(held), path, depth)
+        if self.changes != before:
+            return self._masked()
+        shown = self._told(value, opening, path, depth)
+        is_same = self.changes == before and self._asked == asked
+        return value if is_same else named(shown, self._say, self._names)
 
     def _told(
         self, value: "Any", opening: "Opening", path: "Path", depth: int
@@ -223,51 +221,6 @@ class _Walk:
         if type(inner) is Unreadable:
             return self._masked(inner)
         return self.walked(inner, path, depth)
-
-    def _text(self, text: str, path: "Path", depth: int) -> str:
-        """
-        Walk JSON: of a list of names all that looks so, else arguments of a tool.
-        """
-        is_told = self._names is not None or path[-1] in _ARGUMENTS
-        if not is_told or not may_be_json(text):
-            return self._cleared(text) if self._has_failed else text
-        if depth == 0:
-            return self._masked()
-        if len(text) > MOST_JSON:
-            return self._unread(text)
-        if not self._has_room(text):
-            return self._masked()
-        import json
-
-        before = self.changes
-        try:
-            held = json.loads(text, object_pairs_hook=each_once)
-        except (ValueError, RecursionError):
-            return self._unread(text)
-        shown = self.walked(held, path, depth - 1)
-        if self.changes == before:
-            return text
-        return json.dumps(jsonable(shown), ensure_ascii=False)
-
-    def _unread(self, text: str) -> str:
-        """
-        Show what is nearly JSON, half of it perhaps, only where it names nothing, and to
-        a function nothing of it; of what is long, the beginning.
-        """
-        if len(text) > MOST_JSON:
-            self.changes += 1
-            text = cut(text, MOST_JSON)
-        names = self._names
-        if names is None:
-            return self._masked() if is_half(text) else text
-        is_seen = self._has_room(text) and "\\u" not in text
-        if not is_seen or names.are_in(text):
-            return self._masked()
-        return self._cleared(text) if self._has_failed else text
-
-    def _has_room(self, text: str) -> bool:
-        self._chars -= len(text)
-        return self._chars >= 0
 
     def _mapping(
         self, pairs: "Iterable[Any]", count: int, path: "Path", depth: int
@@ -299,7 +252,7 @@ class _Walk:
             elif is_masked:
                 shown[key] = self._masked()
             elif type(item) is str and item[:1] not in MAY_BEGIN_JSON:
-                is_call = type(key) is str and key in _ARGUMENTS
+                is_call = type(key) is str and key in ARGUMENTS
                 told = self._unread(item) if is_call else item
                 shown[key] = self._cleared(told) if self._has_failed else told
             else:
@@ -336,27 +289,8 @@ class _Walk:
             return Unsaid(key)
         elif text is None:  # a path is of names
             self._asked += not is_of_names(key)
-            text = self._said_by(key)
+            text = self._say(key)
         return numbered(text, shown)
-
-    def _named(self, shown: "Any") -> "Any":
-        """
-        Name the keys that have not been asked, now that they are told.
-        """
-        if type(shown) is not dict or Unsaid not in map(type, shown):
-            return shown
-        named: dict[Any, Any] = {}
-        for key, item in shown.items():
-            if type(key) is Unsaid:
-                key = numbered(self._said_by(key.key), named)  # noqa: PLW2901
-            named[key] = item
-        return named
-
-    def _said_by(self, key: object) -> str:
-        known = self._said.get(id(key))
-        if known is None:
-            known = self._said[id(key)] = key, said_of(key, self._said)
-        return known[1]
 
     def _json_key(
         self, key: "Any", shown: "dict[Any, Any]", path: "Path", depth: int
@@ -406,48 +340,79 @@ class _Walk:
         return not is_other and names is not None and names.masks(first)
 
     def _object(
-        self, value: "Any", opening: "Opening", path: "Path", depth: int
+        self,
+        value: "Any",
+        opening: "Opening",
+        path: "Path",
+        depth: int,
+        given: "dict[Any, Any] | None" = None,
     ) -> "Any":
         """
-        Walk the fields of an object; it stays what it is where nothing is masked.
+        Walk the fields of an object, or what another redactor left of them; it stays
+        what it is where nothing is masked.
         """
-        before, outer, names = self.changes, self._left, self._names
+        before, names = self.changes, self._names
         is_by_class = shows_by_class(type(value), self._ask, path)
         self.changes += is_by_class
+        told, shown = self._fields(value, opening, path, depth, given)
+        is_opened = names is not None and names.opens and path[0] != "error"
+        if opening.told is REPR:
+            self.changes += is_opened
+            if is_by_class or (
+                is_opened and not issubclass(type(value), BaseException)
+            ):
+                shown = only_said(value, told, shown, self._say, computes=is_by_class)
+        elif is_by_class:
+            shown = without_private(shown)
+        if self.changes == before:
+            if path[0] != "metadata" or given is not None:
+                return value if given is None else given
+            self._asked += 1  # it is told at the end as well, and may hold more then
+            if opening.told is REPR:
+                return self._say(value)
+        shown = named(shown, self._say, names)
+        if opening.told is REPR:
+            shown = {"type": name_of(value), **(shown if type(shown) is dict else {})}
+        self._objects[id(shown)] = shown, value
+        return shown
+
+    def _fields(
+        self,
+        value: "Any",
+        opening: "Opening",
+        path: "Path",
+        depth: int,
+        given: "dict[Any, Any] | None",
+    ) -> "tuple[list[Any], Any]":
+        """
+        Give the fields that are told, as they are and as they may be seen.
+        """
+        outer, names = self._left, self._names
         most = _MOST_OF_AN_OBJECT if opening.told is REPR else outer
         self._left = left = min(outer, most)
         told, kept = opening.fields(value, left + 1)
         is_error = issubclass(type(value), BaseException)
         # what the run's error says is masked as text, where that is told
         self.changes += not (opening.is_whole or (is_error and path[0] == "error"))
-        if len(told) == _PAIR and issubclass(type(value), tuple):
-            if self._is_named(told[0][1]):
-                told = [told[0], (told[1][0], self._masked())]
-        elif is_error:
-            told = self._of_error(value, told, path)
+        before = self.changes
         held = self._mapping(kept, len(kept), path, depth)
         if opening.is_turn and names is not None and self.changes != before:
-            told = retold(told, held)
+            told = retold(told, held, given)
+        elif given is not None:
+            told = as_left(told, given)
+        if is_error:
+            told = self._of_error(value, told, path)
+        elif len(told) == _PAIR and issubclass(type(value), tuple):
+            told = self._pair(told)
         shown = self._mapping(told, len(told), path, depth)
         if is_error and names is None and has_other_text(told, shown):
             shown["args"] = self._masked()  # as for names
         self._left = outer - (left - self._left)
-        is_opened = names is not None and names.opens and path[0] != "error"
-        self.changes += is_opened and opening.told is REPR
-        if opening.told is REPR and (is_by_class or (is_opened and not is_error)):
-            shown = only_said(value, told, shown, self._said_by, computes=is_by_class)
-        elif is_by_class:
-            shown = without_private(shown)
-        if self.changes == before:
-            if path[0] != "metadata":
-                return value
-            self._asked += 1  # it is told at the end as well, and may hold more then
-            if opening.told is REPR:
-                return self._said_by(value)
-        shown = self._named(shown)
-        if opening.told is REPR:
-            return {"type": name_of(value), **(shown if type(shown) is dict else {})}
-        return shown
+        return told, shown
+
+    def _pair(self, told: "list[Any]") -> "list[Any]":
+        is_named = self._is_named(told[0][1])
+        return [told[0], (told[1][0], self._masked())] if is_named else told
 
     def _of_error(self, error: "Any", held: "list[Any]", path: "Path") -> "list[Any]":
         """
@@ -471,27 +436,6 @@ class _Walk:
         cleared = [(name, self._cleared(item)) for name, item in stated]
         self._left = left  # they are walked yet
         return [*cleared, *args]
-
-    def _cleared(self, item: "Any", depth: int = _DEPTH) -> "Any":
-        kind: Any = type(item)
-        names: Any = self._names
-        if kind is tuple or kind is list:
-            self._left -= len(item)
-            if self._left < 0 or depth == 0:
-                return self._masked()
-            words = names.without_options(item)
-            self.changes += words is not item
-            return kind([self._cleared(it, depth - 1) for it in words])
-        if kind is bytes:
-            text = self._cleared(item.decode("latin-1"), depth)
-            return str.encode(text, "latin-1")
-        if kind is not str:
-            return item
-        if len(item) > MOST_JSON or not self._has_room(item):
-            return self._masked()
-        text = names.masked_text(item)
-        self.changes += text != item
-        return text
 
 
 SAID = "repr"  # the path of what an object says of itself

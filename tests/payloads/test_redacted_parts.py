@@ -143,6 +143,37 @@ def test_part_of_a_message() -> None:
     assert last == {"role": "assistant", "content": "fine"}
 
 
+@pytest.mark.parametrize(
+    "field, parts, told",
+    [
+        ("artifact", TEXTS, TOLD),
+        ("content", TEXTS, "[redacted]"),
+        ("content", ["Rome"], "***"),
+        ("nothing", ["Rome"], "Rome"),
+    ],
+)
+def test_part_of_a_message_that_a_function_was_asked_of(
+    field: str, parts: list[Any], told: str
+) -> None:
+    """
+    What both have changed is not told; else each field is as the one or the other left it.
+    """
+    messages = pytest.importorskip("langchain_core.messages")
+    recorder = Recorder()
+    given = messages.ToolMessage(parts, tool_call_id="1", artifact={"password": 2})
+
+    def hides(value: Any, path: Any) -> Any:
+        return "***" if path[-1] == field else value
+
+    with callbacks(recorder, redact=hides), callbacks(redact=["password"]):
+        traced.tool(lambda given: given)(given)
+
+    shown = recorder.events[0].data["inputs"]["given"]
+    assert shown["content"] == told
+    is_hidden = field == "artifact"
+    assert shown["artifact"] == ("***" if is_hidden else {"password": "[redacted]"})
+
+
 SAYS = "Error invoking 'login' with kwargs {'password': 'enigma', 'x': 1}"
 BLOCK = {"type": "text", "text": SAYS}
 

@@ -127,6 +127,11 @@ MADE: list[Callable[[], object]] = [Login, Account, Entry, Form, LoginError]
         ],
         [["password"], cities],
         [["country"], secrets],
+        [cities, ["password"]],
+        [["city"], secrets],
+        [cities, secrets],
+        [secrets, cities, ["country"]],
+        [cities, nothing, ["country"], nothing, ["password"]],
         [nothing, ["city"], ["country"], ["password"], cities, nothing],
     ],
 )
