@@ -16,7 +16,7 @@ import pytest
 
 from instrument import callbacks, traced
 from instrument.handlers import StoreHandler
-from instrument.handlers._store import reader
+from instrument.handlers._store import opened, reader
 from instrument.viewer import following, live, viewer
 
 pytestmark = pytest.mark.anyio
@@ -439,7 +439,7 @@ async def test_store_that_is_locked(
     """
     While another program keeps the store for itself it is gone, and then back.
     """
-    monkeypatch.setattr(reader, "_BUSY_S", 0)
+    monkeypatch.setattr(opened, "_BUSY_S", 0)
     store.ask()
     path = store.path.with_name("copy.db")
     with contextlib.closing(sqlite3.connect(store.path)) as connection:

@@ -35,6 +35,8 @@ _MOST_OPEN = 100_000
 _ROWS = (100, 10, 1)
 """How many rows one statement has: of few sizes, as each is prepared once."""
 _LONGEST_TEXT = 4_000
+_NO_VERSION = -1
+"""Of no connection: each numbers what others write in its own way."""
 _SMALL_SUMS = SUMS[:5]
 
 
@@ -51,6 +53,7 @@ class Ledger:
         self, connection: sqlite3.Connection, process: int | None = None
     ) -> None:
         self.connection = connection
+        self.is_resting = False
         self.process = processes.enter(connection) if process is None else process
         self._has_texts = has_texts(connection)
         self.pricing = Pricing()
@@ -79,6 +82,21 @@ class Ledger:
 
     def close(self) -> None:
         self.connection.close()
+
+    def rest(self) -> None:
+        """
+        Let go of the file, and keep what is known of it.
+        """
+        self.is_resting = True
+        self.connection.close()
+
+    def go_on(self, connection: sqlite3.Connection) -> None:
+        """
+        Write to it again, by another connection.
+        """
+        self.connection, self.is_resting = connection, False
+        for trace in self._traces.values():
+            trace.version = _NO_VERSION
 
     def write(self, batch: "Sequence[Told]") -> None:
         """

@@ -2,10 +2,11 @@
 Where the store lies, and that only its owner may read it.
 """
 
+import errno
 import os
 import stat
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from instrument.exceptions import StoreError
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 VARIABLE = "INSTRUMENT_STORE"
 APPLICATION_ID = 0x494E5354  # "INST"
 """What tells ``file`` and us that it is a store."""
-_ID_AT = 68
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -66,23 +66,61 @@ def prepare(path: Path) -> None:
     """
     if not path.parent.exists():
         path.parent.mkdir(parents=True, mode=_FOLDER_MODE, exist_ok=True)
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
-    file = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), _FILE_MODE)
     try:
-        is_loose = os.name == "posix" and os.fstat(file).st_mode & _OTHERS
-        if is_loose and _is_ours(file):
-            with suppress(PermissionError):  # another's, who lets us write to it
-                os.fchmod(file, _FILE_MODE)
-    finally:
-        os.close(file)
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        _make(path)
+        return
+    if stat.S_ISLNK(mode):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    if os.name == "posix" and mode & _OTHERS and _is_ours(path):
+        with suppress(PermissionError):  # another's, who lets us write to it
+            path.chmod(_FILE_MODE)
 
 
-def _is_ours(file: int) -> bool:
+def head_of(path: Path) -> "tuple[int, int] | None":
+    """
+    Give which application's a database is, and its version; None if that cannot be seen.
+
+    Read by SQLite, and without its locks: whoever else opens a file and closes it takes
+    away all locks that SQLite has on it in this process, and as long as it does not know,
+    another process may do away with what it writes.
+
+    Raises:
+        DatabaseError: If it is none.
+    """
+    import sqlite3
+
+    uri = f"{path.as_uri()}?mode=ro&immutable=1"
+    try:
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.OperationalError:  # there is none, or it may not be read
+        return None
+    return application, version
+
+
+def _make(path: Path) -> None:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+    with suppress(FileExistsError):  # by another, just now
+        os.close(os.open(path, flags, _FILE_MODE))
+
+
+def _is_ours(path: Path) -> bool:
     """
     Tell whether it is a store, or empty: what others keep, others may read.
     """
-    head = os.pread(file, _ID_AT + 4, 0)
-    return head[_ID_AT:] in (b"", APPLICATION_ID.to_bytes(4))
+    from sqlite3 import DatabaseError
+
+    try:
+        head = head_of(path)
+    except DatabaseError:
+        return False
+    empty = head is not None and not os.stat(path).st_size  # noqa: PTH116
+    return empty or (head is not None and head[0] == APPLICATION_ID)
 
 
 def _data_folder() -> Path:

@@ -14,17 +14,12 @@ from instrument._forks import fork_lock
 from instrument.exceptions import StoreError
 from instrument.handlers._store import overview
 from instrument.handlers._store.filters import Condition, condition
+from instrument.handlers._store.opened import Opened
 from instrument.handlers._store.place import checked_path
 from instrument.handlers._store.processes import Gone
 from instrument.handlers._store.records import Records, whole_run
 from instrument.handlers._store.shapes import SKELETON, SUMMARY, skeleton, summary
-from instrument.handlers._store.tables import (
-    check_version,
-    has_texts,
-    is_older,
-    payload,
-    writing,
-)
+from instrument.handlers._store.tables import has_texts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +29,6 @@ if TYPE_CHECKING:
 
 _SUMMARY = ", ".join(f"traces.{name}" for name in SUMMARY)
 _SKELETON = ", ".join(f"runs.{name}" for name in SKELETON)
-_BUSY_S = 10.0
 _LISTED = 5
 _SHORTEST = 4
 _OF_RUNS = (
@@ -72,7 +66,7 @@ class Reader:
         self._file = _file_at(self.path)
         self._local = local()
         self._lock = fork_lock()
-        self._open: list[sqlite3.Connection] = []
+        self._open: list[Opened] = []
         self._is_closed = False
         self._gone = Gone()
         self._processes: dict[int, dict[str, Any]] = {}
@@ -289,8 +283,8 @@ class Reader:
         with self._lock:
             self._is_closed = True
             opened, self._open = self._open, []
-        for connection in opened:
-            connection.close()
+        for each in opened:
+            each.close()
 
     def _condition(self, connection: sqlite3.Connection, filter: str) -> Condition:
         status = self._status(connection)
@@ -357,29 +351,25 @@ class Reader:
         Give this thread's connection, at one state of the store.
         """
         try:
-            connection = self._connection()
-            if connection.in_transaction:
-                yield connection
+            opened = self._opened()
+            if opened.now is not None:
+                yield opened.now
                 return
-            connection.execute("BEGIN")
-            try:
+            with opened.at_one_state() as connection:
                 yield connection
-            finally:
-                connection.rollback()
         except (sqlite3.Error, UnicodeDecodeError, JSONDecodeError, *_DAMAGED) as exc:
             said = str(exc).partition(" with text ")[0]  # of what was told nothing
             why = said if isinstance(exc, sqlite3.Error) else type(exc).__name__
             message = f"the store {str(self.shown)!r} cannot be read: {why}"
             raise StoreError(message) from exc
 
-    def _connection(self) -> sqlite3.Connection:
+    def _opened(self) -> Opened:
         if self._is_closed:
             message = f"this reader of {str(self.path)!r} is closed: make another"
             raise StoreError(message)
-        known: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        known: Opened | None = getattr(self._local, "opened", None)
         if known is None:
-            known = reading(self.path)
-            self._local.connection = known
+            self._local.opened = known = Opened(self.path)
             with self._lock:
                 self._open.append(known)
         return known
@@ -391,34 +381,6 @@ def _file_at(path: Path) -> "tuple[int, int] | None":
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def reading(path: Path) -> sqlite3.Connection:
-    """
-    Open a store to read; one of an older version is made one of this first.
-
-    Raises:
-        StoreError: If it cannot be.
-    """
-    made = sqlite3.connect(
-        f"{path.as_uri()}?mode=ro",
-        uri=True,
-        timeout=_BUSY_S,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    try:
-        if is_older(check_version(made, path)):
-            writing(path).close()
-    except (sqlite3.Error, OSError) as exc:
-        made.close()
-        message = f"the store {str(path)!r} cannot be read: {exc}"
-        raise StoreError(message) from exc
-    except StoreError:
-        made.close()
-        raise
-    made.create_function("payload", 1, payload, deterministic=True)
-    return made
 
 
 def _cursor(connection: sqlite3.Connection) -> int:

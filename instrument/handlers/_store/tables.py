@@ -12,7 +12,8 @@ from contextlib import closing, suppress
 from time import monotonic, sleep
 
 from instrument.exceptions import StoreError
-from instrument.handlers._store.place import APPLICATION_ID, prepare
+from instrument.handlers._store.forking import check_own
+from instrument.handlers._store.place import APPLICATION_ID, head_of, prepare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 VERSION = 1
-_MAGIC, _HEAD = b"SQLite format 3\0", 100
 BUSY_S = 30.0
 """How long to wait for another process: it writes for some milliseconds."""
 
@@ -136,9 +136,10 @@ def writing(path: "Path") -> sqlite3.Connection:
     Open the store at *path* to write, and make it if there is none.
 
     Raises:
-        StoreError: If it is none, or one of a newer version.
+        StoreError: If it is none, one of a newer version, or not this process's to open.
         OSError, sqlite3.Error: If it cannot be opened or written.
     """
+    check_own(path)
     prepare(path)
     made = sqlite3.connect(
         path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
@@ -159,19 +160,18 @@ def writing(path: "Path") -> sqlite3.Connection:
 
 def check_file(path: "Path") -> None:
     """
-    Look whether what is at *path* can be a store, without opening it.
+    Look whether what is at *path* can be a store, without waiting for who writes it.
 
     Raises:
         StoreError: If it cannot.
     """
     try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-    except OSError:  # there is none, or it may not be read: who writes will see
+        head = head_of(path)
+    except sqlite3.DatabaseError:
+        raise StoreError(_no_store(path)) from None
+    if head is None:  # there is none, or it may not be read: who writes will see
         return
-    application, version = (int.from_bytes(head[at : at + 4]) for at in (68, 60))
-    if head and (len(head) < _HEAD or not head.startswith(_MAGIC)):
-        raise StoreError(_no_store(path))
+    application, version = head
     if application not in (0, APPLICATION_ID):
         raise StoreError(_no_store(path))
     if application and version > VERSION:

@@ -14,6 +14,7 @@ from instrument._forks import fork_lock
 from instrument._interrupts import Taking
 from instrument.exceptions import StoreError
 from instrument.handlers._shared.worker import Worker
+from instrument.handlers._store.forking import came_along, rests_at_forks
 from instrument.handlers._store.ledger import Ledger
 from instrument.handlers._store.processes import HEARTBEAT_S
 from instrument.handlers._store.pruning import Bounds, prune
@@ -23,7 +24,6 @@ from instrument.handlers._store.told import Told
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import Any
 
     from instrument._payloads.event import Event
     from instrument._runs.run import Run
@@ -39,10 +39,7 @@ _BATCH_CHARS = 8_000_000
 _TRY_AGAIN_S = 1.0
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _PRUNED_S, _PRUNING_S = 30.0, 0.5
-_FORK_S = 5.0
 _MOST_THREADS = 1_000
-_left_by_fork: "list[Any]" = []
-"""The parent's connections: to close one in the child would take its locks away."""
 
 
 class Writer(Worker):
@@ -51,7 +48,7 @@ class Writer(Worker):
 
     Attributes:
         lost: How many events will never be written.
-        in_sqlite: Held by who is: SQLite's own locks do not survive a fork.
+        in_sqlite: Held by who is: a fork waits for that.
     """
 
     _thread_name = "instrument store"
@@ -66,6 +63,7 @@ class Writer(Worker):
         self.is_shared = False
         self.in_sqlite = Lock()
         super().__init__()
+        rests_at_forks(self)
 
     def tell(self, event: "Event", run: "Run | None", taking: Taking) -> None:
         """
@@ -113,8 +111,8 @@ class Writer(Worker):
 
     def _renew(self) -> None:
         super()._renew()
-        if self._ledger is not None:
-            _left_by_fork.append(self._ledger)
+        if self._ledger is not None and not self._ledger.is_resting:
+            came_along(self.path, self._ledger)
         self._ledger = None
         self.lost = 0
         self._said: set[str] = set()
@@ -197,7 +195,16 @@ class Writer(Worker):
                 connection.close()
                 raise
             self._ledger.mark_lost()
+        elif self._ledger.is_resting:
+            self._ledger.go_on(writing(self.path))
         return self._ledger
+
+    def rest(self) -> None:
+        """
+        Let go of the file before a fork, while `in_sqlite` is held.
+        """
+        if self._ledger is not None:
+            self._ledger.rest()
 
     def _is_there(self) -> bool:
         """
@@ -241,11 +248,12 @@ class Writer(Worker):
         """
         Say that this process lives, and delete what is too old or too much.
         """
-        ledger, now = self._ledger, monotonic()
-        if ledger is None:
+        now = monotonic()
+        if self._ledger is None:
             return
         try:
             with self.in_sqlite:
+                ledger = self._opened()
                 ledger.pricing.write_late(ledger.connection)
                 if now > self._beat:
                     self._beat = now + HEARTBEAT_S
@@ -253,7 +261,7 @@ class Writer(Worker):
                 if self.bounds and now > self._pruned:
                     is_done = prune(ledger.connection, self.bounds, now + _PRUNING_S)
                     self._pruned = now + (_PRUNED_S if is_done else _PRUNING_S)
-        except sqlite3.Error as exc:
+        except (sqlite3.Error, OSError, StoreError) as exc:
             self._fails(exc)
 
     def _idles(self) -> None:
@@ -302,23 +310,3 @@ def writer_for(path: "Path") -> Writer:
         else:
             known.is_shared = True
         return known
-
-
-_waiting_for_fork: "list[Writer]" = []
-
-
-def _before_fork() -> None:
-    for writer in [*_writers.values()]:
-        if writer.in_sqlite.acquire(timeout=_FORK_S):
-            _waiting_for_fork.append(writer)
-
-
-def _after_fork() -> None:
-    while _waiting_for_fork:
-        _waiting_for_fork.pop().in_sqlite.release()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
-    )

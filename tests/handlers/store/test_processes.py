@@ -19,6 +19,7 @@ from instrument import callbacks, current_run, traced
 from instrument.handlers._store import processes
 from instrument.testing import Recorder
 
+FORKING: Any = import_module("instrument.handlers._store.forking")
 WRITER: Any = import_module("instrument.handlers._store.writer")
 WORKER: Any = import_module("instrument.handlers._shared.worker")
 
@@ -307,7 +308,7 @@ def test_fork_while_somebody_writes_long(
     """
     A fork does not wait for ever for who is inside SQLite; its parent goes on writing.
     """
-    monkeypatch.setattr(WRITER, "_FORK_S", 0.01)
+    monkeypatch.setattr(FORKING, "_WAIT_S", 0.01)
     with store.handler._writer.in_sqlite:
         child = os.fork()
         if child == 0:

@@ -95,7 +95,7 @@ def test_run_whose_place_is_known(store: Any) -> None:
     request = store.ask()
     runs, _ = store.reader.skeleton(request["trace_id"])
     asked: list[str] = []
-    store.reader._connection().set_trace_callback(asked.append)
+    store.reader._opened()._connection.set_trace_callback(asked.append)
 
     told = [store.reader.run(it["run_id"], it["seq"]) for it in runs]
 

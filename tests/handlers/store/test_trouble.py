@@ -24,7 +24,7 @@ from instrument.handlers._store import tables
 from instrument.handlers._store.reader import Reader
 
 WRITER: Any = import_module("instrument.handlers._store.writer")
-READER: Any = import_module("instrument.handlers._store.reader")
+OPENED: Any = import_module("instrument.handlers._store.opened")
 ROWS: Any = import_module("instrument.handlers._store.rows")
 
 
@@ -530,7 +530,7 @@ def test_store_that_another_holds(store: Any, monkeypatch: pytest.MonkeyPatch) -
     store.ask()
     store.close()
     store.handler._writer._close()
-    monkeypatch.setattr(READER, "_BUSY_S", 0.0)
+    monkeypatch.setattr(OPENED, "_BUSY_S", 0.0)
     connection = sqlite3.connect(store.path, isolation_level=None)
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("DELETE FROM processes")
