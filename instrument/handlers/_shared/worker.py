@@ -166,6 +166,7 @@ class Worker(ABC):
             self._start()
 
     def _start(self) -> None:
+        _leave_with_process()
         with suppress(RuntimeError):  # none is to be had now, or at exit: later, then
             serve(self, self._work, self._thread_name)
 
@@ -252,8 +253,31 @@ class _AtExit(Listener):
 _all: "WeakSet[Worker]" = WeakSet()
 
 
+_leaving: "list[object]" = []
+"""What has multiprocessing call `_leave_all`, in a process that it began."""
+
+
+def _leave_with_process() -> None:
+    """
+    Serve what waits as a worker of multiprocessing ends: a forked one leaves without the
+    interpreter's exit.
+    """
+    process: Any = sys.modules.get("multiprocessing.process")
+    if _leaving or getattr(process, "parent_process", lambda: None)() is None:
+        return
+    from multiprocessing.util import Finalize
+
+    _leaving.append(Finalize(None, _leave_all, exitpriority=0))
+
+
+def _leave_all() -> None:
+    for worker in [*_all]:
+        worker.leave()
+
+
 @in_child
 def _begin_anew() -> None:
+    _leaving.clear()
     for worker in [*_all]:
         worker._renew()
 

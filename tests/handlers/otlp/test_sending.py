@@ -963,6 +963,24 @@ def test_sent_at_exit(receiver: "Receiver", code: str, names: list[str]) -> None
     assert done.stderr == ""
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_sent_as_a_worker_ends(receiver: "Receiver") -> None:
+    """
+    A worker that was forked by multiprocessing sends all before it goes.
+    """
+    code = """
+import multiprocessing
+callbacks(handler).install()
+worker = multiprocessing.get_context("fork").Process(target=alone)
+worker.start()
+worker.join()
+"""
+
+    run(code, receiver.url)
+
+    assert [span.name for span in receiver.spans] == ["alone"]
+
+
 def test_hung_at_exit(receiver: "Receiver") -> None:
     """
     A receiver that hangs keeps the interpreter for a short while, and what was lost is

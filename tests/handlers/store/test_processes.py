@@ -139,6 +139,41 @@ def test_exit_writes_what_waits(store: Any) -> None:
     assert store.reader.about()["runs"] == 3_000
 
 
+@forks[0]
+@forks[1]
+@pytest.mark.parametrize("way", ["Process", "Pool", "ProcessPoolExecutor"])
+@pytest.mark.parametrize("where", ["before", "in the worker"])
+def test_forked_worker_writes_what_waits(store: Any, way: str, where: str) -> None:
+    """
+    A worker that was forked by multiprocessing has written all when it has ended.
+    """
+    code = f"""
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+fork = multiprocessing.get_context("fork")
+
+def work(value):
+    if {where!r} == "before":
+        return echo(value)
+    with callbacks(StoreHandler(sys.argv[1])): return echo(value)
+
+if {where!r} == "before": callbacks(handler).install()
+if {way!r} == "Process":
+    worker = fork.Process(target=work, args=(1,))
+    worker.start(); worker.join()
+elif {way!r} == "Pool":
+    pool = fork.Pool(1)
+    pool.map(work, [1]); pool.close(); pool.join()
+else:
+    with ProcessPoolExecutor(1, fork) as pool: pool.submit(work, 1).result()
+"""
+    quiet = "import warnings; warnings.simplefilter('ignore')"
+
+    assert run(quiet + code, store.path) == ""
+
+    assert store.reader.about()["runs"] == 1
+
+
 def test_several_processes(store: Any) -> None:
     """
     Processes that begin one store together, and write to it together, lose nothing.
