@@ -121,8 +121,8 @@ def _store(parser: "argparse.ArgumentParser", file: str | None) -> tuple[Path, P
     from instrument.handlers._store.place import default_path
     from instrument.handlers._store.reader import Reader
 
-    path = default_path() if file is None else Path(file).expanduser().absolute()
     try:
+        path = default_path() if file is None else Path(file).expanduser().absolute()
         if path.suffix in ENDINGS:
             from instrument.handlers._store.events_file import store_of
 

@@ -26,10 +26,13 @@ def default_path() -> Path:
     """
     Give the store of this user: what ``INSTRUMENT_STORE`` names, else
     ``instrument/traces.db`` in the folder where programs of this user keep their data.
+
+    Raises:
+        StoreError: If the user has no home, as in some containers.
     """
     named = os.environ.get(VARIABLE)
     if named:
-        return Path(named).expanduser()
+        return _whole(Path(named))
     return _data_folder() / "instrument" / "traces.db"
 
 
@@ -39,9 +42,9 @@ def checked_path(path: "Any") -> Path:
 
     Raises:
         TypeError: If it is no path.
-        StoreError: If it is a folder, or a device as ``/dev/null``.
+        StoreError: If it is a folder, or a device as ``/dev/null``; if there is no home.
     """
-    whole = default_path() if path is None else Path(os.fsdecode(path)).expanduser()
+    whole = default_path() if path is None else _whole(Path(os.fsdecode(path)))
     whole = Path(os.path.realpath(whole))
     # these do not raise where one may not look
     if os.path.isdir(whole):  # noqa: PTH112
@@ -124,9 +127,23 @@ def _is_ours(path: Path) -> bool:
 
 
 def _data_folder() -> Path:
-    home = Path.home()
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+        return Path(os.environ.get("LOCALAPPDATA") or _home("AppData/Local"))
     if sys.platform == "darwin":
-        return home / "Library" / "Application Support"
-    return Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+        return _home("Library/Application Support")
+    return Path(os.environ.get("XDG_DATA_HOME") or _home(".local/share"))
+
+
+def _home(folder: str) -> Path:
+    return _whole(Path("~", folder))
+
+
+def _whole(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        message = (
+            f"no home of a user is known here, and the store is to be in {str(path)!r}."
+            f" Name another file, whole: StoreHandler(FILE), --store FILE or {VARIABLE}."
+        )
+        raise StoreError(message) from None

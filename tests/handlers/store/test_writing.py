@@ -257,6 +257,29 @@ def test_data_folder(
     assert default_path() == Path.home() / folder / "instrument" / "traces.db"
 
 
+@pytest.mark.parametrize("named", [None, "~/x.db", "in the environment"])
+def test_no_home(monkeypatch: pytest.MonkeyPatch, named: str | None) -> None:
+    """
+    A user without a home, as in some containers, is told to name a file.
+    """
+
+    def expanduser(self: Path) -> Path:
+        if self.parts[0] == "~":
+            raise RuntimeError
+        return self
+
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.delenv("INSTRUMENT_STORE", raising=False)
+    monkeypatch.setattr(Path, "expanduser", expanduser)
+    monkeypatch.setattr("sys.platform", "linux")
+    if named is not None and not named.startswith("~"):
+        monkeypatch.setenv("INSTRUMENT_STORE", "~/x.db")
+        named = None
+
+    with pytest.raises(StoreError, match=r"no home .* Name another file"):
+        StoreHandler(named)
+
+
 @pytest.mark.parametrize(
     "options, error",
     [
