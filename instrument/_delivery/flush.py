@@ -320,16 +320,30 @@ def abandon_streams() -> None:
     """
     _report.Exit.has_begun = True
     streams = [stream for ref in list(_streams.values()) if (stream := ref())]
-    for stream in streams:
-        stream.abandon()
+    _with_each(streams, lambda stream: stream.abandon())
 
 
 @atexit.register
 def _at_exit() -> None:
-    abandon_streams()
-    constructed = [it for ref in list(_constructed.values()) if (it := ref())]
-    for layer in [*PROCESS, *(Layer(Options((it,))) for it in constructed)]:
-        _flush_at_exit(layer)
+    try:
+        abandon_streams()
+    finally:
+        constructed = [it for ref in list(_constructed.values()) if (it := ref())]
+        layers = [*PROCESS, *(Layer(Options((it,))) for it in constructed)]
+        _with_each(layers, _flush_at_exit)
+
+
+def _with_each(left: "list[Any]", act: "Callable[[Any], object]") -> None:
+    """
+    Do what there is to do with each, also where an interrupt comes in one: Ctrl-C of who
+    waits no longer, a second SIGTERM.
+    """
+    try:
+        while left:
+            act(left.pop(0))
+    finally:
+        if left:
+            _with_each(left, act)
 
 
 def _flush_at_exit(layer: "Layer") -> None:
@@ -342,11 +356,23 @@ def _flush_at_exit(layer: "Layer") -> None:
     show = partial(_shown, layer, get_state())
     set_state(MUTED)
     lanes = list((layer.lanes or {}).values())
-    served = [(it, flushed(it, show, layer)) for it in layer.options.listeners]
-    waiting = [(it, result) for it, result in served if _loops.is_awaitable(result)]
-    if not lanes and not waiting:
-        return
+    waiting: list[tuple[Listener, Any]] = []
 
+    def serve_one(listener: "Listener") -> None:
+        result = flushed(listener, show, layer)
+        if _loops.is_awaitable(result):
+            waiting.append((listener, result))
+
+    try:
+        _with_each([*layer.options.listeners], serve_one)
+    finally:
+        if lanes or waiting:
+            _await_at_exit(lanes, waiting, show)
+
+
+def _await_at_exit(
+    lanes: "list[Any]", waiting: "list[tuple[Listener, Any]]", show: "Show"
+) -> None:
     import asyncio
 
     async def serve() -> None:

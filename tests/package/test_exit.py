@@ -178,6 +178,40 @@ callbacks(Flushing()).install()
     assert run(code).split() == ["flush"]
 
 
+INTERRUPTED = """
+import signal
+
+def interrupt(number, frame): raise KeyboardInterrupt
+signal.signal(signal.SIGUSR1, interrupt)
+
+class Interrupted(Sync):
+    def flush(self):
+        print("interrupted")
+        signal.raise_signal(signal.SIGUSR1)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
+@pytest.mark.parametrize(
+    "use, flushes",
+    [
+        ("callbacks(Interrupted(), Sync(), Async()).install()", 2),
+        ("callbacks(Interrupted()).install(); callbacks(Sync()).install()", 1),
+        ("a, b = [traced(callbacks=[it()])(work) for it in (Interrupted, Sync)]", 1),
+    ],
+    ids=["of one", "of two", "constructors"],
+)
+def test_interrupt_at_exit(use: str, flushes: int) -> None:
+    """
+    An interrupt as one handler is flushed at exit keeps none of the others from it.
+    """
+    code = f"{INTERRUPTED}{use}\ncallbacks(Sync()).install()"
+
+    out = process(code).stdout
+
+    assert out.split().count("flush") == flushes + 1
+
+
 @pytest.mark.parametrize("imported", ["", "import loguru"])
 @pytest.mark.rule(13, "sync")
 def test_flush_that_cannot_be_read(imported: str) -> None:

@@ -122,8 +122,11 @@ class Background(Wrapped):
 
     def _leave(self) -> None:
         if _report.Exit.has_begun:
-            is_served = self.flush(max(_exit_ends_at() - monotonic(), 0))
-            self._queue.tell_losses(is_served=is_served)
+            is_served = False
+            try:
+                is_served = self.flush(max(_exit_ends_at() - monotonic(), 0))
+            finally:  # Ctrl-C of who waits no longer
+                self._queue.tell_losses(is_served=is_served)
         else:
             self._complain(is_served=self.flush(_loops.WAIT_S))
 

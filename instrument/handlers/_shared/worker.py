@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 EXIT_WAIT_S = 5.0
 """How long all workers together may take at the interpreter's exit."""
+_HURRIED_S = 1.0
+"""The same, from an interrupt on."""
 _IDLE_S = 5.0
 
 
@@ -115,9 +117,22 @@ class Worker(ABC):
         """
         for worker in [*_all]:
             worker._hurry.put(None)
-        is_done = self.drain(_exit_left_s(), is_leaving=True)
-        if not is_done and self._waiting:
-            self._lost_at_exit(self._waiting)
+        is_done = False
+        try:
+            is_done = self._is_drained_at_exit()
+        finally:
+            if not is_done and self._waiting:
+                self._lost_at_exit(self._waiting)
+
+    def _is_drained_at_exit(self) -> bool:
+        try:
+            return self.drain(_exit_left_s(), is_leaving=True)
+        except (
+            BaseException
+        ):  # Ctrl-C: who waits has had enough, and what is quick is done
+            _kept[:] = [min([*_kept, monotonic() + _HURRIED_S])]
+            self.drain(_exit_left_s(), is_leaving=True)
+            raise
 
     def _drain_queue(self, until: float) -> bool:
         is_at_work = self._thread is not None

@@ -282,7 +282,8 @@ class Writer(Worker):
         finally:
             if is_alone:
                 self.in_sqlite.release()
-        self._complain(f"lost {count} events that were not written in time at exit")
+        if count:
+            self._complain(f"lost {count} events that were not written in time at exit")
 
     def _complain_once(self, what: str, said: str) -> None:
         with self._lock:

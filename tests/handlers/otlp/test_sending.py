@@ -15,12 +15,14 @@ import threading
 import time
 from collections.abc import Callable
 from importlib import import_module, metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from instrument import callbacks, current_run, emit, traced
 from instrument.handlers import OTLPHandler, background, filtered
+from instrument.handlers._store.reader import Reader
 from instrument.propagation import attach, inject
 
 if TYPE_CHECKING:
@@ -998,6 +1000,35 @@ def test_hung_at_exit(receiver: "Receiver") -> None:
     # whether the last attempt gives up before its time is over, or just after
     lost = ("lost 1 spans that were not sent in time at exit", "drops spans")
     assert any(said in done.stderr for said in lost)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such timer")
+def test_interrupted_at_exit(receiver: "Receiver", tmp_path: Path) -> None:
+    """
+    Who interrupts the wait at exit waits a moment more; what others have is written, and
+    what was lost is said.
+    """
+    receiver.answer = hang
+    code = f"""
+import signal
+from instrument.handlers import StoreHandler
+
+def interrupt(number, frame): raise KeyboardInterrupt
+signal.signal(signal.SIGALRM, interrupt)
+store = StoreHandler({str(tmp_path / "traces.db")!r})
+with callbacks(handler, store): alone()
+import instrument.handlers._shared.worker as worker
+worker.EXIT_WAIT_S, worker._HURRIED_S = 30.0, 0.3
+signal.setitimer(signal.ITIMER_REAL, 1.0)
+"""
+
+    begun = time.monotonic()
+    done = run(code, receiver.url)
+
+    assert time.monotonic() - begun < 20
+    assert "KeyboardInterrupt" in done.stderr
+    assert "lost 1 spans that were not sent in time at exit" in done.stderr
+    assert Reader(tmp_path / "traces.db").about()["runs"] == 1
 
 
 def test_dead_at_exit() -> None:
