@@ -6,6 +6,7 @@ interrupt, what a signal handler raised, and the cancellation of the task or sco
 import sys
 from operator import attrgetter
 
+from instrument._tasks import awaits_by_greenlet, met_by, task_here
 from instrument._text import (
     RAISED_FROM,
     cancellations,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 AT_ONCE: "Any" = None
 """
 Stands for what `met_cancellations` gives where nothing has been awaited: a task's own
-cancellation comes where it awaits, so that what comes at once is none.
+cancellation comes where it awaits, so that what comes at once is none, but in a greenlet.
 """
 OURS = "instrument._"
 """How the modules begin that make what a handler is told, before it is called."""
@@ -129,10 +130,10 @@ def met_cancellations() -> int:
     what comes later is told from it: it may have caught it and go on, and up to Python
     3.12 one stays counted where a child fails while its TaskGroup is waited for.
     """
-    task = _task_here()
+    task = task_here()
     if task is None or not hasattr(task, "_must_cancel"):
         return 0
-    return _met_by(task)
+    return met_by(task)
 
 
 def kept_back(met: int, exc: BaseException | None = None) -> BaseException | None:
@@ -184,23 +185,12 @@ def _is_task_cancelled(met: int) -> bool:
     """
     Tell whether the task of here was asked to stop since; outside any, nobody can be.
     """
-    task = _task_here()
-    return met is not AT_ONCE and task is not None and _met_by(task) > met
-
-
-def _met_by(task: "Any") -> int:
-    """
-    Tell how often *task* was asked to stop, but for the one that it meets only at its
-    next await, as it was running when that was asked.
-    """
-    return int(task.cancelling() - getattr(task, "_must_cancel", False))
-
-
-def _task_here() -> "Any":
-    events = sys.modules.get("asyncio.events")  # another thread may be importing it
-    if getattr(events, "_get_running_loop", lambda: None)() is None:
-        return None
-    return sys.modules["asyncio.tasks"].current_task()
+    if met is AT_ONCE:
+        if not awaits_by_greenlet():
+            return False
+        met = 0  # nobody has counted before
+    task = task_here()
+    return task is not None and met_by(task) > met
 
 
 def _is_scope_cancelled(trio: "Any") -> bool:

@@ -20,6 +20,8 @@ from types import (
     ModuleType,
 )
 
+from instrument._tasks import is_of_greenlet
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -428,11 +430,11 @@ def is_callers(exc: BaseException) -> bool:
     interrupt, a body being closed, or what a signal's handler raised.
 
     All else is a failure of that code. A task's own cancellation comes where it awaits,
-    and a value is looked at without that.
+    and a value is looked at without that, but in a greenlet.
     """
     if issubclass(type(exc), (KeyboardInterrupt, GeneratorExit)):
         return True
-    return is_of_signal(exc)
+    return is_of_signal(exc) or is_of_greenlet(exc)
 
 
 def is_of_signal(exc: BaseException) -> bool:
