@@ -149,8 +149,9 @@ class Opening:
         if self._dict is not None:
             try:
                 held += islice(dict.items(self._dict(value)), max(most, 0))
-            except (AttributeError, TypeError):  # a proxy gives that of another
-                return held
+            except BaseException as exc:  # a proxy asks another, which may have gone
+                if is_callers(exc):
+                    raise
         return held
 
     def settle(self, told: str, read: "Any" = None, *, asks: bool = False) -> None:

@@ -73,7 +73,12 @@ def fields_of(value: object) -> "dict[str, Any]":
     """
     kind = type(value)
     read = (_places.get(id(kind)) or _places_of(kind))[1]
-    fields: Any = None if read is None else read(value)
+    try:
+        fields: Any = None if read is None else read(value)
+    except BaseException as exc:  # a proxy asks another, which may have none
+        if is_callers(exc):
+            raise
+        return {}
     if type(fields) is dict:
         return fields
     return fields if issubclass(type(fields), dict) else {}  # a class has another

@@ -97,6 +97,8 @@ def out_of(**data: Any) -> str:
     return "".join(came_out(data, MARKS))
 
 
+RELEASED = memoryview(b"abc")
+RELEASED.release()
 VALUES: list[Any] = [
     ("How is it\nin Rome?", r"'How is it\nin Rome?'"),
     ("It's", '"It\'s"'),
@@ -129,6 +131,7 @@ VALUES: list[Any] = [
     (b"x" * 2_400_000, "<bytes, 2.4 MB>"),
     (bytearray(10), "<bytearray, 10 B>"),
     (memoryview(b"abc"), "<memoryview, 3 B>"),
+    pytest.param(RELEASED, "<unreadable memoryview>", id="released"),
     (dt.date(2026, 11, 28), "2026-11-28"),
     (decimal.Decimal("1.50"), "1.50"),
     (pathlib.PurePosixPath("/a/b"), "/a/b"),

@@ -288,6 +288,58 @@ def test_proxy_of_what_has_no_fields(reports: list[str]) -> None:
     assert reports == []
 
 
+def gone() -> Any:
+    """
+    Give a proxy of what has gone.
+    """
+    return wrapt.WeakFunctionProxy(lambda: None)
+
+
+def late() -> Any:
+    """
+    Give a proxy of what cannot be made.
+    """
+    return wrapt.LazyObjectProxy(lambda: next(iter(())))
+
+
+@pytest.mark.parametrize("made", [gone, late])
+@pytest.mark.parametrize("redact", [["token"], lambda value, path: value])
+@pytest.mark.parametrize("kind", ["tool", "llm", "chat_model", "retriever"])
+def test_proxy_of_what_is_not_there(
+    kind: str, redact: Any, made: Callable[[], Any], reports: list[str]
+) -> None:
+    """
+    A proxy whose object has gone, or cannot be made, takes nothing of the payload with
+    it, nor do those that a function or a model gives.
+    """
+    recorder, proxy = Recorder(), made()
+
+    with callbacks(recorder, redact=redact):
+        given = {"user": "ada", "more": proxy}
+        assert traced(kind=kind)(lambda given: proxy)(given) is proxy
+
+    assert "ada" in recorder.events[0].to_json()
+    assert recorder.runs[0].status == "ok"
+    assert reports == []
+
+
+@pytest.mark.parametrize("held", [{"a": 1}, SESSION, (it for it in "ab")])
+@pytest.mark.parametrize("kind", ["llm", "chat_model", "embedding", "retriever"])
+def test_proxy_of_what_has_no_fields_as_an_answer(
+    kind: str, held: object, reports: list[str]
+) -> None:
+    """
+    A proxy of what has no instance dictionary is read as any answer of unknown shape.
+    """
+    proxy: Any = wrapt.ObjectProxy(held)
+
+    with callbacks(recorder := Recorder()):
+        assert traced(kind=kind)(lambda: proxy)() is proxy
+
+    assert recorder.tree().endswith(": ok")
+    assert reports == []
+
+
 def test_interrupt_of_a_function_that_is_asked_by_name() -> None:
     """
     An interrupt while a function is asked of what a class computes is no failure of it.

@@ -486,5 +486,6 @@ def _measured(given: "Any", kind: "Any") -> str | None:
         told = read(given, lambda it: str(array.dtype.__get__(it)))
         return f"<{name_of(given)} {shape or 'of one'} {str.__str__(told)}>"
     if kind is memoryview:
-        return f"<memoryview, {amounts.size(given.nbytes)}>"
+        told = read(given, lambda it: f"<memoryview, {amounts.size(it.nbytes)}>")
+        return str.__str__(told)  # or that it cannot be read, once it is released
     return None
