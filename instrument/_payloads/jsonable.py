@@ -47,6 +47,9 @@ _FEW = 100
 _READ = 2
 """How often as many entries as may be told are read before they are, at most: what
 holds itself is read at each level."""
+_NATIVE = {DEPTH_LIMIT - 2: 20, DEPTH_LIMIT - 3: 8}
+"""The entries that are read at these depths of an event also where no more may be: its
+``data`` and the ``usage`` in that, behind metadata of any size."""
 
 
 def jsonable(
@@ -211,10 +214,11 @@ class _Writing:
     One value on its way to JSON types, and how much more of it may be written.
     """
 
-    __slots__ = ("_chars", "_left", "_memo", "_reprs", "_text", "_unread")
+    __slots__ = ("_chars", "_least", "_left", "_memo", "_reprs", "_text", "_unread")
 
     def __init__(self, left: int, text: int, memo: "Memo | None") -> None:
         self._left = left
+        self._least = _NATIVE if left == NODE_LIMIT else {}
         self._unread = left * _READ
         self._text = text
         self._chars = ALL_TEXT_LIMIT
@@ -240,7 +244,7 @@ class _Writing:
         opening = opening_of(type(value))
         told = opening.told
         if told is MAPPING or told is ITEMS:
-            found = self._entries(value, opening)
+            found = self._entries(value, opening, depth)
             if type(found) is Unreadable:
                 return str.__str__(found)
             entries, count = found
@@ -261,11 +265,11 @@ class _Writing:
             return str.__str__(inner)
         return self.written(inner, depth)
 
-    def _room(self) -> int:
+    def _room(self, least: int = 0) -> int:
         """
         Give how many entries may be read of the next container.
         """
-        return max(min(self._left, self._unread), 0)
+        return max(min(self._left, self._unread), least)
 
     def _fields(
         self, value: object, opening: "Opening"
@@ -276,8 +280,8 @@ class _Writing:
         fields, count = opening.told_of(value, NODE_LIMIT)
         return fields[:room], count
 
-    def _entries(self, value: object, opening: "Opening") -> "Any":
-        room = self._room()
+    def _entries(self, value: object, opening: "Opening", depth: int) -> "Any":
+        room = self._room(self._least.get(depth, 0) if opening.told is MAPPING else 0)
         if not opening.is_copied:
             return read(value, opening.read, room)
         found = self._once(value, lambda: read(value, opening.read, room))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from instrument import Event, Usage, callbacks, current_run, traced
 from instrument.exceptions import EventFormatError, InstrumentError
+from instrument.propagation import attach, carrier
 from instrument.testing import Recorder, predictable
 
 ID = UUID(int=(7 << 76) | (2 << 62) | 1)
@@ -227,3 +228,34 @@ def test_usage_in_an_event() -> None:
     assert event(data={"usage": Usage(1)}).to_dict()["data"] == {
         "usage": {"input_tokens": 1}
     }
+
+
+MANY: list[Any] = [[[0] * 1_000 for _ in range(110)], list(range(150_000))]
+
+
+@pytest.mark.parametrize("large", [*MANY, {str(it): it for it in range(110_000)}])
+@pytest.mark.parametrize("place", ["metadata", "outputs"])
+def test_what_an_event_is_beside_large_values(place: str, large: object) -> None:
+    """
+    What an event tells of its run stands in its record, however much else it holds.
+    """
+    metadata = {"vectors": large} if place == "metadata" else {}
+    heard = callbacks(recorder := Recorder(), metadata=metadata)
+    with heard, traced("a", kind="chat_model") as run:
+        run.record_usage(input_tokens=1, output_tokens=2)
+        run.outputs = {"tool_calls": large} if place == "outputs" else "text"
+
+    data = recorder.events[-1].to_dict()["data"]
+    assert (data["status"], data["usage"]["output_tokens"]) == ("ok", 2)
+    assert data["duration_s"] > 0
+
+
+def test_large_metadata_of_what_a_worker_does() -> None:
+    """
+    A run elsewhere has an end also where its metadata is more than a record holds.
+    """
+    heard = callbacks(recorder := Recorder(), metadata={"vectors": MANY[1]})
+    with heard, attach(carrier()), traced("there"):
+        pass
+
+    assert recorder.tree() == "chain there: ok"
