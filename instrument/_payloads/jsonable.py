@@ -50,6 +50,8 @@ holds itself is read at each level."""
 _NATIVE = {DEPTH_LIMIT - 2: 20, DEPTH_LIMIT - 3: 8}
 """The entries that are read at these depths of an event also where no more may be: its
 ``data`` and the ``usage`` in that, behind metadata of any size."""
+_TOP = DEPTH_LIMIT - 2
+"""The depth down to which short texts are told in any case, as a status in ``data``."""
 
 
 def jsonable(
@@ -229,7 +231,8 @@ class _Writing:
         self._left -= 1
         kind = type(value)
         if kind is str:
-            return self._cut(value)
+            is_told = depth >= _TOP and len(value) <= min(_SHORT_KEY, self._text)
+            return value if is_told else self._cut(value)
         if value is None or kind is bool:
             return value
         if kind is int:

@@ -231,9 +231,11 @@ def test_usage_in_an_event() -> None:
 
 
 MANY: list[Any] = [[[0] * 1_000 for _ in range(110)], list(range(150_000))]
+LONG = ["x" * 1_000_000] * 5
+LARGE = [*MANY, {str(it): it for it in range(110_000)}, LONG]
 
 
-@pytest.mark.parametrize("large", [*MANY, {str(it): it for it in range(110_000)}])
+@pytest.mark.parametrize("large", LARGE, ids=["lists", "list", "dict", "texts"])
 @pytest.mark.parametrize("place", ["metadata", "outputs"])
 def test_what_an_event_is_beside_large_values(place: str, large: object) -> None:
     """
