@@ -87,7 +87,22 @@ class Open:
         return anchor.__class__ is Anchor and anchor.opened is self
 
 
-class Anchor:
+class Settled:
+    """
+    What an `Anchor` becomes once its frame has been told to have ended: it goes without
+    a word, as what a signal handler raises in a ``__del__`` Python gives to nobody.
+    """
+
+    __slots__ = ("_dropped", "key", "opened", "traced")
+
+    traced: "Any"
+
+    def __call__(self, *args: object) -> None:
+        if self.traced is not None:
+            self.traced = self.traced(*args) or self.traced
+
+
+class Anchor(Settled):
     """
     Goes when a suspended frame goes.
 
@@ -102,7 +117,7 @@ class Anchor:
         dropped: Is told that the frame has gone, or has something else there.
     """
 
-    __slots__ = ("_dropped", "key", "opened", "traced")
+    __slots__ = ()
 
     def __init__(
         self, key: int, opened: Open, traced: "Any", dropped: "Dropped"
@@ -111,10 +126,6 @@ class Anchor:
         self.opened = opened
         self._dropped = dropped
         self.traced = traced
-
-    def __call__(self, *args: object) -> None:
-        if self.traced is not None:
-            self.traced = self.traced(*args) or self.traced
 
     def __del__(self) -> None:
         try:

@@ -13,7 +13,7 @@ from sys import _getframe
 
 from instrument import _report
 from instrument._forks import fork_lock
-from instrument._hearing.frames import Anchor, Armed, Open, below
+from instrument._hearing.frames import Anchor, Armed, Open, Settled, below
 from instrument._hearing.watches import SENT, Refused, item_of, undo
 from instrument._state import get_state, set_state
 
@@ -360,6 +360,7 @@ class Monitor:
         self._open.pop(id(frame), None)
         anchor = frame.f_trace
         if anchor.__class__ is Anchor:  # a traceback may keep the frame
+            anchor.__class__ = Settled  # type: ignore[assignment]
             frame.f_trace = anchor.traced
 
     def dropped(self, anchor: Anchor) -> None:

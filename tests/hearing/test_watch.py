@@ -250,6 +250,40 @@ def test_generator(module: Any, recorder: Recorder) -> None:
     assert recorder.runs[0].outputs == [0, 1]
 
 
+@pytest.mark.parametrize(
+    "name, leave", [("count", "exhaust"), ("guarded", "exhaust"), ("guarded", "close")]
+)
+def test_end_of_a_generator_drops_nothing_by_python(
+    module: Any, recorder: Recorder, name: str, leave: str
+) -> None:
+    """
+    What is kept of a frame goes without code of ours once that has told its end, as one
+    without ``try`` that is closed does not: an interrupt there Python gives to nobody.
+    """
+    watched(name)
+    dropped: list[str] = []
+
+    def see(frame: Any, event: str, arg: object) -> None:
+        if event == "call" and frame.f_code.co_name == "__del__":
+            dropped.append(frame.f_globals["__name__"])
+
+    with callbacks(recorder):
+        numbers = getattr(module, name)(3)
+        sys.setprofile(see)
+        try:
+            next(numbers)
+            if leave == "close":
+                numbers.close()
+            else:
+                list(numbers)
+            del numbers
+        finally:
+            sys.setprofile(None)
+
+    assert recorder.runs[0].status == ("abandoned" if leave == "close" else "ok")
+    assert dropped == []
+
+
 def test_generator_is_sent_values(module: Any, recorder: Recorder) -> None:
     """
     ``send``, ``throw`` and the return value are as without.
