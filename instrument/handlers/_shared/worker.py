@@ -127,9 +127,7 @@ class Worker(ABC):
     def _is_drained_at_exit(self) -> bool:
         try:
             return self.drain(_exit_left_s(), is_leaving=True)
-        except (
-            BaseException
-        ):  # Ctrl-C: who waits has had enough, and what is quick is done
+        except BaseException:  # Ctrl-C of who waits no longer: what is quick is done
             _kept[:] = [min([*_kept, monotonic() + _HURRIED_S])]
             self.drain(_exit_left_s(), is_leaving=True)
             raise
