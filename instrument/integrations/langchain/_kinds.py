@@ -53,9 +53,8 @@ def answer_of(result: "LLMResult") -> Answer:
     used = None
     if message is not None:
         told = message.response_metadata
-        if not issubclass(
-            type(message.content), str
-        ):  # of blocks, old versions take one
+        # of blocks, old versions take one
+        if not issubclass(type(message.content), str):
             answer.text = content_text(message.content)
         used = getattr(message, "usage_metadata", None)
         for call in getattr(message, "tool_calls", None) or ():
