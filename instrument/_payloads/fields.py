@@ -267,6 +267,13 @@ def _is_all_in(kind: "type[Any]", slots: int, *, has_dict: object) -> bool:
     return bool(room == 0 and _item_size_of(kind) == 0)
 
 
+def is_in_table(base: "type[Any]") -> bool:
+    """
+    Tell whether a class itself says how its values are told: numpy's of a number, say.
+    """
+    return id(base) in _rows()
+
+
 def has_repr(base: "type[Any]") -> bool:
     """
     Tell whether a class of the application's writes a ``repr``.

@@ -13,6 +13,7 @@ from instrument._payloads.fields import (
     SPACES,
     VALUE,
     has_repr,
+    is_in_table,
     key_of,
     opening_of,
 )
@@ -266,7 +267,10 @@ class _Held:
         self.kind = kind  # held, so that its id stays its own
         bases = [base for base in bases_of(kind) if not is_of_library(base)]
         told = opening_of(kind).told
-        self.bases = bases if told is VALUE or any(map(has_repr, bases)) else []
+        if told is VALUE:  # its number is not hidden in what numpy gives it besides
+            self.bases = [base for base in bases if not is_in_table(base)]
+        else:
+            self.bases = bases if any(map(has_repr, bases)) else []
         self.size = self.counted()
         self.names: list[str] = []
         self.asked: list[tuple[str, type[Any]]] = []

@@ -88,3 +88,27 @@ def test_arrays_are_not_looked_into(array: Any, redact: Any) -> None:
     for event in recorder.events:
         assert "hunter2" not in event.to_json() + repr(event.data)
     assert recorder.runs[1].inputs["_"] is numbers
+
+
+@pytest.mark.parametrize(
+    "redact",
+    [["data", "size"], lambda value, path: "***" if path[-1] == "data" else value],
+)
+def test_numbers_are_told_whatever_numpy_calls_them(redact: Any) -> None:
+    """
+    All numbers and arrays have ``data`` and ``size``: what is masked is what is called so.
+    """
+    recorder = Recorder()
+    given = {
+        "score": numpy.float64(0.5),
+        "vector": numpy.zeros(3),
+        "data": numpy.int64(3),
+    }
+
+    with callbacks(recorder, redact=redact):
+        traced.tool(lambda given: given)(given)
+
+    shown = jsonable(recorder.events[0].data["inputs"]["given"])
+    assert shown["score"] == 0.5
+    assert shown["vector"] == "<ndarray of 24 bytes>"
+    assert shown["data"] != 3
