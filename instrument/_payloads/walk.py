@@ -404,7 +404,11 @@ class _Walk(Texts):
             told = self._of_error(value, told, path)
         elif len(told) == _PAIR and issubclass(type(value), tuple):
             told = self._pair(told)
+        was_failed = self._has_failed
+        if is_error and names is not None and path[0] != "error":
+            self._has_failed = True  # what it holds says what its message does
         shown = self._mapping(told, len(told), path, depth)
+        self._has_failed = was_failed
         if is_error and names is None and has_other_text(told, shown):
             shown["args"] = self._masked()  # as for names
         self._left = outer - (left - self._left)
@@ -431,10 +435,10 @@ class _Walk(Texts):
         args = [("args", self._masked())] if hides else []
         if path[0] == "error":
             return [*held, *args]
-        stated, left = names.without_parameters(held), self._left
+        stated, left = names.without_parameters(held), (self._left, self._chars)
         self.changes += stated is not held
         cleared = [(name, self._cleared(item)) for name, item in stated]
-        self._left = left  # they are walked yet
+        self._left, self._chars = left  # they are walked yet
         return [*cleared, *args]
 
 

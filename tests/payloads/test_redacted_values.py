@@ -6,6 +6,7 @@ redacted: not where that is hidden in it, as it may be made of that. What a key 
 import enum
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Self
 
 import pytest
@@ -206,3 +207,34 @@ def test_key_is_named_by_what_it_is_called(
     assert SECRET not in told({made("password"): SECRET}, ["password"])
     assert SECRET not in told([{made("db_password"): {"x": SECRET}}], ["password"])
     assert SECRET in told({made("city"): SECRET}, ["password"])
+
+
+class RefusedError(Exception):
+    """
+    Holds what it says, as errors of providers and of MCP do.
+    """
+
+    def __init__(self, said: str, **held: object) -> None:
+        super().__init__(said)
+        self.held = held
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RefusedError("no", body={"error": {"message": f"bad password: {SECRET}"}}),
+        RefusedError("no", error=SimpleNamespace(message=f"password={SECRET}", code=1)),
+        RefusedError("no", errors=[{"detail": [f"password={SECRET}"]}]),
+        ExceptionGroup(
+            "all", [RefusedError("no", body={"message": f"password={SECRET}"})]
+        ),
+    ],
+)
+def test_what_an_error_holds_says_no_more_than_it(
+    told: Callable[[object, Any], str], error: Exception
+) -> None:
+    """
+    An error as a payload: its message, and what a dict or an object in it says.
+    """
+    assert SECRET not in told(error, ["password"])
+    assert SECRET in told({"message": f"password={SECRET}"}, ["password"])  # prose
