@@ -79,10 +79,8 @@ class Names:
         """
         Tell whether what stands under that name is masked.
         """
-        if type(key) is tuple:  # where keys are told apart in levels: its last
-            return bool(key) and self.masks(key[-1])
         if type(key) is not str:
-            return any(map(self.masks, (*_names_of(key), *aliases_of(key))))
+            return any(map(self.masks, names_of(key)))
         known = self._known.get(key)
         if known is None:
             known = self._is_masked(key)
@@ -234,11 +232,13 @@ def words_of(name: str) -> "list[str]":
     return [word.casefold() for word in _OTHER_WORDS.findall(whole)]
 
 
-def _names_of(key: object) -> "list[str]":
+def names_of(key: object) -> "list[str]":
     """
     Give the names that a mapping's key stands for: of an enum its value and its name, of
-    an object, a column say, what it holds as its name.
+    an object, a column say, what it holds as its name, of a tuple those of its last.
     """
+    while type(key) is tuple and key:  # keys are told apart in levels
+        key = key[-1]
     opening = opening_of(type(key))
     found = [key_of(key)]
     if opening.member is not None:
@@ -246,7 +246,7 @@ def _names_of(key: object) -> "list[str]":
     elif opening.told is not VALUE:
         held = opening.attributes(key, _MOST_OF_A_KEY)
         found += [item for name, item in held if type(name) is str and name in _CALLED]
-    return [name for name in found if type(name) is str]
+    return [name for name in (*found, *aliases_of(key)) if type(name) is str]
 
 
 class _Held:

@@ -7,7 +7,7 @@ A key is asked for its ``repr`` only where that is told, and once.
 
 from functools import partial
 
-from instrument._payloads.field_names import aliases_of, as_left
+from instrument._payloads.field_names import aliased, aliases_of, as_left
 from instrument._payloads.fields import (
     FIELDS,
     MAPPING,
@@ -32,6 +32,7 @@ from instrument._payloads.names import (
     is_of_names,
     is_of_pool,
     named,
+    names_of,
     numbered,
     only_said,
     shows_by_class,
@@ -67,7 +68,8 @@ def walked(
     Args:
         said: What keys said of themselves, so that none is asked twice.
         left: Of which object the fields are that are told in its place, by the id of
-            these: the next redactor knows by it what the class says of them.
+            these, and of a mapping which keys are told as text: the next redactor knows
+            by it what the class says of them, and what the keys are called.
     """
     names = redactor if type(redactor) is Names else None
     if names is not None:
@@ -91,7 +93,8 @@ class _Walk(Texts):
 
     Attributes:
         _asked: How often something was asked, which is not to be asked again.
-        _has_odd_keys: Whether the last mapping had a key with a hash of its own.
+        _keys: What keys with a hash of their own the last mapping had, by what stands for
+            them; of one in which something is masked, that with what it is called.
         has_met_itself: Whether something in it leads back to what holds it.
     """
 
@@ -111,7 +114,8 @@ class _Walk(Texts):
         self._objects = objects
         self._open: set[int] = set()
         self._is_strict = is_strict
-        self._has_odd_keys = self.has_met_itself = False
+        self._keys: dict[Any, Any] = {}
+        self.has_met_itself = False
         self._asked = 0
 
     def walked(self, value: "Any", path: "Path", depth: int) -> "Any":
@@ -119,7 +123,10 @@ class _Walk(Texts):
             changed = self._ask(value, path)
             if changed is not value:
                 self.changes += 1
-                return without_subclass(changed)
+                changed = without_subclass(changed)
+                if type(changed) is dict and id(value) in self._objects:
+                    self._objects[id(changed)] = changed, self._objects[id(value)][1]
+                return changed
         kind = type(value)
         if kind is str:
             return self._text(value, path, depth)
@@ -141,14 +148,7 @@ class _Walk(Texts):
     def _opened(self, value: "Any", kind: "Any", path: "Path", depth: int) -> "Any":
         before, asked = self.changes, self._asked
         if kind is dict:
-            if id(value) in self._objects:
-                whole = self._objects[id(value)][1]
-                return self._object(whole, opening_of(type(whole)), path, depth, value)
-            shown = self._mapping(dict.items(value), len(value), path, depth)
-            if not self._has_odd_keys:
-                return shown
-            is_same = self.changes == before and self._asked == asked
-            return value if is_same else named(shown, self._say, self._names)
+            return self._dict(value, path, depth)
         opening = opening_of(kind)
         told = opening.told
         if told is REPR or told is FIELDS:
@@ -168,14 +168,41 @@ class _Walk(Texts):
             shown = self._mapping(entries, count, path, depth)
         else:
             shown = self._items(entries, count, kind, path, depth)
+        keys = self._keys if told is MAPPING else {}
         if opening.is_copied or kind is list or kind is tuple:
             if not opening.is_whole:  # for what holds it, and shows its ``repr``
                 self._besides(value, opening, path, depth)
-            return named(shown, self._say, self._names)
+            return self._named(shown, keys)
         held = opening.attributes(value, self._left + 1)
         self._mapping(held, len(held), path, depth)
         is_same = self.changes == before and self._asked == asked
-        return value if is_same else named(shown, self._say, self._names)
+        return value if is_same else self._named(shown, keys)
+
+    def _dict(self, value: "dict[Any, Any]", path: "Path", depth: int) -> "Any":
+        before, asked = self.changes, self._asked
+        pairs: Any = dict.items(value)
+        if id(value) in self._objects:
+            whole: Any = self._objects[id(value)][1]
+            if type(whole) is not dict:
+                return self._object(whole, opening_of(type(whole)), path, depth, value)
+            pairs = [(whole.get(key, key), item) for key, item in pairs]
+        shown = self._mapping(pairs, len(value), path, depth)
+        if not self._keys:
+            return shown
+        is_same = self.changes == before and self._asked == asked
+        return value if is_same else self._named(shown, self._keys)
+
+    def _named(self, shown: "Any", keys: "dict[Any, Any]") -> "Any":
+        """
+        Name the keys of a mapping that have not been asked, and keep for the next
+        redactor which they are: by their text it would not know what they are called.
+        """
+        told = named(shown, self._say, self._names)
+        if keys and type(told) is dict:
+            pairs = zip(told, shown, strict=True)
+            left = {text: keys[key] for text, key in pairs if key in keys}
+            self._objects[id(told)] = told, left
+        return told
 
     def _besides(
         self, value: "Any", opening: "Opening", path: "Path", depth: int
@@ -231,14 +258,15 @@ class _Walk(Texts):
         names, was_failed = self._names, self._has_failed
         self._has_failed = was_failed or (names is not None and is_failed(pairs))
         shown: dict[Any, Any] = {}
-        has_odd_keys, above = False, self._above
+        keys: dict[Any, Any] = {}
+        above = self._above
         for key, item in pairs:
             is_masked = names is not None and names.masks(key)
             kind, aliases = type(key), aliases_of(key)
             self._above = key if kind is str else None
             if id(kind) not in NAME_TYPES:
-                has_odd_keys = True
-                key = self._key(key, shown, path, depth)  # noqa: PLW2901
+                text, known = self._key(key, shown, path, depth)
+                key, keys[text] = text, known  # noqa: PLW2901
             elif names is not None and (
                 kind is bytes or (kind is str and key[:1] in MAY_BEGIN_JSON)
             ):
@@ -257,7 +285,7 @@ class _Walk(Texts):
                 shown[key] = self._cleared(told) if self._has_failed else told
             else:
                 shown[key] = self.walked(item, path, depth)
-        self._has_odd_keys, self._above = has_odd_keys, above
+        self._keys, self._above = keys, above
         self._has_failed = was_failed
         return shown
 
@@ -273,10 +301,11 @@ class _Walk(Texts):
 
     def _key(
         self, key: "Any", shown: "dict[Any, Any]", path: "Path", depth: int
-    ) -> "str | Unsaid":
+    ) -> "tuple[Any, Any]":
         """
-        Give the text of a key that has a hash of its own, which is not asked; of one that
-        is no name and of which nothing is masked, what stands for it until `_named`.
+        Give the text of a key that has a hash of its own, which is not asked, and what of
+        it the next redactor knows; of one that is no name and of which nothing is masked,
+        what stands for it until `_named`.
         """
         text, before = key_of(key), self.changes
         told: object = None
@@ -284,13 +313,14 @@ class _Walk(Texts):
             told = self.walked(key, path, depth)
         if self.changes != before:
             text = None if text is None else key_of(told)
-            text = text or f"<{name_of(key)}>"
-        elif text is None and self._names is not None:
-            return Unsaid(key)
-        elif text is None:  # a path is of names
+            text = numbered(text or f"<{name_of(key)}>", shown)
+            return text, aliased(text, *names_of(key))
+        if text is None and self._names is not None:
+            return Unsaid(key), key
+        if text is None:  # a path is of names
             self._asked += not is_of_names(key)
             text = self._say(key)
-        return numbered(text, shown)
+        return numbered(text, shown), key
 
     def _json_key(
         self, key: "Any", shown: "dict[Any, Any]", path: "Path", depth: int

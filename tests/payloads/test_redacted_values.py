@@ -4,9 +4,11 @@ redacted: not where that is hidden in it, as it may be made of that. What a key 
 """
 
 import enum
+from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, Self
 
 import pytest
@@ -207,6 +209,97 @@ def test_key_is_named_by_what_it_is_called(
     assert SECRET not in told({made("password"): SECRET}, ["password"])
     assert SECRET not in told([{made("db_password"): {"x": SECRET}}], ["password"])
     assert SECRET in told({made("city"): SECRET}, ["password"])
+
+
+class Field(enum.Enum):
+    """
+    Has names that its values do not tell.
+    """
+
+    PASSWORD = "pwd"
+    CITY = "city"
+
+
+def rome(value: object, path: tuple[str | int, ...]) -> object:
+    """
+    Hide what stands beside it.
+    """
+    return "***" if value == "Rome" else value
+
+
+def cities(value: object, path: tuple[str | int, ...]) -> object:
+    """
+    Hide what the keys are called, also where they stand for something.
+    """
+    return "***" if path[-1] == "name" else value
+
+
+def copies(value: object, path: tuple[str | int, ...]) -> object:
+    """
+    Make each mapping anew.
+    """
+    return dict(value) if type(value) is dict and path[1:] else value
+
+
+@pytest.mark.parametrize(
+    "key",
+    [Named("password"), Slotted("password"), Field.PASSWORD, ("user", "password")],
+)
+@pytest.mark.parametrize(
+    "others",
+    [
+        [rome],
+        [lambda value, path: value],
+        [["country"], rome],
+        [rome, cities, ["country"], rome],
+        [rome, copies, cities],
+    ],
+)
+@pytest.mark.parametrize("kind", [dict, MappingProxyType, OrderedDict])
+def test_key_is_known_to_the_next_redactor(
+    told: Callable[[object, Any], str], key: object, others: list[Any], kind: Any
+) -> None:
+    """
+    By what it is called, not by the text that it is told as, also where another redactor
+    has changed something beside it.
+    """
+    given = {"x": kind({key: SECRET, Named("city"): "Rome", Field.CITY: 1})}
+
+    with ExitStack() as blocks:
+        for redact in others:
+            blocks.enter_context(callbacks(redact=redact))
+        assert SECRET not in told(given, ["password"])
+        assert SECRET in told(given, ["zip"])
+
+
+class Login:
+    """
+    Gives what is masked by a property, and shows it in its ``repr``.
+    """
+
+    def __init__(self) -> None:
+        self.city, self._key = "Rome", SECRET
+
+    @property
+    def password(self) -> str:
+        """
+        Be in no instance.
+        """
+        return self._key
+
+    def __repr__(self) -> str:
+        return f"Login({self.city}, {self._key})"
+
+
+def test_object_is_known_behind_who_copies_what_is_left_of_it(
+    told: Callable[[object, Any], str],
+) -> None:
+    """
+    What a function makes anew of fields that another has left is still of that object.
+    """
+    with callbacks(redact=rome), callbacks(redact=copies):
+        assert SECRET not in told([Login()], ["password"])
+        assert SECRET in told([Login()], ["zip"])
 
 
 class RefusedError(Exception):
