@@ -13,6 +13,7 @@ from threading import Lock
 from time import monotonic
 from weakref import WeakSet
 
+from instrument._forks import fork_lock
 from instrument.exceptions import StoreError
 
 TYPE_CHECKING = False
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _WAIT_S = 5.0
 """How long a fork waits for those who are inside SQLite."""
 _all: "WeakSet[Connected]" = WeakSet()
+_lock = fork_lock()
+"""Held by who adds to them, and by a thread that forks until it has: one at a time."""
 _resting: "list[Connected]" = []
 _came_along: "dict[Path, list[Any]]" = {}
 """In a child: of which files it has connections of its parent's, that are never closed."""
@@ -39,7 +42,8 @@ def rests_at_forks(connected: "Connected") -> None:
     """
     Have *connected* called to rest before each fork, while its `in_sqlite` is held.
     """
-    _all.add(connected)
+    with _lock:
+        _all.add(connected)
 
 
 def check_own(path: "Path") -> None:
@@ -66,6 +70,7 @@ def came_along(path: "Path", held: object) -> None:
 
 def _before() -> None:
     until = monotonic() + _WAIT_S
+    _lock.acquire()
     for each in [*_all]:
         if each.in_sqlite.acquire(timeout=max(until - monotonic(), 0.0)):
             _resting.append(each)
@@ -74,6 +79,12 @@ def _before() -> None:
 
 
 def _after_in_parent() -> None:
+    _go_on()
+    with suppress(RuntimeError):  # an interrupt came before it was taken
+        _lock.release()
+
+
+def _go_on() -> None:
     while _resting:
         _resting.pop().in_sqlite.release()
 
@@ -83,7 +94,7 @@ def _after_in_child() -> None:
         if each not in _resting:
             each.in_sqlite = Lock()  # who had the other is not here
             _came_along.setdefault(each.path, [])
-    _after_in_parent()
+    _go_on()  # the lock is free here
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

@@ -40,6 +40,17 @@ def enter(connection: "sqlite3.Connection") -> int:
     return int(done.lastrowid or 0)
 
 
+def is_entered(connection: "sqlite3.Connection", key: int) -> bool:
+    """
+    Tell whether that is the key which this process was given.
+    """
+    known = connection.execute(
+        "SELECT 1 FROM processes WHERE id = ? AND pid = ? AND host = ?",
+        (key, os.getpid(), host()),
+    ).fetchone()
+    return known is not None
+
+
 def enter_unknown(connection: "sqlite3.Connection") -> int:
     """
     Give the key of a process that is no more, and of which nothing else is known.

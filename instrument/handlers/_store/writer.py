@@ -16,7 +16,7 @@ from instrument.exceptions import StoreError
 from instrument.handlers._shared.worker import Worker
 from instrument.handlers._store.forking import came_along, rests_at_forks
 from instrument.handlers._store.ledger import Ledger
-from instrument.handlers._store.processes import HEARTBEAT_S
+from instrument.handlers._store.processes import HEARTBEAT_S, is_entered
 from instrument.handlers._store.pruning import Bounds, prune
 from instrument.handlers._store.tables import writing
 from instrument.handlers._store.told import Told
@@ -187,17 +187,27 @@ class Writer(Worker):
         if self._ledger is not None and not self._is_there():
             self._ledger.close()
             self._ledger = None
-        if self._ledger is None:
+        if self._ledger is None or self._ledger.is_resting:
             connection = writing(self.path)
             try:
-                self._ledger = Ledger(connection)
+                self._ledger = self._of(connection)
             except BaseException:  # Python would close it when it collects cycles
                 connection.close()
                 raise
-            self._ledger.mark_lost()
-        elif self._ledger.is_resting:
-            self._ledger.go_on(writing(self.path))
         return self._ledger
+
+    def _of(self, connection: sqlite3.Connection) -> Ledger:
+        """
+        Give the ledger that rests, or another: while it did, its file may have gone, and
+        one be there that only looks the same.
+        """
+        known = self._ledger
+        if known is not None and is_entered(connection, known.process):
+            known.go_on(connection)
+            return known
+        fresh = Ledger(connection)
+        fresh.mark_lost()
+        return fresh
 
     def rest(self) -> None:
         """

@@ -244,3 +244,95 @@ def test_child_that_cannot_write(tmp_path: Path) -> None:
     assert done.stderr.count("was forked while its parent was busy") == 1
     assert "loses events, `lost` counts them" in done.stderr
     assert len(said(path)) == 2
+
+
+def test_threads_that_fork_at_once(store: Any, tmp_path: Path) -> None:
+    """
+    Of several threads that fork at the same time, each has a child that can write.
+    """
+    handlers = [store.handler, StoreHandler(tmp_path / "other.db")]
+    codes = []
+
+    def tell() -> bool:
+        with callbacks(*handlers):
+            echo("x")
+        return all(it.drain(20) for it in handlers)
+
+    def fork() -> None:
+        for _ in range(5):
+            child = os.fork()
+            if child == 0:
+                is_written = tell() and not sum(it.lost for it in handlers)
+                os._exit(0 if is_written else 1)
+            tell()
+            codes.append(os.waitpid(child, 0)[1])
+
+    assert tell()
+    threads = [threading.Thread(target=fork) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert codes == [0] * 15
+
+
+def test_fork_while_threads_begin_to_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A fork finds all that is connected, though other threads connect meanwhile.
+    """
+    opened = import_module("instrument.handlers._store.opened").Opened
+    kept = [opened(tmp_path / "a.db") for _ in range(300)]
+    failed: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", failed.append)
+    interval, has_ended = sys.getswitchinterval(), threading.Event()
+
+    def begin() -> None:
+        while not has_ended.is_set():
+            kept[:50] = [opened(tmp_path / "a.db") for _ in range(50)]
+
+    thread = threading.Thread(target=begin)
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    for _ in range(40):
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+    has_ended.set()
+    thread.join()
+    sys.setswitchinterval(interval)
+
+    assert failed == []
+
+
+def test_another_file_behind_a_fork(store: Any) -> None:
+    """
+    Where another store is there behind a fork, on the very same inode, nothing in it is
+    written over.
+    """
+    with callbacks(store.handler), traced("outer"):
+        echo("before")
+        assert store.handler.drain(20)
+        asks, tells = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.read(asks, 1)
+            with callbacks(store.handler):
+                echo("child")
+            os._exit(0 if store.handler.drain(20) else 1)
+        for file in store.path.parent.glob(f"{store.path.name}*"):
+            file.unlink()
+        os.write(tells, b"1")
+        assert os.waitpid(child, 0)[1] == 0
+    with callbacks(store.handler):
+        echo("behind")
+    assert store.handler.drain(20)
+    os.close(asks)
+    os.close(tells)
+
+    reader = Reader(store.path)
+    assert reader.about()["runs"] == 3  # the child's, "outer" that ends, "behind"
+    reader.close()
