@@ -320,7 +320,7 @@ def abandon_streams() -> None:
     """
     _report.Exit.has_begun = True
     streams = [stream for ref in list(_streams.values()) if (stream := ref())]
-    _with_each(streams, lambda stream: stream.abandon())
+    with_each(streams, lambda stream: stream.abandon())
 
 
 @atexit.register
@@ -330,10 +330,10 @@ def _at_exit() -> None:
     finally:
         constructed = [it for ref in list(_constructed.values()) if (it := ref())]
         layers = [*PROCESS, *(Layer(Options((it,))) for it in constructed)]
-        _with_each(layers, _flush_at_exit)
+        with_each(layers, _flush_at_exit)
 
 
-def _with_each(left: "list[Any]", act: "Callable[[Any], object]") -> None:
+def with_each(left: "list[Any]", act: "Callable[[Any], object]") -> None:
     """
     Do what there is to do with each, also where an interrupt comes in one: Ctrl-C of who
     waits no longer, a second SIGTERM.
@@ -343,7 +343,7 @@ def _with_each(left: "list[Any]", act: "Callable[[Any], object]") -> None:
             act(left.pop(0))
     finally:
         if left:
-            _with_each(left, act)
+            with_each(left, act)
 
 
 def _flush_at_exit(layer: "Layer") -> None:
@@ -364,7 +364,7 @@ def _flush_at_exit(layer: "Layer") -> None:
             waiting.append((listener, result))
 
     try:
-        _with_each([*layer.options.listeners], serve_one)
+        with_each([*layer.options.listeners], serve_one)
     finally:
         if lanes or waiting:
             _await_at_exit(lanes, waiting, show)

@@ -4,9 +4,13 @@
 
 import asyncio
 import gc
+import os
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -427,3 +431,53 @@ def test_thread_goes_with_its_handler() -> None:
 
     assert gone() is None
     assert not threads[0].is_alive()
+
+
+_WORKER = """
+import multiprocessing, sys, threading, time, warnings
+from concurrent.futures import ThreadPoolExecutor
+warnings.simplefilter("ignore")
+from instrument import callbacks, traced
+from instrument.handlers import FileCallbackHandler, StoreHandler, background
+from instrument.handlers._store.reader import Reader
+
+@traced
+def work():
+    time.sleep(0.2)
+
+def begin():
+    if sys.argv[1] == "call": work()
+    elif sys.argv[1] == "thread": threading.Thread(target=work).start()
+    else:
+        global pool
+        pool = ThreadPoolExecutor()
+        pool.submit(work)
+
+handlers = background(FileCallbackHandler(sys.argv[2])), StoreHandler(sys.argv[3])
+callbacks(*handlers).install()
+worker = multiprocessing.get_context("fork").Process(target=begin)
+worker.start(); worker.join()
+assert worker.exitcode == 0
+with open(sys.argv[2]) as file: assert len(file.readlines()) == 2
+assert [it["status"] for it in Reader(sys.argv[3]).requests()] == ["ok"]
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.parametrize("way", ["call", "thread", "pool"])
+def test_forked_worker_serves_what_waits(way: str, tmp_path: Path) -> None:
+    """
+    A worker that was forked by multiprocessing has served all when it has ended, also
+    what its threads did last.
+    """
+    files = [str(tmp_path / "lines.jsonl"), str(tmp_path / "traces.db")]
+
+    done = subprocess.run(
+        [sys.executable, "-c", _WORKER, way, *files],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")

@@ -4,10 +4,12 @@
 
 from functools import cache, partial
 from time import monotonic
+from weakref import WeakSet
 
 from instrument import _report
 from instrument._delivery import loops as _loops
-from instrument._delivery.flush import flush_at_exit
+from instrument._delivery.flush import flush_at_exit, with_each
+from instrument._delivery.leaving import leave_with_process
 from instrument.handlers._background.event_queue import EventQueue
 from instrument.handlers._shared.checks import checked_size
 from instrument.handlers._shared.wrapper import Wrapped, read_now
@@ -47,6 +49,7 @@ class Background(Wrapped):
         self._maxsize = maxsize
         self._queues: dict[int, EventQueue] = {}
         flush_at_exit(self)
+        _all.add(self)
 
     @property
     def dropped(self) -> int:
@@ -116,19 +119,26 @@ class Background(Wrapped):
         forks = _loops.FORKS.count
         known = self._queues.get(forks)
         if known is None:  # setdefault: of two threads, one makes the queue
+            leave_with_process(_leave_all, is_first=True)
             fresh = EventQueue(self._inner, self._maxsize)
             known = self._queues.setdefault(forks, fresh)
         return known
 
     def _leave(self) -> None:
         if _report.Exit.has_begun:
-            is_served = False
-            try:
-                is_served = self.flush(max(_exit_ends_at() - monotonic(), 0))
-            finally:  # Ctrl-C of who waits no longer
-                self._queue.tell_losses(is_served=is_served)
+            self.leave()
         else:
             self._complain(is_served=self.flush(_loops.WAIT_S))
+
+    def leave(self) -> None:
+        """
+        Serve what can be as the process goes, and say what was lost.
+        """
+        is_served = False
+        try:
+            is_served = self.flush(max(_exit_ends_at() - monotonic(), 0))
+        finally:  # Ctrl-C of who waits no longer
+            self._queue.tell_losses(is_served=is_served)
 
     async def _aleave(self) -> None:
         self._complain(is_served=await self.aflush(_loops.WAIT_S))
@@ -163,6 +173,13 @@ def background(handler: object, maxsize: int = 10_000) -> Background:
         ValueError: For a *maxsize* below 1.
     """
     return Background(handler, checked_size("background(maxsize=...)", maxsize))
+
+
+_all: "WeakSet[Background]" = WeakSet()
+
+
+def _leave_all() -> None:
+    with_each([*_all], lambda each: each.leave())
 
 
 @cache

@@ -15,7 +15,8 @@ from weakref import WeakSet
 
 from instrument import _report
 from instrument._audience.listener import Listener
-from instrument._delivery.flush import flush_at_exit
+from instrument._delivery.flush import flush_at_exit, with_each
+from instrument._delivery.leaving import leave_with_process
 from instrument._delivery.threads import serve
 from instrument._forks import fork_lock, in_child
 from instrument._interrupts import Taking
@@ -179,7 +180,7 @@ class Worker(ABC):
             self._start()
 
     def _start(self) -> None:
-        _leave_with_process()
+        leave_with_process(_leave_all)
         with suppress(RuntimeError):  # none is to be had now, or at exit: later, then
             serve(self, self._work, self._thread_name)
 
@@ -266,31 +267,12 @@ class _AtExit(Listener):
 _all: "WeakSet[Worker]" = WeakSet()
 
 
-_leaving: "list[object]" = []
-"""What has multiprocessing call `_leave_all`, in a process that it began."""
-
-
-def _leave_with_process() -> None:
-    """
-    Serve what waits as a worker of multiprocessing ends: a forked one leaves without the
-    interpreter's exit.
-    """
-    process: Any = sys.modules.get("multiprocessing.process")
-    if _leaving or getattr(process, "parent_process", lambda: None)() is None:
-        return
-    from multiprocessing.util import Finalize
-
-    _leaving.append(Finalize(None, _leave_all, exitpriority=0))
-
-
 def _leave_all() -> None:
-    for worker in [*_all]:
-        worker.leave()
+    with_each([*_all], lambda worker: worker.leave())
 
 
 @in_child
 def _begin_anew() -> None:
-    _leaving.clear()
     for worker in [*_all]:
         worker._renew()
 
