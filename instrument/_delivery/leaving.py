@@ -15,25 +15,28 @@ if TYPE_CHECKING:
     from typing import Any
 
 _leaves: "list[Callable[[], object]]" = []
+_asked: "list[object]" = []
+"""Who calls them: not empty once multiprocessing has been asked to."""
 
 
 def leave_with_process(
     leave: "Callable[[], object]", *, is_first: bool = False
 ) -> None:
     """
-    Have *leave* called once as this process ends, if multiprocessing began it.
+    Have *leave* called once as this process ends, if multiprocessing began it, and by
+    `leave_now`.
 
     Args:
         is_first: Whether it is called before others, which serve what it hands over.
     """
+    if leave not in _leaves:
+        _leaves.insert(0 if is_first else len(_leaves), leave)
     process: Any = sys.modules.get("multiprocessing.process")
-    if leave in _leaves or getattr(process, "parent_process", lambda: None)() is None:
+    if _asked or getattr(process, "parent_process", lambda: None)() is None:
         return
     from multiprocessing import util
 
-    _leaves.insert(0 if is_first else len(_leaves), leave)
-    if len(_leaves) > 1:
-        return
+    _asked.append(util)
     if getattr(util, "_exiting", False):  # a thread goes on that has told nothing yet
         _behind_threads()
     else:
@@ -52,17 +55,20 @@ def _behind_threads() -> None:
         with suppress(RuntimeError):  # none is to be had now
             Thread(target=_wait_and_leave, daemon=False).start()
             return
-    _leave()
+    leave_now()
 
 
 def _wait_and_leave() -> None:
     while others := _others():
         for thread in others:
             thread.join()
-    _leave()
+    leave_now()
 
 
-def _leave() -> None:
+def leave_now() -> None:
+    """
+    Serve what waits in a process that ends here, without the interpreter's exit.
+    """
     with_each([*_leaves], lambda leave: leave())
 
 
@@ -74,3 +80,4 @@ def _others() -> "list[Thread]":
 
 
 in_child(_leaves.clear)
+in_child(_asked.clear)

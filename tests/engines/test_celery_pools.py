@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from importlib import import_module
 from pathlib import Path
 from time import sleep
@@ -21,6 +21,7 @@ import pytest
 
 from instrument import callbacks, traced
 from instrument.handlers import SSEHandler, WebSocketHandler
+from instrument.handlers._store.reader import Reader
 from instrument.testing import Recorder
 
 pytest.importorskip("celery")
@@ -282,3 +283,25 @@ async def test_web_process_streams_a_task(
                     gates[1].touch()
 
     assert sum("on_tool_end" in it for it in heard) == 2
+
+
+def test_process_that_ends_behind_a_task_writes_it_to_its_store(
+    start_redis: "Callable[..., Redis]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Celery ends such a process at once, without the interpreter's exit.
+    """
+    kept = import_module("celery_kept")
+    url, store = start_redis().url, tmp_path / "traces.db"
+    monkeypatch.setenv("TEST_STORE", str(store))
+    options = ["-c", "1", "--max-tasks-per-child", "1"]
+    with (
+        worker(url, tmp_path / "log", *options, module="celery_kept"),
+        reached_at(kept.app, url),
+    ):
+        for number in range(3):
+            assert kept.counted.delay(number).get(timeout=WAIT_S) == number
+
+    with closing(Reader(store)) as reader:
+        found = reader.requests()
+    assert [(it["name"], it["status"]) for it in found] == 3 * [("count", "ok")]

@@ -21,6 +21,7 @@ except ImportError:
     ) from None
 
 from instrument import _report
+from instrument._delivery.leaving import leave_now
 from instrument._relay.carriers import carrier_of, trace_context
 from instrument._relay.relay import TRANSPORTS
 from instrument._relay.sockets import HOST_NAME
@@ -193,7 +194,10 @@ def _leave(**_: object) -> None:
     """
     Leave with a process of a pool, which has no exit of an interpreter.
     """
-    STREAMS.stop()
+    try:
+        leave_now()
+    finally:
+        STREAMS.stop()
 
 
 TRANSPORTS[KIND] = STREAMS
