@@ -1,5 +1,6 @@
 """
-Leave with a worker of multiprocessing: a forked one goes without the interpreter's exit.
+Leave with a worker process that multiprocessing or Celery forked: it goes without the
+interpreter's exit.
 """
 
 import sys
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 _leaves: "list[Callable[[], object]]" = []
-_asked: "list[object]" = []
-"""Who calls them: not empty once multiprocessing has been asked to."""
+_unasked: "list[None]" = [None]
+"""Taken out by the thread that asks multiprocessing to call them, once in a process: of
+two that wait for all threads, each would wait for the other."""
 
 
 def leave_with_process(
@@ -32,11 +34,14 @@ def leave_with_process(
     if leave not in _leaves:
         _leaves.insert(0 if is_first else len(_leaves), leave)
     process: Any = sys.modules.get("multiprocessing.process")
-    if _asked or getattr(process, "parent_process", lambda: None)() is None:
+    if getattr(process, "parent_process", lambda: None)() is None:
+        return
+    try:
+        _unasked.pop()
+    except IndexError:
         return
     from multiprocessing import util
 
-    _asked.append(util)
     if getattr(util, "_exiting", False):  # a thread goes on that has told nothing yet
         _behind_threads()
     else:
@@ -79,5 +84,7 @@ def _others() -> "list[Thread]":
     return [it for it in enumerate() if not it.daemon and it not in ours]
 
 
-in_child(_leaves.clear)
-in_child(_asked.clear)
+@in_child
+def _begin_anew() -> None:
+    _leaves.clear()
+    _unasked[:] = [None]
