@@ -443,7 +443,7 @@ from instrument.handlers._store.reader import Reader
 
 @traced
 def work():
-    time.sleep(0.2)
+    time.sleep(0.2)  # its thread is at work yet where the process comes to its end
 
 def begin():
     if sys.argv[1] == "call": work()

@@ -277,6 +277,39 @@ def test_threads_that_fork_at_once(store: Any, tmp_path: Path) -> None:
     assert codes == [0] * 15
 
 
+def test_one_thread_forks_at_a_time(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A thread that forks while another does waits for that, however long: it would have a
+    child that cannot write.
+    """
+    store.ask()
+    monkeypatch.setattr(FORKING, "_WAIT_S", 0.01)
+    codes = []
+
+    def fork() -> None:
+        child = os.fork()
+        if child == 0:
+            with callbacks(store.handler):
+                echo("child")
+            os._exit(0 if store.handler.drain(20) else 1)
+        codes.append(os.waitpid(child, 0)[1])
+
+    thread = threading.Thread(target=fork)
+    FORKING._before()
+    try:
+        thread.start()
+        thread.join(0.3)
+        is_waiting = thread.is_alive() and not codes
+    finally:
+        FORKING._after_in_parent()
+    thread.join()
+
+    assert is_waiting
+    assert codes == [0]
+
+
 def test_fork_while_threads_begin_to_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,11 +341,14 @@ def test_fork_while_threads_begin_to_read(
     assert failed == []
 
 
-def test_another_file_behind_a_fork(store: Any) -> None:
+def test_another_file_behind_a_fork(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
     Where another store is there behind a fork, on the very same inode, nothing in it is
     written over.
     """
+    monkeypatch.setattr(type(store.handler._writer), "_is_there", lambda writer: True)
     with callbacks(store.handler), traced("outer"):
         echo("before")
         assert store.handler.drain(20)
